@@ -1,0 +1,1 @@
+"""gdbtools: a live MMU debugger inside GDB."""

@@ -1,0 +1,409 @@
+"""The values that every architecture's translation speaks in.
+
+A frozen `Walk` keeps every descriptor it met; `Fault` is the same type whether it comes from a walk or from a syndrome,
+so `syndrome.fault == walk.outcome` is both the diagnosis and the test oracle.  Meaning is an enum; wording is a view's.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from gdbtools.bits import Field, Word
+
+Read = Callable[[int, int], bytes]
+"""Give `size_bytes` of physical memory at `pa`, or raise `Unreadable`: what a walk is handed."""
+
+ReadRegister = Callable[[str], int]
+"""Give a register's unsigned value by its architectural name, or raise `Unavailable`."""
+
+
+class FaultKind(enum.Enum):
+    """The fault vocabulary; the JSON name is the enum's own, in lower case, with spaces."""
+
+    TRANSLATION = enum.auto()
+    ACCESS_FLAG = enum.auto()
+    PERMISSION = enum.auto()
+    ADDRESS_SIZE = enum.auto()
+    EXTERNAL_ABORT = enum.auto()
+    PARITY = enum.auto()
+    TAG_CHECK = enum.auto()
+    ALIGNMENT = enum.auto()
+    GRANULE_PROTECTION = enum.auto()
+    TLB_CONFLICT = enum.auto()
+    UNSUPPORTED_ATOMIC = enum.auto()
+    IMPLEMENTATION_DEFINED = enum.auto()
+
+    @property
+    def label(self) -> str:
+        """The kind as JSON and sentences have it."""
+        return self.name.lower().replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a translation, or an access, was refused.
+
+    `level` is the architecture's own number, None for a fault that has no level (an alignment fault; an external
+    abort that was not on a walk).
+    """
+
+    kind: FaultKind
+    stage: int = 1
+    level: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """Where an address leads: the output address, and the size of the block or page that says so."""
+
+    address: int
+    size_bytes: int
+
+
+class Cause(enum.Enum):
+    """What decided a refusal: one name for each rule that the manual has."""
+
+    INVALID_ENTRY = enum.auto()
+    RESERVED_ENTRY = enum.auto()
+    BLOCK_NOT_ALLOWED = enum.auto()
+    OUTSIDE_RANGE = enum.auto()
+    RANGE_DISABLED = enum.auto()
+    RANGE_SIZE = enum.auto()
+    ADDRESS_TOO_LARGE = enum.auto()
+    OUTPUT_TOO_LARGE = enum.auto()
+    TABLE_TOO_LARGE = enum.auto()
+    ROOT_TOO_LARGE = enum.auto()
+    NOT_ACCESSED = enum.auto()
+    PRIVILEGED_ONLY = enum.auto()
+    READ_ONLY = enum.auto()
+    EXECUTE_NEVER = enum.auto()
+    WRITABLE_BY_USER = enum.auto()
+    WRITE_IMPLIES_EXECUTE_NEVER = enum.auto()
+    PRIVILEGED_ACCESS_NEVER = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """The bits that decided, and where they live.
+
+    `holder` is a register's name or `descriptor`; for a descriptor `pa` is its physical address and `level` its level.
+    """
+
+    cause: Cause
+    holder: str
+    field: Field
+    value: int
+    pa: int | None = None
+    level: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A fault together with what decided it."""
+
+    fault: Fault
+    decider: Decider
+
+
+class EntryKind(enum.Enum):
+    """What a descriptor is at the level where it was met."""
+
+    INVALID = enum.auto()
+    TABLE = enum.auto()
+    BLOCK = enum.auto()
+    PAGE = enum.auto()
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+    @property
+    def is_leaf(self) -> bool:
+        return self in (EntryKind.BLOCK, EntryKind.PAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of lookup: input-address bits [high:low] index its table.  `number` is the architecture's own."""
+
+    number: int
+    high: int
+    low: int
+
+    @property
+    def entries(self) -> int:
+        return 1 << (self.high - self.low + 1)
+
+    @property
+    def size_bytes(self) -> int:
+        """How much input address space one entry covers."""
+        return 1 << self.low
+
+    def index(self, address: int) -> int:
+        return (address >> self.low) & (self.entries - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A descriptor, decoded for its level.
+
+    `address` is the next table's or the output address of the block or page; 0 and meaningless when INVALID.
+    `cause` says why an entry is INVALID.
+    """
+
+    kind: EntryKind
+    word: Word
+    address: int
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One descriptor met on a walk: where it was, and what it said."""
+
+    level: Level
+    index: int
+    pa: int
+    entry: Entry
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.entry.kind.is_leaf
+
+
+class AccessKind(enum.Enum):
+    """What the processor wanted to do.  MAINTENANCE is cache maintenance by address: never a write to memory."""
+
+    READ = enum.auto()
+    WRITE = enum.auto()
+    EXECUTE = enum.auto()
+    MAINTENANCE = enum.auto()
+
+    @property
+    def label(self) -> str:
+        return {AccessKind.MAINTENANCE: "cache maintenance"}.get(self, self.name.lower())
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """An access of one kind from one exception (or privilege) level."""
+
+    kind: AccessKind
+    el: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a level may do, before processor state (PAN and its like) has a say."""
+
+    read: bool
+    write: bool
+    execute: bool
+
+    def __str__(self) -> str:
+        return ("r" if self.read else "-") + ("w" if self.write else "-") + ("x" if self.execute else "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What the whole path gives to a mapping, hierarchical bits included.
+
+    `memory` names the memory type; `rights` maps an exception level to what it may do; `dirty` is None where the
+    regime keeps no dirty state of its own.
+    """
+
+    memory: str
+    shareability: str
+    rights: Mapping[int, Rights]
+    accessed: bool
+    dirty: bool | None
+    is_global: bool
+    contiguous: bool
+
+
+class Regime(abc.ABC):
+    """One range of a translation regime, built from registers by a pure function.
+
+    `levels` runs from the root to the last level; an MMU that is off is a regime with no levels.  `first`..`last` are
+    the input addresses it admits.
+    """
+
+    name: str
+    stage: int
+    root: int
+    levels: tuple[Level, ...]
+    first: int
+    last: int
+    entry_bytes: int = 8
+
+    @abc.abstractmethod
+    def admit(self, address: int) -> Refusal | None:
+        """Refuse an input address before any table is read."""
+
+    @abc.abstractmethod
+    def decode(self, raw: bytes, level: Level) -> Entry:
+        """Say what a raw descriptor is at this level.  Never refuses."""
+
+    @abc.abstractmethod
+    def accept(self, step: Step) -> Refusal | None:
+        """Refuse an entry: invalid, an address out of range, or an access flag that software has to set."""
+
+    @abc.abstractmethod
+    def attributes(self, steps: tuple[Step, ...]) -> Attributes | None:
+        """Give what a path grants; None unless it ends in a block or a page, or the MMU is off."""
+
+    def output(self, address: int, leaf: Step | None) -> Mapped:
+        """Give where `address` leads through `leaf`; without levels, to itself."""
+        if leaf is None:
+            return Mapped(address & self.last, self.last + 1)
+        return Mapped(leaf.entry.address | address & (leaf.level.size_bytes - 1), leaf.level.size_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Every descriptor met on the way from an input address to its outcome."""
+
+    input: int
+    regime: Regime
+    steps: tuple[Step, ...]
+    refusal: Refusal | None
+
+    @property
+    def leaf(self) -> Step | None:
+        """The block or page the walk ended in, mapped or not."""
+        return self.steps[-1] if self.steps and self.steps[-1].is_leaf else None
+
+    @property
+    def destination(self) -> Mapped | None:
+        """Where the leaf points, even when its access flag refuses; None where there is no leaf to ask."""
+        if self.leaf is None and (self.refusal is not None or self.regime.levels):
+            return None
+        return self.regime.output(self.input, self.leaf)
+
+    @property
+    def outcome(self) -> Mapped | Fault:
+        if self.refusal is not None:
+            return self.refusal.fault
+        destination = self.destination
+        assert destination is not None, "a walk without a refusal ends in a leaf"
+        return destination
+
+    @property
+    def attributes(self) -> Attributes | None:
+        return self.regime.attributes(self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A part of the input address space whose table could not be read: neither mapped nor unmapped."""
+
+    first: int
+    size_bytes: int
+    pa: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Syndrome:
+    """A decoded exception syndrome.
+
+    `word` accounts for every bit exactly once.  `fault`, `access_kind` and `status` are None where the exception is
+    not about memory; `from_lower` says whether it was taken from a lower exception level; `address_valid` whether the
+    fault address register holds the address.
+    """
+
+    word: Word
+    name: str
+    fault: Fault | None = None
+    access_kind: AccessKind | None = None
+    status: int | None = None
+    from_lower: bool | None = None
+    address_valid: bool = False
+    s1ptw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exception_:
+    """The exception that a CPU's registers remember: syndrome, address, and the state it interrupted.
+
+    `target` is the level that took it, `el` the level it came from, `state` the saved processor state.
+    """
+
+    target: int
+    syndrome: Syndrome
+    address: int
+    return_address: int
+    el: int
+    state: int
+
+
+class DirtyConvention(enum.Enum):
+    """How a guest remembers that a page was written: the values of `set mmu-dirty`."""
+
+    NONE = "none"
+    BIT55 = "bit55"
+    BIT56 = "bit56"
+    BIT57 = "bit57"
+    BIT58 = "bit58"
+    DBM = "dbm"
+
+
+class Architecture(abc.ABC):
+    """What the commands ask of an architecture.  `registers` are the declared ones, in the order `regs` prints them."""
+
+    name: str
+    registers: Mapping[str, type[Word]]
+    pc: str
+    general: tuple[str, ...]
+    return_instruction: bytes
+
+    @abc.abstractmethod
+    def level(self, register: ReadRegister) -> int:
+        """Give the exception level the CPU is at."""
+
+    @abc.abstractmethod
+    def state(self, register: ReadRegister) -> int:
+        """Give the current processor state word, as `check` wants it."""
+
+    @abc.abstractmethod
+    def regimes(self, register: ReadRegister) -> tuple[Regime, ...]:
+        """Give every range of the regime in force, in the order of their addresses."""
+
+    @abc.abstractmethod
+    def regime_for(self, register: ReadRegister, address: int) -> Regime:
+        """Give the range that translates `address`."""
+
+    @abc.abstractmethod
+    def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
+        """Say whether a walk's outcome lets `access` happen: None, or what refuses it."""
+
+    @abc.abstractmethod
+    def decode_syndrome(self, value: int) -> Syndrome:
+        """Decode a syndrome; never refuses a value."""
+
+    @abc.abstractmethod
+    def status(self, fault: Fault) -> int | None:
+        """Give a fault's own status code, None where it has none."""
+
+    @abc.abstractmethod
+    def exception(self, register: ReadRegister) -> Exception_:
+        """Join the registers that describe the last exception."""
+
+    @abc.abstractmethod
+    def vectors(self, register: ReadRegister) -> Mapping[int, str]:
+        """Give the addresses where synchronous exceptions are taken, with the manual's name for each entry."""
+
+    @abc.abstractmethod
+    def repair_access_flag(self, leaf: Word, written: bool, convention: DirtyConvention) -> Word:
+        """Give the leaf as the guest's handler would leave it: accessed and, if `written`, dirty."""
+
+    @abc.abstractmethod
+    def hardware_access_flag(self, register: ReadRegister) -> bool:
+        """Say whether hardware itself sets the access flag here."""
+
+    def spans(self, regime: Regime) -> Iterator[tuple[int, int]]:
+        """Give the (first, last) input addresses of a regime."""
+        yield regime.first, regime.last

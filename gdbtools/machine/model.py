@@ -1,0 +1,198 @@
+"""What a source of bytes has to give: physical memory, registers, and, when it is live, control."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gdbtools.arch.model import Architecture, Exception_
+from gdbtools.errors import Refused, Unavailable, Unreadable
+
+
+class PhysicalMemory(Protocol):
+    """Bytes by physical address, wherever they are kept.  `description` says where, in a few words."""
+
+    @property
+    def description(self) -> str: ...
+
+    def read(self, pa: int, size_bytes: int, /) -> bytes:
+        """Give exactly `size_bytes` from `pa`; raise `Unreadable` if any of them is not there."""
+        ...
+
+    def write(self, pa: int, data: bytes, /) -> None:
+        """Put `data` at `pa`; raise `Refused` where the source is evidence, not a guest."""
+        ...
+
+
+class Registers(Protocol):
+    """One CPU's registers by architectural name, as unsigned integers."""
+
+    def read(self, name: str, /) -> int:
+        """Give a register's value; raise `Unavailable` if this source does not have it."""
+        ...
+
+    def names(self) -> Sequence[str]:
+        """Give every name that `read` answers, in the source's own order."""
+        ...
+
+
+class Live(Protocol):
+    """What can be done with a running guest, besides reading it: the debugger's side of the commands."""
+
+    def describe(self) -> Sequence[tuple[str, str]]:
+        """Give (what, how) lines about the connection: what this stub can and cannot do."""
+        ...
+
+    def jump(self, address: int) -> None:
+        """Set the current CPU's pc and check that it took."""
+        ...
+
+    def resume(self) -> None:
+        """Let the guest run until something stops it."""
+        ...
+
+    def catch(self, kind: str) -> Sequence[tuple[int, int, str]]:
+        """Stop on faults of `kind` at the vectors: gives (breakpoint number, address, entry) for each."""
+        ...
+
+    def serve(self, handle: Callable[[Machine], bool]) -> str:
+        """Run the guest, calling `handle` at each exception vector; it says whether to go on.  Gives why it ended."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """One processing element of a source: `number` as the source counts them."""
+
+    number: int
+    registers: Registers
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An architecture, its memory, and its CPUs; registers and bytes may come from different places."""
+
+    architecture: Architecture
+    memory: PhysicalMemory
+    cpus: Sequence[Cpu]
+    current: int = 0
+    live: Live | None = None
+
+    @property
+    def cpu(self) -> Cpu:
+        for cpu in self.cpus:
+            if cpu.number == self.current:
+                return cpu
+        known = ", ".join(str(cpu.number) for cpu in self.cpus) or "none"
+        raise Unavailable(f"this source has no CPU {self.current}; it has {known}")
+
+    def register(self, name: str) -> int:
+        return self.cpu.registers.read(name)
+
+    def exception(self) -> Exception_:
+        return self.architecture.exception(self.register)
+
+
+@dataclass(frozen=True)
+class FixedRegisters:
+    """Registers that were written down: a file's, or a note's.  `origin` says whose, for the error message."""
+
+    values: Mapping[str, int]
+    origin: str
+
+    def read(self, name: str) -> int:
+        try:
+            return self.values[name]
+        except KeyError:
+            raise Unavailable(f"{self.origin} has no {name}; give it with --registers FILE") from None
+
+    def names(self) -> Sequence[str]:
+        return tuple(self.values)
+
+
+@dataclass(frozen=True)
+class Overridden:
+    """Registers with some of their values supplied from elsewhere."""
+
+    under: Registers
+    over: FixedRegisters
+
+    def read(self, name: str) -> int:
+        return self.over.read(name) if name in self.over.values else self.under.read(name)
+
+    def names(self) -> Sequence[str]:
+        return tuple(dict.fromkeys((*self.over.names(), *self.under.names())))
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bytes of a file that hold physical memory from `pa` on."""
+
+    pa: int
+    size_bytes: int
+    read: Callable[[int, int], bytes]
+    """Give `size_bytes` at an offset into the range."""
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Physical memory made of ranges, in order of address: what every kind of dump comes down to."""
+
+    ranges: tuple[Range, ...]
+    description: str
+
+    def read(self, pa: int, size_bytes: int) -> bytes:
+        parts: list[bytes] = []
+        at, end = pa, pa + size_bytes
+        for each in self.ranges:
+            if each.pa <= at < each.pa + each.size_bytes:
+                take = min(end, each.pa + each.size_bytes) - at
+                parts.append(each.read(at - each.pa, take))
+                at += take
+                if at == end:
+                    break
+        if at != end:
+            raise Unreadable(pa, size_bytes, f"{self.description} does not have it")
+        return b"".join(parts)
+
+    def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002
+        raise Refused(f"{self.description} is evidence, not a guest: nothing is written to it")
+
+
+PAGE_BYTES = 1 << 12
+
+
+@dataclass
+class Recording:
+    """Physical memory that remembers, page by page, what was read from it: the evidence of an analysis."""
+
+    under: PhysicalMemory
+    pages: dict[int, bytes] = field(default_factory=dict)
+
+    @property
+    def description(self) -> str:
+        return self.under.description
+
+    def read(self, pa: int, size_bytes: int) -> bytes:
+        first = pa & -PAGE_BYTES
+        data = b"".join(self._page(page) for page in range(first, pa + size_bytes, PAGE_BYTES))
+        return data[pa - first : pa - first + size_bytes]
+
+    def _page(self, page: int) -> bytes:
+        if page not in self.pages:
+            self.pages[page] = self.under.read(page, PAGE_BYTES)
+        return self.pages[page]
+
+    def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002
+        raise Refused("an analysis that is being recorded writes nothing")
+
+
+@contextmanager
+def one_line(path: str) -> Iterator[None]:
+    """Turn the operating system's error about a file into one of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror or error}; name a file that can be read") from None

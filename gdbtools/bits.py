@@ -41,7 +41,7 @@ class Field:
 
     `segments` are bit positions, or (high, low) pairs, most significant first, so that a split output address is one
     declaration.  `values` names encodings; one without a name stays a number.  `scale` is the weight of the field's
-    least significant bit, for addresses kept without their low zeros.
+    least significant bit, for addresses kept without their low zeros.  `name` is for a field that is no attribute.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Field:
         doc: str = "",
         values: Mapping[int, str] | None = None,
         scale: int = 1,
+        name: str = "",
     ) -> None:
         spans = tuple((segment, segment) if isinstance(segment, int) else segment for segment in segments)
         if not spans or any(high < low or low < 0 for high, low in spans):
@@ -62,7 +63,7 @@ class Field:
         self.mask = sum(((1 << (high - low + 1)) - 1) << low for high, low in spans)
         if self.mask.bit_count() != self.width:
             raise ValueError(f"a field's segments overlap: {segments}")
-        self.name = ""
+        self.name = name
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name

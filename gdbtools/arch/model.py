@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import abc
 import enum
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from gdbtools.bits import Field, Word
+from gdbtools.bits import Field, FieldValue, Word
 
 Read = Callable[[int, int], bytes]
 """Give `size_bytes` of physical memory at `pa`, or raise `Unreadable`: what a walk is handed."""
@@ -228,7 +229,7 @@ class Regime(abc.ABC):
     """One range of a translation regime, built from registers by a pure function.
 
     `levels` runs from the root to the last level; an MMU that is off is a regime with no levels.  `first`..`last` are
-    the input addresses it admits.
+    the input addresses it admits.  `assumed` says, in words, what stands in for registers that the source lacks.
     """
 
     name: str
@@ -238,6 +239,8 @@ class Regime(abc.ABC):
     first: int
     last: int
     entry_bytes: int = 8
+    assumed: tuple[str, ...] = ()
+    byte_order: Literal["little", "big"] = "little"
 
     @abc.abstractmethod
     def admit(self, address: int) -> Refusal | None:
@@ -389,6 +392,14 @@ class Architecture(abc.ABC):
         """Give a fault's own status code, None where it has none."""
 
     @abc.abstractmethod
+    def syndrome(self, register: ReadRegister) -> Syndrome:
+        """Decode the syndrome of the last exception, reading no other register."""
+
+    @abc.abstractmethod
+    def context(self, register: ReadRegister) -> tuple[int, ...]:
+        """Give what identifies an address space and its vectors: equal contexts map the same code."""
+
+    @abc.abstractmethod
     def exception(self, register: ReadRegister) -> Exception_:
         """Join the registers that describe the last exception."""
 
@@ -401,9 +412,9 @@ class Architecture(abc.ABC):
         """Give the leaf as the guest's handler would leave it: accessed and, if `written`, dirty."""
 
     @abc.abstractmethod
+    def access_flag_controls(self, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
+        """Give the register fields that decide whether hardware sets the access flag: (register, field) each."""
+
+    @abc.abstractmethod
     def hardware_access_flag(self, register: ReadRegister) -> bool:
         """Say whether hardware itself sets the access flag here."""
-
-    def spans(self, regime: Regime) -> Iterator[tuple[int, int]]:
-        """Give the (first, last) input addresses of a regime."""
-        yield regime.first, regime.last

@@ -78,3 +78,29 @@ def scan(regime: Regime, read: Read) -> Iterator[Walk | Hole]:
 
     if regime.admit(regime.first) is None:
         yield from descend(regime.root, 0, regime.first, ())
+
+
+def tables(regime: Regime, read: Read) -> Iterator[int | None]:
+    """Read every table of a regime once; give the physical address of each, None for one that cannot be read.
+
+    A table that is met again, at the same level or through itself, is not followed again.
+    """
+    seen: set[tuple[int, int]] = set()
+    pending = [(regime.root, 0)] if regime.levels and regime.admit(regime.first) is None else []
+    while pending:
+        table, depth = pending.pop()
+        if (table, depth) in seen:
+            continue
+        seen.add((table, depth))
+        level, size = regime.levels[depth], regime.entry_bytes
+        try:
+            raw = read(table, level.entries * size)
+        except Unreadable:
+            yield None
+            continue
+        yield table
+        for index in range(level.entries):
+            entry = regime.decode(raw[index * size : (index + 1) * size], level)
+            step = Step(level, index, table + index * size, entry)
+            if entry.kind is EntryKind.TABLE and regime.accept(step) is None:
+                pending.append((entry.address, depth + 1))

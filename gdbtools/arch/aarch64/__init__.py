@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gdbtools.arch.aarch64 import permissions, regimes, registers, syndrome
@@ -20,7 +20,7 @@ from gdbtools.arch.model import (
     Syndrome,
     Walk,
 )
-from gdbtools.bits import Word
+from gdbtools.bits import FieldValue, Word
 from gdbtools.errors import Refused
 
 # DDI 0487, "Exception vectors": the synchronous entry of each quarter of the vector table.
@@ -84,12 +84,18 @@ class AArch64(Architecture):
     def status(self, fault: Fault) -> int | None:
         return syndrome.status(fault)
 
+    def syndrome(self, register: ReadRegister) -> Syndrome:
+        return syndrome.decode(register("ESR_EL1"))
+
+    def context(self, register: ReadRegister) -> tuple[int, ...]:
+        return register("VBAR_EL1"), register("TTBR0_EL1"), register("TTBR1_EL1")
+
     def exception(self, register: ReadRegister) -> Exception_:
         """Join ESR, FAR, ELR and SPSR of EL1, the level that takes what EL1&0 raises."""
         state = register("SPSR_EL1")
         return Exception_(
             target=1,
-            syndrome=syndrome.decode(register("ESR_EL1")),
+            syndrome=self.syndrome(register),
             address=register("FAR_EL1"),
             return_address=register("ELR_EL1"),
             el=SPSR(state).el,
@@ -115,10 +121,16 @@ class AArch64(Architecture):
             return accessed.with_(AP=accessed.AP & ~AP_READ_ONLY) if accessed.DBM else accessed
         return type(leaf)(software_bit(int(convention.value.removeprefix("bit"))).into(accessed, 1))
 
+    def access_flag_controls(self, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
+        tcr, mmfr1 = registers.TCR_EL1(register("TCR_EL1")), regimes.optional(register, "ID_AA64MMFR1_EL1")
+        controls = [("TCR_EL1", FieldValue(registers.TCR_EL1.HA, tcr.HA))]
+        if mmfr1 is not None:
+            hafdbs = registers.ID_AA64MMFR1_EL1.HAFDBS
+            controls.append(("ID_AA64MMFR1_EL1", FieldValue(hafdbs, hafdbs.of(mmfr1))))
+        return controls
+
     def hardware_access_flag(self, register: ReadRegister) -> bool:
-        return any(
-            isinstance(regime, regimes.Stage1) and regime.hardware_access_flag for regime in self.regimes(register)
-        )
+        return all(control.value for _, control in self.access_flag_controls(register))
 
 
 ARCHITECTURE: Final = AArch64()

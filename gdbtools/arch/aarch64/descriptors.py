@@ -10,8 +10,8 @@ from functools import cache
 
 from gdbtools.bits import Field, Word
 
-VALID = Field(0, doc="valid")
-KIND = Field((1, 0), doc="descriptor type")
+VALID = Field(0, doc="valid", name="VALID")
+KIND = Field((1, 0), doc="descriptor type", name="TYPE")
 TYPE_BLOCK, TYPE_TABLE_OR_PAGE = 0b01, 0b11
 
 _NO_YES = {0: "no", 1: "yes"}
@@ -96,4 +96,4 @@ def software_bit(bit: int) -> Field:
     """Give one of the four bits that hardware leaves to software (55 to 58) as a field of its own."""
     if not LeafDescriptor.SOFTWARE.mask >> bit & 1:
         raise ValueError(f"bit {bit} is not one of software's own, 55 to 58")
-    return Field(bit, doc="software's own")
+    return Field(bit, doc="software's own", name="SOFTWARE")

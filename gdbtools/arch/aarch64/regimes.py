@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from gdbtools.arch.aarch64 import descriptors, permissions
 from gdbtools.arch.aarch64.descriptors import KIND, TYPE_BLOCK, VALID, InvalidDescriptor
@@ -81,18 +82,23 @@ class Stage1(Regime):
     tcr: TCR_EL1
     ttbr: TTBR
     sctlr: SCTLR_EL1
-    mair: MAIR_EL1
+    mair: MAIR_EL1 | None
     granule_bits: int
     output_bits: int
     hardware_access_flag: bool
     hardware_dirty: bool
     size_in_bounds: bool
+    assumed: tuple[str, ...] = ()
 
     stage = 1
 
     @cached_property
     def name(self) -> str:  # type: ignore[override]
         return f"EL1&0 stage 1, {self.half.ttbr}"
+
+    @cached_property
+    def byte_order(self) -> Literal["little", "big"]:  # type: ignore[override]
+        return "big" if self.sctlr.EE else "little"
 
     @cached_property
     def input_bits(self) -> int:
@@ -151,7 +157,7 @@ class Stage1(Regime):
         return address | ~below & ((1 << 64) - 1) if self.half.upper else address & below
 
     def decode(self, raw: bytes, level: Level) -> Entry:
-        value = int.from_bytes(raw, "big" if self.sctlr.EE else "little")
+        value = int.from_bytes(raw, self.byte_order)
         if not VALID.of(value):
             return Entry(EntryKind.INVALID, InvalidDescriptor(value), 0, Cause.INVALID_ENTRY)
         if level.number == LAST_LEVEL:
@@ -196,10 +202,11 @@ class Stage1(Regime):
             return None
         leaf = steps[-1].entry.word
         assert isinstance(leaf, descriptors.LeafDescriptor)
-        mair_attr = MAIR_EL1.field(f"Attr{leaf.AttrIndx}").of(self.mair)
+        index = f"Attr{leaf.AttrIndx}"
+        memory = f"MAIR {index}" if self.mair is None else memory_type(MAIR_EL1.field(index).of(self.mair))
         effective = self.effective(steps)
         return Attributes(
-            memory=memory_type(mair_attr),
+            memory=memory,
             shareability=SHAREABILITY.get(leaf.SH, "reserved"),
             rights={0: effective.user, 1: effective.privileged},
             accessed=bool(leaf.AF),
@@ -242,7 +249,7 @@ class Stage1Off(Regime):
         return permissions.UNTRANSLATED
 
 
-def _optional(register: ReadRegister, name: str) -> int | None:
+def optional(register: ReadRegister, name: str) -> int | None:
     """A register whose absence the architecture lets us read as "feature not known"."""
     try:
         return register(name)
@@ -251,21 +258,22 @@ def _optional(register: ReadRegister, name: str) -> int | None:
 
 
 def _output_bits(register: ReadRegister, ips: int | None) -> int:
-    """The smaller of what the kernel set (TCR_EL1.IPS) and what the PE has (PARange), 48 where neither is known."""
-    mmfr0 = _optional(register, "ID_AA64MMFR0_EL1")
-    implemented = 48 if mmfr0 is None else PHYSICAL_BITS.get(ID_AA64MMFR0_EL1(mmfr0).PARange, 48)
+    """The smaller of what the kernel set (TCR_EL1.IPS) and what the PE has (PARange), 52 where neither is known."""
+    mmfr0 = optional(register, "ID_AA64MMFR0_EL1")
+    implemented = 52 if mmfr0 is None else PHYSICAL_BITS.get(ID_AA64MMFR0_EL1(mmfr0).PARange, 48)
     return min(implemented, 52 if ips is None else PHYSICAL_BITS[ips])
 
 
 def refuse_what_is_not_decoded(register: ReadRegister) -> None:
     """Raise `Unavailable` where the tables mean something that this version would read wrongly."""
-    el = SPSR(register("cpsr")).el
+    cpsr = optional(register, "cpsr")
+    el = 1 if cpsr is None else SPSR(cpsr).el
     if el > 1:
         raise Unavailable(
             f"this CPU is at EL{el}, and only the EL1&0 regime is decoded so far; "
             "stop it in the guest (EL1 or EL0) and ask again"
         )
-    hcr = HCR_EL2(_optional(register, "HCR_EL2") or 0)
+    hcr = HCR_EL2(optional(register, "HCR_EL2") or 0)
     if hcr.E2H and hcr.TGE:
         raise Unavailable("HCR_EL2.E2H and TGE are 1: EL0 runs under the EL2&0 regime, which is not decoded so far")
     if hcr.VM or hcr.DC:
@@ -275,27 +283,43 @@ def refuse_what_is_not_decoded(register: ReadRegister) -> None:
 def regimes(register: ReadRegister) -> tuple[Regime, ...]:
     """Give the ranges of the EL1&0 regime: TTBR0's and TTBR1's, or the one of an MMU that is off.
 
-    Needs cpsr, SCTLR_EL1 and, with the MMU on, TCR_EL1, TTBR0_EL1, TTBR1_EL1, MAIR_EL1; ID registers where they can be
-    had.  Raises `Unavailable` for a missing register and for what this version does not decode.
+    Needs TCR_EL1, TTBR0_EL1 and TTBR1_EL1; what stands in for the others where they cannot be had is in the regime's
+    `assumed`.  Raises `Unavailable` for a missing register and for what this version does not decode.
     """
     refuse_what_is_not_decoded(register)
-    sctlr = SCTLR_EL1(register("SCTLR_EL1"))
+    sctlr = _sctlr(register)
     if not sctlr.M:
         return (Stage1Off(_output_bits(register, None), sctlr),)
-    tcr = TCR_EL1(register("TCR_EL1"))
-    return _stage1(register, sctlr, tcr, LOWER), _stage1(register, sctlr, tcr, UPPER)
+    return _stage1(register, sctlr, LOWER), _stage1(register, sctlr, UPPER)
+
+
+def _sctlr(register: ReadRegister) -> SCTLR_EL1:
+    """SCTLR_EL1, or the MMU on and nothing else: who asks about tables has them in use."""
+    value = optional(register, "SCTLR_EL1")
+    return SCTLR_EL1(0).with_(M=1) if value is None else SCTLR_EL1(value)
 
 
 def regime_for(register: ReadRegister, address: int) -> Regime:
     """Give the range that translates `address`: bit 55 chooses the half, whatever the top byte says."""
     refuse_what_is_not_decoded(register)
-    sctlr = SCTLR_EL1(register("SCTLR_EL1"))
+    sctlr = _sctlr(register)
     if not sctlr.M:
         return Stage1Off(_output_bits(register, None), sctlr)
-    return _stage1(register, sctlr, TCR_EL1(register("TCR_EL1")), UPPER if address >> 55 & 1 else LOWER)
+    return _stage1(register, sctlr, UPPER if address >> 55 & 1 else LOWER)
 
 
-def _stage1(register: ReadRegister, sctlr: SCTLR_EL1, tcr: TCR_EL1, half: Half) -> Stage1:
+ASSUMED = {
+    "SCTLR_EL1": "SCTLR_EL1: M=1, WXN=0, EE=0",
+    "MAIR_EL1": "MAIR_EL1: unknown, so are memory types",
+    "ID_AA64MMFR0_EL1": "ID_AA64MMFR0_EL1: PARange as TCR_EL1.IPS",
+    "ID_AA64MMFR1_EL1": "ID_AA64MMFR1_EL1: HAFDBS=2",
+    "ID_AA64MMFR2_EL1": "ID_AA64MMFR2_EL1: ST=0, VARange=0",
+}
+"""What stands in for a register that the source does not have."""
+
+
+def _stage1(register: ReadRegister, sctlr: SCTLR_EL1, half: Half) -> Stage1:
+    tcr = TCR_EL1(register("TCR_EL1"))
     if tcr.DS:
         raise Unavailable("TCR_EL1.DS is 1: 52-bit descriptors (FEAT_LPA2) are not decoded so far")
     granule = half.granules.get(half.TGn.of(tcr))
@@ -306,10 +330,11 @@ def _stage1(register: ReadRegister, sctlr: SCTLR_EL1, tcr: TCR_EL1, half: Half) 
     output_bits = _output_bits(register, tcr.IPS)
     if granule_bits == GRANULE_BITS["64KB"] and output_bits > 48:
         raise Unavailable("TCR_EL1.IPS is 52 bits at 64KB: 52-bit descriptors (FEAT_LPA) are not decoded so far")
-    mmfr1, mmfr2 = _optional(register, "ID_AA64MMFR1_EL1"), _optional(register, "ID_AA64MMFR2_EL1")
+    mmfr1, mmfr2 = optional(register, "ID_AA64MMFR1_EL1"), optional(register, "ID_AA64MMFR2_EL1")
     hafdbs = 2 if mmfr1 is None else ID_AA64MMFR1_EL1(mmfr1).HAFDBS
     small = mmfr2 is not None and ID_AA64MMFR2_EL1(mmfr2).ST
     maximum = MAXIMUM_SMALL_TnSZ[granule_bits] if small else MAXIMUM_TnSZ
+    mair = optional(register, "MAIR_EL1")
     va_range = 0 if mmfr2 is None else ID_AA64MMFR2_EL1(mmfr2).VARange
     size = half.TnSZ.of(tcr)
     if size < MINIMUM_TnSZ and va_range and granule_bits == GRANULE_BITS["64KB"]:
@@ -319,10 +344,11 @@ def _stage1(register: ReadRegister, sctlr: SCTLR_EL1, tcr: TCR_EL1, half: Half) 
         tcr=tcr,
         ttbr=TTBR(register(half.ttbr)),
         sctlr=sctlr,
-        mair=MAIR_EL1(register("MAIR_EL1")),
+        mair=None if mair is None else MAIR_EL1(mair),
         granule_bits=granule_bits,
         output_bits=min(output_bits, 48),
         hardware_access_flag=bool(tcr.HA) and hafdbs >= 1,
         hardware_dirty=bool(tcr.HA and tcr.HD) and hafdbs >= 2,
         size_in_bounds=MINIMUM_TnSZ <= size <= maximum,
+        assumed=tuple(text for name, text in ASSUMED.items() if optional(register, name) is None),
     )

@@ -1,0 +1,30 @@
+"""Source this inside GDB: it registers the `mmu` commands and touches no target.
+
+It finds the package beside itself (a checkout) or around itself (an installed one), and makes the pure-Python
+dependencies of that environment importable in whatever Python this GDB embeds, behind everything already there.
+"""
+
+import sys
+from pathlib import Path
+
+
+def _places(here: Path) -> list[Path]:
+    """Give what to add to sys.path: the package's folder, then the site-packages with its dependencies."""
+    installed = here.parent.name == "gdbtools"
+    root = here.parent.parent if installed else here.parent
+    return [root] if installed else [root, *sorted(root.glob(".venv/lib/python3*/site-packages"))]
+
+
+for _place in _places(Path(__file__).resolve().parent):
+    if str(_place) not in sys.path:
+        sys.path.append(str(_place))
+
+try:
+    from gdbtools.live.commands import register
+except ModuleNotFoundError as missing:
+    import gdb
+
+    raise gdb.GdbError(
+        f"gdbtools: {missing.name} cannot be imported; run `make` in the checkout or pip install gdbtools"
+    ) from None
+register()

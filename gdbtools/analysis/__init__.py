@@ -1,0 +1,1 @@
+"""What it means: pure functions from the model to the model."""

@@ -1,0 +1,149 @@
+"""`gdbtools COMMAND ...`: the offline face, and the launcher."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from gdbtools.arch import ARCHITECTURES
+from gdbtools.commands import COMMANDS
+from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.parser import Evaluate, HelpWanted, number, parse
+from gdbtools.errors import GdbtoolsError, Malformed, Unavailable, Unreadable, UsageError
+from gdbtools.machine import open_source
+from gdbtools.machine.model import Machine, Ranges
+from gdbtools.machine.symbols import symbol_values
+from gdbtools.render.json import json_line
+from gdbtools.render.text import DEFAULT_WIDTH, render, wants_colour
+
+ANSWERED, FINDING, USAGE, MISSING = 0, 1, 2, 3
+"""The exit statuses that scripts rely on."""
+
+SHARED = (
+    Argument("--source", "an ELF core, or a raw image as PATH@BASE", Kind.TEXT),
+    Argument("--registers", "a JSON object of register names to hex strings", Kind.TEXT),
+    Argument("--cpu", "which CPU of the source (default: the one that was current)", Kind.NUMBER),
+    Argument("--elf", "an ELF file whose symbols may be used as addresses", Kind.TEXT),
+    Argument("--json", "print one JSON object a line", Kind.FLAG),
+)
+_NO_SOURCE_NEEDED = "esr"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit status; bad input is one line on stderr."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return _main(words)
+    except HelpWanted as help_text:
+        print(str(help_text), end="")
+        return ANSWERED
+    except GdbtoolsError as error:
+        print(f"gdbtools: {error}", file=sys.stderr)
+        return _status(error)
+    except BrokenPipeError:
+        # The reader has gone; what it wanted, it has.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ANSWERED
+    except KeyboardInterrupt:
+        return 130
+
+
+def _status(error: GdbtoolsError) -> int:
+    return MISSING if isinstance(error, Unavailable | Unreadable | Malformed) else USAGE
+
+
+def _main(words: Sequence[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview(), end="")
+        return ANSWERED if words else USAGE
+    name, rest = words[0], words[1:]
+    if name == "gdbinit":
+        print(gdbinit())
+        return ANSWERED
+    if name == "demo":
+        from gdbtools.repl.demo import demo  # the launcher's face: only this command needs it
+
+        return demo(rest)
+    if name not in COMMANDS:
+        raise UsageError(f"there is no command {name!r}; `gdbtools --help` lists them")
+    return _answer(COMMANDS[name], rest)
+
+
+def _answer(command: Command, words: Sequence[str]) -> int:
+    symbols: dict[str, int] = {}
+    options = parse(command, words, _evaluator(symbols, words), "gdbtools", SHARED)
+    if command.live_only:
+        raise Unavailable(f"`{command.name}` needs a live guest; in GDB: source {gdbinit()}, then mmu {command.name}")
+    session = Session(_machine(command, options))
+    answers = command.run(session, options)
+    for position, answer in enumerate(answers):
+        if options.json:
+            print(json_line(command.name, command.record(answer)))
+            continue
+        colour = wants_colour(sys.stdout.isatty())
+        width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
+        print(("\n" if position else "") + render(command.view(answer), colour, width), end="")
+    sys.stdout.flush()
+    return FINDING if any(command.finding(answer) for answer in answers) else ANSWERED
+
+
+def _machine(command: Command, options: Namespace) -> Machine:
+    registers = Path(options.registers) if options.registers else None
+    if options.source is None:
+        if command.name == _NO_SOURCE_NEEDED and options.value is not None:
+            return Machine(ARCHITECTURES["aarch64"], Ranges((), "no source"), ())
+        raise UsageError(f"say what to look at: gdbtools {command.name} -s DUMP; `gdbtools {command.name} --help`")
+    return open_source(options.source, registers, options.cpu)
+
+
+def _evaluator(symbols: dict[str, int], words: Sequence[str]) -> Evaluate:
+    """Read an address: a number, or a symbol of the ELF file that `--elf` names, with an offset if need be."""
+
+    def evaluate(text: str) -> int:
+        if text[:1].isdigit():
+            return number(text)
+        if not symbols and "--elf" in words[:-1]:
+            symbols.update(symbol_values(Path(words[words.index("--elf") + 1])))
+        name, plus, offset = text.partition("+")
+        if name in symbols:
+            return symbols[name] + (number(offset) if plus else 0)
+        where = "is not a symbol of that ELF file" if symbols else "is not a number; for symbols give --elf FILE"
+        raise UsageError(f"{name!r} {where}; write an address like 0xffff000012345000")
+
+    return evaluate
+
+
+def overview() -> str:
+    """Give the help of the program: its commands, a line each."""
+    offline = [command for command in COMMANDS.values() if not command.live_only]
+    inside = [command for command in COMMANDS.values() if command.live_only]
+    width = max(len(name) for name in (*COMMANDS, "gdbinit")) + 2
+    lines = ["usage: gdbtools COMMAND [-s SOURCE] [OPTIONS]", "", "What do the translation tables say?", ""]
+    lines += ["on a dump (gdbtools COMMAND -s SOURCE) and live (mmu COMMAND, inside GDB):"]
+    lines += [f"  {command.name:{width}}{command.summary}" for command in offline]
+    lines += ["", "live only:"]
+    lines += [f"  {command.name:{width}}{command.summary}" for command in inside]
+    lines += ["", "of this program:"]
+    lines += [f'  {"gdbinit":{width}}Print the file to source inside GDB: gdb -x "$(gdbtools gdbinit)"']
+    lines += [f"  {'demo':{width}}Watch an access-flag fault be explained and repaired in a real guest"]
+    lines += ["", "`gdbtools COMMAND --help` explains each.", ""]
+    return "\n".join(lines)
+
+
+def gdbinit() -> Path:
+    """Give the file to source inside GDB: the checkout's, or the one installed with the package."""
+    package = Path(__file__).resolve().parent
+    for place in (package.parent / "gdbinit.d", package / "gdbinit.d"):
+        if (place / "gdbtools.py").exists():
+            return place / "gdbtools.py"
+    raise Unavailable("gdbinit.d is not installed beside the package; install gdbtools again")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""`fixup`: set the access flag of the current fault from outside and, if asked, return to the faulting instruction."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gdbtools.analysis.diagnosis import Diagnosis, diagnose
+from gdbtools.arch.model import AccessKind, DirtyConvention
+from gdbtools.commands.evidence import word_text
+from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.errors import Refused
+from gdbtools.machine.model import Machine
+from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
+from gdbtools.render.json import JsonObject, hexadecimal, name_of
+from gdbtools.repair.access_flag import Plan, plan
+from gdbtools.repair.borrow import find_return
+
+
+@dataclass(frozen=True)
+class Fixup:
+    """A plan, whether it was applied, and the borrowed instruction that resumes the guest (None: not asked)."""
+
+    plan: Plan
+    applied: bool
+    returns_through: int | None
+    resumed: bool
+
+
+def run(session: Session, options: Namespace) -> Sequence[Fixup]:
+    """Plan everything before anything is written, so that a refusal leaves the guest as it was."""
+    machine = session.machine
+    found = diagnose(machine.architecture, machine.register, machine.memory.read)
+    planned = plan(found, machine.architecture, session.dirty)
+    through = return_address(machine, found) if options.resume else None
+    if options.dry_run:
+        return (Fixup(planned, False, through, False),)
+    live = session.live
+    planned.change.apply(machine.memory)
+    session.written.append(planned.change)
+    if through is not None:
+        live.jump(through)
+        session.resume_wanted = True
+    return (Fixup(planned, True, through, through is not None),)
+
+
+def return_address(machine: Machine, found: Diagnosis) -> int:
+    """Give an exception return to borrow; only at a vector entry is the guest's state still untouched."""
+    if not found.entry:
+        pc = machine.register(machine.architecture.pc)
+        raise Refused(
+            f"pc {pc:#x} is not at a vector entry, so registers may be clobbered; stop there with `mmu catch`"
+        )
+    return find_return(machine.architecture, machine.register, machine.memory.read)
+
+
+def view(answer: Fixup) -> Document:
+    change = answer.plan.change
+    done = Span("Set the access flag", Role.GOOD) if answer.applied else Span("Would set the access flag", Role.WARNING)
+    head = Line([done, f" of the level {answer.plan.level.number} descriptor at PA {change.pa:#x}."])
+    rows: list[tuple[str, Text]] = [
+        ("before", f"{int(change.before):#018x}  {word_text(change.before)}"),
+        ("after", f"{int(change.after):#018x}  {word_text(change.after)}"),
+        ("dirty", dirty_text(answer.plan)),
+        ("TLB", "no maintenance: an entry whose access flag is clear is never cached"),
+    ]
+    if answer.plan.hardware_should:
+        rows.append(("warning", Span("TCR_EL1.HA says hardware sets it; why did it not?", Role.WARNING)))
+    if answer.returns_through is not None:
+        verb = "returning" if answer.resumed else "would return"
+        rows.append(("return", f"{verb} through the guest's own eret at {answer.returns_through:#x}"))
+    return Document([head, Facts(rows)])
+
+
+def dirty_text(plan: Plan) -> str:
+    """Say what became of the dirty state, and why."""
+    kind = plan.access.kind
+    if kind is AccessKind.MAINTENANCE:
+        return "not touched: cache maintenance writes no memory, although WnR is 1"
+    if kind is not AccessKind.WRITE:
+        return f"not touched: {kind.label} is not a write"
+    if plan.convention is DirtyConvention.NONE:
+        return "not touched: `set mmu-dirty` is none"
+    return f"recorded by the convention {plan.convention.value}"
+
+
+def record(answer: Fixup) -> JsonObject:
+    change = answer.plan.change
+    through = answer.returns_through
+    return {
+        "descriptor_address": hexadecimal(change.pa),
+        "level": answer.plan.level.number,
+        "before": hexadecimal(change.before),
+        "after": hexadecimal(change.after),
+        "access": name_of(answer.plan.access.kind),
+        "dirty_convention": answer.plan.convention.value,
+        "hardware_should": answer.plan.hardware_should,
+        "applied": answer.applied,
+        "return_through": None if through is None else hexadecimal(through),
+        "resumed": answer.resumed,
+    }
+
+
+COMMAND = Command(
+    name="fixup",
+    summary="Repair the current access-flag fault",
+    description=(
+        "Set the access flag in the leaf that faulted and, for a true write and by the convention of `set mmu-dirty`,\n"
+        "record that it is dirty: plan, compare, write, read back. With --resume, return to the faulting instruction\n"
+        "through an eret that the guest itself has."
+    ),
+    arguments=(
+        Argument("--resume", "return to the faulting instruction afterwards", Kind.FLAG),
+        Argument("--dry-run", "show the plan and write nothing", Kind.FLAG),
+    ),
+    run=run,
+    view=view,
+    record=record,
+    changes_guest=True,
+)

@@ -1,0 +1,89 @@
+"""A command is a frozen value; every face derives its parser, completion, help and output from it."""
+
+from __future__ import annotations
+
+import enum
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gdbtools.arch.model import DirtyConvention
+from gdbtools.errors import Unavailable
+from gdbtools.machine.model import Live, Machine
+from gdbtools.render.document import Document
+from gdbtools.render.json import JsonObject
+from gdbtools.repair.change import Change
+
+
+class Kind(enum.Enum):
+    """How the words of an argument are read."""
+
+    ADDRESS = enum.auto()
+    """An expression that the face evaluates to an unsigned 64-bit integer."""
+    NUMBER = enum.auto()
+    CHOICE = enum.auto()
+    TEXT = enum.auto()
+    FLAG = enum.auto()
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a command.
+
+    A name that starts with dashes is an option.  `many` is argparse's nargs for a positional: "" (one), "?", "*", "+".
+    """
+
+    name: str
+    help: str
+    kind: Kind = Kind.TEXT
+    choices: tuple[str, ...] = ()
+    many: str = ""
+
+    @property
+    def is_option(self) -> bool:
+        return self.name.startswith("--")
+
+
+@dataclass
+class Session:
+    """What a command works on: a machine, the user's settings, and the log of what was written to the guest."""
+
+    machine: Machine
+    dirty: DirtyConvention = DirtyConvention.NONE
+    written: list[Change] = field(default_factory=list)
+    resume_wanted: bool = False
+    """Set by a command whose answer is to be shown before the guest runs on; the face then resumes it."""
+
+    @property
+    def live(self) -> Live:
+        """The running guest, for commands that need one."""
+        if self.machine.live is None:
+            raise Unavailable("this needs a live guest, and a dump is not one; attach GDB to QEMU's gdbstub")
+        return self.machine.live
+
+
+def no_finding(answer: Any) -> bool:  # noqa: ARG001
+    """An answer that is neither a fault nor a finding, whatever it says."""
+    return False
+
+
+@dataclass(frozen=True)
+class Command:
+    """A question a user can ask.
+
+    `run` computes answers and never prints; `view` makes a document of one, `record` the JSON object; `finding` says
+    whether an answer is a fault or a finding (exit status 1).  `live_only` commands need a running guest; those that
+    change it say so in `changes_guest`.
+    """
+
+    name: str
+    summary: str
+    description: str
+    arguments: tuple[Argument, ...]
+    run: Callable[[Session, Namespace], Sequence[Any]]
+    view: Callable[[Any], Document]
+    record: Callable[[Any], JsonObject]
+    finding: Callable[[Any], bool] = no_finding
+    live_only: bool = False
+    changes_guest: bool = False

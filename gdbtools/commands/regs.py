@@ -1,0 +1,75 @@
+"""`regs`: the translation and fault registers, every field named and explained."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gdbtools.bits import Word
+from gdbtools.commands.evidence import word_record, word_rows
+from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.errors import Unavailable, UsageError
+from gdbtools.render.document import Document, Line, Role, Span, Table
+from gdbtools.render.json import JsonObject, hexadecimal
+
+
+@dataclass(frozen=True)
+class Register:
+    """A register's value, decoded; `word` is None where this source does not have it, and `why` says so."""
+
+    name: str
+    word: Word | None
+    why: str = ""
+
+
+def run(session: Session, options: Namespace) -> Sequence[Register]:
+    """Read the named registers, or all that are declared and present; one that was named must be there."""
+    machine = session.machine
+    declared = machine.architecture.registers
+    if not options.name:
+        found = [_read(session, name) for name in declared]
+        present = [each for each in found if each.word is not None]
+        if not present:
+            raise Unavailable(found[0].why)
+        return present
+    by_name = {name.lower(): name for name in declared}
+    answers: list[Register] = []
+    for name in options.name:
+        known = by_name.get(name.lower()) or by_name.get(f"{name.lower()}_el1")
+        if known is None:
+            raise UsageError(f"{name} is not a register that is decoded here; these are: {', '.join(declared)}")
+        answers.append(Register(known, machine.architecture.registers[known](machine.register(known))))
+    return answers
+
+
+def _read(session: Session, name: str) -> Register:
+    machine = session.machine
+    try:
+        word = machine.architecture.registers[name](machine.register(name))
+    except Unavailable as missing:
+        return Register(name, None, str(missing))
+    return Register(name, machine.architecture.decode_syndrome(word).word if name.startswith("ESR") else word)
+
+
+def view(answer: Register) -> Document:
+    assert answer.word is not None, "an answer has a value"
+    title = (type(answer.word).__doc__ or "").strip().splitlines()[0].split(":")[0].rstrip(".")
+    head = Line([Span(answer.name, Role.HEADING), f" = {int(answer.word):#018x}  ", Span(title, Role.QUIET)])
+    return Document([head, Table(("bits", "field", "value", "meaning"), word_rows(answer.word), frozenset((2,)))])
+
+
+def record(answer: Register) -> JsonObject:
+    assert answer.word is not None, "an answer has a value"
+    return {"name": answer.name, "value": hexadecimal(answer.word), "fields": word_record(answer.word)}
+
+
+COMMAND = Command(
+    name="regs",
+    summary="Show the translation and fault registers",
+    description="Show registers with every field named and explained; without names, all that this source has.",
+    arguments=(Argument("name", "register, like TCR_EL1 or tcr", Kind.TEXT, many="*"),),
+    run=run,
+    view=view,
+    record=record,
+)

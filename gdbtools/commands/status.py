@@ -1,0 +1,106 @@
+"""`status`: what is attached, what state its translation is in, and what can be done with it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gdbtools.arch.model import Regime
+from gdbtools.commands.evidence import size
+from gdbtools.commands.model import Command, Session
+from gdbtools.errors import Unavailable
+from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.json import JsonObject, hexadecimal
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a session works on.  `trouble` says why the translation state cannot be told; empty when it can."""
+
+    architecture: str
+    cpus: int
+    current: int
+    memory: str
+    level: int | None
+    regimes: tuple[Regime, ...]
+    trouble: str
+    abilities: Sequence[tuple[str, str]]
+
+
+def run(session: Session, options: Namespace) -> Sequence[Status]:  # noqa: ARG001
+    machine = session.machine
+    level: int | None = None
+    regimes: tuple[Regime, ...] = ()
+    trouble = ""
+    try:
+        level = machine.architecture.level(machine.register)
+        regimes = machine.architecture.regimes(machine.register)
+    except Unavailable as missing:
+        trouble = str(missing)
+    abilities = list(machine.live.describe()) if machine.live else []
+    abilities.append(("dirty convention", session.dirty.value))
+    abilities.append(("written so far", f"{len(session.written)} descriptors"))
+    memory = machine.memory.description
+    name = machine.architecture.name
+    return (Status(name, len(machine.cpus), machine.current, memory, level, regimes, trouble, abilities),)
+
+
+def view(answer: Status) -> Document:
+    headline: list[str | Span] = [Span(answer.architecture, Role.HEADING)]
+    headline.append(f", CPU {answer.current} of {answer.cpus}")
+    if answer.level is not None:
+        headline.append(f", at EL{answer.level}")
+    if answer.regimes:
+        on = any(regime.levels for regime in answer.regimes)
+        headline += [", MMU ", Span("on", Role.GOOD) if on else Span("off", Role.WARNING)]
+    facts: list[tuple[str, Text]] = [("memory", answer.memory), *answer.abilities]
+    if answer.trouble:
+        facts.insert(0, ("translation", Span(answer.trouble, Role.WARNING)))
+    blocks: list[Line | Table | Facts] = [Line(headline)]
+    rows = [_row(regime) for regime in answer.regimes if regime.levels]
+    if rows:
+        blocks.append(Table(("range", "from", "to", "granule", "levels", "root at PA"), rows))
+    return Document([*blocks, Facts(facts)])
+
+
+def _row(regime: Regime) -> Sequence[Text]:
+    granule = size(regime.levels[-1].size_bytes)
+    levels = f"{regime.levels[0].number} to {regime.levels[-1].number}"
+    name = regime.name.split(", ")[-1]
+    return name, f"{regime.first:#x}", f"{regime.last:#x}", granule, levels, f"{regime.root:#x}"
+
+
+def record(answer: Status) -> JsonObject:
+    return {
+        "architecture": answer.architecture,
+        "cpus": answer.cpus,
+        "cpu": answer.current,
+        "el": answer.level,
+        "memory": answer.memory,
+        "trouble": answer.trouble or None,
+        "regimes": [
+            {
+                "name": regime.name,
+                "first": hexadecimal(regime.first),
+                "last": hexadecimal(regime.last),
+                "root": hexadecimal(regime.root),
+                "levels": [level.number for level in regime.levels],
+                "granule": regime.levels[-1].size_bytes if regime.levels else None,
+                "assumed": list(regime.assumed),
+            }
+            for regime in answer.regimes
+        ],
+        "abilities": dict(answer.abilities),
+    }
+
+
+COMMAND = Command(
+    name="status",
+    summary="Show what is attached and what can be done with it",
+    description="Show the source, the CPU, its translation regime, and what this source can and cannot do.",
+    arguments=(),
+    run=run,
+    view=view,
+    record=record,
+)

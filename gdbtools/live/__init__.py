@@ -1,0 +1,1 @@
+"""Inside GDB: the only folder that may `import gdb`."""

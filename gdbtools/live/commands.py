@@ -1,0 +1,247 @@
+"""The GDB face: the commands under the prefix `mmu`, their settings, and one MI command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
+
+import gdb
+
+from gdbtools.arch.model import DirtyConvention
+from gdbtools.commands import COMMANDS
+from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.parser import HelpWanted, complete, parse, parser_for
+from gdbtools.errors import GdbtoolsError, UsageError
+from gdbtools.live.catch import Catches, FaultFunction
+from gdbtools.live.guest import LiveGuest
+from gdbtools.live.registers import unsigned
+from gdbtools.live.target import Target
+from gdbtools.render.json import json_line
+from gdbtools.render.text import DEFAULT_WIDTH, render, wants_colour
+
+SHARED = (Argument("--json", "print one JSON object a line", Kind.FLAG),)
+AT_STOP = ("nothing", "verdict", "fault")
+# `set mmu-vectors`: which entries `mmu catch` stops at; the names are the architecture's own.
+VECTORS: dict[str, tuple[str, ...]] = {
+    "all": (),
+    "current": ("current EL, SP_EL0", "current EL, SP_ELx"),
+    "lower": ("lower EL, AArch64", "lower EL, AArch32"),
+}
+
+
+class Setting(gdb.Parameter):
+    """One of the settings that commands obey."""
+
+    def __init__(self, name: str, choices: Sequence[str], what: str, doc: str) -> None:
+        self.__doc__ = doc
+        self.set_doc = f"Set {what}."
+        self.show_doc = f"Show {what}."
+        super().__init__(name, gdb.COMMAND_DATA, gdb.PARAM_ENUM, list(choices))
+        self.value = choices[0]
+        self._what = what
+
+    def get_set_string(self) -> str:
+        return ""
+
+    def get_show_string(self, value: str) -> str:
+        return f"{self._what[0].upper()}{self._what[1:]} is {value}."
+
+
+class Face:
+    """Everything that lives as long as GDB does: the target, the settings, the log of writes."""
+
+    def __init__(self) -> None:
+        self.dirty = Setting(
+            "mmu-dirty",
+            [each.value for each in DirtyConvention],
+            "how a repaired write is recorded as dirty",
+            "none: not at all. bit55 to bit58: that software bit (OSv and Linux use bit55).\n"
+            "dbm: as hardware does, clear AP[2] where DBM is set.",
+        )
+        self.at_stop = Setting(
+            "mmu-at-stop",
+            AT_STOP,
+            "what is printed when `mmu catch` stops",
+            "nothing, the verdict, or all of mmu fault.",
+        )
+        self.vectors = Setting(
+            "mmu-vectors",
+            list(VECTORS),
+            "the vector entries that `mmu catch` stops at",
+            "all, current EL, or lower EL.",
+        )
+        self.target = Target()
+        self.catches = Catches(lambda: VECTORS[str(self.vectors.value)])
+        self.guest = LiveGuest(self.target, self.catches)
+        self.written: list[Any] = []
+        FaultFunction(self.guest.machine)
+        gdb.events.stop.connect(self._stopped)
+        gdb.events.breakpoint_deleted.connect(self._deleted)
+
+    def session(self) -> Session:
+        self.target.stopped()
+        return Session(self.guest.machine(), DirtyConvention(str(self.dirty.value)), self.written)
+
+    def ask(self, command: Command, words: Sequence[str]) -> tuple[Namespace, Session, Sequence[Any]]:
+        """Parse and run; physical memory mode is off afterwards, whatever happened."""
+        options = parse(command, words, evaluate, "mmu", SHARED)
+        try:
+            session = self.session()
+            return options, session, command.run(session, options)
+        finally:
+            if self.target.attachment is not None:
+                self.target.attachment.release()
+
+    def show(self, command: Command, words: Sequence[str]) -> None:
+        """Answer at the prompt, then resume the guest if the command asked for that."""
+        options, session, answers = self.ask(command, words)
+        for position, answer in enumerate(answers):
+            if options.json:
+                gdb.write(json_line(command.name, command.record(answer)) + "\n")
+            else:
+                gdb.write(("\n" if position else "") + render(command.view(answer), colour(), width()))
+        if session.resume_wanted:
+            self.guest.resume()
+
+    def _stopped(self, event: gdb.StopEvent) -> None:
+        """Follow a changed VBAR, and say what was caught."""
+        if not self.catches.active:
+            return
+        try:
+            news = self.catches.follow(self.guest.machine())
+            if news:
+                gdb.write(f"mmu: {news}\n")
+            caught = isinstance(event, gdb.BreakpointEvent) and self.catches.caught(event.breakpoints)
+            if caught and self.at_stop.value != "nothing":
+                self._explain()
+        except (GdbtoolsError, gdb.error) as error:
+            gdb.write(f"mmu: {error}\n", gdb.STDERR)
+
+    def _explain(self) -> None:
+        command = COMMANDS["fault"]
+        _, _, answers = self.ask(command, ())
+        for answer in answers:
+            document = command.view(answer)
+            if self.at_stop.value == "verdict":
+                document = type(document)(document.blocks[:1])
+            gdb.write(render(document, colour(), width()))
+
+    def _deleted(self, deleted: gdb.Breakpoint) -> None:
+        """A catch lives and dies as one; GDB must be done with this deletion before the next."""
+        catch = self.catches.forget(deleted)
+        if catch is not None:
+            gdb.post_event(catch.delete)
+
+
+def evaluate(text: str) -> int:
+    """Read an expression as GDB does, as an unsigned 64-bit integer."""
+    try:
+        value = gdb.parse_and_eval(text)
+        if value.type.code == gdb.TYPE_CODE_VOID:
+            raise UsageError(f"{text} has no value here; give an address, like $pc, &symbol or 0xffff000012345000")
+        if value.type.code in (gdb.TYPE_CODE_FUNC, gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_STRUCT):
+            return unsigned(value.address or value)
+        if value.type.code == gdb.TYPE_CODE_PTR or value.type.sizeof <= 8:
+            return unsigned(value)
+    except (gdb.error, ValueError, TypeError) as error:
+        raise UsageError(f"{text}: {error}; give an address, like $pc, &symbol or 0xffff000012345000") from None
+    raise UsageError(f"{text} is not an address: its value has {value.type.sizeof} bytes")
+
+
+def colour() -> bool:
+    return wants_colour(bool(gdb.parameter("style enabled")) and os.isatty(1))
+
+
+def width() -> int:
+    """GDB's own width; unlimited (as in batch mode) means the terminal's."""
+    set_width = gdb.parameter("width")
+    return int(set_width) if set_width else shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
+
+
+class Prefix(gdb.Command):
+    """Decode the MMU: translation tables, faults and their repair."""
+
+    def __init__(self) -> None:
+        super().__init__("mmu", gdb.COMMAND_DATA, gdb.COMPLETE_NONE, True)
+
+    def invoke(self, argument: str, from_tty: bool) -> None:  # noqa: ARG002
+        if argument:
+            raise gdb.GdbError(f"mmu has no command {argument.split()[0]!r}; `help mmu` lists them")
+        gdb.execute("help mmu")
+
+
+class Subcommand(gdb.Command):
+    """One command under `mmu`; its docstring, completion and parser come from its declaration."""
+
+    def __init__(self, face: Face, command: Command) -> None:
+        self.__doc__ = f"{command.summary}.\n\n{parser_for(command, 'mmu', SHARED).format_help().rstrip()}"
+        self._face = face
+        self._command = command
+        super().__init__(f"mmu {command.name}", gdb.COMMAND_DATA)
+
+    def invoke(self, argument: str, from_tty: bool) -> None:  # noqa: ARG002
+        try:
+            self._face.show(self._command, gdb.string_to_argv(argument))
+        except HelpWanted as text:
+            gdb.write(str(text))
+        except GdbtoolsError as error:
+            raise gdb.GdbError(str(error)) from None
+
+    def complete(self, text: str, word: str) -> list[str] | int:
+        words = text.split(" ")[:-1]
+        found = complete(self._command, [each for each in words if each], word_of(text), SHARED)
+        takes_address = any(argument.kind is Kind.ADDRESS for argument in self._command.arguments)
+        if takes_address and not found and not word_of(text).startswith("-"):
+            return gdb.COMPLETE_EXPRESSION
+        # GDB breaks words at dashes, and wants what follows the last break.
+        skip = len(word_of(text)) - len(word or "")
+        return [each[skip:] for each in found]
+
+
+def word_of(text: str) -> str:
+    """Give the word under the cursor, dashes and all."""
+    return text.rsplit(" ", 1)[-1]
+
+
+def _mi_command(face: Face) -> None:
+    """Register `-mmu COMMAND ARGUMENTS...`: the same answers as JSON, for GDB/MI clients."""
+    base: Any = gdb.MICommand  # absent from the type stubs' oldest version
+
+    class Mi(base):  # type: ignore[misc]
+        """-mmu COMMAND [ARGUMENTS...]: answers=[JSON, ...]."""
+
+        def invoke(self, words: list[str]) -> dict[str, list[str]]:
+            name, *rest = words or [""]
+            if name not in COMMANDS:
+                raise gdb.GdbError(f"there is no command {name!r}; they are {', '.join(COMMANDS)}")
+            command = COMMANDS[name]
+            try:
+                _, session, answers = face.ask(command, rest)
+            except HelpWanted as text:
+                raise gdb.GdbError(str(text)) from None
+            except GdbtoolsError as error:
+                raise gdb.GdbError(str(error)) from None
+            lines = [json_line(name, command.record(answer)) for answer in answers]
+            if session.resume_wanted:
+                face.guest.resume()
+            return {"answers": lines}
+
+    Mi("-mmu")
+
+
+def register() -> None:
+    """Make the commands known to GDB; touches no target.  A second `source` changes nothing."""
+    try:
+        gdb.parameter("mmu-dirty")
+    except RuntimeError:
+        pass
+    else:
+        return
+    face = Face()
+    Prefix()
+    for command in COMMANDS.values():
+        Subcommand(face, command)
+    _mi_command(face)

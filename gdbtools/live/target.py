@@ -1,0 +1,76 @@
+"""What GDB is attached to, as a `Machine`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import gdb
+
+from gdbtools.arch import ARCHITECTURES
+from gdbtools.errors import Unavailable
+from gdbtools.live.memory import StubMemory
+from gdbtools.live.registers import LiveRegisters
+from gdbtools.machine.model import Cpu, Live, Machine
+
+
+@dataclass
+class Attachment:
+    """One connection to a stub, and what need be asked of it only once."""
+
+    connection: gdb.RemoteTargetConnection
+    memory: StubMemory
+    constants: dict[str, int | None] = field(default_factory=dict)
+
+    def release(self) -> None:
+        """Switch physical memory mode off, if the connection still stands to do it on."""
+        if self.connection.is_valid():
+            self.memory.release()
+
+
+@dataclass
+class Target:
+    """The selected inferior; follows it when the user attaches elsewhere."""
+
+    attachment: Attachment | None = None
+
+    def attached(self) -> Attachment:
+        """Give the attachment, or raise `Unavailable` with what to do.
+
+        Whether the guest is stopped is `stopped`'s question: while GDB decides about a breakpoint it still calls the
+        guest running, although every register can be read.
+        """
+        inferior = gdb.selected_inferior()
+        connection = inferior.connection
+        if connection is None or not inferior.threads():
+            raise Unavailable("nothing is attached; start QEMU with -s and say: target remote localhost:1234")
+        if not isinstance(connection, gdb.RemoteTargetConnection):
+            raise Unavailable(f"the target is {connection.description or connection.type}, not a gdbstub with an MMU")
+        if gdb.selected_thread() is None:
+            raise Unavailable("no CPU is selected; choose one with: thread 1")
+        if self.attachment is None or self.attachment.connection is not connection:
+            self.attachment = Attachment(connection, StubMemory(connection))
+        return self.attachment
+
+    def stopped(self) -> None:
+        """Raise `Unavailable` if a guest is attached and running: for what a user asks at the prompt."""
+        self.attached()
+        thread = gdb.selected_thread()
+        if thread is not None and thread.is_running():
+            raise Unavailable("the guest is running; interrupt it first (Ctrl-C)")
+
+    def machine(self, live: Live) -> Machine:
+        """Give the machine as it stands at this stop."""
+        attachment = self.attached()
+        name = gdb.newest_frame().architecture().name()
+        if name not in ARCHITECTURES:
+            raise Unavailable(
+                f"GDB takes the target for {name}; only {', '.join(ARCHITECTURES)} is decoded: use gdb-multiarch, "
+                "or say: set architecture aarch64"
+            )
+        cpus = tuple(
+            Cpu(thread.num - 1, LiveRegisters(thread, attachment.release, attachment.constants))
+            for thread in sorted(gdb.selected_inferior().threads(), key=lambda thread: thread.num)
+        )
+        selected = gdb.selected_thread()
+        assert selected is not None, "attached() saw to it"
+        return Machine(ARCHITECTURES[name], attachment.memory, cpus, selected.num - 1, live)

@@ -1,0 +1,91 @@
+"""The capture: a small ELF core with the evidence of one stop.
+
+It is an ELF64 core with `PT_LOAD` by guest physical address (`p_paddr`), one `NT_PRSTATUS` for each CPU, and one note
+named `gdbtools` whose JSON carries the system registers of each CPU:
+
+    {"version": 1, "architecture": "aarch64", "current": 0, "cpus": [{"registers": {"TCR_EL1": "0x..."}}]}
+
+readelf, gdb and pyelftools open it.  Source of the layouts: the System V ABI for ELF, `struct elf_prstatus` and
+`struct user_pt_regs` of Linux for AArch64.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+
+NOTE_NAME = b"gdbtools"
+NOTE_TYPE = 0x4D4D55
+NOTE_VERSION = 1
+NT_PRSTATUS = 1
+EM_AARCH64 = 183
+ET_CORE, PT_LOAD, PT_NOTE, PF_R = 4, 1, 4, 4
+
+_EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
+_PHDR = struct.Struct("<IIQQQQQQ")
+NOTE_LAYOUT = struct.Struct("<III")
+# struct elf_prstatus: pr_pid at 32, pr_reg (x0..x30, sp, pc, pstate) at 112, pr_fpvalid at the end.
+PRSTATUS_BYTES, PID_OFFSET, REGISTERS_OFFSET = 392, 32, 112
+GENERAL = (*(f"x{n}" for n in range(31)), "sp", "pc", "cpsr")
+GENERAL_LAYOUT = struct.Struct(f"<{len(GENERAL)}Q")
+
+
+def padded(size: int) -> int:
+    return size + 3 & ~3
+
+
+def core_bytes(architecture: str, cpus: Sequence[Mapping[str, int]], current: int, pages: Mapping[int, bytes]) -> bytes:
+    """Give a capture: `cpus` holds the registers of each, `pages` maps physical addresses to what was there.
+
+    Neighbouring pages become one PT_LOAD.  The same arguments give the same bytes.
+    """
+    notes = b"".join(_note(b"CORE", NT_PRSTATUS, _prstatus(number, registers)) for number, registers in enumerate(cpus))
+    system = [
+        {"registers": {name: f"{value:#018x}" for name, value in registers.items() if name not in GENERAL}}
+        for registers in cpus
+    ]
+    body = {"version": NOTE_VERSION, "architecture": architecture, "current": current, "cpus": system}
+    notes += _note(NOTE_NAME, NOTE_TYPE, json.dumps(body).encode())
+    segments = _runs(pages)
+    alignment = 4096
+    offset = _EHDR.size + _PHDR.size * (1 + len(segments))
+    headers = [_PHDR.pack(PT_NOTE, 0, offset, 0, 0, len(notes), 0, 4)]
+    at = -(-(offset + len(notes)) // alignment) * alignment
+    padding = at - offset - len(notes)
+    for pa, data in segments:
+        headers.append(_PHDR.pack(PT_LOAD, PF_R, at, 0, pa, len(data), len(data), alignment))
+        at += len(data)
+    identity = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
+    header = _EHDR.pack(
+        identity, ET_CORE, EM_AARCH64, 1, 0, _EHDR.size, 0, 0, _EHDR.size, _PHDR.size, len(headers), 0, 0, 0
+    )
+    return b"".join((header, *headers, notes, bytes(padding), *(data for _, data in segments)))
+
+
+def _runs(pages: Mapping[int, bytes]) -> list[tuple[int, bytes]]:
+    runs: list[tuple[int, list[bytes], int]] = []
+    for pa in sorted(pages):
+        data = pages[pa]
+        if runs and runs[-1][0] + runs[-1][2] == pa:
+            start, parts, size = runs.pop()
+            runs.append((start, [*parts, data], size + len(data)))
+        else:
+            runs.append((pa, [data], len(data)))
+    return [(pa, b"".join(parts)) for pa, parts, _ in runs]
+
+
+def _note(name: bytes, kind: int, description: bytes) -> bytes:
+    terminated = name + b"\0"
+    header = NOTE_LAYOUT.pack(len(terminated), len(description), kind)
+    return (
+        header + terminated.ljust(padded(len(terminated)), b"\0") + description.ljust(padded(len(description)), b"\0")
+    )
+
+
+def _prstatus(number: int, registers: Mapping[str, int]) -> bytes:
+    status = bytearray(PRSTATUS_BYTES)
+    # gdb takes the pid for the thread's name and refuses 0.
+    struct.pack_into("<I", status, PID_OFFSET, number + 1)
+    GENERAL_LAYOUT.pack_into(status, REGISTERS_OFFSET, *(registers.get(name, 0) for name in GENERAL))
+    return bytes(status)

@@ -1,0 +1,1 @@
+"""How an answer looks: documents, and their renderings as text and JSON."""

@@ -1,0 +1,68 @@
+"""A document: what an answer says, before anybody decides how it looks.
+
+A view makes one from a model; a renderer knows documents and roles, never page tables.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class Role(enum.Enum):
+    """What a piece of text is; colour follows from it, in the renderer."""
+
+    PLAIN = enum.auto()
+    HEADING = enum.auto()
+    GOOD = enum.auto()
+    BAD = enum.auto()
+    WARNING = enum.auto()
+    QUIET = enum.auto()
+    NAME = enum.auto()
+    COMMAND = enum.auto()
+
+
+@dataclass(frozen=True)
+class Span:
+    """Text with a role."""
+
+    text: str
+    role: Role = Role.PLAIN
+
+
+Text = str | Span | Sequence[str | Span]
+"""What a line or a cell may be given as."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A sentence on a line of its own, wrapped to the width."""
+
+    text: Text
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names with what is to be said of each, aligned; the second column wraps."""
+
+    rows: Sequence[tuple[str, Text]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under headers.  `right` names the columns that align to the right; the last column wraps."""
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[Text]]
+    right: frozenset[int] = frozenset()
+
+
+Block = Line | Facts | Table
+
+
+@dataclass(frozen=True)
+class Document:
+    """Blocks with an empty line between them; the answer comes first."""
+
+    blocks: Sequence[Block]

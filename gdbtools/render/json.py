@@ -1,0 +1,30 @@
+"""Answers as JSON, one object a line: the contract that scripts rely on."""
+
+from __future__ import annotations
+
+import enum
+import json
+
+SCHEMA = "gdbtools/1"
+
+JsonObject = dict[str, object]
+
+
+def hexadecimal(value: int) -> str:
+    """Give an address, a register or a descriptor: JSON numbers above 2^53 are not safe."""
+    return f"{value:#018x}"
+
+
+def optional_hexadecimal(value: int | None) -> str | None:
+    """Give `hexadecimal(value)`, or null."""
+    return None if value is None else hexadecimal(value)
+
+
+def name_of(member: enum.Enum) -> str:
+    """Give an enum as JSON has it: its name in lower case, with spaces."""
+    return member.name.lower().replace("_", " ")
+
+
+def json_line(command: str, result: JsonObject) -> str:
+    """Give one answer as one line."""
+    return json.dumps({"schema": SCHEMA, "command": command, "result": result})

@@ -1,0 +1,111 @@
+"""Documents as text: the only place that knows colour and width."""
+
+from __future__ import annotations
+
+import os
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from tabulate import tabulate
+
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
+
+MINIMUM_WIDTH = 40
+DEFAULT_WIDTH = 80
+_SGR = {
+    Role.HEADING: "1",
+    Role.GOOD: "1;32",
+    Role.BAD: "1;31",
+    Role.WARNING: "33",
+    Role.QUIET: "2",
+    Role.NAME: "36",
+    Role.COMMAND: "1",
+}
+_GAP = "  "
+
+
+def wants_colour(is_terminal: bool, environment: Mapping[str, str] | None = None) -> bool:
+    """Say whether to colour: on a terminal that can, unless NO_COLOR is set (no-color.org)."""
+    environment = os.environ if environment is None else environment
+    return is_terminal and not environment.get("NO_COLOR") and environment.get("TERM", "") not in ("", "dumb")
+
+
+def render(document: Document, colour: bool = False, width: int = DEFAULT_WIDTH) -> str:
+    """Give a document as text that ends in a newline; `width` in columns, long cells wrap."""
+    width = max(width, MINIMUM_WIDTH)
+    return "\n\n".join(_block(block, colour, width) for block in document.blocks) + "\n"
+
+
+def _block(block: Block, colour: bool, width: int) -> str:
+    if isinstance(block, Line):
+        return "\n".join(_wrapped(block.text, width, colour))
+    if isinstance(block, Facts):
+        rows = [(Span(name, Role.QUIET), value) for name, value in block.rows]
+        return _grid([], rows, frozenset(), colour, width)
+    return _grid(block.headers, block.rows, block.right, colour, width)
+
+
+def _spans(text: Text) -> list[Span]:
+    if isinstance(text, Span):
+        return [text]
+    if isinstance(text, str):
+        return [Span(text)]
+    return [each if isinstance(each, Span) else Span(each) for each in text]
+
+
+def _plain(text: Text) -> str:
+    return "".join(span.text for span in _spans(text))
+
+
+def _wrapped(text: Text, width: int, colour: bool) -> list[str]:
+    """Wrap first and colour afterwards, so that escapes never count as columns."""
+    spans = _spans(text)
+    lines = textwrap.wrap(_plain(spans), width, break_long_words=False, break_on_hyphens=False) or [""]
+    if not colour:
+        return lines
+    pieces = [(word, span.role) for span in spans for word in re.findall(r"\S+", span.text)]
+    coloured: list[str] = []
+    for line in lines:
+        parts: list[str] = []
+        rest = line
+        while rest and pieces:
+            word, role = pieces[0]
+            gap = rest[: len(rest) - len(rest.lstrip())]
+            pieces.pop(0)
+            parts.append(gap + _paint(word, role))
+            rest = rest.lstrip()[len(word) :]
+        coloured.append("".join(parts))
+    return coloured
+
+
+def _paint(text: str, role: Role) -> str:
+    return f"\x1b[{_SGR[role]}m{text}\x1b[0m" if role in _SGR else text
+
+
+def _inline(text: Text, colour: bool) -> str:
+    return "".join(_paint(span.text, span.role) for span in _spans(text)) if colour else _plain(text)
+
+
+def _grid(
+    headers: Sequence[str], rows: Sequence[Sequence[Text]], right: frozenset[int], colour: bool, width: int
+) -> str:
+    if not rows and not headers:
+        return ""
+    columns = max(len(headers), *(len(row) for row in rows)) if rows else len(headers)
+    widths = [0] * columns
+    for row in (headers, *rows):
+        for column, cell in enumerate(row):
+            widths[column] = max(widths[column], len(_plain(cell)))
+    for_last = max(width - sum(widths[:-1]) - len(_GAP) * (columns - 1), 16)
+    cells: list[list[str]] = []
+    for *fixed, last in rows:
+        first, *more = _wrapped(last, for_last, colour)
+        cells.append([*(_inline(cell, colour) for cell in fixed), first])
+        cells += [[*("" for _ in fixed), line] for line in more]
+    if headers:
+        # As a row of their own: tabulate pads what it knows to be headers.
+        cells.insert(0, [_paint(header, Role.QUIET) if colour else header for header in headers])
+    align = ["right" if column in right else "left" for column in range(columns)]
+    text = tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=align if cells else None)
+    return "\n".join(line.rstrip() for line in text.splitlines())

@@ -1,0 +1,47 @@
+"""The software access flag: set AF in the leaf that faulted and, on a true write, record that it is dirty.
+
+No TLB maintenance belongs to it.  An entry whose access flag is clear is never held in a TLB (DDI 0487, "The Access
+flag": "a translation table entry that generates an Access flag fault is not cached in a TLB"), so no TLB can keep the
+old one; a walk that races with the write sees either value, and takes the fault again at worst.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gdbtools.analysis.diagnosis import Diagnosis, Verdict
+from gdbtools.arch.model import Access, AccessKind, Architecture, DirtyConvention, FaultKind, Level
+from gdbtools.errors import Refused
+from gdbtools.repair.change import Change
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a repair would write.  `hardware_should` warns that hardware was told to set the flag itself."""
+
+    change: Change
+    level: Level
+    access: Access
+    convention: DirtyConvention
+    hardware_should: bool
+
+
+def plan(diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConvention) -> Plan:
+    """Plan the repair of an access-flag fault; anything else raises `Refused` with what it is instead."""
+    found = diagnosis.walk
+    if found is None or diagnosis.access is None:
+        raise Refused(f"nothing to repair: {diagnosis.exception.syndrome.name} is not an access-flag fault")
+    refusal, leaf = found.refusal, found.leaf
+    if refusal is None:
+        where = f"the tables map {found.input:#x} with its access flag set"
+        raise Refused(f"nothing to repair: {where}; `mmu fault` says what they refuse, if anything")
+    if refusal.fault.kind is not FaultKind.ACCESS_FLAG or leaf is None:
+        where = f"walking {found.input:#x} ends in a {refusal.fault.kind.label} fault"
+        raise Refused(f"nothing to repair: {where}, not in an access-flag fault; `mmu fault` explains it")
+    if diagnosis.verdict is not Verdict.TABLES_AGREE:
+        raise Refused("the syndrome is not of this access-flag fault; `mmu fault` shows both")
+    written = diagnosis.access.kind is AccessKind.WRITE
+    after = architecture.repair_access_flag(leaf.entry.word, written, convention)
+    change = Change(leaf.pa, leaf.entry.word, after, found.regime.entry_bytes, found.regime.byte_order)
+    hardware_should = all(control.value for _, control in diagnosis.controls)
+    return Plan(change, leaf.level, diagnosis.access, convention, hardware_should)

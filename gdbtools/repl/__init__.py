@@ -1,0 +1,1 @@
+"""Outside GDB: the only folder that may import pygdbmi and prompt_toolkit."""

@@ -1,0 +1,113 @@
+"""QEMU and GDB as children: found, started, and ended with their parent."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from gdbtools.errors import Unavailable
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+QEMU = "qemu-system-aarch64"
+GDBS = ("gdb-multiarch", "aarch64-linux-gnu-gdb")
+# SIGKILL to the child when its parent dies, even by SIGKILL; util-linux, which is on every Debian and Ubuntu.
+DIES_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
+
+
+def find_qemu() -> str:
+    """Give QEMU's path, or raise `Unavailable` with the package to install."""
+    found = shutil.which(QEMU)
+    if found is None:
+        raise Unavailable(f"{QEMU} is not installed; on Debian and Ubuntu: apt-get install qemu-system-arm")
+    return found
+
+
+def find_gdb() -> str:
+    """Give a GDB that knows AArch64: the system's, or the one in this Python's own environment."""
+    inside = Path(sys.prefix) / "bin" / "gdb"
+    for each in (*GDBS, str(inside)):
+        found = shutil.which(each)
+        if found is not None:
+            return found
+    raise Unavailable("gdb-multiarch is not installed; on Debian and Ubuntu: apt-get install gdb-multiarch")
+
+
+@dataclass
+class Qemu:
+    """A QEMU with its gdbstub on a unix socket and its serial port in a file, both in a temporary folder of its own.
+
+    With `stopped`, it waits at reset.  Leave the `with` block and it is gone.
+    """
+
+    kernel: Path
+    cpus: int = 1
+    cpu: str = "cortex-a57"
+    stopped: bool = True
+    extra: Sequence[str] = ()
+    machine: str = "virt"
+    _folder: tempfile.TemporaryDirectory[str] = field(init=False, repr=False)
+    _process: subprocess.Popen[bytes] = field(init=False, repr=False)
+
+    def __enter__(self) -> Self:
+        qemu = find_qemu()
+        self._folder = tempfile.TemporaryDirectory(prefix="gdbtools-")
+        gdbstub = ["-gdb", f"unix:{self.gdbstub},server=on,wait=off", *(["-S"] if self.stopped else [])]
+        devices = ["-nic", "none", "-display", "none", "-monitor", "none", "-serial", f"file:{self._serial}"]
+        shape = ["-M", self.machine, "-cpu", self.cpu, "-smp", str(self.cpus), "-m", "128M"]
+        command = [*DIES_WITH_PARENT, qemu, *shape, *devices, "-kernel", str(self.kernel), *gdbstub, *self.extra]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 20
+        while not self.gdbstub.exists() and self._process.poll() != 0:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                assert self._process.stderr is not None
+                self._process.kill()
+                said = self._process.stderr.read().decode(errors="replace").strip()
+                self.__exit__(None, None, None)
+                raise Unavailable(f"QEMU did not start: {said or 'no gdbstub after 20 s'}")
+            time.sleep(0.01)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        self._process.wait()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+        self._folder.cleanup()
+
+    @property
+    def gdbstub(self) -> Path:
+        return Path(self._folder.name) / "gdb"
+
+    @property
+    def _serial(self) -> Path:
+        return Path(self._folder.name) / "serial"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def output(self) -> str:
+        """Give what the guest has printed so far."""
+        return self._serial.read_text(errors="replace") if self._serial.exists() else ""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until QEMU has ended; False if it has not within `seconds`."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True

@@ -1,0 +1,134 @@
+"""`gdbtools demo`: the fault that this project comes from, for real: with and without help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prompt_toolkit import print_formatted_text
+from prompt_toolkit.formatted_text import FormattedText
+
+from gdbtools.errors import Refused, Unavailable, UsageError
+from gdbtools.repl.children import Qemu, find_gdb, find_qemu
+from gdbtools.repl.mi import Gdb
+
+DEATH = "page fault outside application"
+# Computed by the guest itself with its scanner off (`scanning` = 0), where no fault happens.
+CHECKSUMS = {1: "checksum 0xd4562710b1e7765e", 4: "checksum 0x975d3a4cc9f5d67f"}
+SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Files:
+    """What the demo runs and replays."""
+
+    guest: Path
+    capture: Path
+    init: Path
+
+
+def files() -> Files:
+    """Find the fixtures; they are part of a checkout, not of an installed package."""
+    root = Path(__file__).resolve().parent.parent.parent
+    found = Files(
+        root / "fixtures/guests/access_flag/access_flag.elf",
+        root / "fixtures/captures/access-flag.core",
+        root / "gdbinit.d/gdbtools.py",
+    )
+    if not found.guest.exists():
+        raise Unavailable("the demo's guest is in fixtures/ of a checkout; run `make demo` there")
+    return found
+
+
+def demo(words: Sequence[str]) -> int:
+    """Run the demo with 1 and with 4 CPUs; 0 if the guest lived each time.
+
+    Without QEMU or GDB it says so and replays the recorded fault.
+    """
+    if words:
+        raise UsageError("demo takes no arguments")
+    found = files()
+    try:
+        find_qemu()
+        find_gdb()
+    except Unavailable as missing:
+        return replay(found, str(missing))
+    alone(found)
+    for cpus in CHECKSUMS:
+        helped(found, cpus)
+    say("good", "\nThe guest lived, with 1 CPU and with 4.")
+    return 0
+
+
+def alone(found: Files) -> None:
+    """Let the guest die as OSv did."""
+    say("title", "Without gdbtools. The guest clears access flags, as OSv's page scanner does, and nothing sets them:")
+    with Qemu(found.guest, stopped=False) as qemu:
+        ended = qemu.wait(SECONDS)
+        say("guest", qemu.output())
+        if not ended or DEATH not in qemu.output():
+            raise Refused("the guest did not die as it should have; is this QEMU's cortex-a57 different?")
+
+
+def helped(found: Files, cpus: int) -> None:
+    """Explain the first fault, repair it, and service the rest."""
+    say("title", f"\nWith gdbtools, inside GDB on QEMU's gdbstub, {cpus} CPU{'s' if cpus > 1 else ''}:")
+    with Qemu(found.guest, cpus) as qemu, Gdb(init=found.init) as gdb:
+        quietly(gdb, f"file {found.guest}")
+        quietly(gdb, f"target remote {qemu.gdbstub}")
+        quietly(gdb, "hbreak clear_access_flags")
+        quietly(gdb, "continue")
+        quietly(gdb, "delete")
+        if cpus == 1:
+            transcript(gdb, "mmu status")
+            transcript(gdb, "mmu catch access-flag")
+            transcript(gdb, "continue")
+            transcript(gdb, "mmu fault")
+            transcript(gdb, "mmu fixup --resume")
+            quietly(gdb, "delete")
+        transcript(gdb, "mmu service")
+        qemu.wait(SECONDS)
+        say("title", "\nThe guest:")
+        say("guest", qemu.output())
+        if CHECKSUMS[cpus] not in qemu.output():
+            raise Refused(f"the guest did not finish with {CHECKSUMS[cpus]}; please report what is above")
+
+
+def quietly(gdb: Gdb, command: str) -> None:
+    reply = gdb.run(command, SECONDS)
+    if reply.error:
+        raise Unavailable(f"GDB could not {command!r}: {reply.error}")
+
+
+def transcript(gdb: Gdb, command: str) -> None:
+    """Run a command and show it as it would look at GDB's prompt."""
+    say("prompt", f"\n(gdb) {command}")
+    reply = gdb.run(command, SECONDS)
+    say("plain", reply.text.strip("\n"))
+    if reply.error:
+        raise Unavailable(f"GDB could not {command!r}: {reply.error}")
+
+
+def replay(found: Files, missing: str) -> int:
+    """Show the recorded fault offline, by the very same commands."""
+    from gdbtools.commands import COMMANDS
+    from gdbtools.commands.model import Session
+    from gdbtools.commands.parser import number, parse
+    from gdbtools.machine import open_source
+    from gdbtools.render.text import render
+
+    say("title", f"{missing}.\nThe fault as it was recorded instead:")
+    command = COMMANDS["fault"]
+    say("prompt", f"\n$ gdbtools fault -s {found.capture.name}")
+    session = Session(open_source(str(found.capture)))
+    for answer in command.run(session, parse(command, (), number, "gdbtools")):
+        say("plain", render(command.view(answer)).rstrip("\n"))
+    return 0
+
+
+STYLE = {"title": "bold", "prompt": "bold ansicyan", "guest": "ansiyellow", "good": "bold ansigreen", "plain": ""}
+
+
+def say(role: str, text: str) -> None:
+    print_formatted_text(FormattedText([(STYLE[role], text.rstrip("\n"))]))

@@ -41,10 +41,28 @@ def number(text: str) -> int:
     return value
 
 
+def usage(command: Command) -> str:
+    """Give a command with its own arguments, as help and README write it."""
+    return " ".join((command.name, *(_usage(argument) for argument in command.arguments)))
+
+
+def _usage(argument: Argument) -> str:
+    if argument.is_option:
+        value = "" if argument.kind is Kind.FLAG else f" {'|'.join(argument.choices) or _metavar(argument)}"
+        return f"[{argument.name}{value}]"
+    name = "|".join(argument.choices) or _metavar(argument)
+    return {"": name, "?": f"[{name}]", "*": f"[{name}...]", "+": f"{name}..."}[argument.many]
+
+
+def _metavar(argument: Argument) -> str:
+    return argument.name.lstrip("-").upper()
+
+
 def parser_for(command: Command, program: str, shared: Sequence[Argument] = ()) -> Parser:
     """Give a command's parser; `shared` are the arguments that a face adds to every command."""
     parser = Parser(
         prog=f"{program} {command.name}",
+        usage=f"{program} {usage(command)}" + (" [OPTIONS]" if shared else ""),
         description=command.description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -59,7 +77,7 @@ def _add(parser: Parser, argument: Argument) -> None:
     if argument.kind is Kind.FLAG:
         parser.add_argument(*names, action="store_true", help=argument.help)
         return
-    metavar = None if argument.choices else argument.name.lstrip("-").upper()
+    metavar = None if argument.choices else _metavar(argument)
     choices = argument.choices or None
     if argument.many:
         parser.add_argument(*names, nargs=argument.many, choices=choices, metavar=metavar, help=argument.help)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gdbtools.analysis.diagnosis import Verdict, diagnose
-from gdbtools.arch.model import Access, FaultKind, Level
-from gdbtools.commands.evidence import access_name, size
+from gdbtools.arch.model import Access, AccessKind, FaultKind, Level
+from gdbtools.commands.evidence import size
 from gdbtools.commands.fixup import return_address
 from gdbtools.commands.model import Argument, Command, Kind, Session
 from gdbtools.errors import GdbtoolsError, UsageError
@@ -111,18 +111,22 @@ def view(answer: Summary) -> Document:
     if answer.already:
         head.append(f" {answer.already} more were already repaired for another CPU.")
     ended = Line(f"Ended: {answer.ended}.")
-    if not answer.faults:
-        return Document([Line(head), ended])
-    rows: list[Sequence[Text]] = [
-        (each.entry, access_name(each.access), str(each.level.number), size(each.level.size_bytes), str(count))
-        for each, count in sorted(answer.faults.items(), key=lambda item: _order(item[0]))
-    ]
-    headers = "vector entry", "access", "level", "size", "faults"
-    return Document([Line(head), Table(headers, rows, frozenset((2, 4))), ended])
+    return Document([Line(head), *([_table(answer.faults)] if answer.faults else []), ended])
 
 
-def _order(each: Serviced) -> tuple[str, int, str, int]:
-    return each.entry, each.access.el, each.access.kind.label, each.level.number
+def _table(faults: Counter[Serviced]) -> Table:
+    """Show where the faults came from on the rows, and what was wanted in the columns."""
+    kinds = [kind for kind in AccessKind if any(each.access.kind is kind for each in faults)]
+    cells: dict[tuple[str, int, int, int], Counter[AccessKind]] = {}
+    for each, count in faults.items():
+        place = each.entry, each.access.el, each.level.number, each.level.size_bytes
+        cells.setdefault(place, Counter())[each.access.kind] += count
+    rows: list[Sequence[Text]] = []
+    for (entry, el, level, size_bytes), counts in sorted(cells.items()):
+        said = [str(counts[kind]) if counts[kind] else "-" for kind in kinds]
+        rows.append((entry, f"EL{el}", str(level), size(size_bytes), *said))
+    headers = "vector entry", "from", "level", "size", *(kind.label for kind in kinds)
+    return Table(headers, rows, frozenset((2, *range(4, len(headers)))))
 
 
 def record(answer: Summary) -> JsonObject:
@@ -143,6 +147,10 @@ def record(answer: Summary) -> JsonObject:
             for each, count in sorted(answer.faults.items(), key=lambda item: _order(item[0]))
         ],
     }
+
+
+def _order(each: Serviced) -> tuple[str, int, str, int]:
+    return each.entry, each.access.el, each.access.kind.label, each.level.number
 
 
 COMMAND = Command(

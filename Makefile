@@ -1,0 +1,52 @@
+# `make demo` and `make test`: each does all the set-up it needs, once.
+#
+# Nothing on the system is touched but by Debian's own packages, and those only where root or a sudo without a
+# password is there; everything of Python's goes into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo        watch an access-flag fault be explained and repaired in a real guest"
+	@echo "make test        everything that is checked on each change"
+	@echo "make test-full   and what takes longer"
+	@echo "make bench       what is measured: ratios within one run"
+	@echo "make guests      build fixtures/guests again (needs gcc-aarch64-linux-gnu)"
+
+demo: packages $(VENV)/.runtime
+	@$(BIN)/gdbtools demo
+
+test: packages $(VENV)/.development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+test-full: packages $(VENV)/.development
+	GDBTOOLS_FULL=1 $(BIN)/pytest
+
+bench: packages $(VENV)/.development
+	@$(BIN)/python -m bench
+
+guests:
+	$(MAKE) -C fixtures/guests
+
+# Prints one line and goes on where something cannot be had: the demo then replays, the tests then skip, loudly.
+packages:
+	@sh .ci/packages
+
+$(VENV)/bin/python: | packages
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.development: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.runtime
+
+.PHONY: help demo test test-full bench guests packages

@@ -1,0 +1,36 @@
+"""README says what is true: its command table is derived from the declarations, its transcript from the fixture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gdbtools.cli import main
+from gdbtools.commands import COMMANDS
+from gdbtools.commands.parser import usage
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def command_table() -> str:
+    rows = ["| command | what it does | live | on a dump |", "|---|---|---|---|"]
+    for command in COMMANDS.values():
+        words = usage(command).replace("|", "\\|")
+        offline = "" if command.live_only else "`gdbtools`"
+        rows.append(f"| `{words}` | {command.summary} | `mmu` | {offline} |")
+    return "\n".join(rows)
+
+
+def test_the_command_table_is_the_declarations() -> None:
+    assert command_table() in README, f"README.md should hold this table:\n{command_table()}"
+
+
+def test_the_transcript_of_the_fault_is_what_the_command_prints(capsys) -> None:
+    assert main(["fault", "-s", str(ROOT / "fixtures/captures/access-flag.core")]) == 1
+    printed = capsys.readouterr().out.strip()
+    assert printed in README, "the README's transcript of `mmu fault` is not what it prints now"
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    assert "make demo" in README
+    assert "make test" in README

@@ -1,0 +1,18 @@
+"""Run every benchmark and print the ratios of this one run."""
+
+from __future__ import annotations
+
+from bench import faults, source, walks
+from gdbtools.errors import Unavailable
+
+
+def main() -> None:
+    for each in (source, walks, faults):
+        try:
+            each.report()
+        except Unavailable as missing:
+            print(f"{each.__name__}: not measured: {missing}")
+        print()
+
+
+main()

@@ -1,0 +1,29 @@
+"""What `source gdbtools.py` costs inside GDB, against what GDB itself takes to start."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+from gdbtools.cli import gdbinit
+from gdbtools.repl.children import find_gdb
+
+ROUNDS = 5
+TIMED = "python import time; started = time.perf_counter()"
+TOLD = "python print('seconds', time.perf_counter() - started)"
+
+
+def report() -> None:
+    gdb = find_gdb()
+    start, source = [], []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        subprocess.run([gdb, "-nx", "-batch"], check=True)
+        start.append(time.perf_counter() - began)
+        words = [gdb, "-nx", "-batch", "-ex", TIMED, "-ex", f"source {gdbinit()}", "-ex", TOLD]
+        said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+        source.append(float(said.split("seconds")[1]))
+    print(f"source, inside {gdb.rsplit('/', 1)[-1]}, best of {ROUNDS}:")
+    print(f"  GDB alone    {1000 * min(start):6.0f} ms")
+    print(f"  source       {1000 * min(source):6.0f} ms")
+    print(f"  ratio        source takes {min(source) / min(start):.2f} of GDB's own start")

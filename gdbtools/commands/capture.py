@@ -34,7 +34,8 @@ class Captured:
 
 def run(session: Session, options: Namespace) -> Sequence[Captured]:
     machine = session.machine
-    registers = [registers_of(machine, cpu) for cpu in machine.cpus]
+    cpus = sorted(machine.cpus, key=lambda cpu: cpu.number)
+    registers = [registers_of(machine, cpu) for cpu in cpus]
     recording = Recording(machine.memory)
     unreadable = 0
     for regime in machine.architecture.regimes(machine.register):
@@ -42,7 +43,7 @@ def run(session: Session, options: Namespace) -> Sequence[Captured]:
     # A capture taken where there is no fault to diagnose is still a capture.
     with suppress(Unavailable, Unreadable):
         diagnose(machine.architecture, machine.register, recording.read)
-    current = [cpu.number for cpu in machine.cpus].index(machine.current)
+    current = [cpu.number for cpu in cpus].index(machine.current)
     data = core_bytes(machine.architecture.name, registers, current, recording.pages)
     _write(Path(options.file), data)
     return (Captured(options.file, len(data), len(recording.pages), len(registers), unreadable),)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 import gdb
 
 from gdbtools.errors import GdbtoolsError, Refused
 from gdbtools.live.catch import Catches, vectors
+from gdbtools.live.registers import unsigned
 from gdbtools.live.target import Target
 from gdbtools.machine.model import Machine
 
@@ -60,19 +60,13 @@ class LiveGuest:
 
     def jump(self, address: int) -> None:
         self._target.attached().release()
-        frame = gdb.selected_frame()
-        # Another frame than the newest refuses `set $pc`.
+        # Another frame than the newest refuses `set $pc`; afterwards none of the old ones exists.
         gdb.newest_frame().select()
         try:
             gdb.execute(f"set variable $pc = {address:#x}", to_string=True)
         except gdb.error as error:
             raise Refused(f"the gdbstub would not set pc: {error}") from None
-        finally:
-            with suppress(gdb.error):
-                if frame.is_valid():
-                    frame.select()
-        machine = self.machine()
-        if machine.register(machine.architecture.pc) != address:
+        if unsigned(gdb.newest_frame().read_register("pc")) != address:
             raise Refused(f"pc did not become {address:#x}; does another debugger hold this guest?")
 
     def resume(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 import gdb
 
@@ -27,6 +29,37 @@ class Attachment:
             self.memory.release()
 
 
+class LiveCpus(Sequence[Cpu]):
+    """The CPUs of a stub, the selected one first: GDB asks the stub again each time it is asked for the others."""
+
+    def __init__(self, selected: gdb.InferiorThread, attachment: Attachment) -> None:
+        self._attachment = attachment
+        self._cpus = [self._cpu(selected)]
+        self._complete = False
+
+    def _cpu(self, thread: gdb.InferiorThread) -> Cpu:
+        return Cpu(thread.num - 1, LiveRegisters(thread, self._attachment.release, self._attachment.constants))
+
+    def _all(self) -> list[Cpu]:
+        if not self._complete:
+            self._attachment.release()
+            others = (self._cpu(thread) for thread in gdb.selected_inferior().threads())
+            known = self._cpus[0].number
+            self._cpus += sorted((cpu for cpu in others if cpu.number != known), key=lambda cpu: cpu.number)
+            self._complete = True
+        return self._cpus
+
+    @overload
+    def __getitem__(self, index: int) -> Cpu: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Cpu]: ...
+    def __getitem__(self, index: int | slice) -> Cpu | Sequence[Cpu]:
+        return self._cpus[0] if index == 0 else self._all()[index]
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
 @dataclass
 class Target:
     """The selected inferior; follows it when the user attaches elsewhere."""
@@ -39,9 +72,8 @@ class Target:
         Whether the guest is stopped is `stopped`'s question: while GDB decides about a breakpoint it still calls the
         guest running, although every register can be read.
         """
-        inferior = gdb.selected_inferior()
-        connection = inferior.connection
-        if connection is None or not inferior.threads():
+        connection = gdb.selected_inferior().connection
+        if connection is None:
             raise Unavailable("nothing is attached; start QEMU with -s and say: target remote localhost:1234")
         if not isinstance(connection, gdb.RemoteTargetConnection):
             raise Unavailable(f"the target is {connection.description or connection.type}, not a gdbstub with an MMU")
@@ -67,10 +99,7 @@ class Target:
                 f"GDB takes the target for {name}; only {', '.join(ARCHITECTURES)} is decoded: use gdb-multiarch, "
                 "or say: set architecture aarch64"
             )
-        cpus = tuple(
-            Cpu(thread.num - 1, LiveRegisters(thread, attachment.release, attachment.constants))
-            for thread in sorted(gdb.selected_inferior().threads(), key=lambda thread: thread.num)
-        )
         selected = gdb.selected_thread()
         assert selected is not None, "attached() saw to it"
+        cpus = LiveCpus(selected, attachment)
         return Machine(ARCHITECTURES[name], attachment.memory, cpus, selected.num - 1, live)

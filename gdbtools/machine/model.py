@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from gdbtools.arch.model import Architecture, Exception_
@@ -80,7 +81,7 @@ class Machine:
     current: int = 0
     live: Live | None = None
 
-    @property
+    @cached_property
     def cpu(self) -> Cpu:
         for cpu in self.cpus:
             if cpu.number == self.current:

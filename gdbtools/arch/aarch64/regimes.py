@@ -74,6 +74,10 @@ LOWER = Half("TTBR0_EL1", TCR_EL1.T0SZ, TCR_EL1.TG0, TG0_GRANULE, TCR_EL1.EPD0, 
 UPPER = Half("TTBR1_EL1", TCR_EL1.T1SZ, TCR_EL1.TG1, TG1_GRANULE, TCR_EL1.EPD1, TCR_EL1.TBI1, TCR_EL1.HPD1, True)
 
 
+TAGGED = (1 << 56) - 1
+"""The part of an address that is left of it where TBI ignores the top byte."""
+
+
 @dataclass(frozen=True)
 class Stage1(Regime):
     """One half of the EL1&0 regime, stage 1, as its registers describe it."""
@@ -87,6 +91,7 @@ class Stage1(Regime):
     output_bits: int
     hardware_access_flag: bool
     hardware_dirty: bool
+    hpd_implemented: bool
     size_in_bounds: bool
     assumed: tuple[str, ...] = ()
 
@@ -125,7 +130,7 @@ class Stage1(Regime):
     @property
     def hierarchical(self) -> bool:
         """Whether table descriptors limit what is below them (TCR_EL1.HPDn)."""
-        return not self.half.HPDn.of(self.tcr)
+        return not (self.hpd_implemented and self.half.HPDn.of(self.tcr))
 
     def _refuse(self, kind: FaultKind, level: int, cause: Cause, holder: str, field: Field, value: int) -> Refusal:
         return Refusal(Fault(kind, self.stage, level), Decider(cause, holder, field, value))
@@ -153,8 +158,7 @@ class Stage1(Regime):
         """Copy bit 55 over the top byte where it is ignored."""
         if not self.half.TBIn.of(self.tcr):
             return address
-        below = (1 << 56) - 1
-        return address | ~below & ((1 << 64) - 1) if self.half.upper else address & below
+        return address | ~TAGGED & ((1 << 64) - 1) if self.half.upper else address & TAGGED
 
     def decode(self, raw: bytes, level: Level) -> Entry:
         value = int.from_bytes(raw, self.byte_order)
@@ -221,7 +225,7 @@ class Stage1Off(Regime):
     """Stage 1 of EL1&0 with SCTLR_EL1.M clear: every address is its own output (section "Stage 1 MMU disabled")."""
 
     output_bits: int
-    sctlr: SCTLR_EL1
+    top_byte_ignored: bool
 
     name = "EL1&0 stage 1, MMU off"
     stage = 1
@@ -234,7 +238,7 @@ class Stage1Off(Regime):
         return (1 << self.output_bits) - 1
 
     def admit(self, address: int) -> Refusal | None:
-        if address <= self.last:
+        if (address & TAGGED if self.top_byte_ignored else address) <= self.last:
             return None
         decider = Decider(Cause.ADDRESS_TOO_LARGE, "ID_AA64MMFR0_EL1", ID_AA64MMFR0_EL1.PARange, self.output_bits)
         return Refusal(Fault(FaultKind.ADDRESS_SIZE, self.stage, 0), decider)
@@ -289,7 +293,7 @@ def regimes(register: ReadRegister) -> tuple[Regime, ...]:
     refuse_what_is_not_decoded(register)
     sctlr = _sctlr(register)
     if not sctlr.M:
-        return (Stage1Off(_output_bits(register, None), sctlr),)
+        return (_stage1_off(register),)
     return _stage1(register, sctlr, LOWER), _stage1(register, sctlr, UPPER)
 
 
@@ -304,28 +308,45 @@ def regime_for(register: ReadRegister, address: int) -> Regime:
     refuse_what_is_not_decoded(register)
     sctlr = _sctlr(register)
     if not sctlr.M:
-        return Stage1Off(_output_bits(register, None), sctlr)
+        return _stage1_off(register)
     return _stage1(register, sctlr, UPPER if address >> 55 & 1 else LOWER)
+
+
+def _stage1_off(register: ReadRegister) -> Stage1Off:
+    """The regime with SCTLR_EL1.M clear; TCR_EL1.TBI0 counts all the same, and bit 55 makes any address too large."""
+    return Stage1Off(_output_bits(register, None), bool(TCR_EL1(optional(register, "TCR_EL1") or 0).TBI0))
 
 
 ASSUMED = {
     "SCTLR_EL1": "SCTLR_EL1: M=1, WXN=0, EE=0",
     "MAIR_EL1": "MAIR_EL1: unknown, so are memory types",
     "ID_AA64MMFR0_EL1": "ID_AA64MMFR0_EL1: PARange as TCR_EL1.IPS",
-    "ID_AA64MMFR1_EL1": "ID_AA64MMFR1_EL1: HAFDBS=2",
+    "ID_AA64MMFR1_EL1": "ID_AA64MMFR1_EL1: HAFDBS=2, HPDS=1",
     "ID_AA64MMFR2_EL1": "ID_AA64MMFR2_EL1: ST=0, VARange=0",
 }
 """What stands in for a register that the source does not have."""
+
+
+def _implemented(register: ReadRegister, granule: str) -> str:
+    """Give the granule in force: a reserved or unimplemented one is taken for one that the PE has.
+
+    Which one is IMPLEMENTATION DEFINED ("TCR_EL1.TG0"); like QEMU, the smallest.
+    """
+    mmfr0 = optional(register, "ID_AA64MMFR0_EL1")
+    if mmfr0 is None:
+        return granule if granule in GRANULE_BITS else "4KB"
+    has = ID_AA64MMFR0_EL1(mmfr0)
+    absent = 0b1111
+    present = {"4KB": has.TGran4 != absent, "16KB": has.TGran16 != 0, "64KB": has.TGran64 != absent}
+    return granule if present.get(granule) else next((each for each in present if present[each]), "4KB")
 
 
 def _stage1(register: ReadRegister, sctlr: SCTLR_EL1, half: Half) -> Stage1:
     tcr = TCR_EL1(register("TCR_EL1"))
     if tcr.DS:
         raise Unavailable("TCR_EL1.DS is 1: 52-bit descriptors (FEAT_LPA2) are not decoded so far")
-    granule = half.granules.get(half.TGn.of(tcr))
-    if granule is None:
-        # "If the value is programmed to a reserved value, it is treated as if an implemented size was programmed".
-        granule = "4KB"
+    asked = half.granules.get(half.TGn.of(tcr), "reserved")
+    granule = _implemented(register, asked)
     granule_bits = GRANULE_BITS[granule]
     output_bits = _output_bits(register, tcr.IPS)
     if granule_bits == GRANULE_BITS["64KB"] and output_bits > 48:
@@ -349,6 +370,10 @@ def _stage1(register: ReadRegister, sctlr: SCTLR_EL1, half: Half) -> Stage1:
         output_bits=min(output_bits, 48),
         hardware_access_flag=bool(tcr.HA) and hafdbs >= 1,
         hardware_dirty=bool(tcr.HA and tcr.HD) and hafdbs >= 2,
+        hpd_implemented=mmfr1 is None or bool(ID_AA64MMFR1_EL1(mmfr1).HPDS),
         size_in_bounds=MINIMUM_TnSZ <= size <= maximum,
-        assumed=tuple(text for name, text in ASSUMED.items() if optional(register, name) is None),
+        assumed=(
+            *(text for name, text in ASSUMED.items() if optional(register, name) is None),
+            *([] if granule == asked else [f"{half.TGn.name}: {asked} is not implemented, so {granule}"]),
+        ),
     )

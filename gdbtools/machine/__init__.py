@@ -29,6 +29,8 @@ def open_source(name: str, registers: Path | None = None, cpu: int | None = None
     path = Path(name)
     with one_line(name), path.open("rb") as file:
         magic = file.read(4)
+    if not magic:
+        raise Malformed(f"{name} is empty; name a dump that has something in it")
     if magic != b"\x7fELF":
         raise UsageError(f"{name} is not an ELF core; for a raw image of memory say where it starts: {name}@0x40000000")
     core = open_core(path)

@@ -1,0 +1,48 @@
+"""Documents as text: aligned, wrapped, and coloured only where that is wanted."""
+
+from __future__ import annotations
+
+import re
+
+from gdbtools.render.document import Document, Facts, Line, Role, Span, Table
+from gdbtools.render.text import render, wants_colour
+
+TABLE = Document([Table(("level", "says"), [("0", "one two three four five six seven eight nine ten"), ("12", "x")],
+                        frozenset((0,)))])  # fmt: skip
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def test_columns_align_and_the_last_one_wraps_within_the_width() -> None:
+    assert render(TABLE, width=40).splitlines() == [
+        "level  says",
+        "    0  one two three four five six seven",
+        "       eight nine ten",
+        "   12  x",
+    ]
+
+
+def test_colour_never_changes_the_layout() -> None:
+    documents = (
+        TABLE,
+        Document([Line(["it was ", Span("a very bad thing indeed, all of it", Role.BAD), " and more words after it"])]),
+        Document([Facts([("name", [Span("AF [10]", Role.NAME), " = 0 somewhere"]), ("longer name", "value")])]),
+    )
+    for document in documents:
+        plain, coloured = render(document, width=40), render(document, colour=True, width=40)
+        assert "\x1b" not in plain
+        assert "\x1b" in coloured
+        assert ESCAPE.sub("", coloured) == plain
+
+
+def test_every_escape_is_closed_on_its_own_line() -> None:
+    document = Document([Line(Span("word " * 40, Role.GOOD))])
+    for line in render(document, colour=True, width=40).splitlines():
+        assert line.count("\x1b[0m") == len(ESCAPE.findall(line)) / 2
+
+
+def test_colour_is_for_terminals_that_can_and_users_who_want_it() -> None:
+    assert wants_colour(True, {"TERM": "xterm"})
+    assert not wants_colour(False, {"TERM": "xterm"})
+    assert not wants_colour(True, {"TERM": "xterm", "NO_COLOR": "1"})
+    assert not wants_colour(True, {"TERM": "dumb"})
+    assert not wants_colour(True, {})

@@ -24,7 +24,8 @@ try:
 except ModuleNotFoundError as missing:
     import gdb
 
-    raise gdb.GdbError(
-        f"gdbtools: {missing.name} cannot be imported; run `make` in the checkout or pip install gdbtools"
-    ) from None
-register()
+    # Written, not raised: GDB 13 shows a traceback of whatever a sourced file raises.
+    advice = "run `make` in the checkout or pip install gdbtools"
+    gdb.write(f"gdbtools: {missing.name} cannot be imported; {advice}\n", gdb.STDERR)
+else:
+    register()

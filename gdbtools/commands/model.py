@@ -74,7 +74,7 @@ class Command:
 
     `run` computes answers and never prints; `view` makes a document of one, `record` the JSON object; `finding` says
     whether an answer is a fault or a finding (exit status 1).  `live_only` commands need a running guest; those that
-    change it say so in `changes_guest`.
+    change it say so in `changes_guest`, and those that let it run before they answer in `runs_guest`.
     """
 
     name: str
@@ -87,3 +87,4 @@ class Command:
     finding: Callable[[Any], bool] = no_finding
     live_only: bool = False
     changes_guest: bool = False
+    runs_guest: bool = False

@@ -167,4 +167,5 @@ COMMAND = Command(
     record=record,
     live_only=True,
     changes_guest=True,
+    runs_guest=True,
 )

@@ -13,6 +13,7 @@ import gdb
 
 from gdbtools.arch.model import FaultKind
 from gdbtools.errors import GdbtoolsError, Refused, UsageError
+from gdbtools.live.console import console
 from gdbtools.machine.model import Machine
 
 KINDS = {
@@ -45,16 +46,19 @@ def vectors(machine: Machine) -> Mapping[int, str]:
 class FaultFunction(gdb.Function):
     """$_mmu_fault(KIND): 1 at an exception vector if the exception is such a fault.
 
-    KIND is "access-flag", "translation", "permission" or "any".
+    KIND is "access-flag", "translation", "permission" or "any".  While `mmu service` runs, access-flag faults are its.
     """
 
-    def __init__(self, machine: Callable[[], Machine]) -> None:
+    def __init__(self, machine: Callable[[], Machine], serving: Callable[[], bool]) -> None:
         super().__init__("_mmu_fault")
         self._machine = machine
+        self._serving = serving
 
     def invoke(self, kind: gdb.Value) -> int:  # type: ignore[override]
         try:
-            return int(matches(self._machine(), kind.string()))
+            machine = self._machine()
+            taken = self._serving() and matches(machine, "access-flag")
+            return int(matches(machine, kind.string()) and not taken)
         except GdbtoolsError as error:
             raise gdb.GdbError(str(error)) from None
 
@@ -75,7 +79,7 @@ class Catch:
         for address in addresses:
             if address not in self.breakpoints:
                 # As a command, because a gdb.Breakpoint announces itself and cannot be told not to.
-                gdb.execute(f'hbreak *{address:#x} if $_mmu_fault("{self.kind}")', to_string=True)
+                console(f'hbreak *{address:#x} if $_mmu_fault("{self.kind}")')
                 self.breakpoints[address] = gdb.breakpoints()[-1]
 
     def owns(self, breakpoint_: gdb.Breakpoint) -> bool:

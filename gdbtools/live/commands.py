@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import gdb
@@ -77,7 +78,7 @@ class Face:
         self.catches = Catches(lambda: VECTORS[str(self.vectors.value)])
         self.guest = LiveGuest(self.target, self.catches)
         self.written: list[Any] = []
-        FaultFunction(self.guest.machine)
+        FaultFunction(self.guest.machine, lambda: self.guest.serving)
         gdb.events.stop.connect(self._stopped)
         gdb.events.breakpoint_deleted.connect(self._deleted)
 
@@ -142,13 +143,25 @@ def evaluate(text: str) -> int:
         value = gdb.parse_and_eval(text)
         if value.type.code == gdb.TYPE_CODE_VOID:
             raise UsageError(f"{text} has no value here; give an address, like $pc, &symbol or 0xffff000012345000")
+        if value.type.strip_typedefs().code == gdb.TYPE_CODE_FLT:
+            raise UsageError(f"{text} is a floating-point number; give an address, like $pc, &symbol or 0x40000000")
         if value.type.code in (gdb.TYPE_CODE_FUNC, gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_STRUCT):
             return unsigned(value.address or value)
         if value.type.code == gdb.TYPE_CODE_PTR or value.type.sizeof <= 8:
-            return unsigned(value)
+            # As C converts to a 64-bit address: a smaller signed value is extended.
+            return int(value) & (1 << 64) - 1
     except (gdb.error, ValueError, TypeError) as error:
         raise UsageError(f"{text}: {error}; give an address, like $pc, &symbol or 0xffff000012345000") from None
     raise UsageError(f"{text} is not an address: its value has {value.type.sizeof} bytes")
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Have GDB print an expected error, ours or its own, as one line without a Python traceback."""
+    try:
+        yield
+    except (GdbtoolsError, gdb.error) as error:
+        raise gdb.GdbError(" ".join(str(error).split())) from None
 
 
 def colour() -> bool:
@@ -184,11 +197,10 @@ class Subcommand(gdb.Command):
 
     def invoke(self, argument: str, from_tty: bool) -> None:  # noqa: ARG002
         try:
-            self._face.show(self._command, gdb.string_to_argv(argument))
+            with one_line_errors():
+                self._face.show(self._command, gdb.string_to_argv(argument))
         except HelpWanted as text:
             gdb.write(str(text))
-        except GdbtoolsError as error:
-            raise gdb.GdbError(str(error)) from None
 
     def complete(self, text: str, word: str) -> list[str] | int:
         words = text.split(" ")[:-1]
@@ -211,22 +223,28 @@ def _mi_command(face: Face) -> None:
     base: Any = gdb.MICommand  # absent from the type stubs' oldest version
 
     class Mi(base):  # type: ignore[misc]
-        """-mmu COMMAND [ARGUMENTS...]: answers=[JSON, ...]."""
+        """-mmu COMMAND [ARGUMENTS...]: answers=[JSON, ...].
 
-        def invoke(self, words: list[str]) -> dict[str, list[str]]:
+        The result record of a command that has run the guest is ^running: its answers come as console output.  A
+        command that asks for the guest to be resumed answers first.
+        """
+
+        def invoke(self, words: list[str]) -> dict[str, list[str]] | None:
             name, *rest = words or [""]
             if name not in COMMANDS:
                 raise gdb.GdbError(f"there is no command {name!r}; they are {', '.join(COMMANDS)}")
             command = COMMANDS[name]
             try:
-                _, session, answers = face.ask(command, rest)
+                with one_line_errors():
+                    _, session, answers = face.ask(command, rest)
             except HelpWanted as text:
                 raise gdb.GdbError(str(text)) from None
-            except GdbtoolsError as error:
-                raise gdb.GdbError(str(error)) from None
             lines = [json_line(name, command.record(answer)) for answer in answers]
             if session.resume_wanted:
-                face.guest.resume()
+                gdb.post_event(face.guest.resume)
+            if command.runs_guest:
+                gdb.write("".join(f"{line}\n" for line in lines))
+                return None
             return {"answers": lines}
 
     Mi("-mmu")

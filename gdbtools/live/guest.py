@@ -8,6 +8,8 @@ import gdb
 
 from gdbtools.errors import GdbtoolsError, Refused
 from gdbtools.live.catch import Catches, vectors
+from gdbtools.live.console import console
+from gdbtools.live.interrupt import Interrupt
 from gdbtools.live.registers import unsigned
 from gdbtools.live.target import Target
 from gdbtools.machine.model import Machine
@@ -34,6 +36,8 @@ class LiveGuest:
         self._target = target
         self._catches = catches
         self._ending = ""
+        self.serving = False
+        """Whether access-flag faults are being repaired, so that no catch is to stop at them."""
 
     def machine(self) -> Machine:
         return self._target.machine(self)
@@ -54,7 +58,7 @@ class LiveGuest:
     def _qemu_version(self) -> str:
         try:
             # The last line: `set trace-commands on` puts one of its own before it.
-            return f"QEMU {gdb.execute('monitor info version', to_string=True).strip().splitlines()[-1]}"
+            return f"QEMU {console('monitor info version').strip().splitlines()[-1]}"
         except (gdb.error, IndexError):
             return "which has no monitor"
 
@@ -89,14 +93,20 @@ class LiveGuest:
         on_stop: Callable[[gdb.StopEvent], None] = lambda event: ended.append(_stop_reason(event))  # noqa: E731
         breakpoints: list[VectorBreakpoint] = []
         gdb.events.stop.connect(on_stop)
+        self.serving = True
         try:
-            breakpoints += [VectorBreakpoint(address, lambda: self._serve_one(handle)) for address in entries]
-            gdb.execute("continue", to_string=True)
+            with Interrupt() as interrupt:
+                goes_on: Callable[[], bool] = lambda: self._serve_one(handle) and not interrupt.wanted  # noqa: E731
+                breakpoints += [VectorBreakpoint(address, goes_on) for address in entries]
+                gdb.execute("continue")
+            if interrupt.wanted:
+                ended.append("interrupted")
         except KeyboardInterrupt:
             ended.append("interrupted")
         except gdb.error as error:
             ended.append(str(error) if gdb.selected_inferior().threads() else GONE)
         finally:
+            self.serving = False
             gdb.events.stop.disconnect(on_stop)
             for each in breakpoints:
                 if each.is_valid():

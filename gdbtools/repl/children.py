@@ -72,7 +72,7 @@ class Qemu:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 assert self._process.stderr is not None
                 self._process.kill()
-                said = self._process.stderr.read().decode(errors="replace").strip()
+                said = " ".join(self._process.stderr.read().decode(errors="replace").split())
                 self.__exit__(None, None, None)
                 raise Unavailable(f"QEMU did not start: {said or 'no gdbstub after 20 s'}")
             time.sleep(0.01)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+ANSWER_SECONDS = 0.001
+"""How long pygdbmi waits for more after each answer: `run` knows when an answer is whole."""
+
+
 @dataclass(frozen=True)
 class Reply:
     """What GDB said to one command: its console text, and its error or an empty string."""
@@ -37,7 +41,7 @@ class Gdb:
 
     def __enter__(self) -> Self:
         command = [*DIES_WITH_PARENT, self.path or find_gdb(), "-nx", "-q", "--interpreter=mi3"]
-        self._controller = GdbController(command)
+        self._controller = GdbController(command, time_to_check_for_additional_output_sec=ANSWER_SECONDS)
         for setting in ("set confirm off", "set pagination off", "set width 80"):
             self.run(setting)
         if self.init is not None:

@@ -1,0 +1,79 @@
+"""What the tests need from the outside: found once, named in the header, and skipped loudly where it is missing."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from gdbtools.errors import Unavailable
+from gdbtools.repl.children import find_qemu
+
+GDBS = {
+    "gdb-multiarch": ("gdb-multiarch", "apt-get install gdb-multiarch"),
+    "gdb-for-pwndbg": (str(Path(sys.prefix) / "bin" / "gdb"), "pip install '.[dev]' into the environment of pytest"),
+}
+"""The two: one with the system's Python, one with that of the virtual environment."""
+
+
+@cache
+def version(program: str) -> str:
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=60).stdout
+    found = re.search(r"\d+\.\d+(\.\d+)?", said.partition("\n")[0].rpartition(")")[2] or said)
+    return found.group() if found else "of unknown version"
+
+
+def pytest_report_header() -> list[str]:
+    try:
+        qemu = f"{find_qemu()} {version(find_qemu())}"
+    except Unavailable as missing:
+        qemu = f"MISSING, tests that need it are skipped: {missing}"
+    lines = [f"qemu: {qemu}"]
+    for name, (program, install) in GDBS.items():
+        path = shutil.which(program)
+        said = f"{path} {version(path)}" if path else f"MISSING, tests in it are skipped; install it: {install}"
+        lines.append(f"{name}: {said}")
+    return lines
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave `full` tests out unless they are asked for."""
+    if os.environ.get("GDBTOOLS_FULL") == "1" or config.getoption("-m"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("full")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run whatever uses `gdb_path` in both GDBs."""
+    if "gdb_path" in metafunc.fixturenames:
+        found = {name: shutil.which(program) for name, (program, _) in GDBS.items()}
+        ids = [f"gdb-{version(path)}" if path else name for name, path in found.items()]
+        metafunc.parametrize("gdb_path", list(found), ids=ids, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def gdb_path(request: pytest.FixtureRequest) -> str:
+    """The path of a GDB that knows AArch64."""
+    program, install = GDBS[request.param]
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"{request.param} is not installed; install it: {install}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def qemu() -> str:
+    """The path of QEMU, for what boots a guest."""
+    try:
+        return find_qemu()
+    except Unavailable as missing:
+        pytest.skip(str(missing))

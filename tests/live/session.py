@@ -1,0 +1,176 @@
+"""GDB with gdbtools in it, attached to a guest: how the live tests speak to both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gdbtools.machine.symbols import symbol_values
+from gdbtools.repl.children import Qemu
+from gdbtools.repl.demo import files
+from gdbtools.repl.mi import Gdb
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+GUEST = files().guest
+INIT = files().init
+CAPTURE = files().capture
+INSIDE = Path(__file__).resolve().parent / "inside.py"
+
+
+@cache
+def symbols() -> Mapping[str, int]:
+    return symbol_values(GUEST)
+
+
+def symbol(name: str) -> int:
+    return symbols()[name]
+
+
+LANDING = symbol("cpu_main")
+"""Where a touch routine returns to, when a test calls it."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A scanned leaf of the guest's regions.c, `number` of region `region`, which has to be touched in its own page."""
+
+    region: int
+    va: int
+    level: int
+    number: int = 0
+
+    @property
+    def word(self) -> int:
+        """The address in it that the guest's workload reads and writes."""
+        leaf_bytes = 4096 << 9 * (3 - self.level)
+        pa = symbol("pool_start") + (self.region * 16 + self.number) * 4096
+        return self.va + self.number * leaf_bytes + pa % leaf_bytes + 16
+
+    @property
+    def code(self) -> int:
+        """The address in it that the guest's workload executes."""
+        return self.word - 16
+
+
+@dataclass(frozen=True)
+class Session:
+    """A GDB, and the commands that a test gives it."""
+
+    gdb: Gdb
+
+    def say(self, command: str, seconds: float = 60) -> str:
+        """Give what a command prints; it must not fail."""
+        reply = self.gdb.run(command, seconds)
+        assert not reply.error, f"{command}: {reply.error}"
+        assert "Traceback" not in reply.text, reply.text
+        assert "Python Exception" not in reply.text, reply.text
+        return reply.text
+
+    def refusal(self, command: str) -> str:
+        """Give the error of a command that must fail: one line, and nothing else is printed."""
+        reply = self.gdb.run(command)
+        assert reply.error, f"{command} did not fail: {reply.text}"
+        assert len(reply.error.splitlines()) == 1, reply.error
+        assert len([line for line in reply.text.splitlines() if line.strip()]) <= 1, reply.text
+        assert self.gdb.alive()
+        return reply.error
+
+    def ask(self, command: str) -> list[Any]:
+        """Give the results of `mmu COMMAND --json`."""
+        return _results(command, _json_lines(self.say(f"mmu {command} --json")))
+
+    def ask_mi(self, command: str) -> list[Any]:
+        """Give the results of `-mmu COMMAND`: in the result record, or printed by a command that runs the guest."""
+        reply = self.gdb.run(f"-mmu {command}")
+        assert not reply.error, reply.error
+        return _results(command, reply.results.get("answers") or _json_lines(reply.text))
+
+    def inside(self, expression: str) -> Any:
+        """Evaluate a Python expression in GDB, where the functions of inside.py are at hand."""
+        # The last line: a stop that the guest came to meanwhile is announced before.
+        return json.loads(self.say(f"python print(json.dumps({expression}))").splitlines()[-1])
+
+    def value(self, expression: str) -> int:
+        return int(self.inside(f"value({expression!r})"))
+
+    def physical_mode(self) -> str:
+        return str(self.inside("packet('qqemu.PhyMemMode')"))
+
+    def descriptor(self, pa: int) -> int:
+        return int.from_bytes(bytes.fromhex(self.inside(f"peek({pa}, 8)")), "little")
+
+    def poke(self, pa: int, value: int) -> None:
+        assert self.inside(f"poke({pa}, {value}, 8)") == "OK"
+
+    def state(self) -> Any:
+        """Everything of the guest that a command could change: registers, tables, the stub's mode, what is selected."""
+        return self.inside("state()")
+
+    def set_registers(self, **values: int | str) -> None:
+        for name, value in values.items():
+            self.say(f"set ${name} = {value}")
+
+
+def _json_lines(printed: str) -> list[str]:
+    """Leave out what GDB itself prints when the guest stops."""
+    return [line for line in printed.splitlines() if line.startswith("{")]
+
+
+def _results(command: str, lines: list[str]) -> list[Any]:
+    found = [json.loads(line) for line in lines]
+    assert {(line["schema"], line["command"]) for line in found} == {("gdbtools/1", command.split()[0])}
+    return [line["result"] for line in found]
+
+
+@dataclass(frozen=True)
+class Live(Session):
+    """A session attached to the demo's guest."""
+
+    qemu: Qemu
+
+    def to_scan(self) -> None:
+        """Run until the guest is about to clear access flags: the MMU and, with more than one, all CPUs are on."""
+        self.say("hbreak clear_access_flags")
+        self.say("continue")
+        self.say("delete")
+
+    def to_fault(self) -> None:
+        """Run to the first fault, at a vector entry; the catch stays."""
+        self.to_scan()
+        self.say("mmu catch access-flag")
+        self.say("continue")
+
+    def touch(self, routine: str, va: int, value: int = 0) -> str:
+        """Have the guest call a touch routine at EL1; gives what GDB says when it stops."""
+        self.say(f"tbreak *{LANDING}")
+        self.set_registers(pc=symbol(routine), x0=va, x1=value, x30=LANDING)
+        return self.say("continue")
+
+    def landed(self) -> bool:
+        """Say whether the routine has come back from its touch."""
+        return self.value("$pc") == LANDING
+
+
+@contextmanager
+def gdb_session(gdb_path: str) -> Iterator[Session]:
+    """A GDB with gdbtools in it, attached to nothing."""
+    with Gdb(gdb_path, INIT) as gdb:
+        session = Session(gdb)
+        session.say(f"source {INSIDE}")
+        yield session
+
+
+@contextmanager
+def attached(gdb_path: str, cpus: int = 1, extra: Sequence[str] = (), machine: str = "virt") -> Iterator[Live]:
+    """GDB on the demo's guest at reset."""
+    with Qemu(GUEST, cpus, extra=extra, machine=machine) as qemu, Gdb(gdb_path, INIT) as gdb:
+        live = Live(gdb, qemu)
+        live.say(f"source {INSIDE}")
+        live.say(f"file {GUEST}")
+        live.say(f"target remote {qemu.gdbstub}")
+        yield live

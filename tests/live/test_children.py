@@ -1,0 +1,94 @@
+"""QEMU and GDB end with whoever started them, however that one ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gdbtools.errors import Unavailable
+from gdbtools.repl.children import Qemu
+from gdbtools.repl.mi import Gdb
+from tests.live.session import GUEST, ROOT
+
+pytestmark = pytest.mark.guest
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from gdbtools.repl.children import Qemu
+from gdbtools.repl.mi import Gdb
+with Qemu(Path(sys.argv[1])) as qemu, Gdb(sys.argv[2]) as gdb:
+    print(qemu.pid, gdb.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def alive(pid: int) -> bool:
+    """Say whether a process runs; one that is dead and not waited for does not."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def gone_within(seconds: float, *pids: int) -> bool:
+    deadline = time.monotonic() + seconds
+    while any(alive(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_both_die_with_a_parent_that_is_killed(qemu: str, gdb_path: str) -> None:
+    command = [sys.executable, "-c", PARENT, str(GUEST), gdb_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as parent:
+        try:
+            assert parent.stdout is not None
+            pids = [int(each) for each in parent.stdout.readline().split()]
+            assert len(pids) == 2
+            assert all(alive(pid) for pid in pids)
+        finally:
+            parent.kill()
+    assert gone_within(5, *pids)
+
+
+def test_both_are_gone_after_their_block(qemu: str, gdb_path: str) -> None:
+    with Qemu(GUEST) as guest, Gdb(gdb_path) as gdb:
+        pids, folder = (guest.pid, gdb.pid), guest.gdbstub.parent
+        gdb.run(f"target remote {guest.gdbstub}")
+        assert gdb.alive()
+    assert gone_within(5, *pids)
+    assert not folder.exists()
+
+
+def test_both_are_gone_after_an_error_in_their_block(qemu: str, gdb_path: str) -> None:
+    with pytest.raises(ZeroDivisionError), Qemu(GUEST) as guest, Gdb(gdb_path) as gdb:
+        pids = guest.pid, gdb.pid
+        print(1 / 0)
+    assert gone_within(5, *pids)
+
+
+def test_gdb_is_gone_although_it_waits_for_a_guest(qemu: str, gdb_path: str) -> None:
+    with Qemu(GUEST) as guest:
+        with pytest.raises(Unavailable, match="GDB did not answer"), Gdb(gdb_path) as gdb:
+            pid = gdb.pid
+            gdb.run(f"target remote {guest.gdbstub}")
+            # A jump to itself: the guest never stops.
+            gdb.run("set var *(int *)$pc = 0x14000000")
+            gdb.run("continue", seconds=1)
+        assert gone_within(5, pid)
+        os.kill(guest.pid, 0)
+
+
+def test_a_qemu_that_does_not_start_says_why(qemu: str) -> None:
+    with (
+        pytest.raises(Unavailable, match=r"QEMU did not start: .*unsupported machine type"),
+        Qemu(GUEST, machine="nosuch"),
+    ):
+        pass

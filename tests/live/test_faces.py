@@ -1,0 +1,75 @@
+"""One model behind each face: `mmu COMMAND --json`, `-mmu COMMAND`, and what the text says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gdbtools.commands import COMMANDS
+from tests.live.session import Leaf, Live, Session, attached, symbol
+
+pytestmark = pytest.mark.guest
+
+ADDRESSES = f"{symbol('vectors'):#x} {Leaf(4, 1 << 44, 3).word:#x} 0xdead000"
+WORDS = {"walk": f"walk {ADDRESSES}", "catch": "catch any", "fixup": "fixup --resume", "service": "service --count 3"}
+THAT_CHANGE = [name for name, command in COMMANDS.items() if command.changes_guest]
+OF_THE_MOMENT = ("seconds",)
+
+
+def timeless(answers: list[Any]) -> list[Any]:
+    return [{key: value for key, value in answer.items() if key not in OF_THE_MOMENT} for answer in answers]
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in THAT_CHANGE])
+def test_gdb_and_mi_give_the_same_model(shared_fault: Live, tmp_path: Path, name: str) -> None:
+    command = f"capture {tmp_path / 'core'}" if name == "capture" else WORDS.get(name, name)
+    shared_fault.say("delete")
+    console = shared_fault.ask(command)
+    shared_fault.say("delete")
+    mi = shared_fault.ask_mi(command)
+    for answer in (*console, *mi):
+        for place in answer.get("breakpoints", ()):
+            del place["number"]
+    assert console == mi
+    assert console
+
+
+@pytest.mark.parametrize("name", THAT_CHANGE)
+def test_gdb_and_mi_give_the_same_model_of_what_changes_the_guest(qemu: str, gdb_path: str, name: str) -> None:
+    """Each in a guest of its own, at the same deterministic fault."""
+    with attached(gdb_path) as one, attached(gdb_path) as other:
+        one.to_fault()
+        other.to_fault()
+        assert timeless(one.ask(WORDS[name])) == timeless(other.ask_mi(WORDS[name]))
+        assert one.state() == other.state()
+
+
+def test_walk_gives_an_answer_for_each_address_in_order(shared_fault: Live) -> None:
+    answers = shared_fault.ask(f"walk {ADDRESSES}")
+    assert [int(each["input"], 16) for each in answers] == [int(each, 16) for each in ADDRESSES.split()]
+    assert [each["outcome"] for each in answers] == ["mapped", "fault", "fault"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("$pc", symbol("vectors") + 0x200),
+        ("&vectors", symbol("vectors")),
+        ("vectors", symbol("vectors")),
+        ('"(char *)&vectors + 4"', symbol("vectors") + 4),
+        ("$x0", 0x600000000010),
+        ("-1", 2**64 - 1),
+        ("0xffff900000000000", 0xFFFF900000000000),
+    ],
+)
+def test_an_address_is_an_expression_of_gdb(shared_fault: Live, expression: str, value: int) -> None:
+    (answer,) = shared_fault.ask(f"walk {expression}")
+    assert int(answer["input"], 16) == value
+
+
+def test_an_unknown_mi_command_names_those_there_are(alone: Session) -> None:
+    assert "status, regs, esr, walk" in alone.refusal("-mmu nosuch")
+    assert "status, regs, esr, walk" in alone.refusal("-mmu")
+    assert "nothing is attached" in alone.refusal("-mmu status")

@@ -1,0 +1,106 @@
+"""What only looks changes nothing, and says live what it says offline."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live.session import CAPTURE, ROOT, Leaf, Live, attached, symbol
+
+pytestmark = pytest.mark.guest
+
+ADDRESSES = [symbol("vectors"), Leaf(4, 1 << 44, 3).word, Leaf(16, 0xFFFF900000000000, 3).word, 0xDEAD000, 1 << 63]
+WALK = "walk " + " ".join(f"{va:#x}" for va in ADDRESSES)
+LOOKING = ["status", "regs", "esr", "esr 0x96000010", WALK, f"{WALK} --access write --el 0", "fault", "fixup --dry-run"]
+
+
+@pytest.fixture(scope="module")
+def four_cpus(qemu: str, gdb_path: str) -> Iterator[Live]:
+    """Four CPUs, of which the second is selected, one frame up from where it stands."""
+    with attached(gdb_path, cpus=4) as live:
+        live.to_fault()
+        yield live
+
+
+@pytest.fixture
+def second_selected(four_cpus: Live) -> Live:
+    four_cpus.say("thread 2")
+    return four_cpus
+
+
+def offline(words: list[str]) -> str:
+    """Give what `gdbtools` prints, at the width that the GDBs of these tests have."""
+    command = [sys.executable, "-m", "gdbtools.cli", *words]
+    environment = {**os.environ, "COLUMNS": "80"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False).stdout
+
+
+@pytest.mark.parametrize("command", LOOKING)
+def test_looking_changes_nothing(shared_fault: Live, command: str) -> None:
+    before = shared_fault.state()
+    shared_fault.say(f"mmu {command}")
+    assert shared_fault.state() == before
+    assert before["mode"] == "0"
+
+
+def test_capturing_changes_nothing(shared_fault: Live, tmp_path: Path) -> None:
+    before = shared_fault.state()
+    shared_fault.say(f"mmu capture {tmp_path / 'core'}")
+    assert shared_fault.state() == before
+
+
+@pytest.mark.parametrize("command", [*LOOKING, "capture"])
+def test_the_selected_cpu_and_frame_stay_selected(second_selected: Live, tmp_path: Path, command: str) -> None:
+    before = second_selected.state()
+    assert before["selected"] == [2, 0]
+    if command in ("fault", "fixup --dry-run"):
+        # The second CPU has had no exception.
+        second_selected.gdb.run(f"mmu {command}")
+    else:
+        second_selected.say(f"mmu {command}" + (f" {tmp_path / 'core'}" if command == "capture" else ""))
+    assert second_selected.state() == before
+
+
+def test_a_capture_has_the_registers_of_each_cpu_and_remembers_the_selected(
+    second_selected: Live, tmp_path: Path
+) -> None:
+    core = tmp_path / "core"
+    assert second_selected.ask(f"capture {core}")[0]["cpus"] == 4
+    for cpu in range(4):
+        second_selected.say(f"thread {cpu + 1}")
+        live = second_selected.ask("regs")
+        said = offline(["regs", "-s", str(core), "--json", "--cpu", str(cpu)]).splitlines()
+        assert [json.loads(line)["result"] for line in said] == live
+    selected = json.loads(offline(["status", "-s", str(core), "--json"]))
+    assert selected["result"]["cpu"] == 1
+
+
+@pytest.fixture(scope="module")
+def just_captured(shared_fault: Live, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    core = tmp_path_factory.mktemp("captures") / "core"
+    shared_fault.say(f"mmu capture {core}")
+    return core
+
+
+@pytest.mark.parametrize("command", ["fault", "regs", "esr", "fixup --dry-run", WALK, f"{WALK} --access write --el 0"])
+def test_a_command_says_live_to_the_letter_what_it_says_of_the_capture(
+    shared_fault: Live, just_captured: Path, command: str
+) -> None:
+    live = shared_fault.say(f"mmu {command}")
+    assert live == offline([*command.split(), "-s", str(just_captured)])
+    assert live.strip()
+
+
+@pytest.mark.parametrize("command", ["fault", "regs", WALK])
+def test_the_recorded_fault_is_this_fault(shared_fault: Live, command: str) -> None:
+    assert shared_fault.say(f"mmu {command}") == offline([*command.split(), "-s", str(CAPTURE)])
+
+
+def test_the_capture_is_the_recorded_one_again(just_captured: Path) -> None:
+    assert just_captured.read_bytes() == CAPTURE.read_bytes()

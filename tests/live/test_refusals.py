@@ -1,0 +1,124 @@
+"""Bad input and wrong moments: one line that says what to do, the guest as it was, GDB alive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gdbtools.commands import COMMANDS
+from tests.live.session import LANDING, Live, Session, attached, symbol
+
+pytestmark = pytest.mark.guest
+
+WORDS = {"walk": "walk 0x40200000", "esr": "esr", "catch": "catch any", "capture": "capture /tmp/nothing"}
+EVERY = [WORDS.get(name, name) for name in COMMANDS]
+NONSENSE = {
+    "nosuch": "mmu has no command 'nosuch'",
+    "walk": "the following arguments are required: ADDRESS",
+    "walk --nosuch 0": "unrecognized arguments: --nosuch",
+    "walk 0 --access fly": "invalid choice: 'fly'",
+    "walk 0 --access": "expected one argument",
+    "walk 0 --el 2": "invalid choice: '2'",
+    "walk $nosuch": "$nosuch has no value here",
+    'walk "$nosuch"': "$nosuch has no value here",
+    "walk nosuch": "nosuch: No symbol",
+    "walk 1+": "A syntax error in expression",
+    "walk 1/0": "Division by zero",
+    "walk $v0.q": "is not an address",
+    "walk 0x10000000000000000": "give an address",
+    'walk \'"text"': "give an address",
+    "walk 1.5": "is a floating-point number",
+    "status extra": "unrecognized arguments: extra",
+    "regs nosuch": "nosuch is not a register that is decoded here",
+    "regs --nosuch": "unrecognized arguments",
+    "esr 1 2": "unrecognized arguments: 2",
+    "esr $nosuch": "has no value here",
+    "fault extra": "unrecognized arguments",
+    "catch": "the following arguments are required",
+    "catch nosuch": "invalid choice: 'nosuch'",
+    "fixup --resume=1": "ignored explicit argument",
+    "service --count": "expected one argument",
+    "service --count 0": "from 1 on",
+    "service --count -1": "",
+    "service --count many": "'many' is not a number",
+    "capture": "the following arguments are required",
+    "capture /nosuch/folder/file": "No such file or directory",
+    "capture /": "",
+}
+
+
+def test_with_nothing_attached_it_is_said_how_to_attach(alone: Session) -> None:
+    for command in EVERY:
+        assert "nothing is attached; start QEMU with -s" in alone.refusal(f"mmu {command}")
+
+
+@pytest.mark.parametrize("words", NONSENSE)
+def test_nonsense_is_one_line_and_changes_nothing(shared_fault: Live, words: str) -> None:
+    before = shared_fault.state()
+    assert NONSENSE[words] in shared_fault.refusal(f"mmu {words}")
+    assert shared_fault.state() == before
+    assert before["mode"] == "0"
+
+
+def test_a_dump_needs_no_guest_but_a_process_is_not_one(alone: Session) -> None:
+    alone.say("file /bin/true")
+    reply = alone.gdb.run("starti")
+    if reply.error:
+        pytest.skip(f"this GDB cannot run a process here: {reply.error}")
+    for command in EVERY:
+        assert "not a gdbstub with an MMU" in alone.refusal(f"mmu {command}")
+
+
+@pytest.mark.parametrize("va", [0, 0x40200000, symbol("cpu_main")])
+def test_with_the_mmu_off_each_address_is_its_own(shared_reset: Live, va: int) -> None:
+    (answer,) = shared_reset.ask(f"walk {va}")
+    assert (answer["outcome"], int(answer["output"], 16), answer["steps"]) == ("mapped", va, [])
+    assert "MMU off" in shared_reset.say("mmu status")
+
+
+@pytest.mark.parametrize("command", ["catch any", "service", "service --count 1"])
+def test_before_the_guest_has_vectors_it_is_said_to_run_it_first(shared_reset: Live, command: str) -> None:
+    before = shared_reset.state()
+    assert "the guest has not set its vectors yet; run it until it has" in shared_reset.refusal(f"mmu {command}")
+    assert shared_reset.state() == before
+    assert shared_reset.inside("breakpoints()") == []
+
+
+def test_before_any_exception_there_is_no_fault_to_explain_or_repair(shared_reset: Live) -> None:
+    assert "not a matter of the translation tables" in shared_reset.say("mmu fault")
+    assert "nothing to repair" in shared_reset.refusal("mmu fixup")
+
+
+def test_a_running_guest_is_to_be_interrupted_first(qemu: str, gdb_path: str) -> None:
+    with attached(gdb_path) as live:
+        live.to_scan()
+        # For ever: as a second CPU, in a barrier that never fills.
+        live.set_registers(pc=LANDING, x0=1)
+        live.say("continue&")
+        for command in EVERY:
+            assert "interrupt it first" in live.refusal(f"mmu {command}")
+        live.say("interrupt")
+        assert live.physical_mode() == "0"
+        assert "MMU on" in live.say("mmu status")
+
+
+@pytest.fixture(scope="module")
+def at_el2(qemu: str, gdb_path: str) -> Iterator[Live]:
+    """The same guest where QEMU gives it EL2 to begin with."""
+    with attached(gdb_path, machine="virt,virtualization=on") as live:
+        yield live
+
+
+@pytest.mark.parametrize("command", ["walk 0", "capture"])
+def test_el2_is_refused_in_one_sentence(at_el2: Live, tmp_path: Path, command: str) -> None:
+    before = at_el2.state()
+    words = f"capture {tmp_path / 'core'}" if command == "capture" else command
+    assert "this CPU is at EL2, and only the EL1&0 regime is decoded so far" in at_el2.refusal(f"mmu {words}")
+    assert at_el2.state() == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_at_el2_status_says_what_cannot_be_told(at_el2: Live) -> None:
+    assert "this CPU is at EL2" in at_el2.ask("status")[0]["trouble"]

@@ -1,0 +1,94 @@
+"""The files that are sourced inside GDB: from a checkout, twice, with each preset, and from an installed package."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gdbtools.commands import COMMANDS
+from tests.live.session import INIT, ROOT, Session
+
+pytestmark = pytest.mark.guest
+
+PRESETS = sorted(INIT.parent.glob("*.gdb"))
+
+
+def batch(gdb_path: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [gdb_path, "-nx", "-q", "-batch", *arguments]
+    wanted = {**os.environ, **environment}
+    return subprocess.run(command, capture_output=True, text=True, env=wanted, timeout=60, check=False)
+
+
+def test_gdbinit_prints_a_path_that_gdb_takes(gdb_path: str) -> None:
+    command = [sys.executable, "-m", "gdbtools.cli", "gdbinit"]
+    path = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout.strip()
+    assert Path(path).exists()
+    ran = batch(gdb_path, "-x", path, "-ex", "mmu status")
+    assert (
+        ran.stderr.strip()
+        .splitlines()[-1]
+        .endswith("nothing is attached; start QEMU with -s and say: target remote localhost:1234")
+    )
+    assert ran.stdout.strip() == ""
+
+
+def test_sourcing_says_nothing_and_touches_no_target(gdb_path: str) -> None:
+    ran = batch(gdb_path, "-x", str(INIT), "-ex", "info target", "-ex", "info breakpoints")
+    assert re.fullmatch(r"No breakpoints.* (watch|catch)points\.\n", ran.stdout)
+    assert ran.stderr == ""
+
+
+def test_sourcing_again_changes_nothing(alone: Session) -> None:
+    alone.say("set mmu-dirty bit56")
+    assert alone.say(f"source {INIT}") == ""
+    assert "bit56" in alone.say("show mmu-dirty")
+    assert alone.say("help mmu").count("mmu walk --") == 1
+
+
+def test_no_package_of_the_system_is_hidden(alone: Session) -> None:
+    """What was importable before comes from where it came: the environment's folders stand behind."""
+    places = alone.inside("__import__('sys').path")
+    ours = next(
+        position for position, place in enumerate(places) if place.endswith("site-packages") or place == str(ROOT)
+    )
+    assert ours > 0
+
+
+def test_an_import_that_fails_is_one_line(gdb_path: str, tmp_path: Path) -> None:
+    (tmp_path / "gdbinit.d").mkdir()
+    alone = tmp_path / "gdbinit.d" / "gdbtools.py"
+    alone.write_text(INIT.read_text())
+    ran = batch(gdb_path, "-ex", "python import sys; sys.modules['gdbtools'] = None", "-ex", f"source {alone}")
+    assert "Traceback" not in ran.stderr
+    assert "run `make` in the checkout or pip install gdbtools" in ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
+def test_a_preset_sets_what_it_says(alone: Session, preset: Path) -> None:
+    assert alone.say(f"source {preset}") == ""
+    said = dict(re.findall(r"(?m)^set (\S+) (\S+)$", preset.read_text()))
+    assert set(said) == {"mmu-dirty", "mmu-vectors", "mmu-at-stop"}
+    for name, value in said.items():
+        assert alone.inside(f"gdb.parameter({name!r})") == value
+
+
+@pytest.mark.full
+def test_an_installed_package_works_without_its_checkout(gdb_path: str, tmp_path: Path) -> None:
+    """A real `pip install` into an environment of its own; needs the package index."""
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", str(ROOT)], check=True, cwd=tmp_path)
+    program = tmp_path / "venv" / "bin" / "gdbtools"
+    path = subprocess.run([program, "gdbinit"], capture_output=True, text=True, check=True, cwd=tmp_path).stdout.strip()
+    assert path.startswith(str(tmp_path))
+    ran = batch(gdb_path, "-x", path, "-ex", "mmu status", "-ex", "help mmu")
+    assert "nothing is attached" in ran.stderr
+    assert all(f"mmu {name} --" in ran.stdout for name in COMMANDS)
+    for preset in PRESETS:
+        assert batch(gdb_path, "-x", path, "-x", str(Path(path).parent / preset.name)).stderr == ""

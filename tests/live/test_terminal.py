@@ -1,0 +1,173 @@
+"""At a terminal: colours, completion, help, and Ctrl-C typed."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gdbtools.commands import COMMANDS
+from gdbtools.repl.children import DIES_WITH_PARENT, Qemu
+from tests.live.fake_stub import Stub
+from tests.live.session import CAPTURE, GUEST, INIT, Session, symbol
+
+pytestmark = pytest.mark.guest
+
+PROMPT = "(gdb) "
+DECODED = "0x9600004b: "
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass
+class Terminal:
+    """A GDB at a pseudo-terminal of its own."""
+
+    master: int
+    process: subprocess.Popen[bytes]
+    rest: str = ""
+
+    def until(self, text: str, seconds: float = 60) -> str:
+        """Give what is printed until `text` has been; what came with it is kept for the next time."""
+        said, deadline = self.rest, time.monotonic() + seconds
+        while text not in said:
+            assert time.monotonic() < deadline, f"no {text!r} in {said!r}"
+            if select.select([self.master], [], [], 0.1)[0]:
+                said += os.read(self.master, 1 << 12).decode(errors="replace")
+        before, _, self.rest = said.partition(text)
+        return before + text
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def say(self, command: str) -> str:
+        self.type(f"{command}\n")
+        return self.until(PROMPT)
+
+
+@pytest.fixture
+def terminal(gdb_path: str, request: pytest.FixtureRequest) -> Iterator[Terminal]:
+    """GDB in colour at a terminal; a test's parameters, if any, are further environment variables."""
+    master, slave = pty.openpty()
+    wanted = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    environment = {**wanted, "TERM": "xterm", **getattr(request, "param", {})}
+    quiet = ["-ex", "set confirm off", "-ex", "set pagination off"]
+    command = [*DIES_WITH_PARENT, "setsid", "--ctty", gdb_path, "-nx", "-q", *quiet, "-ex", f"source {INIT}"]
+    process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment)
+    os.close(slave)
+    found = Terminal(master, process)
+    try:
+        found.until(PROMPT)
+        yield found
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+def colours(terminal: Terminal, stub: Path) -> list[str]:
+    """Give the escape codes in what a command says."""
+    with Stub(stub, CAPTURE):
+        terminal.say(f"target remote {stub}")
+        return COLOUR.findall(terminal.say("mmu esr 0x9600004b").partition(DECODED)[2])
+
+
+def test_there_is_colour_at_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.say("set style enabled on")
+    assert colours(terminal, tmp_path / "stub")
+
+
+def test_there_is_none_where_the_style_of_gdb_is_off(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.say("set style enabled off")
+    assert colours(terminal, tmp_path / "stub") == []
+
+
+@pytest.mark.parametrize("terminal", [{"NO_COLOR": "1"}], ids=["NO_COLOR"], indirect=True)
+def test_there_is_none_where_nobody_wants_it(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.say("set style enabled on")
+    assert colours(terminal, tmp_path / "stub") == []
+
+
+def test_there_is_none_outside_a_terminal(alone: Session, tmp_path: Path) -> None:
+    alone.say("set style enabled on")
+    with Stub(tmp_path / "stub", CAPTURE):
+        alone.say(f"target remote {tmp_path / 'stub'}")
+        said = alone.say("mmu esr 0x9600004b")
+        assert DECODED in said
+        assert "\x1b" not in said
+
+
+def test_ctrl_c_typed_ends_a_service_and_gdb_goes_on(qemu: str, terminal: Terminal) -> None:
+    with Qemu(GUEST) as guest:
+        terminal.say("set style enabled off")
+        terminal.say(f"file {GUEST}")
+        terminal.say(f"target remote {guest.gdbstub}")
+        terminal.say("set var *(long *)&rounds = 1000")
+        terminal.say(f"hbreak *{symbol('clear_access_flags')}")
+        terminal.say("continue")
+        terminal.say("delete")
+        terminal.type("mmu service\n")
+        time.sleep(0.5)
+        terminal.type("\x03")
+        assert "access-flag faults repaired" in (said := terminal.until("interrupted."))
+        assert "Traceback" not in said
+        terminal.until(PROMPT)
+        assert "5 faults repaired, as asked" in terminal.say("mmu service --count 5")
+
+
+def candidates(session: Session, text: str) -> list[str]:
+    return session.say(f"complete {text}").splitlines()
+
+
+def test_completion_gives_the_commands(alone: Session) -> None:
+    assert candidates(alone, "mmu ca") == ["mmu capture", "mmu catch"]
+    assert candidates(alone, "mmu ") == [f"mmu {name}" for name in sorted(COMMANDS)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("mmu walk --a", ["mmu walk --access"]),
+        ("mmu walk 0 --access ", [f"mmu walk 0 --access {kind}" for kind in ("execute", "read", "write")]),
+        ("mmu walk 0 --access w", ["mmu walk 0 --access write"]),
+        ("mmu catch ", ["mmu catch access-flag", "mmu catch any", "mmu catch permission", "mmu catch translation"]),
+        ("mmu catch access-", ["mmu catch access-flag"]),
+        ("mmu fixup --", ["mmu fixup --dry-run", "mmu fixup --json", "mmu fixup --resume"]),
+        ("mmu fixup --resume --r", []),
+        ("set mmu-vectors c", ["set mmu-vectors current"]),
+    ],
+)
+def test_completion_gives_what_may_follow(alone: Session, typed: str, completed: list[str]) -> None:
+    said = [each for each in candidates(alone, typed) if each.startswith(typed)]
+    missing = [each for each in completed if each not in said]
+    assert missing == []
+    assert len([each for each in said if "--" in each or "catch" in each or "set" in each]) <= len(completed) + 1
+
+
+def test_completion_of_an_address_is_gdb_s_own(alone: Session) -> None:
+    alone.say(f"file {GUEST}")
+    assert "mmu walk touch_regions" in candidates(alone, "mmu walk touch_reg")
+
+
+def test_help_lists_the_commands_and_explains_each(alone: Session) -> None:
+    listing = alone.say("help mmu")
+    for name, command in COMMANDS.items():
+        assert f"mmu {name} -- {command.summary}." in " ".join(listing.split())
+        explained = alone.say(f"help mmu {name}")
+        assert command.description.splitlines()[0] in explained
+        assert f"usage: mmu {name}" in explained
+        assert alone.say(f"mmu {name} --help") in explained + "\n"
+
+
+def test_the_settings_are_explained_and_shown(alone: Session) -> None:
+    for name in ("mmu-dirty", "mmu-at-stop", "mmu-vectors"):
+        assert alone.say(f"help set {name}").strip()
+        assert " is " in alone.say(f"show {name}")
+        assert "Undefined item" in alone.refusal(f"set {name} nosuch")

@@ -98,12 +98,14 @@ def oracle(request: pytest.FixtureRequest) -> Iterator[Oracle]:
 
 
 @pytest.fixture(scope="module")
-def tally() -> Iterator[Counter[str]]:
+def tally(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
+    """Count what was compared, and say so where a passing run is read, too."""
     counted: Counter[str] = Counter()
     yield counted
-    print(f"\noracle seed {SEED} (GDBTOOLS_SEED repeats it): {sum(counted.values())} cases")
-    for what, count in sorted(counted.items()):
-        print(f"  {count:8} {what}")
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\noracle seed {SEED} (GDBTOOLS_SEED={SEED} repeats it): {sum(counted.values())} cases")
+        for what, count in sorted(counted.items()):
+            print(f"  {count:8} {what}")
 
 
 def run(oracle: Oracle, in_ram: bool, one: Callable[[Configuration], None]) -> None:

@@ -23,6 +23,7 @@ from gdbtools.commands.evidence import (
 from gdbtools.commands.model import Command, Session
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of
+from gdbtools.repair.access_flag import left_to_hardware
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def _rows(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
         rows.append(("deciding bit", decider_text(predicted.decider)))
     if diagnosis.controls:
         rows.append(("hardware", _hardware(diagnosis)))
-    if diagnosis.verdict is Verdict.TABLES_PERMIT:
+    if diagnosis.verdict is Verdict.TABLES_PERMIT and not left_to_hardware(diagnosis):
         rows.append(("perhaps", "another CPU repaired it since, or a TLB kept an older entry"))
     if diagnosis.verdict is Verdict.TABLES_DIFFER:
         rows.append(("perhaps", "the tables changed since the fault, or these registers are of another exception"))
@@ -89,13 +90,14 @@ def _rows(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
 def _hardware(diagnosis: Diagnosis) -> str:
     said = ", ".join(f"{register}.{field_value(control)}" for register, control in diagnosis.controls)
     if all(control.value for _, control in diagnosis.controls):
-        return f"{said}: hardware should have set it; ask why it did not"
+        return f"{said}: hardware sets the access flag; ask why it did not"
     return f"{said}: software sets the access flag"
 
 
 def _repairable(diagnosis: Diagnosis) -> bool:
     fault = diagnosis.exception.syndrome.fault
-    return diagnosis.verdict is Verdict.TABLES_AGREE and _is_access_flag(fault)
+    agreed = diagnosis.verdict is Verdict.TABLES_AGREE and _is_access_flag(fault)
+    return agreed or left_to_hardware(diagnosis)
 
 
 def _is_access_flag(fault: Fault | None) -> bool:

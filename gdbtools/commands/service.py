@@ -17,7 +17,7 @@ from gdbtools.errors import GdbtoolsError, UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Document, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, name_of
-from gdbtools.repair.access_flag import plan
+from gdbtools.repair.access_flag import left_to_hardware, plan
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Service:
         if context not in self._returns:
             # Another address space may not map what was borrowed in this one.
             self._returns[context] = return_address(machine, found)
-        if found.verdict is Verdict.TABLES_PERMIT:
+        if found.verdict is Verdict.TABLES_PERMIT and not left_to_hardware(found):
             place = machine.current, found.exception.return_address, found.exception.address
             if place == self._spurious:
                 self.summary.ended = f"a fault loop: {found.exception.address:#x} faults although the tables permit it"

@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gdbtools.analysis.diagnosis import Diagnosis, Verdict
-from gdbtools.arch.model import Access, AccessKind, Architecture, DirtyConvention, FaultKind, Level
+from gdbtools.arch.model import Access, AccessKind, Architecture, DirtyConvention, Fault, FaultKind, Level
 from gdbtools.errors import Refused
 from gdbtools.repair.change import Change
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a repair would write.  `hardware_should` warns that hardware was told to set the flag itself."""
+    """What a repair would write.  `hardware_should` warns that hardware was told to do it itself (TCR_EL1.HA)."""
 
     change: Change
     level: Level
@@ -26,22 +26,37 @@ class Plan:
     hardware_should: bool
 
 
+def left_to_hardware(diagnosis: Diagnosis) -> bool:
+    """Say whether this is an access-flag fault of a clear flag that the tables leave to hardware.
+
+    With TCR_EL1.HA and FEAT_HAFDBS a walk does not refuse such a leaf; a fault on it all the same is worth a warning.
+    """
+    found, fault = diagnosis.walk, diagnosis.exception.syndrome.fault
+    if found is None or found.refusal is not None or found.leaf is None or found.attributes is None:
+        return False
+    expected = Fault(FaultKind.ACCESS_FLAG, found.regime.stage, found.leaf.level.number)
+    return not found.attributes.accessed and fault == expected
+
+
 def plan(diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConvention) -> Plan:
     """Plan the repair of an access-flag fault; anything else raises `Refused` with what it is instead."""
     found = diagnosis.walk
     if found is None or diagnosis.access is None:
         raise Refused(f"nothing to repair: {diagnosis.exception.syndrome.name} is not an access-flag fault")
     refusal, leaf = found.refusal, found.leaf
-    if refusal is None:
+    by_hardware = left_to_hardware(diagnosis)
+    if refusal is None and not by_hardware:
         where = f"the tables map {found.input:#x} with its access flag set"
         raise Refused(f"nothing to repair: {where}; `mmu fault` says what they refuse, if anything")
-    if refusal.fault.kind is not FaultKind.ACCESS_FLAG or leaf is None:
+    if leaf is None or (refusal is not None and refusal.fault.kind is not FaultKind.ACCESS_FLAG):
+        assert refusal is not None, "a walk without a leaf has been refused"
         where = f"walking {found.input:#x} ends in a {refusal.fault.kind.label} fault"
         raise Refused(f"nothing to repair: {where}, not in an access-flag fault; `mmu fault` explains it")
-    if diagnosis.verdict is not Verdict.TABLES_AGREE:
+    if diagnosis.verdict is not Verdict.TABLES_AGREE and not by_hardware:
         raise Refused("the syndrome is not of this access-flag fault; `mmu fault` shows both")
     written = diagnosis.access.kind is AccessKind.WRITE
     after = architecture.repair_access_flag(leaf.entry.word, written, convention)
     change = Change(leaf.pa, leaf.entry.word, after, found.regime.entry_bytes, found.regime.byte_order)
-    hardware_should = all(control.value for _, control in diagnosis.controls)
-    return Plan(change, leaf.level, diagnosis.access, convention, hardware_should)
+    # The first control is what software asked for; that the CPU cannot do it makes it no less odd.
+    asked_for = bool(diagnosis.controls and diagnosis.controls[0][1].value)
+    return Plan(change, leaf.level, diagnosis.access, convention, asked_for)

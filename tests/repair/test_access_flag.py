@@ -6,6 +6,7 @@ import pytest
 
 from gdbtools.analysis.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.aarch64.registers import TCR_EL1
 from gdbtools.arch.model import DirtyConvention
 from gdbtools.errors import Refused
 from gdbtools.repair.access_flag import plan
@@ -100,9 +101,17 @@ def test_a_syndrome_of_another_fault_is_refused_although_the_flag_is_clear() -> 
         plan(diagnosed(t, 0x9600_000F), ARM, DirtyConvention.NONE)
 
 
-def test_hardware_that_should_have_set_it_is_warned_of() -> None:
-    t, _ = cleared()
-    assert not plan(diagnosed(t, READ), ARM, DirtyConvention.NONE).hardware_should
+@pytest.mark.parametrize(("hafdbs", "verdict"), [(0, Verdict.TABLES_AGREE), (2, Verdict.TABLES_PERMIT)])
+def test_hardware_that_was_told_to_set_it_is_warned_of(hafdbs: int, verdict: Verdict) -> None:
+    t, at = cleared()
+    told = {"TCR_EL1": int(TCR_EL1(t.registers()["TCR_EL1"]).with_(HA=1)), "ID_AA64MMFR1_EL1": hafdbs}
+    found = diagnosed(t, READ, **told)
+    assert found.verdict is verdict
+    planned = plan(found, ARM, DirtyConvention.NONE)
+    assert planned.hardware_should
+    planned.change.apply(t)
+    assert t.memory[at] & AF
+    assert not plan(diagnosed(cleared()[0], READ), ARM, DirtyConvention.NONE).hardware_should
 
 
 @pytest.mark.parametrize(

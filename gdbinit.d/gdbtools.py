@@ -4,6 +4,7 @@ It finds the package beside itself (a checkout) or around itself (an installed o
 dependencies of that environment importable in whatever Python this GDB embeds, behind everything already there.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,7 +13,11 @@ def _places(here: Path) -> list[Path]:
     """Give what to add to sys.path: the package's folder, then the site-packages with its dependencies."""
     installed = here.parent.name == "gdbtools"
     root = here.parent.parent if installed else here.parent
-    return [root] if installed else [root, *sorted(root.glob(".venv/lib/python3*/site-packages"))]
+    if installed:
+        return [root]
+    # An editable install keeps the dependencies in the environment that is active.
+    environments = [root / ".venv", *([Path(os.environ["VIRTUAL_ENV"])] if "VIRTUAL_ENV" in os.environ else [])]
+    return [root, *(place for each in environments for place in sorted(each.glob("lib/python3*/site-packages")))]
 
 
 for _place in _places(Path(__file__).resolve().parent):

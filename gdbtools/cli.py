@@ -16,7 +16,7 @@ from gdbtools.commands.model import Argument, Command, Kind, Session
 from gdbtools.commands.parser import Evaluate, HelpWanted, number, parse
 from gdbtools.errors import GdbtoolsError, Malformed, Unavailable, Unreadable, UsageError
 from gdbtools.machine import open_source
-from gdbtools.machine.model import Machine, Ranges
+from gdbtools.machine.model import Machine, no_source
 from gdbtools.machine.symbols import symbol_values
 from gdbtools.render.json import json_line
 from gdbtools.render.text import DEFAULT_WIDTH, render, wants_colour
@@ -31,7 +31,6 @@ SHARED = (
     Argument("--elf", "an ELF file whose symbols may be used as addresses", Kind.TEXT),
     Argument("--json", "print one JSON object a line", Kind.FLAG),
 )
-_NO_SOURCE_NEEDED = "esr"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,9 +94,9 @@ def _answer(command: Command, words: Sequence[str]) -> int:
 
 def _machine(command: Command, options: Namespace) -> Machine:
     registers = Path(options.registers) if options.registers else None
+    if options.source is None and command.sourceless(options):
+        return no_source(ARCHITECTURES["aarch64"])
     if options.source is None:
-        if command.name == _NO_SOURCE_NEEDED and options.value is not None:
-            return Machine(ARCHITECTURES["aarch64"], Ranges((), "no source"), ())
         raise UsageError(f"say what to look at: gdbtools {command.name} -s DUMP; `gdbtools {command.name} --help`")
     return open_source(options.source, registers, options.cpu)
 

@@ -62,6 +62,7 @@ COMMAND = Command(
     summary="Decode an exception syndrome",
     description="Decode a syndrome value, field by field; without a value, the one this CPU holds.",
     arguments=(Argument("value", "the syndrome (default: the current one)", Kind.ADDRESS, many="?"),),
+    sourceless=lambda options: options.value is not None,
     run=run,
     view=view,
     record=lambda answer: syndrome_record(answer.syndrome, answer.architecture),

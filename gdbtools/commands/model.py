@@ -63,8 +63,8 @@ class Session:
         return self.machine.live
 
 
-def no_finding(answer: Any) -> bool:  # noqa: ARG001
-    """An answer that is neither a fault nor a finding, whatever it says."""
+def never(given: Any) -> bool:  # noqa: ARG001
+    """Whatever is given: no."""
     return False
 
 
@@ -72,9 +72,10 @@ def no_finding(answer: Any) -> bool:  # noqa: ARG001
 class Command:
     """A question a user can ask.
 
-    `run` computes answers and never prints; `view` makes a document of one, `record` the JSON object; `finding` says
-    whether an answer is a fault or a finding (exit status 1).  `live_only` commands need a running guest; those that
-    change it say so in `changes_guest`, and those that let it run before they answer in `runs_guest`.
+    `run` computes answers and never prints; with some options it needs no source at all (`sourceless`).  `view` makes a
+    document of an answer, `record` the JSON object; `finding` says whether it is a fault or a finding (exit status 1).
+    `live_only` commands need a running guest; those that change it say so in `changes_guest`, and those that let it run
+    before they answer in `runs_guest`.
     """
 
     name: str
@@ -84,7 +85,8 @@ class Command:
     run: Callable[[Session, Namespace], Sequence[Any]]
     view: Callable[[Any], Document]
     record: Callable[[Any], JsonObject]
-    finding: Callable[[Any], bool] = no_finding
+    finding: Callable[[Any], bool] = never
+    sourceless: Callable[[Namespace], bool] = never
     live_only: bool = False
     changes_guest: bool = False
     runs_guest: bool = False

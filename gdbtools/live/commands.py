@@ -11,6 +11,7 @@ from typing import Any
 
 import gdb
 
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import DirtyConvention
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.model import Argument, Command, Kind, Session
@@ -20,6 +21,7 @@ from gdbtools.live.catch import Catches, FaultFunction
 from gdbtools.live.guest import LiveGuest
 from gdbtools.live.registers import unsigned
 from gdbtools.live.target import Target
+from gdbtools.machine.model import no_source
 from gdbtools.render.json import json_line
 from gdbtools.render.text import DEFAULT_WIDTH, render, wants_colour
 
@@ -82,7 +84,9 @@ class Face:
         gdb.events.stop.connect(self._stopped)
         gdb.events.breakpoint_deleted.connect(self._deleted)
 
-    def session(self) -> Session:
+    def session(self, sourceless: bool) -> Session:
+        if sourceless:
+            return Session(no_source(ARCHITECTURES["aarch64"]))
         self.target.stopped()
         return Session(self.guest.machine(), DirtyConvention(str(self.dirty.value)), self.written)
 
@@ -90,7 +94,7 @@ class Face:
         """Parse and run; physical memory mode is off afterwards, whatever happened."""
         options = parse(command, words, evaluate, "mmu", SHARED)
         try:
-            session = self.session()
+            session = self.session(command.sourceless(options))
             return options, session, command.run(session, options)
         finally:
             if self.target.attachment is not None:

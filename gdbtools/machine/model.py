@@ -96,6 +96,11 @@ class Machine:
         return self.architecture.exception(self.register)
 
 
+def no_source(architecture: Architecture) -> Machine:
+    """Give a machine that has nothing: for questions that need only an architecture."""
+    return Machine(architecture, Ranges((), "no source"), ())
+
+
 @dataclass(frozen=True)
 class FixedRegisters:
     """Registers that were written down: a file's, or a note's.  `origin` says whose, for the error message."""

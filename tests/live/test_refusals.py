@@ -122,3 +122,7 @@ def test_el2_is_refused_in_one_sentence(at_el2: Live, tmp_path: Path, command: s
 
 def test_at_el2_status_says_what_cannot_be_told(at_el2: Live) -> None:
     assert "this CPU is at EL2" in at_el2.ask("status")[0]["trouble"]
+
+
+def test_a_syndrome_that_is_given_needs_no_target(alone: Session) -> None:
+    assert "cache maintenance" in alone.say("mmu esr 0x9600014b")

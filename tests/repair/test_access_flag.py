@@ -8,7 +8,7 @@ from gdbtools.analysis.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.aarch64.registers import TCR_EL1
 from gdbtools.arch.model import DirtyConvention
-from gdbtools.errors import Refused
+from gdbtools.errors import Refused, Unavailable
 from gdbtools.repair.access_flag import plan
 from gdbtools.repair.borrow import find_return
 from tests.tables import Tables, reader
@@ -133,6 +133,12 @@ def test_the_verdict_checks_presence_and_permission(esr: int, leaf: dict[str, in
     if invalid:
         t.memory[at] = 0
     assert diagnosed(t, esr).verdict is verdict
+
+
+def test_at_el2_the_registers_of_el1_are_not_taken_for_the_last_exception() -> None:
+    t, _ = cleared()
+    with pytest.raises(Unavailable, match="EL2"):
+        diagnosed(t, READ, cpsr=0b1001)
 
 
 def test_an_eret_is_found_in_the_vectors_page_and_needs_no_symbol() -> None:

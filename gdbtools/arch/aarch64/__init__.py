@@ -91,7 +91,8 @@ class AArch64(Architecture):
         return register("VBAR_EL1"), register("TTBR0_EL1"), register("TTBR1_EL1")
 
     def exception(self, register: ReadRegister) -> Exception_:
-        """Join ESR, FAR, ELR and SPSR of EL1, the level that takes what EL1&0 raises."""
+        """Join ESR, FAR, ELR and SPSR of EL1, the level that takes what EL1&0 raises; elsewhere they are stale."""
+        regimes.refuse_what_is_not_decoded(register)
         state = register("SPSR_EL1")
         return Exception_(
             target=1,
@@ -103,6 +104,7 @@ class AArch64(Architecture):
         )
 
     def vectors(self, register: ReadRegister) -> Mapping[int, str]:
+        regimes.refuse_what_is_not_decoded(register)
         base = VBAR(register("VBAR_EL1")).ADDRESS
         return {base + offset: entry for offset, entry in VECTOR_ENTRIES.items()}
 

@@ -44,7 +44,7 @@ PHYSICAL_ADDRESS_SIZE = {
     0b0110: "52 bits, 4PB",
     0b0111: "56 bits, 64PB",
 }
-_WALK = {0: "TLB miss walks", 1: "TLB miss faults"}
+_WALK = {0: "no", 1: "yes, a TLB miss faults"}
 
 
 class TCR_EL1(Word):

@@ -6,16 +6,8 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gdbtools.arch.model import (
-    Access,
-    Architecture,
-    Exception_,
-    FaultKind,
-    Read,
-    ReadRegister,
-    Refusal,
-    Walk,
-)
+from gdbtools.arch.architecture import Architecture, ExceptionRecord
+from gdbtools.arch.model import Access, FaultKind, Read, ReadRegister, Refusal, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.bits import FieldValue
 
@@ -49,7 +41,7 @@ class Diagnosis:
     """
 
     verdict: Verdict
-    exception: Exception_
+    exception: ExceptionRecord
     entry: str
     access: Access | None = None
     walk: Walk | None = None

@@ -6,6 +6,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from gdbtools.arch import aarch64
-from gdbtools.arch.model import Architecture
+from gdbtools.arch.architecture import Architecture
 
 ARCHITECTURES: Final[Mapping[str, Architecture]] = {each.name: each for each in (aarch64.ARCHITECTURE,)}

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import abc
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gdbtools.bits import Field, FieldValue, Word
+from gdbtools.bits import Field, Word
 
 Read = Callable[[int, int], bytes]
 """Give `size_bytes` of physical memory at `pa`, or raise `Unreadable`: what a walk is handed."""
@@ -326,95 +326,3 @@ class Syndrome:
     from_lower: bool | None = None
     address_valid: bool = False
     s1ptw: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Exception_:
-    """The exception that a CPU's registers remember: syndrome, address, and the state it interrupted.
-
-    `target` is the level that took it, `el` the level it came from, `state` the saved processor state.
-    """
-
-    target: int
-    syndrome: Syndrome
-    address: int
-    return_address: int
-    el: int
-    state: int
-
-
-class DirtyConvention(enum.Enum):
-    """How a guest remembers that a page was written: the values of `set mmu-dirty`."""
-
-    NONE = "none"
-    BIT55 = "bit55"
-    BIT56 = "bit56"
-    BIT57 = "bit57"
-    BIT58 = "bit58"
-    DBM = "dbm"
-
-
-class Architecture(abc.ABC):
-    """What the commands ask of an architecture.  `registers` are the declared ones, in the order `regs` prints them."""
-
-    name: str
-    registers: Mapping[str, type[Word]]
-    pc: str
-    general: tuple[str, ...]
-    return_instruction: bytes
-
-    @abc.abstractmethod
-    def level(self, register: ReadRegister) -> int:
-        """Give the exception level the CPU is at."""
-
-    @abc.abstractmethod
-    def state(self, register: ReadRegister) -> int:
-        """Give the current processor state word, as `check` wants it."""
-
-    @abc.abstractmethod
-    def regimes(self, register: ReadRegister) -> tuple[Regime, ...]:
-        """Give every range of the regime in force, in the order of their addresses."""
-
-    @abc.abstractmethod
-    def regime_for(self, register: ReadRegister, address: int) -> Regime:
-        """Give the range that translates `address`."""
-
-    @abc.abstractmethod
-    def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
-        """Say whether a walk's outcome lets `access` happen: None, or what refuses it."""
-
-    @abc.abstractmethod
-    def decode_syndrome(self, value: int) -> Syndrome:
-        """Decode a syndrome; never refuses a value."""
-
-    @abc.abstractmethod
-    def status(self, fault: Fault) -> int | None:
-        """Give a fault's own status code, None where it has none."""
-
-    @abc.abstractmethod
-    def syndrome(self, register: ReadRegister) -> Syndrome:
-        """Decode the syndrome of the last exception, reading no other register."""
-
-    @abc.abstractmethod
-    def context(self, register: ReadRegister) -> tuple[int, ...]:
-        """Give what identifies an address space and its vectors: equal contexts map the same code."""
-
-    @abc.abstractmethod
-    def exception(self, register: ReadRegister) -> Exception_:
-        """Join the registers that describe the last exception."""
-
-    @abc.abstractmethod
-    def vectors(self, register: ReadRegister) -> Mapping[int, str]:
-        """Give the addresses where synchronous exceptions are taken, with the manual's name for each entry."""
-
-    @abc.abstractmethod
-    def repair_access_flag(self, leaf: Word, written: bool, convention: DirtyConvention) -> Word:
-        """Give the leaf as the guest's handler would leave it: accessed and, if `written`, dirty."""
-
-    @abc.abstractmethod
-    def access_flag_controls(self, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
-        """Give the register fields that decide whether hardware sets the access flag: (register, field) each."""
-
-    @abc.abstractmethod
-    def hardware_access_flag(self, register: ReadRegister) -> bool:
-        """Say whether hardware itself sets the access flag here."""

@@ -6,7 +6,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gdbtools.arch.model import Architecture, Syndrome
+from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.model import Syndrome
 from gdbtools.commands.evidence import fault_name, fault_record, word_record, word_rows
 from gdbtools.commands.model import Argument, Command, Kind, Session
 from gdbtools.render.document import Block, Document, Line, Role, Span, Table, Text

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gdbtools.arch.model import (
-    Access,
-    Architecture,
-    Attributes,
-    Cause,
-    Decider,
-    Fault,
-    Mapped,
-    Refusal,
-    Step,
-    Walk,
-)
+from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.model import Access, Attributes, Cause, Decider, Fault, Mapped, Refusal, Step, Walk
 from gdbtools.bits import FieldValue, Word
 from gdbtools.render.document import Facts, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdbtools.analysis.diagnosis import Diagnosis, Verdict, diagnose
-from gdbtools.arch.model import Architecture, Fault, FaultKind
+from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.model import Fault, FaultKind
 from gdbtools.commands.esr import sentence as syndrome_sentence
 from gdbtools.commands.esr import syndrome_record
 from gdbtools.commands.evidence import (

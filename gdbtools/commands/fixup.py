@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdbtools.analysis.diagnosis import Diagnosis, diagnose
-from gdbtools.arch.model import AccessKind, DirtyConvention
+from gdbtools.arch.architecture import DirtyConvention
+from gdbtools.arch.model import AccessKind
 from gdbtools.commands.evidence import word_text
 from gdbtools.commands.model import Argument, Command, Kind, Session
 from gdbtools.errors import Refused

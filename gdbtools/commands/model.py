@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gdbtools.arch.model import DirtyConvention
+from gdbtools.arch.architecture import DirtyConvention
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Live, Machine
 from gdbtools.render.document import Document

@@ -6,7 +6,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gdbtools.arch.model import Access, AccessKind, Architecture, Refusal, Walk
+from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.model import Access, AccessKind, Refusal, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.commands.evidence import (
     access_name,

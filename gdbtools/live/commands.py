@@ -12,7 +12,7 @@ from typing import Any
 import gdb
 
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.model import DirtyConvention
+from gdbtools.arch.architecture import DirtyConvention
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.model import Argument, Command, Kind, Session
 from gdbtools.commands.parser import HelpWanted, complete, parse, parser_for

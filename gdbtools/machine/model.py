@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
-from gdbtools.arch.model import Architecture, Exception_
+from gdbtools.arch.architecture import Architecture, ExceptionRecord
 from gdbtools.errors import Refused, Unavailable, Unreadable
 
 
@@ -92,7 +92,7 @@ class Machine:
     def register(self, name: str) -> int:
         return self.cpu.registers.read(name)
 
-    def exception(self) -> Exception_:
+    def exception(self) -> ExceptionRecord:
         return self.architecture.exception(self.register)
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gdbtools.analysis.diagnosis import Diagnosis, Verdict
-from gdbtools.arch.model import Access, AccessKind, Architecture, DirtyConvention, Fault, FaultKind, Level
+from gdbtools.arch.architecture import Architecture, DirtyConvention
+from gdbtools.arch.model import Access, AccessKind, Fault, FaultKind, Level
 from gdbtools.errors import Refused
 from gdbtools.repair.change import Change
 

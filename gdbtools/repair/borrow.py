@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gdbtools.arch.model import Access, AccessKind, Architecture, Read, ReadRegister, Walk
+from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.model import Access, AccessKind, Read, ReadRegister, Walk
 from gdbtools.arch.walk import scan, walk
 from gdbtools.errors import Refused, Unreadable
 

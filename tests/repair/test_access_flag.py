@@ -7,7 +7,7 @@ import pytest
 from gdbtools.analysis.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.aarch64.registers import TCR_EL1
-from gdbtools.arch.model import DirtyConvention
+from gdbtools.arch.architecture import DirtyConvention
 from gdbtools.errors import Refused, Unavailable
 from gdbtools.repair.access_flag import plan
 from gdbtools.repair.borrow import find_return

@@ -5,21 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gdbtools.arch.aarch64 import permissions, regimes, registers, syndrome
+from gdbtools.arch.aarch64 import permissions, regimes, registers, stage1, syndrome
 from gdbtools.arch.aarch64.descriptors import AP_READ_ONLY, LeafDescriptor, software_bit
 from gdbtools.arch.aarch64.registers import SPSR, VBAR
-from gdbtools.arch.model import (
-    Access,
-    Architecture,
-    DirtyConvention,
-    Exception_,
-    Fault,
-    ReadRegister,
-    Refusal,
-    Regime,
-    Syndrome,
-    Walk,
-)
+from gdbtools.arch.architecture import Architecture, DirtyConvention, ExceptionRecord
+from gdbtools.arch.model import Access, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
 from gdbtools.bits import FieldValue, Word
 from gdbtools.errors import Refused
 
@@ -74,7 +64,7 @@ class AArch64(Architecture):
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
         regime = walk.regime
         granted = None
-        if isinstance(regime, regimes.Stage1) and walk.leaf is not None:
+        if isinstance(regime, stage1.Stage1) and walk.leaf is not None:
             granted = regime.effective(walk.steps)
         return permissions.check(walk, access, state, granted)
 
@@ -90,11 +80,11 @@ class AArch64(Architecture):
     def context(self, register: ReadRegister) -> tuple[int, ...]:
         return register("VBAR_EL1"), register("TTBR0_EL1"), register("TTBR1_EL1")
 
-    def exception(self, register: ReadRegister) -> Exception_:
+    def exception(self, register: ReadRegister) -> ExceptionRecord:
         """Join ESR, FAR, ELR and SPSR of EL1, the level that takes what EL1&0 raises; elsewhere they are stale."""
         regimes.refuse_what_is_not_decoded(register)
         state = register("SPSR_EL1")
-        return Exception_(
+        return ExceptionRecord(
             target=1,
             syndrome=self.syndrome(register),
             address=register("FAR_EL1"),

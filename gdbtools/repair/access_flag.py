@@ -1,8 +1,8 @@
 """The software access flag: set AF in the leaf that faulted and, on a true write, record that it is dirty.
 
-No TLB maintenance belongs to it.  An entry whose access flag is clear is never held in a TLB (DDI 0487, "The Access
-flag": "a translation table entry that generates an Access flag fault is not cached in a TLB"), so no TLB can keep the
-old one; a walk that races with the write sees either value, and takes the fault again at worst.
+No TLB maintenance belongs to it.  Only an entry that causes no Access flag fault may be held in a TLB (DDI 0487, rule
+R_SQBCS in "Translation Lookaside Buffers"), so no TLB can keep the old one; a walk that races with the write sees either
+value, and takes the fault again at worst.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The software access flag: set AF in the leaf that faulted and, on a true write, record that it is dirty.
 
 No TLB maintenance belongs to it.  Only an entry that causes no Access flag fault may be held in a TLB (DDI 0487, rule
-R_SQBCS in "Translation Lookaside Buffers"), so no TLB can keep the old one; a walk that races with the write sees either
-value, and takes the fault again at worst.
+R_SQBCS in "Translation Lookaside Buffers"), so no TLB can keep the old one; a walk that races with the write sees
+either value, and takes the fault again at worst.
 """
 
 from __future__ import annotations

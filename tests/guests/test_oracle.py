@@ -37,7 +37,7 @@ class Translated(Word):
     """PAR_EL1 of a translation that worked (PAR_EL1, F=0)."""
 
     ATTR = Field((63, 56))
-    PA = Field((47, 12), scale=1 << 12)
+    PA = Field((51, 12), scale=1 << 12)
     SH = Field((8, 7))
     F = Field(0)
 

@@ -8,12 +8,13 @@ import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.model import Argument, Command, Kind, Session
-from gdbtools.commands.parser import Evaluate, HelpWanted, number, parse
+from gdbtools.commands.parser import Evaluate, HelpWanted, number, parse, parser_for
 from gdbtools.errors import GdbtoolsError, Malformed, Unavailable, Unreadable, UsageError
 from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine, no_source
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(str(help_text), end="")
         return ANSWERED
     except GdbtoolsError as error:
-        print(f"gdbtools: {error}", file=sys.stderr)
+        print("gdbtools:", " ".join(str(error).split("\n")), file=sys.stderr)
         return _status(error)
     except BrokenPipeError:
         # The reader has gone; what it wanted, it has.
@@ -75,8 +76,8 @@ def _main(words: Sequence[str]) -> int:
 
 
 def _answer(command: Command, words: Sequence[str]) -> int:
-    symbols: dict[str, int] = {}
-    options = parse(command, words, _evaluator(symbols, words), "gdbtools", SHARED)
+    elf = parser_for(command, "gdbtools", SHARED).parse_args(list(words)).elf
+    options = parse(command, words, _evaluator(elf), "gdbtools", SHARED)
     if command.live_only:
         raise Unavailable(f"`{command.name}` needs a live guest; in GDB: source {gdbinit()}, then mmu {command.name}")
     session = Session(_machine(command, options))
@@ -93,7 +94,7 @@ def _answer(command: Command, words: Sequence[str]) -> int:
 
 
 def _machine(command: Command, options: Namespace) -> Machine:
-    registers = Path(options.registers) if options.registers else None
+    registers = None if options.registers is None else Path(options.registers)
     if options.source is None and command.sourceless(options):
         return no_source(ARCHITECTURES["aarch64"])
     if options.source is None:
@@ -101,19 +102,21 @@ def _machine(command: Command, options: Namespace) -> Machine:
     return open_source(options.source, registers, options.cpu)
 
 
-def _evaluator(symbols: dict[str, int], words: Sequence[str]) -> Evaluate:
+def _evaluator(elf: str | None) -> Evaluate:
     """Read an address: a number, or a symbol of the ELF file that `--elf` names, with an offset if need be."""
+
+    @cache
+    def symbols() -> dict[str, int]:
+        return {} if elf is None else symbol_values(Path(elf))
 
     def evaluate(text: str) -> int:
         if text[:1].isdigit():
             return number(text)
-        if not symbols and "--elf" in words[:-1]:
-            symbols.update(symbol_values(Path(words[words.index("--elf") + 1])))
         name, plus, offset = text.partition("+")
-        if name in symbols:
-            return symbols[name] + (number(offset) if plus else 0)
-        where = "is not a symbol of that ELF file" if symbols else "is not a number; for symbols give --elf FILE"
-        raise UsageError(f"{name!r} {where}; write an address like 0xffff000012345000")
+        if name not in symbols():
+            where = "is not a number; for symbols give --elf FILE" if elf is None else f"is not a symbol of {elf}"
+            raise UsageError(f"{name!r} {where}; write an address like 0xffff000012345000")
+        return number(f"{symbols()[name] + (number(offset) if plus else 0):#x}")
 
     return evaluate
 

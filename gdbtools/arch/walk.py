@@ -47,6 +47,7 @@ def scan(regime: Regime, read: Read) -> Iterator[Walk | Hole]:
         yield walk(regime, regime.first, read)
         return
     tables: dict[tuple[int, int], bytes] = {}
+    barren: set[tuple[int, int]] = set()
 
     def table_at(pa: int, level: Level) -> bytes:
         key = pa, level.number
@@ -62,6 +63,7 @@ def scan(regime: Regime, read: Read) -> Iterator[Walk | Hole]:
         except Unreadable as missing:
             yield Hole(base, level.entries * level.size_bytes, missing.pa, missing.why)
             return
+        found = False
         for index in range(level.entries):
             descriptor = raw[index * size : (index + 1) * size]
             if not any(descriptor):
@@ -72,9 +74,15 @@ def scan(regime: Regime, read: Read) -> Iterator[Walk | Hole]:
             first = base | index * level.size_bytes
             refusal = regime.accept(step)
             if step.is_leaf:
+                found = True
                 yield Walk(first, regime, (*path, step), refusal)
-            elif refusal is None:
-                yield from descend(step.entry.address, depth + 1, first, (*path, step))
+            elif refusal is None and (step.entry.address, depth + 1) not in barren:
+                for each in descend(step.entry.address, depth + 1, first, (*path, step)):
+                    found = True
+                    yield each
+        if not found:
+            # Tables that lead to each other make many paths; what holds nothing is looked at once.
+            barren.add((table, depth))
 
     if regime.admit(regime.first) is None:
         yield from descend(regime.root, 0, regime.first, ())

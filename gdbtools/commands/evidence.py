@@ -145,7 +145,7 @@ def evidence(walk: Walk) -> list[Table | Facts]:
 
 def walk_record(walk: Walk, architecture: Architecture, refusal: Refusal | None = None) -> JsonObject:
     """Record a walk; `refusal` is the permission check's, where the question was "may I"."""
-    refused = walk.refusal or refusal
+    refused = refusal or walk.refusal
     outcome = refused.fault if refused else walk.outcome
     record: JsonObject = {"input": hexadecimal(walk.input), "regime": walk.regime.name}
     record["assumed"] = list(walk.regime.assumed)

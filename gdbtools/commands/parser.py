@@ -98,7 +98,8 @@ def parse(
             read = evaluate if argument.kind is Kind.ADDRESS else number
             name = argument.name.lstrip("-").replace("-", "_")
             given = getattr(options, name)
-            setattr(options, name, [read(word) for word in given] if isinstance(given, list) else given and read(given))
+            if given is not None:
+                setattr(options, name, [read(word) for word in given] if isinstance(given, list) else read(given))
     return options
 
 

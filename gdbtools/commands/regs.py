@@ -28,7 +28,7 @@ def run(session: Session, options: Namespace) -> Sequence[Register]:
     machine = session.machine
     declared = machine.architecture.registers
     if not options.name:
-        found = [_read(session, name) for name in declared]
+        found = [_read_or_why(session, name) for name in declared]
         present = [each for each in found if each.word is not None]
         if not present:
             raise Unavailable(found[0].why)
@@ -39,17 +39,21 @@ def run(session: Session, options: Namespace) -> Sequence[Register]:
         known = by_name.get(name.lower()) or by_name.get(f"{name.lower()}_el1")
         if known is None:
             raise UsageError(f"{name} is not a register that is decoded here; these are: {', '.join(declared)}")
-        answers.append(Register(known, machine.architecture.registers[known](machine.register(known))))
+        answers.append(_read(session, known))
     return answers
 
 
 def _read(session: Session, name: str) -> Register:
     machine = session.machine
+    word = machine.architecture.registers[name](machine.register(name))
+    return Register(name, machine.architecture.decode_syndrome(word).word if name.startswith("ESR") else word)
+
+
+def _read_or_why(session: Session, name: str) -> Register:
     try:
-        word = machine.architecture.registers[name](machine.register(name))
+        return _read(session, name)
     except Unavailable as missing:
         return Register(name, None, str(missing))
-    return Register(name, machine.architecture.decode_syndrome(word).word if name.startswith("ESR") else word)
 
 
 def view(answer: Register) -> Document:

@@ -9,10 +9,10 @@ from pathlib import Path
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Malformed, UsageError
 from gdbtools.machine.elfcore import open_core
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, one_line
+from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, one_line, unsigned
 from gdbtools.machine.raw import open_raw
 
-_AT_BASE = re.compile(r"(?P<path>.+)@(?P<base>0[xX][0-9a-fA-F]+|[0-9]+)")
+_AT_BASE = re.compile(r"(?P<path>.+)@(?P<base>[^@/]*)", re.DOTALL)
 
 
 def open_source(name: str, registers: Path | None = None, cpu: int | None = None) -> Machine:
@@ -20,13 +20,15 @@ def open_source(name: str, registers: Path | None = None, cpu: int | None = None
 
     `registers` is a JSON object of architectural names to hex strings that supplies or overrides the current CPU's.
     """
-    supplied = FixedRegisters(_read_registers(registers), str(registers)) if registers else None
+    supplied = None if registers is None else FixedRegisters(_read_registers(registers), str(registers))
     raw = _AT_BASE.fullmatch(name)
-    if raw and not Path(name).exists():
-        memory = open_raw(Path(raw["path"]), int(raw["base"], 0))
-        cpus: tuple[Cpu, ...] = (Cpu(0, supplied or FixedRegisters({}, "a raw image")),)
-        return Machine(ARCHITECTURES["aarch64"], memory, cpus, cpu or 0)
     path = Path(name)
+    with one_line(name):
+        is_raw = raw is not None and not path.exists()
+    if raw and is_raw:
+        memory = open_raw(Path(raw["path"]), _base(raw["base"], name))
+        cpus: tuple[Cpu, ...] = (Cpu(0, supplied or FixedRegisters({}, "a raw image")),)
+        return _checked(Machine(ARCHITECTURES["aarch64"], memory, cpus, cpu or 0))
     with one_line(name), path.open("rb") as file:
         magic = file.read(4)
     if not magic:
@@ -42,7 +44,20 @@ def open_source(name: str, registers: Path | None = None, cpu: int | None = None
         cpus = tuple(
             Cpu(each.number, Overridden(each.registers, supplied)) if each.number == current else each for each in cpus
         )
-    return Machine(ARCHITECTURES[core.architecture], core.memory, cpus, current)
+    return _checked(Machine(ARCHITECTURES[core.architecture], core.memory, cpus, current))
+
+
+def _checked(machine: Machine) -> Machine:
+    """Give the machine; raise `Unavailable` if it lacks the CPU that was asked for."""
+    _ = machine.cpu
+    return machine
+
+
+def _base(text: str, name: str) -> int:
+    try:
+        return _unsigned(text)
+    except ValueError:
+        raise UsageError(f"{name}: {text!r} is not where an image starts; write PATH@0x40000000") from None
 
 
 def _read_registers(path: Path) -> dict[str, int]:
@@ -59,6 +74,6 @@ def _read_registers(path: Path) -> dict[str, int]:
 
 def _unsigned(value: object) -> int:
     number = int(value, 0) if isinstance(value, str) else value
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 1 << 64:
+    if not isinstance(number, int) or isinstance(number, bool):
         raise ValueError(value)
-    return number
+    return unsigned(number)

@@ -24,7 +24,7 @@ from gdbtools.machine.capture import (
     REGISTERS_OFFSET,
     padded,
 )
-from gdbtools.machine.model import Cpu, FixedRegisters, Range, Ranges, one_line
+from gdbtools.machine.model import Cpu, FixedRegisters, Range, Ranges, one_line, unsigned
 from gdbtools.machine.raw import map_file, window
 
 
@@ -102,7 +102,7 @@ def _with_registers(path: Path, memory: Ranges, notes: Sequence[tuple[bytes, int
         for number, cpu in enumerate(per_cpu):
             if number == len(values):
                 values.append({})
-            values[number] |= {str(name): int(value, 16) for name, value in cpu["registers"].items()}
+            values[number] |= {str(name): unsigned(int(value, 16)) for name, value in cpu["registers"].items()}
     except (TypeError, KeyError, AttributeError, ValueError):
         raise Malformed(f"{path} has a gdbtools note whose registers cannot be read; take the capture again") from None
     if not isinstance(architecture, str) or not isinstance(current, int) or not 0 <= current < max(1, len(values)):

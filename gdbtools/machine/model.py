@@ -195,9 +195,18 @@ class Recording:
         raise Refused("an analysis that is being recorded writes nothing")
 
 
+def unsigned(value: int) -> int:
+    """Give a register's or an address's value that somebody wrote down; raise ValueError if it does not fit 64 bits."""
+    if not 0 <= value < 1 << 64:
+        raise ValueError(f"{value:#x} does not fit 64 bits")
+    return value
+
+
 @contextmanager
 def one_line(path: str) -> Iterator[None]:
     """Turn the operating system's error about a file into one of ours."""
+    if "\0" in path:
+        raise Unavailable(f"{path!r} has a NUL in it; name a file that can be read")
     try:
         yield
     except OSError as error:

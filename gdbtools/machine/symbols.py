@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
@@ -17,8 +18,10 @@ def symbol_values(path: Path) -> dict[str, int]:
     try:
         with one_line(str(path)), path.open("rb") as stream:
             tables = [s for s in ELFFile(stream).iter_sections() if isinstance(s, SymbolTableSection)]
+            if any(table["sh_offset"] + table["sh_size"] > path.stat().st_size for table in tables):
+                raise Malformed(f"{path} is cut short: a part of its symbols is missing; give the whole file")
             return {
                 symbol.name: symbol["st_value"] for table in tables for symbol in table.iter_symbols() if symbol.name
             }
-    except ELFError as error:
+    except (ELFError, struct.error, ValueError, OverflowError, AttributeError) as error:
         raise Malformed(f"{path} is not an ELF file that can be read ({error}); give the kernel's own") from None

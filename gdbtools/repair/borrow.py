@@ -7,6 +7,7 @@ back to the faulting instruction with the guest's own ELR and SPSR, which a gdbs
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from gdbtools.arch.architecture import Architecture
 from gdbtools.arch.model import Access, AccessKind, Read, ReadRegister, Walk
@@ -17,6 +18,8 @@ PAGE_BYTES = 1 << 12
 NEAR_PAGES = 16
 """How far from the vectors to look before every executable mapping is searched."""
 SEARCH_LIMIT_BYTES = 64 << 20
+SEARCH_LIMIT_MAPPINGS = 1 << 18
+"""How many mappings of each range are looked at: tables that lead to themselves have no end worth waiting for."""
 CHUNK_BYTES = 1 << 16
 
 
@@ -70,7 +73,7 @@ def _executable(
         (each.input, each.destination.address, each.destination.size_bytes)
         for regime in architecture.regimes(register)
         if regime.levels
-        for each in scan(regime, read)
+        for each in islice(scan(regime, read), SEARCH_LIMIT_MAPPINGS)
         if isinstance(each, Walk) and each.destination is not None and allowed(each)
     ]
     yield from sorted(mappings, key=lambda mapping: abs(mapping[0] - near[0]))

@@ -117,7 +117,7 @@ def run(oracle: Oracle, in_ram: bool, one: Callable[[Configuration], None]) -> N
 
 
 def registers_of(oracle: Oracle, built: Built) -> Callable[[str], int]:
-    values = {**oracle.identity, **built.registers, "cpsr": EL1, "HCR_EL2": 0}
+    values = {**oracle.identity, **built.registers, "cpsr": EL1, "HCR_EL2": 0, "TCR2_EL1": 0}
     return values.__getitem__
 
 

@@ -24,6 +24,7 @@ DECLARED: Final[Mapping[str, type[Word]]] = {
     "TTBR0_EL1": registers.TTBR,
     "TTBR1_EL1": registers.TTBR,
     "TCR_EL1": registers.TCR_EL1,
+    "TCR2_EL1": registers.TCR2_EL1,
     "SCTLR_EL1": registers.SCTLR_EL1,
     "MAIR_EL1": registers.MAIR_EL1,
     "ID_AA64MMFR0_EL1": registers.ID_AA64MMFR0_EL1,
@@ -63,6 +64,8 @@ class AArch64(Architecture):
 
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
         regime = walk.regime
+        if access.el == 0 and isinstance(regime, stage1.Stage1) and (refused := regime.admit_user()):
+            return refused
         granted = None
         if isinstance(regime, stage1.Stage1) and walk.leaf is not None:
             granted = regime.effective(walk.steps)

@@ -49,6 +49,7 @@ class TableDescriptor(Word):
 class LeafDescriptor(Word):
     """A block or page descriptor; `leaf_descriptor` gives the class for a size."""
 
+    IGNORED = Field(63, doc="ignored by hardware")
     PBHA = Field((62, 59), doc="page-based hardware attributes")
     SOFTWARE = Field((58, 55), doc="free for software")
     UXN = Field(54, doc="EL0 execute-never", values=_NO_YES)

@@ -59,12 +59,16 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """What the path grants, each right either granted (None) or withheld by a named limit."""
+    """What the path grants, each right either granted (None) or withheld by a named limit.
+
+    `pan_covers_execution` says that PAN also protects what EL0 may only execute (SCTLR_EL1.EPAN).
+    """
 
     user_access: Limit | None
     write: Limit | None
     user_execute: Limit | None
     privileged_execute: Limit | None
+    pan_covers_execution: bool
 
     @property
     def user(self) -> Rights:
@@ -79,7 +83,9 @@ class Effective:
         return self.user_access is None and self.write is None
 
 
-def effective(steps: tuple[Step, ...], hierarchical: bool, wxn: bool, hardware_dirty: bool) -> Effective:
+def effective(
+    steps: tuple[Step, ...], hierarchical: bool, wxn: bool, hardware_dirty: bool, pan_covers_execution: bool
+) -> Effective:
     """Give what a path ending in a leaf grants, its tables' limits included.
 
     `hardware_dirty` makes a leaf with DBM=1 writable although AP[2] says read-only: the first write clears AP[2].
@@ -128,7 +134,7 @@ def effective(steps: tuple[Step, ...], hierarchical: bool, wxn: bool, hardware_d
         limit = Limit(Cause.WRITE_IMPLIES_EXECUTE_NEVER, SCTLR_EL1.WXN, 1, register="SCTLR_EL1")
         user_execute = user_execute or (limit if user_writes else None)
         privileged_execute = privileged_execute or (limit if write is None else None)
-    return Effective(user_access, write, user_execute, privileged_execute)
+    return Effective(user_access, write, user_execute, privileged_execute, pan_covers_execution)
 
 
 def check(walk: Walk, access: Access, pstate: int, granted: Effective | None) -> Refusal | None:
@@ -153,4 +159,6 @@ def _limit(access: Access, pstate: SPSR, granted: Effective) -> Limit | None:
         return granted.user_access
     if not user and pstate.PAN and granted.user_access is None:
         return Limit(Cause.PRIVILEGED_ACCESS_NEVER, SPSR.PAN, 1, register="PSTATE")
+    if not user and pstate.PAN and granted.pan_covers_execution and granted.user_execute is None:
+        return Limit(Cause.PRIVILEGED_ACCESS_NEVER, SCTLR_EL1.EPAN, 1, register="SCTLR_EL1")
     return granted.write if access.kind is AccessKind.WRITE else None

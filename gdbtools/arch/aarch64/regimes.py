@@ -21,6 +21,7 @@ from gdbtools.arch.aarch64.registers import (
     MAIR_EL1,
     SCTLR_EL1,
     SPSR,
+    TCR2_EL1,
     TCR_EL1,
     TTBR,
 )
@@ -30,6 +31,9 @@ from gdbtools.arch.model import (
     Regime,
 )
 from gdbtools.errors import Unavailable
+
+FEAT_PAN3 = 3
+"""ID_AA64MMFR1_EL1.PAN, from which on SCTLR_EL1.EPAN means something."""
 
 
 def optional(register: ReadRegister, name: str) -> int | None:
@@ -47,6 +51,15 @@ def _output_bits(register: ReadRegister, ips: int | None) -> int:
     return min(implemented, 52 if ips is None else PHYSICAL_BITS[ips])
 
 
+NOT_DECODED = (
+    (TCR2_EL1.D128, "128-bit descriptors are"),
+    (TCR2_EL1.PIE, "permission indirection is"),
+    (TCR2_EL1.POE, "permission overlays are"),
+    (TCR2_EL1.E0POE, "permission overlays are"),
+)
+"""What gives AP, UXN and PXN, or the whole descriptor, another meaning."""
+
+
 def refuse_what_is_not_decoded(register: ReadRegister) -> None:
     """Raise `Unavailable` where the tables mean something that this version would read wrongly."""
     cpsr = optional(register, "cpsr")
@@ -56,11 +69,16 @@ def refuse_what_is_not_decoded(register: ReadRegister) -> None:
             f"this CPU is at EL{el}, and only the EL1&0 regime is decoded so far; "
             "stop it in the guest (EL1 or EL0) and ask again"
         )
+    tcr2 = TCR2_EL1(optional(register, "TCR2_EL1") or 0)
+    for field, meaning in NOT_DECODED:
+        if field.of(tcr2):
+            raise Unavailable(f"TCR2_EL1.{field.name} is 1: {meaning} not decoded so far")
     hcr = HCR_EL2(optional(register, "HCR_EL2") or 0)
     if hcr.E2H and hcr.TGE:
         raise Unavailable("HCR_EL2.E2H and TGE are 1: EL0 runs under the EL2&0 regime, which is not decoded so far")
     if hcr.VM or hcr.DC:
-        raise Unavailable("HCR_EL2.VM is 1: this guest is under stage 2, which is not decoded so far")
+        bit = "VM" if hcr.VM else "DC"
+        raise Unavailable(f"HCR_EL2.{bit} is 1: this guest is under stage 2, which is not decoded so far")
 
 
 def regimes(register: ReadRegister) -> tuple[Regime, ...]:
@@ -100,8 +118,8 @@ ASSUMED = {
     "SCTLR_EL1": "SCTLR_EL1: M=1, WXN=0, EE=0",
     "MAIR_EL1": "MAIR_EL1: unknown, so are memory types",
     "ID_AA64MMFR0_EL1": "ID_AA64MMFR0_EL1: PARange as TCR_EL1.IPS",
-    "ID_AA64MMFR1_EL1": "ID_AA64MMFR1_EL1: HAFDBS=2, HPDS=1",
-    "ID_AA64MMFR2_EL1": "ID_AA64MMFR2_EL1: ST=0, VARange=0",
+    "ID_AA64MMFR1_EL1": "ID_AA64MMFR1_EL1: HAFDBS=2, HPDS=1, PAN=3",
+    "ID_AA64MMFR2_EL1": "ID_AA64MMFR2_EL1: ST=0, VARange=0, E0PD=1",
 }
 """What stands in for a register that the source does not have."""
 
@@ -150,6 +168,8 @@ def _stage1(register: ReadRegister, sctlr: SCTLR_EL1, half: Half) -> Stage1:
         hardware_access_flag=bool(tcr.HA) and hafdbs >= 1,
         hardware_dirty=bool(tcr.HA and tcr.HD) and hafdbs >= 2,
         hpd_implemented=mmfr1 is None or bool(ID_AA64MMFR1_EL1(mmfr1).HPDS),
+        epan_implemented=mmfr1 is None or ID_AA64MMFR1_EL1(mmfr1).PAN >= FEAT_PAN3,
+        e0pd_implemented=mmfr2 is None or bool(ID_AA64MMFR2_EL1(mmfr2).E0PD),
         size_in_bounds=MINIMUM_TnSZ <= size <= maximum,
         assumed=(
             *(text for name, text in ASSUMED.items() if optional(register, name) is None),

@@ -92,6 +92,15 @@ class TCR_EL1(Word):
     T0SZ = Field((5, 0), doc="size offset of TTBR0's range: 2^(64-T0SZ) bytes")
 
 
+class TCR2_EL1(Word):
+    """Extended Translation Control Register (EL1): only what changes the meaning of a descriptor."""
+
+    D128 = Field(5, doc="128-bit descriptors (FEAT_D128)", values=_OFF_ON)
+    POE = Field(3, doc="permission overlays for EL1 (FEAT_S1POE)", values=_OFF_ON)
+    E0POE = Field(2, doc="permission overlays for EL0 (FEAT_S1POE)", values=_OFF_ON)
+    PIE = Field(1, doc="permission indirection (FEAT_S1PIE)", values=_OFF_ON)
+
+
 _TRAP = {0: "trapped", 1: "not trapped"}
 _TAG_FAULT = {0: "no effect", 1: "synchronous", 2: "asynchronous", 3: "synchronous reads, asynchronous writes"}
 

@@ -56,11 +56,32 @@ class Half:
     EPDn: Field
     TBIn: Field
     HPDn: Field
+    E0PDn: Field
     upper: bool
 
 
-LOWER = Half("TTBR0_EL1", TCR_EL1.T0SZ, TCR_EL1.TG0, TG0_GRANULE, TCR_EL1.EPD0, TCR_EL1.TBI0, TCR_EL1.HPD0, False)
-UPPER = Half("TTBR1_EL1", TCR_EL1.T1SZ, TCR_EL1.TG1, TG1_GRANULE, TCR_EL1.EPD1, TCR_EL1.TBI1, TCR_EL1.HPD1, True)
+LOWER = Half(
+    ttbr="TTBR0_EL1",
+    TnSZ=TCR_EL1.T0SZ,
+    TGn=TCR_EL1.TG0,
+    granules=TG0_GRANULE,
+    EPDn=TCR_EL1.EPD0,
+    TBIn=TCR_EL1.TBI0,
+    HPDn=TCR_EL1.HPD0,
+    E0PDn=TCR_EL1.E0PD0,
+    upper=False,
+)
+UPPER = Half(
+    ttbr="TTBR1_EL1",
+    TnSZ=TCR_EL1.T1SZ,
+    TGn=TCR_EL1.TG1,
+    granules=TG1_GRANULE,
+    EPDn=TCR_EL1.EPD1,
+    TBIn=TCR_EL1.TBI1,
+    HPDn=TCR_EL1.HPD1,
+    E0PDn=TCR_EL1.E0PD1,
+    upper=True,
+)
 
 
 TAGGED = (1 << 56) - 1
@@ -81,6 +102,8 @@ class Stage1(Regime):
     hardware_access_flag: bool
     hardware_dirty: bool
     hpd_implemented: bool
+    epan_implemented: bool
+    e0pd_implemented: bool
     size_in_bounds: bool
     assumed: tuple[str, ...] = ()
 
@@ -188,7 +211,14 @@ class Stage1(Regime):
 
     def effective(self, steps: tuple[Step, ...]) -> permissions.Effective:
         """Give what a path that ends in a leaf grants."""
-        return permissions.effective(steps, self.hierarchical, bool(self.sctlr.WXN), self.hardware_dirty)
+        epan = self.epan_implemented and bool(self.sctlr.EPAN)
+        return permissions.effective(steps, self.hierarchical, bool(self.sctlr.WXN), self.hardware_dirty, epan)
+
+    def admit_user(self) -> Refusal | None:
+        """Refuse every access of EL0 where TCR_EL1.E0PDn says so, whatever the tables hold (FEAT_E0PD)."""
+        if not (self.e0pd_implemented and self.half.E0PDn.of(self.tcr)):
+            return None
+        return self._refuse(FaultKind.TRANSLATION, 0, Cause.PRIVILEGED_ONLY, "TCR_EL1", self.half.E0PDn, 1)
 
     def attributes(self, steps: tuple[Step, ...]) -> Attributes | None:
         if not steps or not steps[-1].is_leaf:

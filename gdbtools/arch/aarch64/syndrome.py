@@ -62,6 +62,8 @@ EXCEPTION_CLASS = {
 }
 INSTRUCTION_ABORT_LOWER, INSTRUCTION_ABORT_SAME = 0b100000, 0b100001
 DATA_ABORT_LOWER, DATA_ABORT_SAME = 0b100100, 0b100101
+# "FAR_EL1, Fault Address Register (EL1)": besides aborts, PC alignment faults and watchpoints leave the address there.
+ADDRESS_IN_FAR = (0b100010, 0b110100, 0b110101)
 
 _KIND = FaultKind
 # DFSC and IFSC, spelled out as the manual tabulates them: (kind, level, on a table walk).
@@ -115,6 +117,8 @@ FAULT_STATUS: dict[int, tuple[FaultKind, int | None]] = {
     0b110101: (_KIND.IMPLEMENTATION_DEFINED, None),
 }
 EXTERNAL_ABORT_NOT_ON_WALK = 0b010000
+# What a fetch cannot raise: reserved in IFSC.
+DATA_ONLY = frozenset((0b010001, 0b100001, 0b110100, 0b110101))
 _IMPLEMENTATION_DEFINED_NAMES = {
     0b110001: "unsupported atomic hardware update fault",
     0b110100: "IMPLEMENTATION DEFINED fault (lockdown)",
@@ -140,6 +144,7 @@ def _status_name(code: int) -> str:
 
 
 STATUS_NAMES = {code: _status_name(code) for code in FAULT_STATUS}
+FETCH_STATUS_NAMES = {code: name for code, name in STATUS_NAMES.items() if code not in DATA_ONLY}
 _NO_YES = {0: "no", 1: "yes"}
 _IL = {0: "16-bit instruction", 1: "32-bit instruction, or not about one"}
 _SET = {0b00: "Recoverable (UER)", 0b10: "Uncontainable (UC)", 0b11: "Restartable (UEO)"}
@@ -205,7 +210,7 @@ class InstructionAbort(Word):
     FnV = Field(10, doc="FAR not valid", values=_FNV)
     EA = Field(9, doc="external abort type (IMPLEMENTATION DEFINED)")
     S1PTW = Field(7, doc="stage 2 fault on a stage 1 table walk", values=_NO_YES)
-    IFSC = Field((5, 0), doc="instruction fault status code", values=STATUS_NAMES)
+    IFSC = Field((5, 0), doc="instruction fault status code", values=FETCH_STATUS_NAMES)
 
     def applies(self, field: Field) -> bool:
         if field in (type(self).SET, type(self).FnV):
@@ -248,11 +253,11 @@ def decode(value: int) -> Syndrome:
         return Syndrome(
             word=fetch,
             name=name,
-            fault=_fault(fetch.IFSC, bool(fetch.S1PTW)),
+            fault=None if fetch.IFSC in DATA_ONLY else _fault(fetch.IFSC, bool(fetch.S1PTW)),
             access_kind=AccessKind.EXECUTE,
             status=fetch.IFSC,
             from_lower=esr.EC == INSTRUCTION_ABORT_LOWER,
             address_valid=not (fetch.applies(InstructionAbort.FnV) and fetch.FnV),
             s1ptw=bool(fetch.S1PTW),
         )
-    return Syndrome(word=esr, name=name)
+    return Syndrome(word=esr, name=name, address_valid=esr.EC in ADDRESS_IN_FAR)

@@ -131,3 +131,22 @@ def test_the_access_flag_comes_before_permissions() -> None:
     refused = refusal_of(AccessKind.WRITE, 0, AP=0b10, AF=0)
     assert refused is not None
     assert refused.fault.kind is FaultKind.ACCESS_FLAG
+
+
+def test_e0pd_refuses_el0_at_level_0_whatever_the_tables_hold() -> None:
+    t = Tables()
+    t.map(VA, 0x4567_8000, AP=0b01)
+    values = t.registers(ID_AA64MMFR2_EL1=1 << 60)
+    values["TCR_EL1"] = int(TCR_EL1(values["TCR_EL1"]).with_(E0PD0=1))
+    found = walk(regime_for(reader(values), VA), VA, t.read)
+    refused = ARM.check(found, Access(AccessKind.READ, 0), EL1H)
+    assert refused is not None
+    assert refused.fault == Fault(FaultKind.TRANSLATION, 1, 0)
+    assert ARM.check(found, Access(AccessKind.READ, 1), EL1H) is None
+
+
+def test_epan_also_protects_what_el0_may_only_execute() -> None:
+    epan, pan3 = 1 << 57, 3 << 20
+    assert refusal_of(AccessKind.READ, 1, pstate=PAN, sctlr=epan, mmfr1=pan3, AP=0b10) is not None
+    assert refusal_of(AccessKind.READ, 1, pstate=PAN, sctlr=epan, mmfr1=pan3, AP=0b10, UXN=1) is None
+    assert refusal_of(AccessKind.READ, 1, pstate=PAN, sctlr=epan, mmfr1=2 << 20, AP=0b10) is None

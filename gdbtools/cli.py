@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(str(help_text), end="")
         return ANSWERED
     except GdbtoolsError as error:
-        print("gdbtools:", " ".join(str(error).split("\n")), file=sys.stderr)
+        print("gdbtools:", " ".join(str(error).splitlines()), file=sys.stderr)
         return _status(error)
     except BrokenPipeError:
         # The reader has gone; what it wanted, it has.

@@ -63,7 +63,7 @@ class Tables:
         tg0, tg1 = GRANULES[self.granule_bits]
         tcr = TCR_EL1(0).with_(T0SZ=self.TnSZ, T1SZ=self.TnSZ, TG0=tg0, TG1=tg1, IPS=5)
         return {
-            "SCTLR_EL1": 1,
+            "SCTLR_EL1": 0x1005,
             "TCR_EL1": int(tcr),
             "TTBR0_EL1": self.root,
             "TTBR1_EL1": self.root,

@@ -17,15 +17,19 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "arch.model": ("bits",),
     "arch.architecture": ("arch.model", "bits"),
     "arch.walk": ("arch.model", "errors"),
+    "arch.scan": ("arch.model", "arch.walk", "errors"),
     "arch.aarch64": ("arch.aarch64", "arch.architecture", "arch.model", "bits", "errors"),
     "arch": ("arch",),
     "machine": ("machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits", "errors"),
-    "analysis": ("analysis", "arch.architecture", "arch.model", "arch.walk", "bits", "errors"),
-    "repair": ("repair", "analysis", "machine.model", "arch.architecture", "arch.model", "arch.walk", "bits", "errors"),
+    "analysis": ("analysis", "arch.architecture", "arch.model", "arch.walk", "arch.scan", "bits", "errors"),
+    "repair": (
+        "repair", "analysis", "machine.model", "arch.architecture", "arch.model", "arch.walk", "arch.scan", "bits",
+        "errors",
+    ),
     "render": ("render",),
     "commands": (
         "commands", "render", "analysis", "repair", "machine.model", "machine.capture", "arch.architecture",
-        "arch.model", "arch.walk", "bits", "errors",
+        "arch.model", "arch.walk", "arch.scan", "bits", "errors",
     ),
     "live": (
         "live", "commands", "render", "repair", "analysis", "machine.model", "arch.architecture", "arch.model",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gdbtools.cli import main
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.parser import usage
+from gdbtools.commands.parser import summary_usage
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -15,7 +15,7 @@ README = (ROOT / "README.md").read_text()
 def command_table() -> str:
     rows = ["| command | what it does | live | on a dump |", "|---|---|---|---|"]
     for command in COMMANDS.values():
-        words = usage(command).replace("|", "\\|")
+        words = summary_usage(command).replace("|", "\\|")
         offline = "" if command.live_only else "`gdbtools`"
         rows.append(f"| `{words}` | {command.summary} | `mmu` | {offline} |")
     return "\n".join(rows)

@@ -60,9 +60,10 @@ def diagnose(architecture: Architecture, register: ReadRegister, read: Read) -> 
     if syndrome.fault is None or syndrome.access_kind is None or not syndrome.address_valid:
         return Diagnosis(Verdict.NOT_THE_TABLES, exception, entry)
     # Registers before memory: a live source switches modes between the two.
-    controls = architecture.access_flag_controls(register)
+    controls = architecture.access_flag_controls(register, exception.regime)
     access = Access(syndrome.access_kind, exception.el)
-    found = walk(architecture.regime_for(register, exception.address), exception.address, read)
+    regime = architecture.regime_for(register, exception.address, exception.regime)
+    found = walk(regime, exception.address, read)
     predicted = architecture.check(found, access, exception.state)
     if syndrome.fault.kind not in TABLE_FAULTS:
         verdict = Verdict.NOT_THE_TABLES

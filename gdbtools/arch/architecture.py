@@ -15,7 +15,8 @@ from gdbtools.bits import FieldValue, Word
 class ExceptionRecord:
     """The exception that a CPU's registers remember: syndrome, address, and the state it interrupted.
 
-    `target` is the level that took it, `el` the level it came from, `state` the saved processor state.
+    `target` is the level that took it, `el` the level it came from, `state` the saved processor state; `regime` names
+    the regime that translated for it.
     """
 
     target: int
@@ -24,6 +25,7 @@ class ExceptionRecord:
     return_address: int
     el: int
     state: int
+    regime: str
 
 
 class DirtyConvention(enum.Enum):
@@ -42,9 +44,14 @@ class Architecture(abc.ABC):
 
     name: str
     registers: Mapping[str, type[Word]]
+    regime_names: tuple[str, ...]
     pc: str
     general: tuple[str, ...]
     return_instruction: bytes
+
+    @abc.abstractmethod
+    def word(self, name: str, register: ReadRegister) -> Word:
+        """Give a declared register as the word it is here: some are laid out by what another says."""
 
     @abc.abstractmethod
     def level(self, register: ReadRegister) -> int:
@@ -55,16 +62,20 @@ class Architecture(abc.ABC):
         """Give the current processor state word, as `check` wants it."""
 
     @abc.abstractmethod
-    def regimes(self, register: ReadRegister) -> tuple[Regime, ...]:
-        """Give every range of the regime in force, in the order of their addresses."""
+    def regimes(self, register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
+        """Give every range of the regime of that name (None: the one in force), in the order of their addresses."""
 
     @abc.abstractmethod
-    def regime_for(self, register: ReadRegister, address: int) -> Regime:
-        """Give the range that translates `address`."""
+    def regime_for(self, register: ReadRegister, address: int, name: str | None = None) -> Regime:
+        """Give the range that translates `address` in the regime of that name (None: the one in force)."""
 
     @abc.abstractmethod
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
         """Say whether a walk's outcome lets `access` happen: None, or what refuses it."""
+
+    @abc.abstractmethod
+    def levels_of(self, regime: Regime) -> tuple[int, ...]:
+        """Give the exception levels that run in a regime, the lowest first."""
 
     @abc.abstractmethod
     def decode_syndrome(self, value: int) -> Syndrome:
@@ -95,9 +106,5 @@ class Architecture(abc.ABC):
         """Give the leaf as the guest's handler would leave it: accessed and, if `written`, dirty."""
 
     @abc.abstractmethod
-    def access_flag_controls(self, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
-        """Give the register fields that decide whether hardware sets the access flag: (register, field) each."""
-
-    @abc.abstractmethod
-    def hardware_access_flag(self, register: ReadRegister) -> bool:
-        """Say whether hardware itself sets the access flag here."""
+    def access_flag_controls(self, register: ReadRegister, regime: str) -> Sequence[tuple[str, FieldValue]]:
+        """Give the register fields that decide whether hardware sets the access flag in a regime: (register, field)."""

@@ -48,12 +48,13 @@ class Fault:
     """Why a translation, or an access, was refused.
 
     `level` is the architecture's own number, None for a fault that has no level (an alignment fault; an external
-    abort that was not on a walk).
+    abort that was not on a walk).  `s1ptw` says that stage 2 refused the fetch of a stage 1 descriptor.
     """
 
     kind: FaultKind
     stage: int = 1
     level: int | None = None
+    s1ptw: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,14 @@ class Cause(enum.Enum):
     WRITABLE_BY_USER = enum.auto()
     WRITE_IMPLIES_EXECUTE_NEVER = enum.auto()
     PRIVILEGED_ACCESS_NEVER = enum.auto()
+    TAGGED_FETCH = enum.auto()
+    STARTING_LEVEL = enum.auto()
+    NO_READ = enum.auto()
+    NO_WRITE = enum.auto()
+    BASE_PERMISSION = enum.auto()
+    OVERLAY = enum.auto()
+    NOT_DIRTY = enum.auto()
+    DEVICE_WALK = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,16 +172,30 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One descriptor met on a walk: where it was, and what it said."""
+    """One descriptor met on a walk: where it was, and what it said.
+
+    `via` is the stage 2 walk that fetched it, whose input is its intermediate physical address; None where there is no
+    second stage.
+    """
 
     level: Level
     index: int
     pa: int
     entry: Entry
+    via: Walk | None = None
 
     @property
     def is_leaf(self) -> bool:
         return self.entry.kind.is_leaf
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A descriptor that stage 2 would not let the walk fetch: `via` says why, and its input is where it would be."""
+
+    level: Level
+    index: int
+    via: Walk
 
 
 class AccessKind(enum.Enum):
@@ -190,10 +213,14 @@ class AccessKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """An access of one kind from one exception (or privilege) level."""
+    """An access of one kind from one exception (or privilege) level.
+
+    An `unprivileged` one (Arm's LDTR and STTR) is checked as if a user made it, unless processor state says otherwise.
+    """
 
     kind: AccessKind
     el: int
+    unprivileged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +230,21 @@ class Rights:
     read: bool
     write: bool
     execute: bool
+    shadow_stack: bool = False
+    """Written by the call stack's own instructions only (Arm's Guarded Control Stack)."""
 
     def __str__(self) -> str:
-        return ("r" if self.read else "-") + ("w" if self.write else "-") + ("x" if self.execute else "-")
+        write = "w" if self.write else "g" if self.shadow_stack else "-"
+        return ("r" if self.read else "-") + write + ("x" if self.execute else "-")
+
+    def __and__(self, other: Rights) -> Rights:
+        """Give what two stages both allow."""
+        return Rights(
+            self.read and other.read,
+            self.write and other.write,
+            self.execute and other.execute,
+            self.shadow_stack and other.write,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,13 +262,18 @@ class Attributes:
     dirty: bool | None
     is_global: bool
     contiguous: bool
+    guarded: bool = False
+    """Indirect branches into it have to land on a marked instruction (Arm's GP)."""
+    non_secure: bool = False
 
 
 class Regime(abc.ABC):
     """One range of a translation regime, built from registers by a pure function.
 
     `levels` runs from the root to the last level; an MMU that is off is a regime with no levels.  `first`..`last` are
-    the input addresses it admits.  `assumed` says, in words, what stands in for registers that the source lacks.
+    the input addresses it admits, `output_last` the highest output.  `below` is the next stage, which translates this
+    one's outputs and the addresses of its tables.  `assumed` says, in words, what stands in for registers that the
+    source lacks; `notes` what is reserved or CONSTRAINED UNPREDICTABLE in the ones it has, and how it was read.
     """
 
     name: str
@@ -238,8 +282,11 @@ class Regime(abc.ABC):
     levels: tuple[Level, ...]
     first: int
     last: int
+    output_last: int
     entry_bytes: int = 8
+    below: Regime | None = None
     assumed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     byte_order: Literal["little", "big"] = "little"
 
     @abc.abstractmethod
@@ -255,8 +302,15 @@ class Regime(abc.ABC):
         """Refuse an entry: invalid, an address out of range, or an access flag that software has to set."""
 
     @abc.abstractmethod
-    def attributes(self, steps: tuple[Step, ...]) -> Attributes | None:
-        """Give what a path grants; None unless it ends in a block or a page, or the MMU is off."""
+    def attributes(self, steps: tuple[Step, ...], final: Walk | None = None) -> Attributes | None:
+        """Give what a path grants; None unless it ends in a block or a page, or the MMU is off.
+
+        With `final`, the walk of its output through the stage below, what both stages grant.
+        """
+
+    def fetch_refused(self, via: Walk) -> Refusal | None:
+        """Say what refuses to fetch a descriptor through the stage below: the walk's own refusal, or a permission."""
+        return via.refusal
 
     def output(self, address: int, leaf: Step | None) -> Mapped:
         """Give where `address` leads through `leaf`; without levels, to itself."""
@@ -264,49 +318,136 @@ class Regime(abc.ABC):
             return Mapped(address & self.last, self.last + 1)
         return Mapped(leaf.entry.address | address & (leaf.level.size_bytes - 1), leaf.level.size_bytes)
 
+    def stride(self, level: Level) -> int:
+        """Give by how much two neighbouring descriptors of a run that is contiguous in its output differ."""
+        return level.size_bytes
+
+    def linear_bits(self, level: Level) -> int:
+        """Give the bits of a leaf descriptor at this level that count up along such a run; the rest is its kind."""
+        raise NotImplementedError
+
+    def handed_down(self, entry: Entry) -> int:  # noqa: ARG002
+        """Give, as bits that may be joined by OR, what a table imposes on everything below it."""
+        return 0
+
+    def contiguous_entries(self, level: Level) -> int:  # noqa: ARG002
+        """Give how many entries a contiguous run has at this level; 1 where there is no such thing."""
+        return 1
+
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Every descriptor met on the way from an input address to its outcome."""
+    """Every descriptor met on the way from an input address to its outcome.
+
+    `refusal` is this stage's own, or that of a descriptor fetch (`fetch`) through the stage below.  `final` is the walk
+    of this stage's output through the stage below; None where there is none, or no output.
+    """
 
     input: int
     regime: Regime
     steps: tuple[Step, ...]
     refusal: Refusal | None
+    fetch: Fetch | None = None
+    final: Walk | None = None
 
     @property
     def leaf(self) -> Step | None:
-        """The block or page the walk ended in, mapped or not."""
+        """The block or page this stage's walk ended in, mapped or not."""
         return self.steps[-1] if self.steps and self.steps[-1].is_leaf else None
 
     @property
     def destination(self) -> Mapped | None:
-        """Where the leaf points, even when its access flag refuses; None where there is no leaf to ask."""
+        """Where this stage's leaf points, even when its access flag refuses; None where there is no leaf to ask.
+
+        With a stage below this is an intermediate physical address.
+        """
         if self.leaf is None and (self.refusal is not None or self.regime.levels):
             return None
         return self.regime.output(self.input, self.leaf)
 
     @property
+    def refused(self) -> Refusal | None:
+        """What refuses to translate, at whichever stage."""
+        return self.refusal or (self.final.refusal if self.final else None)
+
+    @property
     def outcome(self) -> Mapped | Fault:
-        if self.refusal is not None:
-            return self.refusal.fault
+        if self.refused is not None:
+            return self.refused.fault
         destination = self.destination
         assert destination is not None, "a walk without a refusal ends in a leaf"
-        return destination
+        if self.final is None:
+            return destination
+        beyond = self.final.outcome
+        assert isinstance(beyond, Mapped), "what refuses is in `refused`"
+        return Mapped(beyond.address, min(beyond.size_bytes, destination.size_bytes))
 
     @property
     def attributes(self) -> Attributes | None:
-        return self.regime.attributes(self.steps)
+        return self.regime.attributes(self.steps, self.final)
+
+
+@dataclass(frozen=True, slots=True)
+class LeafKind:
+    """What all leaves of a run have in common.
+
+    `fault` is what an access would meet at any of them: a clear access flag, an output address out of range, a refusal
+    of the stage below.
+    """
+
+    level: int
+    attributes: Attributes
+    fault: Fault | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A maximal range of input addresses that leaves of one kind and size map, one after another.
+
+    `output` is where `first` leads; the next leaf leads `stride_bytes` further: the leaf's own size, or 0 where every
+    leaf of the run leads to the same place.  It is None where the stage below has nothing there; `ipa` is then, and
+    wherever there is a stage below, what this stage gives.  `descriptor_pa` is where the first leaf's descriptor is.
+    """
+
+    first: int
+    size_bytes: int
+    output: int | None
+    leaf_bytes: int
+    stride_bytes: int
+    kind: LeafKind
+    descriptor_pa: int
+    ipa: int | None = None
+
+    @property
+    def last(self) -> int:
+        return self.first + self.size_bytes - 1
+
+    @property
+    def attributes(self) -> Attributes:
+        return self.kind.attributes
+
+    @property
+    def fault(self) -> Fault | None:
+        return self.kind.fault
+
+    def offset_of(self, address: int) -> int:
+        """Give how far beyond `output` an address within the run leads."""
+        offset = address - self.first
+        return offset if self.stride_bytes else offset % self.leaf_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """A part of the input address space whose table could not be read: neither mapped nor unmapped."""
+    """A part of the input address space whose table could not be read: neither mapped nor unmapped.
+
+    `refusal` is set where it is the stage below that refuses the table.
+    """
 
     first: int
     size_bytes: int
     pa: int
     why: str
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)

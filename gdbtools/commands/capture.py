@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdbtools.analysis.diagnosis import diagnose
-from gdbtools.arch.walk import tables
+from gdbtools.arch.scan import tables
 from gdbtools.commands.evidence import size
 from gdbtools.commands.model import Argument, Command, Kind, Session
 from gdbtools.errors import Unavailable, Unreadable
@@ -39,7 +39,9 @@ def run(session: Session, options: Namespace) -> Sequence[Captured]:
     recording = Recording(machine.memory)
     unreadable = 0
     for regime in machine.architecture.regimes(machine.register):
-        unreadable += sum(table is None for table in tables(regime, recording.read))
+        for stage in (regime, regime.below):
+            if stage is not None:
+                unreadable += sum(table is None for table in tables(stage, recording.read))
     # A capture taken where there is no fault to diagnose is still a capture.
     with suppress(Unavailable, Unreadable):
         diagnose(machine.architecture, machine.register, recording.read)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gdbtools.arch.architecture import Architecture
 from gdbtools.arch.model import Access, Attributes, Cause, Decider, Fault, Mapped, Refusal, Step, Walk
 from gdbtools.bits import FieldValue, Word
-from gdbtools.render.document import Facts, Role, Span, Table, Text
+from gdbtools.render.document import Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
 
 WHY = {
@@ -28,6 +28,14 @@ WHY = {
     Cause.WRITABLE_BY_USER: "EL0 may write it, so EL1 must not execute it",
     Cause.WRITE_IMPLIES_EXECUTE_NEVER: "it is writable, and what is writable must not be executed",
     Cause.PRIVILEGED_ACCESS_NEVER: "EL0 may access it, and Privileged Access Never is on",
+    Cause.TAGGED_FETCH: "the top byte is ignored for data only, and this is an instruction fetch",
+    Cause.STARTING_LEVEL: "stage 2 cannot start where SL0 says with this T0SZ and this CPU",
+    Cause.NO_READ: "stage 2 lets nobody read",
+    Cause.NO_WRITE: "stage 2 lets nobody write",
+    Cause.BASE_PERMISSION: "the base permission of its index does not grant it",
+    Cause.OVERLAY: "the permission overlay takes it away",
+    Cause.NOT_DIRTY: "it is not dirty, and hardware does not record the first write",
+    Cause.DEVICE_WALK: "stage 2 gives the table Device memory, and walks of that are forbidden",
 }
 _ADDRESSES = ("NextTable", "OutputAddress")
 _UNSAID = ("TYPE", "IGNORED", "IGNORED_LOW")
@@ -46,11 +54,14 @@ def fault_name(fault: Fault) -> str:
     """Give a fault as sentences have it: `access flag fault, level 3`."""
     name = fault.kind.label if fault.kind.label.endswith("abort") else f"{fault.kind.label} fault"
     stage = f"stage {fault.stage} " if fault.stage != 1 else ""
-    return f"{stage}{name}, level {fault.level}" if fault.level is not None else f"{stage}{name}"
+    level = f", level {fault.level}" if fault.level is not None else ""
+    walk = " of a stage 1 table walk" if fault.s1ptw else ""
+    return f"{stage}{name}{walk}{level}"
 
 
 def access_name(access: Access) -> str:
-    return f"EL{access.el} {access.kind.label}"
+    unprivileged = "unprivileged " if access.unprivileged else ""
+    return f"EL{access.el} {unprivileged}{access.kind.label}"
 
 
 def field_value(value: FieldValue) -> str:
@@ -93,21 +104,22 @@ def word_text(word: Word) -> str:
 
 
 def steps_table(walk: Walk) -> Table:
-    """Show every descriptor on the way."""
+    """Show every descriptor on the way; with a second stage, where it was to the first."""
+    two = walk.regime.below is not None
     rows: list[Sequence[Text]] = []
     for step in walk.steps:
         role = Role.PLAIN if step.entry.cause is None else Role.BAD
+        row: list[Text] = [str(step.level.number), str(step.index)]
+        row += [f"{step.via.input:#x}" if step.via else ""] if two else []
+        row += [f"{step.pa:#x}", f"{int(step.entry.word):#018x}"]
+        rows.append((*row, Span(step.entry.kind.label, role), word_text(step.entry.word)))
+    if walk.fetch is not None:
+        refused = Span("not fetched: stage 2 refuses", Role.BAD)
         rows.append(
-            (
-                str(step.level.number),
-                str(step.index),
-                f"{step.pa:#x}",
-                f"{int(step.entry.word):#018x}",
-                Span(step.entry.kind.label, role),
-                word_text(step.entry.word),
-            )
+            (str(walk.fetch.level.number), str(walk.fetch.index), f"{walk.fetch.via.input:#x}", "", "", refused)
         )
-    return Table(("level", "index", "at PA", "descriptor", "kind", "says"), rows, frozenset((0, 1)))
+    columns = ["level", "index", *(["at IPA"] if two else []), "at PA", "descriptor", "kind", "says"]
+    return Table(columns, rows, frozenset((0, 1)))
 
 
 def attribute_rows(walk: Walk) -> list[tuple[str, Text]]:
@@ -121,6 +133,7 @@ def attribute_rows(walk: Walk) -> list[tuple[str, Text]]:
         state.append("dirty" if attributes.dirty else "clean")
     state.append("global" if attributes.is_global else "not global")
     state += ["contiguous"] if attributes.contiguous else []
+    state += ["guarded"] if attributes.guarded else []
     return [
         ("rights", "  ".join(rights)),
         ("memory", f"{attributes.memory}, {attributes.shareability}"),
@@ -136,32 +149,71 @@ def regime_text(walk: Walk) -> str:
     return f"{regime.name}: {granule} granule, {len(regime.levels)} levels from {regime.levels[0].number}"
 
 
-def evidence(walk: Walk) -> list[Table | Facts]:
-    """Show a whole walk: the regime, the steps, what they grant."""
+def evidence(walk: Walk) -> list[Table | Facts | Line]:
+    """Show a whole walk: the steps of each stage, the regime, what it grants."""
     rows: list[tuple[str, Text]] = [("regime", regime_text(walk)), *attribute_rows(walk)]
     rows += [("assumed", ", ".join(walk.regime.assumed))] if walk.regime.assumed else []
-    return [*([steps_table(walk)] if walk.steps else []), Facts(rows)]
+    rows += [("note", note) for note in walk.regime.notes]
+    return [*_stages(walk), Facts(rows)]
+
+
+def _stages(walk: Walk) -> list[Table | Facts | Line]:
+    blocks: list[Table | Facts | Line] = [steps_table(walk)] if walk.steps or walk.fetch else []
+    second = walk.fetch.via if walk.fetch else walk.final
+    if second is not None:
+        what = "the fetch of the next descriptor" if walk.fetch else "the output"
+        blocks += [Line(f"Stage 2 of {what}, IPA {second.input:#x}:"), steps_table(second)]
+    fetched = [step for step in walk.steps if step.via is not None and step.via.leaf is not None]
+    if fetched:
+        blocks += [Line("Stage 2 of each descriptor fetch, by its last step:"), _fetches(fetched)]
+    return blocks
+
+
+def _fetches(steps: Sequence[Step]) -> Table:
+    rows: list[Sequence[Text]] = []
+    for step in steps:
+        via = step.via
+        assert via is not None
+        assert via.leaf is not None
+        leaf = via.leaf
+        row = (f"{step.level.number}", f"{via.input:#x}", f"{step.pa:#x}", f"{leaf.level.number}", f"{leaf.pa:#x}")
+        rows.append((*row, f"{int(leaf.entry.word):#018x}", word_text(leaf.entry.word)))
+    return Table(("for level", "IPA", "PA", "level", "at PA", "descriptor", "says"), rows, frozenset((0, 3)))
 
 
 def walk_record(walk: Walk, architecture: Architecture, refusal: Refusal | None = None) -> JsonObject:
     """Record a walk; `refusal` is the permission check's, where the question was "may I"."""
-    refused = refusal or walk.refusal
-    outcome = refused.fault if refused else walk.outcome
+    refused = refusal or walk.refused
     record: JsonObject = {"input": hexadecimal(walk.input), "regime": walk.regime.name}
     record["assumed"] = list(walk.regime.assumed)
-    record["outcome"] = "mapped" if isinstance(outcome, Mapped) else "fault"
-    if walk.refusal is None and (destination := walk.destination) is not None:
-        record |= {"output": hexadecimal(destination.address), "block_size": destination.size_bytes}
+    record["notes"] = list(walk.regime.notes)
+    record["outcome"] = "fault" if refused else "mapped"
+    outcome = walk.outcome
+    if walk.final is not None and walk.destination is not None:
+        record["ipa"] = hexadecimal(walk.destination.address)
+    if isinstance(outcome, Mapped):
+        record |= {"output": hexadecimal(outcome.address), "block_size": outcome.size_bytes}
     if refused:
         record["fault"] = refusal_record(refused, architecture)
-    record["steps"] = [step_record(step) for step in walk.steps]
+    record["steps"] = [step_record(step, walk.regime.stage, architecture) for step in walk.steps]
+    if walk.fetch is not None:
+        record["refused_fetch"] = {
+            "stage": walk.regime.stage,
+            "level": walk.fetch.level.number,
+            "index": walk.fetch.index,
+            "ipa": hexadecimal(walk.fetch.via.input),
+            "via": walk_record(walk.fetch.via, architecture),
+        }
+    if walk.final is not None:
+        record["final"] = walk_record(walk.final, architecture)
     attributes = walk.attributes
     record["attributes"] = None if attributes is None else attributes_record(attributes)
     return record
 
 
-def step_record(step: Step) -> JsonObject:
-    return {
+def step_record(step: Step, stage: int, architecture: Architecture) -> JsonObject:
+    record: JsonObject = {
+        "stage": stage,
         "level": step.level.number,
         "index": step.index,
         "descriptor_address": hexadecimal(step.pa),
@@ -169,6 +221,9 @@ def step_record(step: Step) -> JsonObject:
         "kind": step.entry.kind.label,
         "fields": word_record(step.entry.word),
     }
+    if step.via is not None:
+        record |= {"ipa": hexadecimal(step.via.input), "via": walk_record(step.via, architecture)}
+    return record
 
 
 def fault_record(fault: Fault, architecture: Architecture) -> JsonObject:
@@ -178,6 +233,7 @@ def fault_record(fault: Fault, architecture: Architecture) -> JsonObject:
         "stage": fault.stage,
         "level": fault.level,
         "status": None if status is None else f"{status:#04x}",
+        "s1ptw": fault.s1ptw,
     }
 
 
@@ -204,6 +260,8 @@ def attributes_record(attributes: Attributes) -> JsonObject:
         "dirty": attributes.dirty,
         "global": attributes.is_global,
         "contiguous": attributes.contiguous,
+        "guarded": attributes.guarded,
+        "non_secure": attributes.non_secure,
     }
 
 

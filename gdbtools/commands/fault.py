@@ -22,6 +22,7 @@ from gdbtools.commands.evidence import (
     walk_record,
 )
 from gdbtools.commands.model import Command, Session
+from gdbtools.commands.what_if import ARGUMENTS, Supposition, suppose, supposition_records, supposition_rows
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of
 from gdbtools.repair.access_flag import left_to_hardware
@@ -33,11 +34,14 @@ class Answer:
 
     diagnosis: Diagnosis
     architecture: Architecture
+    suppositions: tuple[Supposition, ...] = ()
 
 
-def run(session: Session, options: Namespace) -> Sequence[Answer]:  # noqa: ARG001
-    machine = session.machine
-    return (Answer(diagnose(machine.architecture, machine.register, machine.memory.read), machine.architecture),)
+def run(session: Session, options: Namespace) -> Sequence[Answer]:
+    supposed = suppose(session.machine, options)
+    machine = supposed.machine
+    found = diagnose(machine.architecture, machine.register, machine.memory.read)
+    return (Answer(found, machine.architecture, supposed.suppositions),)
 
 
 def verdict(diagnosis: Diagnosis) -> list[str | Span]:
@@ -107,14 +111,14 @@ def _is_access_flag(fault: Fault | None) -> bool:
 
 def view(answer: Answer) -> Document:
     diagnosis = answer.diagnosis
-    blocks: list[Block] = [Line(verdict(diagnosis)), Facts(_rows(diagnosis))]
+    blocks: list[Block] = [Line(verdict(diagnosis)), Facts([*supposition_rows(answer.suppositions), *_rows(diagnosis)])]
     return Document([*blocks, *(evidence(diagnosis.walk) if diagnosis.walk else ())])
 
 
 def record(answer: Answer) -> JsonObject:
     diagnosis, architecture = answer.diagnosis, answer.architecture
     exception = diagnosis.exception
-    return {
+    result: JsonObject = {
         "verdict": name_of(diagnosis.verdict),
         "sentence": "".join(each if isinstance(each, str) else each.text for each in verdict(diagnosis)),
         "syndrome": syndrome_record(exception.syndrome, architecture),
@@ -126,6 +130,9 @@ def record(answer: Answer) -> JsonObject:
         "predicted": refusal_record(diagnosis.predicted, architecture) if diagnosis.predicted else None,
         "walk": walk_record(diagnosis.walk, architecture) if diagnosis.walk else None,
     }
+    if answer.suppositions:
+        result["supposing"] = supposition_records(answer.suppositions)
+    return result
 
 
 COMMAND = Command(
@@ -135,7 +142,7 @@ COMMAND = Command(
         "Join the syndrome and the fault address with a walk of that address and a replay of the permission check,\n"
         "and say which bit decided and where it lives; or that the tables disagree with what the hardware said."
     ),
-    arguments=(),
+    arguments=ARGUMENTS,
     run=run,
     view=view,
     record=record,

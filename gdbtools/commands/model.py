@@ -25,13 +25,38 @@ class Kind(enum.Enum):
     CHOICE = enum.auto()
     TEXT = enum.auto()
     FLAG = enum.auto()
+    RANGE = enum.auto()
+    """`FIRST,END` (END not included), `FIRST,+SIZE`, or one address; becomes (first, size in bytes)."""
+    REGISTER_CHANGE = enum.auto()
+    """`REGISTER.FIELD=VALUE` or `REGISTER=VALUE`; becomes a `RegisterChange`."""
+    DESCRIPTOR_CHANGE = enum.auto()
+    """`ADDRESS.FIELD=VALUE`; becomes a `DescriptorChange`."""
+
+
+@dataclass(frozen=True)
+class RegisterChange:
+    """A register, or one field of it (None: all of it), that is to be taken for something else."""
+
+    register: str
+    field: str | None
+    value: int
+
+
+@dataclass(frozen=True)
+class DescriptorChange:
+    """A field of the leaf that translates an address, to be taken for something else."""
+
+    address: int
+    field: str
+    value: int
 
 
 @dataclass(frozen=True)
 class Argument:
     """One argument of a command.
 
-    A name that starts with dashes is an option.  `many` is argparse's nargs for a positional: "" (one), "?", "*", "+".
+    A name that starts with dashes is an option.  `many` is argparse's nargs for a positional: "" (one), "?", "*", "+";
+    for an option "*" says that it may be given again.
     """
 
     name: str

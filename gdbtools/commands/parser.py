@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from gdbtools.commands.model import Argument, Command, Kind
+from gdbtools.commands.model import Argument, Command, DescriptorChange, Kind, RegisterChange
 from gdbtools.errors import UsageError
 
 Evaluate = Callable[[str], int]
@@ -41,20 +42,49 @@ def number(text: str) -> int:
     return value
 
 
-def usage(command: Command) -> str:
-    """Give a command with its own arguments, as help and README write it."""
-    return " ".join((command.name, *(_usage(argument) for argument in command.arguments)))
+MANY_OPTIONS = 2
+"""From how many options on a summary says only that there are some."""
+
+
+def summary_usage(command: Command) -> str:
+    """Give a command with its own arguments on one line, as README writes it."""
+    options = [argument for argument in command.arguments if argument.is_option]
+    if len(options) < MANY_OPTIONS:
+        return " ".join((command.name, *(_usage(argument) for argument in command.arguments)))
+    named = (_usage(argument) for argument in command.arguments if not argument.is_option)
+    return " ".join((command.name, *named, "[OPTIONS]"))
+
+
+def _wrapped_usage(command: Command, program: str, others: bool) -> str:
+    words = [*(_usage(argument) for argument in command.arguments), *(["[OPTIONS]"] if others else [])]
+    head = f"{program} {command.name} "
+    return textwrap.fill(
+        head + " ".join(word.replace(" ", "\0") for word in words),
+        72,
+        subsequent_indent=" " * len("usage: "),
+        break_long_words=False,
+        break_on_hyphens=False,
+    ).replace("\0", " ")
 
 
 def _usage(argument: Argument) -> str:
     if argument.is_option:
         value = "" if argument.kind is Kind.FLAG else f" {'|'.join(argument.choices) or _metavar(argument)}"
-        return f"[{argument.name}{value}]"
+        return f"[{argument.name}{value}]" + ("..." if argument.many else "")
     name = "|".join(argument.choices) or _metavar(argument)
     return {"": name, "?": f"[{name}]", "*": f"[{name}...]", "+": f"{name}..."}[argument.many]
 
 
+_METAVARS = {
+    Kind.RANGE: "RANGE",
+    Kind.REGISTER_CHANGE: "REGISTER.FIELD=VALUE",
+    Kind.DESCRIPTOR_CHANGE: "ADDRESS.FIELD=VALUE",
+}
+
+
 def _metavar(argument: Argument) -> str:
+    if argument.kind in _METAVARS:
+        return _METAVARS[argument.kind]
     return argument.name.lstrip("-").upper()
 
 
@@ -62,7 +92,7 @@ def parser_for(command: Command, program: str, shared: Sequence[Argument] = ()) 
     """Give a command's parser; `shared` are the arguments that a face adds to every command."""
     parser = Parser(
         prog=f"{program} {command.name}",
-        usage=f"{program} {usage(command)}" + (" [OPTIONS]" if shared else ""),
+        usage=_wrapped_usage(command, program, bool(shared)),
         description=command.description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -79,7 +109,9 @@ def _add(parser: Parser, argument: Argument) -> None:
         return
     metavar = None if argument.choices else _metavar(argument)
     choices = argument.choices or None
-    if argument.many:
+    if argument.many and argument.is_option:
+        parser.add_argument(*names, action="append", default=[], metavar=metavar, help=argument.help)
+    elif argument.many:
         parser.add_argument(*names, nargs=argument.many, choices=choices, metavar=metavar, help=argument.help)
     else:
         parser.add_argument(*names, choices=choices, metavar=metavar, help=argument.help)
@@ -93,14 +125,49 @@ def parse(
     Raises `UsageError` for words that make no sense and `HelpWanted` for `--help`.
     """
     options = parser_for(command, program, shared).parse_args(list(words))
+    readers: dict[Kind, Callable[[str], object]] = {
+        Kind.ADDRESS: evaluate,
+        Kind.NUMBER: number,
+        Kind.RANGE: lambda word: _range(word, evaluate),
+        Kind.REGISTER_CHANGE: _register_change,
+        Kind.DESCRIPTOR_CHANGE: lambda word: _descriptor_change(word, evaluate),
+    }
     for argument in (*command.arguments, *shared):
-        if argument.kind in (Kind.ADDRESS, Kind.NUMBER):
-            read = evaluate if argument.kind is Kind.ADDRESS else number
-            name = argument.name.lstrip("-").replace("-", "_")
-            given = getattr(options, name)
-            if given is not None:
-                setattr(options, name, [read(word) for word in given] if isinstance(given, list) else read(given))
+        read = readers.get(argument.kind)
+        name = argument.name.lstrip("-").replace("-", "_")
+        given = getattr(options, name)
+        if read is not None and given is not None:
+            setattr(options, name, [read(word) for word in given] if isinstance(given, list) else read(given))
     return options
+
+
+def _range(word: str, evaluate: Evaluate) -> tuple[int, int]:
+    first, comma, end = word.partition(",")
+    start = evaluate(first)
+    if not comma:
+        return start, 1
+    size = evaluate(end[1:]) if end.startswith("+") else evaluate(end) - start
+    if size <= 0 or start + size > 1 << 64:
+        raise UsageError(f"{word!r} is no range; write FIRST,END (END not included) or FIRST,+SIZE")
+    return start, size
+
+
+def _register_change(word: str) -> RegisterChange:
+    what, _, value = word.partition("=")
+    register, _, field = what.partition(".")
+    if not register or not value:
+        raise UsageError(
+            f"{word!r} changes nothing; write REGISTER.FIELD=VALUE, like TCR_EL1.HPD0=1, or REGISTER=VALUE"
+        )
+    return RegisterChange(register, field or None, number(value))
+
+
+def _descriptor_change(word: str, evaluate: Evaluate) -> DescriptorChange:
+    what, _, value = word.rpartition("=")
+    address, _, field = what.rpartition(".")
+    if not address or not field or not value:
+        raise UsageError(f"{word!r} changes nothing; write ADDRESS.FIELD=VALUE, like 0xffff000000080000.AP=3")
+    return DescriptorChange(evaluate(address), field, number(value))
 
 
 def complete(command: Command, words: Sequence[str], word: str, shared: Sequence[Argument] = ()) -> list[str]:

@@ -45,8 +45,7 @@ def run(session: Session, options: Namespace) -> Sequence[Register]:
 
 def _read(session: Session, name: str) -> Register:
     machine = session.machine
-    word = machine.architecture.registers[name](machine.register(name))
-    return Register(name, machine.architecture.decode_syndrome(word).word if name.startswith("ESR") else word)
+    return Register(name, machine.architecture.word(name, machine.register))
 
 
 def _read_or_why(session: Session, name: str) -> Register:

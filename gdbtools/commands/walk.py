@@ -6,8 +6,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gdbtools.analysis.contiguity import Breach, Contiguity, contiguity
 from gdbtools.arch.architecture import Architecture
-from gdbtools.arch.model import Access, AccessKind, Refusal, Walk
+from gdbtools.arch.model import Access, AccessKind, Mapped, Refusal, Regime, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.commands.evidence import (
     access_name,
@@ -18,10 +19,27 @@ from gdbtools.commands.evidence import (
     walk_record,
 )
 from gdbtools.commands.model import Argument, Command, Kind, Session
-from gdbtools.render.document import Document, Line, Role, Span
-from gdbtools.render.json import JsonObject, name_of
+from gdbtools.commands.what_if import (
+    ARGUMENTS,
+    REGIME,
+    Supposition,
+    suppose,
+    supposition_records,
+    supposition_rows,
+)
+from gdbtools.errors import UsageError
+from gdbtools.machine.model import Machine
+from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
+from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
 
 _ACCESSES = {"read": AccessKind.READ, "write": AccessKind.WRITE, "execute": AccessKind.EXECUTE}
+_BREACHES = {
+    Breach.NOT_CONTIGUOUS: "a member does not say it is one",
+    Breach.OUTPUT: "a member leads elsewhere",
+    Breach.ATTRIBUTES: "a member has other attributes",
+    Breach.MISALIGNED: "its output is not aligned to its size",
+    Breach.UNREADABLE: "not all of it can be read",
+}
 
 
 @dataclass(frozen=True)
@@ -32,44 +50,86 @@ class Translation:
     architecture: Architecture
     access: Access | None
     refused: Refusal | None
+    contiguity: Contiguity | None
+    suppositions: tuple[Supposition, ...]
 
 
 def run(session: Session, options: Namespace) -> Sequence[Translation]:
-    machine = session.machine
-    architecture = machine.architecture
-    access = None
-    if options.access or options.el is not None:
-        kind = _ACCESSES[options.access or "read"]
-        access = Access(kind, architecture.level(machine.register) if options.el is None else int(options.el))
+    supposed = suppose(session.machine, options, options.regime)
+    machine = supposed.machine
+    architecture, register, read = machine.architecture, machine.register, machine.memory.read
+    wanted = bool(options.access or options.el is not None or options.unprivileged)
     answers: list[Translation] = []
     for address in options.address:
-        found = walk(architecture.regime_for(machine.register, address), address, machine.memory.read)
-        refused = found.refusal
-        if access is not None:
-            refused = architecture.check(found, access, architecture.state(machine.register))
-        answers.append(Translation(found, architecture, access, refused))
+        # Registers before memory: a live source switches modes between the two.
+        regime = architecture.regime_for(register, address, options.regime)
+        access = _access(machine, regime, options) if wanted else None
+        state = architecture.state(register) if access else 0
+        found = walk(regime, address, read)
+        refused = found.refused if access is None else architecture.check(found, access, state)
+        answers.append(
+            Translation(found, architecture, access, refused, contiguity(found, read), supposed.suppositions)
+        )
     return answers
+
+
+def _access(machine: Machine, regime: Regime, options: Namespace) -> Access:
+    """Give the access that is asked about: by the level that was named, the CPU's own, or the regime's highest."""
+    kind = _ACCESSES[options.access or "read"]
+    levels = machine.architecture.levels_of(regime)
+    if options.el is not None:
+        el = int(options.el)
+        if el not in levels:
+            raise UsageError(f"EL{el} does not run in {regime.name}; say --el {' or '.join(map(str, levels))}")
+    else:
+        el = machine.architecture.level(machine.register)
+        el = el if el in levels else levels[-1]
+    return Access(kind, el, options.unprivileged)
 
 
 def view(answer: Translation) -> Document:
     found = answer.walk
+    rows = [*supposition_rows(answer.suppositions), *_contiguity_rows(answer.contiguity)]
+    notes = [Facts(rows)] if rows else []
     who = f" ({access_name(answer.access)})" if answer.access else ""
     if answer.refused is not None:
         name = fault_name(answer.refused.fault)
         headline = Line([f"{found.input:#x}{who}: ", Span(name, Role.BAD)])
-        return Document([headline, Line(reason_text(answer.refused)), *evidence(found)])
-    destination = found.destination
-    assert destination is not None, "a walk that nothing refuses has a destination"
+        return Document([headline, Line(reason_text(answer.refused)), *notes, *evidence(found)])
+    outcome = found.outcome
+    assert isinstance(outcome, Mapped), "a walk that nothing refuses leads somewhere"
     allowed = f"{access_name(answer.access)} allowed, " if answer.access else ""
-    leaf = f"{size(destination.size_bytes)} {found.leaf.entry.kind.label}" if found.leaf else "the MMU is off"
-    target = Span(f"{destination.address:#x}", Role.GOOD)
-    return Document([Line([f"{found.input:#x} -> ", target, f" ({allowed}{leaf})"]), *evidence(found)])
+    leaf = f"{size(outcome.size_bytes)} {found.leaf.entry.kind.label}" if found.leaf else "the MMU is off"
+    target = Span(f"{outcome.address:#x}", Role.GOOD)
+    through = f"IPA {found.destination.address:#x} -> " if found.final and found.destination else ""
+    return Document([Line([f"{found.input:#x} -> {through}", target, f" ({allowed}{leaf})"]), *notes, *evidence(found)])
+
+
+def _contiguity_rows(run: Contiguity | None) -> list[tuple[str, Text]]:
+    if run is None:
+        return []
+    what = f"a contiguous run of {size(run.size_bytes)} from {run.first:#x}"
+    if run.breach is None:
+        return [("part of", f"{what}, uniform")]
+    where = f": the descriptor at PA {run.pa:#x}" if run.pa is not None else ""
+    return [("part of", Span(f"{what} that is not one: {_BREACHES[run.breach]}{where}", Role.WARNING))]
 
 
 def record(answer: Translation) -> JsonObject:
     result = walk_record(answer.walk, answer.architecture, answer.refused)
     if answer.access:
-        result["access"] = {"kind": name_of(answer.access.kind), "el": answer.access.el}
+        access: JsonObject = {"kind": name_of(answer.access.kind), "el": answer.access.el}
+        result["access"] = access | {"unprivileged": answer.access.unprivileged}
+    if answer.contiguity:
+        run = answer.contiguity
+        result["contiguous_run"] = {
+            "first": hexadecimal(run.first),
+            "size": run.size_bytes,
+            "breach": None if run.breach is None else name_of(run.breach),
+            "descriptor_address": optional_hexadecimal(run.pa),
+        }
+    if answer.suppositions:
+        result["supposing"] = supposition_records(answer.suppositions)
     return result
 
 
@@ -77,13 +137,17 @@ COMMAND = Command(
     name="walk",
     summary="Walk the translation tables for addresses",
     description=(
-        "Show every descriptor on the way, where each was read and what it says, and the output address or the reason\n"
-        "that there is none. With --access or --el it also answers whether that access may happen."
+        "Show every descriptor on the way, through both stages where there are two, where each was read and what it\n"
+        "says, and the output address or the reason that there is none. With --access or --el it also answers whether\n"
+        "that access may happen. --with and --pte ask the same of registers and descriptors that are not there."
     ),
     arguments=(
         Argument("address", "virtual address: an expression of the face you are in", Kind.ADDRESS, many="+"),
         Argument("--access", "ask whether this access may happen", Kind.CHOICE, ("read", "write", "execute")),
-        Argument("--el", "the exception level that asks (default: the CPU's own)", Kind.CHOICE, ("0", "1")),
+        Argument("--el", "the exception level that asks (default: the CPU's own)", Kind.CHOICE, ("0", "1", "2", "3")),
+        Argument("--unprivileged", "ask for an LDTR or STTR", Kind.FLAG),
+        REGIME,
+        *ARGUMENTS,
     ),
     run=run,
     view=view,

@@ -167,6 +167,29 @@ class Ranges:
         raise Refused(f"{self.description} is evidence, not a guest: nothing is written to it")
 
 
+@dataclass(frozen=True)
+class Patched:
+    """Physical memory with some bytes of it taken for others: what is supposed is never written."""
+
+    under: PhysicalMemory
+    pa: int
+    data: bytes
+
+    @property
+    def description(self) -> str:
+        return self.under.description
+
+    def read(self, pa: int, size_bytes: int) -> bytes:
+        found = self.under.read(pa, size_bytes)
+        first, end = max(pa, self.pa), min(pa + size_bytes, self.pa + len(self.data))
+        if first >= end:
+            return found
+        return found[: first - pa] + self.data[first - self.pa : end - self.pa] + found[end - pa :]
+
+    def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002
+        raise Refused("what is supposed is not written; ask without --with and --pte")
+
+
 PAGE_BYTES = 1 << 12
 
 

@@ -10,16 +10,17 @@ from collections.abc import Iterator
 from itertools import islice
 
 from gdbtools.arch.architecture import Architecture
-from gdbtools.arch.model import Access, AccessKind, Read, ReadRegister, Walk
-from gdbtools.arch.walk import scan, walk
+from gdbtools.arch.model import Access, AccessKind, Mapped, Read, ReadRegister, Run
+from gdbtools.arch.scan import scan
+from gdbtools.arch.walk import walk
 from gdbtools.errors import Refused, Unreadable
 
 PAGE_BYTES = 1 << 12
 NEAR_PAGES = 16
 """How far from the vectors to look before every executable mapping is searched."""
 SEARCH_LIMIT_BYTES = 64 << 20
-SEARCH_LIMIT_MAPPINGS = 1 << 18
-"""How many mappings of each range are looked at: tables that lead to themselves have no end worth waiting for."""
+SEARCH_LIMIT_RUNS = 1 << 18
+"""How many runs of each range are looked at: tables that lead to themselves have no end worth waiting for."""
 CHUNK_BYTES = 1 << 16
 
 
@@ -57,26 +58,35 @@ def _executable(
     access = Access(AccessKind.EXECUTE, architecture.level(register))
     state = architecture.state(register)
 
-    def allowed(found: Walk) -> bool:
-        return architecture.check(found, access, state) is None
+    def allowed(va: int) -> int | None:
+        """Give where `va` leads if it may be executed now."""
+        found = walk(architecture.regime_for(register, va), va, read)
+        if architecture.check(found, access, state) is not None or not isinstance(found.outcome, Mapped):
+            return None
+        return found.outcome.address
 
     for page in near:
         if not 0 <= page < 1 << 64:
             continue
         try:
-            found = walk(architecture.regime_for(register, page), page, read)
+            pa = allowed(page)
         except Unreadable:
             continue
-        if allowed(found) and found.destination is not None:
-            yield page, found.destination.address, PAGE_BYTES
-    mappings = [
-        (each.input, each.destination.address, each.destination.size_bytes)
+        if pa is not None:
+            yield page, pa, PAGE_BYTES
+    runs = [
+        (run, PAGE_BYTES if regime.below or not run.stride_bytes else run.size_bytes)
         for regime in architecture.regimes(register)
         if regime.levels
-        for each in islice(scan(regime, read), SEARCH_LIMIT_MAPPINGS)
-        if isinstance(each, Walk) and each.destination is not None and allowed(each)
+        for run in islice(scan(regime, read), SEARCH_LIMIT_RUNS)
+        if isinstance(run, Run) and run.fault is None and run.attributes.rights[access.el].execute
     ]
-    yield from sorted(mappings, key=lambda mapping: abs(mapping[0] - near[0]))
+    # Through a second stage what follows in the input need not follow in memory.
+    for run, step in sorted(runs, key=lambda each: abs(each[0].first - near[0])):
+        for va in range(run.first, run.first + run.size_bytes, step):
+            pa = allowed(va)
+            if pa is not None:
+                yield va, pa, step
 
 
 def _aligned_find(data: bytes, pattern: bytes) -> int | None:

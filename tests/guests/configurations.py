@@ -8,14 +8,8 @@ from hypothesis import strategies as st
 
 from gdbtools.arch.aarch64.descriptors import leaf_descriptor, table_descriptor
 from gdbtools.arch.aarch64.geometry import GRANULE_BITS, levels_for
-from gdbtools.arch.aarch64.registers import (
-    ID_AA64MMFR0_EL1,
-    ID_AA64MMFR1_EL1,
-    ID_AA64MMFR2_EL1,
-    SCTLR_EL1,
-    TCR_EL1,
-    TTBR,
-)
+from gdbtools.arch.aarch64.identification import ID_AA64MMFR0_EL1, ID_AA64MMFR1_EL1, ID_AA64MMFR2_EL1
+from gdbtools.arch.aarch64.registers import SCTLR, TCR_EL1, TTBR
 from gdbtools.bits import Word
 from tests.guests.oracle import DATA, DATA_BYTES, TABLES, TABLES_BYTES, Oracle
 
@@ -207,7 +201,7 @@ class Builder:
         self._upper_root = roots[True]
         addresses = [address for path in c.paths for address in self._lay(path, roots[path.upper])]
         registers = {
-            "SCTLR_EL1": SCTLR_EL1(SCTLR_BASE).with_(M=c.M, C=1, I=1, WXN=c.WXN, EE=c.EE, SPAN=1),
+            "SCTLR_EL1": SCTLR(SCTLR_BASE).with_(M=c.M, C=1, I=1, WXN=c.WXN, EE=c.EE, SPAN=1),
             "TCR_EL1": tcr,
             "MAIR_EL1": MAIR,
             "TTBR0_EL1": self._ttbr(c.lower, roots[False]),

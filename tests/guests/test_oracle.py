@@ -16,13 +16,17 @@ from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
 
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.aarch64 import registers
 from gdbtools.arch.aarch64.descriptors import LeafDescriptor
-from gdbtools.arch.aarch64.registers import ID_AA64MMFR1_EL1, MAIR_EL1, SPSR, TCR_EL1
+from gdbtools.arch.aarch64.identification import ID_AA64MMFR1_EL1
+from gdbtools.arch.aarch64.processor_state import SPSR
+from gdbtools.arch.aarch64.registers import TCR_EL1
 from gdbtools.arch.model import Access, AccessKind, Cause, Refusal, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.bits import Field, Word
 from tests.guests.configurations import MAIR, Builder, Built, Configuration, Features, Half, Path, configurations
 from tests.guests.oracle import DATA, DATA_BYTES, Answer, Operation, Oracle, Outcome, Request, missing
+from tests.tables import reader
 
 SEED = int(os.environ.get("GDBTOOLS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 EXAMPLES = int(os.environ.get("GDBTOOLS_ORACLE_EXAMPLES", "400"))
@@ -118,7 +122,7 @@ def run(oracle: Oracle, in_ram: bool, one: Callable[[Configuration], None]) -> N
 
 def registers_of(oracle: Oracle, built: Built) -> Callable[[str], int]:
     values = {**oracle.identity, **built.registers, "cpsr": EL1, "HCR_EL2": 0, "TCR2_EL1": 0}
-    return values.__getitem__
+    return reader(values)
 
 
 def predict(oracle: Oracle, built: Built, request: Request) -> tuple[Walk, Refusal | None]:
@@ -176,7 +180,7 @@ def par_of(found: Walk, refusal: Refusal | None) -> Word:
     if found.leaf is not None:
         leaf = found.leaf.entry.word
         assert isinstance(leaf, LeafDescriptor)
-        attr = MAIR_EL1.field(f"Attr{leaf.AttrIndx}").of(MAIR)
+        attr = registers.MAIR.field(f"Attr{leaf.AttrIndx}").of(MAIR)
         # "PAR_EL1.SH": Device and Normal Non-cacheable memory is reported as Outer Shareable.
         sh = OUTER_SHAREABLE if attr >> 4 == 0 or attr == NON_CACHEABLE else leaf.SH
     return Translated(0).with_(PA=destination.address & ~0xFFF, ATTR=attr, SH=sh)

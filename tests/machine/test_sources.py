@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gdbtools.arch.model import Mapped, Walk
-from gdbtools.arch.walk import scan, walk
+from gdbtools.arch.model import Mapped, Run, Walk
+from gdbtools.arch.scan import scan
+from gdbtools.arch.walk import walk
 from gdbtools.errors import GdbtoolsError, Malformed, Refused, Unavailable, Unreadable, UsageError
 from gdbtools.machine import open_source
 from gdbtools.machine.capture import GENERAL, core_bytes
@@ -30,11 +31,12 @@ def osv() -> Machine:
 
 
 def leaves(machine: Machine) -> list[Walk]:
-    found = [
-        each for regime in machine.architecture.regimes(machine.register) for each in scan(regime, machine.memory.read)
-    ]
-    assert all(isinstance(each, Walk) for each in found), "the capture has every table"
-    return [each for each in found if isinstance(each, Walk)]
+    read, found = machine.memory.read, []
+    for regime in machine.architecture.regimes(machine.register):
+        for run in scan(regime, read):
+            assert isinstance(run, Run), "the capture has every table"
+            found += [walk(regime, va, read) for va in range(run.first, run.first + run.size_bytes, run.leaf_bytes)]
+    return found
 
 
 def test_osvs_descriptor_is_read_as_it_stands_in_the_file(osv: Machine) -> None:

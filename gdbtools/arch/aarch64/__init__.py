@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gdbtools.arch.aarch64 import permissions, regimes, registers, stage1, syndrome
-from gdbtools.arch.aarch64.descriptors import AP_READ_ONLY, LeafDescriptor, software_bit
-from gdbtools.arch.aarch64.registers import SPSR, VBAR
+from gdbtools.arch.aarch64 import hypervisor, identification, processor_state, regimes, registers, syndrome
+from gdbtools.arch.aarch64.controls import EL2, EL3, EL10, EL20
+from gdbtools.arch.aarch64.descriptors import (
+    AP_READ_ONLY,
+    IndirectLeaf,
+    LeafDescriptor,
+    NestedLeaf,
+    OneLevelLeaf,
+    TwoLevelLeaf,
+    software_bit,
+)
+from gdbtools.arch.aarch64.features import optional
+from gdbtools.arch.aarch64.permissions import as_user
+from gdbtools.arch.aarch64.processor_state import SPSR, VBAR
+from gdbtools.arch.aarch64.stage1 import Stage1, Stage1Off
+from gdbtools.arch.aarch64.stage2 import Stage2
 from gdbtools.arch.architecture import Architecture, DirtyConvention, ExceptionRecord
 from gdbtools.arch.model import Access, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
 from gdbtools.bits import FieldValue, Word
@@ -20,35 +33,65 @@ VECTOR_ENTRIES: Final[Mapping[int, str]] = {
     0x400: "lower EL, AArch64",
     0x600: "lower EL, AArch32",
 }
-DECLARED: Final[Mapping[str, type[Word]]] = {
-    "TTBR0_EL1": registers.TTBR,
-    "TTBR1_EL1": registers.TTBR,
-    "TCR_EL1": registers.TCR_EL1,
-    "TCR2_EL1": registers.TCR2_EL1,
-    "SCTLR_EL1": registers.SCTLR_EL1,
-    "MAIR_EL1": registers.MAIR_EL1,
-    "ID_AA64MMFR0_EL1": registers.ID_AA64MMFR0_EL1,
-    "ID_AA64MMFR1_EL1": registers.ID_AA64MMFR1_EL1,
-    "ID_AA64MMFR2_EL1": registers.ID_AA64MMFR2_EL1,
-    "ESR_EL1": syndrome.ESR_ELx,
-    "FAR_EL1": registers.FAR,
-    "ELR_EL1": registers.ELR,
-    "SPSR_EL1": registers.SPSR,
-    "VBAR_EL1": registers.VBAR,
-    "CONTEXTIDR_EL1": registers.CONTEXTIDR,
-    "cpsr": registers.SPSR,
-    "HCR_EL2": registers.HCR_EL2,
+_STAGE1: Final[Mapping[str, type[Word]]] = {
+    "TTBR0": registers.TTBR,
+    "TTBR1": registers.TTBR,
+    "TCR": registers.TCR_EL1,
+    "TCR2": registers.TCR2,
+    "SCTLR": registers.SCTLR,
+    "MAIR": registers.MAIR,
+    "PIR": registers.PIR,
+    "PIRE0": registers.PIR,
+    "POR": registers.POR,
+    "ESR": syndrome.ESR_ELx,
+    "FAR": processor_state.FAR,
+    "ELR": processor_state.ELR,
+    "SPSR": processor_state.SPSR,
+    "VBAR": processor_state.VBAR,
+    "CONTEXTIDR": processor_state.CONTEXTIDR,
 }
+DECLARED: Final[Mapping[str, type[Word]]] = {
+    **{f"{name}_EL1": word for name, word in _STAGE1.items()},
+    "POR_EL0": registers.POR,
+    "cpsr": processor_state.SPSR,
+    "ID_AA64MMFR0_EL1": identification.ID_AA64MMFR0_EL1,
+    "ID_AA64MMFR1_EL1": identification.ID_AA64MMFR1_EL1,
+    "ID_AA64MMFR2_EL1": identification.ID_AA64MMFR2_EL1,
+    "ID_AA64MMFR3_EL1": identification.ID_AA64MMFR3_EL1,
+    "HCR_EL2": hypervisor.HCR_EL2,
+    "HCRX_EL2": hypervisor.HCRX_EL2,
+    "VTTBR_EL2": hypervisor.VTTBR,
+    "VTCR_EL2": hypervisor.VTCR_EL2,
+    "VSTTBR_EL2": hypervisor.VTTBR,
+    "VSTCR_EL2": hypervisor.VSTCR_EL2,
+    "S2PIR_EL2": registers.PIR,
+    "HPFAR_EL2": hypervisor.HPFAR_EL2,
+    **{f"{name}_EL2": word for name, word in _STAGE1.items()},
+    "SCR_EL3": hypervisor.SCR_EL3,
+    "GPCCR_EL3": hypervisor.GPCCR_EL3,
+    **{f"{name}_EL3": word for name, word in _STAGE1.items() if name not in ("TTBR1", "TCR2", "PIRE0", "CONTEXTIDR")},
+    "TCR_EL3": registers.TCR_EL3,
+}
+_ONE_RANGE: Final[Mapping[str, type[Word]]] = {"TCR_EL2": registers.TCR_EL2}
+"""What is laid out otherwise while HCR_EL2.E2H is clear."""
 
 
 class AArch64(Architecture):
-    """The Arm 64-bit architecture: EL1&0, stage 1."""
+    """The Arm 64-bit architecture: VMSAv8-64, every regime of it."""
 
     name = "aarch64"
     registers = DECLARED
+    regime_names = regimes.NAMES
     pc = "pc"
     general = (*(f"x{n}" for n in range(31)), "sp", "pc", "cpsr")
     return_instruction = (0xD69F03E0).to_bytes(4, "little")  # eret
+
+    def word(self, name: str, register: ReadRegister) -> Word:
+        value = register(name)
+        if name.startswith("ESR"):
+            return syndrome.decode(value).word
+        host = hypervisor.HCR_EL2(optional(register, "HCR_EL2") or 0).E2H
+        return (DECLARED if host else {**DECLARED, **_ONE_RANGE})[name](value)
 
     def level(self, register: ReadRegister) -> int:
         return SPSR(register("cpsr")).el
@@ -56,20 +99,32 @@ class AArch64(Architecture):
     def state(self, register: ReadRegister) -> int:
         return register("cpsr")
 
-    def regimes(self, register: ReadRegister) -> tuple[Regime, ...]:
-        return regimes.regimes(register)
+    def regimes(self, register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
+        return regimes.regimes(register, name)
 
-    def regime_for(self, register: ReadRegister, address: int) -> Regime:
-        return regimes.regime_for(register, address)
+    def regime_for(self, register: ReadRegister, address: int, name: str | None = None) -> Regime:
+        return regimes.regime_for(register, address, name)
 
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
-        regime = walk.regime
-        if access.el == 0 and isinstance(regime, stage1.Stage1) and (refused := regime.admit_user()):
+        """Ask stage 1 first, whole, and then stage 2: a permission fault at stage 1 hides what stage 2 would say."""
+        pstate, regime = SPSR(state), walk.regime
+        if isinstance(regime, Stage2):
+            return regime.check(walk, access.kind, 0 if as_user(access, pstate, True) else 1)
+        assert isinstance(regime, Stage1 | Stage1Off)
+        user = as_user(access, pstate, regime.unprivileged_counts)
+        refused = walk.refusal
+        if isinstance(regime, Stage1):
+            refused = regime.check(walk, access.kind, user, pstate)
+        if refused is not None or walk.final is None or regime.below is None:
             return refused
-        granted = None
-        if isinstance(regime, stage1.Stage1) and walk.leaf is not None:
-            granted = regime.effective(walk.steps)
-        return permissions.check(walk, access, state, granted)
+        return regime.below.check(walk.final, access.kind, 0 if user else 1)
+
+    def levels_of(self, regime: Regime) -> tuple[int, ...]:
+        if isinstance(regime, Stage2):
+            return (0, 1)
+        assert isinstance(regime, Stage1 | Stage1Off)
+        controls = regime.controls
+        return (0, controls.el) if controls.user else (controls.el,)
 
     def decode_syndrome(self, value: int) -> Syndrome:
         return syndrome.decode(value)
@@ -78,27 +133,41 @@ class AArch64(Architecture):
         return syndrome.status(fault)
 
     def syndrome(self, register: ReadRegister) -> Syndrome:
-        return syndrome.decode(register("ESR_EL1"))
+        return syndrome.decode(register(f"ESR_EL{self._target(register)}"))
 
     def context(self, register: ReadRegister) -> tuple[int, ...]:
-        return register("VBAR_EL1"), register("TTBR0_EL1"), register("TTBR1_EL1")
+        target = self._target(register)
+        bases = (optional(register, f"{name}_EL{target}") for name in ("VBAR", "TTBR0", "TTBR1"))
+        return target, *(base or 0 for base in bases)
+
+    def _target(self, register: ReadRegister) -> int:
+        """Give the level whose exception registers are the CPU's own: EL0 takes none, so EL1's, or a VHE host's."""
+        cpsr = optional(register, "cpsr")
+        el = 1 if cpsr is None else SPSR(cpsr).el
+        if el:
+            return el
+        return 2 if regimes.current(register) == "el2-vhe" else 1
 
     def exception(self, register: ReadRegister) -> ExceptionRecord:
-        """Join ESR, FAR, ELR and SPSR of EL1, the level that takes what EL1&0 raises; elsewhere they are stale."""
-        regimes.refuse_what_is_not_decoded(register)
-        state = register("SPSR_EL1")
+        """Join ESR, FAR, ELR and SPSR of the level that the CPU is at: elsewhere they are of another exception.
+
+        What came from a lower level was translated by that level's regime; at EL2 a stage 2 fault is the guest's.
+        """
+        target = self._target(register)
+        state = register(f"SPSR_EL{target}")
+        el = SPSR(state).el
         return ExceptionRecord(
-            target=1,
+            target=target,
             syndrome=self.syndrome(register),
-            address=register("FAR_EL1"),
-            return_address=register("ELR_EL1"),
-            el=SPSR(state).el,
+            address=register(f"FAR_EL{target}"),
+            return_address=register(f"ELR_EL{target}"),
+            el=el,
             state=state,
+            regime=regimes.of_level(register, el),
         )
 
     def vectors(self, register: ReadRegister) -> Mapping[int, str]:
-        regimes.refuse_what_is_not_decoded(register)
-        base = VBAR(register("VBAR_EL1")).ADDRESS
+        base = VBAR(register(f"VBAR_EL{self._target(register)}")).ADDRESS
         return {base + offset: entry for offset, entry in VECTOR_ENTRIES.items()}
 
     def repair_access_flag(self, leaf: Word, written: bool, convention: DirtyConvention) -> Word:
@@ -112,20 +181,22 @@ class AArch64(Architecture):
         accessed = leaf.with_(AF=1)
         if not written or convention is DirtyConvention.NONE:
             return accessed
-        if convention is DirtyConvention.DBM:
-            return accessed.with_(AP=accessed.AP & ~AP_READ_ONLY) if accessed.DBM else accessed
-        return type(leaf)(software_bit(int(convention.value.removeprefix("bit"))).into(accessed, 1))
+        if convention is not DirtyConvention.DBM:
+            return type(leaf)(software_bit(int(convention.value.removeprefix("bit"))).into(accessed, 1))
+        if isinstance(accessed, IndirectLeaf):
+            return accessed.with_(nDirty=0)
+        if isinstance(accessed, TwoLevelLeaf | OneLevelLeaf | NestedLeaf) and accessed.DBM:
+            return accessed.with_(AP=accessed.AP & ~AP_READ_ONLY)
+        return accessed
 
-    def access_flag_controls(self, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
-        tcr, mmfr1 = registers.TCR_EL1(register("TCR_EL1")), regimes.optional(register, "ID_AA64MMFR1_EL1")
-        controls = [("TCR_EL1", FieldValue(registers.TCR_EL1.HA, tcr.HA))]
-        if mmfr1 is not None:
-            hafdbs = registers.ID_AA64MMFR1_EL1.HAFDBS
-            controls.append(("ID_AA64MMFR1_EL1", FieldValue(hafdbs, hafdbs.of(mmfr1))))
-        return controls
-
-    def hardware_access_flag(self, register: ReadRegister) -> bool:
-        return all(control.value for _, control in self.access_flag_controls(register))
+    def access_flag_controls(self, register: ReadRegister, regime: str) -> Sequence[tuple[str, FieldValue]]:
+        controls = {"el2": EL2, "el2-vhe": EL20, "el3": EL3}.get(regime, EL10)
+        name = controls.register("TCR")
+        given = [(name, FieldValue(controls.HA, controls.HA.of(register(name))))]
+        if (mmfr1 := optional(register, "ID_AA64MMFR1_EL1")) is not None:
+            hafdbs = identification.ID_AA64MMFR1_EL1.HAFDBS
+            given.append(("ID_AA64MMFR1_EL1", FieldValue(hafdbs, hafdbs.of(mmfr1))))
+        return given
 
 
 ARCHITECTURE: Final = AArch64()

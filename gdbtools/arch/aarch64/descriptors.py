@@ -1,11 +1,14 @@
-"""VMSAv8-64 stage 1 descriptors.
+"""VMSAv8-64 descriptors: one word, several views, chosen by who reads it.
 
-Source: DDI 0487, "VMSAv8-64 translation table format descriptors": "Table descriptors", "Block descriptors", "Page
-descriptors", "Attribute fields in stage 1 descriptors".
+A stage 1 of two privilege levels, a stage 1 of one, and a stage 2 give the same bits other names, and permission
+indirection gives them others again; the output address has three layouts.  Source: DDI 0487, "VMSAv8-64 translation
+table format descriptors": "Table descriptors", "Block descriptors", "Page descriptors", "Attribute fields in stage 1
+descriptors", "Attribute fields in stage 2 descriptors", and "Stage 1 Base Permissions" for PIIndex.
 """
 
 from __future__ import annotations
 
+import enum
 from functools import cache
 
 from gdbtools.bits import Field, Word
@@ -15,11 +18,46 @@ KIND = Field((1, 0), doc="descriptor type", name="TYPE")
 TYPE_BLOCK, TYPE_TABLE_OR_PAGE = 0b01, 0b11
 
 _NO_YES = {0: "no", 1: "yes"}
+_ONE_LEVEL_AP = {0: "read/write", 1: "read/write", 2: "read-only", 3: "read-only"}
+_SH = {0: "Non-shareable", 2: "Outer Shareable", 3: "Inner Shareable"}
 
 AP_EL0 = 0b01
 """AP[1]: EL0 may access."""
 AP_READ_ONLY = 0b10
 """AP[2]: nobody may write."""
+S2AP_READ, S2AP_WRITE = 0b01, 0b10
+
+
+class Layout(enum.Enum):
+    """Where an output address has its bits from 48 on."""
+
+    BITS_48 = enum.auto()
+    LPA = enum.auto()
+    """64KB with FEAT_LPA: [51:48] in bits [15:12]."""
+    LPA2 = enum.auto()
+    """4KB and 16KB with TCR_ELx.DS: [51:50] in bits [9:8], where SH was; [49:48] in their natural place."""
+
+    def segments(self, low: int) -> tuple[tuple[int, int], ...]:
+        """Give the segments of an address whose lowest bit is `low`, most significant first."""
+        if self is Layout.LPA:
+            return (15, 12), (47, low)
+        return ((9, 8), (49, low)) if self is Layout.LPA2 else ((47, low),)
+
+
+class Role(enum.Enum):
+    """Who reads a descriptor, and so what its permission bits are."""
+
+    TWO_LEVELS = enum.auto()
+    """Stage 1 with EL0 in it: EL1&0, EL2&0."""
+    NESTED = enum.auto()
+    """Stage 1 of EL1&0 under HCR_EL2.{NV, NV1}: a guest hypervisor's, which has no EL0."""
+    ONE_LEVEL = enum.auto()
+    """Stage 1 of EL2 or EL3."""
+    INDIRECT = enum.auto()
+    """Stage 1 with permission indirection (TCR2_ELx.PIE)."""
+    STAGE2 = enum.auto()
+    STAGE2_INDIRECT = enum.auto()
+    """Stage 2 with VTCR_EL2.S2PIE."""
 
 
 class InvalidDescriptor(Word):
@@ -32,6 +70,15 @@ class InvalidDescriptor(Word):
 class TableDescriptor(Word):
     """An entry that leads to the next level's table."""
 
+    IGNORED = Field((58, 51), doc="ignored by hardware, free for software")
+    NextTable = Field((47, 12), doc="next-level table address", scale=1 << 12)
+    IGNORED_LOW = Field((11, 2), doc="ignored by hardware (bit 10 is the table's AF under FEAT_HAFT)")
+    TYPE = Field((1, 0), doc="descriptor type", values={TYPE_TABLE_OR_PAGE: "table"})
+
+
+class TwoLevelTable(TableDescriptor):
+    """A table descriptor that limits what is below it, of two privilege levels."""
+
     NSTable = Field(63, doc="the next levels are Non-secure", values=_NO_YES)
     APTable = Field(
         (62, 61),
@@ -39,58 +86,174 @@ class TableDescriptor(Word):
         values={0: "none", 1: "no EL0 access", 2: "no write access", 3: "no write access, no EL0 access"},
     )
     UXNTable = Field(60, doc="EL0 execute-never for the next levels", values=_NO_YES)
-    PXNTable = Field(59, doc="EL1 execute-never for the next levels", values=_NO_YES)
-    IGNORED = Field((58, 51), doc="ignored by hardware, free for software")
-    NextTable = Field((47, 12), doc="next-level table address", scale=1 << 12)
-    IGNORED_LOW = Field((11, 2), doc="ignored by hardware (bit 10 is the table's AF under FEAT_HAFT)")
-    TYPE = Field((1, 0), doc="descriptor type", values={TYPE_TABLE_OR_PAGE: "table"})
+    PXNTable = Field(59, doc="privileged execute-never for the next levels", values=_NO_YES)
+
+
+class OneLevelTable(TableDescriptor):
+    """A table descriptor that limits what is below it, of one privilege level."""
+
+    NSTable = Field(63, doc="the next levels are Non-secure", values=_NO_YES)
+    APTable = Field((62, 61), doc="access limit for the next levels", values={0: "none", 2: "no write access"})
+    XNTable = Field(60, doc="execute-never for the next levels", values=_NO_YES)
+
+
+class NestedTable(TableDescriptor):
+    """A table descriptor of a guest hypervisor: as with one privilege level."""
+
+    NSTable = Field(63, doc="the next levels are Non-secure", values=_NO_YES)
+    APTable = Field((62, 61), doc="access limit for the next levels", values={0: "none", 2: "no write access"})
+    PXNTable = Field(60, doc="privileged execute-never for the next levels", values=_NO_YES)
 
 
 class LeafDescriptor(Word):
-    """A block or page descriptor; `leaf_descriptor` gives the class for a size."""
+    """What every block and page descriptor has; `leaf_descriptor` gives the class for a role and a size."""
 
     IGNORED = Field(63, doc="ignored by hardware")
     PBHA = Field((62, 59), doc="page-based hardware attributes")
     SOFTWARE = Field((58, 55), doc="free for software")
-    UXN = Field(54, doc="EL0 execute-never", values=_NO_YES)
-    PXN = Field(53, doc="EL1 execute-never", values=_NO_YES)
     Contiguous = Field(52, doc="one of a contiguous run", values=_NO_YES)
-    DBM = Field(51, doc="dirty bit modifier", values=_NO_YES)
-    GP = Field(50, doc="guarded page (BTI)", values=_NO_YES)
     OutputAddress = Field((47, 12), doc="output address", scale=1 << 12)
-    nG = Field(11, doc="not global", values={0: "global", 1: "this ASID only"})
     AF = Field(10, doc="access flag", values={0: "not accessed", 1: "accessed"})
-    SH = Field((9, 8), doc="shareability", values={0: "Non-shareable", 2: "Outer Shareable", 3: "Inner Shareable"})
+    SH = Field((9, 8), doc="shareability", values=_SH)
+    TYPE = Field((1, 0), doc="descriptor type", values={TYPE_BLOCK: "block", TYPE_TABLE_OR_PAGE: "page"})
+
+
+class Stage1Leaf(LeafDescriptor):
+    """A stage 1 leaf, whoever reads it."""
+
+    GP = Field(50, doc="guarded page (BTI)", values=_NO_YES)
+    NS = Field(5, doc="Non-secure", values=_NO_YES)
+    AttrIndx = Field((4, 2), doc="MAIR index")
+
+
+class TwoLevelLeaf(Stage1Leaf):
+    """A stage 1 leaf of two privilege levels."""
+
+    UXN = Field(54, doc="EL0 execute-never", values=_NO_YES)
+    PXN = Field(53, doc="privileged execute-never", values=_NO_YES)
+    DBM = Field(51, doc="dirty bit modifier", values=_NO_YES)
+    nG = Field(11, doc="not global", values={0: "global", 1: "this ASID only"})
     AP = Field(
         (7, 6),
         doc="access permissions",
         values={
-            0b00: "EL1 read/write, EL0 none",
-            0b01: "EL1 and EL0 read/write",
-            0b10: "EL1 read-only, EL0 none",
-            0b11: "EL1 and EL0 read-only",
+            0b00: "privileged read/write, EL0 none",
+            0b01: "privileged and EL0 read/write",
+            0b10: "privileged read-only, EL0 none",
+            0b11: "privileged and EL0 read-only",
         },
     )
-    NS = Field(5, doc="Non-secure", values=_NO_YES)
-    AttrIndx = Field((4, 2), doc="MAIR index")
-    TYPE = Field((1, 0), doc="descriptor type", values={TYPE_BLOCK: "block", TYPE_TABLE_OR_PAGE: "page"})
+
+
+class OneLevelLeaf(Stage1Leaf):
+    """A stage 1 leaf of one privilege level: AP[1] is RES1, and nothing hangs on it."""
+
+    XN = Field(54, doc="execute-never", values=_NO_YES)
+    DBM = Field(51, doc="dirty bit modifier", values=_NO_YES)
+    NSE = Field(11, doc="with NS: the physical address space (EL3 under FEAT_RME)")
+    AP = Field(
+        (7, 6), doc="access permissions", values={1: "read/write", 3: "read-only", 0: "read/write", 2: "read-only"}
+    )
+
+
+class NestedLeaf(Stage1Leaf):
+    """A stage 1 leaf of a guest hypervisor (HCR_EL2.NV1): bit 54 is PXN, and AP[1] counts as 0."""
+
+    PXN = Field(54, doc="privileged execute-never", values=_NO_YES)
+    DBM = Field(51, doc="dirty bit modifier", values=_NO_YES)
+    nG = Field(11, doc="not global", values={0: "global", 1: "this ASID only"})
+    AP = Field(
+        (7, 6), doc="access permissions", values={1: "read/write", 3: "read-only", 0: "read/write", 2: "read-only"}
+    )
+
+
+class IndirectLeaf(Stage1Leaf):
+    """A stage 1 leaf whose permissions are an index into PIR_ELx and PIRE0_ELx."""
+
+    PIIndex = Field(54, 53, 51, 6, doc="index of the base permission")
+    nG = Field(11, doc="not global", values={0: "global", 1: "this ASID only"})
+    nDirty = Field(7, doc="not dirty: a write has not been recorded", values=_NO_YES)
+
+
+class Stage2Leaf(LeafDescriptor):
+    """A stage 2 leaf."""
+
+    XN = Field(
+        (54, 53),
+        doc="execute-never; bit 53 counts under FEAT_XNX",
+        values={0: "EL1 and EL0 may", 1: "EL0 may", 2: "neither may", 3: "EL1 may"},
+    )
+    DBM = Field(51, doc="dirty bit modifier", values=_NO_YES)
+    FnXS = Field(11, doc="the XS attribute of stage 1 is taken as 0", values=_NO_YES)
+    S2AP = Field((7, 6), doc="access permissions", values={0: "none", 1: "read-only", 2: "write-only", 3: "read/write"})
+    MemAttr = Field((5, 2), doc="memory attributes; HCR_EL2.FWB decides how they are read")
+
+
+class Stage2IndirectLeaf(LeafDescriptor):
+    """A stage 2 leaf whose permissions are an index into S2PIR_EL2."""
+
+    PIIndex = Field(54, 53, 51, 6, doc="index of the base permission")
+    FnXS = Field(11, doc="the XS attribute of stage 1 is taken as 0", values=_NO_YES)
+    Dirty = Field(7, doc="a write has been recorded", values=_NO_YES)
+    MemAttr = Field((5, 2), doc="memory attributes; HCR_EL2.FWB decides how they are read")
+
+
+_LEAVES: dict[Role, type[LeafDescriptor]] = {
+    Role.TWO_LEVELS: TwoLevelLeaf,
+    Role.NESTED: NestedLeaf,
+    Role.ONE_LEVEL: OneLevelLeaf,
+    Role.INDIRECT: IndirectLeaf,
+    Role.STAGE2: Stage2Leaf,
+    Role.STAGE2_INDIRECT: Stage2IndirectLeaf,
+}
+# Under indirection the limits of tables do not count (TCR_ELx.HPDn is taken as 1), but they are where they were.
+_TABLES: dict[Role, type[TableDescriptor]] = {
+    Role.TWO_LEVELS: TwoLevelTable,
+    Role.NESTED: NestedTable,
+    Role.ONE_LEVEL: OneLevelTable,
+    Role.INDIRECT: TwoLevelTable,
+    Role.STAGE2: TableDescriptor,
+    Role.STAGE2_INDIRECT: TableDescriptor,
+}
 
 
 @cache
-def leaf_descriptor(size_bits: int, block: bool) -> type[LeafDescriptor]:
-    """Give the class of a page or block of 2^size_bits bytes: they differ in where the output address ends."""
-    fields: dict[str, object] = {"OutputAddress": Field((47, size_bits), doc="output address", scale=1 << size_bits)}
+def leaf_descriptor(
+    size_bits: int,
+    block: bool,
+    role: Role = Role.TWO_LEVELS,
+    layout: Layout = Layout.BITS_48,
+    overlays: bool = False,
+) -> type[LeafDescriptor]:
+    """Give the class of a page or block of 2^size_bits bytes: they differ in where the output address ends.
+
+    With `overlays`, bits [62:60] are an index into POR_ELx.
+    """
+    address = Field(*layout.segments(size_bits), doc="output address", scale=1 << size_bits)
+    fields: dict[str, object] = {"OutputAddress": address}
     if block and size_bits > 16:
         fields["nT"] = Field(16, doc="no translation conflict: the TLB may not cache it (FEAT_BBM)", values=_NO_YES)
+    if layout is Layout.LPA2:
+        fields["SH"] = None
+    if overlays:
+        fields |= {"POIndex": Field((62, 60), doc="index of the permission overlay"), "PBHA": Field(59, doc="PBHA[0]")}
     name = "BlockDescriptor" if block else "PageDescriptor"
-    return type(name, (LeafDescriptor,), {"__doc__": f"A {name[:-10].lower()} of 2^{size_bits} bytes.", **fields})
+    return type(name, (_LEAVES[role],), {"__doc__": f"A {name[:-10].lower()} of 2^{size_bits} bytes.", **fields})
 
 
 @cache
-def table_descriptor(granule_bits: int) -> type[TableDescriptor]:
+def table_descriptor(
+    granule_bits: int, role: Role = Role.TWO_LEVELS, layout: Layout = Layout.BITS_48
+) -> type[TableDescriptor]:
     """Give the table descriptor class of a granule: a table is aligned to it."""
-    address = Field((47, granule_bits), doc="next-level table address", scale=1 << granule_bits)
-    return type("TableDescriptor", (TableDescriptor,), {"__doc__": TableDescriptor.__doc__, "NextTable": address})
+    address = Field(*layout.segments(granule_bits), doc="next-level table address", scale=1 << granule_bits)
+    fields: dict[str, object] = {"NextTable": address}
+    if layout is Layout.LPA2:
+        fields["IGNORED_LOW"] = Field((11, 10), (7, 2), doc=TableDescriptor.IGNORED_LOW.doc)
+    elif layout is Layout.LPA:
+        fields["IGNORED_LOW"] = TableDescriptor.IGNORED_LOW
+    base = _TABLES[role]
+    return type("TableDescriptor", (base,), {"__doc__": base.__doc__, **fields})
 
 
 def software_bit(bit: int) -> Field:

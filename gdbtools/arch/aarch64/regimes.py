@@ -1,178 +1,337 @@
-"""From registers to regimes: `regime_for` builds the range of VMSAv8-64 stage 1 that translates an address.
+"""From registers to regimes, by name: which stages translate, and how each is laid out.
 
 Geometry is data: a granule and a TnSZ give a tuple of levels.  Source: DDI 0487, chapter D8 "The AArch64 Virtual Memory
-System Architecture", sections "Translation process", "Translation granules", "VMSAv8-64 stage 1 translation".
+System Architecture", "Translation regimes", "Translation process", "Translation granules", "Stage 2 translation".
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from gdbtools.arch.aarch64.controls import EL2, EL3, EL10, EL20, Controls, Range
+from gdbtools.arch.aarch64.descriptors import Layout, Role
+from gdbtools.arch.aarch64.features import Features, features, optional
 from gdbtools.arch.aarch64.geometry import (
     GRANULE_BITS,
+    NARROW_BITS,
     PHYSICAL_BITS,
+    START_LEVELS,
+    WIDE_BITS,
     MAXIMUM_SMALL_TnSZ,
     MAXIMUM_TnSZ,
     MINIMUM_TnSZ,
+    MINIMUM_WIDE_TnSZ,
 )
-from gdbtools.arch.aarch64.registers import (
-    HCR_EL2,
-    ID_AA64MMFR0_EL1,
-    ID_AA64MMFR1_EL1,
-    ID_AA64MMFR2_EL1,
-    MAIR_EL1,
-    SCTLR_EL1,
-    SPSR,
-    TCR2_EL1,
-    TCR_EL1,
-    TTBR,
-)
-from gdbtools.arch.aarch64.stage1 import LOWER, UPPER, Half, Stage1, Stage1Off
-from gdbtools.arch.model import (
-    ReadRegister,
-    Regime,
-)
+from gdbtools.arch.aarch64.hypervisor import GPCCR_EL3, HCR_EL2, HCRX_EL2, SCR_EL3, VTCR_EL2, VTTBR
+from gdbtools.arch.aarch64.processor_state import SPSR
+from gdbtools.arch.aarch64.registers import MAIR, PIR, POR, SCTLR, TCR_EL1, TTBR
+from gdbtools.arch.aarch64.stage1 import Permissions, Stage1, Stage1Off
+from gdbtools.arch.aarch64.stage2 import Stage2
+from gdbtools.arch.model import ReadRegister, Regime
+from gdbtools.bits import Word
 from gdbtools.errors import Unavailable
 
-FEAT_PAN3 = 3
-"""ID_AA64MMFR1_EL1.PAN, from which on SCTLR_EL1.EPAN means something."""
+BIT_55 = 1 << 55
+"""What chooses the range, whatever the top byte says."""
 
-
-def optional(register: ReadRegister, name: str) -> int | None:
-    """A register whose absence the architecture lets us read as "feature not known"."""
-    try:
-        return register(name)
-    except Unavailable:
-        return None
-
-
-def _output_bits(register: ReadRegister, ips: int | None) -> int:
-    """The smaller of what the kernel set (TCR_EL1.IPS) and what the PE has (PARange), 52 where neither is known."""
-    mmfr0 = optional(register, "ID_AA64MMFR0_EL1")
-    implemented = 52 if mmfr0 is None else PHYSICAL_BITS.get(ID_AA64MMFR0_EL1(mmfr0).PARange, 48)
-    return min(implemented, 52 if ips is None else PHYSICAL_BITS[ips])
-
-
-NOT_DECODED = (
-    (TCR2_EL1.D128, "128-bit descriptors are"),
-    (TCR2_EL1.PIE, "permission indirection is"),
-    (TCR2_EL1.POE, "permission overlays are"),
-    (TCR2_EL1.E0POE, "permission overlays are"),
+REFUSED = (
+    ("D128", "128-bit descriptors are"),
+    ("AIE", "extended memory attribute indexing is"),
 )
-"""What gives AP, UXN and PXN, or the whole descriptor, another meaning."""
+"""What gives a whole descriptor another meaning, and is not decoded."""
+GRANULE_PROTECTION = (
+    "GPCCR_EL3.GPC is 1: a granule protection check may refuse what these tables grant, and is not decoded"
+)
+SECURE_OUTPUT = "Secure state: every IPA is taken for a Secure one; a leaf with NS=1 goes through VTTBR_EL2 instead"
 
 
-def refuse_what_is_not_decoded(register: ReadRegister) -> None:
-    """Raise `Unavailable` where the tables mean something that this version would read wrongly."""
+def current(register: ReadRegister) -> str:
+    """Name the regime that the CPU is using; a source without cpsr is taken for a kernel's."""
     cpsr = optional(register, "cpsr")
-    el = 1 if cpsr is None else SPSR(cpsr).el
-    if el > 1:
-        raise Unavailable(
-            f"this CPU is at EL{el}, and only the EL1&0 regime is decoded so far; "
-            "stop it in the guest (EL1 or EL0) and ask again"
-        )
-    tcr2 = TCR2_EL1(optional(register, "TCR2_EL1") or 0)
-    for field, meaning in NOT_DECODED:
-        if field.of(tcr2):
-            raise Unavailable(f"TCR2_EL1.{field.name} is 1: {meaning} not decoded so far")
-    hcr = HCR_EL2(optional(register, "HCR_EL2") or 0)
-    if hcr.E2H and hcr.TGE:
-        raise Unavailable("HCR_EL2.E2H and TGE are 1: EL0 runs under the EL2&0 regime, which is not decoded so far")
-    if hcr.VM or hcr.DC:
-        bit = "VM" if hcr.VM else "DC"
-        raise Unavailable(f"HCR_EL2.{bit} is 1: this guest is under stage 2, which is not decoded so far")
+    return of_level(register, 1 if cpsr is None else SPSR(cpsr).el)
 
 
-def regimes(register: ReadRegister) -> tuple[Regime, ...]:
-    """Give the ranges of the EL1&0 regime: TTBR0's and TTBR1's, or the one of an MMU that is off.
+def of_level(register: ReadRegister, el: int) -> str:
+    """Name the regime that translates for an Exception level ("Translation regimes")."""
+    hcr = _hcr(register)
+    if el == 0 and hcr.E2H and hcr.TGE:
+        return "el2-vhe"
+    if el == 2:
+        return "el2-vhe" if hcr.E2H else "el2"
+    return "el3" if el == 3 else "el1"
 
-    Needs TCR_EL1, TTBR0_EL1 and TTBR1_EL1; what stands in for the others where they cannot be had is in the regime's
-    `assumed`.  Raises `Unavailable` for a missing register and for what this version does not decode.
+
+def regimes(register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
+    """Give the ranges of a regime in the order of their addresses, or the one of an MMU that is off.
+
+    `name` is one of `NAMES`; None is the current CPU's.  What stands in for registers that cannot be had is in the
+    regime's `assumed`.  Raises `Unavailable` for a register that is needed, and for what is not decoded.
     """
-    refuse_what_is_not_decoded(register)
-    sctlr = _sctlr(register)
-    if not sctlr.M:
-        return (_stage1_off(register),)
-    return _stage1(register, sctlr, LOWER), _stage1(register, sctlr, UPPER)
+    return BUILDERS[name or current(register)](register, None)
 
 
-def _sctlr(register: ReadRegister) -> SCTLR_EL1:
-    """SCTLR_EL1, or the MMU on and nothing else: who asks about tables has them in use."""
-    value = optional(register, "SCTLR_EL1")
-    return SCTLR_EL1(0).with_(M=1) if value is None else SCTLR_EL1(value)
+def regime_for(register: ReadRegister, address: int, name: str | None = None) -> Regime:
+    """Give the range that translates `address`: bit 55 chooses it, whatever the top byte says."""
+    return BUILDERS[name or current(register)](register, bool(address & BIT_55))[0]
 
 
-def regime_for(register: ReadRegister, address: int) -> Regime:
-    """Give the range that translates `address`: bit 55 chooses the half, whatever the top byte says."""
-    refuse_what_is_not_decoded(register)
-    sctlr = _sctlr(register)
-    if not sctlr.M:
-        return _stage1_off(register)
-    return _stage1(register, sctlr, UPPER if address >> 55 & 1 else LOWER)
+def _hcr(register: ReadRegister) -> HCR_EL2:
+    """HCR_EL2; a CPU without EL2 behaves as if it were 0."""
+    return HCR_EL2(optional(register, "HCR_EL2") or 0)
 
 
-def _stage1_off(register: ReadRegister) -> Stage1Off:
-    """The regime with SCTLR_EL1.M clear; TCR_EL1.TBI0 counts all the same, and bit 55 makes any address too large."""
-    return Stage1Off(_output_bits(register, None), bool(TCR_EL1(optional(register, "TCR_EL1") or 0).TBI0))
+def _el10(register: ReadRegister, upper: bool | None) -> tuple[Regime, ...]:
+    hcr = _hcr(register)
+    scr = optional(register, "SCR_EL3")
+    secure = scr is not None and not SCR_EL3(scr).NS and not SCR_EL3(scr).NSE
+    # Without Secure EL2 there is no stage 2 in Secure state.
+    below = None
+    if (hcr.VM or hcr.DC) and not (secure and scr is not None and not SCR_EL3(scr).EEL2):
+        below = _stage2(register, secure)
+    return _stage1(register, EL10, upper, below, hcr)
 
 
-ASSUMED = {
-    "SCTLR_EL1": "SCTLR_EL1: M=1, WXN=0, EE=0",
-    "MAIR_EL1": "MAIR_EL1: unknown, so are memory types",
-    "ID_AA64MMFR0_EL1": "ID_AA64MMFR0_EL1: PARange as TCR_EL1.IPS",
-    "ID_AA64MMFR1_EL1": "ID_AA64MMFR1_EL1: HAFDBS=2, HPDS=1, PAN=3",
-    "ID_AA64MMFR2_EL1": "ID_AA64MMFR2_EL1: ST=0, VARange=0, E0PD=1",
-}
-"""What stands in for a register that the source does not have."""
+def _without_stage_2(controls: Controls) -> Builder:
+    return lambda register, upper: _stage1(register, controls, upper, None, HCR_EL2(0))
 
 
-def _implemented(register: ReadRegister, granule: str) -> str:
-    """Give the granule in force: a reserved or unimplemented one is taken for one that the PE has.
+Builder = Callable[[ReadRegister, "bool | None"], tuple[Regime, ...]]
+BUILDERS: Final[Mapping[str, Builder]] = MappingProxyType(
+    {
+        "el1": _el10,
+        "el2": _without_stage_2(EL2),
+        "el2-vhe": _without_stage_2(EL20),
+        "el3": _without_stage_2(EL3),
+        "stage2": lambda register, _: (_stage2(register, False),),
+        "secure-stage2": lambda register, _: (_stage2(register, True),),
+    }
+)
+"""Each regime by its name: from registers, and which range is wanted (None: all), to regimes."""
+NAMES: Final = tuple(BUILDERS)
 
-    Which one is IMPLEMENTATION DEFINED ("TCR_EL1.TG0"); like QEMU, the smallest.
-    """
-    mmfr0 = optional(register, "ID_AA64MMFR0_EL1")
-    if mmfr0 is None:
-        return granule if granule in GRANULE_BITS else "4KB"
-    has = ID_AA64MMFR0_EL1(mmfr0)
-    absent = 0b1111
-    present = {"4KB": has.TGran4 != absent, "16KB": has.TGran16 != 0, "64KB": has.TGran64 != absent}
-    return granule if present.get(granule) else next((each for each in present if present[each]), "4KB")
 
-
-def _stage1(register: ReadRegister, sctlr: SCTLR_EL1, half: Half) -> Stage1:
-    tcr = TCR_EL1(register("TCR_EL1"))
-    if tcr.DS:
-        raise Unavailable("TCR_EL1.DS is 1: 52-bit descriptors (FEAT_LPA2) are not decoded so far")
-    asked = half.granules.get(half.TGn.of(tcr), "reserved")
-    granule = _implemented(register, asked)
-    granule_bits = GRANULE_BITS[granule]
-    output_bits = _output_bits(register, tcr.IPS)
-    if granule_bits == GRANULE_BITS["64KB"] and output_bits > 48:
-        raise Unavailable("TCR_EL1.IPS is 52 bits at 64KB: 52-bit descriptors (FEAT_LPA) are not decoded so far")
-    mmfr1, mmfr2 = optional(register, "ID_AA64MMFR1_EL1"), optional(register, "ID_AA64MMFR2_EL1")
-    hafdbs = 2 if mmfr1 is None else ID_AA64MMFR1_EL1(mmfr1).HAFDBS
-    small = mmfr2 is not None and ID_AA64MMFR2_EL1(mmfr2).ST
-    maximum = MAXIMUM_SMALL_TnSZ[granule_bits] if small else MAXIMUM_TnSZ
-    mair = optional(register, "MAIR_EL1")
-    va_range = 0 if mmfr2 is None else ID_AA64MMFR2_EL1(mmfr2).VARange
-    size = half.TnSZ.of(tcr)
-    if size < MINIMUM_TnSZ and va_range and granule_bits == GRANULE_BITS["64KB"]:
-        raise Unavailable(f"TCR_EL1.{half.TnSZ.name} is {size}: 52-bit addresses (FEAT_LVA) are not decoded so far")
-    return Stage1(
-        half=half,
-        tcr=tcr,
-        ttbr=TTBR(register(half.ttbr)),
-        sctlr=sctlr,
-        mair=None if mair is None else MAIR_EL1(mair),
-        granule_bits=granule_bits,
-        output_bits=min(output_bits, 48),
-        hardware_access_flag=bool(tcr.HA) and hafdbs >= 1,
-        hardware_dirty=bool(tcr.HA and tcr.HD) and hafdbs >= 2,
-        hpd_implemented=mmfr1 is None or bool(ID_AA64MMFR1_EL1(mmfr1).HPDS),
-        epan_implemented=mmfr1 is None or ID_AA64MMFR1_EL1(mmfr1).PAN >= FEAT_PAN3,
-        e0pd_implemented=mmfr2 is None or bool(ID_AA64MMFR2_EL1(mmfr2).E0PD),
-        size_in_bounds=MINIMUM_TnSZ <= size <= maximum,
-        assumed=(
-            *(text for name, text in ASSUMED.items() if optional(register, name) is None),
-            *([] if granule == asked else [f"{half.TGn.name}: {asked} is not implemented, so {granule}"]),
-        ),
+def _stage1(
+    register: ReadRegister, controls: Controls, upper: bool | None, below: Stage2 | None, hcr: HCR_EL2
+) -> tuple[Regime, ...]:
+    sctlr = _sctlr(register, controls)
+    off = "HCR_EL2.DC" if hcr.DC else "HCR_EL2.TGE" if hcr.TGE else "" if sctlr.M else f"{controls.register('SCTLR')}.M"
+    if off:
+        return (_off(register, controls, below, hcr, off),)
+    two = len(controls.ranges) > 1
+    return tuple(
+        _range(register, controls, each, sctlr, below, hcr)
+        for each in controls.ranges
+        if upper is None or each.upper == upper or not two
     )
+
+
+def _unprivileged_counts(register: ReadRegister, controls: Controls) -> bool:
+    """Say whether LDTR and STTR are EL0's accesses: at EL1 but for a guest hypervisor's, and in a host with TGE."""
+    hcr = _hcr(register)
+    if controls is EL10:
+        return not (hcr.NV and hcr.NV1)
+    return controls is EL20 and bool(hcr.TGE)
+
+
+def _sctlr(register: ReadRegister, controls: Controls) -> SCTLR:
+    """SCTLR_ELx, or the MMU and caches on and nothing else: who asks about tables has them in use."""
+    value = optional(register, controls.register("SCTLR"))
+    return SCTLR(0).with_(M=1, C=1, I=1) if value is None else SCTLR(value)
+
+
+def _off(register: ReadRegister, controls: Controls, below: Stage2 | None, hcr: HCR_EL2, why: str) -> Stage1Off:
+    """The regime with stage 1 off; TBI counts all the same, and bit 55 makes any address too large."""
+    tcr = controls.layout(optional(register, controls.register("TCR")) or 0)
+    has = features(register)
+    return Stage1Off(
+        controls=controls,
+        why="by default" if why == "HCR_EL2.DC" else f"{why} is {int(why == 'HCR_EL2.TGE')}",
+        output_bits=has.physical_bits or WIDE_BITS,
+        top_byte_ignored=bool(controls.ranges[0].TBIn.of(tcr)),
+        default_cacheable=bool(hcr.DC),
+        unprivileged_counts=_unprivileged_counts(register, controls),
+        below=below,
+    )
+
+
+def _range(
+    register: ReadRegister, controls: Controls, bounds: Range, sctlr: SCTLR, below: Stage2 | None, hcr: HCR_EL2
+) -> Stage1:
+    has = features(register)
+    tcr = controls.layout(register(controls.register("TCR")))
+    extended = _extended(register, controls)
+    asked = bounds.granules.get(bounds.TGn.of(tcr), "reserved")
+    granule = has.granule(asked, 1)
+    layout = _layout(granule, bool(controls.DS.of(tcr)), has.lpa2, has, controls.PS.of(tcr))
+    output_bits = _output_bits(has, controls.PS.of(tcr), layout)
+    permissions = _permissions(register, controls, extended, has)
+    indirect = permissions.pir is not None
+    overlays = permissions.privileged_overlay is not None or permissions.user_overlay is not None
+    nested = controls is EL10 and hcr.NV and hcr.NV1
+    mair = optional(register, controls.register("MAIR"))
+    size, granule_bits = bounds.TnSZ.of(tcr), GRANULE_BITS[granule]
+    wide = layout is Layout.LPA2 or (granule == "64KB" and has.large_addresses)
+    off_limits = has.hierarchical_disable and bounds.HPDn.of(tcr)
+    return Stage1(
+        controls=controls,
+        range=bounds,
+        tcr=tcr,
+        ttbr=TTBR(register(bounds.ttbr)),
+        sctlr=sctlr,
+        mair=None if mair is None else MAIR(mair),
+        permissions=permissions,
+        role=_role(controls, indirect, bool(nested)),
+        granule_bits=granule_bits,
+        layout=layout,
+        output_bits=output_bits,
+        wide_root=output_bits == WIDE_BITS or layout is Layout.LPA2,
+        hardware_access_flag=has.access_flag and bool(controls.HA.of(tcr)),
+        hardware_dirty=has.dirty_state and bool(controls.HA.of(tcr) and controls.HD.of(tcr)),
+        hierarchical=not (off_limits or indirect or overlays),
+        execution_counts=has.pan_execution and (indirect or bool(sctlr.EPAN)),
+        unprivileged_counts=_unprivileged_counts(register, controls),
+        e0pd_implemented=has.e0pd,
+        size_in_bounds=(MINIMUM_WIDE_TnSZ if wide else MINIMUM_TnSZ) <= size <= _maximum(has, granule_bits),
+        below=below,
+        assumed=(
+            *has.assumed,
+            *([] if optional(register, controls.register("SCTLR")) is not None else [_assumed_sctlr(controls)]),
+            *([] if mair is not None else [f"{controls.register('MAIR')}: unknown, so are memory types"]),
+            *(below.assumed if below else ()),
+        ),
+        notes=(*_granule_note(bounds.TGn.name, asked, granule), *_notes(register, below)),
+    )
+
+
+def _assumed_sctlr(controls: Controls) -> str:
+    return f"{controls.register('SCTLR')}: M=1, C=1, WXN=0, EE=0"
+
+
+def _granule_note(field: str, asked: str, granule: str) -> tuple[str, ...]:
+    return () if granule == asked else (f"{field}: {asked} is not implemented, so {granule}",)
+
+
+def _notes(register: ReadRegister, below: Stage2 | None) -> tuple[str, ...]:
+    protected = GPCCR_EL3(optional(register, "GPCCR_EL3") or 0).GPC
+    return (
+        *([GRANULE_PROTECTION] if protected else []),
+        *([SECURE_OUTPUT] if below is not None and below.secure else []),
+        *(below.notes if below else ()),
+    )
+
+
+def _role(controls: Controls, indirect: bool, nested: bool) -> Role:
+    if indirect:
+        return Role.INDIRECT
+    if nested:
+        return Role.NESTED
+    return Role.TWO_LEVELS if controls.user else Role.ONE_LEVEL
+
+
+def _maximum(has: Features, granule_bits: int) -> int:
+    return MAXIMUM_SMALL_TnSZ[granule_bits] if has.small_tables else MAXIMUM_TnSZ
+
+
+def _layout(granule: str, ds: bool, lpa2: tuple[str, ...], has: Features, ps: int) -> Layout:
+    """Give where output addresses have their high bits: TCR_ELx.DS decides at 4KB and 16KB, not an ID register."""
+    if granule == "64KB":
+        physical_bits = PHYSICAL_BITS[ps] if has.physical_bits is None else has.physical_bits
+        return Layout.LPA if physical_bits >= WIDE_BITS else Layout.BITS_48
+    return Layout.LPA2 if ds and granule in lpa2 else Layout.BITS_48
+
+
+def _output_bits(has: Features, ps: int, layout: Layout) -> int:
+    """The smallest of what is configured, what the PE has, and what a descriptor can say."""
+    implemented = WIDE_BITS if has.physical_bits is None else has.physical_bits
+    return min(implemented, PHYSICAL_BITS[ps], NARROW_BITS if layout is Layout.BITS_48 else WIDE_BITS)
+
+
+def _extended(register: ReadRegister, controls: Controls) -> Word:
+    """TCR2_ELx, or TCR_EL3; at EL1 it counts as 0 while HCRX_EL2.TCR2En withholds it.  Refuses what is not decoded."""
+    name, layout = controls.extended
+    value = optional(register, name)
+    hcrx = optional(register, "HCRX_EL2")
+    withheld = controls is EL10 and hcrx is not None and not HCRX_EL2(hcrx).TCR2En
+    word = layout(0 if value is None or withheld else value)
+    for field, meaning in REFUSED:
+        if word.field(field).of(word):
+            raise Unavailable(f"{name}.{field} is 1: {meaning} not decoded")
+    return word
+
+
+def _permissions(register: ReadRegister, controls: Controls, extended: Word, has: Features) -> Permissions:
+    def on(name: str) -> bool:
+        return bool(extended.field(name).of(extended))
+
+    def held(name: str, kind: type[Word]) -> tuple[str, Word]:
+        return name, kind(register(name))
+
+    indirect, overlay = has.indirection and on("PIE"), has.overlays and on("POE")
+    user_overlay = has.overlays and controls.user and on("E0POE")
+    return Permissions(
+        pir=held(controls.register("PIR"), PIR) if indirect else None,
+        pire0=held(controls.register("PIRE0"), PIR) if indirect and controls.user else None,
+        privileged_overlay=held(controls.register("POR"), POR) if overlay else None,
+        user_overlay=held("POR_EL0", POR) if user_overlay else None,
+    )
+
+
+def _stage2(register: ReadRegister, secure: bool) -> Stage2:
+    has, hcr = features(register), _hcr(register)
+    vtcr = VTCR_EL2(register("VTCR_EL2"))
+    if vtcr.D128:
+        raise Unavailable("VTCR_EL2.D128 is 1: 128-bit descriptors are not decoded")
+    if vtcr.S2POE:
+        raise Unavailable("VTCR_EL2.S2POE is 1: stage 2 permission overlays are not decoded")
+    holder, table_base = ("VSTCR_EL2", "VSTTBR_EL2") if secure else ("VTCR_EL2", "VTTBR_EL2")
+    geometry = VTCR_EL2(register(holder))
+    asked = TCR_EL1.TG0.meaning(geometry.TG0) or "reserved"
+    granule = has.granule(asked, 2)
+    layout = _layout(granule, bool(vtcr.DS), has.lpa2_stage2, has, vtcr.PS)
+    output_bits = _output_bits(has, vtcr.PS, layout)
+    granule_bits = GRANULE_BITS[granule]
+    physical_bits = WIDE_BITS if has.physical_bits is None else has.physical_bits
+    # "VTCR_EL2.T0SZ": stage 2 takes no more than the PE has of physical address.
+    smallest = 64 - min(physical_bits, NARROW_BITS if layout is Layout.BITS_48 else WIDE_BITS)
+    indirect = has.indirection_stage2 and vtcr.S2PIE
+    sctlr = SCTLR(optional(register, "SCTLR_EL2") or 0)
+    return Stage2(
+        secure=secure,
+        holder=holder,
+        table_base=table_base,
+        geometry=geometry,
+        vtcr=vtcr,
+        vttbr=VTTBR(register(table_base)),
+        hcr=hcr,
+        granule_bits=granule_bits,
+        start=_start(geometry, granule_bits, layout, physical_bits, has),
+        layout=layout,
+        output_bits=output_bits,
+        wide_root=output_bits == WIDE_BITS or layout is Layout.LPA2,
+        big_endian=bool(sctlr.EE),
+        hardware_access_flag=has.access_flag and bool(vtcr.HA),
+        hardware_dirty=has.dirty_state and bool(vtcr.HA and vtcr.HD),
+        execute_never_by_level=has.execute_never_by_level,
+        forced_write_back=has.forced_write_back and bool(hcr.FWB),
+        s2pir=PIR(register("S2PIR_EL2")) if indirect else None,
+        size_in_bounds=smallest <= geometry.T0SZ <= _maximum(has, granule_bits),
+        assumed=has.assumed,
+        notes=_granule_note(f"{holder}.TG0", asked, granule),
+    )
+
+
+def _start(geometry: VTCR_EL2, granule_bits: int, layout: Layout, physical_bits: int, has: Features) -> int | None:
+    """Give the level that SL2 and SL0 name; None for one that this granule, or this PE, does not have.
+
+    The pseudocode's AArch64.S2InvalidSL: a level that only a larger physical address would need is not there.
+    """
+    wide = layout is Layout.LPA2
+    start = START_LEVELS[granule_bits].get((geometry.SL2 if wide and granule_bits == 12 else 0, geometry.SL0))
+    needs = {(12, 0): 44, (14, 1): 42, (16, 1): 44}
+    if start is None or physical_bits < needs.get((granule_bits, start), 0):
+        return None
+    if (granule_bits, start) == (12, 3) and not has.small_tables:
+        return None
+    return None if (granule_bits, start) == (14, 0) and not wide else start

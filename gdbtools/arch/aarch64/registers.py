@@ -12,16 +12,24 @@ _OFF_ON = {0: "off", 1: "on"}
 _NO_YES = {0: "no", 1: "yes"}
 
 
-def _feature(high: int, low: int, doc: str, values: dict[int, str] | None = None) -> Field:
-    return Field((high, low), doc=doc, values=values or {0: "not implemented", 1: "implemented"})
+WIDE_BASE = Field((5, 2), (47, 6), doc="a base of 52 bits: [51:48] are in [5:2]", scale=1 << 6, name="BADDR")
 
 
-class TTBR(Word):
-    """Translation Table Base Register of EL1&0."""
+class TableBase(Word):
+    """What every table base register has."""
 
-    ASID = Field((63, 48), doc="address space identifier")
     BADDR = Field((47, 1), doc="translation table base address", scale=2)
     CnP = Field(0, doc="Common not Private: the same table on every PE of the Inner Shareable domain", values=_NO_YES)
+
+    def base(self, wide: bool) -> int:
+        """Give the base address as a regime reads it that has 52-bit table addresses, or one that has not."""
+        return WIDE_BASE.of(self) if wide else self.BADDR
+
+
+class TTBR(TableBase):
+    """Translation Table Base Register of a stage 1."""
+
+    ASID = Field((63, 48), doc="address space identifier")
 
 
 SHAREABILITY = {0b00: "Non-shareable", 0b10: "Outer Shareable", 0b11: "Inner Shareable"}
@@ -92,21 +100,68 @@ class TCR_EL1(Word):
     T0SZ = Field((5, 0), doc="size offset of TTBR0's range: 2^(64-T0SZ) bytes")
 
 
-class TCR2_EL1(Word):
-    """Extended Translation Control Register (EL1): only what changes the meaning of a descriptor."""
+class TCR_EL2(Word):
+    """Translation Control Register (EL2) while HCR_EL2.E2H is clear: one range."""
 
+    MTX = Field(33, doc="extended memory tag checking", values=_OFF_ON)
+    DS = Field(32, doc="52-bit output addresses and level -1 at 4KB and 16KB (FEAT_LPA2)", values=_OFF_ON)
+    TCMA = Field(30, doc="unchecked accesses for addresses with tag 0b0000", values=_OFF_ON)
+    TBID = Field(29, doc="top byte ignored for data only", values=_OFF_ON)
+    HWU62 = Field(28, doc="bit 62 of leaves is for hardware's use", values=_NO_YES)
+    HWU61 = Field(27, doc="bit 61 of leaves is for hardware's use", values=_NO_YES)
+    HWU60 = Field(26, doc="bit 60 of leaves is for hardware's use", values=_NO_YES)
+    HWU59 = Field(25, doc="bit 59 of leaves is for hardware's use", values=_NO_YES)
+    HPD = Field(24, doc="hierarchical permissions of tables are disabled", values=_NO_YES)
+    HD = Field(22, doc="hardware management of the dirty state", values=_OFF_ON)
+    HA = Field(21, doc="hardware management of the access flag", values=_OFF_ON)
+    TBI = Field(20, doc="top byte ignored", values=_NO_YES)
+    PS = Field((18, 16), doc="physical address size", values=PHYSICAL_ADDRESS_SIZE)
+    TG0 = Field((15, 14), doc="granule", values=TG0_GRANULE)
+    SH0 = Field((13, 12), doc="shareability of walks", values=SHAREABILITY)
+    ORGN0 = Field((11, 10), doc="outer cacheability of walks", values=WALK_CACHEABILITY)
+    IRGN0 = Field((9, 8), doc="inner cacheability of walks", values=WALK_CACHEABILITY)
+    T0SZ = Field((5, 0), doc="size offset: the range has 2^(64-T0SZ) bytes")
+
+
+class TCR_EL3(TCR_EL2):
+    """Translation Control Register (EL3), which has in its upper half what TCR2_ELx has for the others."""
+
+    DisCH0 = Field(43, doc="the Contiguous bit at the starting level does not count", values=_NO_YES)
+    HAFT = Field(42, doc="hardware sets the access flag of tables (FEAT_HAFT)", values=_OFF_ON)
+    PTTWI = Field(41, doc="table walks are incoherent with RCWS", values=_NO_YES)
+    D128 = Field(38, doc="128-bit descriptors (FEAT_D128)", values=_OFF_ON)
+    AIE = Field(37, doc="attribute indexing extended to AttrIndx[3] and MAIR2 (FEAT_AIE)", values=_OFF_ON)
+    POE = Field(36, doc="permission overlays (FEAT_S1POE)", values=_OFF_ON)
+    PIE = Field(35, doc="permission indirection (FEAT_S1PIE)", values=_OFF_ON)
+    PnCH = Field(34, doc="bit 52 of a table is Protected, and of a leaf too (FEAT_THE)", values=_NO_YES)
+
+
+class TCR2(Word):
+    """Extended Translation Control Register (TCR2_EL1, TCR2_EL2)."""
+
+    FNGNA1 = Field(21, doc="nG has no effect, TTBR1 (FEAT_ASID2)", values=_NO_YES)
+    FNGNA0 = Field(20, doc="nG has no effect, TTBR0 (FEAT_ASID2)", values=_NO_YES)
+    FNG1 = Field(18, doc="TTBR1's translations are not global (FEAT_ASID2)", values=_NO_YES)
+    FNG0 = Field(17, doc="TTBR0's translations are not global (FEAT_ASID2)", values=_NO_YES)
+    A2 = Field(16, doc="each half has its own ASID (FEAT_ASID2)", values=_NO_YES)
+    DisCH1 = Field(15, doc="the Contiguous bit at TTBR1's starting level does not count", values=_NO_YES)
+    DisCH0 = Field(14, doc="the Contiguous bit at TTBR0's starting level does not count", values=_NO_YES)
+    HAFT = Field(11, doc="hardware sets the access flag of tables (FEAT_HAFT)", values=_OFF_ON)
+    PTTWI = Field(10, doc="table walks are incoherent with RCWS", values=_NO_YES)
     D128 = Field(5, doc="128-bit descriptors (FEAT_D128)", values=_OFF_ON)
-    POE = Field(3, doc="permission overlays for EL1 (FEAT_S1POE)", values=_OFF_ON)
+    AIE = Field(4, doc="attribute indexing extended to AttrIndx[3] and MAIR2 (FEAT_AIE)", values=_OFF_ON)
+    POE = Field(3, doc="permission overlays for the privileged level (FEAT_S1POE)", values=_OFF_ON)
     E0POE = Field(2, doc="permission overlays for EL0 (FEAT_S1POE)", values=_OFF_ON)
     PIE = Field(1, doc="permission indirection (FEAT_S1PIE)", values=_OFF_ON)
+    PnCH = Field(0, doc="bit 52 of a table is Protected, and of a leaf too (FEAT_THE)", values=_NO_YES)
 
 
 _TRAP = {0: "trapped", 1: "not trapped"}
 _TAG_FAULT = {0: "no effect", 1: "synchronous", 2: "asynchronous", 3: "synchronous reads, asynchronous writes"}
 
 
-class SCTLR_EL1(Word):
-    """System Control Register (EL1)."""
+class SCTLR(Word):
+    """System Control Register."""
 
     TIDCP = Field(63, doc="trap EL0 accesses to IMPLEMENTATION DEFINED encodings", values=_OFF_ON)
     SPINTMASK = Field(62, doc="SP interrupt mask (FEAT_NMI)", values=_OFF_ON)
@@ -165,11 +220,11 @@ class SCTLR_EL1(Word):
     SA = Field(3, doc="SP alignment check at EL1", values=_OFF_ON)
     C = Field(2, doc="data cache", values=_OFF_ON)
     A = Field(1, doc="alignment check", values=_OFF_ON)
-    M = Field(0, doc="MMU, stage 1 of EL1&0", values=_OFF_ON)
+    M = Field(0, doc="MMU, stage 1", values=_OFF_ON)
 
 
-class MAIR_EL1(Word):
-    """Memory Attribute Indirection Register (EL1)."""
+class MAIR(Word):
+    """Memory Attribute Indirection Register."""
 
     Attr7 = Field((63, 56), doc="memory attribute of AttrIndx 7")
     Attr6 = Field((55, 48), doc="memory attribute of AttrIndx 6")
@@ -181,145 +236,54 @@ class MAIR_EL1(Word):
     Attr0 = Field((7, 0), doc="memory attribute of AttrIndx 0")
 
 
-class ID_AA64MMFR0_EL1(Word):
-    """AArch64 Memory Model Feature Register 0."""
-
-    ECV = _feature(63, 60, "enhanced counter virtualization")
-    FGT = _feature(59, 56, "fine-grained traps")
-    ExS = _feature(47, 44, "non-context-synchronising exceptions")
-    TGran4_2 = _feature(43, 40, "4KB granule at stage 2", {0: "as TGran4", 1: "no", 2: "yes", 3: "yes, 52 bits"})
-    TGran64_2 = _feature(39, 36, "64KB granule at stage 2", {0: "as TGran64", 1: "no", 2: "yes"})
-    TGran16_2 = _feature(35, 32, "16KB granule at stage 2", {0: "as TGran16", 1: "no", 2: "yes", 3: "yes, 52 bits"})
-    TGran4 = _feature(31, 28, "4KB granule", {0: "yes", 1: "yes, 52 bits", 15: "no"})
-    TGran64 = _feature(27, 24, "64KB granule", {0: "yes", 15: "no"})
-    TGran16 = _feature(23, 20, "16KB granule", {0: "no", 1: "yes", 2: "yes, 52 bits"})
-    BigEndEL0 = _feature(19, 16, "mixed endianness at EL0 only")
-    SNSMem = _feature(15, 12, "Secure and Non-secure memory are distinct", _NO_YES)
-    BigEnd = _feature(11, 8, "mixed endianness")
-    ASIDBits = _feature(7, 4, "ASID bits", {0: "8", 2: "16"})
-    PARange = _feature(3, 0, "physical address range", PHYSICAL_ADDRESS_SIZE)
-
-
-class ID_AA64MMFR1_EL1(Word):
-    """AArch64 Memory Model Feature Register 1."""
-
-    ECBHB = _feature(63, 60, "branch history exploits across contexts")
-    CMOW = _feature(59, 56, "cache maintenance without write permission")
-    TIDCP1 = _feature(55, 52, "trapping of IMPLEMENTATION DEFINED encodings")
-    nTLBPA = _feature(51, 48, "intermediate walk caching without physical address")
-    AFP = _feature(47, 44, "alternate floating-point behaviour")
-    HCX = _feature(43, 40, "HCRX_EL2")
-    ETS = _feature(39, 36, "enhanced translation synchronisation")
-    TWED = _feature(35, 32, "delayed trapping of WFE")
-    XNX = _feature(31, 28, "execute-never by exception level at stage 2")
-    SpecSEI = _feature(27, 24, "SError interrupts from speculative accesses")
-    PAN = _feature(23, 20, "Privileged Access Never", {0: "no", 1: "PAN", 2: "PAN2: AT S1E1RP", 3: "PAN3: EPAN"})
-    LO = _feature(19, 16, "limited ordering regions")
-    HPDS = _feature(15, 12, "hierarchical permission disable", {0: "no", 1: "HPD", 2: "HPD, PBHA"})
-    VH = _feature(11, 8, "Virtualization Host Extensions")
-    VMIDBits = _feature(7, 4, "VMID bits", {0: "8", 2: "16"})
-    HAFDBS = _feature(
-        3, 0, "hardware updates", {0: "none", 1: "access flag", 2: "access flag, dirty state", 3: "and table AF"}
-    )
-
-
-class ID_AA64MMFR2_EL1(Word):
-    """AArch64 Memory Model Feature Register 2."""
-
-    E0PD = _feature(63, 60, "EL0 access to a half of the map faults at level 0")
-    EVT = _feature(59, 56, "enhanced virtualization traps")
-    BBM = _feature(55, 52, "break-before-make when block size changes", {0: "level 0", 1: "level 1", 2: "level 2"})
-    TTL = _feature(51, 48, "TTL hint in TLBI")
-    FWB = _feature(43, 40, "stage 2 forced write-back")
-    IDS = _feature(39, 36, "ID space trapping")
-    AT = _feature(35, 32, "unaligned single-copy atomicity")
-    ST = _feature(31, 28, "small translation tables: TnSZ up to 48", _NO_YES)
-    NV = _feature(27, 24, "nested virtualization")
-    CCIDX = _feature(23, 20, "64-bit CCSIDR_EL1")
-    VARange = _feature(19, 16, "virtual address range", {0: "48 bits", 1: "52 bits at 64KB", 2: "56 bits"})
-    IESB = _feature(15, 12, "implicit error synchronisation")
-    LSM = _feature(11, 8, "LSMAOE and nTLSMD")
-    UAO = _feature(7, 4, "User Access Override")
-    CnP = _feature(3, 0, "Common not Private translations")
-
-
-_EXECUTION_STATE = {
-    0b00000: "EL0t",
-    0b00100: "EL1t",
-    0b00101: "EL1h",
-    0b01000: "EL2t",
-    0b01001: "EL2h",
-    0b01100: "EL3t",
-    0b01101: "EL3h",
-    0b10000: "AArch32 User",
-    0b10001: "AArch32 FIQ",
-    0b10010: "AArch32 IRQ",
-    0b10011: "AArch32 Supervisor",
-    0b10111: "AArch32 Abort",
-    0b11010: "AArch32 Hyp",
-    0b11011: "AArch32 Undefined",
-    0b11111: "AArch32 System",
+# "PIR_EL1, Permission Indirection Register 1 (EL1)": what each encoding grants before the overlay.
+BASE_PERMISSION = {
+    0b0000: "no access, overlay applied",
+    0b0001: "read, overlay applied",
+    0b0010: "execute, overlay applied",
+    0b0011: "read, execute, overlay applied",
+    0b0100: "reserved: no access, overlay applied",
+    0b0101: "read, write, overlay applied",
+    0b0110: "read, write, execute, WXN applied, overlay applied",
+    0b0111: "read, write, execute, overlay applied",
+    0b1000: "read",
+    0b1001: "read, Guarded Control Stack",
+    0b1010: "read, execute",
+    0b1011: "reserved: no access",
+    0b1100: "read, write",
+    0b1101: "reserved: no access",
+    0b1110: "read, write, execute",
+    0b1111: "reserved: no access",
 }
-_MASKED = {0: "not masked", 1: "masked"}
+# "POR_EL1, Permission Overlay Register 1 (EL1)".
+OVERLAY_PERMISSION = {
+    0b0000: "no access",
+    0b0001: "read",
+    0b0010: "execute",
+    0b0011: "read, execute",
+    0b0100: "write",
+    0b0101: "read, write",
+    0b0110: "write, execute",
+    0b0111: "read, write, execute",
+}
 
 
-class SPSR(Word):
-    """Saved Program Status Register, for an exception taken from AArch64; QEMU's `cpsr` has the same layout."""
-
-    N = Field(31, doc="negative")
-    Z = Field(30, doc="zero")
-    C = Field(29, doc="carry")
-    V = Field(28, doc="overflow")
-    TCO = Field(25, doc="tag check override", values=_OFF_ON)
-    DIT = Field(24, doc="data independent timing", values=_OFF_ON)
-    UAO = Field(23, doc="User Access Override", values=_OFF_ON)
-    PAN = Field(22, doc="Privileged Access Never", values=_OFF_ON)
-    SS = Field(21, doc="software step")
-    IL = Field(20, doc="illegal execution state", values=_NO_YES)
-    ALLINT = Field(13, doc="all interrupts", values=_MASKED)
-    SSBS = Field(12, doc="speculative store bypass safe", values=_NO_YES)
-    BTYPE = Field((11, 10), doc="branch target identification")
-    D = Field(9, doc="debug exceptions", values=_MASKED)
-    A = Field(8, doc="SError", values=_MASKED)
-    I = Field(7, doc="IRQ", values=_MASKED)  # noqa: E741
-    F = Field(6, doc="FIQ", values=_MASKED)
-    M = Field((4, 0), doc="execution state and level", values=_EXECUTION_STATE)
-
-    @property
-    def el(self) -> int:
-        """The exception level: AArch32 modes are EL0 for a kernel that runs in AArch64."""
-        nrw_aarch32 = 0b10000
-        return 0 if self.M & nrw_aarch32 else self.M >> 2
+def _sixteen(name: str, doc: str, what: str, values: dict[int, str]) -> type[Word]:
+    fields = {
+        f"Perm{index}": Field((4 * index + 3, 4 * index), doc=f"{what} {index}", values=values) for index in range(16)
+    }
+    return type(name, (Word,), {"__doc__": doc, **fields})
 
 
-class FAR(Word):
-    """Fault Address Register: the faulting virtual address."""
-
-    VA = Field((63, 0), doc="faulting virtual address")
-
-
-class ELR(Word):
-    """Exception Link Register: where an `eret` goes back to."""
-
-    ADDRESS = Field((63, 0), doc="return address")
-
-
-class VBAR(Word):
-    """Vector Base Address Register: 2KB aligned."""
-
-    ADDRESS = Field((63, 11), doc="vector base address", scale=1 << 11)
-
-
-class CONTEXTIDR(Word):
-    """Context ID Register: what a trace or a debugger may compare with."""
-
-    PROCID = Field((31, 0), doc="process identifier")
-
-
-class HCR_EL2(Word):
-    """Hypervisor Configuration Register: only what says that EL1&0 is not alone; the rest comes with stage 2."""
-
-    E2H = Field(34, doc="EL2 host: the EL2&0 regime", values=_OFF_ON)
-    TGE = Field(27, doc="trap general exceptions: EL0 runs under EL2", values=_OFF_ON)
-    DC = Field(12, doc="default cacheability: stage 1 off, stage 2 on", values=_OFF_ON)
-    VM = Field(0, doc="stage 2 of EL1&0", values=_OFF_ON)
+PIR = _sixteen(
+    "PIR",
+    "Permission Indirection Register: a base permission for each of 16 indexes.",
+    "base permission of index",
+    BASE_PERMISSION,
+)
+POR = _sixteen(
+    "POR",
+    "Permission Overlay Register: what each of 16 indexes leaves of the base permission.",
+    "overlay of index",
+    OVERLAY_PERMISSION,
+)

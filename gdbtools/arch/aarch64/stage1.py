@@ -1,7 +1,7 @@
-"""Stage 1 of EL1&0 as a regime: one half of the address space, or an MMU that is off.
+"""Stage 1 as a regime: one range of EL1&0, EL2, EL2&0 or EL3, or an MMU that is off.
 
-Source: DDI 0487, chapter D8 "The AArch64 Virtual Memory System Architecture", "Translation process" and "MMU fault
-types".
+Source: DDI 0487, chapter D8 "The AArch64 Virtual Memory System Architecture": "Translation process", "MMU fault types",
+"Address tagging", and the pseudocode AArch64.S1Walk and AArch64.S1Translate.
 """
 
 from __future__ import annotations
@@ -11,107 +11,88 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from gdbtools.arch.aarch64 import descriptors, permissions
-from gdbtools.arch.aarch64.descriptors import KIND, TYPE_BLOCK, VALID, InvalidDescriptor
-from gdbtools.arch.aarch64.geometry import (
-    BLOCK_LEVELS,
-    LAST_LEVEL,
-    levels_for,
-)
-from gdbtools.arch.aarch64.memory_types import memory_type
-from gdbtools.arch.aarch64.registers import (
-    ID_AA64MMFR0_EL1,
-    MAIR_EL1,
-    SCTLR_EL1,
-    SHAREABILITY,
-    TCR_EL1,
-    TG0_GRANULE,
-    TG1_GRANULE,
-    TTBR,
-)
+from gdbtools.arch.aarch64 import descriptors, memory_types
+from gdbtools.arch.aarch64.controls import Controls, Range
+from gdbtools.arch.aarch64.descriptors import IndirectLeaf, Layout, Role, Stage1Leaf
+from gdbtools.arch.aarch64.direct import direct, is_dirty
+from gdbtools.arch.aarch64.entries import decode, refuse_entry
+from gdbtools.arch.aarch64.geometry import CONTIGUOUS_ENTRIES, levels_for
+from gdbtools.arch.aarch64.identification import ID_AA64MMFR0_EL1
+from gdbtools.arch.aarch64.indirect import indirect
+from gdbtools.arch.aarch64.overlay import Base, overlaid
+from gdbtools.arch.aarch64.permissions import ALL, Effective, Limit
+from gdbtools.arch.aarch64.processor_state import SPSR
+from gdbtools.arch.aarch64.registers import MAIR, SCTLR, TTBR
+from gdbtools.arch.aarch64.stage2 import Stage2, attributes_of_both
 from gdbtools.arch.model import (
+    AccessKind,
     Attributes,
     Cause,
     Decider,
     Entry,
-    EntryKind,
     Fault,
     FaultKind,
     Level,
     Refusal,
     Regime,
+    Rights,
     Step,
+    Walk,
 )
-from gdbtools.bits import Field
+from gdbtools.bits import Field, Word
+
+FULL = (1 << 64) - 1
+TAG = 0xFF << 56
+"""The top byte, where TBI ignores it."""
+LOGICAL_TAG = 0xF << 56
+"""What MTX alone leaves out of an address."""
 
 
-@dataclass(frozen=True, slots=True)
-class Half:
-    """Which fields of TCR_EL1 govern one half of the address space."""
+@dataclass(frozen=True)
+class Permissions:
+    """The registers that permissions need besides the tables; None for what is off."""
 
-    ttbr: str
-    TnSZ: Field
-    TGn: Field
-    granules: Mapping[int, str]
-    EPDn: Field
-    TBIn: Field
-    HPDn: Field
-    E0PDn: Field
-    upper: bool
-
-
-LOWER = Half(
-    ttbr="TTBR0_EL1",
-    TnSZ=TCR_EL1.T0SZ,
-    TGn=TCR_EL1.TG0,
-    granules=TG0_GRANULE,
-    EPDn=TCR_EL1.EPD0,
-    TBIn=TCR_EL1.TBI0,
-    HPDn=TCR_EL1.HPD0,
-    E0PDn=TCR_EL1.E0PD0,
-    upper=False,
-)
-UPPER = Half(
-    ttbr="TTBR1_EL1",
-    TnSZ=TCR_EL1.T1SZ,
-    TGn=TCR_EL1.TG1,
-    granules=TG1_GRANULE,
-    EPDn=TCR_EL1.EPD1,
-    TBIn=TCR_EL1.TBI1,
-    HPDn=TCR_EL1.HPD1,
-    E0PDn=TCR_EL1.E0PD1,
-    upper=True,
-)
-
-
-TAGGED = (1 << 56) - 1
-"""The part of an address that is left of it where TBI ignores the top byte."""
+    pir: tuple[str, Word] | None = None
+    pire0: tuple[str, Word] | None = None
+    privileged_overlay: tuple[str, Word] | None = None
+    user_overlay: tuple[str, Word] | None = None
 
 
 @dataclass(frozen=True)
 class Stage1(Regime):
-    """One half of the EL1&0 regime, stage 1, as its registers describe it."""
+    """One range of a stage 1, as its registers describe it."""
 
-    half: Half
-    tcr: TCR_EL1
+    controls: Controls
+    range: Range
+    tcr: Word
     ttbr: TTBR
-    sctlr: SCTLR_EL1
-    mair: MAIR_EL1 | None
+    sctlr: SCTLR
+    mair: MAIR | None
+    permissions: Permissions
+    role: Role
     granule_bits: int
+    layout: Layout
     output_bits: int
+    wide_root: bool
     hardware_access_flag: bool
     hardware_dirty: bool
-    hpd_implemented: bool
-    epan_implemented: bool
+    hierarchical: bool
+    """Whether table descriptors limit what is below them (TCR_ELx.HPDn, permission indirection, overlays)."""
+    execution_counts: bool
+    unprivileged_counts: bool
+    """Whether LDTR and STTR are EL0's accesses here."""
     e0pd_implemented: bool
     size_in_bounds: bool
+    below: Stage2 | None = None
     assumed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     stage = 1
 
     @cached_property
     def name(self) -> str:  # type: ignore[override]
-        return f"EL1&0 stage 1, {self.half.ttbr}"
+        through = f" through {self.below.name}" if self.below else ""
+        return f"{self.controls.name} stage 1, {self.range.ttbr}{through}"
 
     @cached_property
     def byte_order(self) -> Literal["little", "big"]:  # type: ignore[override]
@@ -119,7 +100,7 @@ class Stage1(Regime):
 
     @cached_property
     def input_bits(self) -> int:
-        return 64 - self.half.TnSZ.of(self.tcr)
+        return 64 - self.range.TnSZ.of(self.tcr)
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:  # type: ignore[override]
@@ -127,137 +108,228 @@ class Stage1(Regime):
 
     @cached_property
     def root(self) -> int:  # type: ignore[override]
-        """The table's address: BADDR, aligned to the root table's own size (64 bytes at the least)."""
+        """The table's address: BADDR, aligned to the root table's own size (64 bytes at the least).
+
+        A wide one keeps its bits [51:48] in [5:2].
+        """
         root_bytes = self.levels[0].entries * self.entry_bytes if self.levels else 0
-        return self.ttbr.BADDR & -max(64, root_bytes)
+        return self.ttbr.base(self.wide_root) & -max(64, root_bytes)
 
     @cached_property
     def first(self) -> int:  # type: ignore[override]
-        return (1 << 64) - (1 << self.input_bits) if self.half.upper else 0
+        return (1 << 64) - (1 << self.input_bits) if self.range.upper else 0
 
     @cached_property
     def last(self) -> int:  # type: ignore[override]
-        return (1 << 64) - 1 if self.half.upper else (1 << self.input_bits) - 1
+        return FULL if self.range.upper else (1 << self.input_bits) - 1
 
-    @property
-    def hierarchical(self) -> bool:
-        """Whether table descriptors limit what is below them (TCR_EL1.HPDn)."""
-        return not (self.hpd_implemented and self.half.HPDn.of(self.tcr))
+    @cached_property
+    def output_last(self) -> int:  # type: ignore[override]
+        return (1 << self.output_bits) - 1
 
-    def _refuse(self, kind: FaultKind, level: int, cause: Cause, holder: str, field: Field, value: int) -> Refusal:
-        return Refusal(Fault(kind, self.stage, level), Decider(cause, holder, field, value))
+    def linear_bits(self, level: Level) -> int:
+        high = 50 if self.layout is Layout.LPA2 else 48
+        return (1 << high) - (1 << level.low)
+
+    def contiguous_entries(self, level: Level) -> int:
+        return CONTIGUOUS_ENTRIES.get((self.granule_bits, level.number), 1)
+
+    def handed_down(self, entry: Entry) -> int:
+        if not self.hierarchical:
+            return 0
+        names = ("NSTable", "APTable", "UXNTable", "PXNTable", "XNTable")
+        return sum(field.mask for field in type(entry.word).fields() if field.name in names) & entry.word
+
+    def _refuse(self, kind: FaultKind, cause: Cause, holder: str, field: Field, value: int) -> Refusal:
+        return Refusal(Fault(kind, self.stage, 0), Decider(cause, holder, field, value))
+
+    def _refuse_by_tcr(self, cause: Cause, field: Field) -> Refusal:
+        tcr = self.controls.register("TCR")
+        return self._refuse(FaultKind.TRANSLATION, cause, tcr, field, field.of(self.tcr))
 
     def admit(self, address: int) -> Refusal | None:
         """Refuse an address outside the range, a range whose walks are disabled, or a root beyond the output size.
 
         All of them are faults at level 0: "Translation fault" and "Address size fault" in section "MMU fault types".
         """
-        tcr, half = self.tcr, self.half
         if not self.size_in_bounds:
-            cause = Cause.RANGE_SIZE
-            return self._refuse(FaultKind.TRANSLATION, 0, cause, "TCR_EL1", half.TnSZ, half.TnSZ.of(tcr))
+            return self._refuse_by_tcr(Cause.RANGE_SIZE, self.range.TnSZ)
         if not self.first <= self._untagged(address) <= self.last:
-            cause = Cause.OUTSIDE_RANGE
-            return self._refuse(FaultKind.TRANSLATION, 0, cause, "TCR_EL1", half.TnSZ, half.TnSZ.of(tcr))
-        if half.EPDn.of(tcr):
-            return self._refuse(FaultKind.TRANSLATION, 0, Cause.RANGE_DISABLED, "TCR_EL1", half.EPDn, 1)
+            return self._refuse_by_tcr(Cause.OUTSIDE_RANGE, self.range.TnSZ)
+        for EPDn in self.range.EPDn:
+            if EPDn.of(self.tcr):
+                return self._refuse_by_tcr(Cause.RANGE_DISABLED, EPDn)
         if self.root >> self.output_bits:
             cause = Cause.ROOT_TOO_LARGE
-            return self._refuse(FaultKind.ADDRESS_SIZE, 0, cause, half.ttbr, TTBR.BADDR, self.ttbr.BADDR)
+            return self._refuse(FaultKind.ADDRESS_SIZE, cause, self.range.ttbr, TTBR.BADDR, self.ttbr.BADDR)
+        return None
+
+    def admit_access(self, address: int, kind: AccessKind, user: bool) -> Refusal | None:
+        """Refuse an access whatever the tables hold: EL0's under E0PD, a fetch from a tagged address under TBID."""
+        bounds = self.range
+        if kind is AccessKind.EXECUTE and bounds.TBIDn.of(self.tcr) and not self.first <= address <= self.last:
+            return self._refuse_by_tcr(Cause.TAGGED_FETCH, bounds.TBIDn)
+        for E0PDn in bounds.E0PDn:
+            if user and self.e0pd_implemented and E0PDn.of(self.tcr):
+                return self._refuse_by_tcr(Cause.PRIVILEGED_ONLY, E0PDn)
         return None
 
     def _untagged(self, address: int) -> int:
-        """Copy bit 55 over the top byte where it is ignored."""
-        if not self.half.TBIn.of(self.tcr):
+        """Copy bit 55 over what is no part of the address: the top byte under TBI, the logical tag under MTX."""
+        if self.range.TBIn.of(self.tcr):
+            tag = TAG
+        elif self.range.MTXn.of(self.tcr):
+            tag = LOGICAL_TAG
+        else:
             return address
-        return address | ~TAGGED & ((1 << 64) - 1) if self.half.upper else address & TAGGED
+        return address | tag if self.range.upper else address & ~tag
 
     def decode(self, raw: bytes, level: Level) -> Entry:
         value = int.from_bytes(raw, self.byte_order)
-        if not VALID.of(value):
-            return Entry(EntryKind.INVALID, InvalidDescriptor(value), 0, Cause.INVALID_ENTRY)
-        if level.number == LAST_LEVEL:
-            if KIND.of(value) == TYPE_BLOCK:
-                return Entry(EntryKind.INVALID, InvalidDescriptor(value), 0, Cause.RESERVED_ENTRY)
-            page = descriptors.leaf_descriptor(level.low, False)(value)
-            return Entry(EntryKind.PAGE, page, page.OutputAddress)
-        if KIND.of(value) == TYPE_BLOCK:
-            block = descriptors.leaf_descriptor(level.low, True)(value)
-            if level.number not in BLOCK_LEVELS[self.granule_bits]:
-                return Entry(EntryKind.INVALID, block, 0, Cause.BLOCK_NOT_ALLOWED)
-            return Entry(EntryKind.BLOCK, block, block.OutputAddress)
-        table = descriptors.table_descriptor(self.granule_bits)(value)
-        return Entry(EntryKind.TABLE, table, table.NextTable)
+        return decode(value, level, self.granule_bits, self.role, self.layout, self.has_overlays)
+
+    @cached_property
+    def has_overlays(self) -> bool:
+        return self.permissions.privileged_overlay is not None or self.permissions.user_overlay is not None
 
     def accept(self, step: Step) -> Refusal | None:
-        """Refuse in the manual's order: translation, address size, access flag ("MMU fault prioritization")."""
-        entry, word = step.entry, step.entry.word
-        if entry.kind is EntryKind.INVALID:
-            assert entry.cause is not None
-            field = VALID if entry.cause is Cause.INVALID_ENTRY else KIND
-            return self._refuse_entry(step, FaultKind.TRANSLATION, entry.cause, field)
-        if entry.address >> self.output_bits:
-            cause = Cause.OUTPUT_TOO_LARGE if step.is_leaf else Cause.TABLE_TOO_LARGE
-            field = type(word).field("OutputAddress" if step.is_leaf else "NextTable")
-            return self._refuse_entry(step, FaultKind.ADDRESS_SIZE, cause, field)
-        if isinstance(word, descriptors.LeafDescriptor) and not word.AF and not self.hardware_access_flag:
-            return self._refuse_entry(step, FaultKind.ACCESS_FLAG, Cause.NOT_ACCESSED, type(word).AF)
-        return None
+        refusal = refuse_entry(step, self.stage, self.output_bits, self.hardware_access_flag)
+        word = step.entry.word
+        if refusal is None and isinstance(word, descriptors.LeafDescriptor) and not word.AF:
+            return self._update_refused(step)
+        return refusal
 
-    def _refuse_entry(self, step: Step, kind: FaultKind, cause: Cause, field: Field) -> Refusal:
-        level = step.level.number
-        decider = Decider(cause, "descriptor", field, field.of(step.entry.word), step.pa, level)
-        return Refusal(Fault(kind, self.stage, level), decider)
-
-    def effective(self, steps: tuple[Step, ...]) -> permissions.Effective:
-        """Give what a path that ends in a leaf grants."""
-        epan = self.epan_implemented and bool(self.sctlr.EPAN)
-        return permissions.effective(steps, self.hierarchical, bool(self.sctlr.WXN), self.hardware_dirty, epan)
-
-    def admit_user(self) -> Refusal | None:
-        """Refuse every access of EL0 where TCR_EL1.E0PDn says so, whatever the tables hold (FEAT_E0PD)."""
-        if not (self.e0pd_implemented and self.half.E0PDn.of(self.tcr)):
+    def _update_refused(self, step: Step) -> Refusal | None:
+        """Say whether stage 2 keeps hardware from writing a descriptor: an update of AF or the dirty state does."""
+        if self.below is None or step.via is None:
             return None
-        return self._refuse(FaultKind.TRANSLATION, 0, Cause.PRIVILEGED_ONLY, "TCR_EL1", self.half.E0PDn, 1)
+        return self.below.fetch_refused_by_stage_2(step.via, AccessKind.WRITE)
 
-    def attributes(self, steps: tuple[Step, ...]) -> Attributes | None:
+    def _becomes_dirty(self, leaf: Step) -> bool:
+        """Say whether a write that is allowed has hardware record it in this leaf."""
+        word = leaf.entry.word
+        if not self.hardware_dirty:
+            return False
+        return bool(word.nDirty) if isinstance(word, IndirectLeaf) else is_dirty(word) is False
+
+    def fetch_refused(self, via: Walk) -> Refusal | None:
+        assert self.below is not None, "there is a stage below to fetch through"
+        return self.below.fetch_refused_by_stage_2(via)
+
+    def effective(self, steps: tuple[Step, ...]) -> Effective:
+        """Give what a path that ends in a leaf grants at stage 1."""
+        given = self.permissions
+        if given.pir is not None:
+            privileged, user = indirect(steps[-1], given.pir, given.pire0, self.hardware_dirty)
+        else:
+            exclusive = None
+            if self.sctlr.WXN:
+                sctlr = self.controls.register("SCTLR")
+                exclusive = Limit(Cause.WRITE_IMPLIES_EXECUTE_NEVER, SCTLR.WXN, 1, register=sctlr)
+            above, below = direct(steps, self.hierarchical, self.hardware_dirty)
+            privileged = Base(above, True, exclusive)
+            user = None if below is None else Base(below, True, exclusive)
+        return Effective(
+            overlaid(privileged, self._overlay(steps, given.privileged_overlay)),
+            None if user is None else overlaid(user, self._overlay(steps, given.user_overlay)),
+            None if user is None else user.grant,
+            self.execution_counts,
+            self.controls.register("SCTLR"),
+        )
+
+    @staticmethod
+    def _overlay(steps: tuple[Step, ...], overlay: tuple[str, Word] | None) -> Limit | None:
+        if overlay is None:
+            return None
+        name, word = overlay
+        leaf = steps[-1].entry.word
+        field = word.field(f"Perm{leaf.field('POIndex').of(leaf)}")
+        return Limit(Cause.OVERLAY, field, field.of(word), register=name)
+
+    def check(self, walk: Walk, kind: AccessKind, as_user: bool, pstate: SPSR) -> Refusal | None:
+        """Give stage 1's refusal of an access to what `walk`, a walk of this regime, found."""
+        if refused := self.admit_access(walk.input, kind, as_user):
+            return refused
+        if walk.refusal is not None or walk.leaf is None:
+            return walk.refusal
+        limit = self.effective(walk.steps).check(kind, as_user, pstate)
+        if limit is not None:
+            return limit.refuse(self.stage, walk.leaf.level.number)
+        dirtied = kind is AccessKind.WRITE and self._becomes_dirty(walk.leaf)
+        return self._update_refused(walk.leaf) if dirtied else None
+
+    def memory(self, leaf: Stage1Leaf) -> tuple[int | None, int]:
+        """Give the MAIR attribute (None: MAIR is not known) and the shareability of a leaf, for data accesses."""
+        sh = self.range.SHn.of(self.tcr) if self.layout is Layout.LPA2 else descriptors.LeafDescriptor.SH.of(leaf)
+        if self.mair is None:
+            return None, sh
+        attr = MAIR.field(f"Attr{leaf.AttrIndx}").of(self.mair)
+        # SCTLR_ELx.C: with it clear, data accesses to Normal memory are Non-cacheable.
+        if not self.sctlr.C and not memory_types.is_device(attr):
+            attr = memory_types.NON_CACHEABLE
+        return attr, memory_types.effective_shareability(attr, sh)
+
+    def attributes(self, steps: tuple[Step, ...], final: Walk | None = None) -> Attributes | None:
         if not steps or not steps[-1].is_leaf:
             return None
         leaf = steps[-1].entry.word
-        assert isinstance(leaf, descriptors.LeafDescriptor)
-        index = f"Attr{leaf.AttrIndx}"
-        memory = f"MAIR {index}" if self.mair is None else memory_type(MAIR_EL1.field(index).of(self.mair))
-        effective = self.effective(steps)
-        return Attributes(
-            memory=memory,
-            shareability=SHAREABILITY.get(leaf.SH, "reserved"),
-            rights={0: effective.user, 1: effective.privileged},
+        assert isinstance(leaf, Stage1Leaf)
+        attr, sh = self.memory(leaf)
+        granted = self.effective(steps)
+        rights: Mapping[int, Rights] = {self.controls.el: granted.privileged.rights}
+        if granted.user is not None:
+            rights = {0: granted.user.rights, **rights}
+        fields = {each.field.name: each.value for each in leaf.decoded()}
+        own = Attributes(
+            memory=f"MAIR Attr{leaf.AttrIndx}" if attr is None else memory_types.memory_type(attr),
+            shareability=memory_types.shareability(sh),
+            rights=rights,
             accessed=bool(leaf.AF),
-            dirty=not leaf.AP & descriptors.AP_READ_ONLY if leaf.DBM else None,
-            is_global=not leaf.nG,
+            dirty=not leaf.nDirty if isinstance(leaf, IndirectLeaf) else is_dirty(leaf),
+            is_global=not fields.get("nG", 0),
             contiguous=bool(leaf.Contiguous),
+            guarded=bool(leaf.GP),
+            non_secure=bool(leaf.NS),
         )
+        return own if final is None else attributes_of_both(own, attr, sh, final)
 
 
 @dataclass(frozen=True)
 class Stage1Off(Regime):
-    """Stage 1 of EL1&0 with SCTLR_EL1.M clear: every address is its own output (section "Stage 1 MMU disabled")."""
+    """A stage 1 that is off: every address is its own output (section "Stage 1 MMU disabled").
 
+    `default_cacheable` is HCR_EL2.DC: memory is then Normal Write-Back, not Device.
+    """
+
+    controls: Controls
+    why: str
     output_bits: int
     top_byte_ignored: bool
+    default_cacheable: bool
+    unprivileged_counts: bool
+    below: Stage2 | None = None
+    assumed: tuple[str, ...] = ()
 
-    name = "EL1&0 stage 1, MMU off"
     stage = 1
     root = 0
     levels = ()
     first = 0
 
     @cached_property
+    def name(self) -> str:  # type: ignore[override]
+        through = f" through {self.below.name}" if self.below else ""
+        return f"{self.controls.name} stage 1, MMU off ({self.why}){through}"
+
+    @cached_property
     def last(self) -> int:  # type: ignore[override]
         return (1 << self.output_bits) - 1
 
+    @cached_property
+    def output_last(self) -> int:  # type: ignore[override]
+        return self.last
+
     def admit(self, address: int) -> Refusal | None:
-        if (address & TAGGED if self.top_byte_ignored else address) <= self.last:
+        if (address & ~TAG if self.top_byte_ignored else address) <= self.last:
             return None
         decider = Decider(Cause.ADDRESS_TOO_LARGE, "ID_AA64MMFR0_EL1", ID_AA64MMFR0_EL1.PARange, self.output_bits)
         return Refusal(Fault(FaultKind.ADDRESS_SIZE, self.stage, 0), decider)
@@ -268,5 +340,35 @@ class Stage1Off(Regime):
     def accept(self, step: Step) -> Refusal | None:
         raise AssertionError("an MMU that is off reads no descriptor")
 
-    def attributes(self, steps: tuple[Step, ...]) -> Attributes | None:
-        return permissions.UNTRANSLATED
+    def memory(self) -> tuple[int, int]:
+        """Give the attribute and the shareability of data accesses."""
+        if self.default_cacheable:
+            return memory_types.WRITE_BACK, memory_types.NON_SHAREABLE
+        return memory_types.DEVICE_nGnRnE, memory_types.OUTER_SHAREABLE
+
+    def attributes(self, steps: tuple[Step, ...], final: Walk | None = None) -> Attributes | None:
+        attr, sh = self.memory()
+        levels = (0, self.controls.el) if self.controls.user else (self.controls.el,)
+        fetches = "" if self.default_cacheable else " for data; instruction fetches as SCTLR.I says"
+        own = Attributes(
+            memory=memory_types.memory_type(attr) + fetches,
+            shareability=memory_types.shareability(sh),
+            rights=dict.fromkeys(levels, ALL),
+            accessed=True,
+            dirty=None,
+            is_global=True,
+            contiguous=False,
+        )
+        return own if final is None else attributes_of_both(own, attr, sh, final)
+
+
+def memory_attributes(walk: Walk) -> tuple[int | None, int]:
+    """Give what PAR_EL1 reports of a stage 1 walk alone: the MAIR attribute and the effective shareability."""
+    regime = walk.regime
+    if isinstance(regime, Stage1Off):
+        return regime.memory()
+    assert isinstance(regime, Stage1)
+    assert walk.leaf is not None
+    leaf = walk.leaf.entry.word
+    assert isinstance(leaf, Stage1Leaf)
+    return regime.memory(leaf)

@@ -1,0 +1,85 @@
+"""Whether what says it is contiguous is: the entries of such a run have to be alike, aligned, and follow one another.
+
+The hardware may hold the whole run in one TLB entry, made from any member; where they differ it may use either.  Only
+the access flag and the dirty state may differ.  Source: DDI 0487, "The Contiguous bit".
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from gdbtools.arch.model import Attributes, Read, Walk
+from gdbtools.errors import Unreadable
+
+
+class Breach(enum.Enum):
+    """How a contiguous run is broken."""
+
+    NOT_CONTIGUOUS = enum.auto()
+    """A member does not have the bit."""
+    OUTPUT = enum.auto()
+    """A member does not lead to where its place in the run says."""
+    ATTRIBUTES = enum.auto()
+    """A member has other attributes or permissions."""
+    MISALIGNED = enum.auto()
+    """The run's output is not aligned to its size."""
+    UNREADABLE = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Contiguity:
+    """What is to be said of the run that a leaf belongs to: its first input address, its size, and what breaks it.
+
+    `pa` is the descriptor that breaks it; None for a whole one.
+    """
+
+    first: int
+    size_bytes: int
+    breach: Breach | None = None
+    pa: int | None = None
+
+
+def contiguity(found: Walk, read: Read) -> Contiguity | None:
+    """Check the contiguous run that a walk ended in; None where it ended in none."""
+    leaf, attributes = found.leaf, found.attributes
+    if leaf is None or attributes is None or not attributes.contiguous:
+        return None
+    regime = found.regime
+    entries = regime.contiguous_entries(leaf.level)
+    size = entries * leaf.level.size_bytes
+    whole = Contiguity(found.input & -size, size)
+    start = leaf.index & -entries
+    if start + entries > leaf.level.entries:
+        return whole
+    base = leaf.entry.address - (leaf.index - start) * leaf.level.size_bytes
+    if base % size:
+        return Contiguity(whole.first, size, Breach.MISALIGNED, leaf.pa)
+    width = regime.entry_bytes
+    first_pa = leaf.pa - (leaf.index - start) * width
+    try:
+        raw = read(first_pa, entries * width)
+    except Unreadable:
+        return Contiguity(whole.first, size, Breach.UNREADABLE, first_pa)
+    for number in range(entries):
+        pa = first_pa + number * width
+        entry = regime.decode(raw[number * width : (number + 1) * width], leaf.level)
+        member = type(leaf)(leaf.level, start + number, pa, entry, leaf.via)
+        granted = regime.attributes((*found.steps[:-1], member)) if member.is_leaf else None
+        if granted is None or not granted.contiguous:
+            return Contiguity(whole.first, size, Breach.NOT_CONTIGUOUS, pa)
+        if entry.address != base + number * leaf.level.size_bytes:
+            return Contiguity(whole.first, size, Breach.OUTPUT, pa)
+        own = regime.attributes(found.steps)
+        assert own is not None, "the walk ended in a leaf"
+        if not alike(granted, own):
+            return Contiguity(whole.first, size, Breach.ATTRIBUTES, pa)
+    return whole
+
+
+def alike(one: Attributes, other: Attributes) -> bool:
+    """Say whether two members of a run agree in all that has to agree: not the access flag, nor the dirty state."""
+    names = ("memory", "shareability", "is_global", "guarded", "non_secure")
+    if any(getattr(one, name) != getattr(other, name) for name in names):
+        return False
+    return one.dirty is not None or other.dirty is not None or one.rights == other.rights

@@ -1,0 +1,61 @@
+"""From a raw value to an entry, and what refuses it: the same rules at both stages.
+
+Source: DDI 0487, "VMSAv8-64 translation table format descriptors", "MMU fault types", "MMU fault prioritization".
+"""
+
+from __future__ import annotations
+
+from gdbtools.arch.aarch64.descriptors import (
+    KIND,
+    TYPE_BLOCK,
+    VALID,
+    InvalidDescriptor,
+    Layout,
+    LeafDescriptor,
+    Role,
+    leaf_descriptor,
+    table_descriptor,
+)
+from gdbtools.arch.aarch64.geometry import LAST_LEVEL, block_levels
+from gdbtools.arch.model import Cause, Decider, Entry, EntryKind, Fault, FaultKind, Level, Refusal, Step
+from gdbtools.bits import Field
+
+
+def decode(value: int, level: Level, granule_bits: int, role: Role, layout: Layout, overlays: bool = False) -> Entry:
+    """Say what a descriptor is at this level; never refuses."""
+    if not VALID.of(value):
+        return Entry(EntryKind.INVALID, InvalidDescriptor(value), 0, Cause.INVALID_ENTRY)
+    if level.number == LAST_LEVEL:
+        if KIND.of(value) == TYPE_BLOCK:
+            return Entry(EntryKind.INVALID, InvalidDescriptor(value), 0, Cause.RESERVED_ENTRY)
+        page = leaf_descriptor(level.low, False, role, layout, overlays)(value)
+        return Entry(EntryKind.PAGE, page, page.OutputAddress)
+    if KIND.of(value) == TYPE_BLOCK:
+        block = leaf_descriptor(level.low, True, role, layout, overlays)(value)
+        if level.number not in block_levels(granule_bits, layout):
+            return Entry(EntryKind.INVALID, block, 0, Cause.BLOCK_NOT_ALLOWED)
+        return Entry(EntryKind.BLOCK, block, block.OutputAddress)
+    table = table_descriptor(granule_bits, role, layout)(value)
+    return Entry(EntryKind.TABLE, table, table.NextTable)
+
+
+def refuse_entry(step: Step, stage: int, output_bits: int, hardware_access_flag: bool) -> Refusal | None:
+    """Refuse in the manual's order: translation, address size, access flag ("MMU fault prioritization")."""
+    entry, word = step.entry, step.entry.word
+    if entry.kind is EntryKind.INVALID:
+        assert entry.cause is not None
+        field = VALID if entry.cause is Cause.INVALID_ENTRY else KIND
+        return _refuse(step, stage, FaultKind.TRANSLATION, entry.cause, field)
+    if entry.address >> output_bits:
+        cause = Cause.OUTPUT_TOO_LARGE if step.is_leaf else Cause.TABLE_TOO_LARGE
+        field = type(word).field("OutputAddress" if step.is_leaf else "NextTable")
+        return _refuse(step, stage, FaultKind.ADDRESS_SIZE, cause, field)
+    if isinstance(word, LeafDescriptor) and not word.AF and not hardware_access_flag:
+        return _refuse(step, stage, FaultKind.ACCESS_FLAG, Cause.NOT_ACCESSED, LeafDescriptor.AF)
+    return None
+
+
+def _refuse(step: Step, stage: int, kind: FaultKind, cause: Cause, field: Field) -> Refusal:
+    level = step.level.number
+    decider = Decider(cause, "descriptor", field, field.of(step.entry.word), step.pa, level)
+    return Refusal(Fault(kind, stage, level), decider)

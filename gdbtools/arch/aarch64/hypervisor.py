@@ -1,0 +1,169 @@
+"""The registers of EL2 that stage 2 and the choice of a regime need, as the Arm ARM (DDI 0487) lays them out.
+
+Source of every class: the section of its own name in chapter D, "AArch64 System Register Descriptions".
+"""
+
+from __future__ import annotations
+
+from gdbtools.arch.aarch64.registers import (
+    PHYSICAL_ADDRESS_SIZE,
+    SHAREABILITY,
+    TG0_GRANULE,
+    WALK_CACHEABILITY,
+    TableBase,
+)
+from gdbtools.bits import Field, Word
+
+_OFF_ON = {0: "off", 1: "on"}
+_NO_YES = {0: "no", 1: "yes"}
+_TRAPPED = {0: "not trapped", 1: "trapped to EL2"}
+
+
+class HCR_EL2(Word):
+    """Hypervisor Configuration Register."""
+
+    TWEDEL = Field((63, 60), doc="TWE delay")
+    TWEDEn = Field(59, doc="TWE delay enable", values=_OFF_ON)
+    TID5 = Field(58, doc="GMID_EL1", values=_TRAPPED)
+    DCT = Field(57, doc="with DC: stage 1 is Tagged", values=_NO_YES)
+    ATA = Field(56, doc="allocation tag access at EL1 and EL0", values={0: "trapped to EL2", 1: "not trapped"})
+    TTLBOS = Field(55, doc="TLB maintenance, Outer Shareable", values=_TRAPPED)
+    TTLBIS = Field(54, doc="TLB maintenance, Inner Shareable", values=_TRAPPED)
+    EnSCXT = Field(53, doc="SCXTNUM_ELx", values={0: "trapped to EL2", 1: "not trapped"})
+    TOCU = Field(52, doc="cache maintenance to the Point of Unification", values=_TRAPPED)
+    AMVOFFEN = Field(51, doc="activity monitors virtual offsets", values=_OFF_ON)
+    TICAB = Field(50, doc="IC IALLUIS", values=_TRAPPED)
+    TID4 = Field(49, doc="cache identification registers", values=_TRAPPED)
+    GPF = Field(48, doc="granule protection faults are taken to EL2", values=_NO_YES)
+    FIEN = Field(47, doc="RAS fault injection registers", values={0: "trapped to EL2", 1: "not trapped"})
+    FWB = Field(46, doc="stage 2 decides the memory type (FEAT_S2FWB)", values=_OFF_ON)
+    NV2 = Field(45, doc="nested virtualization by memory", values=_OFF_ON)
+    AT = Field(44, doc="AT S1E*", values=_TRAPPED)
+    NV1 = Field(43, doc="nested virtualization, EL1 regime as EL2's", values=_OFF_ON)
+    NV = Field(42, doc="nested virtualization", values=_OFF_ON)
+    API = Field(41, doc="pointer authentication instructions", values={0: "trapped to EL2", 1: "not trapped"})
+    APK = Field(40, doc="pointer authentication keys", values={0: "trapped to EL2", 1: "not trapped"})
+    TME = Field(39, doc="transactions at EL1 and EL0", values=_OFF_ON)
+    MIOCNCE = Field(38, doc="mismatched inner and outer cacheability may be incoherent", values=_NO_YES)
+    TEA = Field(37, doc="external aborts are taken to EL2", values=_NO_YES)
+    TERR = Field(36, doc="error record registers", values=_TRAPPED)
+    TLOR = Field(35, doc="limited ordering registers", values=_TRAPPED)
+    E2H = Field(34, doc="EL2 host: the EL2&0 regime", values=_OFF_ON)
+    ID = Field(33, doc="stage 2 instruction cacheability disabled", values=_NO_YES)
+    CD = Field(32, doc="stage 2 data cacheability disabled", values=_NO_YES)
+    RW = Field(31, doc="EL1 runs in AArch64", values=_NO_YES)
+    TRVM = Field(30, doc="reads of virtual memory controls", values=_TRAPPED)
+    HCD = Field(29, doc="HVC is disabled", values=_NO_YES)
+    TDZ = Field(28, doc="DC ZVA", values=_TRAPPED)
+    TGE = Field(27, doc="trap general exceptions: EL0 runs under EL2", values=_OFF_ON)
+    TVM = Field(26, doc="writes of virtual memory controls", values=_TRAPPED)
+    TTLB = Field(25, doc="TLB maintenance", values=_TRAPPED)
+    TPU = Field(24, doc="cache maintenance to the Point of Unification", values=_TRAPPED)
+    TPCP = Field(23, doc="cache maintenance to the Point of Coherency or Persistence", values=_TRAPPED)
+    TSW = Field(22, doc="cache maintenance by set/way", values=_TRAPPED)
+    TACR = Field(21, doc="ACTLR_EL1", values=_TRAPPED)
+    TIDCP = Field(20, doc="IMPLEMENTATION DEFINED functionality", values=_TRAPPED)
+    TSC = Field(19, doc="SMC", values=_TRAPPED)
+    TID3 = Field(18, doc="identification registers, group 3", values=_TRAPPED)
+    TID2 = Field(17, doc="identification registers, group 2", values=_TRAPPED)
+    TID1 = Field(16, doc="identification registers, group 1", values=_TRAPPED)
+    TID0 = Field(15, doc="identification registers, group 0", values=_TRAPPED)
+    TWE = Field(14, doc="WFE", values=_TRAPPED)
+    TWI = Field(13, doc="WFI", values=_TRAPPED)
+    DC = Field(12, doc="default cacheability: stage 1 off, stage 2 on", values=_OFF_ON)
+    BSU = Field((11, 10), doc="minimum shareability of barriers")
+    FB = Field(9, doc="maintenance is broadcast", values=_NO_YES)
+    VSE = Field(8, doc="virtual SError is pending", values=_NO_YES)
+    VI = Field(7, doc="virtual IRQ is pending", values=_NO_YES)
+    VF = Field(6, doc="virtual FIQ is pending", values=_NO_YES)
+    AMO = Field(5, doc="SError is taken to EL2", values=_NO_YES)
+    IMO = Field(4, doc="IRQ is taken to EL2", values=_NO_YES)
+    FMO = Field(3, doc="FIQ is taken to EL2", values=_NO_YES)
+    PTW = Field(2, doc="a stage 1 walk of Device memory faults", values=_NO_YES)
+    SWIO = Field(1, doc="set/way invalidate is clean and invalidate", values=_NO_YES)
+    VM = Field(0, doc="stage 2 of EL1&0", values=_OFF_ON)
+
+
+class HCRX_EL2(Word):
+    """Extended Hypervisor Configuration Register: what concerns translation."""
+
+    GCSEn = Field(22, doc="Guarded Control Stack at EL1 and EL0", values=_OFF_ON)
+    D128En = Field(17, doc="128-bit registers at EL1", values={0: "trapped to EL2", 1: "not trapped"})
+    PTTWI = Field(16, doc="table walks are incoherent with RCWS", values=_NO_YES)
+    SCTLR2En = Field(15, doc="SCTLR2_EL1", values={0: "trapped, and as 0", 1: "in use"})
+    TCR2En = Field(14, doc="TCR2_EL1", values={0: "trapped, and as 0", 1: "in use"})
+    CMOW = Field(9, doc="cache maintenance at EL1 and EL0 needs write permission at stage 2", values=_NO_YES)
+
+
+class VTCR_EL2(Word):
+    """Virtualization Translation Control Register: stage 2 of EL1&0."""
+
+    HAFT = Field(44, doc="hardware sets the access flag of tables (FEAT_HAFT)", values=_OFF_ON)
+    TL0 = Field(41, doc="TopLevel0 permission attribute checks", values=_OFF_ON)
+    GCSH = Field(40, doc="AssuredOnly check of Guarded Control Stacks", values=_OFF_ON)
+    D128 = Field(38, doc="128-bit descriptors (FEAT_D128)", values=_OFF_ON)
+    S2POE = Field(37, doc="stage 2 permission overlays", values=_OFF_ON)
+    S2PIE = Field(36, doc="stage 2 permission indirection", values=_OFF_ON)
+    TL1 = Field(35, doc="TopLevel1 permission attribute checks", values=_OFF_ON)
+    AssuredOnly = Field(34, doc="AssuredOnly attribute", values=_OFF_ON)
+    SL2 = Field(33, doc="starting level -1 (4KB, FEAT_LPA2)", values=_NO_YES)
+    DS = Field(32, doc="52-bit output addresses and level -1 at 4KB and 16KB (FEAT_LPA2)", values=_OFF_ON)
+    NSA = Field(30, doc="Non-secure IPAs translate to the Non-secure address space", values=_NO_YES)
+    NSW = Field(29, doc="Non-secure stage 2 tables are Non-secure", values=_NO_YES)
+    HWU62 = Field(28, doc="bit 62 of leaves is for hardware's use", values=_NO_YES)
+    HWU61 = Field(27, doc="bit 61 of leaves is for hardware's use", values=_NO_YES)
+    HWU60 = Field(26, doc="bit 60 of leaves is for hardware's use", values=_NO_YES)
+    HWU59 = Field(25, doc="bit 59 of leaves is for hardware's use", values=_NO_YES)
+    HD = Field(22, doc="hardware management of the dirty state", values=_OFF_ON)
+    HA = Field(21, doc="hardware management of the access flag", values=_OFF_ON)
+    VS = Field(19, doc="VMID size", values={0: "8 bits", 1: "16 bits"})
+    PS = Field((18, 16), doc="physical address size", values=PHYSICAL_ADDRESS_SIZE)
+    TG0 = Field((15, 14), doc="granule", values=TG0_GRANULE)
+    SH0 = Field((13, 12), doc="shareability of walks", values=SHAREABILITY)
+    ORGN0 = Field((11, 10), doc="outer cacheability of walks", values=WALK_CACHEABILITY)
+    IRGN0 = Field((9, 8), doc="inner cacheability of walks", values=WALK_CACHEABILITY)
+    SL0 = Field((7, 6), doc="starting level, counted by granule")
+    T0SZ = Field((5, 0), doc="size offset: the IPA space has 2^(64-T0SZ) bytes")
+
+
+class VSTCR_EL2(Word):
+    """Virtualization Secure Translation Control Register: what Secure stage 2 does not take from VTCR_EL2."""
+
+    SL2 = Field(33, doc="starting level -1 (4KB, FEAT_LPA2)", values=_NO_YES)
+    SA = Field(30, doc="Secure IPAs translate to the Non-secure address space", values=_NO_YES)
+    SW = Field(29, doc="Secure stage 2 tables are Non-secure", values=_NO_YES)
+    TG0 = Field((15, 14), doc="granule", values=TG0_GRANULE)
+    SL0 = Field((7, 6), doc="starting level, counted by granule")
+    T0SZ = Field((5, 0), doc="size offset: the Secure IPA space has 2^(64-T0SZ) bytes")
+
+
+class VTTBR(TableBase):
+    """Virtualization Translation Table Base Register (VTTBR_EL2, VSTTBR_EL2)."""
+
+    VMID = Field((63, 48), doc="virtual machine identifier; RES0 in VSTTBR_EL2")
+
+
+class HPFAR_EL2(Word):
+    """Hypervisor IPA Fault Address Register."""
+
+    NS = Field(63, doc="the IPA is Non-secure", values=_NO_YES)
+    FIPA = Field((47, 4), doc="faulting IPA, without its low 12 bits", scale=1 << 12)
+
+
+class SCR_EL3(Word):
+    """Secure Configuration Register: which Security state is below EL3."""
+
+    NSE = Field(62, doc="Realm, together with NS (FEAT_RME)", values=_NO_YES)
+    EEL2 = Field(18, doc="Secure EL2 is in use", values=_NO_YES)
+    RW = Field(10, doc="the next lower level is AArch64", values=_NO_YES)
+    NS = Field(0, doc="Non-secure", values=_NO_YES)
+
+
+class GPCCR_EL3(Word):
+    """Granule Protection Check Control Register (FEAT_RME)."""
+
+    L0GPTSZ = Field((23, 20), doc="what a level 0 entry covers", values={0: "1GB", 4: "16GB", 6: "64GB", 9: "512GB"})
+    GPCP = Field(17, doc="a granule protection fault on a table walk is a fault of the walk", values=_NO_YES)
+    GPC = Field(16, doc="granule protection checks", values=_OFF_ON)
+    PGS = Field((15, 14), doc="granule", values={0: "4KB", 1: "64KB", 2: "16KB"})
+    PPS = Field((2, 0), doc="protected physical address size", values=PHYSICAL_ADDRESS_SIZE)

@@ -1,0 +1,84 @@
+"""What an exception leaves behind, and where it goes: SPSR, FAR, ELR, VBAR.
+
+Source of every class: the section of its own name in chapter D of the Arm ARM (DDI 0487), "AArch64 System Register
+Descriptions".
+"""
+
+from __future__ import annotations
+
+from gdbtools.bits import Field, Word
+
+_OFF_ON = {0: "off", 1: "on"}
+_NO_YES = {0: "no", 1: "yes"}
+
+_EXECUTION_STATE = {
+    0b00000: "EL0t",
+    0b00100: "EL1t",
+    0b00101: "EL1h",
+    0b01000: "EL2t",
+    0b01001: "EL2h",
+    0b01100: "EL3t",
+    0b01101: "EL3h",
+    0b10000: "AArch32 User",
+    0b10001: "AArch32 FIQ",
+    0b10010: "AArch32 IRQ",
+    0b10011: "AArch32 Supervisor",
+    0b10111: "AArch32 Abort",
+    0b11010: "AArch32 Hyp",
+    0b11011: "AArch32 Undefined",
+    0b11111: "AArch32 System",
+}
+_MASKED = {0: "not masked", 1: "masked"}
+
+
+class SPSR(Word):
+    """Saved Program Status Register, for an exception taken from AArch64; QEMU's `cpsr` has the same layout."""
+
+    N = Field(31, doc="negative")
+    Z = Field(30, doc="zero")
+    C = Field(29, doc="carry")
+    V = Field(28, doc="overflow")
+    TCO = Field(25, doc="tag check override", values=_OFF_ON)
+    DIT = Field(24, doc="data independent timing", values=_OFF_ON)
+    UAO = Field(23, doc="User Access Override", values=_OFF_ON)
+    PAN = Field(22, doc="Privileged Access Never", values=_OFF_ON)
+    SS = Field(21, doc="software step")
+    IL = Field(20, doc="illegal execution state", values=_NO_YES)
+    ALLINT = Field(13, doc="all interrupts", values=_MASKED)
+    SSBS = Field(12, doc="speculative store bypass safe", values=_NO_YES)
+    BTYPE = Field((11, 10), doc="branch target identification")
+    D = Field(9, doc="debug exceptions", values=_MASKED)
+    A = Field(8, doc="SError", values=_MASKED)
+    I = Field(7, doc="IRQ", values=_MASKED)  # noqa: E741
+    F = Field(6, doc="FIQ", values=_MASKED)
+    M = Field((4, 0), doc="execution state and level", values=_EXECUTION_STATE)
+
+    @property
+    def el(self) -> int:
+        """The exception level: AArch32 modes are EL0 for a kernel that runs in AArch64."""
+        nrw_aarch32 = 0b10000
+        return 0 if self.M & nrw_aarch32 else self.M >> 2
+
+
+class FAR(Word):
+    """Fault Address Register: the faulting virtual address."""
+
+    VA = Field((63, 0), doc="faulting virtual address")
+
+
+class ELR(Word):
+    """Exception Link Register: where an `eret` goes back to."""
+
+    ADDRESS = Field((63, 0), doc="return address")
+
+
+class VBAR(Word):
+    """Vector Base Address Register: 2KB aligned."""
+
+    ADDRESS = Field((63, 11), doc="vector base address", scale=1 << 11)
+
+
+class CONTEXTIDR(Word):
+    """Context ID Register: what a trace or a debugger may compare with."""
+
+    PROCID = Field((31, 0), doc="process identifier")

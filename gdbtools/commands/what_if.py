@@ -1,0 +1,148 @@
+"""What if: the same question with registers or descriptors changed on paper, and nothing written."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gdbtools.arch.model import Step
+from gdbtools.arch.walk import walk
+from gdbtools.commands.model import Argument, DescriptorChange, Kind, RegisterChange
+from gdbtools.errors import Unavailable, UsageError
+from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, Patched
+from gdbtools.render.document import Span, Text
+from gdbtools.render.json import JsonObject, hexadecimal
+
+REGIMES = ("el1", "el2", "el2-vhe", "el3", "stage2", "secure-stage2")
+REGIME = Argument("--regime", "the translation regime to ask (default: the one the CPU is using)", Kind.CHOICE, REGIMES)
+ARGUMENTS = (
+    Argument(
+        "--with",
+        "ask as if a register were otherwise, like TCR_EL1.HPD0=1 or TTBR0_EL1=0x40000000; writes nothing",
+        Kind.REGISTER_CHANGE,
+        many="*",
+    ),
+    Argument(
+        "--pte",
+        "ask as if the leaf that translates ADDRESS were otherwise, like 0x1000.AP=3; writes nothing",
+        Kind.DESCRIPTOR_CHANGE,
+        many="*",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Supposition:
+    """One thing taken for something else: a register, or a field of one, or of the descriptor at `pa`.
+
+    `before` is what it is; None where the source does not have it.
+    """
+
+    what: str
+    before: int | None
+    after: int
+    pa: int | None = None
+
+
+@dataclass(frozen=True)
+class Supposed:
+    """A machine as it would be, and in what it differs from the one there is."""
+
+    machine: Machine
+    suppositions: tuple[Supposition, ...]
+
+
+def suppose(machine: Machine, options: Namespace, regime: str | None = None) -> Supposed:
+    """Give the machine that the options `--with` and `--pte` suppose: registers first, then descriptors in order.
+
+    Raises `UsageError` for a register or a field that there is not.
+    """
+    made: list[Supposition] = []
+    for change in getattr(options, "with"):
+        machine, supposition = _with_register(machine, change)
+        made.append(supposition)
+    for each in options.pte:
+        machine, supposition = _with_descriptor(machine, each, regime)
+        made.append(supposition)
+    return Supposed(machine, tuple(made))
+
+
+def _with_register(machine: Machine, change: RegisterChange) -> tuple[Machine, Supposition]:
+    declared = {name.lower(): name for name in machine.architecture.registers}
+    name = declared.get(change.register.lower())
+    if name is None:
+        raise UsageError(
+            f"{change.register} is not a register that is decoded here; write its whole name, like TCR_EL1"
+        )
+    before = _known(machine, name)
+    if change.field is None:
+        return _with_value(machine, name, change.value), Supposition(name, before, change.value)
+    word = machine.architecture.word(name, machine.register)
+    try:
+        field = word.field(change.field)
+        value = field.into(word, change.value)
+    except KeyError:
+        fields = ", ".join(each.name for each in word.fields())
+        raise UsageError(f"{name} has no field {change.field}; it has: {fields}") from None
+    except ValueError as error:
+        raise UsageError(f"{name}.{error}; give a smaller value") from None
+    supposition = Supposition(f"{name}.{field.name}", field.of(word), change.value)
+    return _with_value(machine, name, value), supposition
+
+
+def _with_value(machine: Machine, name: str, value: int) -> Machine:
+    supposed = FixedRegisters({name: value}, "what was supposed")
+    cpu = Cpu(machine.cpu.number, Overridden(machine.cpu.registers, supposed))
+    return replace(machine, cpus=tuple(cpu if each.number == cpu.number else each for each in machine.cpus))
+
+
+def _known(machine: Machine, name: str) -> int | None:
+    try:
+        return machine.register(name)
+    except Unavailable:
+        return None
+
+
+def _with_descriptor(machine: Machine, change: DescriptorChange, regime: str | None) -> tuple[Machine, Supposition]:
+    used = machine.architecture.regime_for(machine.register, change.address, regime)
+    found = walk(used, change.address, machine.memory.read)
+    step: Step | None = found.steps[-1] if found.steps else None
+    if step is None:
+        raise UsageError(f"{change.address:#x} has no descriptor to change: `walk` says why")
+    word = step.entry.word
+    try:
+        field = word.field(change.field)
+        after = field.into(word, change.value)
+    except KeyError:
+        fields = ", ".join(field.name for field in word.fields())
+        raise UsageError(
+            f"the level {step.level.number} descriptor of {change.address:#x} has no field {change.field}; "
+            f"it has: {fields}"
+        ) from None
+    except ValueError as error:
+        raise UsageError(f"{error}; give a smaller value") from None
+    raw = after.to_bytes(used.entry_bytes, used.byte_order)
+    what = f"{field.name} of the level {step.level.number} descriptor at PA {step.pa:#x}"
+    memory = Patched(machine.memory, step.pa, raw)
+    return replace(machine, memory=memory), Supposition(what, field.of(word), change.value, step.pa)
+
+
+def supposition_rows(suppositions: Sequence[Supposition]) -> list[tuple[str, Text]]:
+    """Show what was supposed, so that no such answer is taken for one about the guest as it is."""
+    return [("supposing", [Span(each.what), f" = {each.after:#x}{_was(each)}"]) for each in suppositions]
+
+
+def _was(supposition: Supposition) -> str:
+    return "" if supposition.before is None else f" (it is {supposition.before:#x})"
+
+
+def supposition_records(suppositions: Sequence[Supposition]) -> list[JsonObject]:
+    return [
+        {
+            "what": each.what,
+            "before": None if each.before is None else hexadecimal(each.before),
+            "after": hexadecimal(each.after),
+        }
+        for each in suppositions
+    ]

@@ -326,6 +326,10 @@ class Regime(abc.ABC):
         """Give the bits of a leaf descriptor at this level that count up along such a run; the rest is its kind."""
         raise NotImplementedError
 
+    def table_bits(self) -> int:
+        """Give the bits of a table descriptor that are the next table's address and stand in their own place."""
+        raise NotImplementedError
+
     def handed_down(self, entry: Entry) -> int:  # noqa: ARG002
         """Give, as bits that may be joined by OR, what a table imposes on everything below it."""
         return 0

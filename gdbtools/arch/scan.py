@@ -8,9 +8,10 @@ descriptor is decoded once for each kind that is met.  So the cost is that of th
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import groupby, islice
+from operator import sub
 from typing import NamedTuple
 
 from gdbtools.arch.model import Entry, EntryKind, Hole, LeafKind, Level, Read, Regime, Run, Step
@@ -34,10 +35,11 @@ class _Piece(NamedTuple):
 
 
 class _Slice(NamedTuple):
-    """A part of a table that lies together in physical memory: where it is, which entry is its first."""
+    """A part of a table that lies together in physical memory."""
 
     pa: int
     entry: int
+    """Which entry of the table is its first."""
     raw: bytes
 
 
@@ -99,6 +101,15 @@ def _merged(pieces: Iterator[_Piece | Hole]) -> Iterator[_Piece | Hole]:
         yield held
 
 
+class _Met(NamedTuple):
+    """A descriptor on the way down, not decoded yet: only a new kind of leaf asks for it again."""
+
+    depth: int
+    entry: int
+    pa: int
+    value: int
+
+
 class _Scan:
     """One scan of one regime: what has been read and decoded so far."""
 
@@ -107,99 +118,91 @@ class _Scan:
         self.read = read
         self._raw: dict[tuple[int, int], list[_Slice | Hole]] = {}
         self._seen: dict[tuple[int, int, int], _Seen | None] = {}
-        self._kinds: dict[tuple[int, int, int], tuple[LeafKind, int, int]] = {}
+        self._kinds: list[dict[tuple[int, int], tuple[LeafKind, int, int]]] = [{} for _ in regime.levels]
+        """By depth: from a leaf without its address, and what it inherits, to its kind, high address bits and scale."""
+        self._tables: dict[tuple[int, int], int] = {}
+        """From depth and a table entry without its address to what it hands down."""
         self._distinct: list[LeafKind] = []
-        self._linear = [regime.linear_bits(level) for level in regime.levels]
+        self._leaf_bits = [regime.linear_bits(level) for level in regime.levels]
+        self._table_bits = regime.table_bits()
+        self._strides = [regime.stride(level) for level in regime.levels]
 
     def subtree(
-        self, table: int, depth: int, base: int, path: tuple[Step, ...], inherited: int
+        self, table: int, depth: int, base: int, path: tuple[_Met, ...], inherited: int
     ) -> Iterator[_Piece | Hole]:
         """Give the pieces below a table; one that is met again is looked up, not walked."""
         key = table, depth, inherited
         if key not in self._seen:
             self._seen[key] = None
-            yield from self._fresh(table, depth, base, path, inherited)
-            return
+            return self._fresh(table, depth, base, path, inherited)
         seen = self._seen[key]
         if seen is None:
             found = tuple(islice(_merged(self._fresh(table, depth, base, path, inherited)), SMALL + 1))
             seen = self._seen[key] = _Seen(base, found if len(found) <= SMALL else None)
         if seen.pieces is None:
-            yield from self._fresh(table, depth, base, path, inherited)
-            return
-        offset = base - seen.base
-        for piece in seen.pieces:
-            if isinstance(piece, Hole):
-                yield Hole(piece.first + offset, piece.size_bytes, piece.pa, piece.why, piece.refusal)
-            else:
-                yield piece._replace(first=piece.first + offset)
+            return self._fresh(table, depth, base, path, inherited)
+        return (_moved(piece, base - seen.base) for piece in seen.pieces)
 
     def _fresh(
-        self, table: int, depth: int, base: int, path: tuple[Step, ...], inherited: int
+        self, table: int, depth: int, base: int, path: tuple[_Met, ...], inherited: int
     ) -> Iterator[_Piece | Hole]:
-        level = self.regime.levels[depth]
+        level, stride, others = self.regime.levels[depth], self._strides[depth], ~self._leaf_bits[depth]
+        size, entry_bytes = level.size_bytes, self.regime.entry_bytes
+        kinds, output_last = self._kinds[depth], self.regime.output_last
         for part in self._table(table, level):
             if isinstance(part, Hole):
                 yield Hole(base + part.first, part.size_bytes, part.pa, part.why, part.refusal)
-            else:
-                yield from self._part(part, depth, base, path, inherited)
+                continue
+            for index, count, value, step in _entries(part.raw, self.regime.byte_order, stride):
+                at = part.entry + index
+                pa, first = part.pa + index * entry_bytes, base + at * size
+                known = kinds.get((value & others, inherited))
+                while known is None or not _is_one(value, count, step, others, known, output_last):
+                    # Of a kind not met before, or a run that crosses what it may not: its first alone, then the rest.
+                    yield from self._single(_Met(depth, at, pa, value), first, path, inherited)
+                    at, pa, first, value, count = at + 1, pa + entry_bytes, first + size, value + step, count - 1
+                    if not count:
+                        break
+                    known = kinds.get((value & others, inherited))
+                else:
+                    kind, high, scale = known
+                    output = (value & ~others) * scale + high
+                    yield _Piece(first, count, output, size if step else 0, size, kind, pa)
 
-    def _part(
-        self, part: _Slice, depth: int, base: int, path: tuple[Step, ...], inherited: int
-    ) -> Iterator[_Piece | Hole]:
-        level = self.regime.levels[depth]
-        for index, count, value, stride in _entries(part.raw, self.regime.byte_order, self.regime.stride(level)):
-            for done in range(count):
-                at = index + done
-                first = base + (part.entry + at) * level.size_bytes
-                pa = part.pa + at * self.regime.entry_bytes
-                descriptor = value + done * stride
-                known = self._known(descriptor, count - done, stride, depth, inherited)
-                if known is not None:
-                    kind, output = known
-                    step_bytes = level.size_bytes if stride else 0
-                    yield _Piece(first, count - done, output, step_bytes, level.size_bytes, kind, pa)
-                    break
-                yield from self._single(descriptor, depth, part.entry + at, pa, first, path, inherited)
-
-    def _known(self, value: int, count: int, stride: int, depth: int, inherited: int) -> tuple[LeafKind, int] | None:
-        """Give the kind and the output of descriptors that are of a kind met before, all of them; else None."""
-        rest = value & ~self._linear[depth]
-        known = self._kinds.get((depth, rest, inherited))
-        if known is None:
-            return None
-        kind, high, scale = known
-        output = (value - rest) * scale + high
-        last = value + (count - 1) * stride
-        # A carry out of the address, or an address out of range, is nothing that a run may cross.
-        if last & ~self._linear[depth] != rest or (last - rest) * scale + high > self.regime.output_last:
-            return None
-        return kind, output
-
-    def _single(
-        self, value: int, depth: int, index: int, pa: int, first: int, path: tuple[Step, ...], inherited: int
-    ) -> Iterator[_Piece | Hole]:
-        """Decode one descriptor with all care, remember its kind, and go on below a table."""
-        regime = self.regime
-        level = regime.levels[depth]
-        raw = value.to_bytes(regime.entry_bytes, regime.byte_order)
-        step = Step(level, index, pa, regime.decode(raw, level))
+    def _single(self, met: _Met, first: int, path: tuple[_Met, ...], inherited: int) -> Iterator[_Piece | Hole]:
+        """Go on below a table, or decode a leaf with all care and remember its kind."""
+        depth, table_bits, regime = met.depth, self._table_bits, self.regime
+        handed = self._tables.get((depth, met.value & ~table_bits))
+        if handed is not None and met.value & table_bits <= regime.output_last:
+            below = met.value & table_bits
+            yield from self.subtree(below, depth + 1, first, (*path, met), inherited | handed)
+            return
+        step = self._step(met)
         entry = step.entry
         if entry.kind is EntryKind.INVALID:
             return
         refusal = regime.accept(step)
         if entry.kind is EntryKind.TABLE:
             if refusal is None:
-                below = inherited | regime.handed_down(entry)
-                yield from self.subtree(entry.address, depth + 1, first, (*path, step), below)
+                handed = regime.handed_down(entry)
+                if entry.address == met.value & table_bits:
+                    self._tables[depth, met.value & ~table_bits] = handed
+                yield from self.subtree(entry.address, depth + 1, first, (*path, met), inherited | handed)
             return
-        attributes = regime.attributes((*path, step))
+        attributes = regime.attributes((*(self._step(each) for each in path), step))
         assert attributes is not None, "the path ends in a leaf"
-        kind = self._distinct_kind(LeafKind(level.number, attributes, refusal.fault if refusal else None))
+        kind = self._distinct_kind(LeafKind(step.level.number, attributes, refusal.fault if refusal else None))
+        size, bits = step.level.size_bytes, self._leaf_bits[depth]
         if entry.address <= regime.output_last:
-            linear, scale = self._linear[depth], level.size_bytes // regime.stride(level)
-            self._kinds[depth, value & ~linear, inherited] = kind, entry.address - (value & linear) * scale, scale
-        yield _Piece(first, 1, entry.address, level.size_bytes, level.size_bytes, kind, pa)
+            scale = size // self._strides[depth]
+            high = entry.address - (met.value & bits) * scale
+            self._kinds[depth][met.value & ~bits, inherited] = kind, high, scale
+        yield _Piece(first, 1, entry.address, size, size, kind, met.pa)
+
+    def _step(self, met: _Met) -> Step:
+        level = self.regime.levels[met.depth]
+        raw = met.value.to_bytes(self.regime.entry_bytes, self.regime.byte_order)
+        return Step(level, met.entry, met.pa, self.regime.decode(raw, level))
 
     def _distinct_kind(self, kind: LeafKind) -> LeafKind:
         for known in self._distinct:
@@ -211,9 +214,18 @@ class _Scan:
     def _table(self, table: int, level: Level) -> list[_Slice | Hole]:
         """Give a table's parts: one, unless the stage below scatters it or withholds some of it."""
         key = table, level.number
-        if key not in self._raw:
-            self._raw[key] = list(self._parts(table, level))
-        return self._raw[key]
+        found = self._raw.get(key)
+        if found is None:
+            found = self._raw[key] = (
+                self._whole(table, level) if self.regime.below is None else [*self._parts(table, level)]
+            )
+        return found
+
+    def _whole(self, table: int, level: Level) -> list[_Slice | Hole]:
+        try:
+            return [_Slice(table, 0, self.read(table, level.entries * self.regime.entry_bytes))]
+        except Unreadable as missing:
+            return [Hole(0, level.entries * level.size_bytes, missing.pa, missing.why)]
 
     def _parts(self, table: int, level: Level) -> Iterator[_Slice | Hole]:
         entry_bytes = self.regime.entry_bytes
@@ -237,33 +249,45 @@ class _Scan:
             at += take
 
 
-def _entries(raw: bytes, order: str, stride: int) -> Iterator[tuple[int, int, int, int]]:
+def _is_one(value: int, count: int, step: int, others: int, known: tuple[LeafKind, int, int], output_last: int) -> bool:
+    """Say whether descriptors that count up are all of one kind: no carry out of the address, none out of range."""
+    last = value + (count - 1) * step
+    return last & others == value & others and (last & ~others) * known[2] + known[1] <= output_last
+
+
+def _moved(piece: _Piece | Hole, offset: int) -> _Piece | Hole:
+    if isinstance(piece, Hole):
+        return Hole(piece.first + offset, piece.size_bytes, piece.pa, piece.why, piece.refusal)
+    return piece._replace(first=piece.first + offset)
+
+
+def _entries(raw: bytes, order: str, stride: int) -> Sequence[tuple[int, int, int, int]]:
     """Cut a table into runs: (index, count, first descriptor, by how much each is more than the last: `stride` or 0).
 
     Entries without their lowest bit are invalid in every architecture, and left out.
     """
     count = len(raw) // 8
     if raw == _zeros(len(raw)):
-        return
-    first = int.from_bytes(raw[:8], "big" if order == "big" else "little")
+        return ()
+    little = order == "little"
+    first = int.from_bytes(raw[:8], "little" if little else "big")
     if count > 1 and first & 1:
         if raw == raw[:8] * count:
-            yield 0, count, first, 0
-            return
-        if order == "little":
+            return ((0, count, first, 0),)
+        # Its second entry says whether the whole is worth a comparison.
+        if little and int.from_bytes(raw[8:16], "little") == first + stride:
             ones, ramp = _ramp(count, stride)
             if int.from_bytes(raw, "little") == first * ones + ramp:
-                yield 0, count, first, stride
-                return
-    values = struct.unpack(f"{'<' if order == 'little' else '>'}{count}Q", raw)
+                return ((0, count, first, stride),)
     index = 0
-    places = range(0, count * stride, stride)
-    rest = [value - place if value & 1 else None for value, place in zip(values, places, strict=True)]
-    for key, group in groupby(rest):
-        length = sum(1 for _ in group)
-        if key is not None:
-            yield index, length, values[index], stride
+    found = []
+    values = struct.unpack(f"{'<' if little else '>'}{count}Q", raw)
+    for _, group in groupby(map(sub, values, _places(count, stride))):
+        length = len(tuple(group))
+        if values[index] & 1:
+            found.append((index, length, values[index], stride))
         index += length
+    return found
 
 
 @cache
@@ -276,6 +300,11 @@ def _ramp(count: int, stride: int) -> tuple[int, int]:
     """Give 1, 1, 1, ... and 0, stride, 2*stride, ... as 64-bit digits of one number."""
     ones = sum(1 << 64 * index for index in range(count))
     return ones, sum(index * stride << 64 * index for index in range(count))
+
+
+@cache
+def _places(count: int, stride: int) -> tuple[int, ...]:
+    return tuple(range(0, count * stride, stride))
 
 
 def tables(regime: Regime, read: Read) -> Iterator[int | None]:

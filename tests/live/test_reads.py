@@ -17,7 +17,12 @@ pytestmark = pytest.mark.guest
 
 ADDRESSES = [symbol("vectors"), Leaf(4, 1 << 44, 3).word, Leaf(16, 0xFFFF900000000000, 3).word, 0xDEAD000, 1 << 63]
 WALK = "walk " + " ".join(f"{va:#x}" for va in ADDRESSES)
-LOOKING = ["status", "regs", "esr", "esr 0x96000010", WALK, f"{WALK} --access write --el 0", "fault", "fixup --dry-run"]
+SUPPOSED = f"--with TCR_EL1.EPD1=1 --with SCTLR_EL1.WXN=1 --pte {symbol('vectors'):#x}.PXN=1"
+LOOKING = [
+    "status", "regs", "esr", "esr 0x96000010", WALK, f"{WALK} --access write --el 0", "fault", "fixup --dry-run", "map",
+    "map --unaccessed --el1 --perm w", "map --physical 0x40200000,+0x1000", f"{WALK} {SUPPOSED}", f"map {SUPPOSED}",
+    f"fault {SUPPOSED}",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

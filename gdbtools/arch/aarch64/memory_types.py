@@ -131,7 +131,8 @@ def combined(first: int, memattr: int, forced: bool, cache_disabled: bool) -> in
     `forced` is HCR_EL2.FWB, `cache_disabled` HCR_EL2.CD (for data).
     """
     if forced:
-        return _forced(first, memattr & 0b0111)
+        joined = _forced(first, memattr & 0b0111)
+        return NON_CACHEABLE if cache_disabled and not is_device(joined) else joined
     second = _stage2_attr(memattr, cache_disabled)
     plain = _PLAIN.get(first, first)
     if is_device(plain) or is_device(second):

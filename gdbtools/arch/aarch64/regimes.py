@@ -27,12 +27,14 @@ from gdbtools.arch.aarch64.geometry import (
 from gdbtools.arch.aarch64.hypervisor import GPCCR_EL3, HCR_EL2, HCRX_EL2, SCR_EL3, VTCR_EL2, VTTBR
 from gdbtools.arch.aarch64.processor_state import SPSR
 from gdbtools.arch.aarch64.registers import MAIR, PIR, POR, SCTLR, TCR_EL1, TTBR
-from gdbtools.arch.aarch64.stage1 import Permissions, Stage1, Stage1Off
+from gdbtools.arch.aarch64.stage1 import LOGICAL_TAG, TAG, Permissions, Stage1, Stage1Off
 from gdbtools.arch.aarch64.stage2 import Stage2
 from gdbtools.arch.model import ReadRegister, Regime
 from gdbtools.bits import Word
 from gdbtools.errors import Unavailable
 
+WIDE_PS = 0b110
+"""TCR_ELx.PS or VTCR_EL2.PS of 52 bits."""
 BIT_55 = 1 << 55
 """What chooses the range, whatever the top byte says."""
 
@@ -88,6 +90,9 @@ def _el10(register: ReadRegister, upper: bool | None) -> tuple[Regime, ...]:
     secure = scr is not None and not SCR_EL3(scr).NS and not SCR_EL3(scr).NSE
     # Without Secure EL2 there is no stage 2 in Secure state.
     below = None
+    if hcr.E2H and hcr.TGE:
+        # A host runs nothing in EL1&0, and VM and DC count as 0: "HCR_EL2.VM".
+        hcr = HCR_EL2(0)
     if (hcr.VM or hcr.DC) and not (secure and scr is not None and not SCR_EL3(scr).EEL2):
         below = _stage2(register, secure)
     return _stage1(register, EL10, upper, below, hcr)
@@ -142,15 +147,17 @@ def _sctlr(register: ReadRegister, controls: Controls) -> SCTLR:
 
 
 def _off(register: ReadRegister, controls: Controls, below: Stage2 | None, hcr: HCR_EL2, why: str) -> Stage1Off:
-    """The regime with stage 1 off; TBI counts all the same, and bit 55 makes any address too large."""
+    """The regime with stage 1 off; tags are ignored all the same, and bit 55 makes any address too large."""
     tcr = controls.layout(optional(register, controls.register("TCR")) or 0)
+    bounds = controls.ranges[0]
     has = features(register)
     return Stage1Off(
         controls=controls,
-        why="by default" if why == "HCR_EL2.DC" else f"{why} is {int(why == 'HCR_EL2.TGE')}",
+        why=f"{why} is {int(why != controls.register('SCTLR') + '.M')}",
         output_bits=has.physical_bits or WIDE_BITS,
-        top_byte_ignored=bool(controls.ranges[0].TBIn.of(tcr)),
+        ignored=TAG if bounds.TBIn.of(tcr) else LOGICAL_TAG if bounds.MTXn.of(tcr) else 0,
         default_cacheable=bool(hcr.DC),
+        default_tagged=bool(hcr.DC and hcr.DCT),
         unprivileged_counts=_unprivileged_counts(register, controls),
         below=below,
     )
@@ -186,7 +193,7 @@ def _range(
         granule_bits=granule_bits,
         layout=layout,
         output_bits=output_bits,
-        wide_root=output_bits == WIDE_BITS or layout is Layout.LPA2,
+        wide_root=_has_wide_root(layout, controls.PS.of(tcr)),
         hardware_access_flag=has.access_flag and bool(controls.HA.of(tcr)),
         hardware_dirty=has.dirty_state and bool(controls.HA.of(tcr) and controls.HD.of(tcr)),
         hierarchical=not (off_limits or indirect or overlays),
@@ -240,6 +247,11 @@ def _layout(granule: str, ds: bool, lpa2: tuple[str, ...], has: Features, ps: in
         physical_bits = PHYSICAL_BITS[ps] if has.physical_bits is None else has.physical_bits
         return Layout.LPA if physical_bits >= WIDE_BITS else Layout.BITS_48
     return Layout.LPA2 if ds and granule in lpa2 else Layout.BITS_48
+
+
+def _has_wide_root(layout: Layout, ps: int) -> bool:
+    """Say whether TTBR has bits [51:48] of its base in [5:2]: at 64KB it is the configured size that decides."""
+    return layout is Layout.LPA2 or (layout is Layout.LPA and ps == WIDE_PS)
 
 
 def _output_bits(has: Features, ps: int, layout: Layout) -> int:
@@ -309,7 +321,7 @@ def _stage2(register: ReadRegister, secure: bool) -> Stage2:
         start=_start(geometry, granule_bits, layout, physical_bits, has),
         layout=layout,
         output_bits=output_bits,
-        wide_root=output_bits == WIDE_BITS or layout is Layout.LPA2,
+        wide_root=_has_wide_root(layout, vtcr.PS),
         big_endian=bool(sctlr.EE),
         hardware_access_flag=has.access_flag and bool(vtcr.HA),
         hardware_dirty=has.dirty_state and bool(vtcr.HA and vtcr.HD),

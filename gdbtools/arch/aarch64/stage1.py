@@ -131,6 +131,9 @@ class Stage1(Regime):
         high = 50 if self.layout is Layout.LPA2 else 48
         return (1 << high) - (1 << level.low)
 
+    def table_bits(self) -> int:
+        return (1 << (50 if self.layout is Layout.LPA2 else 48)) - (1 << self.granule_bits)
+
     def contiguous_entries(self, level: Level) -> int:
         return CONTIGUOUS_ENTRIES.get((self.granule_bits, level.number), 1)
 
@@ -193,22 +196,21 @@ class Stage1(Regime):
         return self.permissions.privileged_overlay is not None or self.permissions.user_overlay is not None
 
     def accept(self, step: Step) -> Refusal | None:
-        refusal = refuse_entry(step, self.stage, self.output_bits, self.hardware_access_flag)
-        word = step.entry.word
-        if refusal is None and isinstance(word, descriptors.LeafDescriptor) and not word.AF:
-            return self._update_refused(step)
-        return refusal
+        return refuse_entry(step, self.stage, self.output_bits, self.hardware_access_flag)
 
     def _update_refused(self, step: Step) -> Refusal | None:
-        """Say whether stage 2 keeps hardware from writing a descriptor: an update of AF or the dirty state does."""
+        """Say what keeps hardware from writing a descriptor: stage 2, where it maps the table read-only."""
         if self.below is None or step.via is None:
             return None
         return self.below.fetch_refused_by_stage_2(step.via, AccessKind.WRITE)
 
-    def _becomes_dirty(self, leaf: Step) -> bool:
-        """Say whether a write that is allowed has hardware record it in this leaf."""
+    def _is_updated(self, leaf: Step, kind: AccessKind) -> bool:
+        """Say whether hardware writes this leaf when an access is allowed: its access flag, or that it is dirty."""
         word = leaf.entry.word
-        if not self.hardware_dirty:
+        assert isinstance(word, Stage1Leaf)
+        if not word.AF:
+            return True
+        if kind is not AccessKind.WRITE or not self.hardware_dirty:
             return False
         return bool(word.nDirty) if isinstance(word, IndirectLeaf) else is_dirty(word) is False
 
@@ -255,8 +257,7 @@ class Stage1(Regime):
         limit = self.effective(walk.steps).check(kind, as_user, pstate)
         if limit is not None:
             return limit.refuse(self.stage, walk.leaf.level.number)
-        dirtied = kind is AccessKind.WRITE and self._becomes_dirty(walk.leaf)
-        return self._update_refused(walk.leaf) if dirtied else None
+        return self._update_refused(walk.leaf) if self._is_updated(walk.leaf, kind) else None
 
     def memory(self, leaf: Stage1Leaf) -> tuple[int | None, int]:
         """Give the MAIR attribute (None: MAIR is not known) and the shareability of a leaf, for data accesses."""
@@ -298,14 +299,16 @@ class Stage1(Regime):
 class Stage1Off(Regime):
     """A stage 1 that is off: every address is its own output (section "Stage 1 MMU disabled").
 
-    `default_cacheable` is HCR_EL2.DC: memory is then Normal Write-Back, not Device.
+    `ignored` are the bits that are no part of an address.  `default_cacheable` is HCR_EL2.DC: memory is then Normal
+    Write-Back, not Device, and under HCR_EL2.DCT Tagged.
     """
 
     controls: Controls
     why: str
     output_bits: int
-    top_byte_ignored: bool
+    ignored: int
     default_cacheable: bool
+    default_tagged: bool
     unprivileged_counts: bool
     below: Stage2 | None = None
     assumed: tuple[str, ...] = ()
@@ -329,7 +332,7 @@ class Stage1Off(Regime):
         return self.last
 
     def admit(self, address: int) -> Refusal | None:
-        if (address & ~TAG if self.top_byte_ignored else address) <= self.last:
+        if address & ~self.ignored <= self.last:
             return None
         decider = Decider(Cause.ADDRESS_TOO_LARGE, "ID_AA64MMFR0_EL1", ID_AA64MMFR0_EL1.PARange, self.output_bits)
         return Refusal(Fault(FaultKind.ADDRESS_SIZE, self.stage, 0), decider)
@@ -343,7 +346,8 @@ class Stage1Off(Regime):
     def memory(self) -> tuple[int, int]:
         """Give the attribute and the shareability of data accesses."""
         if self.default_cacheable:
-            return memory_types.WRITE_BACK, memory_types.NON_SHAREABLE
+            attr = memory_types.TAGGED if self.default_tagged else memory_types.WRITE_BACK
+            return attr, memory_types.NON_SHAREABLE
         return memory_types.DEVICE_nGnRnE, memory_types.OUTER_SHAREABLE
 
     def attributes(self, steps: tuple[Step, ...], final: Walk | None = None) -> Attributes | None:

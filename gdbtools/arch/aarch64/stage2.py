@@ -43,7 +43,6 @@ from gdbtools.arch.model import (
 from gdbtools.bits import Word
 
 # "S2PIR_EL2, Stage 2 Permission Indirection Register": (read, write, which levels execute); the others grant nothing.
-# The "mostly read-only" ones let only the table walker and RCW instructions write.
 STAGE2_BASE: dict[int, tuple[bool, bool, tuple[int, ...]]] = {
     0b0010: (True, False, ()),
     0b0011: (True, False, ()),
@@ -59,6 +58,10 @@ STAGE2_BASE: dict[int, tuple[bool, bool, tuple[int, ...]]] = {
     0b1110: (True, True, (1,)),
     0b1111: (True, True, (0, 1)),
 }
+
+
+MOSTLY_READ_ONLY = (0b0010, 0b0011, 0b0110, 0b0111)
+"""The encodings that let the table walker write, and RCW instructions, but nobody else."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,9 @@ class Stage2(Regime):
         high = 50 if self.layout is Layout.LPA2 else 48
         return (1 << high) - (1 << level.low)
 
+    def table_bits(self) -> int:
+        return (1 << (50 if self.layout is Layout.LPA2 else 48)) - (1 << self.granule_bits)
+
     def contiguous_entries(self, level: Level) -> int:
         return CONTIGUOUS_ENTRIES.get((self.granule_bits, level.number), 1)
 
@@ -196,11 +202,19 @@ class Stage2(Regime):
 
         `kind` is a write where hardware updates it.  It is then a stage 2 fault, with S1PTW set.
         """
-        refusal = self.check(via, kind, 1)
-        if refusal is None and self.hcr.PTW and via.leaf is not None and self._is_device(via.leaf):
+        refusal = self.check(via, AccessKind.READ, 1)
+        if refusal is None and kind is AccessKind.WRITE and not self._walker_may_write(via):
+            refusal = self.check(via, kind, 1)
+        if refusal is None and self.hcr.PTW and not self.hcr.TGE and via.leaf is not None and self._is_device(via.leaf):
             limit = Limit(Cause.DEVICE_WALK, HCR_EL2.PTW, 1, register="HCR_EL2")
             refusal = limit.refuse(self.stage, via.leaf.level.number)
         return None if refusal is None else Refusal(replace(refusal.fault, s1ptw=True), refusal.decider)
+
+    def _walker_may_write(self, via: Walk) -> bool:
+        word = via.leaf.entry.word if via.leaf else None
+        if self.s2pir is None or not isinstance(word, Stage2IndirectLeaf):
+            return False
+        return self.s2pir.field(f"Perm{word.PIIndex}").of(self.s2pir) in MOSTLY_READ_ONLY
 
     def _is_device(self, leaf: Step) -> bool:
         memattr = memattr_of(leaf)

@@ -1,0 +1,53 @@
+"""Sourced inside GDB by bench/maps.py: `map` over the gdbstub, against the bare transfer of the same tables.
+
+Prints `map SECONDS RUNS` and `bare SECONDS TABLES`, the best of some rounds each, taken in turns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+from gdbtools.analysis.mappings import mappings
+from gdbtools.live.target import Target
+from gdbtools.machine.model import FixedRegisters
+
+ROUNDS = 3
+given = {name: int(value, 16) for name, value in json.loads(Path(os.environ["BENCH_REGISTERS"]).read_text()).items()}
+register = FixedRegisters(given, "the benchmark").read
+target = Target()
+machine = target.machine(None)
+memory = machine.memory
+pages: dict[int, int] = {}
+
+
+class Noted:
+    """Memory that notes what was read, so that the bare transfer is of the same bytes in the same pieces."""
+
+    def read(self, pa: int, size_bytes: int) -> bytes:
+        pages[pa] = size_bytes
+        return memory.read(pa, size_bytes)
+
+
+def released() -> None:
+    if target.attachment is not None:
+        target.attachment.release()
+
+
+runs = len(list(mappings(machine.architecture, register, Noted().read)))
+best = {"map": float("inf"), "bare": float("inf")}
+for _ in range(ROUNDS):
+    for name in best:
+        released()
+        started = time.perf_counter()
+        if name == "map":
+            list(mappings(machine.architecture, register, memory.read))
+        else:
+            for pa, size_bytes in pages.items():
+                memory.read(pa, size_bytes)
+        best[name] = min(best[name], time.perf_counter() - started)
+released()
+print(f"map {best['map']} {runs}")
+print(f"bare {best['bare']} {len(pages)}")

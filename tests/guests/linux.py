@@ -1,0 +1,326 @@
+"""A real Linux under QEMU: its RAM mapped, its registers and QEMU's own walker at hand, and a shell inside."""
+
+from __future__ import annotations
+
+import mmap
+import re
+import select
+import shlex
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.repl.children import DIES_WITH_PARENT
+from tests.guests.packages import Qemu, busybox, qemu
+
+RAM = 0x40000000
+"""Where the virt machine's RAM starts; flash and devices are below."""
+
+READY, END = "guest is ready", "end of output"
+INIT = f"""#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev 2>/dev/null
+mount -t debugfs debug /sys/kernel/debug 2>/dev/null
+stty -echo -onlcr
+echo 1 > /proc/sys/kernel/printk
+echo "{READY}"
+while read -r line; do
+    eval "$line"
+    echo "{END} $?"
+done
+"""
+REGISTER_NAMES = {"SCTLR": "SCTLR_EL1", "VBAR": "VBAR_EL1", "CPACR": "CPACR_EL1"}
+"""What QEMU's gdbstub names without their level (7.2, 10.0)."""
+WIDEST_BITS = 64
+
+
+def archive(files: Mapping[str, tuple[int, bytes]], console: str = "dev/console") -> bytes:
+    """Give a cpio archive ("newc") of `files` (mode and contents by name) and of a device node for the console."""
+    entries = [(name, mode, contents, (0, 0)) for name, (mode, contents) in files.items()]
+    entries.append((console, stat.S_IFCHR | 0o600, b"", (5, 1)))
+    entries.append(("TRAILER!!!", 0, b"", (0, 0)))
+    packed = b""
+    for inode, (name, mode, contents, device) in enumerate(entries, 1):
+        text = name.encode() + b"\0"
+        fields = (inode, mode, 0, 0, 1, 0, len(contents), 0, 0, *device, len(text), 0)
+        for part in (b"070701" + b"".join(b"%08x" % each for each in fields) + text, contents):
+            packed += part + b"\0" * (-len(part) % 4)
+    return packed
+
+
+@cache
+def initramfs() -> bytes:
+    """Give busybox with `INIT` as its only script."""
+    folders = dict.fromkeys(("bin", "dev", "proc", "sys"), (stat.S_IFDIR | 0o755, b""))
+    programs = {"bin/busybox": busybox().read_bytes(), "init": INIT.encode()}
+    return archive({**folders, **{name: (stat.S_IFREG | 0o755, text) for name, text in programs.items()}})
+
+
+class Stub:
+    """A raw client of QEMU's gdbstub, for as long as the connection lasts; connecting stops the guest."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(20)
+        self._socket.connect(str(path))
+        self._pending = b""
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def ask(self, packet: str) -> str:
+        """Send a packet and give the answer to it."""
+        self._socket.sendall(f"${packet}#{sum(packet.encode()) & 0xFF:02x}".encode())
+        return self._answer()
+
+    def _answer(self) -> str:
+        """Give the next packet that is not the unasked stop reply which QEMU sends to a new client."""
+        while True:
+            found = re.search(rb"\$([^#]*)#..", self._pending, re.DOTALL)
+            if found is None:
+                data = self._socket.recv(1 << 16)
+                if not data:
+                    raise Unavailable("QEMU has closed the gdbstub's connection")
+                self._pending += data
+                continue
+            self._pending = self._pending[found.end() :]
+            self._socket.sendall(b"+")
+            answer = re.sub(rb"}(.)", lambda escaped: bytes([escaped[1][0] ^ 0x20]), found[1], flags=re.DOTALL).decode()
+            if not answer.startswith("T"):
+                return answer
+
+    def monitor(self, line: str) -> str:
+        """Run a command of QEMU's human monitor; this way takes a seventh of the time that QMP does."""
+        answer, said = self.ask(f"qRcmd,{line.encode().hex()}"), ""
+        while answer[:1] == "O" and answer != "OK":
+            said += bytes.fromhex(answer[1:]).decode()
+            answer = self._answer()
+        return said
+
+    def document(self, name: str) -> str:
+        """Give one document of the target's description."""
+        text = ""
+        while True:
+            answer = self.ask(f"qXfer:features:read:{name}:{len(text):x},7f0")
+            text += answer[1:]
+            if answer[:1] != "m":
+                return text
+
+    def numbers(self) -> Iterator[tuple[str, int]]:
+        """Give the name and number of each register of at most 64 bits, in the order of the target's description."""
+        number = 0
+        for included in re.findall(r'<xi:include href="([^"]+)"', self.document("target.xml")):
+            for text in re.findall(r"<reg ([^>]*)>", self.document(included)):
+                said = dict(re.findall(r'(\w+)="([^"]*)"', text))
+                number = int(said.get("regnum", number))
+                if int(said["bitsize"]) <= WIDEST_BITS:
+                    yield said["name"], number
+                number += 1
+
+    def registers(self, cpu: int = 0) -> dict[str, int]:
+        """Give every register of at most 64 bits of a CPU, by its architectural name."""
+        self.ask(f"Hg{cpu + 1:x}")
+        values = {}
+        for name, number in self.numbers():
+            answer = self.ask(f"p{number:x}")
+            with suppress(ValueError):
+                values[REGISTER_NAMES.get(name, name)] = int.from_bytes(bytes.fromhex(answer), "little")
+        return values
+
+
+@dataclass
+class LinuxGuest:
+    """A booted guest with a shell on its serial port; leave the `with` block and it is gone.
+
+    With `virtualization`, the CPU has EL2, where a kernel stays that can use VHE.  `boot_seconds` says how long it
+    took until the shell was there.
+    """
+
+    kernel: Path
+    cpu: str = "cortex-a57"
+    virtualization: bool = False
+    memory_bytes: int = 256 << 20
+    qemu: Qemu = field(default_factory=lambda: qemu("system"))
+    kaslr: bool = True
+    append: str = ""
+    extra: Sequence[str] = ()
+    boot_seconds: float = field(default=0, init=False)
+    _stub: Stub | None = field(default=None, init=False, repr=False)
+
+    def __enter__(self) -> LinuxGuest:
+        self._folder = tempfile.TemporaryDirectory(prefix="gdbtools-linux-")
+        folder = Path(self._folder.name)
+        self._output = b""
+        (folder / "initramfs").write_bytes(initramfs())
+        with (folder / "ram").open("w+b") as file:
+            file.truncate(self.memory_bytes)
+            self.ram = mmap.mmap(file.fileno(), self.memory_bytes)
+        started = time.monotonic()
+        with (folder / "stderr").open("wb") as stderr:
+            self._process = subprocess.Popen(
+                self._command(folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, bufsize=0
+            )
+        try:
+            self._until(READY, 120)
+            self.boot_seconds = time.monotonic() - started
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        if self._stub is not None:
+            self._stub.close()
+        self.ram.close()
+        self._folder.cleanup()
+
+    def _command(self, folder: Path) -> list[str]:
+        machine = "virt,memory-backend=ram" + (",virtualization=on" if self.virtualization else "")
+        backend = f"memory-backend-file,id=ram,size={self.memory_bytes},mem-path={folder / 'ram'},share=on"
+        shape = ["-M", machine, "-cpu", self.cpu, "-m", f"{self.memory_bytes >> 20}M", "-object", backend]
+        ports = ["-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"]
+        ports += ["-monitor", "none", "-gdb", f"unix:{self.gdbstub},server=on,wait=off"]
+        append = "console=ttyAMA0 quiet panic=-1" + ("" if self.kaslr else " nokaslr") + f" {self.append}"
+        boot = ["-kernel", str(self.kernel), "-initrd", str(folder / "initramfs"), "-append", append]
+        devices = ["-nic", "none", "-display", "none", "-no-reboot"]
+        return [*DIES_WITH_PARENT, *self.qemu.command, *shape, *devices, *ports, *boot, *self.extra]
+
+    @property
+    def gdbstub(self) -> Path:
+        return Path(self._folder.name) / "gdb"
+
+    def _until(self, marker: str, seconds: float) -> str:
+        """Give what the guest prints up to a line that begins with `marker`, which has to be a whole one."""
+        assert self._process.stdout is not None
+        pattern = re.compile(rb"(?:^|\n)" + marker.encode() + rb"[^\n]*\n")
+        deadline = time.monotonic() + seconds
+        while (found := pattern.search(self._output, max(0, len(self._output) - (1 << 17)))) is None:
+            ready, _, _ = select.select([self._process.stdout], [], [], max(0, deadline - time.monotonic()))
+            data = self._process.stdout.read(1 << 16) if ready else b""
+            if not data:
+                wrote = (Path(self._folder.name) / "stderr").read_text(errors="replace")
+                said = (self._output.decode(errors="replace") + wrote).split("\n")
+                why = "said nothing for too long" if not ready else "has ended"
+                raise Unavailable(f"{self.kernel.name} on {self.cpu} {why}; its last words: {' / '.join(said[-8:])}")
+            self._output += data.replace(b"\r", b"")
+        before, self._output = self._output[: found.start()], self._output[found.end() :]
+        return before.decode(errors="replace").strip("\n")
+
+    def run(self, line: str, seconds: float = 60) -> str:
+        """Run one line of shell in the guest, which is not stopped, and give what it printed."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
+        return self._until(END, seconds)
+
+    @contextmanager
+    def process(self, line: str) -> Iterator[int]:
+        """Keep a shell's command running in the guest and give its process number, once it has its own memory."""
+        started = "until tr '\\0' ' ' < /proc/$!/cmdline | grep -qv /init; do :; done"
+        pid = int(self.run(f"sh -c {shlex.quote(line)} & {started}; echo $!"))
+        try:
+            yield pid
+        finally:
+            self.run(f"kill -9 {pid}; wait {pid} 2>/dev/null")
+
+    def stop(self) -> None:
+        """Hold the guest: QEMU stops it as soon as its gdbstub has a client."""
+        self._stub = Stub(self.gdbstub)
+        self._stub.ask("Hg0")
+
+    def cont(self) -> None:
+        """Let a stopped guest go on."""
+        self._held.ask("D")
+        self._held.close()
+        self._stub = None
+
+    @property
+    def _held(self) -> Stub:
+        assert self._stub is not None, "the guest is not stopped"
+        return self._stub
+
+    @contextmanager
+    def stopped(self, pid: int | None = None, el: int | None = None, seconds: float = 20) -> Iterator[dict[str, int]]:
+        """Hold the guest, in a process's own code or else at an exception level, and give its registers.
+
+        The stack is mapped then: on entry to a kernel that hides itself from EL0, nothing of it is yet.
+        """
+        stacks = [area for area in areas(self, pid) if area.name == "[stack]"] if pid is not None else []
+        deadline = time.monotonic() + seconds
+        self.stop()
+        while not self._settled(0 if stacks else el, stacks):
+            self.cont()
+            if time.monotonic() > deadline:
+                raise Unavailable(f"the guest was not seen in process {pid} or at EL{el} in {seconds} s")
+            time.sleep(0.01)
+            self.stop()
+        try:
+            yield self.registers()
+        finally:
+            self.cont()
+
+    def _settled(self, el: int | None, stacks: Sequence[Area]) -> bool:
+        registers = self.registers()
+        at, sp = registers["cpsr"] >> 2 & 0b11, registers["sp"]
+        if el is None:
+            return True
+        return at == el and self.gva2gpa(sp) is not None and all(area.first <= sp < area.end for area in stacks)
+
+    def registers(self, cpu: int = 0) -> dict[str, int]:
+        """Give the registers of a CPU of a stopped guest, by their architectural names."""
+        return self._held.registers(cpu)
+
+    def read(self, pa: int, size_bytes: int) -> bytes:
+        """Give physical memory; only RAM can be read."""
+        at = pa - RAM
+        if not 0 <= at <= self.memory_bytes - size_bytes:
+            raise Unreadable(pa, size_bytes, f"RAM is {RAM:#x} to {RAM + self.memory_bytes:#x}")
+        return self.ram[at : at + size_bytes]
+
+    def gva2gpa(self, va: int) -> int | None:
+        """Ask QEMU's own walker of a stopped guest, as a load by the CPU as it is; None where it says `Unmapped`."""
+        said = self._held.monitor(f"gva2gpa {va:#x}")
+        found = re.match(r"gpa: (?:0x)?([0-9a-f]+)", said)
+        if found is None and "Unmapped" not in said:
+            raise Unavailable(f"gva2gpa said {said!r}")
+        return int(found[1], 16) if found else None
+
+
+@dataclass(frozen=True)
+class Area:
+    """A line of /proc/PID/maps."""
+
+    first: int
+    end: int
+    rights: str
+    name: str
+
+
+def areas(guest: LinuxGuest, pid: int) -> list[Area]:
+    """Give a process's own account of its address space."""
+    found = re.findall(r"^(\w+)-(\w+) (\S+) \S+ \S+ \S+ *(.*)$", guest.run(f"cat /proc/{pid}/maps"), re.MULTILINE)
+    return [Area(int(first, 16), int(end, 16), rights, name) for first, end, rights, name in found]
+
+
+def pagemap(guest: LinuxGuest, pid: int, area: Area, page_bytes: int) -> dict[int, int]:
+    """Give by page address what /proc/PID/pagemap says of an area's pages: a 64-bit word each."""
+    first, count = area.first // page_bytes, (area.end - area.first) // page_bytes
+    read = f"dd if=/proc/{pid}/pagemap bs=8 skip={first} count={count} 2>/dev/null"
+    words = guest.run(rf"""{read} | hexdump -v -e '1/4 "%08x" 1/4 " %08x\n"'""").splitlines()
+    halves = ([int(half, 16) for half in line.split()] for line in words)
+    return {area.first + at * page_bytes: high << 32 | low for at, (low, high) in enumerate(halves)}

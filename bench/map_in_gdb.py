@@ -1,6 +1,7 @@
-"""Sourced inside GDB by bench/maps.py: `map` over the gdbstub, against the bare transfer of the same tables.
+"""Sourced inside GDB by the benchmarks of `map`: over the gdbstub, against the bare transfer of the same tables.
 
-Prints `map SECONDS RUNS` and `bare SECONDS TABLES`, the best of some rounds each, taken in turns.
+BENCH_REGISTERS names a file of registers to use instead of the guest's.  Prints `map SECONDS RUNS` and `bare SECONDS
+TABLES`, the best of some rounds each, taken in turns.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from gdbtools.live.target import Target
 from gdbtools.machine.model import FixedRegisters
 
 ROUNDS = 3
-given = {name: int(value, 16) for name, value in json.loads(Path(os.environ["BENCH_REGISTERS"]).read_text()).items()}
-register = FixedRegisters(given, "the benchmark").read
 target = Target()
 machine = target.machine(None)
-memory = machine.memory
+register, memory = machine.register, machine.memory
+if "BENCH_REGISTERS" in os.environ:
+    given = json.loads(Path(os.environ["BENCH_REGISTERS"]).read_text())
+    register = FixedRegisters({name: int(value, 16) for name, value in given.items()}, "the benchmark").read
 pages: dict[int, int] = {}
 
 

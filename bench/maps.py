@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gdbtools.analysis.mappings import mappings
-from gdbtools.arch.model import Run
+from gdbtools.arch.model import Read, Run
 from gdbtools.cli import gdbinit
 from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine
@@ -22,6 +23,8 @@ from gdbtools.repl.children import DIES_WITH_PARENT, Qemu, find_gdb
 RAM = 0x4400_0000
 """Where the tables lie: the live guest's own image is below."""
 TABLE = 1 << 12
+KERNEL = 0xFFFF << 48
+"""Where the upper half begins."""
 ENTRIES = 512
 GUEST = Path(__file__).resolve().parent.parent / "fixtures/guests/access_flag/access_flag.elf"
 IN_GDB = Path(__file__).with_name("map_in_gdb.py")
@@ -101,9 +104,9 @@ def read_once(machine: Machine, tables: int) -> None:
         machine.memory.read(RAM + table * TABLE, TABLE)
 
 
-def plain_walk(machine: Machine) -> int:
+def plain_walk(read: Read, root: int, base: int) -> int:
     """What a plain Python walker does with every table: unpack, test each entry, collect address and attributes."""
-    read, leaves = machine.memory.read, []
+    leaves = []
 
     def descend(table: int, level: int, base: int) -> None:
         for index, entry in enumerate(struct.unpack("<512Q", read(table, TABLE))):
@@ -115,7 +118,7 @@ def plain_walk(machine: Machine) -> int:
             else:
                 leaves.append((at, entry & 0xFFFF_FFFF_F000, entry & 0xFFF0_0000_0000_0FFF))
 
-    descend(RAM, 0, 0xFFFF << 48)
+    descend(root & 0xFFFF_FFFF_F000, 0, base)
     return len(leaves)
 
 
@@ -127,7 +130,7 @@ def offline(half: Half) -> None:
         tables = (Path(name) / "ram.bin").stat().st_size // TABLE
         ours = timed(lambda: runs_of(machine))
         bare = timed(lambda: read_once(machine, tables))
-        plain = timed(lambda: plain_walk(machine), rounds=2)
+        plain = timed(lambda: plain_walk(machine.memory.read, RAM, KERNEL), rounds=2)
         print(
             f"  {half.entries:9} {len(found):8} {tables:6} {1000 * ours:8.1f} ms {1000 * bare:8.1f} ms "
             f"{1000 * plain:8.1f} ms {1e6 * ours / tables:8.1f} us {plain / ours:7.1f}x"
@@ -140,15 +143,30 @@ def live(half: Half) -> None:
         opened(half, folder)
         loader = ("-device", f"loader,file={folder}/ram.bin,addr={RAM:#x},force-raw=on")
         with Qemu(GUEST, extra=loader) as qemu:
-            words = [*DIES_WITH_PARENT, find_gdb(), "-nx", "-batch"]
-            for command in (f"target remote {qemu.gdbstub}", f"source {gdbinit()}", f"source {IN_GDB}"):
-                words += ["-ex", command]
-            environment = {**os.environ, "BENCH_REGISTERS": str(folder / "registers.json")}
-            said = subprocess.run(words, check=True, capture_output=True, text=True, env=environment).stdout
-    told = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line.startswith(("map ", "bare "))}
-    ours, bare = float(told["map"][0]), float(told["bare"][0])
-    counts = f"{half.entries:9} {told['map'][1]:>8} {told['bare'][1]:>6}"
-    print(f"  {counts} {1000 * ours:8.1f} ms {1000 * bare:8.1f} ms {ours / bare:7.2f}x")
+            found = in_gdb(qemu.gdbstub, {"BENCH_REGISTERS": str(folder / "registers.json")})
+    counts = f"{half.entries:9} {found.runs:8} {found.tables:6}"
+    print(f"  {counts} {1000 * found.map:8.1f} ms {1000 * found.bare:8.1f} ms {found.map / found.bare:7.2f}x")
+
+
+@dataclass(frozen=True)
+class Live:
+    """What map_in_gdb.py printed: seconds of `map` and of the bare transfer, runs and pieces of tables."""
+
+    map: float
+    bare: float
+    runs: int
+    tables: int
+
+
+def in_gdb(gdbstub: Path, environment: Mapping[str, str]) -> Live:
+    words = [*DIES_WITH_PARENT, find_gdb(), "-nx", "-batch"]
+    for command in (f"target remote {gdbstub}", f"source {gdbinit()}", f"source {IN_GDB}"):
+        words += ["-ex", command]
+    run = subprocess.run(words, check=True, capture_output=True, text=True, env={**os.environ, **environment})
+    told = {
+        name: (float(seconds), int(count)) for name, seconds, count in re.findall(r"(map|bare) (\S+) (\d+)", run.stdout)
+    }
+    return Live(told["map"][0], told["bare"][0], told["map"][1], told["bare"][1])
 
 
 def report() -> None:

@@ -279,14 +279,30 @@ def _entries(raw: bytes, order: str, stride: int) -> Sequence[tuple[int, int, in
             ones, ramp = _ramp(count, stride)
             if int.from_bytes(raw, "little") == first * ones + ramp:
                 return ((0, count, first, stride),)
+    values = struct.unpack(f"{'<' if little else '>'}{count}Q", raw)
+    valid = [index for index, value in enumerate(values) if value & 1]
+    if len(valid) < count // 4:
+        return _few(values, valid, stride)
     index = 0
     found = []
-    values = struct.unpack(f"{'<' if little else '>'}{count}Q", raw)
     for _, group in groupby(map(sub, values, _places(count, stride))):
         length = len(tuple(group))
         if values[index] & 1:
             found.append((index, length, values[index], stride))
         index += length
+    return found
+
+
+def _few(values: Sequence[int], valid: Sequence[int], stride: int) -> Sequence[tuple[int, int, int, int]]:
+    """Cut a table of few valid entries, looking at no others."""
+    found: list[tuple[int, int, int, int]] = []
+    for index in valid:
+        if found:
+            first, length, value, _ = found[-1]
+            if index == first + length and values[index] == value + length * stride:
+                found[-1] = first, length + 1, value, stride
+                continue
+        found.append((index, 1, values[index], stride))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from gdbtools.arch.aarch64 import hypervisor, identification, processor_state, regimes, registers, syndrome
@@ -156,14 +157,19 @@ class AArch64(Architecture):
         target = self._target(register)
         state = register(f"SPSR_EL{target}")
         el = SPSR(state).el
+        regime = regimes.of_level(register, el)
+        found = self.syndrome(register)
+        if found.fault is not None and target == EL2.el and regime == "el1":
+            # What a guest's own tables refuse, the guest takes; what comes to EL2 is stage 2's.
+            found = replace(found, fault=replace(found.fault, stage=2))
         return ExceptionRecord(
             target=target,
-            syndrome=self.syndrome(register),
+            syndrome=found,
             address=register(f"FAR_EL{target}"),
             return_address=register(f"ELR_EL{target}"),
             el=el,
             state=state,
-            regime=regimes.of_level(register, el),
+            regime=regime,
         )
 
     def vectors(self, register: ReadRegister) -> Mapping[int, str]:

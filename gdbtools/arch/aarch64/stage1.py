@@ -280,14 +280,13 @@ class Stage1(Regime):
         rights: Mapping[int, Rights] = {self.controls.el: granted.privileged.rights}
         if granted.user is not None:
             rights = {0: granted.user.rights, **rights}
-        fields = {each.field.name: each.value for each in leaf.decoded()}
         own = Attributes(
             memory=f"MAIR Attr{leaf.AttrIndx}" if attr is None else memory_types.memory_type(attr),
             shareability=memory_types.shareability(sh),
             rights=rights,
             accessed=bool(leaf.AF),
             dirty=not leaf.nDirty if isinstance(leaf, IndirectLeaf) else is_dirty(leaf),
-            is_global=not fields.get("nG", 0),
+            is_global=not getattr(leaf, "nG", 0),
             contiguous=bool(leaf.Contiguous),
             guarded=bool(leaf.GP),
             non_secure=bool(leaf.NS),

@@ -198,9 +198,22 @@ class DataAbort(Word):
         return True
 
 
+class DataAbortWithoutISV(DataAbort):
+    """ESR_ELx for a Data Abort whose instruction syndrome is not valid."""
+
+    TopLevel = Field(21, doc="TopLevel permission attribute checks refused", values=_NO_YES)
+    SSE = None  # type: ignore[assignment]
+
+    def applies(self, field: Field) -> bool:
+        if field is type(self).TopLevel:
+            return _is_permission(self.DFSC)
+        return super().applies(field)
+
+
 class InstructionAbort(Word):
     """ESR_ELx for an Instruction Abort."""
 
+    TopLevel = Field(21, doc="TopLevel permission attribute checks refused", values=_NO_YES)
     AssuredOnly = Field(39, doc="AssuredOnly violation", values=_NO_YES)
     Overlay = Field(38, doc="overlay permissions refused", values=_NO_YES)
     DirtyBit = Field(37, doc="the permission fault is for the dirty state", values=_NO_YES)
@@ -213,9 +226,15 @@ class InstructionAbort(Word):
     IFSC = Field((5, 0), doc="instruction fault status code", values=FETCH_STATUS_NAMES)
 
     def applies(self, field: Field) -> bool:
+        if field is type(self).TopLevel:
+            return _is_permission(self.IFSC)
         if field in (type(self).SET, type(self).FnV):
             return self.IFSC == EXTERNAL_ABORT_NOT_ON_WALK
         return True
+
+
+def _is_permission(code: int) -> bool:
+    return FAULT_STATUS.get(code, (None, None))[0] is FaultKind.PERMISSION
 
 
 def status(fault: Fault) -> int | None:
@@ -225,7 +244,7 @@ def status(fault: Fault) -> int | None:
 
 def _fault(code: int, s1ptw: bool) -> Fault | None:
     known = FAULT_STATUS.get(code)
-    return Fault(known[0], 2 if s1ptw else 1, known[1]) if known else None
+    return Fault(known[0], 2 if s1ptw else 1, known[1], s1ptw) if known else None
 
 
 def decode(value: int) -> Syndrome:
@@ -236,7 +255,7 @@ def decode(value: int) -> Syndrome:
     esr = ESR_ELx(value)
     name = ESR_ELx.EC.meaning(esr.EC) or f"reserved exception class {esr.EC:#04x}"
     if esr.EC in (DATA_ABORT_LOWER, DATA_ABORT_SAME):
-        data = DataAbort(value)
+        data = DataAbort(value) if DataAbort.ISV.of(value) else DataAbortWithoutISV(value)
         kind = AccessKind.MAINTENANCE if data.CM else AccessKind.WRITE if data.WnR else AccessKind.READ
         return Syndrome(
             word=data,

@@ -59,7 +59,7 @@ def test_far_is_invalid_only_where_fnv_means_something() -> None:
 
 def test_a_stage_2_fault_on_a_stage_1_walk_is_of_stage_2() -> None:
     syndrome = decode(DATA_LOWER | 1 << 7 | 0b000110)
-    assert syndrome.fault == Fault(FaultKind.TRANSLATION, 2, 2)
+    assert syndrome.fault == Fault(FaultKind.TRANSLATION, 2, 2, s1ptw=True)
     assert syndrome.s1ptw
 
 
@@ -89,4 +89,4 @@ def test_no_value_is_refused_and_every_bit_is_told_once(value: int) -> None:
 @given(st.integers(0, (1 << 26) - 1), st.sampled_from((DATA_SAME, DATA_LOWER, FETCH_SAME, FETCH_LOWER)))
 def test_an_abort_always_has_its_own_layout(iss: int, exception_class: int) -> None:
     word = decode(exception_class | iss).word
-    assert type(word) is (DataAbort if exception_class in (DATA_SAME, DATA_LOWER) else InstructionAbort)
+    assert isinstance(word, DataAbort if exception_class in (DATA_SAME, DATA_LOWER) else InstructionAbort)

@@ -484,6 +484,14 @@ def test_iss2_is_taken_apart() -> None:
     assert (fetch["Overlay"], fetch["AssuredOnly"]) == (1, 0)
 
 
+def test_top_level_is_bit_21_of_a_permission_fault_without_isv() -> None:
+    """ISS2 (... TopLevel): AArch64.FaultSyndrome puts it into ISS[21], which is SSE only while ISV is 1."""
+    data, fetch = decode(DATA_LOWER | 1 << 21 | 0b001111).word, decode(FETCH_LOWER | 1 << 21 | 0b001111).word
+    for word in (data, fetch):
+        told = [each.field.name for each in word.decoded() if each.field.mask == 1 << 21 and each.applicable]
+        assert told == ["TopLevel"]
+
+
 def test_level_minus_1_has_codes_of_its_own() -> None:
     """Level -1 codes are 0b101011 and 0b101001, not arithmetic on the level."""
     assert decode(DATA_SAME | 0b101011).fault == Fault(FaultKind.TRANSLATION, 1, -1)

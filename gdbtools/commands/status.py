@@ -58,7 +58,8 @@ def view(answer: Status) -> Document:
     if answer.trouble:
         facts.insert(0, ("translation", Span(answer.trouble, Role.WARNING)))
     blocks: list[Line | Table | Facts] = [Line(headline)]
-    rows = [_row(regime) for regime in answer.regimes if regime.levels]
+    stages = [*answer.regimes, *(regime.below for regime in answer.regimes[:1] if regime.below)]
+    rows = [_row(regime) for regime in stages if regime.levels]
     if rows:
         blocks.append(Table(("range", "from", "to", "granule", "levels", "root at PA"), rows))
     return Document([*blocks, Facts(facts)])
@@ -67,7 +68,7 @@ def view(answer: Status) -> Document:
 def _row(regime: Regime) -> Sequence[Text]:
     granule = size(regime.levels[-1].size_bytes)
     levels = f"{regime.levels[0].number} to {regime.levels[-1].number}"
-    name = regime.name.split(", ")[-1]
+    name = regime.name.partition(" through ")[0].rpartition(", ")[2]
     return name, f"{regime.first:#x}", f"{regime.last:#x}", granule, levels, f"{regime.root:#x}"
 
 

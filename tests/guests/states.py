@@ -19,11 +19,20 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.aarch64.descriptors import Layout, Role, leaf_descriptor, table_descriptor
 from gdbtools.arch.aarch64.features import Features, features
 from gdbtools.arch.aarch64.geometry import GRANULE_BITS, START_LEVELS, levels_for, stage2_levels_for
-from gdbtools.arch.aarch64.hypervisor import HCR_EL2, VTCR_EL2
+from gdbtools.arch.aarch64.hypervisor import HCR_EL2, VSTCR_EL2, VTCR_EL2
 from gdbtools.arch.aarch64.registers import TCR2, TCR_EL1, TCR_EL2
 from gdbtools.arch.model import Level, Refusal, Walk
 from gdbtools.arch.walk import walk
-from tests.guests.oracle import HCR_RW, MORE_REGISTER_DEFAULTS, REGISTER_DEFAULTS, TABLES, TABLES_BYTES, Oracle
+from tests.guests.oracle import (
+    HCR_RW,
+    MORE_REGISTER_DEFAULTS,
+    REGISTER_DEFAULTS,
+    SCR_EEL2,
+    SCR_NS,
+    TABLES,
+    TABLES_BYTES,
+    Oracle,
+)
 from tests.tables import reader
 
 # One of each kind of memory: Device-nGnRnE, Device-nGRE, Normal NC, WT, WB, mixed, Device-nGnRE, WB without W-allocate.
@@ -31,6 +40,7 @@ MAIR = int.from_bytes(bytes((0x00, 0x08, 0x44, 0xBB, 0xFF, 0x4F, 0x04, 0xEE)), "
 TG0 = {"4KB": 0b00, "64KB": 0b01, "16KB": 0b10}
 TG1 = {"4KB": 0b10, "64KB": 0b11, "16KB": 0b01}
 FULL = (1 << 64) - 1
+TWO_STAGES = ("two", "secure")
 ARM = ARCHITECTURES["aarch64"]
 
 
@@ -116,7 +126,7 @@ class Drawing:
         if self.mode in ("el2-vhe", "host"):
             hcr = hcr.with_(E2H=1, TGE=int(self.mode == "host"))
         second = None
-        if self.mode in ("stage2", "two"):
+        if self.mode in TWO_STAGES:
             hcr = hcr.with_(VM=1, DC=int(self.chance(12)), PTW=int(self.chance(4)), CD=int(self.chance(8)))
             if self.has.forced_write_back:
                 hcr = hcr.with_(FWB=random.randrange(2))
@@ -265,6 +275,13 @@ class Drawing:
             # Index 15 reads and writes, so that some tables can be fetched.
             self.state.registers["S2PIR_EL2"] = random.getrandbits(64) & ~(0xF << 60) | 0xC << 60
         self.state.registers |= {"VTCR_EL2": int(vtcr), "VTTBR_EL2": space.root | random.getrandbits(8) << 48}
+        if self.mode == "secure":
+            # What VSTCR_EL2 does not have, VTCR_EL2 has for both; what it has, VTCR_EL2 may say otherwise.
+            vstcr = VSTCR_EL2(0).with_(T0SZ=size, SL0=sl0, SL2=sl2, TG0=TG0[granule]) | 1 << 31
+            other = vtcr.with_(T0SZ=random.randrange(64), SL0=random.randrange(4), TG0=random.randrange(3))
+            self.state.registers |= {"VSTCR_EL2": int(vstcr), "VSTTBR_EL2": space.root, "VTCR_EL2": int(other)}
+            self.state.registers["VTTBR_EL2"] = random.getrandbits(48) & ~1
+            self.state.registers["SCR_EL3"] = MORE_REGISTER_DEFAULTS["SCR_EL3"] & ~SCR_NS | SCR_EEL2
         self.state.laid.append(f"VTCR {vtcr!r}")
         return space
 
@@ -326,6 +343,9 @@ class Drawing:
                 forced = HCR_EL2(self.state.registers["HCR_EL2"]).FWB and self.has.forced_write_back
                 more = () if forced else (0b1001, 0b1010, 0b1011, 0b1101, 0b1110, 0b1111)
                 drawn[name] = random.choice((0, 1, 2, 3, 5, 6, 7, 5, 6, 7, *more))
+        if self.mode == "secure":
+            # A Non-secure output would go through VTTBR_EL2.
+            drawn["NS"] = 0
         for name in ("NSE", "FnXS", "GP", "TYPE", "OutputAddress"):
             drawn.pop(name, None)
         return {name: value for name, value in drawn.items() if name in fields}
@@ -351,7 +371,7 @@ class Drawing:
             else:
                 word = tables(0).with_(TYPE=3, NextTable=self.table(1 << space.granule_bits))
                 for each in tables.fields():
-                    limits = each.name.endswith("Table") and each.name != "NextTable"
+                    limits = each.name.endswith("Table") and each.name not in ("NextTable", "NSTable")
                     if (limits and self.chance(3)) or each.name.startswith("IGNORED"):
                         word = tables(each.into(word, random.getrandbits(each.width)))
                 self._put(space, at, word)

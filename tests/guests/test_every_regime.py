@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.aarch64.hypervisor import HCR_EL2
+from gdbtools.arch.aarch64.hypervisor import HCR_EL2, VTCR_EL2
 from gdbtools.arch.aarch64.identification import ID_AA64MMFR1_EL1
 from gdbtools.arch.aarch64.processor_state import SPSR
 from gdbtools.arch.aarch64.stage1 import Stage1, memory_attributes
@@ -25,7 +25,7 @@ from gdbtools.errors import Unavailable
 from tests.guests import packages
 from tests.guests.oracle import Answer, Operation, Oracle, Outcome, Request, missing
 from tests.guests.packages import QEMU_SUITES
-from tests.guests.states import SEED, STATES, Drawing, State, counting, ends_qemu_7, version_of
+from tests.guests.states import SEED, STATES, TWO_STAGES, Drawing, State, counting, ends_qemu_7, version_of
 from tests.tables import reader
 
 ARM = ARCHITECTURES["aarch64"]
@@ -36,7 +36,7 @@ PERMISSION = 0b001100
 """The fault status code of a Permission fault, without its level."""
 MODES = {
     "cortex-a57": ("el1", "two", "el2"),
-    "max": ("el1", "two", "el2", "el2-vhe", "host"),
+    "max": ("el1", "two", "secure", "el2", "el2-vhe", "host"),
 }
 
 pytestmark = [pytest.mark.guest, pytest.mark.skipif(bool(missing()), reason=missing())]
@@ -124,7 +124,7 @@ def operations(state: State, pan2: bool) -> list[tuple[Operation, int]]:
     if state.mode in ("el2", "el2-vhe"):
         return [(each, 0) for each in HYPERVISOR]
     asked = [(each, 0) for each in (Operation.AT_S1E1R, Operation.AT_S1E1W, Operation.AT_S1E0R, Operation.AT_S1E0W)]
-    if state.mode == "two":
+    if state.mode in TWO_STAGES:
         asked += [(each, 0) for each in BOTH]
     if pan2:
         asked += [(each, pan) for each in WITH_PAN for pan in (0, PAN)]
@@ -133,7 +133,9 @@ def operations(state: State, pan2: bool) -> list[tuple[Operation, int]]:
 
 def predict(oracle: Oracle, state: State, request: Request) -> tuple[Walk, Refusal | None]:
     registers = {**oracle.identity, "HCRX_EL2": 1 << 14, **state.registers, "cpsr": 5}
-    regime_name = {"el1": "el1", "two": "el1", "el2": "el2", "el2-vhe": "el2-vhe", "host": "el2-vhe"}[state.mode]
+    regime_name = {"el1": "el1", "two": "el1", "secure": "el1", "el2": "el2", "el2-vhe": "el2-vhe", "host": "el2-vhe"}[
+        state.mode
+    ]
     operation = request.operation
     found = walk(ARM.regime_for(reader(registers), request.va, regime_name), request.va, oracle.read)
     kind = AccessKind.WRITE if operation in WRITES else AccessKind.READ
@@ -322,6 +324,12 @@ DEPARTURES = (
         "CONSTRAINED UNPREDICTABLE: a Translation fault, or the size that there is: VTCR_EL2.T0SZ",
         ("10.0", "11.1"),
         lambda case: case.cause is Cause.RANGE_SIZE and case.refusal is not None and case.refusal.fault.stage == 2,
+    ),
+    Departure(
+        "VTCR_EL2.S2PIE does not count in Secure state",
+        "VSTCR_EL2 has none of its own, and takes VTCR_EL2's: AArch64.GetS2TTWParams",
+        ("11.1",),
+        lambda case: case.state.mode == "secure" and bool(VTCR_EL2(case.state.registers["VTCR_EL2"]).S2PIE),
     ),
     Departure(
         "Device with Normal inner Non-cacheable is taken for Device-nGnRE",

@@ -14,7 +14,7 @@ from pathlib import Path
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.model import Argument, Command, Kind, Session
-from gdbtools.commands.parser import Evaluate, HelpWanted, number, parse, parser_for
+from gdbtools.commands.parser import Evaluate, HelpWanted, joined, number, parse, parser_for
 from gdbtools.errors import GdbtoolsError, Malformed, Unavailable, Unreadable, UsageError
 from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine, no_source
@@ -76,7 +76,7 @@ def _main(words: Sequence[str]) -> int:
 
 
 def _answer(command: Command, words: Sequence[str]) -> int:
-    elf = parser_for(command, "gdbtools", SHARED).parse_args(list(words)).elf
+    elf = parser_for(command, "gdbtools", SHARED).parse_args(joined(command, words)).elf
     options = parse(command, words, _evaluator(elf), "gdbtools", SHARED)
     if command.live_only:
         raise Unavailable(f"`{command.name}` needs a live guest; in GDB: source {gdbinit()}, then mmu {command.name}")

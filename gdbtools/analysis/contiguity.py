@@ -47,6 +47,8 @@ def contiguity(found: Walk, read: Read) -> Contiguity | None:
         return None
     regime = found.regime
     entries = regime.contiguous_entries(leaf.level)
+    if entries == 1:
+        return None
     size = entries * leaf.level.size_bytes
     whole = Contiguity(found.input & -size, size)
     start = leaf.index & -entries
@@ -78,8 +80,15 @@ def contiguity(found: Walk, read: Read) -> Contiguity | None:
 
 
 def alike(one: Attributes, other: Attributes) -> bool:
-    """Say whether two members of a run agree in all that has to agree: not the access flag, nor the dirty state."""
+    """Say whether two members of a run agree in all that has to agree: not the access flag, nor the dirty state.
+
+    Where one is clean and the other dirty they differ in who may write, and so in who may not execute.
+    """
     names = ("memory", "shareability", "is_global", "guarded", "non_secure")
     if any(getattr(one, name) != getattr(other, name) for name in names):
         return False
-    return one.dirty is not None or other.dirty is not None or one.rights == other.rights
+    if one.dirty == other.dirty or one.dirty is None or other.dirty is None:
+        return one.rights == other.rights and (one.dirty is None) == (other.dirty is None)
+    lowest = min(one.rights)
+    reads = all(one.rights[el].read == other.rights[el].read for el in one.rights)
+    return reads and one.rights[lowest].execute == other.rights[lowest].execute

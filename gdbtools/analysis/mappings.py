@@ -5,10 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from gdbtools.arch.architecture import Architecture
 from gdbtools.arch.model import Fault, FaultKind, Hole, LeafKind, Read, ReadRegister, Regime, Run
-from gdbtools.arch.scan import scan
+from gdbtools.arch.scan import Scanner, scan
 from gdbtools.arch.walk import walk
 
 
@@ -42,9 +43,9 @@ class _Composition:
 
     def __init__(self, regime: Regime, below: Regime, read: Read) -> None:
         self.regime = regime
+        self.below = below
         self.read = read
-        self.second: list[Run | Hole] = list(scan(below, read))
-        self.starts = [each.first for each in self.second]
+        self.second = Scanner(below, read)
         self._kinds: dict[tuple[int, int], LeafKind] = {}
         self._kept: list[LeafKind] = []
 
@@ -55,48 +56,67 @@ class _Composition:
             elif each.stride_bytes or each.leaf_bytes == each.size_bytes:
                 yield from self._through(each)
             else:
-                # Many addresses that lead to one place: put one leaf through, and say it of them all if it is whole.
-                one = replace(each, size_bytes=each.leaf_bytes, stride_bytes=each.leaf_bytes)
-                parts = list(self._through(one))
-                if len(parts) == 1 and isinstance(parts[0], Run):
-                    yield replace(parts[0], size_bytes=each.size_bytes, leaf_bytes=each.leaf_bytes, stride_bytes=0)
-                    continue
-                for first in range(each.first, each.first + each.size_bytes, each.leaf_bytes):
-                    yield from self._through(replace(one, first=first))
+                yield from self._repeated(each)
+
+    def _repeated(self, run: Run) -> Iterator[Run | Hole]:
+        """Put many addresses that lead to one place through stage 2: one leaf, said of all if that is one run."""
+        one = replace(run, size_bytes=run.leaf_bytes, stride_bytes=run.leaf_bytes)
+        parts = list(islice(self._through(one), 2))
+        if len(parts) == 1 and isinstance(parts[0], Run):
+            part = parts[0]
+            # What stage 2 repeats within the leaf has smaller leaves of its own.
+            leaf = run.leaf_bytes if part.stride_bytes else part.leaf_bytes
+            yield replace(part, size_bytes=run.size_bytes, leaf_bytes=leaf, stride_bytes=0)
+            return
+        for first in range(run.first, run.first + run.size_bytes, run.leaf_bytes):
+            yield from self._through(replace(one, first=first))
 
     def _through(self, run: Run) -> Iterator[Run | Hole]:
         assert run.output is not None, "stage 1 gives an address"
         at, end = run.output, run.output + run.size_bytes
-        position = max(bisect_right(self.starts, at) - 1, 0)
-        while at < end:
-            first = run.first + at - run.output
-            while position < len(self.second) and self.second[position].first + self.second[position].size_bytes <= at:
-                position += 1
-            below = self.second[position] if position < len(self.second) else None
-            if below is None or below.first > at:
-                until = end if below is None else min(end, below.first)
-                yield self._unmapped(run, first, at, until - at)
+        for below in self.second.within(at, end - 1):
+            yield from self._unmapped(run, at, min(end, below.first))
+            at = max(at, below.first)
+            until = min(end, below.first + below.size_bytes)
+            if isinstance(below, Hole):
+                yield Hole(run.first + at - run.output, until - at, below.pa, below.why, below.refusal)
             else:
-                until = min(end, below.first + below.size_bytes)
-                if isinstance(below, Hole):
-                    yield Hole(first, until - at, below.pa, below.why)
-                else:
-                    yield self._piece(run, below, first, at, until - at)
+                yield from self._pieces(run, below, at, until)
             at = until
+        yield from self._unmapped(run, at, end)
 
-    def _piece(self, run: Run, below: Run, first: int, ipa: int, size_bytes: int) -> Run:
+    def _pieces(self, run: Run, below: Run, ipa: int, end: int) -> Iterator[Run]:
+        """Give the part of a run that one stage 2 run holds: in one piece, or by each of its leaves if they repeat."""
+        assert run.output is not None
         assert below.output is not None, "stage 2 is the last"
-        leaf = min(run.leaf_bytes, below.leaf_bytes, size_bytes)
-        stride = leaf if below.stride_bytes else 0
-        output = below.output + below.offset_of(ipa)
-        return Run(first, size_bytes, output, leaf, stride, self._kind(run, below, first), run.descriptor_pa, ipa)
+        leaf = min(run.leaf_bytes, below.leaf_bytes)
+        while ipa < end:
+            first = run.first + ipa - run.output
+            kind = self._kind(run, below, first)
+            until = end
+            if not below.stride_bytes and below.leaf_bytes < run.leaf_bytes:
+                # Within one leaf of stage 1, whose pages all lead to the same place.
+                until = min(end, first - first % run.leaf_bytes + run.leaf_bytes - first + ipa)
+            elif not below.stride_bytes:
+                until = min(end, ipa + below.leaf_bytes - (ipa - below.first) % below.leaf_bytes)
+            repeats = not below.stride_bytes and below.leaf_bytes < run.leaf_bytes and until - ipa > leaf
+            output = below.output + below.offset_of(ipa)
+            yield Run(first, until - ipa, output, leaf, 0 if repeats else leaf, kind, run.descriptor_pa, ipa)
+            ipa = until
 
-    def _unmapped(self, run: Run, first: int, ipa: int, size_bytes: int) -> Run:
-        refused = walk(self.regime, first, self.read).outcome
-        fault = run.fault or (refused if isinstance(refused, Fault) else Fault(FaultKind.TRANSLATION, 2))
-        kind = LeafKind(run.kind.level, run.attributes, fault)
-        leaf = min(run.leaf_bytes, size_bytes)
-        return Run(first, size_bytes, None, leaf, leaf, self._same(kind), run.descriptor_pa, ipa)
+    def _unmapped(self, run: Run, ipa: int, end: int) -> Iterator[Run]:
+        """Give what stage 2 has nothing for, cut where its walks end at different levels."""
+        assert run.output is not None
+        while ipa < end:
+            first = run.first + ipa - run.output
+            via = walk(self.below, ipa, self.read)
+            covered = via.steps[-1].level.size_bytes if via.steps else end - ipa
+            until = min(end, ipa - ipa % covered + covered) if via.steps else end
+            fault = run.fault or (via.refusal.fault if via.refusal else Fault(FaultKind.TRANSLATION, 2))
+            kind = self._same(LeafKind(run.kind.level, run.attributes, fault))
+            leaf = min(run.leaf_bytes, until - ipa)
+            yield Run(first, until - ipa, None, leaf, leaf, kind, run.descriptor_pa, ipa)
+            ipa = until
 
     def _kind(self, run: Run, below: Run, first: int) -> LeafKind:
         key = id(run.kind), id(below.kind)

@@ -56,13 +56,7 @@ def scan(regime: Regime, read: Read) -> Iterator[Run | Hole]:
     A leaf whose access flag is clear is among them, with its fault; a table that cannot be read is a `Hole`.  A table
     is read once, whole, however many entries lead to it.
     """
-    if not regime.levels:
-        attributes = regime.attributes(())
-        assert attributes is not None, "an MMU that is off grants everything"
-        size = regime.last - regime.first + 1
-        yield Run(regime.first, size, regime.first, size, size, LeafKind(0, attributes, None), 0)
-    elif regime.admit(regime.first) is None:
-        yield from _runs(_merged(_Scan(regime, read).subtree(regime.root, 0, regime.first, (), 0)))
+    yield from Scanner(regime, read).within(regime.first, regime.last)
 
 
 def _runs(pieces: Iterator[_Piece | Hole]) -> Iterator[Run | Hole]:
@@ -110,8 +104,8 @@ class _Met(NamedTuple):
     value: int
 
 
-class _Scan:
-    """One scan of one regime: what has been read and decoded so far."""
+class Scanner:
+    """One scan of one regime, of all of it or of some ranges: what has been read and decoded so far is kept."""
 
     def __init__(self, regime: Regime, read: Read) -> None:
         self.regime = regime
@@ -126,11 +120,26 @@ class _Scan:
         self._leaf_bits = [regime.linear_bits(level) for level in regime.levels]
         self._table_bits = regime.table_bits()
         self._strides = [regime.stride(level) for level in regime.levels]
+        self._first, self._last = regime.first, regime.last
+
+    def within(self, first: int, last: int) -> Iterator[Run | Hole]:
+        """Give the mappings that hold any of first..last, in whole leaves; one such question at a time."""
+        regime = self.regime
+        if not regime.levels:
+            if attributes := regime.attributes(()):
+                size = regime.last - regime.first + 1
+                yield Run(regime.first, size, regime.first, size, size, LeafKind(0, attributes, None), 0)
+        elif regime.admit(regime.first) is None:
+            self._first, self._last = first, last
+            yield from _runs(_merged(self.subtree(regime.root, 0, regime.first, (), 0)))
 
     def subtree(
         self, table: int, depth: int, base: int, path: tuple[_Met, ...], inherited: int
     ) -> Iterator[_Piece | Hole]:
         """Give the pieces below a table; one that is met again is looked up, not walked."""
+        level = self.regime.levels[depth]
+        if base < self._first or base + level.entries * level.size_bytes - 1 > self._last:
+            return self._fresh(table, depth, base, path, inherited)
         key = table, depth, inherited
         if key not in self._seen:
             self._seen[key] = None
@@ -149,13 +158,20 @@ class _Scan:
         level, stride, others = self.regime.levels[depth], self._strides[depth], ~self._leaf_bits[depth]
         size, entry_bytes = level.size_bytes, self.regime.entry_bytes
         kinds, output_last = self._kinds[depth], self.regime.output_last
-        for part in self._table(table, level):
+        for part in self.table(table, level):
             if isinstance(part, Hole):
                 yield Hole(base + part.first, part.size_bytes, part.pa, part.why, part.refusal)
                 continue
-            for index, count, value, step in _entries(part.raw, self.regime.byte_order, stride):
-                at = part.entry + index
-                pa, first = part.pa + index * entry_bytes, base + at * size
+            entry, raw = part.entry, part.raw
+            skipped = max(self._first - base, 0) // size - entry
+            wanted = (self._last - base) // size + 1 - entry
+            if skipped > 0 or wanted < len(raw) // entry_bytes:
+                skipped = max(skipped, 0)
+                raw = raw[skipped * entry_bytes : max(wanted, 0) * entry_bytes]
+                entry += skipped
+            for index, count, value, step in _entries(raw, self.regime.byte_order, stride) if raw else ():
+                at = entry + index
+                pa, first = part.pa + (at - part.entry) * entry_bytes, base + at * size
                 known = kinds.get((value & others, inherited))
                 while known is None or not _is_one(value, count, step, others, known, output_last):
                     # Of a kind not met before, or a run that crosses what it may not: its first alone, then the rest.
@@ -211,7 +227,7 @@ class _Scan:
         self._distinct.append(kind)
         return kind
 
-    def _table(self, table: int, level: Level) -> list[_Slice | Hole]:
+    def table(self, table: int, level: Level) -> list[_Slice | Hole]:
         """Give a table's parts: one, unless the stage below scatters it or withholds some of it."""
         key = table, level.number
         found = self._raw.get(key)
@@ -235,7 +251,8 @@ class _Scan:
             pa, take = at, end - at
             via, refusal = fetch(self.regime, at, self.read)
             if via is not None:
-                page = via.leaf.level.size_bytes if via.leaf else end - at
+                # Where stage 2 has no leaf, its last entry says how far that goes.
+                page = via.steps[-1].level.size_bytes if via.steps else end - at
                 take = min(page - at % page, end - at)
                 pa = at if refusal else address_of(via)
             covered = index * level.size_bytes, take // entry_bytes * level.size_bytes
@@ -330,14 +347,14 @@ def tables(regime: Regime, read: Read) -> Iterator[int | None]:
     """
     seen: set[tuple[int, int]] = set()
     pending = [(regime.root, 0)] if regime.levels and regime.admit(regime.first) is None else []
-    scanner = _Scan(regime, read)
+    scanner = Scanner(regime, read)
     while pending:
         table, depth = pending.pop()
         if (table, depth) in seen:
             continue
         seen.add((table, depth))
         level, size = regime.levels[depth], regime.entry_bytes
-        for part in scanner._table(table, level):
+        for part in scanner.table(table, level):
             if isinstance(part, Hole):
                 yield None
                 continue

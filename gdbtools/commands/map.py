@@ -65,17 +65,20 @@ def run(session: Session, options: Namespace) -> Sequence[Map]:
     regimes = machine.architecture.regimes(machine.register, options.regime)
     runs: list[Run] = []
     holes: list[Hole] = []
-    broken: list[Broken] = []
+    broken: dict[int, Broken] = {}
     for regime in regimes:
         for each in within(mappings_of(regime, read), options.range):
             if isinstance(each, Hole):
                 holes.append(each)
                 continue
-            broken += _broken(regime, each, read)
+            for found in _broken(regime, each, read):
+                broken.setdefault(found.run.first, found)
             for part in onto(each, options.physical):
                 if all(wanted(part) for wanted in keep):
                     runs.append(part)
-    return (Map(regimes, machine.architecture, tuple(runs), tuple(holes), tuple(broken), supposed.suppositions),)
+    return (
+        Map(regimes, machine.architecture, tuple(runs), tuple(holes), tuple(broken.values()), supposed.suppositions),
+    )
 
 
 def _filters(options: Namespace) -> list[Keep]:
@@ -257,7 +260,7 @@ COMMAND = Command(
     arguments=(
         Argument("range", "only these input addresses", Kind.RANGE, many="?"),
         REGIME,
-        Argument("--perm", "only what grants at least these (wx, rw, ...) or exactly these (r-x, r--, ...)"),
+        Argument("--perm", "only what grants at least these (wx, rw) or exactly these (r-x, --x)", dashes=True),
         Argument("--el0", "ask about EL0's rights", Kind.FLAG),
         Argument("--el1", "ask about the rights of the level above EL0: EL1, or EL2 in its own regime", Kind.FLAG),
         Argument("--type", "only memory types that have this in their name: device, normal, non-cacheable, ..."),

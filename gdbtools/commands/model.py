@@ -64,6 +64,8 @@ class Argument:
     kind: Kind = Kind.TEXT
     choices: tuple[str, ...] = ()
     many: str = ""
+    dashes: bool = False
+    """Whether the value of an option may itself begin with dashes."""
 
     @property
     def is_option(self) -> bool:

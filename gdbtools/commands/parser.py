@@ -124,7 +124,7 @@ def parse(
 
     Raises `UsageError` for words that make no sense and `HelpWanted` for `--help`.
     """
-    options = parser_for(command, program, shared).parse_args(list(words))
+    options = parser_for(command, program, shared).parse_args(joined(command, words))
     readers: dict[Kind, Callable[[str], object]] = {
         Kind.ADDRESS: evaluate,
         Kind.NUMBER: number,
@@ -139,6 +139,18 @@ def parse(
         if read is not None and given is not None:
             setattr(options, name, [read(word) for word in given] if isinstance(given, list) else read(given))
     return options
+
+
+def joined(command: Command, words: Sequence[str]) -> list[str]:
+    """Write `--perm --x` as `--perm=--x`: argparse takes whatever begins with a dash for an option."""
+    dashes = {argument.name for argument in command.arguments if argument.dashes}
+    found: list[str] = []
+    for word in words:
+        if found and found[-1] in dashes:
+            found[-1] = f"{found[-1]}={word}"
+        else:
+            found.append(word)
+    return found
 
 
 def _range(word: str, evaluate: Evaluate) -> tuple[int, int]:

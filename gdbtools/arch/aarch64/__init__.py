@@ -113,9 +113,10 @@ class AArch64(Architecture):
             return regime.check(walk, access.kind, 0 if as_user(access, pstate, True) else 1)
         assert isinstance(regime, Stage1 | Stage1Off)
         user = as_user(access, pstate, regime.unprivileged_counts)
-        refused = walk.refusal
         if isinstance(regime, Stage1):
             refused = regime.check(walk, access.kind, user, pstate)
+        else:
+            refused = regime.check(walk, access.kind)
         if refused is not None or walk.final is None or regime.below is None:
             return refused
         return regime.below.check(walk.final, access.kind, 0 if user else 1)

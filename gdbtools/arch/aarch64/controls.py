@@ -16,7 +16,10 @@ from gdbtools.bits import Field, Word
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """One range of a stage 1: its table base register and its fields of TCR_ELx; none or one of the last two."""
+    """One range of a stage 1: its table base register and its fields of TCR_ELx; none or one of the last two.
+
+    TCR_ELx.NFDn is not among them: it is about non-fault and speculative SVE accesses, which nobody asks about here.
+    """
 
     ttbr: str
     upper: bool

@@ -1,4 +1,4 @@
-"""From a raw value to an entry, and what refuses it: the same rules at both stages.
+"""From a base register to a root, from a raw value to an entry, and what refuses it: the same rules at both stages.
 
 Source: DDI 0487, "VMSAv8-64 translation table format descriptors", "MMU fault types", "MMU fault prioritization".
 """
@@ -17,8 +17,15 @@ from gdbtools.arch.aarch64.descriptors import (
     table_descriptor,
 )
 from gdbtools.arch.aarch64.geometry import LAST_LEVEL, block_levels
-from gdbtools.arch.model import Cause, Decider, Entry, EntryKind, Fault, FaultKind, Level, Refusal, Step
+from gdbtools.arch.aarch64.registers import TableBase
+from gdbtools.arch.model import Cause, Decider, Entry, EntryKind, Fault, FaultKind, Level, Refusal, Regime, Step
 from gdbtools.bits import Field
+
+
+def aligned_root(ttbr: TableBase, wide: bool, levels: tuple[Level, ...]) -> int:
+    """Give where a root table is: AArch64.S1TTBaseAddress and S2TTBaseAddress ignore what is below its size."""
+    root_bytes = levels[0].entries * Regime.entry_bytes if levels else 1
+    return ttbr.base(wide) & -max(64 if wide else 1, root_bytes)
 
 
 def decode(value: int, level: Level, granule_bits: int, role: Role, layout: Layout, overlays: bool = False) -> Entry:

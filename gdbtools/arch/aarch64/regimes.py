@@ -7,6 +7,7 @@ System Architecture", "Translation regimes", "Translation process", "Translation
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -150,12 +151,14 @@ def _off(register: ReadRegister, controls: Controls, below: Stage2 | None, hcr: 
     """The regime with stage 1 off; tags are ignored all the same, and bit 55 makes any address too large."""
     tcr = controls.layout(optional(register, controls.register("TCR")) or 0)
     bounds = controls.ranges[0]
+    ignored = TAG if bounds.TBIn.of(tcr) else LOGICAL_TAG if bounds.MTXn.of(tcr) else 0
     has = features(register)
     return Stage1Off(
         controls=controls,
         why=f"{why} is {int(why != controls.register('SCTLR') + '.M')}",
         output_bits=has.physical_bits or WIDE_BITS,
-        ignored=TAG if bounds.TBIn.of(tcr) else LOGICAL_TAG if bounds.MTXn.of(tcr) else 0,
+        ignored=ignored,
+        ignored_by_fetches=0 if bounds.TBIDn.of(tcr) else ignored,
         default_cacheable=bool(hcr.DC),
         default_tagged=bool(hcr.DC and hcr.DCT),
         unprivileged_counts=_unprivileged_counts(register, controls),
@@ -180,12 +183,13 @@ def _range(
     mair = optional(register, controls.register("MAIR"))
     size, granule_bits = bounds.TnSZ.of(tcr), GRANULE_BITS[granule]
     wide = layout is Layout.LPA2 or (granule == "64KB" and has.large_addresses)
+    ttbr = TTBR(register(bounds.ttbr))
     off_limits = has.hierarchical_disable and bounds.HPDn.of(tcr)
-    return Stage1(
+    built = Stage1(
         controls=controls,
         range=bounds,
         tcr=tcr,
-        ttbr=TTBR(register(bounds.ttbr)),
+        ttbr=ttbr,
         sctlr=sctlr,
         mair=None if mair is None else MAIR(mair),
         permissions=permissions,
@@ -210,6 +214,9 @@ def _range(
         ),
         notes=(*_granule_note(bounds.TGn.name, asked, granule), *_notes(register, below)),
     )
+    if ttbr.base(built.wide_root) == built.root:
+        return built
+    return replace(built, notes=(*built.notes, f"{bounds.ttbr}: its bits below the root table's size are ignored"))
 
 
 def _assumed_sctlr(controls: Controls) -> str:

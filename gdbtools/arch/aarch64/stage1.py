@@ -15,7 +15,7 @@ from gdbtools.arch.aarch64 import descriptors, memory_types
 from gdbtools.arch.aarch64.controls import Controls, Range
 from gdbtools.arch.aarch64.descriptors import IndirectLeaf, Layout, Role, Stage1Leaf
 from gdbtools.arch.aarch64.direct import direct, is_dirty
-from gdbtools.arch.aarch64.entries import decode, refuse_entry
+from gdbtools.arch.aarch64.entries import aligned_root, decode, refuse_entry
 from gdbtools.arch.aarch64.geometry import CONTIGUOUS_ENTRIES, levels_for
 from gdbtools.arch.aarch64.identification import ID_AA64MMFR0_EL1
 from gdbtools.arch.aarch64.indirect import indirect
@@ -108,12 +108,11 @@ class Stage1(Regime):
 
     @cached_property
     def root(self) -> int:  # type: ignore[override]
-        """The table's address: BADDR, aligned to the root table's own size (64 bytes at the least).
+        """The table's address: BADDR, aligned to the root table's own size.
 
-        A wide one keeps its bits [51:48] in [5:2].
+        A wide one keeps its bits [51:48] in [5:2], and is aligned to 64 bytes at the least.
         """
-        root_bytes = self.levels[0].entries * self.entry_bytes if self.levels else 0
-        return self.ttbr.base(self.wide_root) & -max(64, root_bytes)
+        return aligned_root(self.ttbr, self.wide_root, self.levels)
 
     @cached_property
     def first(self) -> int:  # type: ignore[override]
@@ -298,14 +297,15 @@ class Stage1(Regime):
 class Stage1Off(Regime):
     """A stage 1 that is off: every address is its own output (section "Stage 1 MMU disabled").
 
-    `ignored` are the bits that are no part of an address.  `default_cacheable` is HCR_EL2.DC: memory is then Normal
-    Write-Back, not Device, and under HCR_EL2.DCT Tagged.
+    `ignored` are the bits that are no part of an address, `ignored_by_fetches` those of an instruction's.
+    `default_cacheable` is HCR_EL2.DC: memory is then Normal Write-Back, not Device, and under HCR_EL2.DCT Tagged.
     """
 
     controls: Controls
     why: str
     output_bits: int
     ignored: int
+    ignored_by_fetches: int
     default_cacheable: bool
     default_tagged: bool
     unprivileged_counts: bool
@@ -331,7 +331,16 @@ class Stage1Off(Regime):
         return self.last
 
     def admit(self, address: int) -> Refusal | None:
-        if address & ~self.ignored <= self.last:
+        return self._admit(address & ~self.ignored)
+
+    def check(self, walk: Walk, kind: AccessKind) -> Refusal | None:
+        """Give stage 1's refusal of an access: of a fetch by more of its address than of a load."""
+        if walk.refusal is None and kind is AccessKind.EXECUTE:
+            return self._admit(walk.input & ~self.ignored_by_fetches)
+        return walk.refusal
+
+    def _admit(self, address: int) -> Refusal | None:
+        if address <= self.last:
             return None
         decider = Decider(Cause.ADDRESS_TOO_LARGE, "ID_AA64MMFR0_EL1", ID_AA64MMFR0_EL1.PARange, self.output_bits)
         return Refusal(Fault(FaultKind.ADDRESS_SIZE, self.stage, 0), decider)

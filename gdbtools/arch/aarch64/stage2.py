@@ -21,7 +21,7 @@ from gdbtools.arch.aarch64.descriptors import (
     Stage2IndirectLeaf,
     Stage2Leaf,
 )
-from gdbtools.arch.aarch64.entries import decode, refuse_entry
+from gdbtools.arch.aarch64.entries import aligned_root, decode, refuse_entry
 from gdbtools.arch.aarch64.geometry import CONTIGUOUS_ENTRIES, stage2_levels_for
 from gdbtools.arch.aarch64.hypervisor import HCR_EL2, VTCR_EL2, VTTBR
 from gdbtools.arch.aarch64.permissions import Grant, Limit
@@ -120,8 +120,7 @@ class Stage2(Regime):
     @cached_property
     def root(self) -> int:  # type: ignore[override]
         """The table's address: BADDR, aligned to all of the concatenated root."""
-        root_bytes = self.levels[0].entries * self.entry_bytes if self.levels else 0
-        return self.vttbr.base(self.wide_root) & -max(64, root_bytes)
+        return aligned_root(self.vttbr, self.wide_root, self.levels)
 
     @cached_property
     def last(self) -> int:  # type: ignore[override]

@@ -1,0 +1,364 @@
+"""`gdbtools map`: every option, on a real crash and on images whose tables are known to the last bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gdbtools.cli import main
+from tests.arch.aarch64.truth.machine import S1_ROOT, S2_ROOT, Memory, guest
+from tests.tables import Tables
+
+OSV = str(Path(__file__).resolve().parents[2] / "fixtures/captures/osv-1131.core")
+KILO, MEGA = 1 << 10, 1 << 20
+DEVICE, NORMAL, NON_CACHEABLE = 0, 4, 1
+
+
+@pytest.fixture
+def tables() -> Tables:
+    """A little of everything, in the lower half; the upper half is off."""
+    t = Tables(_next=0x4000_1000)
+    for page in range(4):
+        t.map(0x1000 + (page << 12), 0x8000_0000 + (page << 12), AttrIndx=NORMAL, SH=3, AP=0b00, UXN=1)
+    t.map(0x10000, 0x9000_0000, AttrIndx=NORMAL, SH=3, AP=0b11, PXN=1)
+    t.map(0x11000, 0x9100_0000, AttrIndx=NORMAL, SH=3, AP=0b01, PXN=1, UXN=1, nG=1, AF=0)
+    t.map(0x12000, 0x9200_0000, AttrIndx=NON_CACHEABLE, AP=0b00, DBM=1, PXN=1, UXN=1)
+    t.map(0x13000, 0x9300_0000, AttrIndx=NORMAL, AP=0b10, DBM=1, PXN=1, UXN=1)
+    t.map(0x20_0000, 0x0900_0000 & -(2 * MEGA), 2, AttrIndx=DEVICE, PXN=1, UXN=1)
+    for page in range(3):
+        t.map(0x40_0000 + (page << 12), 0xA000_0000, AttrIndx=NORMAL, SH=3, AP=0b10, PXN=1, UXN=1)
+    return t
+
+
+def saved(t: Tables | Memory, tmp_path: Path, registers: dict[str, int], base: int = 0x4000_0000) -> list[str]:
+    """Write an image and a registers file; give the words that name them."""
+    words = t.memory if isinstance(t, Tables) else t.words
+    image = bytearray((max(words) + 4096 & -4096) - base)
+    for at, word in words.items():
+        image[at - base : at - base + 8] = int(word).to_bytes(8, "little")
+    (tmp_path / "ram.bin").write_bytes(image)
+    (tmp_path / "registers.json").write_text(json.dumps({name: hex(value) for name, value in registers.items()}))
+    return ["-s", f"{tmp_path / 'ram.bin'}@{base:#x}", "--registers", str(tmp_path / "registers.json")]
+
+
+@pytest.fixture
+def source(tables: Tables, tmp_path: Path) -> list[str]:
+    registers = tables.registers()
+    return saved(tables, tmp_path, registers | {"TCR_EL1": registers["TCR_EL1"] | 1 << 23})
+
+
+def ask(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> dict:
+    """Give the one result of a call, which has to end in `status`."""
+    assert main(["map", *words, "--json"]) == status
+    out, err = capsys.readouterr()
+    assert err == ""
+    [line] = [json.loads(each) for each in out.splitlines()]
+    assert (line["schema"], line["command"]) == ("gdbtools/1", "map")
+    return line["result"]
+
+
+def refused(capsys: pytest.CaptureFixture[str], status: int, *words: str) -> str:
+    """Give the one line on stderr of a call that has to be refused with `status`."""
+    assert main(["map", *words]) == status
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("gdbtools: ")
+    assert "Traceback" not in err
+    return err
+
+
+def firsts(result: dict) -> list[int]:
+    return [int(run["first"], 16) for run in result["runs"]]
+
+
+ALL = [0x1000, 0x10000, 0x11000, 0x12000, 0x13000, 0x200000, 0x400000]
+
+
+def test_everything_is_listed_in_order_and_counted(capsys, source: list[str]) -> None:
+    result = ask(capsys, *source)
+    assert firsts(result) == ALL
+    assert result["mapped"] == sum(run["size"] for run in result["runs"]) == 11 * 4 * KILO + 2 * MEGA
+    assert result["unreadable"] == result["broken_contiguous_runs"] == []
+    assert "supposing" not in result
+
+
+def test_a_run_is_recorded_whole(capsys, source: list[str], tables: Tables) -> None:
+    result = ask(capsys, *source)
+    run = result["runs"][0]
+    assert run == {
+        "first": "0x0000000000001000",
+        "last": "0x0000000000004fff",
+        "size": 0x4000,
+        "output": "0x0000000080000000",
+        "block_size": 4096,
+        "repeats": False,
+        "level": 3,
+        "descriptor_address": f"{0x4000_3008:#018x}",
+        "fault": None,
+        "attributes": {
+            "memory": "Normal Write-Back RW-allocate",
+            "shareability": "Inner Shareable",
+            "rights": {"el0": "---", "el1": "rwx"},
+            "accessed": True,
+            "dirty": None,
+            "global": True,
+            "contiguous": False,
+            "guarded": False,
+            "non_secure": False,
+        },
+    }
+    assert tables.memory[int(run["descriptor_address"], 16)] & 0xFFFF_F000 == 0x8000_0000
+    assert result["regimes"] == ["EL1&0 stage 1, TTBR0_EL1", "EL1&0 stage 1, TTBR1_EL1"]
+
+
+def test_what_leads_to_one_page_again_and_again_says_so(capsys, source: list[str]) -> None:
+    repeats = {int(run["first"], 16): run["repeats"] for run in ask(capsys, *source)["runs"]}
+    assert [first for first, again in repeats.items() if again] == [0x400000]
+
+
+def test_a_clear_access_flag_is_listed_with_its_fault(capsys, source: list[str]) -> None:
+    [run] = ask(capsys, *source, "--unaccessed")["runs"]
+    assert int(run["first"], 16) == 0x11000
+    assert run["attributes"]["accessed"] is False
+    fault = run["fault"]
+    assert (fault["kind"], fault["stage"], fault["level"], int(fault["status"], 16)) == ("access flag", 1, 3, 0b001011)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--perm", "wx"], [0x1000]),
+        (["--perm", "w"], [0x1000, 0x11000, 0x12000, 0x200000]),
+        (["--perm", "WX"], [0x1000]),
+        (["--perm", "r--"], [0x10000, 0x13000, 0x400000]),
+        (["--perm", "r-x"], [0x10000]),
+        (["--perm", "rwx"], [0x1000]),
+        (["--perm", "x"], [0x1000, 0x10000]),
+        (["--perm", "x", "--el0"], [0x10000]),
+        (["--perm", "x", "--el1"], [0x1000]),
+        (["--perm=---", "--el0"], [0x1000, 0x12000, 0x13000, 0x200000, 0x400000]),
+        (["--el0"], [0x10000, 0x11000]),
+        (["--el1"], ALL),
+        (["--type", "device"], [0x200000]),
+        (["--type", "DEVICE"], [0x200000]),
+        (["--type", "normal"], [0x1000, 0x10000, 0x11000, 0x12000, 0x13000, 0x400000]),
+        (["--type", "non-cacheable"], [0x12000]),
+        (["--type", "no such type"], []),
+        (["--dirty"], [0x12000]),
+        (["--unaccessed"], [0x11000]),
+        (["--size", "2m"], [0x200000]),
+        (["--size", "2MB"], [0x200000]),
+        (["--size", "2MiB"], [0x200000]),
+        (["--size", "4k"], [each for each in ALL if each != 0x200000]),
+        (["--size", "1g"], []),
+        (["--physical", "0x92000000"], [0x12000]),
+        (["--physical", "0x92000000,0x93000001"], [0x12000, 0x13000]),
+        (["--physical", "0x80002000,+0x1000"], [0x3000]),
+        (["--physical", "0xa0000fff,+1"], [0x400000]),
+        (["--physical", "0xa0001000,+0x1000"], []),
+        (["0x11000"], [0x11000]),
+        (["0x2345"], [0x2000]),
+        (["0x3000,0x10001"], [0x3000, 0x10000]),
+        (["0x5000,+0xb000"], []),
+        (["0x3f0000,+0x8000"], [0x200000]),
+        (["0x402000,+1"], [0x402000]),
+        (["--perm", "w", "--el0", "--unaccessed"], [0x11000]),
+        (["--perm", "w", "--type", "device", "--size", "4k"], []),
+        (["--regime", "el1"], ALL),
+    ],
+)
+def test_options_choose_and_join(capsys, source: list[str], words: list[str], expected: list[int]) -> None:
+    assert firsts(ask(capsys, *source, *words)) == expected
+
+
+@pytest.mark.parametrize(
+    ("exactly", "expected"), [("---", [0x1000, 0x12000, 0x13000, 0x200000, 0x400000]), ("--x", [])]
+)
+def test_an_exact_permission_may_begin_with_a_dash(
+    capsys, source: list[str], exactly: str, expected: list[int]
+) -> None:
+    assert firsts(ask(capsys, *source, "--el0", "--perm", exactly)) == expected
+
+
+def test_a_filter_that_leaves_nothing_is_an_answer_in_words(capsys, source: list[str]) -> None:
+    assert main(["map", *source, "--size", "1g"]) == 0
+    assert "nothing" in capsys.readouterr().out
+
+
+def test_mapped_counts_what_is_left_after_the_cut(capsys, source: list[str]) -> None:
+    assert ask(capsys, *source, "0x3000,0x5000")["mapped"] == 0x2000
+
+
+def test_the_table_has_a_row_for_each_run_and_columns_for_each_level(capsys, source, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    assert main(["map", *source]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    [head] = [line for line in lines if line.startswith("from")]
+    assert head.split() == ["from", "to", "size", "of", "PA", "EL1", "EL0", "memory", "state"]
+    rows = {int(line.split()[0], 16): line.split() for line in lines if line.startswith("0x")}
+    assert list(rows) == ALL
+    assert rows[0x1000][1:7] == ["0x0000000000004fff", "16KB", "4KB", "0x80000000", "rwx", "---"]
+    state = {first: " ".join(row[7:]) for first, row in rows.items()}
+    assert "all one page" in state[0x400000]
+    assert "unaccessed" in state[0x11000]
+    assert "nG" in state[0x11000]
+    assert "dirty" in state[0x12000]
+    assert "clean" in state[0x13000]
+
+
+def test_a_table_that_is_missing_is_named_and_the_rest_is_listed(capsys, tables: Tables, tmp_path: Path) -> None:
+    at = next(at for at, word in tables.memory.items() if at >= 0x4000_2000 and word & 3 == 3)
+    hole = 0x4000_2000 + 3 * 8
+    tables.memory[hole] = 0x7000_0000 | 0b11
+    assert at != hole
+    words = saved(tables, tmp_path, tables.registers(TCR_EL1=tables.registers()["TCR_EL1"] | 1 << 23))
+    result = ask(capsys, *words)
+    [missing] = result["unreadable"]
+    assert missing["first"] == "0x0000000000600000"
+    assert missing["size"] == 2 * MEGA
+    assert missing["table_address"] == "0x0000000070000000"
+    assert missing["why"]
+    assert firsts(result) == ALL
+    assert ask(capsys, *words, "0,0x600000")["unreadable"] == []
+    assert main(["map", *words]) == 0
+    assert "unreadable" in capsys.readouterr().out
+
+
+def test_a_broken_contiguous_run_is_a_finding(capsys, tmp_path: Path) -> None:
+    t = Tables(_next=0x4000_1000)
+    at = [t.map(page << 12, 0x8000_0000 + (page << 12), Contiguous=1) for page in range(32)]
+    registers = t.registers(TCR_EL1=t.registers()["TCR_EL1"] | 1 << 23)
+    assert ask(capsys, *saved(t, tmp_path, registers))["broken_contiguous_runs"] == []
+    t.memory[at[5]] = 0
+    result = ask(capsys, *saved(t, tmp_path, registers), status=1)
+    assert {(each["first"], each["size"], each["breach"]) for each in result["broken_contiguous_runs"]} == {
+        ("0x0000000000000000", 0x10000, "not contiguous")
+    }
+    assert {int(each["descriptor_address"], 16) for each in result["broken_contiguous_runs"]} == {at[5]}
+    assert main(["map", *saved(t, tmp_path, registers)]) == 1
+    assert "not contiguous" in capsys.readouterr().out
+
+
+def test_a_contiguous_run_is_broken_by_one_member_and_said_once(capsys, tmp_path: Path) -> None:
+    """The two halves that are left both know it; that is one finding."""
+    t = Tables(_next=0x4000_1000)
+    at = [t.map(page << 12, 0x8000_0000 + (page << 12), Contiguous=1) for page in range(16)]
+    t.memory[at[5]] = 0
+    result = ask(capsys, *saved(t, tmp_path, t.registers(TCR_EL1=t.registers()["TCR_EL1"] | 1 << 23)), status=1)
+    assert len(result["broken_contiguous_runs"]) == 1
+
+
+def test_a_run_that_differs_only_in_the_access_flag_is_not_broken(capsys, tmp_path: Path) -> None:
+    t = Tables(_next=0x4000_1000)
+    for page in range(16):
+        t.map(page << 12, 0x8000_0000 + (page << 12), Contiguous=1, AF=page % 2)
+    result = ask(capsys, *saved(t, tmp_path, t.registers(TCR_EL1=t.registers()["TCR_EL1"] | 1 << 23)))
+    assert result["broken_contiguous_runs"] == []
+    assert len(result["runs"]) == 16
+
+
+@pytest.fixture
+def virtual(tmp_path: Path) -> list[str]:
+    """Two stages: VA 0x5000 -> IPA 0x65432000 -> PA 0x76543000, and 0x6000 to where stage 2 has nothing."""
+    memory = Memory()
+    memory.stage1(0, va=0x5000, output=0x6543_2000)
+    memory.stage1(0, va=0x6000, output=0x6543_3000)
+    memory.identity(0b1111 << 2 | 3 << 8 | 1 << 6)
+    memory.stage2(0b1111 << 2 | 3 << 8 | 1 << 6, 0x6543_2000, 0x7654_3000)
+    registers = guest()
+    registers["TCR_EL1"] |= 1 << 23
+    assert min(memory.words) >= S1_ROOT
+    return saved(memory, tmp_path, registers)
+
+
+def test_two_stages_show_the_ipa_and_what_both_grant(capsys, virtual: list[str]) -> None:
+    result = ask(capsys, *virtual)
+    shown = [(run["first"], run["ipa"], run["output"], run["attributes"]["rights"]["el1"]) for run in result["runs"]]
+    assert shown[0] == ("0x0000000000005000", "0x0000000065432000", "0x0000000076543000", "r-x")
+    assert shown[1][:3] == ("0x0000000000006000", "0x0000000065433000", None)
+    fault = result["runs"][1]["fault"]
+    assert (fault["kind"], fault["stage"], fault["level"]) == ("translation", 2, 3)
+    assert main(["map", *virtual]) == 0
+    out = capsys.readouterr().out
+    assert "IPA" in out
+    assert "0x65432000" in out
+
+
+def test_stage_2_by_itself_maps_intermediate_addresses(capsys, virtual: list[str]) -> None:
+    result = ask(capsys, *virtual, "--regime", "stage2")
+    runs = {run["first"]: run["output"] for run in result["runs"]}
+    assert runs["0x0000000065432000"] == "0x0000000076543000"
+    assert all("ipa" not in run for run in result["runs"])
+    assert result["regimes"] == ["stage 2, VTTBR_EL2"]
+    assert S2_ROOT == 0x5000_0000
+
+
+def test_a_physical_range_is_of_physical_addresses_and_not_of_intermediate_ones(capsys, virtual: list[str]) -> None:
+    assert firsts(ask(capsys, *virtual, "--physical", "0x76543000")) == [0x5000]
+    assert firsts(ask(capsys, *virtual, "--physical", "0x65432000")) == []
+
+
+def test_a_real_crash_has_the_page_that_crashed_it_among_what_is_unaccessed(capsys) -> None:
+    result = ask(capsys, "-s", OSV, "--unaccessed", "0x100000120000,+0x1000")
+    [run] = result["runs"]
+    assert (run["first"], run["size"]) == ("0x0000100000120000", 4096)
+    assert int(run["descriptor_address"], 16) == 0x40D2A900
+    assert run["fault"]["kind"] == "access flag"
+
+
+def test_a_real_crash_maps_what_walk_says_of_every_run(capsys) -> None:
+    result = ask(capsys, "-s", OSV)
+    assert len(result["runs"]) > 700
+    chosen = [run for run in result["runs"] if run["fault"] is None][::40]
+    assert main(["walk", "-s", OSV, *(run["last"] for run in chosen), "--json"]) == 0
+    walked = [json.loads(line)["result"] for line in capsys.readouterr().out.splitlines()]
+    for run, one in zip(chosen, walked, strict=True):
+        assert one["block_size"] == run["block_size"]
+        assert int(one["output"], 16) == int(run["output"], 16) + run["size"] - 1
+        assert one["attributes"] == run["attributes"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--perm", "q"], ["--perm", "rr"], ["--perm", "rwxr"], ["--perm", "r-"], ["--perm", "-rx"], ["--perm", ""],
+        ["--perm", "xr-"], ["--el0", "--el1"], ["--size", "4"], ["--size", "k"], ["--size", "4p"], ["--size", "-4k"],
+        ["--size", "0x1000"], ["0x1000,0x1000"], ["0x2000,0x1000"], ["0x1000,+0"], ["0x1000,+"], ["0x1000,"],
+        [",0x1000"], ["0xffffffffffffffff,+2"], ["--physical", "0x2,0x1"], ["--physical", "nosymbol"], ["nosymbol"],
+        ["0x1", "0x2"], ["--regime", "el4"], ["--elephant"], ["--with", "TCR_EL1"], ["--with", "TCR_EL1.HA"],
+        ["--with", "=1"], ["--with", "TCR_EL1.HA=x"], ["--with", "NOSUCH.HA=1"], ["--with", "TCR_EL1.NOSUCH=1"],
+        ["--with", "TCR_EL1.HA=2"], ["--with", "TCR_EL1=0x10000000000000000"], ["--pte", "0x1000"],
+        ["--pte", "0x1000=1"], ["--pte", "AP=1"], ["--pte", "0x1000.AP"], ["--pte", "0x1000.NOSUCH=1"],
+        ["--pte", "0x1000.AP=4"], ["--pte", "0x1000.OutputAddress=0x123"], ["--pte", "0x1000.AP=-1"],
+        ["--pte", "0x8000000000000.AP=1"],
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_status_2(capsys, source: list[str], words: list[str]) -> None:
+    refused(capsys, 2, *source, *words)
+
+
+def test_no_source_is_status_2(capsys) -> None:
+    assert "-s" in refused(capsys, 2)
+
+
+def test_registers_that_cannot_be_had_are_status_3_and_named(capsys, tables: Tables, tmp_path: Path) -> None:
+    values = tables.registers()
+    del values["TCR_EL1"]
+    assert "TCR_EL1" in refused(capsys, 3, *saved(tables, tmp_path, values))
+    assert "VTCR_EL2" in refused(capsys, 3, *saved(tables, tmp_path, tables.registers()), "--regime", "stage2")
+    assert "D128" in refused(capsys, 3, *saved(tables, tmp_path, tables.registers(TCR2_EL1=1 << 5)))
+
+
+def test_an_el2_map_has_one_column_and_its_own_level(capsys, tmp_path: Path) -> None:
+    from tests.arch.aarch64.truth.machine import el2
+
+    memory = Memory()
+    memory.stage1(0, va=0x5000, output=0x7000_0000)
+    words = saved(memory, tmp_path, el2())
+    [run] = ask(capsys, *words, "--regime", "el2")["runs"]
+    assert run["attributes"]["rights"] == {"el2": "rwx"}
+    assert firsts(ask(capsys, *words, "--regime", "el2", "--el1")) == [0x5000], "--el1 is the level above EL0"
+    assert firsts(ask(capsys, *words, "--regime", "el2", "--el0")) == []

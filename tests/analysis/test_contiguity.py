@@ -24,7 +24,10 @@ DBM, UXN, AP_READ_ONLY, AP_EL0 = 1 << 51, 1 << 54, 1 << 7, 1 << 6
 def group(t: Tables, count: int, level: int = 3, first: int = 0, pa: int = PA, **fields: int) -> list[int]:
     """Map a row of contiguous leaves; give where their descriptors are."""
     size = next(each.size_bytes for each in t.levels if each.number == level)
-    return [t.map(first + n * size, pa + n * size, level, Contiguous=1, **{"SH": 3, "AttrIndx": 4, **fields}) for n in range(count)]
+    return [
+        t.map(first + n * size, pa + n * size, level, Contiguous=1, **{"SH": 3, "AttrIndx": 4, **fields})
+        for n in range(count)
+    ]
 
 
 def asked(t: Tables, va: int = 0, read: Read | None = None) -> Contiguity | None:

@@ -55,6 +55,7 @@ DECLARED: Final[Mapping[str, type[Word]]] = {
     **{f"{name}_EL1": word for name, word in _STAGE1.items()},
     "POR_EL0": registers.POR,
     "cpsr": processor_state.SPSR,
+    "ID_AA64PFR0_EL1": identification.ID_AA64PFR0_EL1,
     "ID_AA64MMFR0_EL1": identification.ID_AA64MMFR0_EL1,
     "ID_AA64MMFR1_EL1": identification.ID_AA64MMFR1_EL1,
     "ID_AA64MMFR2_EL1": identification.ID_AA64MMFR2_EL1,

@@ -15,6 +15,30 @@ def _feature(high: int, low: int, doc: str, values: dict[int, str] | None = None
     return Field((high, low), doc=doc, values=values or {0: "not implemented", 1: "implemented"})
 
 
+_LEVEL = {0: "no", 1: "AArch64", 2: "AArch64 and AArch32"}
+
+
+class ID_AA64PFR0_EL1(Word):
+    """AArch64 Processor Feature Register 0."""
+
+    CSV3 = _feature(63, 60, "no speculative use of faulting data")
+    CSV2 = _feature(59, 56, "branch targets are not shared between contexts")
+    RME = _feature(55, 52, "Realm Management Extension")
+    DIT = _feature(51, 48, "data independent timing")
+    AMU = _feature(47, 44, "activity monitors")
+    MPAM = _feature(43, 40, "memory partitioning")
+    SEL2 = _feature(39, 36, "Secure EL2")
+    SVE = _feature(35, 32, "Scalable Vector Extension")
+    RAS = _feature(31, 28, "RAS extension")
+    GIC = _feature(27, 24, "system registers of the GIC CPU interface")
+    AdvSIMD = _feature(23, 20, "Advanced SIMD", {15: "no"})
+    FP = _feature(19, 16, "floating-point", {15: "no"})
+    EL3 = _feature(15, 12, "EL3", _LEVEL)
+    EL2 = _feature(11, 8, "EL2", _LEVEL)
+    EL1 = _feature(7, 4, "EL1", _LEVEL)
+    EL0 = _feature(3, 0, "EL0", _LEVEL)
+
+
 class ID_AA64MMFR0_EL1(Word):
     """AArch64 Memory Model Feature Register 0."""
 

@@ -26,6 +26,7 @@ from gdbtools.arch.aarch64.geometry import (
     MINIMUM_WIDE_TnSZ,
 )
 from gdbtools.arch.aarch64.hypervisor import GPCCR_EL3, HCR_EL2, HCRX_EL2, SCR_EL3, VTCR_EL2, VTTBR
+from gdbtools.arch.aarch64.identification import ID_AA64PFR0_EL1
 from gdbtools.arch.aarch64.processor_state import SPSR
 from gdbtools.arch.aarch64.registers import MAIR, PIR, POR, SCTLR, TCR_EL1, TTBR
 from gdbtools.arch.aarch64.stage1 import LOGICAL_TAG, TAG, Permissions, Stage1, Stage1Off
@@ -203,6 +204,7 @@ def _range(
         hierarchical=not (off_limits or indirect or overlays),
         execution_counts=has.pan_execution and (indirect or bool(sctlr.EPAN)),
         unprivileged_counts=_unprivileged_counts(register, controls),
+        contiguous_counts=not extended.field("PnCH").of(extended),
         e0pd_implemented=has.e0pd,
         size_in_bounds=(MINIMUM_WIDE_TnSZ if wide else MINIMUM_TnSZ) <= size <= _maximum(has, granule_bits),
         below=below,
@@ -272,12 +274,18 @@ def _extended(register: ReadRegister, controls: Controls) -> Word:
     name, layout = controls.extended
     value = optional(register, name)
     hcrx = optional(register, "HCRX_EL2")
-    withheld = controls is EL10 and hcrx is not None and not HCRX_EL2(hcrx).TCR2En
+    withheld = controls is EL10 and _has_el2(register) and hcrx is not None and not HCRX_EL2(hcrx).TCR2En
     word = layout(0 if value is None or withheld else value)
     for field, meaning in REFUSED:
         if word.field(field).of(word):
             raise Unavailable(f"{name}.{field} is 1: {meaning} not decoded")
     return word
+
+
+def _has_el2(register: ReadRegister) -> bool:
+    """Say whether there is an EL2: QEMU's stub gives its registers, as 0, also of a CPU that has none."""
+    pfr0 = optional(register, "ID_AA64PFR0_EL1")
+    return pfr0 is not None and bool(ID_AA64PFR0_EL1(pfr0).EL2)
 
 
 def _permissions(register: ReadRegister, controls: Controls, extended: Word, has: Features) -> Permissions:

@@ -81,6 +81,8 @@ class Stage1(Regime):
     execution_counts: bool
     unprivileged_counts: bool
     """Whether LDTR and STTR are EL0's accesses here."""
+    contiguous_counts: bool
+    """Whether bit 52 is the Contiguous bit (TCR2_ELx.PnCH makes it Protected)."""
     e0pd_implemented: bool
     size_in_bounds: bool
     below: Stage2 | None = None
@@ -134,7 +136,7 @@ class Stage1(Regime):
         return (1 << (50 if self.layout is Layout.LPA2 else 48)) - (1 << self.granule_bits)
 
     def contiguous_entries(self, level: Level) -> int:
-        return CONTIGUOUS_ENTRIES.get((self.granule_bits, level.number), 1)
+        return CONTIGUOUS_ENTRIES.get((self.granule_bits, level.number), 1) if self.contiguous_counts else 1
 
     def handed_down(self, entry: Entry) -> int:
         if not self.hierarchical:
@@ -269,6 +271,16 @@ class Stage1(Regime):
             attr = memory_types.NON_CACHEABLE
         return attr, memory_types.effective_shareability(attr, sh)
 
+    def _dirty(self, leaf: Step) -> bool | None:
+        """Say whether a leaf has been written; None where it keeps no such state, or nobody is ever to write it."""
+        word, given = leaf.entry.word, self.permissions
+        if not isinstance(word, IndirectLeaf):
+            return is_dirty(word)
+        assert given.pir is not None, "its permissions are indirect"
+        levels = indirect(leaf, given.pir, given.pire0, hardware_dirty=True)
+        writable = any(base is not None and base.grant.write is None for base in levels)
+        return not word.nDirty if writable else None
+
     def attributes(self, steps: tuple[Step, ...], final: Walk | None = None) -> Attributes | None:
         if not steps or not steps[-1].is_leaf:
             return None
@@ -284,9 +296,9 @@ class Stage1(Regime):
             shareability=memory_types.shareability(sh),
             rights=rights,
             accessed=bool(leaf.AF),
-            dirty=not leaf.nDirty if isinstance(leaf, IndirectLeaf) else is_dirty(leaf),
+            dirty=self._dirty(steps[-1]),
             is_global=not getattr(leaf, "nG", 0),
-            contiguous=bool(leaf.Contiguous),
+            contiguous=bool(leaf.Contiguous) and self.contiguous_entries(steps[-1].level) > 1,
             guarded=bool(leaf.GP),
             non_secure=bool(leaf.NS),
         )

@@ -245,7 +245,7 @@ class Stage2(Regime):
             accessed=bool(word.AF),
             dirty=dirty,
             is_global=True,
-            contiguous=bool(word.Contiguous),
+            contiguous=bool(word.Contiguous) and self.contiguous_entries(leaf.level) > 1,
         )
 
 

@@ -216,3 +216,22 @@ def test_registers_that_are_missing_are_assumed_aloud() -> None:
     found = walk(regime_for(reader(only), 0x1000), 0x1000, t.read)
     assert found.outcome == Mapped(0x4567_8000, 4096)
     assert any(text.startswith("SCTLR_EL1") for text in found.regime.assumed)
+
+
+@pytest.mark.parametrize(("pfr0", "indirect"), [(0x0011, True), (0x0111, False), (None, True)])
+def test_hcrx_withholds_tcr2_only_where_there_is_an_el2(pfr0: int | None, indirect: bool) -> None:
+    """QEMU 11.1's stub gives HCRX_EL2 as 0 of a CPU that has no EL2, where Linux uses permission indirection."""
+    t = Tables()
+    t.map(0x1000, 0x4567_8000, AP=0b11)
+    changes = {"TCR2_EL1": 1 << 1, "HCRX_EL2": 0, "PIR_EL1": 0, "PIRE0_EL1": 0, "ID_AA64MMFR3_EL1": 1 << 8}
+    found = walk_of(t, 0x1000, **changes, **({} if pfr0 is None else {"ID_AA64PFR0_EL1": pfr0}))
+    assert found.attributes is not None
+    assert found.attributes.rights[1].read is not indirect
+
+
+def test_what_is_set_below_the_roots_size_is_ignored_and_noted() -> None:
+    t = Tables(TnSZ=16)
+    t.map(0x1000, 0x4567_8000)
+    found = walk_of(t, 0x1000, TTBR0_EL1=t.root | 0x80)
+    assert found.outcome == Mapped(0x4567_8000, 4096)
+    assert found.regime.notes == ("TTBR0_EL1: its bits below the root table's size are ignored",)

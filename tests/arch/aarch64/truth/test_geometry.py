@@ -425,7 +425,7 @@ def test_what_is_no_part_of_an_address() -> None:
     """TBI: [63:56]; MTX: [59:56]; TBID takes TBI's away from instruction fetches.  The hole faults at level 0.
 
     Bit 55 chooses the range; where there is one range it has to be 0 (and bit 63 chooses nothing).  Fetches with MTX
-    are left out: AArch64.VAIsOutOfRange ignores their tag, EffectiveMTX does not.
+    are left out: AArch64.VAIsOutOfRange leaves out their [59:56] even with TBID, which is hardly meant.
     """
     wrong = []
     for half, bits, tbi, tbid, mtx in product(HALVES, (39, 48), (0, 1), (0, 1), (0, 1)):

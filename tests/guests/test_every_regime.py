@@ -244,6 +244,15 @@ def _stage_2_by_output_size(case: Case) -> bool:
     return below.input_bits > below.output_bits or below.output_bits < least
 
 
+def _forgotten_device(case: Case) -> bool:
+    """Stage 1's Device, made Write-Back by stage 2 under HCR_EL2.FWB, with the shareability of its descriptor."""
+    if not (isinstance(case.expected, Translated) and isinstance(case.got, Translated) and case.hcr.FWB):
+        return False
+    attr, _ = memory_attributes(case.found)
+    was_device = attr is not None and attr >> 4 == 0
+    return was_device and case.expected.with_(SH=0) == case.got.with_(SH=0) and case.expected.SH == OUTER_SHAREABLE
+
+
 def _device_of_stage_2(case: Case) -> bool:
     """With HCR_EL2.FWB, Device at both stages: the stricter one, not stage 2's."""
     if not (isinstance(case.expected, Translated) and isinstance(case.got, Translated)):
@@ -336,6 +345,12 @@ DEPARTURES = (
         "it is the one Device type there is: S2CombineS1MemAttrs",
         ALL,
         _mistaken_device,
+    ),
+    Departure(
+        "Device of stage 1 that FWB makes Write-Back has the shareability of its descriptor",
+        "it is Outer Shareable before stage 2 has a say: EffectiveShareability",
+        ALL,
+        _forgotten_device,
     ),
     Departure(
         "HCR_EL2.CD does not count with FWB",

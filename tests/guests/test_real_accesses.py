@@ -201,11 +201,19 @@ def agrees(version: str, state: State, request: Request, found: Walk, refusal: R
     same = (syndrome.fault.kind, level, syndrome.s1ptw) == (fault.kind, fault.level, fault.s1ptw)
     if answer.outcome is not Outcome.TAKEN_TO_EL2 or not same:
         return False
-    ipa = found.fetch.via.input if found.fetch else found.final.input if found.final else None
+    ipa = _faulting_ipa(found, fault.s1ptw)
     # "HPFAR_EL2": not for a plain stage 2 permission fault.
     if ipa is None or (fault.kind is FaultKind.PERMISSION and not fault.s1ptw):
         return True
     return HPFAR_EL2(answer.hpfar).FIPA == ipa & ~0xFFF
+
+
+def _faulting_ipa(found: Walk, s1ptw: bool) -> int | None:
+    """Give what stage 2 was asked for: a descriptor to fetch or to update, or the output."""
+    if s1ptw:
+        via = found.fetch.via if found.fetch else found.leaf.via if found.leaf else None
+        return via.input if via else None
+    return found.final.input if found.final else None
 
 
 def _same_access(syndrome: object, request: Request) -> bool:

@@ -593,3 +593,76 @@ def test_only_where_overlays_are_on_has_a_leaf_an_index_into_them() -> None:
     found = through(NORMAL | 3 << S2AP)
     assert found.final is not None
     assert "POIndex" not in names(found.final)
+
+
+# --- What there is nothing to say of
+
+
+def test_a_walk_that_ends_in_no_leaf_has_no_attributes() -> None:
+    memory = Memory()
+    memory.stage1(0)
+    memory.words[LEAF] = 0
+    assert look(memory, el1(), "el1").attributes is None
+    assert look(memory, el1(TCR_EL1=TCR | 1 << 7), "el1").attributes is None, "EPD0: nothing was read"
+    for ipa in (IPA, 1 << 40):
+        assert look(memory, guest(), "stage2", ipa).attributes is None
+
+
+def test_a_regime_of_one_level_has_only_global_entries() -> None:
+    for name, registers in (("el2", el2()), ("el3", el3())):
+        attributes = one_page(1 << 11, registers, name).attributes
+        assert attributes is not None
+        assert attributes.is_global, name
+    attributes = one_page(1 << 11, el1(), "el1").attributes
+    assert attributes is not None
+    assert not attributes.is_global
+
+
+def test_with_the_mmu_off_memory_is_device_for_data_and_by_default_write_back_under_dc() -> None:
+    off, default = look(Memory(), el1(SCTLR_EL1=0), "el1"), look(Memory(), guest(HCR_EL2=RW | DC), "el1", IPA)
+    assert off.attributes is not None
+    assert default.attributes is not None
+    assert off.attributes.memory == "Device-nGnRnE for data; instruction fetches as SCTLR.I says"
+    assert default.attributes.memory == "Normal Write-Back RW-allocate"
+
+
+# --- Hardware updates through stage 2
+
+
+def test_hardware_may_set_the_access_flag_through_what_is_mostly_read_only() -> None:
+    """S2PIR_EL2: the "mostly read-only" encodings let the table walker write, plain read-only does not."""
+    for encoding, may in ((0b0010, True), (0b0110, True), (0b0111, True), (0b1000, False), (0b1100, True)):
+        memory = Memory()
+        memory.stage1(0, output=IPA)
+        memory.words[LEAF] &= ~AF
+        memory.stage2(NORMAL | 1 << 53 | 1 << 6 | 1 << 7)
+        memory.identity(NORMAL | 1 << 7)
+        registers = guest(VTCR_EL2=VTCR | S2PIE, S2PIR_EL2=perm(5, 0b1100, encoding), TCR_EL1=TCR | HA)
+        found = look(memory, registers, "el1")
+        refused = refusal(found, READ, 1, EL1H)
+        assert (refused is None) == may, f"{encoding:04b}"
+        assert refused is None or refused.fault == Fault(FaultKind.PERMISSION, 2, 3, s1ptw=True)
+
+
+def test_a_table_that_may_not_be_read_is_refused_for_that_even_on_device_memory() -> None:
+    found = through(NORMAL | 3 << S2AP, DEVICE, HCR_EL2=VM | RW | PTW)
+    assert found.refusal is not None
+    assert found.refusal.decider.cause is Cause.NO_READ
+
+
+def test_stage_2_has_only_global_entries_and_its_own_walk_says_so() -> None:
+    memory = Memory()
+    memory.stage2(NORMAL | 3 << S2AP | 1 << 11)
+    attributes = look(memory, guest(), "stage2", IPA).attributes
+    assert attributes is not None
+    assert attributes.is_global
+
+
+def test_what_stage_2_does_not_map_has_the_attributes_of_stage_1() -> None:
+    memory = Memory()
+    memory.stage1(0b10 << AP, output=IPA + 0x1000)
+    memory.stage2(NORMAL | 3 << S2AP)
+    memory.identity(NORMAL | 1 << 6)
+    found = look(memory, guest(), "el1")
+    assert found.outcome == Fault(FaultKind.TRANSLATION, 2, 3)
+    assert granted(found, 1) == "r-x"

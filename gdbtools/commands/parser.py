@@ -155,6 +155,8 @@ def joined(command: Command, words: Sequence[str]) -> list[str]:
 
 def _range(word: str, evaluate: Evaluate) -> tuple[int, int]:
     first, comma, end = word.partition(",")
+    if not first or (comma and not end.lstrip("+")):
+        raise UsageError(f"{word!r} is no range; write FIRST,END (END not included) or FIRST,+SIZE")
     start = evaluate(first)
     if not comma:
         return start, 1

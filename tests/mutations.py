@@ -16,6 +16,7 @@ import copy
 import importlib.abc
 import importlib.util
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -36,7 +37,7 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
     "direct.py": (),
     "indirect.py": (),
     "overlay.py": (),
-    "entries.py": (),
+    "entries.py": ("decode", "refuse_entry", "_refuse"),
     "stage1.py": (
         "handed_down", "admit_access", "accept", "_update_refused", "_is_updated", "has_overlays", "fetch_refused",
         "effective", "_overlay", "check", "_dirty", "attributes",
@@ -53,6 +54,8 @@ _NO_LEAF = "a walk that nothing refuses ends in a leaf"
 _NO_FETCH = "stage 2 tells EL1 from EL0 in execution alone, and a walk fetches no instructions"
 _LEAF_HAS_ATTRIBUTES = "a walk of stage 2 has attributes exactly where it ended in a leaf"
 _BOTH_LEVELS = "stage 2 has rights for EL0 and EL1, and what goes through it has no other level"
+_NO_RUN_OF_TWO = "no granule and level has runs of two entries"
+_INDIRECT_LEAF = "stage 2's leaves are indirect exactly where there is a S2PIR_EL2, and what was fetched has a leaf"
 _BELOW_AND_VIA = "a step has been fetched through the stage below exactly where there is one"
 EQUIVALENT: Mapping[tuple[str, str], str] = {
     (
@@ -91,9 +94,30 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "if [kind is not AccessKind.WRITE or not self.hardware_dirty -> kind is not AccessKind.WRITE]:",
     ): "without hardware that records it, a write to what is not dirty has been refused before",
     (
+        "stage1.py:Stage1.attributes",
+        "contiguous=bool(leaf.Contiguous) and self.contiguous_entries(steps[-1].level) > [1 -> 2],",
+    ): _NO_RUN_OF_TWO,
+    (
+        "stage1.py:Stage1Off.check",
+        "if [walk.refusal is None and kind is AccessKind.EXECUTE -> kind is AccessKind.EXECUTE]:",
+    ): "what data may not reach, no fetch may: fewer bits of its address are ignored",
+    (
         "stage1.py:Stage1.check",
         "if [walk.refusal is not None or walk.leaf is None -> walk.refusal is not None]:",
     ): _NO_LEAF,
+    (
+        "stage2.py:Stage2._walker_may_write",
+        "if [self.s2pir is None or not isinstance(word, Stage2IndirectLeaf) -> "
+        "not isinstance(word, Stage2IndirectLeaf)]:",
+    ): _INDIRECT_LEAF,
+    (
+        "stage2.py:Stage2._walker_may_write",
+        "if [self.s2pir is None or not isinstance(word, Stage2IndirectLeaf) -> self.s2pir is None]:",
+    ): _INDIRECT_LEAF,
+    (
+        "stage2.py:Stage2.attributes",
+        "contiguous=bool(word.Contiguous) and self.contiguous_entries(leaf.level) > [1 -> 2],",
+    ): _NO_RUN_OF_TWO,
     (
         "stage2.py:Stage2.check",
         "if [walk.refusal is not None or walk.leaf is None -> walk.refusal is not None]:",
@@ -154,8 +178,8 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
 }
 """(place, change) of mutants that change nothing, and why."""
 
-SECONDS = 180
-"""After which a mutant counts as noticed: it hangs."""
+SECONDS, MEMORY_BYTES = 180, 2 << 30
+"""Beyond which a mutant counts as noticed: it hangs, or lists what has no end."""
 GROUPS = ("test_deciders", "truth", "test_permissions", "test_traps", "test_regimes", "")
 """Which tests come first, after those named like what is broken: those that notice most."""
 
@@ -415,6 +439,7 @@ def forked(tree: Path, mutant: Mutant | None, words: Sequence[str], report: Path
     status = 7
     try:
         signal.alarm(SECONDS)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         for stream in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
         status, failed = run(tree, mutant, words)

@@ -336,6 +336,16 @@ def test_base_permission_0b0110_is_writable_or_executable_and_says_why() -> None
     assert (granted(found, 1), why(refusal(found, EXECUTE, 1, EL1H))) == ("rw-", said)
 
 
+def test_only_what_somebody_may_write_is_clean_or_dirty() -> None:
+    for permission, of_el1, of_el0 in ((0b1100, True, False), (0b1000, False, True), (0b1000, False, False)):
+        user = perm(4, 0b1100 if of_el0 else 0b1000)
+        registers = el1(TCR2_EL1=PIE, PIR_EL1=perm(4, permission), PIRE0_EL1=user)
+        for dirty in (True, False):
+            attributes = one_page(indexed(4, dirty=dirty), registers, "el1").attributes
+            assert attributes is not None
+            assert attributes.dirty is (dirty if of_el1 or of_el0 else None)
+
+
 # --- The MMU off
 
 
@@ -350,6 +360,14 @@ def test_with_the_mmu_off_every_level_may_do_everything() -> None:
     for kind in (READ, WRITE, EXECUTE, MAINTENANCE):
         assert refusal(found, kind, 0, 0) is None
     assert list((look(Memory(), el2(SCTLR_EL2=0), "el2").attributes or attributes).rights) == [2]
+
+
+def test_with_the_mmu_off_too_the_top_byte_is_ignored_for_data_alone_where_tbid_says_so() -> None:
+    found = look(Memory(), el1(SCTLR_EL1=0, TCR_EL1=TCR | TBI0 | TBID0), "el1", 0xAB << 56 | VA)
+    assert [refusal(found, kind, 1, EL1H) for kind in (READ, WRITE, MAINTENANCE)] == [None, None, None]
+    refused = refusal(found, EXECUTE, 1, EL1H)
+    assert refused is not None
+    assert refused.fault == Fault(FaultKind.ADDRESS_SIZE, 1, 0)
 
 
 # --- Entries
@@ -631,7 +649,8 @@ def test_with_the_mmu_off_memory_is_device_for_data_and_by_default_write_back_un
 
 def test_hardware_may_set_the_access_flag_through_what_is_mostly_read_only() -> None:
     """S2PIR_EL2: the "mostly read-only" encodings let the table walker write, plain read-only does not."""
-    for encoding, may in ((0b0010, True), (0b0110, True), (0b0111, True), (0b1000, False), (0b1100, True)):
+    mostly_read_only = (0b0010, 0b0011, 0b0110, 0b0111)
+    for encoding, may in ((0b1000, False), (0b1100, True), *((each, True) for each in mostly_read_only)):
         memory = Memory()
         memory.stage1(0, output=IPA)
         memory.words[LEAF] &= ~AF

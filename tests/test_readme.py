@@ -31,6 +31,12 @@ def test_the_transcript_of_the_fault_is_what_the_command_prints(capsys) -> None:
     assert printed in README, "the README's transcript of `mmu fault` is not what it prints now"
 
 
+def test_the_transcript_of_a_syndrome_is_what_the_command_prints(capsys) -> None:
+    assert main(["esr", "0x62141c7c"]) == 0
+    printed = capsys.readouterr().out.partition("\nbits ")[0].strip()
+    assert printed in README, "the README's transcript of `gdbtools esr` is not what it prints now"
+
+
 def test_the_readme_names_the_two_commands() -> None:
     assert "make demo" in README
     assert "make test" in README

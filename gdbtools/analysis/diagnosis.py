@@ -37,7 +37,8 @@ class Diagnosis:
 
     `walk` and `access` are None where the syndrome names no address; `predicted` is what walk and permission check
     refuse now (None: nothing).  `entry` names the vector entry that pc stands at; empty when it stands at none, and
-    then the registers describe the last exception, whenever that was.
+    then the registers describe the last exception, whenever that was.  `controls` decide who sets the access flag;
+    `traps` are what trapped the instruction, and `convention` what a call or a breakpoint instruction is for.
     """
 
     verdict: Verdict
@@ -47,6 +48,8 @@ class Diagnosis:
     walk: Walk | None = None
     predicted: Refusal | None = None
     controls: Sequence[tuple[str, FieldValue]] = ()
+    traps: Sequence[tuple[str, FieldValue]] = ()
+    convention: str = ""
 
 
 def diagnose(architecture: Architecture, register: ReadRegister, read: Read) -> Diagnosis:
@@ -55,10 +58,12 @@ def diagnose(architecture: Architecture, register: ReadRegister, read: Read) -> 
     Raises `Unavailable` for a register and `Unreadable` for a table that is not there.
     """
     exception = architecture.exception(register)
-    entry = architecture.vectors(register).get(register(architecture.pc), "")
+    entry = architecture.entry(register)
     syndrome = exception.syndrome
     if syndrome.fault is None or syndrome.access_kind is None or not syndrome.address_valid:
-        return Diagnosis(Verdict.NOT_THE_TABLES, exception, entry)
+        traps = architecture.trap_controls(exception, register)
+        convention = architecture.convention(syndrome, register if entry else None)
+        return Diagnosis(Verdict.NOT_THE_TABLES, exception, entry, traps=traps, convention=convention)
     # Registers before memory: a live source switches modes between the two.
     controls = architecture.access_flag_controls(register, exception.regime)
     access = Access(syndrome.access_kind, exception.el)

@@ -16,7 +16,8 @@ class ExceptionRecord:
     """The exception that a CPU's registers remember: syndrome, address, and the state it interrupted.
 
     `target` is the level that took it, `el` the level it came from, `state` the saved processor state; `regime` names
-    the regime that translated for it.
+    the regime that translated for it, and `ipa` is the page of the intermediate physical address that stage 2 refused,
+    None where no register holds one.
     """
 
     target: int
@@ -26,6 +27,7 @@ class ExceptionRecord:
     el: int
     state: int
     regime: str
+    ipa: int | None = None
 
 
 class DirtyConvention(enum.Enum):
@@ -100,6 +102,21 @@ class Architecture(abc.ABC):
     @abc.abstractmethod
     def vectors(self, register: ReadRegister) -> Mapping[int, str]:
         """Give the addresses where synchronous exceptions are taken, with the manual's name for each entry."""
+
+    @abc.abstractmethod
+    def entry(self, register: ReadRegister) -> str:
+        """Name the vector entry that pc stands at, if its exceptions have a syndrome; empty where it stands at none."""
+
+    @abc.abstractmethod
+    def convention(self, found: Syndrome, register: ReadRegister | None = None) -> str:
+        """Say what a call or a breakpoint instruction is for, by whose convention; empty where that is not known.
+
+        `register` is given where the general registers are still those of the instruction.
+        """
+
+    @abc.abstractmethod
+    def trap_controls(self, exception: ExceptionRecord, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
+        """Give the register fields that, as they are now, trap the instruction of this exception: (register, field)."""
 
     @abc.abstractmethod
     def repair_access_flag(self, leaf: Word, written: bool, convention: DirtyConvention) -> Word:

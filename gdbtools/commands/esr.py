@@ -1,4 +1,4 @@
-"""`esr`: a syndrome, decoded."""
+"""`esr`: a syndrome, decoded, and what follows from it."""
 
 from __future__ import annotations
 
@@ -6,65 +6,159 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gdbtools.arch.architecture import Architecture
-from gdbtools.arch.model import Syndrome
-from gdbtools.commands.evidence import fault_name, fault_record, word_record, word_rows
+from gdbtools.arch.architecture import Architecture, ExceptionRecord
+from gdbtools.arch.model import Syndrome, Transfer
+from gdbtools.bits import FieldValue
+from gdbtools.commands.evidence import control_text, fault_name, fault_record, word_table
 from gdbtools.commands.model import Argument, Command, Kind, Session
-from gdbtools.render.document import Block, Document, Line, Role, Span, Table, Text
-from gdbtools.render.json import JsonObject, hexadecimal, name_of
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
+from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
+
+TrapControls = Sequence[tuple[str, FieldValue]]
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A syndrome and the architecture that decoded it."""
+    """A syndrome and the architecture that decoded it.
+
+    `exception` and `traps` are there where registers were: without them it is not known who took the exception, or
+    which control trapped the instruction.
+    """
 
     syndrome: Syndrome
     architecture: Architecture
+    convention: str
+    exception: ExceptionRecord | None = None
+    traps: TrapControls = ()
 
 
 def run(session: Session, options: Namespace) -> Sequence[Decoded]:
     machine = session.machine
+    architecture = machine.architecture
     if options.value is not None:
-        return (Decoded(machine.architecture.decode_syndrome(options.value), machine.architecture),)
-    return (Decoded(machine.exception().syndrome, machine.architecture),)
+        syndrome = architecture.decode_syndrome(options.value)
+        return (Decoded(syndrome, architecture, architecture.convention(syndrome)),)
+    exception = machine.exception()
+    at_entry = machine.register if architecture.entry(machine.register) else None
+    convention = architecture.convention(exception.syndrome, at_entry)
+    traps = architecture.trap_controls(exception, machine.register)
+    return (Decoded(exception.syndrome, architecture, convention, exception, traps),)
 
 
 def sentence(syndrome: Syndrome) -> list[str | Span]:
-    """Say a syndrome in one line: its class, and the fault with what was wanted."""
+    """Say a syndrome in one line: its class, and the fault with what was wanted, or the instruction."""
     said: list[str | Span] = [Span(syndrome.name, Role.HEADING)]
-    if syndrome.fault is not None and syndrome.access_kind is not None:
-        said += [": ", Span(fault_name(syndrome.fault), Role.BAD), f", {syndrome.access_kind.label}"]
+    if syndrome.fault is not None:
+        said += [": ", Span(fault_name(syndrome.fault), Role.BAD)]
+    if syndrome.access_kind is not None:
+        said.append(f", {syndrome.access_kind.label}")
+    if syndrome.instruction and syndrome.instruction != syndrome.name:
+        said += [": ", Span(syndrome.instruction, Role.NAME)]
     return said
 
 
+def syndrome_rows(
+    syndrome: Syndrome, exception: ExceptionRecord | None, traps: TrapControls, convention: str
+) -> list[tuple[str, Text]]:
+    """Say what follows from a syndrome, and from the registers around it."""
+    rows: list[tuple[str, Text]] = []
+    if exception is not None and syndrome.instruction and not traps and syndrome.target:
+        rows.append(("trapped by", "no control that is set now: the registers changed, or are not to be had"))
+    rows += [("trapped by" if number == 0 else "", trap_text(*trap)) for number, trap in enumerate(traps)]
+    rows += [("convention", convention)] if convention else []
+    rows += [("transfer", transfer_text(syndrome.transfer))] if syndrome.transfer else []
+    return [*rows, *(("note", note) for note in syndrome.notes)]
+
+
+def trap_text(register: str, control: FieldValue) -> list[str | Span]:
+    said = control_text(register, control)
+    return [*said, f": {control.field.doc}"] if control.field.doc else said
+
+
+def transfer_text(transfer: Transfer) -> str:
+    unit = "byte" if transfer.size_bytes == 1 else f"{transfer.size_bytes} bytes"
+    said = f"{unit}, register {transfer.register}"
+    said += ", sign extended" if transfer.signed else ""
+    return said + (", acquire or release" if transfer.ordered else "")
+
+
 def view(answer: Decoded) -> Document:
-    syndrome = answer.syndrome
+    syndrome, exception = answer.syndrome, answer.exception
     blocks: list[Block] = [Line([f"{int(syndrome.word):#x}: ", *sentence(syndrome)])]
-    rows: list[Sequence[Text]] = word_rows(syndrome.word)
-    blocks.append(Table(("bits", "field", "value", "meaning"), rows, frozenset((2,))))
-    return Document(blocks)
+    level = "x" if exception is None else str(exception.target)
+    rows: list[tuple[str, Text]] = syndrome_rows(syndrome, exception, answer.traps, answer.convention)
+    rows.append((f"FAR_EL{level}", syndrome.address.value))
+    if syndrome.ipa_valid:
+        rows.append(("HPFAR_EL2", "the page of the IPA, if this was taken to EL2 for a fault of stage 2"))
+    rows.append((f"ELR_EL{level}", syndrome.returns.value))
+    blocks.append(Facts(rows))
+    blocks.append(word_table(syndrome.word))
+    unused = [each.field.name for each in syndrome.word.decoded() if not each.applicable]
+    return Document([*blocks, Facts([("not applicable", ", ".join(unused))])] if unused else blocks)
 
 
-def syndrome_record(syndrome: Syndrome, architecture: Architecture) -> JsonObject:
-    """Record a syndrome: the value, its fields, and what follows from them."""
-    fault = syndrome.fault
+def syndrome_record(
+    syndrome: Syndrome, architecture: Architecture, traps: TrapControls = (), convention: str = ""
+) -> JsonObject:
+    """Record a syndrome: the value, its fields from the most significant down, and what follows from them."""
+    fault, transfer = syndrome.fault, syndrome.transfer
     return {
         "value": hexadecimal(syndrome.word),
         "class": syndrome.name,
         "fault": None if fault is None else {**fault_record(fault, architecture), "s1ptw": syndrome.s1ptw},
         "access": None if syndrome.access_kind is None else name_of(syndrome.access_kind),
+        "instruction": syndrome.instruction or None,
+        "target": syndrome.target or None,
+        "immediate": optional_hexadecimal(syndrome.immediate),
+        "convention": convention or None,
+        "transfer": None if transfer is None else transfer_record(transfer),
+        "trapped_by": [trap_record(*trap) for trap in traps],
+        "from_lower": syndrome.from_lower,
         "far_valid": syndrome.address_valid,
-        "fields": word_record(syndrome.word),
+        "far": name_of(syndrome.address),
+        "hpfar_valid": syndrome.ipa_valid,
+        "returns_to": name_of(syndrome.returns),
+        "notes": list(syndrome.notes),
+        "fields": [field_record(each) for each in syndrome.word.decoded()],
+        "reserved": hexadecimal(syndrome.word.reserved),
+    }
+
+
+def trap_record(register: str, control: FieldValue) -> JsonObject:
+    return {"register": register, **field_record(control)}
+
+
+def field_record(value: FieldValue) -> JsonObject:
+    """Record a field; what does not apply has bits, and no meaning."""
+    return {
+        "name": value.field.name,
+        "bits": value.field.position,
+        "raw": hexadecimal(value.value),
+        "applies": value.applicable,
+        "meaning": value.field.meaning(value.value) or None if value.applicable else None,
+        "about": value.field.doc,
+    }
+
+
+def transfer_record(transfer: Transfer) -> JsonObject:
+    return {
+        "size_bytes": transfer.size_bytes,
+        "register": transfer.register,
+        "signed": transfer.signed,
+        "ordered": transfer.ordered,
     }
 
 
 COMMAND = Command(
     name="esr",
     summary="Decode an exception syndrome",
-    description="Decode a syndrome value, field by field; without a value, the one this CPU holds.",
+    description=(
+        "Decode a syndrome value: what it says, what the address registers then hold, and every field. Without a\n"
+        "value, the syndrome this CPU holds, and which control register's bit trapped the instruction."
+    ),
     arguments=(Argument("value", "the syndrome (default: the current one)", Kind.ADDRESS, many="?"),),
     sourceless=lambda options: options.value is not None,
     run=run,
     view=view,
-    record=lambda answer: syndrome_record(answer.syndrome, answer.architecture),
+    record=lambda answer: syndrome_record(answer.syndrome, answer.architecture, answer.traps, answer.convention),
 )

@@ -76,13 +76,16 @@ def binary(value: FieldValue) -> str:
     return f"{value.value:#0{width + 2}b}" if width <= 6 and value.field.scale == 1 else f"{value.value:#x}"
 
 
+def control_text(register: str, control: FieldValue) -> list[str | Span]:
+    """Give a register's bit and its value."""
+    bit = Span(f"{control.field.name} {control.field.position}", Role.NAME)
+    return [bit, f" = {binary(control)} in {register}"]
+
+
 def decider_text(decider: Decider) -> list[str | Span]:
     """Give the deciding bit and where it lives."""
-    bit = Span(f"{decider.field.name} {decider.field.position}", Role.NAME)
-    value = binary(FieldValue(decider.field, decider.value))
-    if decider.pa is None:
-        return [bit, f" = {value} in {decider.holder}"]
-    return [bit, f" = {value} in the level {decider.level} descriptor at PA {decider.pa:#x}"]
+    holder = decider.holder if decider.pa is None else f"the level {decider.level} descriptor at PA {decider.pa:#x}"
+    return control_text(holder, FieldValue(decider.field, decider.value))
 
 
 def reason_text(refusal: Refusal) -> list[str | Span]:
@@ -270,14 +273,16 @@ def word_record(word: Word) -> JsonObject:
     return {each.field.name: hexadecimal(each.value) if each.applicable else None for each in word.decoded()}
 
 
-def word_rows(word: Word) -> list[Sequence[Text]]:
-    """Show every field of a word on a line: bits, name, value, what it means."""
+def word_table(word: Word) -> Table:
+    """Show every field that means something here on a line: bits, name, value, meaning; then bits that are nobody's."""
     rows: list[Sequence[Text]] = []
     for each in word.decoded():
+        if not each.applicable and not each.value:
+            continue
         said = f"{each.field.doc}: {each.meaning}" if each.meaning else each.field.doc
-        role, value = (Role.NAME, binary(each)) if each.applicable else (Role.QUIET, "-")
-        rows.append((Span(each.field.position, Role.QUIET), Span(each.field.name, role), value, said))
+        role = Role.NAME if each.applicable else Role.WARNING
+        rows.append((Span(each.field.position, Role.QUIET), Span(each.field.name, role), binary(each), said))
     if word.reserved:
         note = Span("bits that no field claims are set", Role.WARNING)
         rows.append(("", "reserved", f"{word.reserved:#x}", note))
-    return rows
+    return Table(("bits", "field", "value", "meaning"), rows, frozenset((2,)))

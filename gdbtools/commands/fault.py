@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from gdbtools.analysis.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.arch.architecture import Architecture
-from gdbtools.arch.model import Fault, FaultKind
+from gdbtools.arch.model import AddressMeaning, Fault, FaultKind
 from gdbtools.commands.esr import sentence as syndrome_sentence
-from gdbtools.commands.esr import syndrome_record
+from gdbtools.commands.esr import syndrome_record, syndrome_rows
 from gdbtools.commands.evidence import (
     WHY,
     access_name,
@@ -24,7 +24,7 @@ from gdbtools.commands.evidence import (
 from gdbtools.commands.model import Command, Session
 from gdbtools.commands.what_if import ARGUMENTS, Supposition, suppose, supposition_records, supposition_rows
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
-from gdbtools.render.json import JsonObject, hexadecimal, name_of
+from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
 from gdbtools.repair.access_flag import left_to_hardware
 
 
@@ -49,8 +49,7 @@ def verdict(diagnosis: Diagnosis) -> list[str | Span]:
     exception, syndrome = diagnosis.exception, diagnosis.exception.syndrome
     fault, access, predicted = syndrome.fault, diagnosis.access, diagnosis.predicted
     if fault is None or access is None:
-        unknown = f", FAR_EL{exception.target} is not valid" if fault and not syndrome.address_valid else ""
-        return [Span(syndrome.name, Role.HEADING), f": not a matter of the translation tables{unknown}."]
+        return [*_elsewhere(diagnosis), ": not a matter of the translation tables."]
     what = f"{access_name(access)} of {exception.address:#x}"
     name = fault_name(fault)
     if diagnosis.verdict is Verdict.TABLES_AGREE:
@@ -66,6 +65,21 @@ def verdict(diagnosis: Diagnosis) -> list[str | Span]:
     return [f"{what}: ", Span(name, Role.BAD), ": not a matter of the translation tables."]
 
 
+def _elsewhere(diagnosis: Diagnosis) -> list[str | Span]:
+    """Say what happened where no address was translated: who did what, and what kept it from being done."""
+    exception, syndrome = diagnosis.exception, diagnosis.exception.syndrome
+    said: list[str | Span] = [f"EL{exception.el} ", Span(syndrome.instruction or syndrome.name, Role.HEADING)]
+    if syndrome.fault is not None:
+        said += [": ", Span(fault_name(syndrome.fault), Role.BAD)]
+        said += [] if syndrome.address_valid else [f", FAR_EL{exception.target} is not valid"]
+    if diagnosis.traps:
+        which = ", ".join(f"{register}.{field_value(control)}" for register, control in diagnosis.traps)
+        said.append(f": trapped to EL{exception.target} by {which}")
+    elif syndrome.instruction and syndrome.instruction.split()[0] not in syndrome.name:
+        said.append(f": {syndrome.name}")
+    return [*said, f" ({diagnosis.convention})"] if diagnosis.convention else said
+
+
 def _rows(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
     exception, predicted = diagnosis.exception, diagnosis.predicted
     target = exception.target
@@ -79,17 +93,29 @@ def _rows(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
     if diagnosis.verdict is Verdict.TABLES_DIFFER:
         rows.append(("perhaps", "the tables changed since the fault, or these registers are of another exception"))
     syndrome = exception.syndrome
+    rows += syndrome_rows(syndrome, exception, diagnosis.traps, diagnosis.convention)
     rows.append(("syndrome", [f"ESR_EL{target} {int(syndrome.word):#x}  ", *syndrome_sentence(syndrome)]))
     if syndrome.address_valid:
-        rows.append(("address", f"FAR_EL{target} {exception.address:#x}"))
-    came = f"ELR_EL{target} {exception.return_address:#x}  from EL{exception.el}, SPSR_EL{target} {exception.state:#x}"
-    rows.append(("returns to", came))
+        rows.append(("address", _address(diagnosis)))
+    if exception.ipa is not None:
+        rows.append(("IPA", f"HPFAR_EL2: in the page at {exception.ipa:#x}"))
+    rows.append(("came from", f"EL{exception.el}, SPSR_EL{target} {exception.state:#x}"))
+    rows.append(("returns to", f"ELR_EL{target} {exception.return_address:#x}, {syndrome.returns.value}"))
     stands = f"at the vector entry {diagnosis.entry}" if diagnosis.entry else "at no vector entry"
     unsure = "" if diagnosis.entry else ": this is the last exception taken, whenever that was"
     rows.append(("pc", f"{stands}{unsure}"))
     if _repairable(diagnosis):
         rows.append(("next", Span("mmu fixup --resume" if diagnosis.entry else "mmu fixup", Role.COMMAND)))
     return rows
+
+
+def _address(diagnosis: Diagnosis) -> str:
+    exception, meaning = diagnosis.exception, diagnosis.exception.syndrome.address
+    said = f"FAR_EL{exception.target} {exception.address:#x}"
+    if meaning not in (AddressMeaning.ACCESSED, AddressMeaning.FETCHED):
+        said += f", {meaning.value}"
+    tag = diagnosis.walk.regime.tag_of(exception.address) if diagnosis.walk else 0
+    return f"{said}; {tag:#x} of it is a tag" if tag else said
 
 
 def _hardware(diagnosis: Diagnosis) -> str:
@@ -121,8 +147,9 @@ def record(answer: Answer) -> JsonObject:
     result: JsonObject = {
         "verdict": name_of(diagnosis.verdict),
         "sentence": "".join(each if isinstance(each, str) else each.text for each in verdict(diagnosis)),
-        "syndrome": syndrome_record(exception.syndrome, architecture),
+        "syndrome": syndrome_record(exception.syndrome, architecture, diagnosis.traps, diagnosis.convention),
         "address": hexadecimal(exception.address),
+        "ipa": optional_hexadecimal(exception.ipa),
         "return_address": hexadecimal(exception.return_address),
         "saved_state": hexadecimal(exception.state),
         "vector_entry": diagnosis.entry or None,

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
-from gdbtools.arch.aarch64 import hypervisor, identification, processor_state, regimes, registers, syndrome
+from gdbtools.arch.aarch64 import (
+    exceptions,
+    hypervisor,
+    identification,
+    processor_state,
+    regimes,
+    registers,
+    syndrome,
+    traps,
+)
 from gdbtools.arch.aarch64.controls import EL2, EL3, EL10, EL20
 from gdbtools.arch.aarch64.descriptors import (
     AP_READ_ONLY,
@@ -19,7 +27,7 @@ from gdbtools.arch.aarch64.descriptors import (
 )
 from gdbtools.arch.aarch64.features import optional
 from gdbtools.arch.aarch64.permissions import as_user
-from gdbtools.arch.aarch64.processor_state import SPSR, VBAR
+from gdbtools.arch.aarch64.processor_state import SPSR
 from gdbtools.arch.aarch64.stage1 import Stage1, Stage1Off
 from gdbtools.arch.aarch64.stage2 import Stage2
 from gdbtools.arch.architecture import Architecture, DirtyConvention, ExceptionRecord
@@ -27,13 +35,6 @@ from gdbtools.arch.model import Access, Fault, ReadRegister, Refusal, Regime, Sy
 from gdbtools.bits import FieldValue, Word
 from gdbtools.errors import Refused
 
-# DDI 0487, "Exception vectors": the synchronous entry of each quarter of the vector table.
-VECTOR_ENTRIES: Final[Mapping[int, str]] = {
-    0x000: "current EL, SP_EL0",
-    0x200: "current EL, SP_ELx",
-    0x400: "lower EL, AArch64",
-    0x600: "lower EL, AArch32",
-}
 _STAGE1: Final[Mapping[str, type[Word]]] = {
     "TTBR0": registers.TTBR,
     "TTBR1": registers.TTBR,
@@ -136,47 +137,27 @@ class AArch64(Architecture):
         return syndrome.status(fault)
 
     def syndrome(self, register: ReadRegister) -> Syndrome:
-        return syndrome.decode(register(f"ESR_EL{self._target(register)}"))
+        return syndrome.decode(register(f"ESR_EL{exceptions.target(register)}"))
 
     def context(self, register: ReadRegister) -> tuple[int, ...]:
-        target = self._target(register)
+        target = exceptions.target(register)
         bases = (optional(register, f"{name}_EL{target}") for name in ("VBAR", "TTBR0", "TTBR1"))
         return target, *(base or 0 for base in bases)
 
-    def _target(self, register: ReadRegister) -> int:
-        """Give the level whose exception registers are the CPU's own: EL0 takes none, so EL1's, or a VHE host's."""
-        cpsr = optional(register, "cpsr")
-        el = 1 if cpsr is None else SPSR(cpsr).el
-        if el:
-            return el
-        return 2 if regimes.current(register) == "el2-vhe" else 1
-
     def exception(self, register: ReadRegister) -> ExceptionRecord:
-        """Join ESR, FAR, ELR and SPSR of the level that the CPU is at: elsewhere they are of another exception.
-
-        What came from a lower level was translated by that level's regime; at EL2 a stage 2 fault is the guest's.
-        """
-        target = self._target(register)
-        state = register(f"SPSR_EL{target}")
-        el = SPSR(state).el
-        regime = regimes.of_level(register, el)
-        found = self.syndrome(register)
-        if found.fault is not None and target == EL2.el and regime == "el1":
-            # What a guest's own tables refuse, the guest takes; what comes to EL2 is stage 2's.
-            found = replace(found, fault=replace(found.fault, stage=2))
-        return ExceptionRecord(
-            target=target,
-            syndrome=found,
-            address=register(f"FAR_EL{target}"),
-            return_address=register(f"ELR_EL{target}"),
-            el=el,
-            state=state,
-            regime=regime,
-        )
+        return exceptions.record(register)
 
     def vectors(self, register: ReadRegister) -> Mapping[int, str]:
-        base = VBAR(register(f"VBAR_EL{self._target(register)}")).ADDRESS
-        return {base + offset: entry for offset, entry in VECTOR_ENTRIES.items()}
+        return exceptions.vectors(register)
+
+    def entry(self, register: ReadRegister) -> str:
+        return exceptions.entry(register, register(self.pc))
+
+    def convention(self, found: Syndrome, register: ReadRegister | None = None) -> str:
+        return exceptions.convention(found, register)
+
+    def trap_controls(self, exception: ExceptionRecord, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
+        return traps.deciders(exception.syndrome, exception.el, exception.target, register)
 
     def repair_access_flag(self, leaf: Word, written: bool, convention: DirtyConvention) -> Word:
         """Set AF and, if the access was a write, record it by the guest's convention.

@@ -137,10 +137,8 @@ class TCR_EL3(TCR_EL2):
 
 
 class TCR2(Word):
-    """Extended Translation Control Register (TCR2_EL1, TCR2_EL2)."""
+    """Extended Translation Control Register, as TCR2_EL1 and TCR2_EL2 have it."""
 
-    FNGNA1 = Field(21, doc="nG has no effect, TTBR1 (FEAT_ASID2)", values=_NO_YES)
-    FNGNA0 = Field(20, doc="nG has no effect, TTBR0 (FEAT_ASID2)", values=_NO_YES)
     FNG1 = Field(18, doc="TTBR1's translations are not global (FEAT_ASID2)", values=_NO_YES)
     FNG0 = Field(17, doc="TTBR0's translations are not global (FEAT_ASID2)", values=_NO_YES)
     A2 = Field(16, doc="each half has its own ASID (FEAT_ASID2)", values=_NO_YES)
@@ -156,12 +154,26 @@ class TCR2(Word):
     PnCH = Field(0, doc="bit 52 of a table is Protected, and of a leaf too (FEAT_THE)", values=_NO_YES)
 
 
+class TCR2_EL1(TCR2):
+    """Extended Translation Control Register (EL1)."""
+
+    FNGNA1 = Field(21, doc="nG has no effect, TTBR1 (FEAT_ASID2)", values=_NO_YES)
+    FNGNA0 = Field(20, doc="nG has no effect, TTBR0 (FEAT_ASID2)", values=_NO_YES)
+
+
+class TCR2_EL2(TCR2):
+    """Extended Translation Control Register (EL2): what is about TTBR1 or EL0 counts under HCR_EL2.E2H only."""
+
+    AMEC1 = Field(13, doc="alternate memory encryption context of TTBR1's leaves (FEAT_MEC)", values=_OFF_ON)
+    AMEC0 = Field(12, doc="alternate memory encryption context of TTBR0's leaves (FEAT_MEC)", values=_OFF_ON)
+
+
 _TRAP = {0: "trapped", 1: "not trapped"}
 _TAG_FAULT = {0: "no effect", 1: "synchronous", 2: "asynchronous", 3: "synchronous reads, asynchronous writes"}
 
 
 class SCTLR(Word):
-    """System Control Register."""
+    """System Control Register, in full as SCTLR_EL1 has it."""
 
     TIDCP = Field(63, doc="trap EL0 accesses to IMPLEMENTATION DEFINED encodings", values=_OFF_ON)
     SPINTMASK = Field(62, doc="SP interrupt mask (FEAT_NMI)", values=_OFF_ON)
@@ -218,6 +230,44 @@ class SCTLR(Word):
     CP15BEN = Field(5, doc="CP15 barrier instructions (A32, T32)", values=_OFF_ON)
     SA0 = Field(4, doc="SP alignment check at EL0", values=_OFF_ON)
     SA = Field(3, doc="SP alignment check at EL1", values=_OFF_ON)
+    C = Field(2, doc="data cache", values=_OFF_ON)
+    A = Field(1, doc="alignment check", values=_OFF_ON)
+    M = Field(0, doc="MMU, stage 1", values=_OFF_ON)
+
+
+class SCTLR_EL2(SCTLR):
+    """System Control Register (EL2) under HCR_EL2.E2H: EL0 may not access DAIF at all, and one bit is named anew."""
+
+    BT = Field(36, doc="PACIxSP is not a branch target for BTYPE 0b11 at EL2", values=_NO_YES)
+    BT1 = None  # type: ignore[assignment]
+    UMA = None  # type: ignore[assignment]
+
+
+class SCTLR_EL3(Word):
+    """System Control Register of a level that has no EL0: of EL3, and of EL2 while HCR_EL2.E2H is clear."""
+
+    SPINTMASK = Field(62, doc="SP interrupt mask (FEAT_NMI)", values=_OFF_ON)
+    NMI = Field(61, doc="non-maskable interrupts", values=_OFF_ON)
+    TCSO = Field(59, doc="tag checking store only", values=_OFF_ON)
+    TME = Field(53, doc="transactions", values=_OFF_ON)
+    TMT = Field(51, doc="trivial implementation of transactions", values=_NO_YES)
+    DSSBS = Field(44, doc="PSTATE.SSBS on exception entry")
+    ATA = Field(43, doc="allocation tag access", values=_OFF_ON)
+    TCF = Field((41, 40), doc="tag check fault", values=_TAG_FAULT)
+    ITFSB = Field(37, doc="synchronise asynchronous tag faults on entry", values=_NO_YES)
+    BT = Field(36, doc="PACIxSP is not a branch target for BTYPE 0b11", values=_NO_YES)
+    EnIA = Field(31, doc="pointer authentication, instruction key A", values=_OFF_ON)
+    EnIB = Field(30, doc="pointer authentication, instruction key B", values=_OFF_ON)
+    EnDA = Field(27, doc="pointer authentication, data key A", values=_OFF_ON)
+    EE = Field(25, doc="endianness of data and of table walks", values={0: "little-endian", 1: "big-endian"})
+    EIS = Field(22, doc="exception entry synchronises context", values=_NO_YES)
+    IESB = Field(21, doc="implicit error synchronisation", values=_OFF_ON)
+    WXN = Field(19, doc="write implies execute-never", values=_OFF_ON)
+    EnDB = Field(13, doc="pointer authentication, data key B", values=_OFF_ON)
+    I = Field(12, doc="instruction cache", values=_OFF_ON)  # noqa: E741
+    EOS = Field(11, doc="exception exit synchronises context", values=_NO_YES)
+    nAA = Field(6, doc="unaligned accesses within 16 bytes that would fault do not", values=_NO_YES)
+    SA = Field(3, doc="SP alignment check", values=_OFF_ON)
     C = Field(2, doc="data cache", values=_OFF_ON)
     A = Field(1, doc="alignment check", values=_OFF_ON)
     M = Field(0, doc="MMU, stage 1", values=_OFF_ON)

@@ -180,13 +180,16 @@ class Stage1(Regime):
 
     def _untagged(self, address: int) -> int:
         """Copy bit 55 over what is no part of the address: the top byte under TBI, the logical tag under MTX."""
+        return address | self._tag if self.range.upper else address & ~self._tag
+
+    @cached_property
+    def _tag(self) -> int:
         if self.range.TBIn.of(self.tcr):
-            tag = TAG
-        elif self.range.MTXn.of(self.tcr):
-            tag = LOGICAL_TAG
-        else:
-            return address
-        return address | tag if self.range.upper else address & ~tag
+            return TAG
+        return LOGICAL_TAG if self.range.MTXn.of(self.tcr) else 0
+
+    def tag_of(self, address: int) -> int:
+        return address & self._tag if self._untagged(address) != address else 0
 
     def decode(self, raw: bytes, level: Level) -> Entry:
         value = int.from_bytes(raw, self.byte_order)
@@ -344,6 +347,9 @@ class Stage1Off(Regime):
 
     def admit(self, address: int) -> Refusal | None:
         return self._admit(address & ~self.ignored)
+
+    def tag_of(self, address: int) -> int:
+        return address & self.ignored
 
     def check(self, walk: Walk, kind: AccessKind) -> Refusal | None:
         """Give stage 1's refusal of an access: of a fetch by more of its address than of a load."""

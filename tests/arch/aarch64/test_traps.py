@@ -14,8 +14,8 @@ import pytest
 from gdbtools.analysis.contiguity import Breach, contiguity
 from gdbtools.analysis.diagnosis import Verdict, diagnose
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.aarch64.syndrome import DataAbort, InstructionAbort, decode, status
-from gdbtools.arch.model import Access, AccessKind, Fault, FaultKind, Hole, Mapped, Read, Refusal, Run, Walk
+from gdbtools.arch.aarch64.syndrome import InstructionAbort, decode, status
+from gdbtools.arch.model import Access, AccessKind, Fault, FaultKind, Hole, Mapped, Read, Refusal, Run, Transfer, Walk
 from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unreadable
@@ -469,8 +469,9 @@ def test_fnv_says_that_there_is_no_address_and_only_for_external_aborts(ec: int)
 
 def test_without_isv_nothing_is_said_of_the_register() -> None:
     """ISV."""
-    assert not DataAbort(DATA_SAME).applies(DataAbort.SRT)
-    assert DataAbort(DATA_SAME | 1 << 24).applies(DataAbort.SRT)
+    without, with_isv = decode(DATA_SAME | 5 << 16), decode(DATA_SAME | 1 << 24 | 2 << 22 | 5 << 16)
+    assert (without.transfer, without.word.reserved) == (None, 4 << 16), "bits [17:16] have another meaning then"
+    assert with_isv.transfer == Transfer(4, "W5", signed=False, ordered=False)
 
 
 def test_iss2_is_taken_apart() -> None:

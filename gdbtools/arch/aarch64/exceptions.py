@@ -1,0 +1,120 @@
+"""An exception as the registers remember it: who took it and from where, what was asked for, and by which vector.
+
+Source: DDI 0487, "Exception entry", "Exception vectors", "Preferred exception return address"; "HPFAR_EL2".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from gdbtools.arch.aarch64 import regimes, syndrome
+from gdbtools.arch.aarch64.features import optional
+from gdbtools.arch.aarch64.hypervisor import HCR_EL2, HPFAR_EL2
+from gdbtools.arch.aarch64.immediates import XEN_HYPERCALLS, brk_comment, function_name, hvc_comment, svc_comment
+from gdbtools.arch.aarch64.processor_state import SPSR, VBAR
+from gdbtools.arch.aarch64.syndrome import EC
+from gdbtools.arch.architecture import ExceptionRecord
+from gdbtools.arch.model import ReadRegister, Return, Syndrome
+
+_QUARTERS: Final[Mapping[int, str]] = {
+    0x000: "current EL, SP_EL0",
+    0x200: "current EL, SP_ELx",
+    0x400: "lower EL, AArch64",
+    0x600: "lower EL, AArch32",
+}
+_SERROR: Final = 0x180
+"""Where SError's entry is in its quarter; a synchronous exception's is at 0.  IRQ and FIQ have no syndrome."""
+_XEN_HVC: Final = 0xEA1
+
+
+def target(register: ReadRegister) -> int:
+    """Give the level whose exception registers are the CPU's own: EL0 takes none, so EL1's, or a VHE host's."""
+    cpsr = optional(register, "cpsr")
+    el = 1 if cpsr is None else SPSR(cpsr).el
+    if el:
+        return el
+    return 2 if regimes.current(register) == "el2-vhe" else 1
+
+
+def vectors(register: ReadRegister) -> Mapping[int, str]:
+    """Give the entries for synchronous exceptions of the vectors in force."""
+    base = VBAR(register(f"VBAR_EL{target(register)}")).ADDRESS
+    return {base + offset: entry for offset, entry in _QUARTERS.items()}
+
+
+def entry(register: ReadRegister, pc: int) -> str:
+    """Name the vector entry at `pc` whose exception has a syndrome; empty where pc is at none."""
+    at = vectors(register)
+    if pc - _SERROR in at:
+        return f"{at[pc - _SERROR]}, SError"
+    return at.get(pc, "")
+
+
+def record(register: ReadRegister) -> ExceptionRecord:
+    """Join ESR, FAR, ELR and SPSR of the level that the CPU is at: elsewhere they are of another exception.
+
+    What came from a lower level was translated by that level's regime; at EL2 a stage 2 fault is the guest's, and
+    HPFAR_EL2 has its IPA.
+    """
+    el = target(register)
+    state = register(f"SPSR_EL{el}")
+    origin = SPSR(state).el
+    found = syndrome.decode(register(f"ESR_EL{el}"))
+    word = found.word
+    through_vncr = isinstance(word, syndrome.Encoding) and word.through_vncr
+    regime = regimes.of_level(register, el if through_vncr else origin)
+    ipa = None
+    if found.fault is not None and el == 2 and regime == "el1":
+        # What a guest's own tables refuse, the guest takes; what comes to EL2 is stage 2's.
+        found = replace(found, fault=replace(found.fault, stage=2))
+        hpfar = optional(register, "HPFAR_EL2") if found.ipa_valid else None
+        ipa = None if hpfar is None else HPFAR_EL2(hpfar).FIPA
+    if found.returns is Return.NEXT_UNLESS_TRAPPED:
+        trapped = _was_trapped(found, el, origin, register)
+        found = replace(found, returns=Return.THIS_INSTRUCTION if trapped else Return.NEXT_INSTRUCTION)
+    return ExceptionRecord(
+        target=el,
+        syndrome=found,
+        address=register(f"FAR_EL{el}"),
+        return_address=register(f"ELR_EL{el}"),
+        el=origin,
+        state=state,
+        regime=regime,
+        ipa=ipa,
+    )
+
+
+def _was_trapped(found: Syndrome, taken_to: int, origin: int, register: ReadRegister) -> bool:
+    """Say whether an SVC or SMC was kept from what it does: an SMC goes to EL3, an SVC to EL1 or where TGE sends it."""
+    if taken_to != 2:
+        return False
+    if syndrome.ESR_ELx.EC.of(found.word) in (EC.SMC, EC.SMC_AARCH32):
+        return True
+    return origin != 2 and not HCR_EL2(optional(register, "HCR_EL2") or 0).TGE
+
+
+def convention(found: Syndrome, register: ReadRegister | None = None) -> str:
+    """Say what a BRK, SVC, HVC or SMC is for, by whose convention; empty where that is not known.
+
+    `register` is given where the general registers are still those of the instruction.
+    """
+    exception_class = syndrome.ESR_ELx.EC.of(found.word)
+    if exception_class == EC.BRK:
+        return brk_comment(found.immediate or 0)
+    if exception_class in (EC.SVC, EC.SVC_AARCH32):
+        return svc_comment(found.immediate or 0)
+    if exception_class in (EC.HVC, EC.HVC_AARCH32):
+        said = hvc_comment(found.immediate or 0)
+        if found.immediate == _XEN_HVC and register is not None and (number := optional(register, "x16")) is not None:
+            return f"Xen: {XEN_HYPERCALLS.get(number, f'hypercall {number}')}"
+        return (not found.immediate and _called(register)) or said
+    if exception_class in (EC.SMC, EC.SMC_AARCH32):
+        return _called(register) or "SMCCC: function identifier in w0"
+    return ""
+
+
+def _called(register: ReadRegister | None) -> str:
+    x0 = None if register is None else optional(register, "x0")
+    return "" if x0 is None else function_name(x0 & 0xFFFF_FFFF)

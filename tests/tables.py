@@ -37,7 +37,7 @@ class Tables:
             if each.number == level:
                 leaf = leaf_descriptor(each.low, level < 3)(0)
                 kind = TYPE_TABLE_OR_PAGE if level == 3 else TYPE_BLOCK
-                self.memory[at] = leaf.with_(TYPE=kind, OutputAddress=pa, **{"AF": 1, **fields})
+                self.memory[at] = leaf.with_(OutputAddress=pa, **{"TYPE": kind, "AF": 1, **fields})
                 return at
             if at not in self.memory:
                 word = table_descriptor(self.granule_bits)(0)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdbtools.arch.architecture import Architecture, ExceptionRecord
-from gdbtools.arch.model import Access, FaultKind, Read, ReadRegister, Refusal, Walk
+from gdbtools.arch.model import Access, FaultKind, Read, ReadRegister, Refusal, Regime, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.bits import FieldValue
+from gdbtools.errors import Unreadable
 
 TABLE_FAULTS = (FaultKind.TRANSLATION, FaultKind.ACCESS_FLAG, FaultKind.PERMISSION, FaultKind.ADDRESS_SIZE)
 
@@ -23,12 +24,26 @@ class Verdict(enum.Enum):
     """They allow it now: spurious, repaired by somebody else, or a TLB that remembers."""
     TABLES_DIFFER = enum.auto()
     """They refuse it, with another fault."""
+    WALK_ABORTED = enum.auto()
+    """Memory did not answer when a descriptor was fetched: whatever it would have said, nobody read it."""
     NOT_THE_TABLES = enum.auto()
     """The syndrome is not something that translation tables decide."""
 
     @property
     def label(self) -> str:
         return self.name.lower().replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Aborted:
+    """The descriptor whose fetch was aborted: where it is, its level, and whether there is memory now.
+
+    `pa` is None where today's tables lead to no descriptor of that level.
+    """
+
+    level: int
+    pa: int | None
+    readable: bool
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,7 @@ class Diagnosis:
     refuse now (None: nothing).  `entry` names the vector entry that pc stands at; empty when it stands at none, and
     then the registers describe the last exception, whenever that was.  `controls` decide who sets the access flag;
     `traps` are what trapped the instruction, and `convention` what a call or a breakpoint instruction is for.
+    `leads_to` is the intermediate physical address that stage 1's tables give now, for a fault of stage 2 that has one.
     """
 
     verdict: Verdict
@@ -50,6 +66,8 @@ class Diagnosis:
     controls: Sequence[tuple[str, FieldValue]] = ()
     traps: Sequence[tuple[str, FieldValue]] = ()
     convention: str = ""
+    aborted: Aborted | None = None
+    leads_to: int | None = None
 
 
 def diagnose(architecture: Architecture, register: ReadRegister, read: Read) -> Diagnosis:
@@ -68,6 +86,9 @@ def diagnose(architecture: Architecture, register: ReadRegister, read: Read) -> 
     controls = architecture.access_flag_controls(register, exception.regime)
     access = Access(syndrome.access_kind, exception.el)
     regime = architecture.regime_for(register, exception.address, exception.regime)
+    if syndrome.fault.kind is FaultKind.EXTERNAL_ABORT and syndrome.fault.level is not None:
+        aborted = _aborted(regime, exception.address, read, syndrome.fault.level)
+        return Diagnosis(Verdict.WALK_ABORTED, exception, entry, access, aborted=aborted)
     found = walk(regime, exception.address, read)
     predicted = architecture.check(found, access, exception.state)
     if syndrome.fault.kind not in TABLE_FAULTS:
@@ -79,5 +100,33 @@ def diagnose(architecture: Architecture, register: ReadRegister, read: Read) -> 
     else:
         verdict = Verdict.TABLES_DIFFER
     kinds = {syndrome.fault.kind, predicted.fault.kind if predicted else None}
-    concerned = controls if FaultKind.ACCESS_FLAG in kinds else ()
-    return Diagnosis(verdict, exception, entry, access, found, predicted, concerned)
+    return Diagnosis(
+        verdict,
+        exception,
+        entry,
+        access,
+        found,
+        predicted,
+        controls=controls if FaultKind.ACCESS_FLAG in kinds else (),
+        leads_to=_leads_to(found, exception),
+    )
+
+
+def _aborted(regime: Regime, address: int, read: Read, level: int) -> Aborted:
+    """Find the descriptor of the level at which the fetch was aborted, as far as the tables lead there now."""
+    try:
+        found = walk(regime, address, read)
+    except Unreadable as missing:
+        return Aborted(level, missing.pa, readable=False)
+    steps = [*found.steps, *(found.final.steps if found.final else ())]
+    at = next((step.pa for step in steps if step.level.number == level), None)
+    return Aborted(level, at, readable=True)
+
+
+def _leads_to(found: Walk, exception: ExceptionRecord) -> int | None:
+    """Give the IPA that stage 1 asks stage 2 for now: of a descriptor where that is refused, else of the output."""
+    if exception.ipa is None:
+        return None
+    if found.fetch is not None:
+        return found.fetch.via.input
+    return None if found.final is None else found.final.input

@@ -6,8 +6,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gdbtools.analysis.diagnosis import Diagnosis, Verdict, diagnose
-from gdbtools.arch.architecture import Architecture
+from gdbtools.analysis.diagnosis import Aborted, Diagnosis, Verdict, diagnose
+from gdbtools.analysis.suspicion import PAGE_BYTES, Cause, Suspicion, suspicions
+from gdbtools.arch.architecture import Architecture, ExceptionRecord
 from gdbtools.arch.model import AddressMeaning, Fault, FaultKind
 from gdbtools.commands.esr import sentence as syndrome_sentence
 from gdbtools.commands.esr import syndrome_record, syndrome_rows
@@ -23,6 +24,8 @@ from gdbtools.commands.evidence import (
 )
 from gdbtools.commands.model import Command, Session
 from gdbtools.commands.what_if import ARGUMENTS, Supposition, suppose, supposition_records, supposition_rows
+from gdbtools.errors import Unavailable
+from gdbtools.machine.model import Machine
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
 from gdbtools.repair.access_flag import left_to_hardware
@@ -35,13 +38,29 @@ class Answer:
     diagnosis: Diagnosis
     architecture: Architecture
     suppositions: tuple[Supposition, ...] = ()
+    suspicions: tuple[Suspicion, ...] = ()
 
 
 def run(session: Session, options: Namespace) -> Sequence[Answer]:
     supposed = suppose(session.machine, options)
     machine = supposed.machine
     found = diagnose(machine.architecture, machine.register, machine.memory.read)
-    return (Answer(found, machine.architecture, supposed.suppositions),)
+    suspected = suspicions(found, _elsewhere(machine)) if found.verdict is Verdict.TABLES_PERMIT else ()
+    return (Answer(found, machine.architecture, supposed.suppositions, suspected),)
+
+
+def _elsewhere(machine: Machine) -> list[tuple[int, ExceptionRecord]]:
+    """Give the exceptions of the other CPUs that stand at a vector entry, their registers being current."""
+    found = []
+    for cpu in machine.cpus:
+        if cpu.number == machine.current:
+            continue
+        try:
+            if machine.architecture.entry(cpu.registers.read):
+                found.append((cpu.number, machine.architecture.exception(cpu.registers.read)))
+        except Unavailable:
+            continue
+    return found
 
 
 def verdict(diagnosis: Diagnosis) -> list[str | Span]:
@@ -49,7 +68,7 @@ def verdict(diagnosis: Diagnosis) -> list[str | Span]:
     exception, syndrome = diagnosis.exception, diagnosis.exception.syndrome
     fault, access, predicted = syndrome.fault, diagnosis.access, diagnosis.predicted
     if fault is None or access is None:
-        return [*_elsewhere(diagnosis), ": not a matter of the translation tables."]
+        return [*_untranslated(diagnosis), ": not a matter of the translation tables."]
     what = f"{access_name(access)} of {exception.address:#x}"
     name = fault_name(fault)
     if diagnosis.verdict is Verdict.TABLES_AGREE:
@@ -62,10 +81,19 @@ def verdict(diagnosis: Diagnosis) -> list[str | Span]:
         assert predicted is not None, "tables that differ refuse"
         other = Span(f"the tables say {fault_name(predicted.fault)}", Role.WARNING)
         return [f"{what}: ", Span(name, Role.BAD), ", but ", other, f": {WHY[predicted.decider.cause]}."]
+    if diagnosis.aborted is not None:
+        return [f"{what}: ", Span(name, Role.BAD), f" on the table walk: {_abort_text(diagnosis.aborted)}."]
     return [f"{what}: ", Span(name, Role.BAD), ": not a matter of the translation tables."]
 
 
-def _elsewhere(diagnosis: Diagnosis) -> list[str | Span]:
+def _abort_text(aborted: Aborted) -> str:
+    if aborted.pa is None:
+        return f"the tables have no level {aborted.level} descriptor for it now"
+    where = f"the level {aborted.level} descriptor at PA {aborted.pa:#x}"
+    return f"{where} can be read now" if aborted.readable else f"no memory answers at PA {aborted.pa:#x}"
+
+
+def _untranslated(diagnosis: Diagnosis) -> list[str | Span]:
     """Say what happened where no address was translated: who did what, and what kept it from being done."""
     exception, syndrome = diagnosis.exception, diagnosis.exception.syndrome
     said: list[str | Span] = [f"EL{exception.el} ", Span(syndrome.instruction or syndrome.name, Role.HEADING)]
@@ -80,7 +108,7 @@ def _elsewhere(diagnosis: Diagnosis) -> list[str | Span]:
     return [*said, f" ({diagnosis.convention})"] if diagnosis.convention else said
 
 
-def _rows(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
+def _rows(diagnosis: Diagnosis, suspected: Sequence[Suspicion] = ()) -> list[tuple[str, Text]]:
     exception, predicted = diagnosis.exception, diagnosis.predicted
     target = exception.target
     rows: list[tuple[str, Text]] = []
@@ -88,8 +116,8 @@ def _rows(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
         rows.append(("deciding bit", decider_text(predicted.decider)))
     if diagnosis.controls:
         rows.append(("hardware", _hardware(diagnosis)))
-    if diagnosis.verdict is Verdict.TABLES_PERMIT and not left_to_hardware(diagnosis):
-        rows.append(("perhaps", "another CPU repaired it since, or a TLB kept an older entry"))
+    if not left_to_hardware(diagnosis):
+        rows += [("perhaps" if not number else "or", suspicion_text(each)) for number, each in enumerate(suspected)]
     if diagnosis.verdict is Verdict.TABLES_DIFFER:
         rows.append(("perhaps", "the tables changed since the fault, or these registers are of another exception"))
     syndrome = exception.syndrome
@@ -98,7 +126,7 @@ def _rows(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
     if syndrome.address_valid:
         rows.append(("address", _address(diagnosis)))
     if exception.ipa is not None:
-        rows.append(("IPA", f"HPFAR_EL2: in the page at {exception.ipa:#x}"))
+        rows.append(("IPA", _ipa(exception.ipa, diagnosis.leads_to)))
     rows.append(("came from", f"EL{exception.el}, SPSR_EL{target} {exception.state:#x}"))
     rows.append(("returns to", f"ELR_EL{target} {exception.return_address:#x}, {syndrome.returns.value}"))
     stands = f"at the vector entry {diagnosis.entry}" if diagnosis.entry else "at no vector entry"
@@ -107,6 +135,31 @@ def _rows(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
     if _repairable(diagnosis):
         rows.append(("next", Span("mmu fixup --resume" if diagnosis.entry else "mmu fixup", Role.COMMAND)))
     return rows
+
+
+SUSPICIONS = {
+    Cause.OTHER_EXCEPTION: "this is an older exception, settled since: catch the next one with `mmu catch`",
+    Cause.REPAIRED: "the tables were changed after the fault, by another CPU or a hypervisor: go on, it faults no more",
+    Cause.STALE_LEAF: "a TLB kept an older leaf: go on, it faults again, until a TLBI of this address and ASID",
+    Cause.STALE_TABLE: "a TLB kept an older table on the way: it faults again, until a TLBI that is not last-level",
+    Cause.MISSING_BARRIER: "the table was written without DSB and ISB: go on, it faults no more; look at the writer",
+}
+"""Each cause with the test that tells it from the others."""
+
+
+def suspicion_text(suspicion: Suspicion) -> str:
+    said = SUSPICIONS[suspicion.cause]
+    numbers = ", ".join(str(number) for number in suspicion.witnesses)
+    plural = "s" if len(suspicion.witnesses) > 1 else ""
+    return f"{said} (CPU{plural} {numbers}: the same fault in the same page)" if numbers else said
+
+
+def _ipa(page: int, leads_to: int | None) -> str:
+    said = f"HPFAR_EL2: in the page at {page:#x}"
+    if leads_to is None:
+        return f"{said}; the guest's tables lead to no IPA now"
+    agrees = leads_to // PAGE_BYTES == page // PAGE_BYTES
+    return f"{said}, as the guest's tables say" if agrees else f"{said}; the guest's tables lead to {leads_to:#x} now"
 
 
 def _address(diagnosis: Diagnosis) -> str:
@@ -137,7 +190,10 @@ def _is_access_flag(fault: Fault | None) -> bool:
 
 def view(answer: Answer) -> Document:
     diagnosis = answer.diagnosis
-    blocks: list[Block] = [Line(verdict(diagnosis)), Facts([*supposition_rows(answer.suppositions), *_rows(diagnosis)])]
+    blocks: list[Block] = [
+        Line(verdict(diagnosis)),
+        Facts([*supposition_rows(answer.suppositions), *_rows(diagnosis, answer.suspicions)]),
+    ]
     return Document([*blocks, *(evidence(diagnosis.walk) if diagnosis.walk else ())])
 
 
@@ -154,12 +210,22 @@ def record(answer: Answer) -> JsonObject:
         "saved_state": hexadecimal(exception.state),
         "vector_entry": diagnosis.entry or None,
         "access": {"kind": name_of(diagnosis.access.kind), "el": diagnosis.access.el} if diagnosis.access else None,
+        "suspicions": [{"cause": name_of(each.cause), "cpus": list(each.witnesses)} for each in answer.suspicions],
+        "aborted": _aborted_record(diagnosis.aborted) if diagnosis.aborted else None,
         "predicted": refusal_record(diagnosis.predicted, architecture) if diagnosis.predicted else None,
         "walk": walk_record(diagnosis.walk, architecture) if diagnosis.walk else None,
     }
     if answer.suppositions:
         result["supposing"] = supposition_records(answer.suppositions)
     return result
+
+
+def _aborted_record(aborted: Aborted) -> JsonObject:
+    return {
+        "level": aborted.level,
+        "descriptor_address": optional_hexadecimal(aborted.pa),
+        "readable": aborted.readable,
+    }
 
 
 COMMAND = Command(

@@ -24,6 +24,8 @@ class Verdict(enum.Enum):
     """They allow it now: spurious, repaired by somebody else, or a TLB that remembers."""
     TABLES_DIFFER = enum.auto()
     """They refuse it, with another fault."""
+    NOT_REPLAYED = enum.auto()
+    """They permit what is replayed of it, and the syndrome says that another rule refused."""
     WALK_ABORTED = enum.auto()
     """Memory did not answer when a descriptor was fetched: whatever it would have said, nobody read it."""
     NOT_THE_TABLES = enum.auto()
@@ -94,7 +96,7 @@ def diagnose(architecture: Architecture, register: ReadRegister, read: Read) -> 
     if syndrome.fault.kind not in TABLE_FAULTS:
         verdict = Verdict.NOT_THE_TABLES
     elif predicted is None:
-        verdict = Verdict.TABLES_PERMIT
+        verdict = Verdict.NOT_REPLAYED if syndrome.other_rules else Verdict.TABLES_PERMIT
     elif predicted.fault == syndrome.fault:
         verdict = Verdict.TABLES_AGREE
     else:

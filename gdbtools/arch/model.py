@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gdbtools.bits import Field, Word
+from gdbtools.bits import Field, FieldValue, Word
 
 Read = Callable[[int, int], bytes]
 """Give `size_bytes` of physical memory at `pa`, or raise `Unreadable`: what a walk is handed."""
@@ -506,6 +506,7 @@ class Syndrome:
     tell.  `address` is what the fault address register holds; `ipa_valid` says whether the register for intermediate
     physical addresses holds one, if this is a fault of stage 2.  `instruction` is the assembler's text as far as the
     syndrome tells it, and `target` the system register or System instruction in it: empty where there is none.
+    `other_rules` are the bits that say that a rule refused which `check` does not replay.
     """
 
     word: Word
@@ -522,6 +523,7 @@ class Syndrome:
     target: str = ""
     immediate: int | None = None
     transfer: Transfer | None = None
+    other_rules: tuple[FieldValue, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -81,6 +81,9 @@ def verdict(diagnosis: Diagnosis) -> list[str | Span]:
         assert predicted is not None, "tables that differ refuse"
         other = Span(f"the tables say {fault_name(predicted.fault)}", Role.WARNING)
         return [f"{what}: ", Span(name, Role.BAD), ", but ", other, f": {WHY[predicted.decider.cause]}."]
+    if diagnosis.verdict is Verdict.NOT_REPLAYED:
+        which = ", ".join(field_value(each) for each in syndrome.other_rules)
+        return [f"{what}: ", Span(name, Role.BAD), f", by a rule that is not replayed here: {which}."]
     if diagnosis.aborted is not None:
         return [f"{what}: ", Span(name, Role.BAD), f" on the table walk: {_abort_text(diagnosis.aborted)}."]
     return [f"{what}: ", Span(name, Role.BAD), ": not a matter of the translation tables."]

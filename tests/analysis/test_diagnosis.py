@@ -46,6 +46,16 @@ def test_presence_and_permission_both_count(fields: dict[str, int], iss: int, ve
     assert found(t, iss).verdict is verdict
 
 
+@pytest.mark.parametrize("bit", [40, 41, 42, 39, 43, 13])
+def test_a_refusal_by_a_rule_that_is_not_replayed_is_not_taken_for_spurious(bit: int) -> None:
+    """GCS, TagAccess, TnD, AssuredOnly, HDBSSF, VNCR."""
+    t = Tables()
+    t.map(VA, PA)
+    assert found(t, PERMISSION_3 | 1 << bit).verdict is Verdict.NOT_REPLAYED
+    t.map(VA, PA, AP=READ_ONLY)
+    assert found(t, PERMISSION_3 | WNR | 1 << bit).verdict is Verdict.TABLES_AGREE
+
+
 def test_an_abort_on_a_walk_names_the_descriptor_and_whether_memory_is_there() -> None:
     t = Tables()
     leaf = t.map(VA, PA)

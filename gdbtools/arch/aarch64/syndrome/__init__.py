@@ -160,5 +160,6 @@ def decode(value: int) -> Syndrome:
         target=word.target,
         immediate=word.immediate,
         transfer=word.transfer,
+        other_rules=word.other_rules,
         notes=word.notes,
     )

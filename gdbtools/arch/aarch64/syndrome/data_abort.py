@@ -16,7 +16,7 @@ from gdbtools.arch.aarch64.syndrome.fault_status import (
     is_a,
 )
 from gdbtools.arch.model import AccessKind, AddressMeaning, Fault, FaultKind, Transfer
-from gdbtools.bits import Field
+from gdbtools.bits import Field, FieldValue
 
 # What an LD64B or a ST64B* can be told apart by.
 _LS64_FAULTS = (FaultKind.TRANSLATION, FaultKind.ACCESS_FLAG, FaultKind.PERMISSION)
@@ -90,6 +90,11 @@ class DataAbort(Encoding):
     @property
     def address(self) -> AddressMeaning:
         return AddressMeaning.INVALID if self.applies(DataAbort.FnV) and self.FnV else AddressMeaning.ACCESSED
+
+    @property
+    def other_rules(self) -> tuple[FieldValue, ...]:
+        names = ("HDBSSF", "TnD", "TagAccess", "GCS", "AssuredOnly", "TopLevel", "VNCR")
+        return tuple(each for each in self.decoded() if each.applicable and each.value and each.field.name in names)
 
     @property
     def notes(self) -> tuple[str, ...]:

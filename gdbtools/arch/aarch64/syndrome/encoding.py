@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gdbtools.arch.aarch64.syndrome.exception_class import NAMES
 from gdbtools.arch.model import AccessKind, AddressMeaning, Fault, Transfer
-from gdbtools.bits import Field, Word
+from gdbtools.bits import Field, FieldValue, Word
 
 NO_YES = {0: "no", 1: "yes"}
 _CONDITIONS = ("EQ", "NE", "CS", "CC", "MI", "PL", "VS", "VC", "HI", "LS", "GE", "LT", "GT", "LE", "AL")
@@ -73,6 +73,11 @@ class Encoding(Word):
     def address(self) -> AddressMeaning | None:
         """What FAR_ELx holds, where the fields decide it: None where the class alone does."""
         return None
+
+    @property
+    def other_rules(self) -> tuple[FieldValue, ...]:
+        """The set bits that say that the access was refused by a rule which a replay of it does not know."""
+        return ()
 
     @property
     def notes(self) -> tuple[str, ...]:

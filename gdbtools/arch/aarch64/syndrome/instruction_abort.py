@@ -12,7 +12,7 @@ from gdbtools.arch.aarch64.syndrome.fault_status import (
     is_a,
 )
 from gdbtools.arch.model import AccessKind, AddressMeaning, Fault, FaultKind
-from gdbtools.bits import Field
+from gdbtools.bits import Field, FieldValue
 
 
 class InstructionAbort(Encoding):
@@ -55,6 +55,11 @@ class InstructionAbort(Encoding):
     @property
     def access_kind(self) -> AccessKind:
         return AccessKind.EXECUTE
+
+    @property
+    def other_rules(self) -> tuple[FieldValue, ...]:
+        names = ("HDBSSF", "AssuredOnly", "TopLevel")
+        return tuple(each for each in self.decoded() if each.applicable and each.value and each.field.name in names)
 
     @property
     def address(self) -> AddressMeaning:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,12 +16,12 @@ from gdbtools.commands.model import Argument, Command, Kind, Session
 from gdbtools.commands.parser import HelpWanted, complete, parse, parser_for
 from gdbtools.errors import GdbtoolsError, UsageError
 from gdbtools.live.catch import Catches, FaultFunction
+from gdbtools.live.console import show
 from gdbtools.live.guest import LiveGuest
 from gdbtools.live.registers import unsigned
 from gdbtools.live.target import Target
 from gdbtools.machine.model import no_source
 from gdbtools.render.json import json_line
-from gdbtools.render.text import DEFAULT_WIDTH, render, wants_colour
 
 SHARED = (Argument("--json", "print one JSON object a line", Kind.FLAG),)
 AT_STOP = ("nothing", "verdict", "fault")
@@ -107,7 +105,8 @@ class Face:
             if options.json:
                 gdb.write(json_line(command.name, command.record(answer)) + "\n")
             else:
-                gdb.write(("\n" if position else "") + render(command.view(answer), colour(), width()))
+                gdb.write("\n" if position else "")
+                show(command.view(answer))
         if session.resume_wanted:
             self.guest.resume()
 
@@ -132,7 +131,7 @@ class Face:
             document = command.view(answer)
             if self.at_stop.value == "verdict":
                 document = type(document)(document.blocks[:1])
-            gdb.write(render(document, colour(), width()))
+            show(document)
 
     def _deleted(self, deleted: gdb.Breakpoint) -> None:
         """A catch lives and dies as one; GDB must be done with this deletion before the next."""
@@ -166,16 +165,6 @@ def one_line_errors() -> Iterator[None]:
         yield
     except (GdbtoolsError, gdb.error) as error:
         raise gdb.GdbError(" ".join(str(error).split())) from None
-
-
-def colour() -> bool:
-    return wants_colour(bool(gdb.parameter("style enabled")) and os.isatty(1))
-
-
-def width() -> int:
-    """GDB's own width; unlimited (as in batch mode) means the terminal's."""
-    set_width = gdb.parameter("width")
-    return int(set_width) if set_width else shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
 
 
 class Prefix(gdb.Command):

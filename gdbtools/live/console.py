@@ -1,8 +1,14 @@
-"""GDB's own commands, with what they print as a string."""
+"""GDB's console: its own commands, with what they print as a string, and our documents."""
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import gdb
+
+from gdbtools.render.document import Document
+from gdbtools.render.text import DEFAULT_WIDTH, render, wants_colour
 
 
 def console(command: str) -> str:
@@ -13,3 +19,18 @@ def console(command: str) -> str:
     """
     quoted = command.replace("\\", "\\\\").replace('"', '\\"')
     return gdb.execute(f'interpreter-exec console "{quoted}"', to_string=True)
+
+
+def show(document: Document) -> None:
+    """Print a document in GDB's own pager."""
+    gdb.write(render(document, colour(), width()))
+
+
+def colour() -> bool:
+    return wants_colour(bool(gdb.parameter("style enabled")) and os.isatty(1))
+
+
+def width() -> int:
+    """GDB's own width; unlimited (as in batch mode) means the terminal's."""
+    set_width = gdb.parameter("width")
+    return int(set_width) if set_width else shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns

@@ -8,11 +8,13 @@ import gdb
 
 from gdbtools.errors import GdbtoolsError, Refused
 from gdbtools.live.catch import Catches, vectors
-from gdbtools.live.console import console
+from gdbtools.live.console import console, show
 from gdbtools.live.interrupt import Interrupt
 from gdbtools.live.registers import unsigned
 from gdbtools.live.target import Target
+from gdbtools.live.watch import DescriptorWatchpoint
 from gdbtools.machine.model import Machine
+from gdbtools.render.document import Document
 
 GONE = "the guest is gone: QEMU closed the connection"
 
@@ -79,6 +81,34 @@ class LiveGuest:
 
     def catch(self, kind: str) -> Sequence[tuple[int, int, str]]:
         return self._catches.add(self.machine(), kind)
+
+    def watch(
+        self,
+        addresses: Sequence[int],
+        size_bytes: int,
+        look: Callable[[Machine, Sequence[str]], Document | None],
+        stops: bool,
+    ) -> Sequence[int]:
+        def changed(writer: Sequence[str]) -> bool:
+            try:
+                document = look(self.machine(), writer)
+            finally:
+                self._target.attached().release()
+            if document is not None:
+                show(document)
+            return document is not None
+
+        # GDB reads the value that it will compare with, by its virtual address.
+        self._target.attached().release()
+        made: list[DescriptorWatchpoint] = []
+        try:
+            for address in addresses:
+                made.append(DescriptorWatchpoint(address, size_bytes, changed, stops))
+        except (gdb.error, RuntimeError) as error:
+            for each in made:
+                each.delete()
+            raise Refused(f"GDB cannot set a hardware watchpoint there: {error}") from None
+        return [each.number for each in made]
 
     def serve(self, handle: Callable[[Machine], bool]) -> str:
         self._ending = ""

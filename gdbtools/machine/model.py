@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 from gdbtools.arch.architecture import Architecture, ExceptionRecord
 from gdbtools.errors import Refused, Unavailable, Unreadable
@@ -56,6 +56,20 @@ class Live(Protocol):
 
     def catch(self, kind: str) -> Sequence[tuple[int, int, str]]:
         """Stop on faults of `kind` at the vectors: gives (breakpoint number, address, entry) for each."""
+        ...
+
+    def watch(
+        self,
+        addresses: Sequence[int],
+        size_bytes: int,
+        look: Callable[[Machine, Sequence[str]], Any],
+        stops: bool,
+    ) -> Sequence[int]:
+        """Watch virtual addresses for writes: gives the watchpoints' numbers.
+
+        `look` is given the writer's frames, and gives a document to show, or None; where there is nothing to show, or
+        `stops` says not to stop, the guest goes on.
+        """
         ...
 
     def serve(self, handle: Callable[[Machine], bool]) -> str:

@@ -1,0 +1,155 @@
+"""`watch`: who changes this mapping?  A hardware watchpoint on the descriptor, each hit decoded."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from gdbtools.analysis.reverse import aliases
+from gdbtools.arch.model import Regime, Step
+from gdbtools.arch.walk import walk
+from gdbtools.bits import Word
+from gdbtools.commands.evidence import binary, word_text
+from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.errors import Refused, UsageError
+from gdbtools.machine.model import Machine
+from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.json import JsonObject, hexadecimal
+
+ALIASES = 4
+"""How many addresses of one descriptor are watched at most: debuggers have four watchpoints as a rule."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A descriptor that is watched, and by which watchpoints: (number, virtual address) of each."""
+
+    va: int
+    step: Step
+    places: Sequence[tuple[int, int]]
+    stops: bool
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One write that changed the descriptor: before, after, and the frames of the writer, innermost first."""
+
+    watched: Step
+    before: Word
+    after: Word
+    cpu: int
+    frames: Sequence[str]
+
+
+def run(session: Session, options: Namespace) -> Sequence[Watched]:
+    machine, live = session.machine, session.live
+    architecture = machine.architecture
+    step = _step(machine, options.address, options.level)
+    regimes = architecture.regimes(machine.register)
+    places = [va for va, _ in islice(aliases(regimes, step.pa, machine.memory.read), ALIASES)]
+    places = places or ([step.pa] if not any(regime.levels for regime in regimes) else [])
+    if not places:
+        raise Refused(
+            f"this CPU's tables map the descriptor at PA {step.pa:#x} nowhere, so a watchpoint, which is on a virtual "
+            "address, has nothing to stand on; stop where the writer runs and ask again"
+        )
+    regime = architecture.regime_for(machine.register, options.address)
+    seen = Seen(step, regime)
+    numbers = live.watch(places, regime.entry_bytes, seen.look, not options.go_on)
+    return (Watched(options.address, step, list(zip(numbers, places, strict=True)), not options.go_on),)
+
+
+def _step(machine: Machine, va: int, level: int | None) -> Step:
+    """Give the descriptor to watch: that of the level asked for, else the last one on the way."""
+    found = walk(machine.architecture.regime_for(machine.register, va), va, machine.memory.read)
+    if not found.steps:
+        raise UsageError(f"{va:#x} has no descriptor to watch: `mmu walk {va:#x}` says why")
+    if level is None:
+        return found.steps[-1]
+    for step in found.steps:
+        if step.level.number == level:
+            return step
+    levels = ", ".join(str(step.level.number) for step in found.steps)
+    raise UsageError(f"the walk of {va:#x} has no level {level} descriptor; it has: {levels}")
+
+
+class Seen:
+    """The descriptor as it was last seen; a look gives what a write made of it."""
+
+    def __init__(self, step: Step, regime: Regime) -> None:
+        self._step = step
+        self._regime = regime
+        self._word = step.entry.word
+
+    def look(self, machine: Machine, frames: Sequence[str]) -> Document | None:
+        """Give a document of the change since the last look; None where there is none."""
+        raw = machine.memory.read(self._step.pa, self._regime.entry_bytes)
+        after = self._regime.decode(raw, self._step.level).word
+        if after == self._word:
+            return None
+        hit = Hit(self._step, self._word, after, machine.current, frames)
+        self._word = after
+        return hit_view(hit)
+
+
+def changes(before: Word, after: Word) -> list[tuple[str, str]]:
+    """Give each field that differs, with both values: all of both words where their kinds differ."""
+    if type(before) is not type(after):
+        return [("kind", f"{type(before).__name__} -> {type(after).__name__}")]
+    pairs = zip(before.decoded(), after.decoded(), strict=True)
+    return [(old.field.name, f"{binary(old)} -> {binary(new)}") for old, new in pairs if old.value != new.value]
+
+
+def hit_view(hit: Hit) -> Document:
+    what = ", ".join(f"{name} {change}" for name, change in changes(hit.before, hit.after)) or "no field of it"
+    where = f" in the level {hit.watched.level.number} descriptor at PA {hit.watched.pa:#x}, by CPU {hit.cpu}."
+    rows: list[tuple[str, Text]] = [
+        ("before", f"{int(hit.before):#018x}  {word_text(hit.before)}"),
+        ("after", f"{int(hit.after):#018x}  {word_text(hit.after)}"),
+    ]
+    rows += [("writer" if not number else "", frame) for number, frame in enumerate(hit.frames)]
+    return Document([Line([Span(what, Role.WARNING), where]), Facts(rows)])
+
+
+def view(answer: Watched) -> Document:
+    step = answer.step
+    does = "stopping" if answer.stops else "going on"
+    what = f"the level {step.level.number} descriptor of {answer.va:#x}, at PA {step.pa:#x}"
+    said = f"Watching {what}; {does} at each change:"
+    rows = [(str(number), f"{va:#x}") for number, va in answer.places]
+    now = Facts([("now", f"{int(step.entry.word):#018x}  {word_text(step.entry.word)}")])
+    return Document([Line(said), Table(("number", "watched at"), rows, frozenset((0,))), now])
+
+
+def record(answer: Watched) -> JsonObject:
+    return {
+        "address": hexadecimal(answer.va),
+        "level": answer.step.level.number,
+        "descriptor_address": hexadecimal(answer.step.pa),
+        "descriptor": hexadecimal(answer.step.entry.word),
+        "watchpoints": [{"number": number, "address": hexadecimal(va)} for number, va in answer.places],
+        "stops": answer.stops,
+    }
+
+
+COMMAND = Command(
+    name="watch",
+    summary="Stop when a mapping's descriptor changes, and say who changed it",
+    description=(
+        "Set hardware watchpoints on the descriptor that translates an address, through the virtual addresses at\n"
+        "which this CPU's tables map it. Each change is printed: the fields that differ, the value before and after,\n"
+        "and the writer's frames. What gdbtools itself writes is no change of the guest's, and stops nothing.\n"
+        "`info breakpoints` shows the watchpoints, `delete` removes them."
+    ),
+    arguments=(
+        Argument("address", "the virtual address whose mapping is watched", Kind.ADDRESS),
+        Argument("--level", "watch the descriptor of this level (default: the last one on the way)", Kind.NUMBER),
+        Argument("--go-on", "print each change and let the guest run on", Kind.FLAG),
+    ),
+    run=run,
+    view=view,
+    record=record,
+    live_only=True,
+)

@@ -1,0 +1,46 @@
+"""Hardware watchpoints on descriptors: a stop is a document, and the guest runs on or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import gdb
+
+from gdbtools.errors import GdbtoolsError
+
+FRAMES = 8
+"""How many frames of the writer are told."""
+
+
+class DescriptorWatchpoint(gdb.Breakpoint):
+    """A watchpoint on one virtual address of a descriptor.  `look` prints the change, if there is one."""
+
+    def __init__(self, va: int, size_bytes: int, look: Callable[[Sequence[str]], bool], stops: bool) -> None:
+        # Whoever the architecture is, and without symbols: an integer of that size is all that is needed.
+        kind = {4: "unsigned int", 8: "unsigned long long"}[size_bytes]
+        super().__init__(f"*({kind} *) {va:#x}", gdb.BP_WATCHPOINT, gdb.WP_WRITE)
+        self._look = look
+        self._stops = stops
+
+    def stop(self) -> bool:
+        try:
+            changed = self._look(frames())
+        except (GdbtoolsError, gdb.error) as error:
+            gdb.write(f"mmu: {error}\n", gdb.STDERR)
+            return True
+        return changed and self._stops
+
+
+def frames() -> list[str]:
+    """Give the innermost frames: address, function and, where it is known, source line."""
+    found: list[str] = []
+    frame: gdb.Frame | None = gdb.newest_frame()
+    while frame is not None and len(found) < FRAMES:
+        try:
+            place = frame.find_sal()
+            source = f"  {place.symtab.filename}:{place.line}" if place.symtab else ""
+            found.append(f"{frame.pc():#x}  {frame.name() or '?'}{source}")
+            frame = frame.older()
+        except gdb.error:
+            break
+    return found

@@ -1,0 +1,56 @@
+"""`mmu watch`: who changes a mapping, with the change decoded and the writer named."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.live.session import Leaf, Live
+
+pytestmark = pytest.mark.guest
+
+PAGE = Leaf(4, 1 << 44, 3)
+AF = 1 << 10
+
+
+def test_the_scanner_that_clears_the_access_flag_is_caught_by_name(at_scan: Live) -> None:
+    (watched,) = at_scan.ask(f"watch {PAGE.va:#x}")
+    pa = int(watched["descriptor_address"], 16)
+    before = at_scan.descriptor(pa)
+    assert before & AF
+    said = at_scan.say("continue")
+    assert f"AF 1 -> 0 in the level 3 descriptor at PA {pa:#x}, by CPU 0." in said
+    assert re.search(r"writer +0x[0-9a-f]+ +clear_access_flags", said), said
+    assert at_scan.descriptor(pa) == before & ~AF
+    assert at_scan.physical_mode() == "0"
+
+
+def test_going_on_tells_the_change_and_does_not_stop_at_it(at_scan: Live) -> None:
+    at_scan.say(f"mmu watch {PAGE.va:#x} --go-on")
+    at_scan.say("hbreak page_fault")
+    said = at_scan.say("continue")
+    assert re.findall(r"AF (\d) -> (\d) in the level 3", said) == [("1", "0")]
+    assert "in page_fault" in said
+
+
+def test_a_table_on_the_way_can_be_watched_and_a_level_that_is_not_there_cannot(at_scan: Live) -> None:
+    (watched,) = at_scan.ask(f"watch {PAGE.va:#x} --level 2")
+    assert watched["level"] == 2
+    assert len(watched["watchpoints"]) >= 1
+    assert "no level 4 descriptor; it has: 0, 1, 2, 3" in at_scan.refusal(f"mmu watch {PAGE.va:#x} --level 4")
+    assert "no descriptor to watch" in at_scan.refusal("mmu watch 0x00ff000000000000")
+
+
+def test_deleting_the_watchpoint_ends_it(at_scan: Live) -> None:
+    (watched,) = at_scan.ask(f"watch {PAGE.va:#x}")
+    for each in watched["watchpoints"]:
+        at_scan.say(f"delete {each['number']}")
+    at_scan.say("hbreak page_fault")
+    assert "AF 1 -> 0" not in at_scan.say("continue")
+
+
+def test_to_watch_changes_nothing(at_scan: Live) -> None:
+    before = at_scan.state()
+    at_scan.ask(f"watch {PAGE.va:#x}")
+    assert at_scan.state() == before

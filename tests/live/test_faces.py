@@ -13,7 +13,13 @@ from tests.live.session import Leaf, Live, Session, attached, symbol
 pytestmark = pytest.mark.guest
 
 ADDRESSES = f"{symbol('vectors'):#x} {Leaf(4, 1 << 44, 3).word:#x} 0xdead000"
-WORDS = {"walk": f"walk {ADDRESSES}", "catch": "catch any", "fixup": "fixup --resume", "service": "service --count 3"}
+WORDS = {
+    "walk": f"walk {ADDRESSES}",
+    "catch": "catch any",
+    "fixup": "fixup --resume",
+    "service": "service --count 3",
+    "watch": f"watch {ADDRESSES.split()[0]}",
+}
 THAT_CHANGE = [name for name, command in COMMANDS.items() if command.changes_guest]
 OF_THE_MOMENT = ("seconds",)
 
@@ -30,7 +36,7 @@ def test_gdb_and_mi_give_the_same_model(shared_fault: Live, tmp_path: Path, name
     shared_fault.say("delete")
     mi = shared_fault.ask_mi(command)
     for answer in (*console, *mi):
-        for place in answer.get("breakpoints", ()):
+        for place in (*answer.get("breakpoints", ()), *answer.get("watchpoints", ())):
             del place["number"]
     assert console == mi
     assert console

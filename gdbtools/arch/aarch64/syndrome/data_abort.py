@@ -93,7 +93,7 @@ class DataAbort(Encoding):
 
     @property
     def other_rules(self) -> tuple[FieldValue, ...]:
-        names = ("HDBSSF", "TnD", "TagAccess", "GCS", "AssuredOnly", "TopLevel", "VNCR")
+        names = ("HDBSSF", "TnD", "TagAccess", "GCS", "AssuredOnly", "TopLevel")
         return tuple(each for each in self.decoded() if each.applicable and each.value and each.field.name in names)
 
     @property

@@ -42,10 +42,14 @@ class DirtyConvention(enum.Enum):
 
 
 class Architecture(abc.ABC):
-    """What the commands ask of an architecture.  `registers` are the declared ones, in the order `regs` prints them."""
+    """What the commands ask of an architecture.
+
+    `registers` are the declared ones; `principal` names those that `regs` prints unasked, in that order.
+    """
 
     name: str
     registers: Mapping[str, type[Word]]
+    principal: tuple[str, ...]
     regime_names: tuple[str, ...]
     pc: str
     general: tuple[str, ...]

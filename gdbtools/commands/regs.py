@@ -28,7 +28,7 @@ def run(session: Session, options: Namespace) -> Sequence[Register]:
     machine = session.machine
     declared = machine.architecture.registers
     if not options.name:
-        found = [_read_or_why(session, name) for name in declared]
+        found = [_read_or_why(session, name) for name in machine.architecture.principal]
         present = [each for each in found if each.word is not None]
         if not present:
             raise Unavailable(found[0].why)
@@ -70,7 +70,10 @@ def record(answer: Register) -> JsonObject:
 COMMAND = Command(
     name="regs",
     summary="Show the translation and fault registers",
-    description="Show registers with every field named and explained; without names, all that this source has.",
+    description=(
+        "Show registers with every field named and explained; without names, those of translation and of faults that\n"
+        "this source has. Those that say which instructions trap have to be named."
+    ),
     arguments=(Argument("name", "register, like TCR_EL1 or tcr", Kind.TEXT, many="*"),),
     run=run,
     view=view,

@@ -7,12 +7,14 @@ from typing import Final
 
 from gdbtools.arch.aarch64 import (
     exceptions,
+    fine_grained_traps,
     hypervisor,
     identification,
     processor_state,
     regimes,
     registers,
     syndrome,
+    trap_controls,
     traps,
 )
 from gdbtools.arch.aarch64.controls import EL2, EL3, EL10, EL20
@@ -52,7 +54,7 @@ _STAGE1: Final[Mapping[str, type[Word]]] = {
     "VBAR": processor_state.VBAR,
     "CONTEXTIDR": processor_state.CONTEXTIDR,
 }
-DECLARED: Final[Mapping[str, type[Word]]] = {
+_OF_TRANSLATION: Final[Mapping[str, type[Word]]] = {
     **{f"{name}_EL1": word for name, word in _STAGE1.items()},
     "POR_EL0": registers.POR,
     "cpsr": processor_state.SPSR,
@@ -75,7 +77,12 @@ DECLARED: Final[Mapping[str, type[Word]]] = {
     **{f"{name}_EL3": word for name, word in _STAGE1.items() if name not in ("TTBR1", "TCR2", "PIRE0", "CONTEXTIDR")},
     "TCR_EL3": registers.TCR_EL3,
 }
-_ONE_RANGE: Final[Mapping[str, type[Word]]] = {"TCR_EL2": registers.TCR_EL2}
+DECLARED: Final[Mapping[str, type[Word]]] = {
+    **_OF_TRANSLATION,
+    **trap_controls.DECLARED,
+    **fine_grained_traps.DECLARED,
+}
+_WITHOUT_HOST: Final[Mapping[str, type[Word]]] = {"TCR_EL2": registers.TCR_EL2, **trap_controls.WITHOUT_HOST}
 """What is laid out otherwise while HCR_EL2.E2H is clear."""
 
 
@@ -84,6 +91,7 @@ class AArch64(Architecture):
 
     name = "aarch64"
     registers = DECLARED
+    principal = tuple(_OF_TRANSLATION)
     regime_names = regimes.NAMES
     pc = "pc"
     general = (*(f"x{n}" for n in range(31)), "sp", "pc", "cpsr")
@@ -94,7 +102,7 @@ class AArch64(Architecture):
         if name.startswith("ESR"):
             return syndrome.decode(value).word
         host = hypervisor.HCR_EL2(optional(register, "HCR_EL2") or 0).E2H
-        return (DECLARED if host else {**DECLARED, **_ONE_RANGE})[name](value)
+        return (DECLARED if host else {**DECLARED, **_WITHOUT_HOST})[name](value)
 
     def level(self, register: ReadRegister) -> int:
         return SPSR(register("cpsr")).el

@@ -66,7 +66,7 @@ class SCTLR2_EL2(_SCTLR2):
 
 
 class CPACR_EL1(Word):
-    """Architectural Feature Access Control Register; CPTR_EL2 under HCR_EL2.E2H is laid out like it."""
+    """Architectural Feature Access Control Register: CPTR_EL2 under HCR_EL2.E2H is laid out like it."""
 
     TCPAC = Field(31, doc="CPACR_EL1 at EL1", values=_TRAPPED)
     TAM = Field(30, doc="activity monitors", values=_TRAPPED)

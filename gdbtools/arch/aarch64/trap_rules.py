@@ -1,8 +1,7 @@
 """Which control traps which instruction, as data: one `Rule` for each sentence of the manual that says so.
 
 Source: DDI 0487, the descriptions of the controls' fields, and the accessor pseudocode of the registers and System
-instructions.  What a rule traps is named by shell patterns: of System registers and instructions by the manual's names
-(those of AArch32 too), and of the others by the words below.
+instructions.  What a rule traps is named as in `trap_groups`.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from gdbtools.arch.aarch64 import set_way
+from gdbtools.arch.aarch64 import trap_groups as groups
 from gdbtools.arch.aarch64.fine_grained_traps import fine_grained_traps
 from gdbtools.arch.aarch64.hypervisor import HCR_EL2, HCRX_EL2, SCR_EL3
 from gdbtools.arch.aarch64.registers import SCTLR, SCTLR_EL2
@@ -39,22 +39,8 @@ from gdbtools.arch.aarch64.trap_controls import (
 )
 from gdbtools.bits import Field, Word
 
-# What is no System register or instruction.
-FLOATING_POINT = "floating-point access"
-SVE = "SVE access"
-SME = "SME access"
-ZT0 = "ZT0 access"
-POINTER_AUTHENTICATION = "pointer authentication"
-GENERAL_EXCEPTION = "general exception"
-DEBUG_EXCEPTION = "debug exception"
-MEMORY_OPERATION = "memory copy or set"
-EXTERNAL_ABORT = "external abort"
-SERROR = "SError"
-OF_128_BITS = "128-bit "
-"""Put before a name: accessed by MSRR, MRRS or SYSP."""
 
-
-class Regime(enum.Enum):
+class Under(enum.Enum):
     """Under which of HCR_EL2.{E2H, TGE} a rule holds."""
 
     ANY = enum.auto()
@@ -70,12 +56,12 @@ class Regime(enum.Enum):
     def holds(self, e2h: bool, tge: bool) -> bool:
         host = e2h and tge
         return {
-            Regime.ANY: True,
-            Regime.HOST: host,
-            Regime.GUEST: not host,
-            Regime.E2H: e2h,
-            Regime.NOT_E2H: not e2h,
-            Regime.E2H_GUEST: e2h and not tge,
+            Under.ANY: True,
+            Under.HOST: host,
+            Under.GUEST: not host,
+            Under.E2H: e2h,
+            Under.NOT_E2H: not e2h,
+            Under.E2H_GUEST: e2h and not tge,
         }[self]
 
 
@@ -98,97 +84,10 @@ class Rule:
     trapped: tuple[str, ...]
     reads: bool = True
     writes: bool = True
-    regime: Regime = Regime.GUEST
+    under: Under = Under.GUEST
     spared: tuple[str, ...] = ()
     """What matches a pattern of `trapped`, and is not trapped."""
 
-
-def _split(patterns: str) -> tuple[str, ...]:
-    return tuple(each.strip() for each in patterns.split(";"))
-
-
-def _names(*patterns: str) -> str:
-    return "; ".join(patterns)
-
-
-# HCR_EL2 and what shares its groups of registers.
-_VIRTUAL_MEMORY = (
-    "SCTLR_EL1; SCTLR2_EL1; TTBR[01]_EL1; TCR_EL1; TCR2_EL1; ESR_EL1; FAR_EL1; AFSR[01]_EL1; MAIR_EL1; MAIR2_EL1; "
-    "AMAIR_EL1; AMAIR2_EL1; CONTEXTIDR_EL1; PIR_EL1; PIRE0_EL1; POR_EL0; POR_EL1; S2POR_EL1; "
-    "SCTLR; TTBR[01]; TTBCR; TTBCR2; DACR; DFSR; IFSR; DFAR; IFAR; ADFSR; AIFSR; *MAIR[01]; CONTEXTIDR"
-)
-_IDENTIFICATION_3 = "ID_*_EL1; MVFR[012]_EL1; S3_0_C0_C[2-7]_[0-7]; MVFR[012]; ID_*[0-9]"
-_CACHES = "CCSIDR_EL1; CCSIDR2_EL1; CLIDR_EL1; CSSELR_EL1; CCSIDR; CCSIDR2; CLIDR; CSSELR"
-_TO_COHERENCY = (
-    "DC IVAC; DC IG*VAC; DC CIVAC; DC CIG*VAC; DC CVAC; DC CG*VAC; DC CVAP; DC CG*VAP; DC CVADP; DC CG*VADP; "
-    "DC C*VAOC; DC CI*VAPS; DCIMVAC; DCCIMVAC; DCCMVAC"
-)
-_TO_UNIFICATION = "IC IVAU; IC IALLU; DC CVAU; ICIMVAU; ICIALLU; DCCMVAU"
-_TO_UNIFICATION_BROADCAST = "IC IALLUIS; ICIALLUIS"
-_BY_USER = "DC CVAU; DC CIVAC; DC CIG*VAC; DC CVAC; DC CG*VAC; DC CVA*P; DC CG*VA*P; DC C*VAOC; IC IVAU"
-_TLB_INNER = "TLBI VMALLE1IS*; TLBI VA*E1IS*; TLBI ASIDE1IS*; TLBI RVA*E1IS*; TLBIALLIS; TLBIMVA*IS; TLBIASIDIS"
-_TLB_OUTER = "TLBI VMALLE1OS*; TLBI VA*E1OS*; TLBI ASIDE1OS*; TLBI RVA*E1OS*"
-_TLB = "TLBI VMALLE1*; TLBI VA*E1*; TLBI ASIDE1*; TLBI RVA*E1*; TLBIALL; TLBIALLIS; TLBIMVA*; TLBIASID*; ITLBI*; DTLBI*"
-_ZERO = "DC ZVA; DC GVA; DC GZVA"
-_ZERO_BY_USER = "DC ZVA; DC GVA; DC GZVA; DC GBVA; DC ZGBVA"
-_ERRORS = "ERRIDR_EL1; ERRSELR_EL1; ERXADDR*; ERXCTLR*; ERXFR*; ERXMISC*; ERXSTATUS*; ERXGSR_EL1; ERRIDR; ERRSELR"
-_ERRORS_WRITTEN = "ERRSELR*; ERXADDR*; ERXCTLR*; ERXMISC*; ERXSTATUS*"
-_INJECTION = "ERXPFG*_EL1"
-_ORDERING = "LORSA_EL1; LOREA_EL1; LORN_EL1; LORC_EL1; LORID_EL1"
-_KEYS = "AP??Key??_EL1"
-_TAGS = "GCR_EL1; RGSR_EL1; TFSRE0_EL1; TFSR_EL1; TFSR_EL2"
-_IMPLEMENTATION_DEFINED = (
-    "S3_[0-7]_C11_*; S3_[0-7]_C15_*; SYS #[0-7], C11, *; SYS #[0-7], C15, *; SYSL #[0-7], C11, *; SYSL #[0-7], C15, *"
-)
-_IMPLEMENTATION_DEFINED_128 = "; ".join(OF_128_BITS + each for each in _split(_IMPLEMENTATION_DEFINED))
-_OF_EL2 = (
-    "*_EL2; *_EL12; *_EL02; SPSR_irq; SPSR_abt; SPSR_und; SPSR_fiq; "
-    "AT S1E2*; AT S12E*; TLBI *E2*; TLBI ALLE1*; TLBI *S12E1*; TLBI *S2*; CFP RCTX; DVP RCTX; CPP RCTX; COSP RCTX"
-)
-_NOT_NESTED = "SP_EL2; MECID*_EL2; VMECID_?_EL2"
-_MASKS = "CPACRMASK_EL1*; SCTLRMASK_EL1*; SCTLR2MASK_EL1*; TCRMASK_EL1*; TCR2MASK_EL1*; ACTLRMASK_EL1*"
-_PAIRS = "; ".join(OF_128_BITS + each for each in ("TTBR0_EL1", "TTBR1_EL1", "RCW*MASK_EL1", "PAR_EL1"))
-_PAIRS_OF_EL2 = "; ".join(OF_128_BITS + each for each in ("TTBR[01]_EL2", "TTBR[01]_EL12", "VTTBR_EL2"))
-# The timers and counters.
-_PHYSICAL_COUNTER = "CNTPCT_EL0; CNTPCTSS_EL0; CNTPCT; CNTPCTSS"
-_VIRTUAL_COUNTER = "CNTVCT_EL0; CNTVCTSS_EL0; CNTVCT; CNTVCTSS"
-_PHYSICAL_TIMER = "CNTP_TVAL_EL0; CNTP_CTL_EL0; CNTP_CVAL_EL0; CNTP_TVAL; CNTP_CTL; CNTP_CVAL"
-_VIRTUAL_TIMER = "CNTV_TVAL_EL0; CNTV_CTL_EL0; CNTV_CVAL_EL0; CNTV_TVAL; CNTV_CTL; CNTV_CVAL"
-_FREQUENCY = "CNTFRQ_EL0; CNTFRQ"
-# Debug, trace, and the monitors.
-_CHANNEL = "OSDTRRX_EL1; OSDTRTX_EL1; MDCCSR_EL0; MDCCINT_EL1; DBGDTR*; DBGDSCRint; DBGDSCRext; DBGDCCINT"
-_CHANNEL_OF_USER = "MDCCSR_EL0; DBGDTR_EL0; DBGDTR?X_EL0; DBGDTR?Xint; DBGDSCRint"
-_DEBUG = (
-    "MDSCR_EL1; OSECCR_EL1; DBG[BW][VC]R[0-9]*; DBGBXVR*; DBGCLAIM*; DBGAUTHSTATUS*; MDSELR_EL1; MDSTEPOP_EL1; "
-    "DBGVCR*; DBGDIDR; DBGDEVID*; DBGOSECCR; DBGWFAR; " + _CHANNEL
-)
-_OS_LOCK = "OSLAR_EL1; OSLSR_EL1; OSDLR_EL1; DBGPRCR_EL1; DBGOSLAR; DBGOSLSR; DBGOSDLR; DBGPRCR"
-_ROM = "MDRAR_EL1; DBGDRAR; DBGDSAR"
-_TRACE = "TRC*; S2_1_C[0-7]_*"
-_NOT_TRACE = "*_EL1; *_EL2; *_EL12"
-_EVENT_COUNTERS = "PMEVCNTR[0-9]*; PMXEVCNTR*"
-_MONITORS = (
-    "PMCR*; PMCNTEN*; PMOVS*; PMSWINC*; PMSELR*; PMCEID*; PMCCNTR*; PMXEV*; PMUSERENR*; PMINTEN*; PMMIR*; "
-    "PMEVCNTR[0-9]*; PMEVTYPER[0-9]*; PMCCFILTR*; PMICNTR_EL0; PMICFILTR_EL0; PMZR_EL0; PMECR_EL1; PMUACR_EL1; "
-    "PMIAR_EL1"
-)
-_NOT_MONITORS = "PMCCNTSVR_EL1"
-_MONITORS_NEW = "PMICNTR_EL0; PMICFILTR_EL0; PMZR_EL0; PMECR_EL1; PMUACR_EL1; PMIAR_EL1; SPM*_EL[01]"
-_SNAPSHOTS = "PMSSCR_EL1; PMEVCNTSVR*_EL1; PMCCNTSVR_EL1; PMICNTSVR_EL1"
-_PROFILING = (
-    "PMSCR_EL1; PMSEVFR_EL1; PMSFCR_EL1; PMSICR_EL1; PMSIDR_EL1; PMSIRR_EL1; PMSLATFR_EL1; PMSNEVFR_EL1; PMSDSFR_EL1"
-)
-_PROFILING_BUFFER = "PMBLIMITR_EL1; PMBPTR_EL1; PMBSR_EL1; PMBMAR_EL1"
-_TRACE_BUFFER = "TRBBASER_EL1; TRBLIMITR_EL1; TRBMAR_EL1; TRBPTR_EL1; TRBSR_EL1; TRBTRG_EL1; TRBMPAM_EL1"
-_TRACE_FILTER = "TRFCR_EL1; TRFCR"
-_BRANCH_RECORDS = "BRB*_EL1; BRB*_EL12; BRBCR_EL2; BRB IALL; BRB INJ"
-_ACTIVITY = "AM*_EL0; AMCR; AMCFGR; AMCGCR; AMUSERENR; AMCNTEN*; AMEVCNTR*; AMEVTYPER*"
-_STACK_REGISTERS = "GCSCR_EL*; GCSCRE0_EL1; GCSPR_EL*"
-# The GIC's.
-_GROUP_0 = "ICC_AP0R?_EL1; ICC_BPR0_EL1; ICC_EOIR0_EL1; ICC_HPPIR0_EL1; ICC_IAR0_EL1; ICC_IGRPEN0_EL1"
-_GROUP_1 = "ICC_AP1R?_EL1; ICC_BPR1_EL1; ICC_EOIR1_EL1; ICC_HPPIR1_EL1; ICC_IAR1_EL1; ICC_IGRPEN1_EL1; ICC_NMIAR1_EL1"
-_SOFTWARE_GENERATED = "ICC_SGI0R_EL1; ICC_SGI1R_EL1; ICC_ASGI1R_EL1; ICC_SGI0R; ICC_SGI1R; ICC_ASGI1R"
-_COMMON = "ICC_CTLR_EL1; ICC_DIR_EL1; ICC_PMR_EL1; ICC_RPR_EL1; ICC_CTLR; ICC_DIR; ICC_PMR; ICC_RPR"
 
 _FP_EVERYWHERE, _FP_AT_EL0 = (0b00, 0b10), (0b00, 0b01, 0b10)
 
@@ -216,9 +115,9 @@ def _scr(name: str, value: int = 0) -> Condition:
 def _of_user(name: str, value: int, trapped: str, reads: bool = True, writes: bool = True) -> Iterator[Rule]:
     """Give what SCTLR_EL1 traps at EL0, and SCTLR_EL2 where EL0 is a host's."""
     at_el1 = Condition("SCTLR_EL1", SCTLR.field(name), (value,))
-    yield Rule((at_el1,), (0,), 1, _split(trapped), reads, writes)
+    yield Rule((at_el1,), (0,), 1, groups.split(trapped), reads, writes)
     at_el2 = Condition("SCTLR_EL2", SCTLR_EL2.field(name), (value,))
-    yield Rule((at_el2,), (0,), 2, _split(trapped), reads, writes, Regime.HOST)
+    yield Rule((at_el2,), (0,), 2, groups.split(trapped), reads, writes, Under.HOST)
 
 
 def _of_vectors(name: str, field: str, trapped: str) -> Iterator[Rule]:
@@ -226,56 +125,66 @@ def _of_vectors(name: str, field: str, trapped: str) -> Iterator[Rule]:
     here = CPACR_EL1.field(field)
     what = (trapped,)
     yield Rule((_when("CPACR_EL1", here, *_FP_AT_EL0),), (0,), 1, what)
-    yield Rule((_when("CPACR_EL1", here, *_FP_EVERYWHERE),), (1,), 1, what, regime=Regime.ANY)
-    yield Rule((_when("CPTR_EL2", here, *_FP_AT_EL0),), (0,), 2, what, regime=Regime.HOST)
-    yield Rule((_when("CPTR_EL2", here, *_FP_EVERYWHERE),), (0,), 2, what, regime=Regime.E2H_GUEST)
-    yield Rule((_when("CPTR_EL2", here, *_FP_EVERYWHERE),), (1, 2), 2, what, regime=Regime.E2H)
-    yield Rule((_when("CPTR_EL2", CPTR_EL2.field(name)),), (0, 1, 2), 2, what, regime=Regime.NOT_E2H)
+    yield Rule((_when("CPACR_EL1", here, *_FP_EVERYWHERE),), (1,), 1, what, under=Under.ANY)
+    yield Rule((_when("CPTR_EL2", here, *_FP_AT_EL0),), (0,), 2, what, under=Under.HOST)
+    yield Rule((_when("CPTR_EL2", here, *_FP_EVERYWHERE),), (0,), 2, what, under=Under.E2H_GUEST)
+    yield Rule((_when("CPTR_EL2", here, *_FP_EVERYWHERE),), (1, 2), 2, what, under=Under.E2H)
+    yield Rule((_when("CPTR_EL2", CPTR_EL2.field(name)),), (0, 1, 2), 2, what, under=Under.NOT_E2H)
 
 
 def _to_el1() -> Iterator[Rule]:
-    yield from _of_user("UCI", 0, _BY_USER)
+    yield from _of_user("UCI", 0, groups.BY_USER)
     yield from _of_user("UCT", 0, "CTR_EL0")
-    yield from _of_user("DZE", 0, _ZERO_BY_USER)
+    yield from _of_user("DZE", 0, groups.ZERO_BY_USER)
     yield from _of_user("EnRCTX", 0, "CFP RCTX; DVP RCTX; CPP RCTX; COSP RCTX; CFPRCTX; DVPRCTX; CPPRCTX; COSPRCTX")
     yield from _of_user("EnTP2", 0, "TPIDR2_EL0")
     yield from _of_user("EnFPM", 0, "FPMR")
     yield from _of_user("TSCXT", 1, "SCXTNUM_EL0")
-    yield from _of_user("TIDCP", 1, _IMPLEMENTATION_DEFINED)
+    yield from _of_user("TIDCP", 1, groups.IMPLEMENTATION_DEFINED)
     yield from _of_user("nTWI", 0, "WFI; WFIT")
     yield from _of_user("nTWE", 0, "WFE; WFET")
     yield from _of_user("EnASR", 0, "ST64BV")
     yield from _of_user("EnAS0", 0, "ST64BV0")
     yield from _of_user("EnALS", 0, "LD64B or ST64B")
     yield Rule((_clear("SCTLR_EL1", SCTLR.UMA),), (0,), 1, ("DAIF", "DAIFSet", "DAIFClr"))
-    for name, to, regime in (("SCTLR2_EL1", 1, Regime.GUEST), ("SCTLR2_EL2", 2, Regime.HOST)):
-        what = _split(_IMPLEMENTATION_DEFINED_128)
-        yield Rule((_clear(name, SCTLR2_EL1.EnIDCP128),), (0,), to, what, regime=regime)
-    yield Rule((_when("CPACR_EL1", CPACR_EL1.TTA),), (0,), 1, _split(_TRACE), spared=_split(_NOT_TRACE))
-    yield Rule((_when("CPACR_EL1", CPACR_EL1.TTA),), (1,), 1, _split(_TRACE), spared=_split(_NOT_TRACE))
+    for name, to, under in (("SCTLR2_EL1", 1, Under.GUEST), ("SCTLR2_EL2", 2, Under.HOST)):
+        what = groups.split(groups.IMPLEMENTATION_DEFINED_128)
+        yield Rule((_clear(name, SCTLR2_EL1.EnIDCP128),), (0,), to, what, under=under)
+    yield Rule(
+        (_when("CPACR_EL1", CPACR_EL1.TTA),), (0,), 1, groups.split(groups.TRACE), spared=groups.split(groups.NOT_TRACE)
+    )
+    yield Rule(
+        (_when("CPACR_EL1", CPACR_EL1.TTA),), (1,), 1, groups.split(groups.TRACE), spared=groups.split(groups.NOT_TRACE)
+    )
     yield Rule((_clear("CPACR_EL1", CPACR_EL1.E0POE),), (0,), 1, ("POR_EL0",))
-    yield Rule((_clear("CPTR_EL2", CPACR_EL1.E0POE),), (0,), 2, ("POR_EL0",), regime=Regime.HOST)
-    yield from _of_vectors("TFP", "FPEN", FLOATING_POINT)
-    yield from _of_vectors("TZ", "ZEN", SVE)
-    yield from _of_vectors("TSM", "SMEN", SME)
+    yield Rule((_clear("CPTR_EL2", CPACR_EL1.E0POE),), (0,), 2, ("POR_EL0",), under=Under.HOST)
+    yield from _of_vectors("TFP", "FPEN", groups.FLOATING_POINT)
+    yield from _of_vectors("TZ", "ZEN", groups.SVE)
+    yield from _of_vectors("TSM", "SMEN", groups.SME)
     for level, levels in ((1, (0, 1)), (2, (0, 1, 2)), (3, (0, 1, 2, 3))):
-        regime = Regime.GUEST if level == 1 else Regime.ANY
-        yield Rule((_clear(f"SMCR_EL{level}", SMCR.EZT0),), levels, level, (ZT0,), regime=regime)
+        under = Under.GUEST if level == 1 else Under.ANY
+        yield Rule((_clear(f"SMCR_EL{level}", SMCR.EZT0),), levels, level, (groups.ZT0,), under=under)
         pushes = _clear(f"GCSCR_EL{level}", GCSCR.PUSHMEn)
-        yield Rule((pushes,), (level,), level, ("GCSPUSHM",), regime=Regime.ANY)
+        yield Rule((pushes,), (level,), level, ("GCSPUSHM",), under=Under.ANY)
         stores = _clear(f"GCSCR_EL{level}", GCSCR.STREn)
-        yield Rule((stores,), (level,), level, ("GCSSTR",), regime=Regime.ANY)
+        yield Rule((stores,), (level,), level, ("GCSSTR",), under=Under.ANY)
         if level < 3:
-            common = _names(_GROUP_0, _GROUP_1, _COMMON, _SOFTWARE_GENERATED, *(("ICH_*_EL2",) if level == 2 else ()))
+            common = groups.joined(
+                groups.GROUP_0,
+                groups.GROUP_1,
+                groups.COMMON,
+                groups.SOFTWARE_GENERATED,
+                *(("ICH_*_EL2",) if level == 2 else ()),
+            )
             system = _clear(f"ICC_SRE_EL{level}", ICC_SRE.SRE)
-            yield Rule((system,), (level,), level, _split(common), regime=Regime.ANY)
+            yield Rule((system,), (level,), level, groups.split(common), under=Under.ANY)
     for field, instruction in ((GCSCRE0_EL1.PUSHMEn, "GCSPUSHM"), (GCSCRE0_EL1.STREn, "GCSSTR")):
-        yield Rule((_clear("GCSCRE0_EL1", field),), (0,), 1, (instruction,), regime=Regime.ANY)
-    yield Rule((_clear("GCSCRE0_EL1", GCSCRE0_EL1.nTR),), (0,), 1, ("GCSPR_EL0",), writes=False, regime=Regime.ANY)
-    yield Rule((_when("MDSCR_EL1", MDSCR_EL1.TDCC),), (0,), 1, _split(_CHANNEL_OF_USER), regime=Regime.ANY)
-    yield Rule((_clear("MDSCR_EL1", MDSCR_EL1.EnSPM),), (0,), 1, ("SPM*_EL0",), regime=Regime.ANY)
-    activity, but = _split(_ACTIVITY), ("AMUSERENR*",)
-    yield Rule((_clear("AMUSERENR_EL0", AMUSERENR_EL0.EN),), (0,), 1, activity, regime=Regime.ANY, spared=but)
+        yield Rule((_clear("GCSCRE0_EL1", field),), (0,), 1, (instruction,), under=Under.ANY)
+    yield Rule((_clear("GCSCRE0_EL1", GCSCRE0_EL1.nTR),), (0,), 1, ("GCSPR_EL0",), writes=False, under=Under.ANY)
+    yield Rule((_when("MDSCR_EL1", MDSCR_EL1.TDCC),), (0,), 1, groups.split(groups.CHANNEL_OF_USER), under=Under.ANY)
+    yield Rule((_clear("MDSCR_EL1", MDSCR_EL1.EnSPM),), (0,), 1, ("SPM*_EL0",), under=Under.ANY)
+    activity, but = groups.split(groups.ACTIVITY), ("AMUSERENR*",)
+    yield Rule((_clear("AMUSERENR_EL0", AMUSERENR_EL0.EN),), (0,), 1, activity, under=Under.ANY, spared=but)
     yield from _monitors_by_user()
     yield from _timers()
 
@@ -285,98 +194,98 @@ def _monitors_by_user() -> Iterator[Rule]:
 
     def rule(trapped: str, also: Field | None = None, reads: bool = True, writes: bool = True, but: str = "") -> Rule:
         conditions = (enable,) if also is None else (enable, _clear("PMUSERENR_EL0", also))
-        return Rule(conditions, (0,), 1, _split(trapped), reads, writes, Regime.ANY, _split(but))
+        return Rule(conditions, (0,), 1, groups.split(trapped), reads, writes, Under.ANY, groups.split(but))
 
-    counters = _names(_EVENT_COUNTERS, "PMCCNTR*")
-    apart = _names(counters, "PMSELR*", "PMSWINC*", "PMUSERENR*", "PMICNTR_EL0")
-    yield rule(_MONITORS, but=apart)
+    counters = groups.joined(groups.EVENT_COUNTERS, "PMCCNTR*")
+    apart = groups.joined(counters, "PMSELR*", "PMSWINC*", "PMUSERENR*", "PMICNTR_EL0")
+    yield rule(groups.MONITORS, but=apart)
     yield rule(counters, reads=False)
-    yield rule(_EVENT_COUNTERS, PMUSERENR_EL0.ER, writes=False)
+    yield rule(groups.EVENT_COUNTERS, PMUSERENR_EL0.ER, writes=False)
     yield rule("PMSELR*", PMUSERENR_EL0.ER)
     yield rule("PMCCNTR*", PMUSERENR_EL0.CR, writes=False)
     yield rule("PMSWINC*", PMUSERENR_EL0.SW)
     identification = _when("PMUSERENR_EL0", PMUSERENR_EL0.TID)
-    yield Rule((identification,), (0,), 1, ("PMCEID*",), writes=False, regime=Regime.ANY)
+    yield Rule((identification,), (0,), 1, ("PMCEID*",), writes=False, under=Under.ANY)
     per_counter = _clear("PMUSERENR_EL0", PMUSERENR_EL0.UEN)
-    yield Rule((per_counter,), (0,), 1, ("PMICNTR_EL0",), regime=Regime.ANY)
+    yield Rule((per_counter,), (0,), 1, ("PMICNTR_EL0",), under=Under.ANY)
 
 
 def _timers() -> Iterator[Rule]:
     of_user = (
-        ("EL0PCTEN", _PHYSICAL_COUNTER),
-        ("EL0VCTEN", _VIRTUAL_COUNTER),
-        ("EL0PTEN", _PHYSICAL_TIMER),
-        ("EL0VTEN", _VIRTUAL_TIMER),
+        ("EL0PCTEN", groups.PHYSICAL_COUNTER),
+        ("EL0VCTEN", groups.VIRTUAL_COUNTER),
+        ("EL0PTEN", groups.PHYSICAL_TIMER),
+        ("EL0VTEN", groups.VIRTUAL_TIMER),
     )
-    for holder, to, regime in (("CNTKCTL_EL1", 1, Regime.GUEST), ("CNTHCTL_EL2", 2, Regime.HOST)):
+    for holder, to, under in (("CNTKCTL_EL1", 1, Under.GUEST), ("CNTHCTL_EL2", 2, Under.HOST)):
         for name, what in of_user:
-            yield Rule((_clear(holder, CNTKCTL_EL1.field(name)),), (0,), to, _split(what), regime=regime)
+            yield Rule((_clear(holder, CNTKCTL_EL1.field(name)),), (0,), to, groups.split(what), under=under)
         neither = (_clear(holder, CNTKCTL_EL1.EL0PCTEN), _clear(holder, CNTKCTL_EL1.EL0VCTEN))
-        yield Rule(neither, (0,), to, _split(_FREQUENCY), writes=False, regime=regime)
-    for field, what in ((CNTHCTL_EL2.EL1PCTEN, _PHYSICAL_COUNTER), (CNTHCTL_EL2.EL1PCEN, _PHYSICAL_TIMER)):
-        yield Rule((_clear("CNTHCTL_EL2", field),), (0, 1), 2, _split(what), regime=Regime.NOT_E2H)
-    for field, what in ((CNTKCTL_EL1.EL1PCTEN, _PHYSICAL_COUNTER), (CNTKCTL_EL1.EL1PTEN, _PHYSICAL_TIMER)):
-        yield Rule((_clear("CNTHCTL_EL2", field),), (0, 1), 2, _split(what), regime=Regime.E2H_GUEST)
-    for field, what in ((CNTKCTL_EL1.EL1TVT, _VIRTUAL_TIMER), (CNTKCTL_EL1.EL1TVCT, _VIRTUAL_COUNTER)):
-        yield Rule((_when("CNTHCTL_EL2", field),), (0, 1), 2, _split(what))
+        yield Rule(neither, (0,), to, groups.split(groups.FREQUENCY), writes=False, under=under)
+    for field, what in ((CNTHCTL_EL2.EL1PCTEN, groups.PHYSICAL_COUNTER), (CNTHCTL_EL2.EL1PCEN, groups.PHYSICAL_TIMER)):
+        yield Rule((_clear("CNTHCTL_EL2", field),), (0, 1), 2, groups.split(what), under=Under.NOT_E2H)
+    for field, what in ((CNTKCTL_EL1.EL1PCTEN, groups.PHYSICAL_COUNTER), (CNTKCTL_EL1.EL1PTEN, groups.PHYSICAL_TIMER)):
+        yield Rule((_clear("CNTHCTL_EL2", field),), (0, 1), 2, groups.split(what), under=Under.E2H_GUEST)
+    for field, what in ((CNTKCTL_EL1.EL1TVT, groups.VIRTUAL_TIMER), (CNTKCTL_EL1.EL1TVCT, groups.VIRTUAL_COUNTER)):
+        yield Rule((_when("CNTHCTL_EL2", field),), (0, 1), 2, groups.split(what))
     nested = (_hcr("NV"), _hcr("NV1", 0), _hcr("NV2"))
     for field, timer in ((CNTKCTL_EL1.EL1NVPCT, "CNTP"), (CNTKCTL_EL1.EL1NVVCT, "CNTV")):
         what = f"{timer}_CTL_EL02; {timer}_CVAL_EL02"
-        yield Rule((_when("CNTHCTL_EL2", field), *nested), (1,), 2, _split(what))
+        yield Rule((_when("CNTHCTL_EL2", field), *nested), (1,), 2, groups.split(what))
 
 
 def _by_hcr() -> Iterator[Rule]:
     # The control, the value that traps, the levels, what, and whether by reads and by writes.
     table: tuple[tuple[str, int, tuple[int, ...], str, bool, bool], ...] = (
-        ("TVM", 1, (0, 1), _VIRTUAL_MEMORY, False, True),
-        ("TRVM", 1, (0, 1), _VIRTUAL_MEMORY, True, False),
+        ("TVM", 1, (0, 1), groups.VIRTUAL_MEMORY, False, True),
+        ("TRVM", 1, (0, 1), groups.VIRTUAL_MEMORY, True, False),
         ("TSW", 1, (1,), "; ".join(sorted(set_way.AARCH64 | set_way.AARCH32)), True, True),
-        ("TPCP", 1, (0, 1), _TO_COHERENCY, True, True),
-        ("TPU", 1, (0, 1), _names(_TO_UNIFICATION, _TO_UNIFICATION_BROADCAST), True, True),
-        ("TOCU", 1, (0, 1), _TO_UNIFICATION, True, True),
-        ("TICAB", 1, (1,), _TO_UNIFICATION_BROADCAST, True, True),
-        ("TTLB", 1, (1,), _TLB, True, True),
-        ("TTLBIS", 1, (1,), _TLB_INNER, True, True),
-        ("TTLBOS", 1, (1,), _TLB_OUTER, True, True),
-        ("TDZ", 1, (0, 1), _ZERO, True, True),
+        ("TPCP", 1, (0, 1), groups.TO_COHERENCY, True, True),
+        ("TPU", 1, (0, 1), groups.joined(groups.TO_UNIFICATION, groups.TO_UNIFICATION_BROADCAST), True, True),
+        ("TOCU", 1, (0, 1), groups.TO_UNIFICATION, True, True),
+        ("TICAB", 1, (1,), groups.TO_UNIFICATION_BROADCAST, True, True),
+        ("TTLB", 1, (1,), groups.TLB, True, True),
+        ("TTLBIS", 1, (1,), groups.TLB_INNER, True, True),
+        ("TTLBOS", 1, (1,), groups.TLB_OUTER, True, True),
+        ("TDZ", 1, (0, 1), groups.ZERO, True, True),
         ("TACR", 1, (1,), "ACTLR_EL1; ACTLR; ACTLR2", True, True),
-        ("TIDCP", 1, (0, 1), _IMPLEMENTATION_DEFINED, True, True),
+        ("TIDCP", 1, (0, 1), groups.IMPLEMENTATION_DEFINED, True, True),
         ("TID0", 1, (0, 1), "JIDR; FPSID", True, False),
         ("TID1", 1, (1,), "REVIDR_EL1; AIDR_EL1; SMIDR_EL1; TCMTR; TLBTR; REVIDR; AIDR", True, False),
         ("TID2", 1, (0, 1), "CTR_EL0; CTR", True, False),
-        ("TID2", 1, (1,), _CACHES, True, True),
-        ("TID3", 1, (1,), _IDENTIFICATION_3, True, False),
-        ("TID4", 1, (1,), _CACHES, True, True),
+        ("TID2", 1, (1,), groups.CACHES, True, True),
+        ("TID3", 1, (1,), groups.IDENTIFICATION_3, True, False),
+        ("TID4", 1, (1,), groups.CACHES, True, True),
         ("TID5", 1, (1,), "GMID_EL1", True, False),
         ("AT", 1, (1,), "AT S1E[01]*", True, True),
-        ("TERR", 1, (1,), _ERRORS, True, True),
-        ("FIEN", 0, (1,), _INJECTION, True, True),
-        ("TLOR", 1, (1,), _ORDERING, True, True),
-        ("APK", 0, (1,), _KEYS, True, True),
-        ("API", 0, (0, 1), POINTER_AUTHENTICATION, True, True),
-        ("ATA", 0, (1,), _TAGS, True, True),
+        ("TERR", 1, (1,), groups.ERRORS, True, True),
+        ("FIEN", 0, (1,), groups.INJECTION, True, True),
+        ("TLOR", 1, (1,), groups.ORDERING, True, True),
+        ("APK", 0, (1,), groups.KEYS, True, True),
+        ("API", 0, (0, 1), groups.POINTER_AUTHENTICATION, True, True),
+        ("ATA", 0, (1,), groups.TAGS, True, True),
         ("EnSCXT", 0, (0, 1), "SCXTNUM_EL0; SCXTNUM_EL1", True, True),
-        ("IMO", 1, (1,), _SOFTWARE_GENERATED, False, True),
-        ("FMO", 1, (1,), _SOFTWARE_GENERATED, False, True),
+        ("IMO", 1, (1,), groups.SOFTWARE_GENERATED, False, True),
+        ("FMO", 1, (1,), groups.SOFTWARE_GENERATED, False, True),
         ("TWI", 1, (0, 1), "WFI; WFIT", True, True),
         ("TWE", 1, (0, 1), "WFE; WFET", True, True),
         ("TSC", 1, (1,), "SMC", True, True),
         ("NV", 1, (1,), "ERET", True, True),
-        ("TEA", 1, (0, 1), EXTERNAL_ABORT, True, True),
-        ("AMO", 1, (0, 1), SERROR, True, True),
+        ("TEA", 1, (0, 1), groups.EXTERNAL_ABORT, True, True),
+        ("AMO", 1, (0, 1), groups.SERROR, True, True),
     )
     for name, value, levels, what, reads, writes in table:
         spared = ("ERXPFG*",) if name == "TERR" else ()
-        yield Rule((_hcr(name, value),), levels, 2, _split(what), reads, writes, spared=spared)
-    yield Rule((_hcr("NV"),), (1,), 2, _split(_OF_EL2), spared=_split(_NOT_NESTED))
+        yield Rule((_hcr(name, value),), levels, 2, groups.split(what), reads, writes, spared=spared)
+    yield Rule((_hcr("NV"),), (1,), 2, groups.split(groups.OF_EL2), spared=groups.split(groups.NOT_NESTED))
     yield Rule((_hcr("NV"), _hcr("NV2", 0)), (1,), 2, ("SP_EL1",))
     first = ("VBAR_EL1", "ELR_EL1", "SPSR_EL1", "SCXTNUM_EL1")
     yield Rule((_hcr("NV"), _hcr("NV1"), _hcr("NV2", 0)), (1,), 2, first)
-    yield Rule((_hcr("TGE"),), (0,), 2, (GENERAL_EXCEPTION, SERROR), regime=Regime.ANY)
+    yield Rule((_hcr("TGE"),), (0,), 2, (groups.GENERAL_EXCEPTION, groups.SERROR), under=Under.ANY)
     # "DAIF": a host's EL0 has no bit that lets it.
-    yield Rule((_hcr("E2H"), _hcr("TGE")), (0,), 2, ("DAIF", "DAIFSet", "DAIFClr"), regime=Regime.HOST)
-    debug = _names(_DEBUG, _OS_LOCK, _ROM)
-    yield Rule((_hcr("TGE"),), (0,), 2, _split(debug), regime=Regime.ANY)
+    yield Rule((_hcr("E2H"), _hcr("TGE")), (0,), 2, ("DAIF", "DAIFSet", "DAIFClr"), under=Under.HOST)
+    debug = groups.joined(groups.DEBUG, groups.OS_LOCK, groups.ROM)
+    yield Rule((_hcr("TGE"),), (0,), 2, groups.split(debug), under=Under.ANY)
 
 
 def _by_hcrx() -> Iterator[Rule]:
@@ -384,56 +293,60 @@ def _by_hcrx() -> Iterator[Rule]:
         (_hcrx("TCR2En"), (1,), "TCR2_EL1"),
         (_hcrx("SCTLR2En"), (1,), "SCTLR2_EL1"),
         (_hcrx("EnFPM"), (0, 1), "FPMR"),
-        (_hcrx("SRMASKEn"), (1,), _MASKS),
-        (_hcrx("D128En"), (1,), _PAIRS),
-        (_hcrx("EnIDCP128"), (0, 1), _IMPLEMENTATION_DEFINED_128),
+        (_hcrx("SRMASKEn"), (1,), groups.MASKS),
+        (_hcrx("D128En"), (1,), groups.PAIRS),
+        (_hcrx("EnIDCP128"), (0, 1), groups.IMPLEMENTATION_DEFINED_128),
         (_hcrx("EnASR"), (0, 1), "ST64BV"),
         (_hcrx("EnAS0"), (0, 1), "ST64BV0"),
         (_hcrx("EnALS"), (0, 1), "LD64B or ST64B"),
-        (_hcrx("MCE2", 1), (1,), MEMORY_OPERATION),
+        (_hcrx("MCE2", 1), (1,), groups.MEMORY_OPERATION),
     )
     for condition, levels, what in table:
-        yield Rule((condition,), levels, 2, _split(what))
+        yield Rule((condition,), levels, 2, groups.split(what))
     yield Rule((_hcrx("TALLINT", 1),), (1,), 2, ("ALLINT",), reads=False)
 
 
 def _by_other_controls_of_el2() -> Iterator[Rule]:
-    for name, layout, regime in (("TTA", CPTR_EL2, Regime.NOT_E2H), ("TTA", CPACR_EL1, Regime.E2H)):
+    for name, layout, under in (("TTA", CPTR_EL2, Under.NOT_E2H), ("TTA", CPACR_EL1, Under.E2H)):
         trace = _when("CPTR_EL2", layout.field(name))
-        yield Rule((trace,), (0, 1, 2), 2, _split(_TRACE), regime=regime, spared=_split(_NOT_TRACE))
+        yield Rule(
+            (trace,), (0, 1, 2), 2, groups.split(groups.TRACE), under=under, spared=groups.split(groups.NOT_TRACE)
+        )
     yield Rule((_when("CPTR_EL2", CPTR_EL2.TCPAC),), (1,), 2, ("CPACR_EL1", "CPACR"))
-    yield Rule((_when("CPTR_EL2", CPTR_EL2.TAM),), (0, 1), 2, _split(_ACTIVITY), regime=Regime.ANY)
+    yield Rule((_when("CPTR_EL2", CPTR_EL2.TAM),), (0, 1), 2, groups.split(groups.ACTIVITY), under=Under.ANY)
     table: tuple[tuple[Field, tuple[int, ...], tuple[int, ...], str], ...] = (
-        (MDCR_EL2.TDE, (1,), (0, 1), _names(_DEBUG, _OS_LOCK, _ROM, DEBUG_EXCEPTION)),
-        (MDCR_EL2.TDA, (1,), (0, 1), _DEBUG),
-        (MDCR_EL2.TDOSA, (1,), (0, 1), _OS_LOCK),
-        (MDCR_EL2.TDRA, (1,), (0, 1), _ROM),
-        (MDCR_EL2.TDCC, (1,), (0, 1), _CHANNEL),
-        (MDCR_EL2.TPM, (1,), (0, 1), _MONITORS),
+        (MDCR_EL2.TDE, (1,), (0, 1), groups.joined(groups.DEBUG, groups.OS_LOCK, groups.ROM, groups.DEBUG_EXCEPTION)),
+        (MDCR_EL2.TDA, (1,), (0, 1), groups.DEBUG),
+        (MDCR_EL2.TDOSA, (1,), (0, 1), groups.OS_LOCK),
+        (MDCR_EL2.TDRA, (1,), (0, 1), groups.ROM),
+        (MDCR_EL2.TDCC, (1,), (0, 1), groups.CHANNEL),
+        (MDCR_EL2.TPM, (1,), (0, 1), groups.MONITORS),
         (MDCR_EL2.TPMCR, (1,), (0, 1), "PMCR_EL0; PMCR"),
-        (MDCR_EL2.TPMS, (1,), (1,), _PROFILING),
-        (MDCR_EL2.E2PB, (0, 2), (1,), _PROFILING_BUFFER),
-        (MDCR_EL2.E2TB, (0, 2), (1,), _TRACE_BUFFER),
-        (MDCR_EL2.TTRF, (1,), (1,), _TRACE_FILTER),
+        (MDCR_EL2.TPMS, (1,), (1,), groups.PROFILING),
+        (MDCR_EL2.E2PB, (0, 2), (1,), groups.PROFILING_BUFFER),
+        (MDCR_EL2.E2TB, (0, 2), (1,), groups.TRACE_BUFFER),
+        (MDCR_EL2.TTRF, (1,), (1,), groups.TRACE_FILTER),
         (MDCR_EL2.EnSPM, (0,), (0, 1), "SPM*_EL[01]"),
         (MDCR_EL2.EBWE, (0,), (1,), "MDSELR_EL1"),
         (MDCR_EL2.EnSTEPOP, (0,), (1,), "MDSTEPOP_EL1"),
     )
     for field, values, levels, what in table:
         condition = Condition("MDCR_EL2", field, values)
-        yield Rule((condition,), levels, 2, _split(what), regime=Regime.ANY, spared=_split(_NOT_MONITORS))
+        yield Rule(
+            (condition,), levels, 2, groups.split(what), under=Under.ANY, spared=groups.split(groups.NOT_MONITORS)
+        )
     for counter in range(31):
         beyond = Condition("MDCR_EL2", MDCR_EL2.HPMN, tuple(range(counter + 1)))
         what = f"PMEVCNTR{counter}_EL0; PMEVTYPER{counter}_EL0; PMEVCNTR{counter}; PMEVTYPER{counter}"
-        yield Rule((beyond,), (0, 1), 2, _split(what), regime=Regime.ANY)
+        yield Rule((beyond,), (0, 1), 2, groups.split(what), under=Under.ANY)
     gic: tuple[tuple[Field, str], ...] = (
-        (ICH_HCR_EL2.TALL0, _GROUP_0),
-        (ICH_HCR_EL2.TALL1, _GROUP_1),
-        (ICH_HCR_EL2.TC, _names(_COMMON, _SOFTWARE_GENERATED)),
+        (ICH_HCR_EL2.TALL0, groups.GROUP_0),
+        (ICH_HCR_EL2.TALL1, groups.GROUP_1),
+        (ICH_HCR_EL2.TC, groups.joined(groups.COMMON, groups.SOFTWARE_GENERATED)),
         (ICH_HCR_EL2.TDIR, "ICC_DIR_EL1; ICC_DIR"),
     )
     for field, what in gic:
-        yield Rule((_when("ICH_HCR_EL2", field),), (1,), 2, _split(what))
+        yield Rule((_when("ICH_HCR_EL2", field),), (1,), 2, groups.split(what))
     yield Rule((_clear("ICC_SRE_EL2", ICC_SRE.Enable),), (1,), 2, ("ICC_SRE_EL1", "ICC_SRE"))
     for holder, field, value, name in (
         ("MPAM2_EL2", MPAM2_EL2.TRAPMPAM0EL1, 1, "MPAM0_EL1"),
@@ -455,25 +368,25 @@ def _by_fine_grained_traps() -> Iterator[Rule]:
 def _by_scr() -> Iterator[Rule]:
     below, kernel, hypervisor = (0, 1, 2), (1, 2), (2,)
     table: tuple[tuple[str, int, tuple[int, ...], str, bool, bool], ...] = (
-        ("APK", 0, kernel, _KEYS, True, True),
-        ("API", 0, below, POINTER_AUTHENTICATION, True, True),
-        ("TERR", 1, kernel, _ERRORS, True, True),
-        ("TWERR", 1, kernel, _ERRORS_WRITTEN, False, True),
-        ("FIEN", 0, kernel, _INJECTION, True, True),
-        ("TLOR", 1, kernel, _ORDERING, True, True),
-        ("ATA", 0, kernel, _names(_TAGS, "TFSR_EL12"), True, True),
+        ("APK", 0, kernel, groups.KEYS, True, True),
+        ("API", 0, below, groups.POINTER_AUTHENTICATION, True, True),
+        ("TERR", 1, kernel, groups.ERRORS, True, True),
+        ("TWERR", 1, kernel, groups.ERRORS_WRITTEN, False, True),
+        ("FIEN", 0, kernel, groups.INJECTION, True, True),
+        ("TLOR", 1, kernel, groups.ORDERING, True, True),
+        ("ATA", 0, kernel, groups.joined(groups.TAGS, "TFSR_EL12"), True, True),
         ("EnSCXT", 0, below, "SCXTNUM_EL*", True, True),
         ("TRNDR", 1, (0, 1, 2, 3), "RNDR; RNDRRS", True, False),
         ("EnTP2", 0, below, "TPIDR2_EL0", True, True),
         ("EnFPM", 0, below, "FPMR", True, True),
-        ("GCSEn", 0, below, _STACK_REGISTERS, True, True),
+        ("GCSEn", 0, below, groups.STACK_REGISTERS, True, True),
         ("HXEn", 0, hypervisor, "HCRX_EL2", True, True),
         ("ADEn", 0, kernel, "ACCDATA_EL1", True, True),
         ("AMVOFFEN", 0, hypervisor, "AMEVCNTVOFF*_EL2", True, True),
         ("FGTEn", 0, hypervisor, "HFG?TR_EL2; HDFG?TR_EL2; HAFGRTR_EL2", True, True),
         ("FGTEn2", 0, hypervisor, "HFG?TR2_EL2; HDFG?TR2_EL2", True, True),
         ("ECVEn", 0, hypervisor, "CNTPOFF_EL2", True, True),
-        ("RCWMASKEn", 0, kernel, f"RCW*MASK_EL1; {OF_128_BITS}RCW*MASK_EL1", True, True),
+        ("RCWMASKEn", 0, kernel, f"RCW*MASK_EL1; {groups.OF_128_BITS}RCW*MASK_EL1", True, True),
         ("TCR2En", 0, kernel, "TCR2_EL*", True, True),
         ("SCTLR2En", 0, kernel, "SCTLR2_EL*", True, True),
         ("PIEn", 0, below, "POR_EL0", True, True),
@@ -481,59 +394,65 @@ def _by_scr() -> Iterator[Rule]:
         ("AIEn", 0, kernel, "MAIR2_EL*; AMAIR2_EL*", True, True),
         ("MECEn", 0, hypervisor, "MECID_*_EL2; VMECID_?_EL2", True, True),
         ("PFAREn", 0, kernel, "PFAR_EL*", True, True),
-        ("SRMASKEn", 0, kernel, _names(_MASKS, "*MASK_EL2"), True, True),
+        ("SRMASKEn", 0, kernel, groups.joined(groups.MASKS, "*MASK_EL2"), True, True),
         ("HDBSSEn", 0, hypervisor, "HDBSSBR_EL2; HDBSSPROD_EL2", True, True),
         ("HACDBSEn", 0, hypervisor, "HACDBSBR_EL2; HACDBSCONS_EL2", True, True),
         ("VTLBIDEn", 0, hypervisor, "VTLBID*_EL2", True, True),
-        ("D128En", 0, kernel, _PAIRS, True, True),
-        ("D128En", 0, hypervisor, _PAIRS_OF_EL2, True, True),
-        ("EnIDCP128", 0, below, _IMPLEMENTATION_DEFINED_128, True, True),
-        ("TID3", 1, kernel, _IDENTIFICATION_3, True, False),
+        ("D128En", 0, kernel, groups.PAIRS, True, True),
+        ("D128En", 0, hypervisor, groups.PAIRS_OF_EL2, True, True),
+        ("EnIDCP128", 0, below, groups.IMPLEMENTATION_DEFINED_128, True, True),
+        ("TID3", 1, kernel, groups.IDENTIFICATION_3, True, False),
         ("TID5", 1, kernel, "GMID_EL1", True, False),
         ("ST", 0, (1,), "CNTPS_*_EL1", True, True),
         ("TWI", 1, below, "WFI; WFIT", True, True),
         ("TWE", 1, below, "WFE; WFET", True, True),
         ("EnAS0", 0, below, "ST64BV0", True, True),
-        ("EA", 1, (0, 1, 2, 3), _names(EXTERNAL_ABORT, SERROR), True, True),
-        ("FIQ", 1, hypervisor, _GROUP_0, True, True),
-        ("IRQ", 1, hypervisor, _GROUP_1, True, True),
+        ("EA", 1, (0, 1, 2, 3), groups.joined(groups.EXTERNAL_ABORT, groups.SERROR), True, True),
+        ("FIQ", 1, hypervisor, groups.GROUP_0, True, True),
+        ("IRQ", 1, hypervisor, groups.GROUP_1, True, True),
     )
     for name, value, levels, what, reads, writes in table:
         spared = ("ERXPFG*",) if name == "TERR" else ()
-        yield Rule((_scr(name, value),), levels, 3, _split(what), reads, writes, Regime.ANY, spared)
+        yield Rule((_scr(name, value),), levels, 3, groups.split(what), reads, writes, Under.ANY, spared)
     # At EL1 the registers are the virtual ones where HCR_EL2 takes the interrupts.
-    yield Rule((_scr("FIQ", 1), _hcr("FMO", 0)), (1,), 3, _split(_GROUP_0), regime=Regime.ANY)
-    yield Rule((_scr("IRQ", 1), _hcr("IMO", 0)), (1,), 3, _split(_GROUP_1), regime=Regime.ANY)
+    yield Rule((_scr("FIQ", 1), _hcr("FMO", 0)), (1,), 3, groups.split(groups.GROUP_0), under=Under.ANY)
+    yield Rule((_scr("IRQ", 1), _hcr("IMO", 0)), (1,), 3, groups.split(groups.GROUP_1), under=Under.ANY)
     both = (_scr("IRQ", 1), _scr("FIQ", 1))
-    yield Rule(both, (2,), 3, _split(_COMMON), regime=Regime.ANY)
-    yield Rule((*both, _hcr("IMO", 0), _hcr("FMO", 0)), (1,), 3, _split(_COMMON), regime=Regime.ANY)
+    yield Rule(both, (2,), 3, groups.split(groups.COMMON), under=Under.ANY)
+    yield Rule((*both, _hcr("IMO", 0), _hcr("FMO", 0)), (1,), 3, groups.split(groups.COMMON), under=Under.ANY)
 
 
 def _by_other_controls_of_el3() -> Iterator[Rule]:
     below, kernel = (0, 1, 2), (1, 2)
 
     def rule(holder: str, field: Field, values: tuple[int, ...], levels: tuple[int, ...], what: str) -> Rule:
-        spared = _split(_NOT_MONITORS) if field is MDCR_EL3.TPM else _split(_NOT_TRACE) if field is CPTR_EL3.TTA else ()
-        return Rule((Condition(holder, field, values),), levels, 3, _split(what), regime=Regime.ANY, spared=spared)
+        spared = (
+            groups.split(groups.NOT_MONITORS)
+            if field is MDCR_EL3.TPM
+            else groups.split(groups.NOT_TRACE)
+            if field is CPTR_EL3.TTA
+            else ()
+        )
+        return Rule((Condition(holder, field, values),), levels, 3, groups.split(what), under=Under.ANY, spared=spared)
 
     of_all = (0, 1, 2, 3)
     for field, value, levels, what in (
-        (CPTR_EL3.TFP, 1, of_all, FLOATING_POINT),
-        (CPTR_EL3.EZ, 0, of_all, SVE),
-        (CPTR_EL3.ESM, 0, of_all, _names(SME, "SMPRI_EL1", "SMPRIMAP_EL2")),
-        (CPTR_EL3.TTA, 1, of_all, _TRACE),
-        (CPTR_EL3.TAM, 1, below, _ACTIVITY),
+        (CPTR_EL3.TFP, 1, of_all, groups.FLOATING_POINT),
+        (CPTR_EL3.EZ, 0, of_all, groups.SVE),
+        (CPTR_EL3.ESM, 0, of_all, groups.joined(groups.SME, "SMPRI_EL1", "SMPRIMAP_EL2")),
+        (CPTR_EL3.TTA, 1, of_all, groups.TRACE),
+        (CPTR_EL3.TAM, 1, below, groups.ACTIVITY),
         (CPTR_EL3.TCPAC, 1, kernel, "CPACR_EL1*; CPTR_EL2; CPACR"),
     ):
         yield rule("CPTR_EL3", field, (value,), levels, what)
     for field, value, levels, what in (
-        (MDCR_EL3.TDA, 1, below, _names(_DEBUG, _ROM)),
-        (MDCR_EL3.TDOSA, 1, below, _OS_LOCK),
-        (MDCR_EL3.TDCC, 1, below, _CHANNEL),
-        (MDCR_EL3.TPM, 1, below, _MONITORS),
+        (MDCR_EL3.TDA, 1, below, groups.joined(groups.DEBUG, groups.ROM)),
+        (MDCR_EL3.TDOSA, 1, below, groups.OS_LOCK),
+        (MDCR_EL3.TDCC, 1, below, groups.CHANNEL),
+        (MDCR_EL3.TPM, 1, below, groups.MONITORS),
         (MDCR_EL3.TTRF, 1, kernel, "TRFCR_EL*; TRFCR; HTRFCR"),
-        (MDCR_EL3.EnPM2, 0, below, _MONITORS_NEW),
-        (MDCR_EL3.EnPMSS, 0, kernel, _SNAPSHOTS),
+        (MDCR_EL3.EnPM2, 0, below, groups.MONITORS_NEW),
+        (MDCR_EL3.EnPMSS, 0, kernel, groups.SNAPSHOTS),
         (MDCR_EL3.EnPMSN, 0, kernel, "PMSNEVFR_EL1"),
         (MDCR_EL3.EnPMS3, 0, kernel, "PMSDSFR_EL1"),
         (MDCR_EL3.EnTB2, 0, kernel, "TRBMPAM_EL1"),
@@ -542,19 +461,19 @@ def _by_other_controls_of_el3() -> Iterator[Rule]:
         (MDCR_EL3.EnSTEPOP, 0, kernel, "MDSTEPOP_EL1"),
     ):
         yield rule("MDCR_EL3", field, (value,), levels, what)
-    profiling = _names(_PROFILING, _PROFILING_BUFFER, "PMSCR_EL2; PMSCR_EL12")
+    profiling = groups.joined(groups.PROFILING, groups.PROFILING_BUFFER, "PMSCR_EL2; PMSCR_EL12")
     # The buffers are owned by one Security state; the others trap.
-    for field, what in ((MDCR_EL3.NSPB, profiling), (MDCR_EL3.NSTB, _TRACE_BUFFER)):
+    for field, what in ((MDCR_EL3.NSPB, profiling), (MDCR_EL3.NSTB, groups.TRACE_BUFFER)):
         yield rule("MDCR_EL3", field, (0b00, 0b10), kernel, what)
         for value, non_secure in ((0b01, 1), (0b11, 0)):
             owned = Condition("MDCR_EL3", field, (value,))
-            yield Rule((owned, _scr("NS", non_secure)), kernel, 3, _split(what), regime=Regime.ANY)
-    records = _split(_BRANCH_RECORDS)
+            yield Rule((owned, _scr("NS", non_secure)), kernel, 3, groups.split(what), under=Under.ANY)
+    records = groups.split(groups.BRANCH_RECORDS)
     for values, non_secure in (((0b00, 0b10), 1), ((0b00, 0b01, 0b10), 0)):
         owned = Condition("MDCR_EL3", MDCR_EL3.SBRBE, values)
-        yield Rule((owned, _scr("NS", non_secure)), kernel, 3, records, regime=Regime.ANY)
+        yield Rule((owned, _scr("NS", non_secure)), kernel, 3, records, under=Under.ANY)
     interface = Condition("ICC_SRE_EL3", ICC_SRE.Enable, (0,))
-    yield Rule((interface,), kernel, 3, ("ICC_SRE_EL1", "ICC_SRE_EL2"), regime=Regime.ANY)
+    yield Rule((interface,), kernel, 3, ("ICC_SRE_EL1", "ICC_SRE_EL2"), under=Under.ANY)
 
 
 @cache

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final
 
-from gdbtools.arch.aarch64 import fine_grained_traps, trap_rules
+from gdbtools.arch.aarch64 import fine_grained_traps, trap_groups, trap_rules
 from gdbtools.arch.aarch64.features import optional
 from gdbtools.arch.aarch64.hypervisor import HCR_EL2, SCR_EL3
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx
@@ -32,19 +32,19 @@ _DEBUG_EXCEPTIONS: Final = (
     EC.VECTOR_CATCH_AARCH32,
     EC.BRK,
 )
-# What the class, or one field of it, says was attempted, in the words of `trap_rules`.
+# What the class, or one field of it, says was attempted, in the words of `trap_groups`.
 _BY_CLASS: Final[Mapping[int, str]] = {
-    EC.FLOATING_POINT_ACCESS: trap_rules.FLOATING_POINT,
-    EC.POINTER_AUTHENTICATION: trap_rules.POINTER_AUTHENTICATION,
-    EC.SVE_ACCESS: trap_rules.SVE,
+    EC.FLOATING_POINT_ACCESS: trap_groups.FLOATING_POINT,
+    EC.POINTER_AUTHENTICATION: trap_groups.POINTER_AUTHENTICATION,
+    EC.SVE_ACCESS: trap_groups.SVE,
     EC.ERET: "ERET",
     EC.SVC: "SVC",
     EC.SVC_AARCH32: "SVC",
     EC.SMC: "SMC",
     EC.SMC_AARCH32: "SMC",
-    EC.MEMORY_OPERATION: trap_rules.MEMORY_OPERATION,
+    EC.MEMORY_OPERATION: trap_groups.MEMORY_OPERATION,
     EC.LDC_STC: "DBGDTRRXint",
-    EC.SERROR: trap_rules.SERROR,
+    EC.SERROR: trap_groups.SERROR,
 }
 _BY_FIELD: Final[Mapping[int, tuple[str, Mapping[int, str]]]] = {
     EC.WF: ("TI", {0: "WFI", 1: "WFE", 2: "WFIT", 3: "WFET"}),
@@ -52,7 +52,7 @@ _BY_FIELD: Final[Mapping[int, tuple[str, Mapping[int, str]]]] = {
         "ISS",
         {0: "ST64BV", 1: "ST64BV0", 2: "LD64B or ST64B", 3: "TSB CSYNC", 4: "PSB CSYNC"},
     ),
-    EC.SME_ACCESS: ("SMTC", {0: trap_rules.SME, 4: trap_rules.ZT0}),
+    EC.SME_ACCESS: ("SMTC", {0: trap_groups.SME, 4: trap_groups.ZT0}),
     EC.GUARDED_CONTROL_STACK: ("ExType", {2: "GCSSTR"}),
 }
 # What EL0 raises for EL1 to take, by no control: these HCR_EL2.TGE takes to EL2.
@@ -172,7 +172,7 @@ def deciders(syndrome: Syndrome, el: int, target: int, register: ReadRegister) -
         redirected = rule.target == 1 and el == 0 and bool(hcr.TGE)
         if el not in rule.levels or (2 if redirected else rule.target) != target:
             continue
-        if not rule.regime.holds(bool(hcr.E2H), bool(hcr.TGE)):
+        if not rule.under.holds(bool(hcr.E2H), bool(hcr.TGE)):
             continue
         held = controls.all_held(rule.conditions)
         if held and redirected:
@@ -217,12 +217,12 @@ def _names(syndrome: Syndrome, exception_class: int) -> Iterator[str]:
     if exception_class in (*_SYSTEM, *_COPROCESSOR):
         yield syndrome.target
     if exception_class == EC.SYSTEM_128:
-        yield trap_rules.OF_128_BITS + syndrome.target
+        yield trap_groups.OF_128_BITS + syndrome.target
     if exception_class in _COPROCESSOR:
         yield from (f"{syndrome.target}_EL0", f"{syndrome.target}_EL1")
     if exception_class in _DEBUG_EXCEPTIONS:
-        yield trap_rules.DEBUG_EXCEPTION
+        yield trap_groups.DEBUG_EXCEPTION
     if syndrome.fault is not None and syndrome.fault.kind is FaultKind.EXTERNAL_ABORT:
-        yield trap_rules.EXTERNAL_ABORT
+        yield trap_groups.EXTERNAL_ABORT
     if exception_class in _GENERAL:
-        yield trap_rules.GENERAL_EXCEPTION
+        yield trap_groups.GENERAL_EXCEPTION

@@ -24,6 +24,14 @@ _SYSTEM: Final = (EC.SYSTEM, EC.SYSTEM_128)
 _COPROCESSOR: Final = (EC.CP15_MCR_MRC, EC.CP15_MCRR_MRRC, EC.CP14_MCR_MRC, EC.CP14_MRRC, EC.VMRS)
 _COPROCESSOR_15: Final[Mapping[int, str]] = {EC.CP15_MCR_MRC: "CRn", EC.CP15_MCRR_MRRC: "CRm"}
 """Of which field HSTR_EL2 counts."""
+_COPROCESSOR_OF_ONE: Final[Mapping[int, int]] = {EC.CP15_MCR_MRC: 15, EC.CP14_MCR_MRC: 14}
+"""Which coprocessor it is whose access moves one register."""
+_AS_AARCH64: Final[Mapping[str, str]] = {
+    "PMOVSR": "PMOVSCLR_EL0",
+    "TPIDRURO": "TPIDRRO_EL0",
+    "TPIDRURW": "TPIDR_EL0",
+}
+"""Registers of AArch32 that fine-grained traps know by another name."""
 _DEBUG_EXCEPTIONS: Final = (
     EC.BREAKPOINT_LOWER_EL,
     EC.SOFTWARE_STEP_LOWER_EL,
@@ -220,9 +228,20 @@ def _names(syndrome: Syndrome, exception_class: int) -> Iterator[str]:
         yield trap_groups.OF_128_BITS + syndrome.target
     if exception_class in _COPROCESSOR:
         yield from (f"{syndrome.target}_EL0", f"{syndrome.target}_EL1")
+        yield _AS_AARCH64.get(syndrome.target, "")
+    if exception_class in _COPROCESSOR_OF_ONE:
+        part = {name: _part(syndrome.word, name) for name in ("Opc1", "CRn", "CRm", "Opc2")}
+        yield f"p{_COPROCESSOR_OF_ONE[exception_class]}, {part['Opc1']}, c{part['CRn']}, c{part['CRm']}, {part['Opc2']}"
     if exception_class in _DEBUG_EXCEPTIONS:
         yield trap_groups.DEBUG_EXCEPTION
     if syndrome.fault is not None and syndrome.fault.kind is FaultKind.EXTERNAL_ABORT:
         yield trap_groups.EXTERNAL_ABORT
-    if exception_class in _GENERAL:
+    if exception_class in _GENERAL or _is_identification(syndrome.word, exception_class):
         yield trap_groups.GENERAL_EXCEPTION
+
+
+def _is_identification(word: Word, exception_class: int) -> bool:
+    """Say whether it accesses the ID space: under FEAT_IDST EL1 is told of that by this class, not as UNDEFINED."""
+    if exception_class != EC.SYSTEM:
+        return False
+    return (_part(word, "Op0"), _part(word, "CRn")) == (3, 0) and _part(word, "Op1") in (0, 1)

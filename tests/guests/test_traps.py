@@ -99,6 +99,14 @@ DEPARTURES = (
         12,
         r"MRC p15, 0, R3, c12, c9, 5",
     ),
+    Departure(
+        "TID3 counts for the reserved identification registers of AArch32 with CRm from c8 on",
+        "for those from c2 to c7: HCR_EL2.TID3",
+        ALL,
+        "HCR_EL2",
+        18,
+        r"MRC p15, 0, R3, c0, c([89]|1[0-5]), [0-7]",
+    ),
 )
 TOGETHER = {
     ("HCR_EL2", 42): {"HCR_EL2.NV2"},

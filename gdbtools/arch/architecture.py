@@ -7,6 +7,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gdbtools.arch.borrowing import Borrowing, FieldChange
 from gdbtools.arch.model import Access, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
 from gdbtools.bits import FieldValue, Word
 
@@ -53,7 +54,7 @@ class Architecture(abc.ABC):
     regime_names: tuple[str, ...]
     pc: str
     general: tuple[str, ...]
-    return_instruction: bytes
+    borrowing: Borrowing
 
     @abc.abstractmethod
     def word(self, name: str, register: ReadRegister) -> Word:
@@ -129,3 +130,18 @@ class Architecture(abc.ABC):
     @abc.abstractmethod
     def access_flag_controls(self, register: ReadRegister, regime: str) -> Sequence[tuple[str, FieldValue]]:
         """Give the register fields that decide whether hardware sets the access flag in a regime: (register, field)."""
+
+    @abc.abstractmethod
+    def changes(self, before: Word, after: Word, cached: bool, register: ReadRegister) -> Sequence[FieldChange]:
+        """Give the fields in which two descriptors of one layout differ, and what changing each in place needs.
+
+        `cached` says whether a TLB may hold `before`.
+        """
+
+    @abc.abstractmethod
+    def broken(self, descriptor: Word) -> Word:
+        """Give the descriptor made invalid, with everything else of it kept: the break of break-before-make."""
+
+    @abc.abstractmethod
+    def clear_access_flag(self, leaf: Word) -> Word:
+        """Give the leaf as if it had not been accessed."""

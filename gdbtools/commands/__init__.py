@@ -5,8 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gdbtools.commands import capture, catch, esr, fault, fixup, map, regs, service, status, walk, watch  # noqa: A004
+from gdbtools.commands import (
+    capture,
+    catch,
+    clear_af,
+    esr,
+    fault,
+    fixup,
+    map,  # noqa: A004
+    probe,
+    pte,
+    regs,
+    service,
+    status,
+    tlbi,
+    undo,
+    walk,
+    watch,
+)
 from gdbtools.commands.model import Command
 
-_MODULES = (status, regs, esr, walk, map, fault, catch, fixup, service, watch, capture)
+_MODULES = (
+    status,
+    regs,
+    esr,
+    walk,
+    map,
+    fault,
+    catch,
+    fixup,
+    service,
+    watch,
+    pte,
+    clear_af,
+    tlbi,
+    probe,
+    undo,
+    capture,
+)
 COMMANDS: Final[Mapping[str, Command]] = {module.COMMAND.name: module.COMMAND for module in _MODULES}

@@ -13,7 +13,7 @@ from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Live, Machine
 from gdbtools.render.document import Document
 from gdbtools.render.json import JsonObject
-from gdbtools.repair.change import Change
+from gdbtools.repair.log import Log
 
 
 class Kind(enum.Enum):
@@ -31,6 +31,10 @@ class Kind(enum.Enum):
     """`REGISTER.FIELD=VALUE` or `REGISTER=VALUE`; becomes a `RegisterChange`."""
     DESCRIPTOR_CHANGE = enum.auto()
     """`ADDRESS.FIELD=VALUE`; becomes a `DescriptorChange`."""
+    FIELD_CHANGE = enum.auto()
+    """`FIELD=VALUE`; becomes (field, value)."""
+    SCOPE = enum.auto()
+    """An address, `asid=N` or `all`; becomes a `Scope`."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Session:
 
     machine: Machine
     dirty: DirtyConvention = DirtyConvention.NONE
-    written: list[Change] = field(default_factory=list)
+    written: Log = field(default_factory=Log)
     resume_wanted: bool = False
     """Set by a command whose answer is to be shown before the guest runs on; the face then resumes it."""
 

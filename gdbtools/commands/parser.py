@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from gdbtools.arch.borrowing import Extent, Scope
 from gdbtools.commands.model import Argument, Command, DescriptorChange, Kind, RegisterChange
 from gdbtools.errors import UsageError
 
@@ -79,6 +80,8 @@ _METAVARS = {
     Kind.RANGE: "RANGE",
     Kind.REGISTER_CHANGE: "REGISTER.FIELD=VALUE",
     Kind.DESCRIPTOR_CHANGE: "ADDRESS.FIELD=VALUE",
+    Kind.FIELD_CHANGE: "FIELD=VALUE",
+    Kind.SCOPE: "ADDRESS|asid=N|all",
 }
 
 
@@ -131,6 +134,8 @@ def parse(
         Kind.RANGE: lambda word: _range(word, evaluate),
         Kind.REGISTER_CHANGE: _register_change,
         Kind.DESCRIPTOR_CHANGE: lambda word: _descriptor_change(word, evaluate),
+        Kind.FIELD_CHANGE: _field_change,
+        Kind.SCOPE: lambda word: _scope(word, evaluate),
     }
     for argument in (*command.arguments, *shared):
         read = readers.get(argument.kind)
@@ -182,6 +187,27 @@ def _descriptor_change(word: str, evaluate: Evaluate) -> DescriptorChange:
     if not address or not field or not value:
         raise UsageError(f"{word!r} changes nothing; write ADDRESS.FIELD=VALUE, like 0xffff000000080000.AP=3")
     return DescriptorChange(evaluate(address), field, number(value))
+
+
+def _field_change(word: str) -> tuple[str, int]:
+    field, _, value = word.partition("=")
+    if not field or not value:
+        raise UsageError(f"{word!r} changes nothing; write FIELD=VALUE, like AF=1 or AP=3")
+    return field, number(value)
+
+
+_ASID = "asid="
+
+
+def _scope(word: str, evaluate: Evaluate) -> Scope:
+    if word == "all":
+        return Scope(Extent.ALL)
+    if word.startswith(_ASID):
+        asid = number(word.removeprefix(_ASID))
+        if asid >= 1 << 16:
+            raise UsageError(f"{word} is no ASID; they have 8 or 16 bits")
+        return Scope(Extent.ADDRESS_SPACE, asid)
+    return Scope(Extent.ADDRESS, evaluate(word))
 
 
 def complete(command: Command, words: Sequence[str], word: str, shared: Sequence[Argument] = ()) -> list[str]:

@@ -13,6 +13,7 @@ from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, Patched
 from gdbtools.render.document import Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
+from gdbtools.repair.descriptor import with_field
 
 REGIMES = ("el1", "el2", "el2-vhe", "el3", "stage2", "secure-stage2")
 REGIME = Argument("--regime", "the translation regime to ask (default: the one the CPU is using)", Kind.CHOICE, REGIMES)
@@ -111,18 +112,10 @@ def _with_descriptor(machine: Machine, change: DescriptorChange, regime: str | N
     if step is None:
         raise UsageError(f"{change.address:#x} has no descriptor to change: `walk` says why")
     word = step.entry.word
-    try:
-        field = word.field(change.field)
-        after = field.into(word, change.value)
-    except KeyError:
-        fields = ", ".join(field.name for field in word.fields())
-        raise UsageError(
-            f"the level {step.level.number} descriptor of {change.address:#x} has no field {change.field}; "
-            f"it has: {fields}"
-        ) from None
-    except ValueError as error:
-        raise UsageError(f"{error}; give a smaller value") from None
-    raw = after.to_bytes(used.entry_bytes, used.byte_order)
+    whose = f"the level {step.level.number} descriptor of {change.address:#x}"
+    after = with_field(word, change.field, change.value, whose)
+    field = word.field(change.field)
+    raw = int(after).to_bytes(used.entry_bytes, used.byte_order)
     what = f"{field.name} of the level {step.level.number} descriptor at PA {step.pa:#x}"
     memory = Patched(machine.memory, step.pa, raw)
     return replace(machine, memory=memory), Supposition(what, field.of(word), change.value, step.pa)

@@ -18,10 +18,12 @@ from gdbtools.errors import GdbtoolsError, UsageError
 from gdbtools.live.catch import Catches, FaultFunction
 from gdbtools.live.console import show
 from gdbtools.live.guest import LiveGuest
+from gdbtools.live.memory import broken
 from gdbtools.live.registers import unsigned
 from gdbtools.live.target import Target
 from gdbtools.machine.model import no_source
 from gdbtools.render.json import json_line
+from gdbtools.repair.log import Log
 
 SHARED = (Argument("--json", "print one JSON object a line", Kind.FLAG),)
 AT_STOP = ("nothing", "verdict", "fault")
@@ -77,7 +79,7 @@ class Face:
         self.target = Target()
         self.catches = Catches(lambda: VECTORS[str(self.vectors.value)])
         self.guest = LiveGuest(self.target, self.catches)
-        self.written: list[Any] = []
+        self.written = Log()
         FaultFunction(self.guest.machine, lambda: self.guest.serving)
         gdb.events.stop.connect(self._stopped)
         gdb.events.breakpoint_deleted.connect(self._deleted)
@@ -94,6 +96,12 @@ class Face:
         try:
             session = self.session(command.sourceless(options))
             return options, session, command.run(session, options)
+        except gdb.error as error:
+            attachment = self.target.attachment
+            if attachment is not None and not attachment.connection.is_valid():
+                # GDB speaks of what it misses then, registers say, and not of why.
+                raise broken(error) from None
+            raise
         finally:
             if self.target.attachment is not None:
                 self.target.attachment.release()

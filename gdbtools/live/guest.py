@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import gdb
 
@@ -11,6 +12,7 @@ from gdbtools.live.catch import Catches, vectors
 from gdbtools.live.console import console, show
 from gdbtools.live.interrupt import Interrupt
 from gdbtools.live.registers import unsigned
+from gdbtools.live.step import keeping, step
 from gdbtools.live.target import Target
 from gdbtools.live.watch import DescriptorWatchpoint
 from gdbtools.machine.model import Machine
@@ -38,6 +40,7 @@ class LiveGuest:
         self._target = target
         self._catches = catches
         self._ending = ""
+        self._touched: set[str] = set()
         self.serving = False
         """Whether access-flag faults are being repaired, so that no catch is to stop at them."""
 
@@ -74,6 +77,12 @@ class LiveGuest:
             raise Refused(f"the gdbstub would not set pc: {error}") from None
         if unsigned(gdb.newest_frame().read_register("pc")) != address:
             raise Refused(f"pc did not become {address:#x}; does another debugger hold this guest?")
+
+    def keeping(self) -> AbstractContextManager[None]:
+        return keeping(self._target.attached(), self.machine().architecture.general, self._touched)
+
+    def step(self, address: int, registers: Mapping[str, int]) -> None:
+        step(self._target.attached(), {**registers, self.machine().architecture.pc: address}, self._touched)
 
     def resume(self) -> None:
         self._target.attached().release()

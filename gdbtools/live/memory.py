@@ -19,6 +19,13 @@ CHUNK_BYTES = 1 << 11
 WRITE_BYTES = 1 << 10
 
 
+def broken(error: gdb.error) -> Unavailable:
+    """Give the error for a connection that is gone in the middle of an operation."""
+    return Unavailable(
+        f"the connection to the gdbstub broke: {error}; attach again, `mmu undo` takes back what was written"
+    )
+
+
 @dataclass
 class StubMemory:
     """The stub's physical memory."""
@@ -40,7 +47,10 @@ class StubMemory:
         return self._supported
 
     def packet(self, text: str) -> bytes:
-        answer = self.connection.send_packet(text)
+        try:
+            answer = self.connection.send_packet(text)
+        except gdb.error as error:
+            raise broken(error) from None
         return b"" if answer is None else answer
 
     def _hold(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -48,6 +48,14 @@ class Live(Protocol):
 
     def jump(self, address: int) -> None:
         """Set the current CPU's pc and check that it took."""
+        ...
+
+    def keeping(self) -> AbstractContextManager[None]:
+        """Put every general register of the current CPU back at the end of the `with` block, whatever happened."""
+        ...
+
+    def step(self, address: int, registers: Mapping[str, int]) -> None:
+        """Execute the one instruction at `address` on the current CPU, with these registers, and no other CPU's."""
         ...
 
     def resume(self) -> None:

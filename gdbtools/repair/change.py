@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from gdbtools.bits import Word
@@ -12,18 +12,26 @@ from gdbtools.machine.model import PhysicalMemory
 
 @dataclass(frozen=True)
 class Change:
-    """One descriptor at physical address `pa`, as it is and as it shall be."""
+    """One descriptor at physical address `pa`, as it is and as it shall be.
+
+    `address` is an input address that it translates, None where nobody asked for one.
+    """
 
     pa: int
     before: Word
     after: Word
     size_bytes: int = 8
     byte_order: Literal["little", "big"] = "little"
+    address: int | None = None
 
     @property
     def inverse(self) -> Change:
         """The change that undoes this one."""
-        return Change(self.pa, self.after, self.before, self.size_bytes, self.byte_order)
+        return replace(self, before=self.after, after=self.before)
+
+    def found(self, memory: PhysicalMemory) -> int:
+        """Give what the descriptor is now."""
+        return int.from_bytes(memory.read(self.pa, self.size_bytes), self.byte_order)
 
     def apply(self, memory: PhysicalMemory) -> None:
         """Make the change; a descriptor that is no longer `before`, or does not become `after`, raises `Refused`."""
@@ -32,6 +40,6 @@ class Change:
         self._expect(memory, self.after, "the write did not take; is the table in ROM, or the dump read-only?")
 
     def _expect(self, memory: PhysicalMemory, word: Word, otherwise: str) -> None:
-        found = int.from_bytes(memory.read(self.pa, self.size_bytes), self.byte_order)
+        found = self.found(memory)
         if found != word:
             raise Refused(f"the descriptor at PA {self.pa:#x} is {found:#018x}, not {int(word):#018x}: {otherwise}")

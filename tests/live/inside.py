@@ -2,6 +2,9 @@
 
 import hashlib
 import json  # noqa: F401
+import os
+import signal
+import socket
 
 import gdb
 
@@ -28,10 +31,20 @@ def poke(pa, value, size):
     return physically(f"M{pa:x},{size:x}:{value.to_bytes(size, 'little').hex()}")
 
 
+def digest(parts):
+    """A digest of what is in physical memory from each start to each end."""
+    assert packet("Qqemu.PhyMemMode:1") == "OK"
+    try:
+        read = (packet(f"m{at:x},800") for start, end in parts for at in range(start, end, 0x800))
+        return hashlib.sha256("".join(read).encode()).hexdigest()
+    finally:
+        packet("Qqemu.PhyMemMode:0")
+
+
 def tables():
     """A digest of the guest's own array of tables, where its linker put it."""
     start, size = 0x40206000, 64 * 0x1000
-    return hashlib.sha256("".join(peek(start + at, 0x800) for at in range(0, size, 0x800)).encode()).hexdigest()
+    return digest([(start, start + size)])
 
 
 def registers():
@@ -55,3 +68,59 @@ def breakpoints():
     """The numbers of all breakpoints, the invisible ones of GDB's users included."""
     listing = gdb.execute("maint info breakpoints", to_string=True)
     return [int(line.split()[0]) for line in listing.splitlines() if " hw breakpoint " in line and "." not in line[:4]]
+
+
+ACTIONS = []
+
+
+def from_now_on(number, action):
+    """Have `action` happen before the packet of that number, of those that gdbtools sends; 0 only counts them."""
+    from gdbtools.live.memory import StubMemory
+
+    ACTIONS[:] = [number, action, 0]
+    if hasattr(StubMemory, "unwatched"):
+        return
+    StubMemory.unwatched = StubMemory.packet
+
+    def watched(self, text):
+        ACTIONS[2] += 1
+        if ACTIONS[2] == ACTIONS[0]:
+            ACTIONS[1]()
+        return self.unwatched(text)
+
+    StubMemory.packet = watched
+
+
+def kill_at(number, pid):
+    from_now_on(number, lambda: os.kill(pid, signal.SIGKILL))
+
+
+def drop_at(number):
+    from_now_on(number, drop)
+
+
+def drop():
+    """Cut GDB's connection, as a network does."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                with socket.socket(fileno=os.dup(int(name))) as each:
+                    if str(each.getpeername()).endswith("/gdb"):
+                        each.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            continue
+
+
+def poke_at(number, path, offset, value):
+    """Have somebody else write eight bytes of the guest's RAM, through its file."""
+    from_now_on(number, lambda: poke_file(path, offset, value))
+
+
+def poke_file(path, offset, value):
+    with open(path, "r+b") as ram:
+        ram.seek(offset)
+        ram.write(value.to_bytes(8, "little"))
+
+
+def packets_sent():
+    return ACTIONS[2]

@@ -21,7 +21,8 @@ SUPPOSED = f"--with TCR_EL1.EPD1=1 --with SCTLR_EL1.WXN=1 --pte {symbol('vectors
 LOOKING = [
     "status", "regs", "esr", "esr 0x96000010", WALK, f"{WALK} --access write --el 0", "fault", "fixup --dry-run", "map",
     "map --unaccessed --el1 --perm w", "map --physical 0x40200000,+0x1000", f"{WALK} {SUPPOSED}", f"map {SUPPOSED}",
-    f"fault {SUPPOSED}",
+    f"fault {SUPPOSED}", f"pte {Leaf(4, 1 << 44, 3).word:#x} AF=1 SH=2 --dry-run", "tlbi --dry-run",
+    "clear-af &regions --dry-run",
 ]  # fmt: skip
 
 

@@ -12,7 +12,15 @@ from tests.live.session import LANDING, Live, Session, attached, symbol
 
 pytestmark = pytest.mark.guest
 
-WORDS = {"walk": "walk 0x40200000", "esr": "esr", "catch": "catch any", "capture": "capture /tmp/nothing"}
+WORDS = {
+    "walk": "walk 0x40200000",
+    "esr": "esr",
+    "catch": "catch any",
+    "capture": "capture /tmp/nothing",
+    "pte": "pte 0x40200000 AF=1",
+    "clear-af": "clear-af 0x40200000",
+    "probe": "probe 0x40200000",
+}
 EVERY = [WORDS.get(name, name) for name in COMMANDS]
 NONSENSE = {
     "nosuch": "mmu has no command 'nosuch'",
@@ -56,6 +64,35 @@ NONSENSE = {
     "service --count 0": "from 1 on",
     "service --count -1": "",
     "service --count many": "'many' is not a number",
+    "pte": "the following arguments are required: ADDRESS, FIELD=VALUE",
+    "pte 0x40200000": "the following arguments are required: FIELD=VALUE",
+    "pte 0x40200000 AF": "changes nothing; write FIELD=VALUE",
+    "pte 0x40200000 AF=": "changes nothing; write FIELD=VALUE",
+    "pte 0x40200000 AF=yes": "'yes' is not a number",
+    "pte 0x40200000 AF=2": "AF has 1 bits: 0x2 does not fit",
+    "pte 0x40200000 NOSUCH=1": "has no field NOSUCH; it has:",
+    "pte 0x40200000 AF=1": "is so already",
+    "pte 0x40200000 SH=0": "a live entry may not change SH",
+    "pte 0x40200000 OutputAddress=0x40200001": "does not fit",
+    "pte 0x40200000 AF=0 --level 4": "invalid choice: '4'",
+    "pte 0xdead0000000 AF=1 --level 3": "has no descriptor at level 3 to change",
+    "pte 0x40200000 AF=0 --break --live": "exclude each other",
+    "clear-af": "the following arguments are required: RANGE",
+    "clear-af 1,": "is no range",
+    "clear-af 0xdead000": "nothing is mapped there",
+    "clear-af 0x40200000": "maps the exception vector 0x40200000",
+    "tlbi asid=": "is not a number",
+    "tlbi asid=65536": "is no ASID",
+    "tlbi nosuch": "nosuch: No symbol",
+    "probe": "the following arguments are required: ADDRESS",
+    "probe 0x40200000 --access execute": "invalid choice: 'execute'",
+    "probe 0x40200000": "is in the exception vectors",
+    "probe 0x40200000 --overwrite": "is in the exception vectors",
+    "probe 0x40200000 --by at": "the guest has no address translation (AT)",
+    "probe 0x40200000 --by at --overwrite": "nothing to --overwrite",
+    "undo": "nothing was written in this session",
+    "undo --all": "nothing was written in this session",
+    "undo many": "'many' is not a number",
     "capture": "the following arguments are required",
     "capture /nosuch/folder/file": "No such file or directory",
     "capture /": "",

@@ -16,6 +16,7 @@ from tests.tables import Tables, reader
 ARM = ARCHITECTURES["aarch64"]
 VA = 0x1000
 READ, WRITE, MAINTENANCE, FETCH = 0x9600_000B, 0x9600_004B, 0x9600_014B, 0x8600_000B
+ERET = (0xD69F03E0).to_bytes(4, "little")
 AF, BIT55, AP2 = 1 << 10, 1 << 55, 1 << 7
 
 
@@ -144,14 +145,14 @@ def test_at_el2_the_registers_of_el1_are_not_taken_for_the_last_exception() -> N
 def test_an_eret_is_found_in_the_vectors_page_and_needs_no_symbol() -> None:
     t = Tables()
     t.map(0x8000_0000, 0x4800_0000, AP=0b10)
-    t.write(0x4800_0A00, ARM.return_instruction.ljust(8, b"\0"))
+    t.write(0x4800_0A00, ERET.ljust(8, b"\0"))
     assert find_return(ARM, reader(t.registers()), t.read) == 0x8000_0A00
 
 
 def test_an_eret_where_el1_may_not_execute_is_not_borrowed() -> None:
     t = Tables()
     t.map(0x8000_0000, 0x4800_0000, AP=0b10, PXN=1)
-    t.write(0x4800_0A00, ARM.return_instruction.ljust(8, b"\0"))
+    t.write(0x4800_0A00, ERET.ljust(8, b"\0"))
     with pytest.raises(Refused, match="no exception return"):
         find_return(ARM, reader(t.registers()), t.read)
 
@@ -161,13 +162,13 @@ def test_an_eret_far_away_is_found_at_its_nearest_address() -> None:
     t = Tables()
     t.map(0x8000_0000, 0x4800_0000, AP=0b10)
     t.map(0xFFFF_0000_1234_5000, 0x4801_0000, AP=0b10)
-    t.write(0x4801_0008, b"\0\0\0\0" + ARM.return_instruction)
+    t.write(0x4801_0008, b"\0\0\0\0" + ERET)
     assert find_return(ARM, reader(t.registers()), t.read) == 0x1234_500C
 
 
 def test_unaligned_bytes_that_look_like_an_eret_are_none() -> None:
     t = Tables()
     t.map(0x8000_0000, 0x4800_0000, AP=0b10)
-    t.write(0x4800_0A00, b"\0\0" + ARM.return_instruction + b"\0\0")
+    t.write(0x4800_0A00, b"\0\0" + ERET + b"\0\0")
     with pytest.raises(Refused):
         find_return(ARM, reader(t.registers()), t.read)

@@ -10,6 +10,7 @@ from gdbtools.arch.aarch64 import (
     fine_grained_traps,
     hypervisor,
     identification,
+    live_change,
     processor_state,
     regimes,
     registers,
@@ -17,9 +18,11 @@ from gdbtools.arch.aarch64 import (
     trap_controls,
     traps,
 )
+from gdbtools.arch.aarch64.borrowed import A64
 from gdbtools.arch.aarch64.controls import EL2, EL3, EL10, EL20
 from gdbtools.arch.aarch64.descriptors import (
     AP_READ_ONLY,
+    VALID,
     IndirectLeaf,
     LeafDescriptor,
     NestedLeaf,
@@ -33,6 +36,7 @@ from gdbtools.arch.aarch64.processor_state import SPSR
 from gdbtools.arch.aarch64.stage1 import Stage1, Stage1Off
 from gdbtools.arch.aarch64.stage2 import Stage2
 from gdbtools.arch.architecture import Architecture, DirtyConvention, ExceptionRecord
+from gdbtools.arch.borrowing import FieldChange
 from gdbtools.arch.model import Access, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
 from gdbtools.bits import FieldValue, Word
 from gdbtools.errors import Refused
@@ -95,7 +99,7 @@ class AArch64(Architecture):
     regime_names = regimes.NAMES
     pc = "pc"
     general = (*(f"x{n}" for n in range(31)), "sp", "pc", "cpsr")
-    return_instruction = (0xD69F03E0).to_bytes(4, "little")  # eret
+    borrowing = A64()
 
     def word(self, name: str, register: ReadRegister) -> Word:
         value = register(name)
@@ -194,6 +198,17 @@ class AArch64(Architecture):
             hafdbs = identification.ID_AA64MMFR1_EL1.HAFDBS
             given.append(("ID_AA64MMFR1_EL1", FieldValue(hafdbs, hafdbs.of(mmfr1))))
         return given
+
+    def changes(self, before: Word, after: Word, cached: bool, register: ReadRegister) -> Sequence[FieldChange]:
+        return live_change.changes(before, after, cached, register)
+
+    def broken(self, descriptor: Word) -> Word:
+        return type(descriptor)(VALID.into(descriptor, 0))
+
+    def clear_access_flag(self, leaf: Word) -> Word:
+        if not isinstance(leaf, LeafDescriptor):
+            raise Refused("only a block or a page descriptor has an access flag to clear; `mmu walk` shows the walk")
+        return leaf.with_(AF=0)
 
 
 ARCHITECTURE: Final = AArch64()

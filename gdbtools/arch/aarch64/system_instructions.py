@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gdbtools.arch.aarch64.system_register_names import register_name
 
-__all__ = ["Operation", "assembly", "assembly_pair", "name"]
+__all__ = ["Operation", "assembly", "assembly_pair", "encodings", "name"]
 
 
 class Operation(NamedTuple):
@@ -185,6 +185,15 @@ def _invalidations() -> Mapping[Operation, str]:
         by_CRm = {CRm + offset: shareability for CRm, shareability in _TLBI_SHAREABILITY.items()}
         found.update((operation, f"PLBI {each}") for operation, each in _spread(10, _PLBI, by_CRm, qualifier))
     return found
+
+
+@cache
+def encodings() -> Mapping[str, Operation]:
+    """Give the operation of every `SYS` that has a name of its own, like `TLBI VAE1IS` or `AT S1E1R`."""
+    named = {
+        what: Operation(1, op1, CRn, CRm, op2) for (op1, CRn, CRm), names in _SYS.items() for op2, what in names.items()
+    }
+    return named | {what: operation for operation, what in _invalidations().items()}
 
 
 def _tlbi(CRn: int, qualifier: str) -> Iterator[tuple[Operation, str]]:

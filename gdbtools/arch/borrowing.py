@@ -1,0 +1,134 @@
+"""What of a guest's own code may be borrowed: kinds of instructions, and what they need in which register.
+
+An instruction is borrowed by stepping over it once, where the guest has it, with the operand in the register that this
+very instruction names.  Which instructions an architecture has for a purpose is its own to say.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gdbtools.arch.model import Access, Fault, ReadRegister
+
+INSTRUCTION_BYTES = 4
+
+
+class Extent(enum.Enum):
+    """How much of a TLB is to be invalidated."""
+
+    ADDRESS = enum.auto()
+    """What translates one address, whichever level of the tables it comes from."""
+    ADDRESS_SPACE = enum.auto()
+    """What is tagged with one address space identifier: nothing that is global."""
+    ALL = enum.auto()
+    """Everything of the regime."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is to be invalidated: `value` is the address, or the identifier of the address space."""
+
+    extent: Extent
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How one instruction is used: the registers to set before it, the one that has its result, and its text."""
+
+    text: str
+    registers: Mapping[str, int]
+    result: str = ""
+    size_bytes: int = 0
+    """Of the access, where it makes one."""
+
+
+@dataclass(frozen=True)
+class Borrowable:
+    """Every instruction `word` with `word & mask == match` that `use` does not decline by giving None.
+
+    Of several kinds for one purpose those with the lowest `rank` are wanted most.
+    """
+
+    mask: int
+    match: int
+    use: Callable[[int], Use | None] = field(compare=False)
+    rank: int = 0
+    extent: Extent | None = None
+    """What it invalidates, if it does: it may be more than was asked for."""
+    broadcast: bool = True
+    """Whether it does so for the other CPUs too."""
+
+    def fits(self, word: int) -> bool:
+        return word & self.mask == self.match
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Why a guest may still need what an exception would overwrite; `certain`, or for all that can be known."""
+
+    why: str
+    certain: bool
+
+
+class Need(enum.Enum):
+    """What a change of a live descriptor needs, the least first."""
+
+    NOTHING = enum.auto()
+    INVALIDATION = enum.auto()
+    """It is safe, and TLBs may go on with the old until they are told."""
+    BREAK = enum.auto()
+    """The old has to be gone from every TLB before the new may be met: break-before-make."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field of a descriptor that is changed, what that needs, and why."""
+
+    name: str
+    before: int
+    after: int
+    width: int
+    need: Need
+    why: str
+
+
+class Borrowing(abc.ABC):
+    """What an architecture knows of borrowing.  Every method is handed the registers of the CPU as it stands."""
+
+    returns: Sequence[Borrowable]
+    """Exception returns."""
+
+    @abc.abstractmethod
+    def barriers(self) -> Sequence[Sequence[Borrowable]]:
+        """Give the barriers that belong around an invalidation: what waits for memory, what waits for context."""
+
+    @abc.abstractmethod
+    def invalidations(self, scope: Scope, register: ReadRegister) -> Sequence[Borrowable]:
+        """Give what invalidates at least `scope`; raises `Refused` where this CPU may not do that now."""
+
+    @abc.abstractmethod
+    def accesses(self, access: Access, address: int, register: ReadRegister) -> Sequence[Borrowable]:
+        """Give what makes this access to `address`, and to nothing else; raises `Refused` where nothing can."""
+
+    @abc.abstractmethod
+    def translations(self, access: Access, address: int, register: ReadRegister) -> Sequence[Borrowable]:
+        """Give what asks the hardware to translate without an access; raises `Refused` where nothing can."""
+
+    @abc.abstractmethod
+    def translated(self, address: int, register: ReadRegister) -> int | Fault:
+        """Give what the last such translation, of `address`, has left in the registers: where it leads, or why not."""
+
+    @abc.abstractmethod
+    def entered(self, register: ReadRegister) -> Sequence[ReadRegister]:
+        """Give the registers as an exception would have them, for each level that may take a fault of this CPU.
+
+        Only what says at which level the CPU is differs.
+        """
+
+    @abc.abstractmethod
+    def claim(self, register: ReadRegister) -> Claim | None:
+        """Say why the guest may still need the registers that an exception overwrites; None if it does not."""

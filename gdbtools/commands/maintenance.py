@@ -1,0 +1,121 @@
+"""How a change of live descriptors is to be made, and how borrowed TLB maintenance is shown: shared by what repairs."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+
+from gdbtools.arch.borrowing import Extent, Need, Scope
+from gdbtools.commands.model import Argument, Kind
+from gdbtools.errors import Refused, UsageError
+from gdbtools.render.document import Role, Span, Text
+from gdbtools.render.json import JsonObject, hexadecimal, name_of
+from gdbtools.repair.borrow import Loan
+from gdbtools.repair.log import Repair, Way
+from gdbtools.repair.tlb import Invalidation
+
+TLBI = Argument("--tlbi", "then invalidate it in the TLBs, by the guest's own instructions", Kind.FLAG)
+BREAK = Argument("--break", "by break-before-make: invalid, TLB invalidation, then the new descriptor", Kind.FLAG)
+LIVE = Argument("--live", "write in place although break-before-make is needed", Kind.FLAG)
+DRY_RUN = Argument("--dry-run", "show the plan and write nothing", Kind.FLAG)
+
+NEEDS = {
+    Need.NOTHING: "safe in place",
+    Need.INVALIDATION: "safe in place, and seen after a TLBI",
+    Need.BREAK: "needs break-before-make",
+}
+
+
+def way_of(options: Namespace) -> Way:
+    """Give the way that the options ask for."""
+    wants_break = bool(getattr(options, "break"))
+    if wants_break and options.live:
+        raise UsageError("--break and --live exclude each other")
+    if wants_break:
+        return Way.BREAK
+    return Way.INVALIDATE if options.tlbi else Way.WRITE
+
+
+def check_way(need: Need, way: Way, options: Namespace, why: str) -> None:
+    """Refuse to write in place what needs break-before-make, unless that is what was said."""
+    if need is Need.BREAK and way is not Way.BREAK and not options.live:
+        raise Refused(f"a live entry may not change {why} in place; say --break, or --live to write it all the same")
+
+
+def loan_text(loan: Loan) -> str:
+    return f"{loan.use.text} at {loan.address:#x}"
+
+
+def scope_text(scope: Scope) -> str:
+    if scope.extent is Extent.ALL:
+        return "everything of this regime"
+    return f"ASID {scope.value}" if scope.extent is Extent.ADDRESS_SPACE else f"{scope.value:#x}"
+
+
+def scopes_text(scopes: Sequence[Scope]) -> str:
+    shown = ", ".join(scope_text(scope) for scope in scopes[:4])
+    return shown + (f" and {len(scopes) - 4} more" if len(scopes) > 4 else "")
+
+
+def borrowed_rows(planned: Invalidation, done: bool) -> list[tuple[str, Text]]:
+    """Show which of the guest's instructions are stepped, and what that does not do."""
+    shown = [loan_text(loan) for loan in planned.loans]
+    if len(planned.tlbi) > 1:
+        first = [each for each in (planned.dsb, planned.tlbi[0], planned.dsb, planned.isb) if each is not None]
+        shown = [loan_text(loan) for loan in first]
+        shown.insert(2 if planned.dsb else 1, f"and for {len(planned.tlbi) - 1} more addresses")
+    rows: list[tuple[str, Text]] = [("borrowed" if done else "would borrow", ", ".join(shown))]
+    if planned.wider:
+        wide = Span("the guest has none for this alone: all of the regime is invalidated", Role.WARNING)
+        rows.append(("note", wide))
+    if planned.lacking:
+        rows.append(("note", f"the guest has no {' and no '.join(planned.lacking)}: done without"))
+    if planned.local:
+        said = "other CPUs keep what their TLBs hold: the guest has only an invalidation that is not broadcast"
+        rows.append(("warning", Span(said, Role.WARNING)))
+    return rows
+
+
+def tlb_rows(way: Way, need: Need, planned: Invalidation | None, done: bool) -> list[tuple[str, Text]]:
+    """Show what becomes of the TLB."""
+    if planned is not None:
+        how = "break-before-make" if way is Way.BREAK else "invalidated after the write"
+        return [("TLB", f"{how}: {scopes_text(planned.scopes)}"), *borrowed_rows(planned, done)]
+    if need is Need.NOTHING:
+        return [("TLB", "no maintenance is needed")]
+    return [("TLB", Span("may go on with the old: --tlbi, or `mmu tlbi` afterwards", Role.WARNING))]
+
+
+def invalidation_record(planned: Invalidation | None) -> JsonObject | None:
+    if planned is None:
+        return None
+    return {
+        "scopes": [
+            {"extent": name_of(each.extent), "value": None if each.extent is Extent.ALL else hexadecimal(each.value)}
+            for each in planned.scopes
+        ],
+        "borrowed": [loan_record(loan) for loan in planned.loans],
+        "wider": planned.wider,
+        "local": planned.local,
+        "lacking": list(planned.lacking),
+    }
+
+
+def loan_record(loan: Loan) -> JsonObject:
+    registers = {name: hexadecimal(value) for name, value in loan.use.registers.items()}
+    return {"address": hexadecimal(loan.address), "instruction": loan.use.text, "registers": registers}
+
+
+def repair_record(repair: Repair) -> JsonObject:
+    return {
+        "what": repair.what,
+        "way": name_of(repair.way),
+        "changes": [
+            {
+                "descriptor_address": hexadecimal(each.pa),
+                "before": hexadecimal(each.before),
+                "after": hexadecimal(each.after),
+            }
+            for each in repair.changes
+        ],
+    }

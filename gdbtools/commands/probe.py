@@ -1,0 +1,197 @@
+"""`probe`: ask the hardware, by one borrowed instruction, and compare its answer with the tables'."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gdbtools.arch.model import Access, AccessKind, Mapped
+from gdbtools.commands import maintenance
+from gdbtools.commands.evidence import access_name, evidence, fault_name, reason_text, word_text
+from gdbtools.commands.maintenance import loan_text
+from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.errors import UsageError
+from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
+from gdbtools.repair import probe, tlb
+from gdbtools.repair.borrow import Loan
+from gdbtools.repair.probe import Ask, Plan, Verdict
+
+_ACCESSES = {"read": AccessKind.READ, "write": AccessKind.WRITE}
+_SAID = {
+    Verdict.AGREES: "the hardware does what the tables say",
+    Verdict.STALE: "the hardware does what the tables refuse: a TLB holds what they no longer say",
+    Verdict.STRICTER: "the hardware refuses what the tables allow: a TLB holds what they said before, or the tables "
+    "are not all there is to it",
+    Verdict.ELSEWHERE: "the hardware leads elsewhere than the tables: a TLB holds what they no longer say",
+    Verdict.OTHER_FAULT: "both refuse, for different reasons",
+}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was asked and answered; `again` is the same after the TLB was invalidated, empty if that was not asked."""
+
+    plan: Plan
+    access: Access
+    first: Sequence[Ask]
+    again: Sequence[Ask]
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.first[-1].verdict
+
+    @property
+    def proved(self) -> bool:
+        """Whether the TLB alone was what differed: without it, hardware and tables agree."""
+        return self.verdict is not Verdict.AGREES and bool(self.again) and self.again[-1].verdict is Verdict.AGREES
+
+
+def run(session: Session, options: Namespace) -> Sequence[Probe]:
+    machine = session.machine
+    if options.by == "at" and options.overwrite:
+        raise UsageError("AT raises no exception, so there is nothing to --overwrite")
+    el = machine.architecture.level(machine.register)
+    access = Access(_ACCESSES[options.access or "read"], el, options.unprivileged)
+    planned = probe.plan(
+        machine,
+        options.address,
+        access,
+        translation=options.by == "at",
+        overwrite=options.overwrite,
+        invalidate=options.tlbi,
+    )
+    first = probe.ask(machine, session.live, planned)
+    again: Sequence[Ask] = ()
+    if planned.invalidation is not None:
+        tlb.perform(machine, session.live, planned.invalidation)
+        again = probe.ask(machine, session.live, planned)
+    return (Probe(planned, access, first, again),)
+
+
+def view(answer: Probe) -> Document:
+    asks = [*answer.first, *answer.again]
+    agrees = answer.verdict is Verdict.AGREES
+    said = "stale TLB entry, proved: after the invalidation they agree" if answer.proved else _SAID[answer.verdict]
+    who = access_name(answer.access)
+    head = Line([f"{answer.plan.address:#x} ({who}): ", Span(said, Role.GOOD if agrees else Role.BAD), "."])
+    rows: list[Sequence[Text]] = []
+    for number, each in enumerate(asks):
+        if number == len(answer.first):
+            rows.append(("then", ", ".join(loan.use.text for loan in _invalidated(answer)), "", ""))
+        rows.append((each.access.kind.label, loan_text(each.loan), _hardware(each), _tables(each)))
+    last = asks[-1]
+    table = Table(("access", "borrowed", "the hardware", "the tables"), rows)
+    facts = _facts(answer, asks)
+    return Document([head, table, *([Facts(facts)] if facts else []), *evidence(last.walk)])
+
+
+def _invalidated(answer: Probe) -> Sequence[Loan]:
+    return () if answer.plan.invalidation is None else answer.plan.invalidation.loans
+
+
+def _hardware(each: Ask) -> Text:
+    if each.raised is not None:
+        what = fault_name(each.fault) if each.fault else each.raised.syndrome.name
+        return Span(f"{what} (ESR_EL{each.raised.target} {int(each.raised.syndrome.word):#x})", Role.BAD)
+    if each.fault is not None:
+        return Span(fault_name(each.fault), Role.BAD)
+    if each.found is not None:
+        return Span(f"-> {each.found:#x}", Role.GOOD)
+    return Span("done" if each.value is None else f"done, got {each.value:#x}", Role.GOOD)
+
+
+def _tables(each: Ask) -> Text:
+    if each.refused is not None:
+        return Span(fault_name(each.refused.fault), Role.BAD)
+    outcome = each.walk.outcome
+    where = f" -> {outcome.address:#x}" if isinstance(outcome, Mapped) else ""
+    return Span("allowed" + where + ("" if each.expected is None else f", {each.expected:#x} there"), Role.GOOD)
+
+
+def _facts(answer: Probe, asks: Sequence[Ask]) -> list[tuple[str, Text]]:
+    rows: list[tuple[str, Text]] = []
+    if asks[-1].refused is not None:
+        rows.append(("because", reason_text(asks[-1].refused)))
+    for each in asks:
+        if each.updated is not None:
+            before, after = (word_text(word) for word in each.updated)
+            rows.append(("updated", f"the hardware wrote the descriptor: {before}; now {after}"))
+    lost = next((each.lost for each in asks if each.lost is not None), None)
+    raised = next((each.raised for each in reversed(asks) if each.raised is not None), None)
+    if raised is not None:
+        through = ", ".join(f"{address:#x}" for address in sorted(set(answer.plan.returns.values())))
+        rows.append(("unwound", f"by the guest's own exception return at {through}; every register is as it was, but"))
+        el = raised.target
+        was = "" if lost is None else f" (they were {int(lost.syndrome.word):#x}, {lost.address:#x}, "
+        was += "" if lost is None else f"{lost.return_address:#x}, {lost.state:#x})"
+        rows.append(("overwritten", Span(f"ESR, FAR, ELR and SPSR of EL{el}{was}", Role.WARNING)))
+    if answer.plan.translation:
+        rows.append(("overwritten", Span("PAR_EL1, by AT", Role.WARNING)))
+    if not answer.plan.translation and any(each.access.kind is AccessKind.WRITE and each.done for each in asks):
+        rows.append(("stored", "what the load before it had got"))
+    if answer.verdict is not Verdict.AGREES and not answer.again:
+        rows.append(("next", f"mmu probe {answer.plan.address:#x} --tlbi"))
+    return rows
+
+
+def record(answer: Probe) -> JsonObject:
+    return {
+        "input": hexadecimal(answer.plan.address),
+        "access": {"kind": name_of(answer.access.kind), "el": answer.access.el}
+        | {"unprivileged": answer.access.unprivileged},
+        "verdict": name_of(answer.verdict),
+        "proved": answer.proved,
+        "first": [_ask_record(each) for each in answer.first],
+        "invalidation": maintenance.invalidation_record(answer.plan.invalidation),
+        "again": [_ask_record(each) for each in answer.again],
+    }
+
+
+def _ask_record(each: Ask) -> JsonObject:
+    return {
+        "access": name_of(each.access.kind),
+        "borrowed": maintenance.loan_record(each.loan),
+        "done": each.done,
+        "fault": None if each.fault is None else {"kind": each.fault.kind.label, "level": each.fault.level},
+        "syndrome": None if each.raised is None else hexadecimal(each.raised.syndrome.word),
+        "value": optional_hexadecimal(each.value),
+        "output": optional_hexadecimal(each.found),
+        "tables": {
+            "fault": None
+            if each.refused is None
+            else {"kind": each.refused.fault.kind.label, "level": each.refused.fault.level},
+            "output": hexadecimal(each.walk.outcome.address) if isinstance(each.walk.outcome, Mapped) else None,
+            "value": optional_hexadecimal(each.expected),
+        },
+        "verdict": name_of(each.verdict),
+    }
+
+
+COMMAND = Command(
+    name="probe",
+    summary="Ask the hardware to access an address, and compare with the tables",
+    description=(
+        "Borrow one of the guest's own loads (and, for a write, a store that writes the same byte back) or an AT\n"
+        "instruction, point it at ADDRESS, step it on this CPU only, put every register back, and compare. What a TLB\n"
+        "still holds shows. With --tlbi, invalidate ADDRESS by the guest's own TLBI and ask once more. An access that\n"
+        "faults overwrites ESR, FAR, ELR and SPSR for good: refused where the guest may still need them."
+    ),
+    arguments=(
+        Argument("address", "virtual address: an expression of the face you are in", Kind.ADDRESS),
+        Argument("--access", "what to try (default: read)", Kind.CHOICE, ("read", "write")),
+        Argument(
+            "--by", "by a load (and store), or by an AT instruction (default: access)", Kind.CHOICE, ("access", "at")
+        ),
+        Argument("--unprivileged", "by an LDTR or STTR, or as EL0 by AT", Kind.FLAG),
+        Argument("--tlbi", "then invalidate the address in the TLBs and ask again", Kind.FLAG),
+        Argument("--overwrite", "nobody needs ESR, FAR, ELR and SPSR any more", Kind.FLAG),
+    ),
+    run=run,
+    view=view,
+    record=record,
+    finding=lambda answer: answer.verdict is not Verdict.AGREES,
+    live_only=True,
+    changes_guest=True,
+)

@@ -1,0 +1,117 @@
+"""One step of one CPU that GDB does not notice, and its registers put back.
+
+The step is a raw `vCont;s` packet for the selected CPU alone: the others stay stopped, and GDB runs no breakpoint
+condition, no `commands`, no hooks, and prints nothing.  QEMU masks interrupts and stops its clock for it
+(`qqemu.sstep`: NOIRQ, NOTIMER).  What GDB remembers of registers and memory is thrown away afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import gdb
+
+from gdbtools.errors import GdbtoolsError, Refused, Unavailable
+from gdbtools.live.console import console
+from gdbtools.live.registers import unsigned
+from gdbtools.live.target import Attachment
+
+STOPPED = (b"T05", b"S05")
+QUIETLY = 7
+"""`Qqemu.sstep`: ENABLE, NOIRQ and NOTIMER; the default."""
+
+
+def step(attachment: Attachment, registers: Mapping[str, int], touched: set[str]) -> None:
+    """Set these registers of the selected CPU, pc among them, and execute one instruction; `touched` learns of them."""
+    attachment.release()
+    touched.update(registers)
+    _write(registers)
+    thread = gdb.selected_thread()
+    assert thread is not None, "somebody is attached, and a CPU selected"
+    process, number, _ = thread.ptid
+    packet = attachment.memory.packet
+    before = packet("qqemu.sstep")
+    quietly = before in (b"", b"%#x" % QUIETLY)
+    if not quietly:
+        packet(f"Qqemu.sstep={QUIETLY:x}")
+    try:
+        answer = packet(f"vCont;s:p{process:x}.{number:x}")
+    finally:
+        forget()
+        if not quietly:
+            packet(f"Qqemu.sstep={int(before, 16):x}")
+    if not answer.startswith(STOPPED):
+        raise Refused(f"the gdbstub would not step one CPU (it said {answer.decode(errors='replace')!r})")
+
+
+@contextmanager
+def keeping(attachment: Attachment, names: Sequence[str], touched: set[str]) -> Iterator[None]:
+    """Put these registers of the selected CPU back at the end of the block, whatever happened.
+
+    Where the connection is gone, the error says what they were: of those that are `touched` until then.
+    """
+    attachment.release()
+    touched.clear()
+    selected = gdb.selected_thread()
+    level = gdb.selected_frame().level()
+    before = _read(names)
+    error: BaseException | None = None
+    try:
+        yield
+    except BaseException as failed:
+        error = failed
+        raise
+    finally:
+        _put_back(attachment, before, touched, error)
+        if selected is not None and selected.is_valid():
+            selected.switch()
+            _select(level)
+
+
+def forget() -> None:
+    """Have GDB ask again for every register, and for memory that it has read through the TLB."""
+    for cache in ("register-cache", "dcache"):
+        try:
+            console(f"maintenance flush {cache}")
+        except gdb.error:
+            continue  # the connection is gone, and the caches with it
+
+
+def _put_back(
+    attachment: Attachment, before: Mapping[str, int], touched: set[str], error: BaseException | None
+) -> None:
+    why = f"{error}; " if isinstance(error, GdbtoolsError | gdb.error) else ""
+    try:
+        attachment.release()
+        forget()
+        now = _read(tuple(before))
+        _write({name: value for name, value in before.items() if now[name] != value})
+        now = _read(tuple(before))
+    except (gdb.error, GdbtoolsError) as failed:
+        were = ", ".join(f"{name} = {before[name]:#x}" for name in sorted(touched))
+        lost = f"the registers could not be put back; they were {were}" if were else "no register had been changed"
+        raise Unavailable(f"{why or str(failed) + '; '}{lost}") from None
+    wrong = [name for name, value in before.items() if now[name] != value]
+    if wrong:
+        raise Refused(f"{why}the gdbstub would not put back {', '.join(wrong)}")
+
+
+def _read(names: Sequence[str]) -> dict[str, int]:
+    frame = gdb.newest_frame()
+    return {name: unsigned(frame.read_register(name)) for name in names}
+
+
+def _write(values: Mapping[str, int]) -> None:
+    """Set registers; in another frame than the newest GDB refuses, and after pc was set there is a new newest."""
+    for name, value in values.items():
+        gdb.newest_frame().select()
+        gdb.execute(f"set variable ${name} = {value:#x}", to_string=True)
+
+
+def _select(level: int) -> None:
+    frame: gdb.Frame | None = gdb.newest_frame()
+    while frame is not None and frame.level() < level:
+        frame = frame.older()
+    if frame is not None:
+        frame.select()

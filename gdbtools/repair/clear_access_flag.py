@@ -1,0 +1,80 @@
+"""Clearing access flags over a range: who touches what shows then by its faults, or by flags that hardware sets again.
+
+Descriptors are found by the walk of each leaf's own address, so that an access flag is cleared where a walk reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from gdbtools.arch.model import Hole, Regime
+from gdbtools.arch.scan import Scanner
+from gdbtools.arch.walk import walk
+from gdbtools.errors import Refused
+from gdbtools.machine.model import Machine, Recording
+from gdbtools.repair.change import Change
+
+LIMIT = 1 << 16
+"""How many leaves one command clears: each is compared, written and read back."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be cleared; `already` counts leaves whose flag is clear, `holes` the tables that cannot be read."""
+
+    changes: Sequence[Change]
+    already: int
+    holes: Sequence[Hole]
+    by_hardware: bool
+    """Whether hardware sets the flags again (TCR_ELx.HA): then nobody faults."""
+
+
+def plan(machine: Machine, wanted: tuple[int, int], name: str | None) -> Plan:
+    """Plan to clear the flag of every leaf that maps any of `wanted`, (first, size in bytes)."""
+    first, size_bytes = wanted
+    architecture, register = machine.architecture, machine.register
+    memory = Recording(machine.memory)
+    regimes = architecture.regimes(register, name)
+    entries = set(architecture.vectors(register))
+    if not any(regime.levels for regime in regimes):
+        raise Refused(f"the MMU is off ({regimes[0].name}); nothing has an access flag")
+    by_hardware = False
+    changes: dict[int, Change] = {}
+    clear: set[int] = set()
+    holes: list[Hole] = []
+    for regime in regimes:
+        for found in _leaves(regime, memory, first, first + size_bytes - 1):
+            if isinstance(found, Hole):
+                holes.append(found)
+                continue
+            step = walk(regime, found, memory.read).leaf
+            assert step is not None, "a leaf was found there"
+            before = step.entry.word
+            after = architecture.clear_access_flag(before)
+            if after == before:
+                clear.add(step.pa)
+                continue
+            by_hardware = regime.accept(replace(step, entry=replace(step.entry, word=after))) is None
+            leaf = range(found, found + step.level.size_bytes)
+            hit = next((entry for entry in entries if entry in leaf), None)
+            if hit is not None and not by_hardware:
+                raise Refused(
+                    f"{found:#x} maps the exception vector {hit:#x}: without its access flag every fault would fault "
+                    "again, for ever; leave it out of the range"
+                )
+            changes[step.pa] = Change(step.pa, before, after, regime.entry_bytes, regime.byte_order, found)
+            if len(changes) > LIMIT:
+                raise Refused(f"more than {LIMIT} leaves are in that range; give a smaller one")
+    return Plan(tuple(changes.values()), len(clear), tuple(holes), by_hardware)
+
+
+def _leaves(regime: Regime, memory: Recording, first: int, last: int) -> Iterator[int | Hole]:
+    """Give the first address of every leaf that maps any of first..last."""
+    first, last = max(first, regime.first), min(last, regime.last)
+    for run in Scanner(regime, memory.read).within(first, last) if regime.levels and first <= last else ():
+        if isinstance(run, Hole):
+            yield run
+            continue
+        start = run.first + max(first - run.first, 0) // run.leaf_bytes * run.leaf_bytes
+        yield from range(start, min(run.last, last) + 1, run.leaf_bytes)

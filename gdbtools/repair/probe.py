@@ -1,0 +1,216 @@
+"""Asking the hardware itself: one borrowed load, store or address translation, compared with what the tables say.
+
+A TLB may hold what the tables no longer say, and a load shows it.  A load that faults is returned from by the guest's
+own exception return; what cannot be put back is ESR, FAR, ELR and SPSR, which the gdbstub only reads.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gdbtools.arch.architecture import ExceptionRecord
+from gdbtools.arch.model import Access, AccessKind, Fault, Mapped, Refusal, Walk
+from gdbtools.arch.walk import walk
+from gdbtools.bits import Word
+from gdbtools.errors import Refused, Unavailable
+from gdbtools.machine.model import Live, Machine
+from gdbtools.repair import lend, tlb
+from gdbtools.repair.borrow import Loan, find, missing
+from gdbtools.repair.tlb import Invalidation
+
+
+class Verdict(enum.Enum):
+    """What the hardware's answer is to what the tables say."""
+
+    AGREES = enum.auto()
+    STALE = enum.auto()
+    """The hardware does what the tables refuse."""
+    STRICTER = enum.auto()
+    """The hardware refuses what the tables allow."""
+    ELSEWHERE = enum.auto()
+    """Both allow it, and the hardware leads elsewhere."""
+    OTHER_FAULT = enum.auto()
+    """Both refuse, for different reasons."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is borrowed for a probe: the accesses in order, and the exception returns, by level, in case one faults."""
+
+    address: int
+    accesses: Sequence[tuple[Access, Loan]]
+    returns: Mapping[int, int]
+    translation: bool
+    """Whether it is an address translation instruction, which accesses nothing and never faults."""
+    invalidation: Invalidation | None
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One instruction's answer, and the tables'.
+
+    `raised` is the exception it came to, `fault` what refused it, `found` where an address translation leads.  `value`
+    is what a load got, and `expected` what the tables lead to, both None where nobody knows.  `updated` is the
+    descriptor, before and after, if the hardware itself wrote it.
+    """
+
+    access: Access
+    loan: Loan
+    walk: Walk
+    refused: Refusal | None
+    raised: ExceptionRecord | None
+    fault: Fault | None
+    found: int | None
+    value: int | None
+    expected: int | None
+    updated: tuple[Word, Word] | None
+    lost: ExceptionRecord | None
+    """The exception that the registers told of before, if this one overwrote it."""
+
+    @property
+    def done(self) -> bool:
+        return self.fault is None and self.raised is None
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.done != (self.refused is None):
+            return Verdict.STALE if self.done else Verdict.STRICTER
+        if self.refused is not None:
+            return Verdict.AGREES if self.fault == self.refused.fault else Verdict.OTHER_FAULT
+        elsewhere = None not in (self.value, self.expected) and self.value != self.expected
+        if self.found is not None and self.walk.destination is not None:
+            elsewhere = self.found != self.walk.destination.address
+        return Verdict.ELSEWHERE if elsewhere else Verdict.AGREES
+
+
+def plan(
+    machine: Machine, address: int, access: Access, *, translation: bool, overwrite: bool, invalidate: bool
+) -> Plan:
+    """Find what a probe borrows; raises `Refused` where it cannot be made without harm.
+
+    With `overwrite` the user has said that ESR, FAR, ELR and SPSR are needed no more, if that cannot be known.
+    """
+    architecture, register, read = machine.architecture, machine.register, machine.memory.read
+    used = architecture.regime_for(register, address)
+    if not used.levels:
+        raise Refused(f"the MMU is off ({used.name}); there is no TLB to ask")
+    invalidation = tlb.plan(machine, tlb.scopes_of((address,))) if invalidate else None
+    if translation:
+        wanted = [(access, architecture.borrowing.translations(access, address, register))]
+    else:
+        _refuse_loss(machine, overwrite)
+        attributes = walk(used, address, read).attributes
+        if attributes is not None and attributes.memory.startswith("Device"):
+            raise Refused(f"{address:#x} is {attributes.memory}: an access may have effects; ask by --by at")
+        # A store needs to know what to store, so the load comes first.
+        kinds = [AccessKind.READ, AccessKind.WRITE] if access.kind is AccessKind.WRITE else [access.kind]
+        parts = [replace(access, kind=kind) for kind in kinds]
+        wanted = [(part, architecture.borrowing.accesses(part, address, register)) for part in parts]
+    found = find(architecture, register, read, [candidates for _, candidates in wanted])
+    accesses: list[tuple[Access, Loan]] = []
+    for (part, _), loan in zip(wanted, found.loans, strict=True):
+        if loan is None:
+            what = "address translation (AT)" if translation else f"plain {_NAMES[part.kind]}"
+            who = "unprivileged " if part.unprivileged else ""
+            raise Refused(f"{missing(who + what, found)}; {'ask by a load' if translation else 'ask by --by at'}")
+        accesses.append((part, loan))
+    _same_size(accesses)
+    returns = {} if translation else lend.returns(machine)
+    return Plan(address, accesses, returns, translation, invalidation)
+
+
+_NAMES = {AccessKind.READ: "load", AccessKind.WRITE: "store"}
+
+
+def _refuse_loss(machine: Machine, overwrite: bool) -> None:
+    claim = machine.architecture.borrowing.claim(machine.register)
+    if claim is not None and claim.certain:
+        raise Refused(f"{claim.why}: a probe that faults would overwrite them for good; go on until they are saved")
+    if claim is not None and not overwrite:
+        raise Refused(
+            f"{claim.why}: a probe that faults would overwrite them for good; say --overwrite if nobody needs them, "
+            "or ask by --by at"
+        )
+
+
+def _same_size(accesses: Sequence[tuple[Access, Loan]]) -> None:
+    sizes = {loan.use.size_bytes for _, loan in accesses}
+    if len(sizes) > 1:
+        raise Refused("the guest has no load and store of one size for this address; ask for --access read")
+
+
+def ask(machine: Machine, live: Live, planned: Plan) -> Sequence[Ask]:
+    """Put the question once, and put every register back; a store is not tried after a load that faulted."""
+    asked: list[Ask] = []
+    with live.keeping():
+        state = machine.architecture.state(machine.register)
+        for access, loan in planned.accesses:
+            answer = _ask(machine, live, planned, access, _with_value(loan, access, asked), state)
+            asked.append(answer)
+            if not answer.done:
+                break
+    return asked
+
+
+def _with_value(loan: Loan, access: Access, before: Sequence[Ask]) -> Loan:
+    """Have a store write back what the load before it got."""
+    if access.kind is not AccessKind.WRITE or not before or before[-1].value is None:
+        return loan
+    return replace(loan, use=replace(loan.use, registers={**loan.use.registers, loan.use.result: before[-1].value}))
+
+
+def _ask(machine: Machine, live: Live, planned: Plan, access: Access, loan: Loan, state: int) -> Ask:
+    architecture, read = machine.architecture, machine.memory.read
+    found = _walk(machine, planned.address)
+    refused = architecture.check(found, access, state)
+    size_bytes = loan.use.size_bytes
+    expected = _expected(machine, found, size_bytes) if access.kind is AccessKind.READ and not refused else None
+    lost = _exception(machine)
+    raised = lend.step(machine, live, loan, planned.returns)
+    asks_only = planned.translation and raised is None
+    result = architecture.borrowing.translated(planned.address, machine.register) if asks_only else None
+    value = None
+    if raised is None and access.kind is AccessKind.READ and loan.use.result:
+        value = machine.register(loan.use.result) & (1 << 8 * size_bytes) - 1
+    fault = raised.syndrome.fault if raised else result if isinstance(result, Fault) else None
+    return Ask(
+        access=access,
+        loan=loan,
+        walk=found,
+        refused=refused,
+        raised=raised,
+        fault=fault,
+        found=result if isinstance(result, int) else None,
+        value=value,
+        expected=expected,
+        updated=_updated(found, walk(found.regime, planned.address, read)),
+        lost=lost if raised else None,
+    )
+
+
+def _walk(machine: Machine, address: int) -> Walk:
+    used = machine.architecture.regime_for(machine.register, address)
+    return walk(used, address, machine.memory.read)
+
+
+def _expected(machine: Machine, found: Walk, size_bytes: int) -> int | None:
+    """Give the bytes that the tables lead to; of more than one byte the order would have to be known."""
+    if size_bytes != 1 or not isinstance(found.outcome, Mapped):
+        return None
+    return int.from_bytes(machine.memory.read(found.outcome.address, size_bytes), "little")
+
+
+def _exception(machine: Machine) -> ExceptionRecord | None:
+    try:
+        return machine.exception()
+    except Unavailable:
+        return None
+
+
+def _updated(before: Walk, after: Walk) -> tuple[Word, Word] | None:
+    for old, new in zip(before.steps, after.steps, strict=False):
+        if old.entry.word != new.entry.word:
+            return old.entry.word, new.entry.word
+    return None

@@ -1,0 +1,74 @@
+"""TLB maintenance by the guest's own instructions: barrier, invalidation, barriers.
+
+Source: DDI 0487, "TLB maintenance requirements and the TLB maintenance instructions": the store of a descriptor, DSB,
+TLBI, DSB, and ISB where this CPU is to notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gdbtools.arch.borrowing import Extent, Scope
+from gdbtools.errors import Refused
+from gdbtools.machine.model import Live, Machine
+from gdbtools.repair import lend
+from gdbtools.repair.borrow import Loan, find, missing
+
+ONE_BY_ONE = 16
+"""Up to how many addresses are invalidated one by one, and not all of the regime instead."""
+
+
+@dataclass(frozen=True)
+class Invalidation:
+    """Instructions of the guest's to be stepped in order.
+
+    `lacking` names the barriers that the guest has not: a debugger's step waits for memory by itself.  `local` says
+    that there are other CPUs whose TLBs it does not reach.
+    """
+
+    scopes: Sequence[Scope]
+    dsb: Loan | None
+    tlbi: Sequence[Loan]
+    isb: Loan | None
+    lacking: Sequence[str]
+    local: bool
+
+    @property
+    def loans(self) -> Sequence[Loan]:
+        """What is stepped, in order."""
+        return [each for each in (self.dsb, *self.tlbi, self.dsb, self.isb) if each is not None]
+
+    @property
+    def wider(self) -> bool:
+        """Whether more is invalidated than was asked for."""
+        return any(loan.kind.extent is not scope.extent for loan, scope in zip(self.tlbi, self.scopes, strict=False))
+
+
+def scopes_of(addresses: Sequence[int] | None) -> Sequence[Scope]:
+    """Give what has to be invalidated for these addresses; None is all there are."""
+    if addresses is None or len(addresses) > ONE_BY_ONE:
+        return (Scope(Extent.ALL),)
+    return [Scope(Extent.ADDRESS, address) for address in addresses]
+
+
+def plan(machine: Machine, scopes: Sequence[Scope]) -> Invalidation:
+    """Find the guest's own instructions for it; raises `Refused` where it has none that this CPU may execute."""
+    architecture, register = machine.architecture, machine.register
+    wanted = [architecture.borrowing.invalidations(scope, register) for scope in scopes]
+    barriers = architecture.borrowing.barriers()
+    found = find(architecture, register, machine.memory.read, [*wanted, *barriers])
+    tlbi = [loan for loan in found.loans[: len(scopes)] if loan is not None]
+    if len(tlbi) < len(scopes):
+        raise Refused(f"{missing('TLB invalidation for this', found)}; reset the guest's TLB in another way")
+    dsb, isb = found.loans[len(scopes) :]
+    lacking = [name for name, loan in (("DSB", dsb), ("ISB", isb)) if loan is None]
+    # An invalidation of everything need not be done once for each address.
+    once = tlbi[:1] if all(loan.kind.extent is Extent.ALL for loan in tlbi) else tlbi
+    local = len(machine.cpus) > 1 and not all(loan.kind.broadcast for loan in once)
+    return Invalidation(scopes, dsb, once, isb, lacking, local)
+
+
+def perform(machine: Machine, live: Live, invalidation: Invalidation) -> None:
+    """Step them on the current CPU, and put every register back."""
+    lend.run(machine, live, invalidation.loans)

@@ -20,6 +20,7 @@ WORDS = {
     "pte": "pte 0x40200000 AF=1",
     "clear-af": "clear-af 0x40200000",
     "probe": "probe 0x40200000",
+    "watch": "watch 0x40200000",
 }
 EVERY = [WORDS.get(name, name) for name in COMMANDS]
 NONSENSE = {

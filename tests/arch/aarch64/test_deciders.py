@@ -550,6 +550,16 @@ def at_both_ends(va: int, **registers: int) -> Walk:
     return look(memory, el1(**registers), "el1", va)
 
 
+def test_the_tag_of_an_address_is_what_tbi_and_mtx_leave_out_of_it() -> None:
+    tagged, upper = 0xAB << 56 | VA, 0xAB << 56 | (1 << 56) - (1 << 47)
+    assert look(Memory(), el1(TCR_EL1=TCR | TBI0), "el1", tagged).regime.tag_of(tagged) == 0xAB << 56
+    assert look(Memory(), el1(TCR_EL1=TCR | TBI0), "el1", VA).regime.tag_of(VA) == 0
+    assert look(Memory(), el1(), "el1", tagged).regime.tag_of(tagged) == 0
+    assert look(Memory(), el1(TCR_EL1=TCR | TBI1), "el1", upper).regime.tag_of(upper) == 0xAB << 56
+    canonical = (1 << 64) - (1 << 47)
+    assert look(Memory(), el1(TCR_EL1=TCR | TBI1), "el1", canonical).regime.tag_of(canonical) == 0
+
+
 def test_with_tbid_a_fetch_from_a_tagged_address_is_refused_and_nothing_else_is() -> None:
     """TCR_ELx.TBIDn: the top byte is ignored for data alone; a fetch faults as outside the range, at level 0."""
     tag, upper = 0xAB << 56, 0xFFFF << 48

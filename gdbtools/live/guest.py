@@ -82,7 +82,8 @@ class LiveGuest:
         return keeping(self._target.attached(), self.machine().architecture.general, self._touched)
 
     def step(self, address: int, registers: Mapping[str, int]) -> None:
-        step(self._target.attached(), {**registers, self.machine().architecture.pc: address}, self._touched)
+        pc = self.machine().architecture.pc
+        step(self._target.attached(), pc, {**registers, pc: address}, self._touched)
 
     def resume(self) -> None:
         self._target.attached().release()

@@ -79,7 +79,7 @@ def view(answer: Probe) -> Document:
     rows: list[Sequence[Text]] = []
     for number, each in enumerate(asks):
         if number == len(answer.first):
-            rows.append(("then", ", ".join(loan.use.text for loan in _invalidated(answer)), "", ""))
+            rows.append(("then", ", ".join(loan_text(loan) for loan in _invalidated(answer)), "", ""))
         rows.append((each.access.kind.label, loan_text(each.loan), _hardware(each), _tables(each)))
     last = asks[-1]
     table = Table(("access", "borrowed", "the hardware", "the tables"), rows)
@@ -88,13 +88,13 @@ def view(answer: Probe) -> Document:
 
 
 def _invalidated(answer: Probe) -> Sequence[Loan]:
-    return () if answer.plan.invalidation is None else answer.plan.invalidation.loans
+    return () if answer.plan.invalidation is None else answer.plan.invalidation.tlbi
 
 
 def _hardware(each: Ask) -> Text:
     if each.raised is not None:
         what = fault_name(each.fault) if each.fault else each.raised.syndrome.name
-        return Span(f"{what} (ESR_EL{each.raised.target} {int(each.raised.syndrome.word):#x})", Role.BAD)
+        return Span(what, Role.BAD)
     if each.fault is not None:
         return Span(fault_name(each.fault), Role.BAD)
     if each.found is not None:
@@ -122,6 +122,8 @@ def _facts(answer: Probe, asks: Sequence[Ask]) -> list[tuple[str, Text]]:
     raised = next((each.raised for each in reversed(asks) if each.raised is not None), None)
     if raised is not None:
         through = ", ".join(f"{address:#x}" for address in sorted(set(answer.plan.returns.values())))
+        syndrome = f"ESR_EL{raised.target} {int(raised.syndrome.word):#x}, FAR_EL{raised.target} {raised.address:#x}"
+        rows.append(("syndrome", syndrome))
         rows.append(("unwound", f"by the guest's own exception return at {through}; every register is as it was, but"))
         el = raised.target
         was = "" if lost is None else f" (they were {int(lost.syndrome.word):#x}, {lost.address:#x}, "

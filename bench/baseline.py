@@ -1,4 +1,4 @@
-"""The plain GDB Python loop that a user would write against the access-flag faults of the demo's guest.
+"""The plain GDB Python loop that a user would write against access-flag faults.
 
 Sourced inside GDB by bench/faults.py, and what `mmu service` is measured against: it does only what is needed: 4 KiB
 granule, 48 bits, no checks, no dirty state, a hard-coded eret.

@@ -19,6 +19,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "arch.architecture": ("arch.borrowing", "arch.model", "bits"),
     "arch.walk": ("arch.model", "errors"),
     "arch.scan": ("arch.model", "arch.walk", "errors"),
+    "arch.remembered": ("arch.architecture", "arch.model", "errors"),
     "arch.aarch64": ("arch.aarch64", "arch.architecture", "arch.borrowing", "arch.model", "bits", "errors"),
     "arch": ("arch",),
     "machine": ("machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits", "errors"),
@@ -30,11 +31,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "render": ("render",),
     "commands": (
         "commands", "render", "analysis", "repair", "machine.model", "machine.capture", "arch.architecture",
-        "arch.borrowing", "arch.model", "arch.walk", "arch.scan", "bits", "errors",
+        "arch.borrowing", "arch.model", "arch.remembered", "arch.walk", "arch.scan", "bits", "errors",
     ),
     "live": (
-        "live", "commands", "render", "repair", "analysis", "machine.model", "arch.architecture", "arch.model",
-        "arch.ARCHITECTURES", "bits", "errors",
+        "live", "commands", "render", "repair", "analysis", "machine.model", "machine.qemu_ram", "arch.architecture",
+        "arch.model", "arch.ARCHITECTURES", "bits", "errors",
     ),
     "repl": ("repl", "commands", "render", "machine", "arch.model", "errors"),
     # The launcher: it starts the demo, which is the one place where a face calls another.

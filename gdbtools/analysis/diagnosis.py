@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gdbtools.arch.architecture import Architecture, ExceptionRecord
@@ -72,9 +72,15 @@ class Diagnosis:
     leads_to: int | None = None
 
 
-def diagnose(architecture: Architecture, register: ReadRegister, read: Read) -> Diagnosis:
+RegimeFor = Callable[[ReadRegister, int, "str | None"], Regime]
+
+
+def diagnose(
+    architecture: Architecture, register: ReadRegister, read: Read, regime_for: RegimeFor | None = None
+) -> Diagnosis:
     """Join the exception registers with a walk of the faulting address.
 
+    `regime_for` is the architecture's own, or stands in for it where many faults share a regime.
     Raises `Unavailable` for a register and `Unreadable` for a table that is not there.
     """
     exception = architecture.exception(register)
@@ -87,7 +93,7 @@ def diagnose(architecture: Architecture, register: ReadRegister, read: Read) -> 
     # Registers before memory: a live source switches modes between the two.
     controls = architecture.access_flag_controls(register, exception.regime)
     access = Access(syndrome.access_kind, exception.el)
-    regime = architecture.regime_for(register, exception.address, exception.regime)
+    regime = (regime_for or architecture.regime_for)(register, exception.address, exception.regime)
     if syndrome.fault.kind is FaultKind.EXTERNAL_ABORT and syndrome.fault.level is not None:
         aborted = _aborted(regime, exception.address, read, syndrome.fault.level)
         return Diagnosis(Verdict.WALK_ABORTED, exception, entry, access, aborted=aborted)

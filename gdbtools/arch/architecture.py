@@ -128,6 +128,13 @@ class Architecture(abc.ABC):
         """Give the leaf as the guest's handler would leave it: accessed and, if `written`, dirty."""
 
     @abc.abstractmethod
+    def repair_dirty_state(self, leaf: Word, convention: DirtyConvention) -> Word | None:
+        """Give the leaf as hardware, or the guest's handler, would leave it after the first write.
+
+        None for a leaf that is not writable-but-clean: what refuses a write to it is meant.
+        """
+
+    @abc.abstractmethod
     def access_flag_controls(self, register: ReadRegister, regime: str) -> Sequence[tuple[str, FieldValue]]:
         """Give the register fields that decide whether hardware sets the access flag in a regime: (register, field)."""
 

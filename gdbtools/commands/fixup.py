@@ -38,8 +38,7 @@ def run(session: Session, options: Namespace) -> Sequence[Fixup]:
     if options.dry_run:
         return (Fixup(planned, False, through, False),)
     live = session.live
-    planned.change.apply(machine.memory)
-    session.written.append(planned.change)
+    session.written.make(COMMAND.name, planned.change, machine.memory)
     if through is not None:
         live.jump(through)
         session.resume_wanted = True

@@ -113,7 +113,7 @@ def _add(parser: Parser, argument: Argument) -> None:
     metavar = None if argument.choices else _metavar(argument)
     choices = argument.choices or None
     if argument.many and argument.is_option:
-        parser.add_argument(*names, action="append", default=[], metavar=metavar, help=argument.help)
+        parser.add_argument(*names, action="append", default=[], choices=choices, metavar=metavar, help=argument.help)
     elif argument.many:
         parser.add_argument(*names, nargs=argument.many, choices=choices, metavar=metavar, help=argument.help)
     else:

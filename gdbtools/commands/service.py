@@ -5,19 +5,33 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from gdbtools.analysis.diagnosis import Verdict, diagnose
+from gdbtools.analysis.diagnosis import Diagnosis, Verdict, diagnose
+from gdbtools.analysis.loops import Loops, place_of
+from gdbtools.arch.architecture import Architecture, DirtyConvention
 from gdbtools.arch.model import Access, AccessKind, FaultKind, Level
+from gdbtools.arch.remembered import RememberedRegimes
 from gdbtools.commands.evidence import size
+from gdbtools.commands.fault_log import FaultLog, Logged
 from gdbtools.commands.fixup import return_address
 from gdbtools.commands.model import Argument, Command, Kind, Session
-from gdbtools.errors import GdbtoolsError, UsageError
-from gdbtools.machine.model import Machine
+from gdbtools.errors import GdbtoolsError, Refused, UsageError
+from gdbtools.machine.model import Machine, Served
 from gdbtools.render.document import Document, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, name_of
-from gdbtools.repair.access_flag import left_to_hardware, plan
+from gdbtools.repair.access_flag import Plan, left_to_hardware, plan
+from gdbtools.repair.borrow import find_return
+from gdbtools.repair.change import Change
+from gdbtools.repair.dirty_state import plan_dirty_state
+from gdbtools.repair.log import Written
+from gdbtools.repair.neighbours import TableChange, plan_neighbours
+
+MOST_AROUND = 512
+"""More neighbours than the tables of the smallest granule have."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +45,16 @@ class Serviced:
 
 @dataclass
 class Summary:
-    """What a service did.  `already` counts faults that another CPU's repair had settled before this stop."""
+    """What a service did.
 
+    `already` counts faults that another CPU's repair, or a neighbour's, had settled before this stop: they are spurious
+    by then.  `around` counts the neighbours whose flag was set before they faulted.
+    """
+
+    kinds: tuple[str, ...] = ("access-flag",)
     faults: Counter[Serviced] = field(default_factory=Counter)
     already: int = 0
+    around: int = 0
     seconds: float = 0.0
     ended: str = ""
 
@@ -43,61 +63,149 @@ class Summary:
         return sum(self.faults.values())
 
 
+Planner = Callable[[Diagnosis, Architecture, DirtyConvention], Plan]
+KINDS: Mapping[str, tuple[FaultKind, Planner]] = {
+    "access-flag": (FaultKind.ACCESS_FLAG, plan),
+    "dirty": (FaultKind.PERMISSION, plan_dirty_state),
+}
+"""What can be serviced: the kind of fault, and how its repair is planned."""
+GUEST_LOOP = 100
+"""How often in a row a fault of the guest's own has to come, with nothing changed, to be called a loop."""
+
+
 class Service:
     """What happens at one stop at a vector: repair it and return, or leave it to the guest, or give up."""
 
-    def __init__(self, session: Session, count: int | None) -> None:
+    def __init__(self, session: Session, options: Namespace, written: Written, log: FaultLog | None) -> None:
         self.session = session
-        self.count = count
-        self.summary = Summary()
+        self.count: int | None = options.count
+        self.around: int = options.around or 0
+        self.summary = Summary(tuple(options.kinds) or ("access-flag",))
+        self.started = time.monotonic()
+        self._planners = dict(KINDS[kind] for kind in self.summary.kinds)
+        self._written = written
+        self._log = log
         self._returns: dict[tuple[int, ...], int] = {}
-        self._spurious: tuple[int, ...] = ()
+        self._regime_for: RememberedRegimes | None = None
+        self._loops = Loops()
+        self._own: dict[int, tuple[tuple[int, int, int], int]] = {}
+        self._symbols: dict[int, str] = {}
 
-    def handle(self, machine: Machine) -> bool:
-        """Say whether the guest goes on; `summary.ended` says why not."""
+    def handle(self, machine: Machine) -> Served:
+        """Serve a CPU at a vector; `summary.ended` says why the guest is not to go on."""
         try:
             return self._handle(machine)
         except GdbtoolsError as error:
             self.summary.ended = str(error)
-            return False
+            return Served(False)
 
-    def _handle(self, machine: Machine) -> bool:
+    def _handle(self, machine: Machine) -> Served:
+        began = time.monotonic()
         architecture = machine.architecture
         fault = architecture.syndrome(machine.register).fault
-        if fault is None or fault.kind is not FaultKind.ACCESS_FLAG:
-            return True
-        context = architecture.context(machine.register)
-        found = diagnose(architecture, machine.register, machine.memory.read)
+        if fault is None or fault.kind not in self._planners:
+            return Served(True) if fault is None else self._leave(machine)
+        if self.summary.ended:
+            # What comes together with the last is the next service's, or the guest's: it faults again.
+            return Served(False, find_return(architecture, machine.register, machine.memory.read))
+        if self._regime_for is None:
+            self._regime_for = RememberedRegimes(architecture)
+        found = diagnose(architecture, machine.register, machine.memory.read, self._regime_for)
+        change, around = None, 0
+        if found.verdict is Verdict.TABLES_PERMIT and not left_to_hardware(found):
+            place = place_of(found)
+            if self._loops.times(machine.current, place) > 1:
+                self.summary.ended = f"{place.said()}, which permits it"
+                return Served(False)
+            through = self._return(machine, found)
+            self.summary.already += 1
+        else:
+            try:
+                planned = self._planners[fault.kind](found, architecture, self.session.dirty)
+            except Refused:
+                if fault.kind is not FaultKind.ACCESS_FLAG:
+                    return self._leave(machine)
+                raise
+            through = self._return(machine, found)
+            change = planned.change
+            self._write(change, machine)
+            around = self._neighbours(machine, found) if fault.kind is FaultKind.ACCESS_FLAG else 0
+            self.summary.around += around
+            self.summary.faults[Serviced(found.entry, planned.access, planned.level)] += 1
+        if self._log is not None:
+            self._log.write(self._logged(machine, found, change, around, began))
+        if self.count is not None and self.summary.total >= self.count:
+            self.summary.ended = f"{self.count} faults repaired, as asked"
+            return Served(False, through)
+        return Served(True, through)
+
+    def _return(self, machine: Machine, found: Diagnosis) -> int:
+        context = machine.architecture.context(machine.register)
         if context not in self._returns:
             # Another address space may not map what was borrowed in this one.
             self._returns[context] = return_address(machine, found)
-        if found.verdict is Verdict.TABLES_PERMIT and not left_to_hardware(found):
-            place = machine.current, found.exception.return_address, found.exception.address
-            if place == self._spurious:
-                self.summary.ended = f"a fault loop: {found.exception.address:#x} faults although the tables permit it"
-                return False
-            self._spurious = place
-            self.summary.already += 1
-        else:
-            planned = plan(found, architecture, self.session.dirty)
-            planned.change.apply(machine.memory)
-            self.session.written.append(planned.change)
-            self._spurious = ()
-            self.summary.faults[Serviced(found.entry, planned.access, planned.level)] += 1
-        self.session.live.jump(self._returns[context])
-        if self.count is not None and self.summary.total >= self.count:
-            self.summary.ended = f"{self.count} faults repaired, as asked"
-            return False
-        return True
+        return self._returns[context]
+
+    def _write(self, change: Change | TableChange, machine: Machine) -> None:
+        self._written.make(change, machine.memory)
+        self._loops.changed(change.pa, change.end)
+
+    def _neighbours(self, machine: Machine, found: Diagnosis) -> int:
+        if not self.around or found.walk is None or found.walk.leaf is None:
+            return 0
+        planned = plan_neighbours(found.walk.regime, found.walk.leaf, machine.architecture, machine.memory, self.around)
+        if planned is None:
+            return 0
+        self._write(planned, machine)
+        return planned.count
+
+    def _leave(self, machine: Machine) -> Served:
+        """Leave a fault to the guest, unless it is in a loop that its own handler does not end."""
+        exception = machine.exception()
+        seen = exception.return_address, exception.address, int(exception.syndrome.word)
+        before, times = self._own.get(machine.current, (None, 0))
+        times = times + 1 if before == seen else 1
+        self._own[machine.current] = seen, times
+        if times < GUEST_LOOP:
+            return Served(True)
+        found = diagnose(machine.architecture, machine.register, machine.memory.read)
+        place = place_of(found)
+        if self._loops.times(machine.current, place) < GUEST_LOOP:
+            return Served(True)
+        self.summary.ended = place.said()
+        return Served(False)
+
+    def _logged(self, machine: Machine, found: Diagnosis, change: Change | None, around: int, began: float) -> Logged:
+        place = place_of(found)
+        if place.pc not in self._symbols:
+            self._symbols[place.pc] = self.session.live.symbol(place.pc)
+        leaf = found.walk.steps[-1].level.number if found.walk is not None and found.walk.steps else None
+        return Logged(
+            began - self.started,
+            time.monotonic() - began,
+            machine.current,
+            place.pc,
+            self._symbols[place.pc],
+            place.address,
+            "" if found.access is None else name_of(found.access.kind),
+            leaf,
+            name_of(found.verdict),
+            place.descriptor if change is None else int(change.before),
+            place.descriptor if change is None else int(change.after),
+            around,
+        )
 
 
 def run(session: Session, options: Namespace) -> Sequence[Summary]:
     if options.count is not None and options.count < 1:
         raise UsageError("--count takes a number of faults from 1 on")
-    service = Service(session, options.count)
-    started = time.monotonic()
-    ended = session.live.serve(service.handle)
-    service.summary.seconds = time.monotonic() - started
+    if options.around is not None and not 1 <= options.around <= MOST_AROUND:
+        raise UsageError(f"--around takes a number of neighbours from 1 to {MOST_AROUND}")
+    opened = FaultLog(Path(options.log)) if options.log else nullcontext()
+    with opened as log, session.written.going_on(COMMAND.name) as written:
+        service = Service(session, options, written, log)
+        ended = session.live.serve(service.handle)
+    service.summary.seconds = time.monotonic() - service.started
     service.summary.ended = service.summary.ended or ended
     return (service.summary,)
 
@@ -105,11 +213,13 @@ def run(session: Session, options: Namespace) -> Sequence[Summary]:
 def view(answer: Summary) -> Document:
     rate = f", {answer.total / answer.seconds:.0f} a second" if answer.total and answer.seconds else ""
     head: list[str | Span] = [
-        Span(f"{answer.total} access-flag faults repaired", Role.GOOD),
+        Span(f"{answer.total} {' and '.join(answer.kinds)} faults repaired", Role.GOOD),
         f" in {answer.seconds:.1f} s{rate}.",
     ]
     if answer.already:
-        head.append(f" {answer.already} more were already repaired for another CPU.")
+        head.append(f" {answer.already} more were spurious: already repaired for another CPU.")
+    if answer.around:
+        head.append(f" Around them {answer.around} neighbours' access flags were set before they faulted.")
     ended = Line(f"Ended: {answer.ended}.")
     return Document([Line(head), *([_table(answer.faults)] if answer.faults else []), ended])
 
@@ -132,7 +242,9 @@ def _table(faults: Counter[Serviced]) -> Table:
 def record(answer: Summary) -> JsonObject:
     return {
         "faults": answer.total,
+        "kinds": list(answer.kinds),
         "already_repaired": answer.already,
+        "around": answer.around,
         "seconds": round(answer.seconds, 3),
         "ended": answer.ended,
         "by": [
@@ -159,9 +271,19 @@ COMMAND = Command(
     description=(
         "Run the guest; at each access-flag fault set the flag and return to the faulting instruction. Every other\n"
         "exception is the guest's own and runs on unseen. Ends at any other stop, at Ctrl-C, or after --count faults,\n"
-        "with a table of what was repaired."
+        "with a table of what was repaired.\n"
+        "\n"
+        "dirty is a write to a leaf that is clean: DBM=1 and AP[2]=1. --around takes from the guest the knowledge\n"
+        "that the neighbours have not been accessed; they are counted apart."
     ),
-    arguments=(Argument("--count", "end after this many repairs", Kind.NUMBER),),
+    arguments=(
+        Argument(
+            "--kinds", "what to repair (default: access-flag); may be given again", Kind.CHOICE, tuple(KINDS), "*"
+        ),
+        Argument("--count", "end after this many repairs", Kind.NUMBER),
+        Argument("--around", "also set the access flag of up to this many neighbours in the same table", Kind.NUMBER),
+        Argument("--log", "write one JSON object a fault to this file"),
+    ),
     run=run,
     view=view,
     record=record,

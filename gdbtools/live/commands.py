@@ -9,6 +9,8 @@ from typing import Any
 
 import gdb
 
+from gdbtools.analysis.diagnosis import diagnose
+from gdbtools.analysis.loops import Loops, place_of
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.architecture import DirtyConvention
 from gdbtools.commands import COMMANDS
@@ -80,6 +82,7 @@ class Face:
         self.catches = Catches(lambda: VECTORS[str(self.vectors.value)])
         self.guest = LiveGuest(self.target, self.catches)
         self.written = Log()
+        self.loops = Loops()
         FaultFunction(self.guest.machine, lambda: self.guest.serving)
         gdb.events.stop.connect(self._stopped)
         gdb.events.breakpoint_deleted.connect(self._deleted)
@@ -95,7 +98,11 @@ class Face:
         options = parse(command, words, evaluate, "mmu", SHARED)
         try:
             session = self.session(command.sourceless(options))
-            return options, session, command.run(session, options)
+            answers = command.run(session, options)
+            if command.changes_guest and not getattr(options, "dry_run", False):
+                self.loops = Loops()
+                self.guest.written()
+            return options, session, answers
         except gdb.error as error:
             attachment = self.target.attachment
             if attachment is not None and not attachment.connection.is_valid():
@@ -127,10 +134,22 @@ class Face:
             if news:
                 gdb.write(f"mmu: {news}\n")
             caught = isinstance(event, gdb.BreakpointEvent) and self.catches.caught(event.breakpoints)
+            if caught:
+                self._name_loop()
             if caught and self.at_stop.value != "nothing":
                 self._explain()
         except (GdbtoolsError, gdb.error) as error:
             gdb.write(f"mmu: {error}\n", gdb.STDERR)
+
+    def _name_loop(self) -> None:
+        """Say so if this CPU's last caught fault was the same, and nothing has been done about it since."""
+        try:
+            machine = self.guest.machine()
+            place = place_of(diagnose(machine.architecture, machine.register, machine.memory.read))
+        finally:
+            self.target.attached().release()
+        if self.loops.times(machine.current, place) > 1:
+            gdb.write(f"mmu: {place.said()}\n")
 
     def _explain(self) -> None:
         command = COMMANDS["fault"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from contextlib import suppress
@@ -21,7 +22,8 @@ class Interrupt:
 
     GDB would pass it on to the stub, and QEMU ignores it while the guest is stopped: with a guest that is stopped most
     of the time, it is lost (seen in GDB 13 and 18).  So a thread waits for it, and asks GDB to stop a guest that runs;
-    one that is stopped is its owner's to keep so.
+    one that is stopped is its owner's to keep so.  `fileno()` becomes readable with it, for who waits for the stub
+    without GDB.
     """
 
     def __init__(self) -> None:
@@ -29,7 +31,11 @@ class Interrupt:
         self._over = False
         self._thread = threading.Thread(target=self._wait, daemon=True)
 
+    def fileno(self) -> int:
+        return self._came
+
     def __enter__(self) -> Self:
+        self._came, self._say = os.pipe()
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGINT)
         self._thread.start()
         return self
@@ -42,6 +48,8 @@ class Interrupt:
         signal.pthread_kill(self._thread.ident, signal.SIGINT)
         self._thread.join()
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        os.close(self._came)
+        os.close(self._say)
 
     def _wait(self) -> None:
         while True:
@@ -49,6 +57,7 @@ class Interrupt:
             if self._over:
                 return
             self.wanted = True
+            os.write(self._say, b"!")
             gdb.post_event(self._stop)
 
     def _stop(self) -> None:

@@ -36,7 +36,7 @@ def step(attachment: Attachment, pc: str, registers: Mapping[str, int], touched:
     thread = gdb.selected_thread()
     assert thread is not None, "somebody is attached, and a CPU selected"
     process, number, _ = thread.ptid
-    packet = attachment.memory.packet
+    packet = attachment.stub.packet
     before = packet("qqemu.sstep")
     quietly = before in (b"", b"%#x" % QUIETLY)
     if not quietly:

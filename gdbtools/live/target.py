@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
@@ -10,9 +10,12 @@ import gdb
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Unavailable
+from gdbtools.live.console import console
 from gdbtools.live.memory import StubMemory
 from gdbtools.live.registers import LiveRegisters
+from gdbtools.live.wire import open_wire
 from gdbtools.machine.model import Cpu, Live, Machine
+from gdbtools.machine.qemu_ram import GuestRam, Window, look_into
 
 
 @dataclass
@@ -20,13 +23,41 @@ class Attachment:
     """One connection to a stub, and what need be asked of it only once."""
 
     connection: gdb.RemoteTargetConnection
-    memory: StubMemory
+    stub: StubMemory
+    memory: GuestRam
     constants: dict[str, int | None] = field(default_factory=dict)
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    """The stub's own numbers of its registers; empty until somebody speaks to it past GDB."""
 
     def release(self) -> None:
         """Switch physical memory mode off, if the connection still stands to do it on."""
         if self.connection.is_valid():
-            self.memory.release()
+            self.stub.release()
+
+
+def attach(connection: gdb.RemoteTargetConnection) -> Attachment:
+    """Make an attachment of a connection; nothing is asked yet."""
+    stub = StubMemory(connection)
+
+    def look() -> Sequence[Window]:
+        """Find the RAM of a QEMU on this host; a stub that is none has no monitor to ask."""
+        if not stub.supported():
+            return ()
+        wire = open_wire(connection.details or "")
+        if wire is None:
+            return ()
+        peer = wire.peer
+        wire.close()
+        try:
+            return look_into(peer, _monitor)
+        except gdb.error:
+            return ()
+
+    return Attachment(connection, stub, GuestRam(stub, look))
+
+
+def _monitor(command: str) -> str:
+    return console(f"monitor {command}")
 
 
 class LiveCpus(Sequence[Cpu]):
@@ -80,8 +111,12 @@ class Target:
         if gdb.selected_thread() is None:
             raise Unavailable("no CPU is selected; choose one with: thread 1")
         if self.attachment is None or self.attachment.connection is not connection:
-            self.attachment = Attachment(connection, StubMemory(connection))
+            self.attachment = attach(connection)
         return self.attachment
+
+    def connected(self) -> bool:
+        """Say whether what was attached last still is."""
+        return self.attachment is not None and self.attachment.connection.is_valid()
 
     def stopped(self) -> None:
         """Raise `Unavailable` if a guest is attached and running: for what a user asks at the prompt."""

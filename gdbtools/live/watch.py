@@ -16,9 +16,12 @@ class DescriptorWatchpoint(gdb.Breakpoint):
     """A watchpoint on one virtual address of a descriptor.  `look` prints the change, if there is one."""
 
     def __init__(self, va: int, size_bytes: int, look: Callable[[Sequence[str]], bool], stops: bool) -> None:
+        # Of any access, not of writes: GDB keeps quiet about a write that makes the value what it last saw, as when
+        # the guest takes back what gdbtools wrote in between.
+        #
         # Whoever the architecture is, and without symbols: an integer of that size is all that is needed.
         kind = {4: "unsigned int", 8: "unsigned long long"}[size_bytes]
-        super().__init__(f"*({kind} *) {va:#x}", gdb.BP_WATCHPOINT, gdb.WP_WRITE)
+        super().__init__(f"*({kind} *) {va:#x}", gdb.BP_WATCHPOINT, gdb.WP_ACCESS)
         self._look = look
         self._stops = stops
 

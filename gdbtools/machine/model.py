@@ -80,9 +80,24 @@ class Live(Protocol):
         """
         ...
 
-    def serve(self, handle: Callable[[Machine], bool]) -> str:
-        """Run the guest, calling `handle` at each exception vector; it says whether to go on.  Gives why it ended."""
+    def symbol(self, address: int, /) -> str:
+        """Name what is at a virtual address, as `NAME + OFFSET`; empty where that is not known."""
         ...
+
+    def serve(self, handle: Callable[[Machine], Served]) -> str:
+        """Run the guest, calling `handle` for each CPU at an exception vector.  Gives why it ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What is to become of a CPU at an exception vector, and whether the guest is to go on at all.
+
+    `through` is where its pc is set to; None leaves the exception to the guest.
+    """
+
+    goes_on: bool
+    through: int | None = None
 
 
 @dataclass(frozen=True)

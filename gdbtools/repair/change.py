@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,7 +11,7 @@ from gdbtools.errors import Refused
 from gdbtools.machine.model import PhysicalMemory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """One descriptor at physical address `pa`, as it is and as it shall be.
 
@@ -23,6 +24,21 @@ class Change:
     size_bytes: int = 8
     byte_order: Literal["little", "big"] = "little"
     address: int | None = None
+
+    @property
+    def end(self) -> int:
+        """The physical address behind it."""
+        return self.pa + self.size_bytes
+
+    @property
+    def count(self) -> int:
+        """How many descriptors change."""
+        return 1
+
+    @property
+    def changes(self) -> Sequence[Change]:
+        """The changes of single descriptors that it is made of: itself."""
+        return (self,)
 
     @property
     def inverse(self) -> Change:

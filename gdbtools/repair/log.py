@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from gdbtools.errors import Refused
+from gdbtools.machine.model import PhysicalMemory
 from gdbtools.repair.change import Change
+from gdbtools.repair.neighbours import TableChange
 
 
 class Way(enum.Enum):
@@ -22,11 +26,37 @@ class Way(enum.Enum):
 
 @dataclass(frozen=True)
 class Repair:
-    """The changes that one command made, in order."""
+    """What one command wrote, in order: descriptors, and stretches of them."""
 
     what: str
-    changes: Sequence[Change]
+    written: Sequence[Change | TableChange]
     way: Way = Way.WRITE
+
+    @property
+    def count(self) -> int:
+        """How many descriptors were changed."""
+        return sum(each.count for each in self.written)
+
+    @property
+    def changes(self) -> Sequence[Change]:
+        """The change of each descriptor, in order."""
+        return [change for each in self.written for change in each.changes]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a repair that goes on has written so far."""
+
+    changes: list[Change | TableChange]
+
+    def make(self, change: Change | TableChange, memory: PhysicalMemory) -> None:
+        """Make a change, and log it; what is refused is not made."""
+        self.changes.append(change)
+        try:
+            change.apply(memory)
+        except Refused:
+            self.changes.pop()
+            raise
 
 
 @dataclass
@@ -38,9 +68,21 @@ class Log:
 
     repairs: list[Repair] = field(default_factory=list)
 
-    def append(self, change: Change) -> None:
-        """Log a repair of one descriptor, written in place."""
-        self.repairs.append(Repair("fixup", (change,)))
+    @contextmanager
+    def going_on(self, what: str) -> Iterator[Written]:
+        """Log a repair that is made in many steps, while it is being made."""
+        written: list[Change | TableChange] = []
+        self.repairs.append(Repair(what, written))
+        try:
+            yield Written(written)
+        finally:
+            if not written:
+                self.repairs.pop()
+
+    def make(self, what: str, change: Change, memory: PhysicalMemory) -> None:
+        """Make a change, and log it as a repair of its own."""
+        with self.going_on(what) as written:
+            written.make(change, memory)
 
     def __len__(self) -> int:
-        return sum(len(repair.changes) for repair in self.repairs)
+        return sum(repair.count for repair in self.repairs)

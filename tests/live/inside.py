@@ -124,3 +124,26 @@ def poke_file(path, offset, value):
 
 def packets_sent():
     return ACTIONS[2]
+
+
+def asked():
+    """The pc of every CPU, past GDB's caches."""
+    found = []
+    for thread in sorted(gdb.selected_inferior().threads(), key=lambda each: each.num):
+        pid, lwp, _ = thread.ptid
+        packet(f"Hgp{pid:x}.{lwp:x}")
+        found.append(int.from_bytes(bytes.fromhex(packet("p20")), "little"))
+    selected = gdb.selected_thread().ptid
+    packet(f"Hgp{selected[0]:x}.{selected[1]:x}")
+    return found
+
+
+def remembered():
+    """The pc of every CPU, as GDB says it."""
+    selected = gdb.selected_thread()
+    found = []
+    for thread in sorted(gdb.selected_inferior().threads(), key=lambda each: each.num):
+        thread.switch()
+        found.append(value("$pc"))
+    selected.switch()
+    return found

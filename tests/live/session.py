@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +17,7 @@ from gdbtools.repl.mi import Gdb
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GUEST = files().guest
+STORM = ROOT / "fixtures/guests/storm/storm.elf"
 INIT = files().init
 CAPTURE = files().capture
 INSIDE = Path(__file__).resolve().parent / "inside.py"
@@ -166,11 +167,18 @@ def gdb_session(gdb_path: str) -> Iterator[Session]:
 
 
 @contextmanager
-def attached(gdb_path: str, cpus: int = 1, extra: Sequence[str] = (), machine: str = "virt") -> Iterator[Live]:
-    """GDB on the demo's guest at reset."""
-    with Qemu(GUEST, cpus, extra=extra, machine=machine) as qemu, Gdb(gdb_path, INIT) as gdb:
+def attached(
+    gdb_path: str,
+    cpus: int = 1,
+    extra: Sequence[str] = (),
+    machine: str = "virt",
+    guest: Path = GUEST,
+    through: Callable[[Path], str] = str,
+) -> Iterator[Live]:
+    """GDB on a guest, the demo's, at reset; `through` says how it reaches the stub's socket."""
+    with Qemu(guest, cpus, extra=extra, machine=machine) as qemu, Gdb(gdb_path, INIT) as gdb:
         live = Live(gdb, qemu)
         live.say(f"source {INSIDE}")
-        live.say(f"file {GUEST}")
-        live.say(f"target remote {qemu.gdbstub}")
+        live.say(f"file {guest}")
+        live.say(f"target remote {through(qemu.gdbstub)}")
         yield live

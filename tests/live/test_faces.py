@@ -36,7 +36,9 @@ def timeless(answers: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in THAT_CHANGE])
 def test_gdb_and_mi_give_the_same_model(shared_fault: Live, tmp_path: Path, name: str) -> None:
-    command = f"capture {tmp_path / 'core'}" if name == "capture" else WORDS.get(name, name)
+    (tmp_path / "log").touch()
+    files = {"capture": f"capture {tmp_path / 'core'}", "trace": f"trace {tmp_path / 'log'}"}
+    command = files.get(name) or WORDS.get(name, name)
     shared_fault.say("delete")
     console = shared_fault.ask(command)
     shared_fault.say("delete")

@@ -34,6 +34,27 @@ def test_going_on_tells_the_change_and_does_not_stop_at_it(at_scan: Live) -> Non
     assert "in page_fault" in said
 
 
+def test_what_the_guest_takes_back_of_a_repair_is_its_change_again(at_reset: Live) -> None:
+    live = at_reset
+    live.say("set var *(long *)&rounds = 3")
+    live.to_scan()
+    live.say(f"mmu watch {PAGE.va:#x} --go-on")
+    said = live.say("mmu service")
+    assert re.findall(r"AF (\d) -> (\d) in the level 3", said) == [("1", "0")] * 3, said
+    assert len(re.findall(r"writer +0x[0-9a-f]+ +clear_access_flags", said)) == 3
+
+
+def test_so_it_is_when_one_fault_is_repaired_at_a_time(at_reset: Live) -> None:
+    live = at_reset
+    live.say("set var *(long *)&rounds = 3")
+    live.to_scan()
+    live.say(f"mmu watch {PAGE.va:#x}")
+    live.say("mmu catch access-flag")
+    said = [live.say("continue")]
+    while sum("AF 1 -> 0" in each for each in said) < 3:
+        said.append(live.say("continue" if "AF 1 -> 0" in said[-1] else "mmu fixup --resume"))
+
+
 def test_a_table_on_the_way_can_be_watched_and_a_level_that_is_not_there_cannot(at_scan: Live) -> None:
     (watched,) = at_scan.ask(f"watch {PAGE.va:#x} --level 2")
     assert watched["level"] == 2

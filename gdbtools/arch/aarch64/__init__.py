@@ -190,6 +190,13 @@ class AArch64(Architecture):
             return accessed.with_(AP=accessed.AP & ~AP_READ_ONLY)
         return accessed
 
+    def repair_dirty_state(self, leaf: Word, convention: DirtyConvention) -> Word | None:
+        """Clear AP[2] of a leaf with DBM=1, and record the write in the guest's software bit if it has one."""
+        if not isinstance(leaf, TwoLevelLeaf | OneLevelLeaf | NestedLeaf) or not (leaf.DBM and leaf.AP & AP_READ_ONLY):
+            return None
+        written = self.repair_access_flag(leaf, True, DirtyConvention.DBM)
+        return self.repair_access_flag(written, True, convention)
+
     def access_flag_controls(self, register: ReadRegister, regime: str) -> Sequence[tuple[str, FieldValue]]:
         controls = {"el2": EL2, "el2-vhe": EL20, "el3": EL3}.get(regime, EL10)
         name = controls.register("TCR")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gdbtools.arch.aarch64.syndrome.branch_target import BranchTarget
 from gdbtools.arch.aarch64.syndrome.breakpoint import Breakpoint
@@ -138,6 +139,7 @@ def _from_lower(word: Encoding) -> bool | None:
     return word.through_vncr if word.EC in _SAME else None
 
 
+@lru_cache(maxsize=256)
 def decode(value: int) -> Syndrome:
     """Decode ESR_ELx; never refuses a value, and accounts for every bit of it."""
     number = ESR_ELx.EC.of(value)

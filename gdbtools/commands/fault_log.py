@@ -1,0 +1,107 @@
+"""The log of a service: one JSON object a fault, written by `service --log` and read by `trace`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
+
+from gdbtools.errors import Malformed
+from gdbtools.machine.model import one_line
+from gdbtools.render.json import hexadecimal, optional_hexadecimal
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One fault.  `time` and `seconds`, how long it was handled, are in seconds since the service began.
+
+    `before` and `after` are the descriptor that was looked at; equal where nothing had to be repaired, None where no
+    descriptor was met.  `around` counts the neighbours whose access flag was set with it.
+    """
+
+    time: float
+    seconds: float
+    cpu: int
+    pc: int
+    symbol: str
+    va: int
+    access: str
+    level: int | None
+    verdict: str
+    before: int | None
+    after: int | None
+    around: int
+
+
+class FaultLog:
+    """A log that is being written; leave the `with` block and it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        with one_line(str(path)):
+            self._file: TextIO = path.open("w", encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def write(self, fault: Logged) -> None:
+        self._file.write(
+            json.dumps(
+                {
+                    "time": round(fault.time, 6),
+                    "seconds": round(fault.seconds, 6),
+                    "cpu": fault.cpu,
+                    "pc": hexadecimal(fault.pc),
+                    "symbol": fault.symbol,
+                    "va": hexadecimal(fault.va),
+                    "access": fault.access,
+                    "level": fault.level,
+                    "verdict": fault.verdict,
+                    "before": optional_hexadecimal(fault.before),
+                    "after": optional_hexadecimal(fault.after),
+                    "around": fault.around,
+                }
+            )
+            + "\n"
+        )
+
+
+def read_log(path: Path) -> Iterator[Logged]:
+    """Give the faults of a log in its order; a line that is none raises `Malformed` with its number."""
+    with one_line(str(path)), path.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                yield _fault(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                raise Malformed(f"{path} line {number} is no fault of a log that `mmu service --log` wrote") from None
+
+
+def _fault(said: dict[str, str]) -> Logged:
+    return Logged(
+        float(said["time"]),
+        float(said["seconds"]),
+        int(said["cpu"]),
+        int(said["pc"], 0),
+        str(said["symbol"]),
+        int(said["va"], 0),
+        str(said["access"]),
+        None if said["level"] is None else int(said["level"]),
+        str(said["verdict"]),
+        _optional(said["before"]),
+        _optional(said["after"]),
+        int(said["around"]),
+    )
+
+
+def _optional(word: str | None) -> int | None:
+    return None if word is None else int(word, 0)

@@ -1,0 +1,109 @@
+"""`trace`: what a service's log says, and the same as a trace for the Perfetto UI."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gdbtools.commands.fault_log import Logged, read_log
+from gdbtools.commands.model import Argument, Command, Session
+from gdbtools.machine.model import one_line
+from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.json import JsonObject, optional_hexadecimal
+from gdbtools.render.perfetto import Slice, perfetto
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A log, counted: faults, and (CPU, verdict) of each; `perfetto` is the trace that was written, empty if none."""
+
+    log: str
+    faults: int
+    around: int
+    seconds: float
+    by: Counter[tuple[int, str]]
+    perfetto: str
+
+
+def run(session: Session, options: Namespace) -> Sequence[Traced]:  # noqa: ARG001
+    faults = list(read_log(Path(options.file)))
+    if options.perfetto is not None:
+        tracks = {cpu: f"CPU {cpu}" for cpu in sorted({fault.cpu for fault in faults})}
+        with one_line(options.perfetto):
+            Path(options.perfetto).write_text(
+                perfetto("gdbtools service", tracks, map(slice_of, faults)), encoding="utf-8"
+            )
+    return (
+        Traced(
+            options.file,
+            len(faults),
+            sum(fault.around for fault in faults),
+            max((fault.time + fault.seconds for fault in faults), default=0.0),
+            Counter((fault.cpu, fault.verdict) for fault in faults),
+            options.perfetto or "",
+        ),
+    )
+
+
+def slice_of(fault: Logged) -> Slice:
+    """Give a fault as it is drawn: named for the symbol, or for the address where there is none."""
+    arguments: dict[str, str | int | None] = {
+        "pc": f"{fault.pc:#x}",
+        "va": f"{fault.va:#x}",
+        "access": fault.access,
+        "level": fault.level,
+        "verdict": fault.verdict,
+        "before": optional_hexadecimal(fault.before),
+        "after": optional_hexadecimal(fault.after),
+        "around": fault.around,
+    }
+    name = f"{fault.access} {fault.symbol or format(fault.pc, '#x')}"
+    return Slice(fault.cpu, name, fault.verdict, fault.time, fault.seconds, arguments)
+
+
+def view(answer: Traced) -> Document:
+    head = Line([Span(f"{answer.faults} faults", Role.HEADING), f" in {answer.seconds:.1f} s."])
+    rows: list[Sequence[Text]] = [
+        (str(cpu), verdict, str(count)) for (cpu, verdict), count in sorted(answer.by.items())
+    ]
+    facts: list[tuple[str, Text]] = []
+    if answer.around:
+        facts.append(("around", f"{answer.around} neighbours' access flags were set before they faulted"))
+    if answer.perfetto:
+        facts.append(("trace", f"{answer.perfetto}: open it at https://ui.perfetto.dev"))
+    table = [Table(("CPU", "verdict", "faults"), rows, frozenset((0, 2)))] if rows else []
+    return Document([head, *table, *([Facts(facts)] if facts else [])])
+
+
+def record(answer: Traced) -> JsonObject:
+    return {
+        "log": answer.log,
+        "faults": answer.faults,
+        "around": answer.around,
+        "seconds": round(answer.seconds, 6),
+        "by": [
+            {"cpu": cpu, "verdict": verdict, "faults": count} for (cpu, verdict), count in sorted(answer.by.items())
+        ],
+        "perfetto": answer.perfetto or None,
+    }
+
+
+COMMAND = Command(
+    name="trace",
+    summary="Count a service's log, and turn it into a trace",
+    description=(
+        "Read the log that `mmu service --log FILE` wrote; with --perfetto, write it as a trace that the Perfetto UI\n"
+        "opens, with one track for each CPU."
+    ),
+    arguments=(
+        Argument("file", "the log"),
+        Argument("--perfetto", "write a trace here"),
+    ),
+    run=run,
+    view=view,
+    record=record,
+    sourceless=lambda options: True,  # noqa: ARG005
+)

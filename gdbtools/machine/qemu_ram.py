@@ -1,0 +1,205 @@
+"""The RAM of a QEMU on this host, past its gdbstub: its backend's shared file, or the process's own memory.
+
+Where RAM is, the monitor says: `info mtree -f` has the flat view of physical memory, `gpa2hva` an address in the
+process, `qom-get` a backend's file.  What is read so is believed only once it has been compared with what the stub
+reads; until then, wherever it differs, and for what is not RAM, the stub is asked.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from gdbtools.machine.model import PhysicalMemory
+
+Monitor = Callable[[str], str]
+"""Give what QEMU's monitor (HMP) answers to a command."""
+
+_VIEW = re.compile(r"^FlatView #\d+$", re.MULTILINE)
+_RAM = re.compile(
+    r"^\s*(?P<first>[0-9a-f]+)-(?P<last>[0-9a-f]+) \(prio -?\d+, ram\): (?P<name>\S+)(?: @(?P<offset>[0-9a-f]+))?",
+    re.MULTILINE,
+)
+_HOST = re.compile(r"is (?P<address>0x[0-9a-f]+)")
+CPU_SPACE = ' AS "cpu-memory-0"'
+
+
+@dataclass(frozen=True)
+class RamRange:
+    """A range of guest physical memory that is RAM: which block's, and from where in it."""
+
+    pa: int
+    size_bytes: int
+    name: str
+    offset: int
+
+
+@dataclass
+class Window:
+    """A range of RAM, and how to reach its bytes by their offset.  `proved`: it has shown what the stub shows."""
+
+    pa: int
+    size_bytes: int
+    read: Callable[[int, int], bytes]
+    write: Callable[[int, bytes], None]
+    where: str
+    proved: bool = False
+    written: bool = False
+    """Whether the stub has shown a write through this window."""
+
+    def holds(self, pa: int, size_bytes: int) -> bool:
+        return self.pa <= pa and pa + size_bytes <= self.pa + self.size_bytes
+
+
+def ram_ranges(mtree: str) -> Sequence[RamRange]:
+    """Give the RAM that the first CPU sees, from what `info mtree -f` prints."""
+    for view in _VIEW.split(mtree):
+        if CPU_SPACE in view:
+            return [
+                RamRange(
+                    int(each["first"], 16),
+                    int(each["last"], 16) - int(each["first"], 16) + 1,
+                    each["name"],
+                    int(each["offset"] or "0", 16),
+                )
+                for each in _RAM.finditer(view)
+            ]
+    return ()
+
+
+def windows(process: int, monitor: Monitor) -> Iterator[Window]:
+    """Give a window on each range of RAM that this user may look into."""
+    for ram in ram_ranges(monitor("info mtree -f")):
+        found = _file_window(ram, monitor) or _process_window(process, ram, monitor)
+        if found is not None:
+            yield found
+
+
+def _file_window(ram: RamRange, monitor: Monitor) -> Window | None:
+    backend = f"/objects/{ram.name.rpartition('/')[2]}"
+    path = _quoted(monitor(f"qom-get {backend} mem-path"))
+    if path is None or monitor(f"qom-get {backend} share").strip() != "true":
+        return None
+    try:
+        with open(path, "r+b", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size < ram.offset + ram.size_bytes:
+                return None
+            view = mmap.mmap(file.fileno(), ram.offset + ram.size_bytes)
+    except (OSError, ValueError):
+        return None
+
+    def write(at: int, data: bytes) -> None:
+        view[ram.offset + at : ram.offset + at + len(data)] = data
+
+    return Window(
+        ram.pa, ram.size_bytes, lambda at, size: view[ram.offset + at : ram.offset + at + size], write, f"file {path}"
+    )
+
+
+def _quoted(answer: str) -> str | None:
+    found = re.fullmatch(r'"(.+)"', answer.strip())
+    return found[1] if found else None
+
+
+def _process_window(process: int, ram: RamRange, monitor: Monitor) -> Window | None:
+    found = _HOST.search(monitor(f"gpa2hva {ram.pa:#x}"))
+    where = f"/proc/{process}/mem"
+    if found is None:
+        return None
+    base = int(found["address"], 16)
+    try:
+        file = open(where, "r+b", buffering=0)  # noqa: SIM115 (closed with the window)
+    except OSError:
+        return None
+
+    def write(at: int, data: bytes) -> None:
+        os.pwrite(file.fileno(), data, base + at)
+
+    return Window(ram.pa, ram.size_bytes, lambda at, size: os.pread(file.fileno(), size, base + at), write, where)
+
+
+@dataclass
+class GuestRam:
+    """Physical memory: RAM through windows, everything else through the stub."""
+
+    stub: PhysicalMemory
+    look: Callable[[], Sequence[Window]]
+    """Find the windows; called at the first read."""
+    distrusted: str = ""
+    _windows: list[Window] | None = field(default=None)
+
+    @property
+    def windows(self) -> list[Window]:
+        if self._windows is None:
+            self._windows = []
+            self._windows += self.look()
+        return self._windows
+
+    @property
+    def description(self) -> str:
+        if not self.windows:
+            return f"{self.stub.description}{self.distrusted}"
+        ram = ", ".join(f"{w.pa:#x}-{w.pa + w.size_bytes - 1:#x} in {w.where}" for w in self.windows)
+        return f"RAM {ram}, compared with the gdbstub; the rest: {self.stub.description}"
+
+    def find(self) -> None:
+        """Find the windows now: where reads are to come at moments that `look` is not possible at."""
+        _ = self.windows
+
+    def read(self, pa: int, size_bytes: int) -> bytes:
+        window = self._window(pa, size_bytes)
+        if window is None:
+            return self.stub.read(pa, size_bytes)
+        try:
+            found = window.read(pa - window.pa, size_bytes)
+        except OSError:
+            found = b""
+        if window.proved and len(found) == size_bytes:
+            return found
+        expected = self.stub.read(pa, size_bytes)
+        if found != expected:
+            self._distrust(window)
+        elif any(found):
+            # Zeros prove nothing: much of anybody's memory is.
+            window.proved = True
+        return expected
+
+    def write(self, pa: int, data: bytes) -> None:
+        window = self._window(pa, len(data))
+        if window is None or not window.proved:
+            self.stub.write(pa, data)
+            return
+        try:
+            window.write(pa - window.pa, data)
+        except OSError:
+            self._distrust(window)
+            self.stub.write(pa, data)
+            return
+        if not window.written:
+            window.written = self.stub.read(pa, len(data)) == data
+            if not window.written:
+                self._distrust(window)
+                self.stub.write(pa, data)
+
+    def _window(self, pa: int, size_bytes: int) -> Window | None:
+        for each in self.windows:
+            if each.holds(pa, size_bytes):
+                return each
+        return None
+
+    def _distrust(self, window: Window) -> None:
+        self.windows.remove(window)
+        self.distrusted = f" ({window.where} showed other bytes, and is not used)"
+
+
+def look_into(process: int | None, monitor: Monitor) -> Sequence[Window]:
+    """Give the windows on the RAM of a process, none where it is not known or may not be looked into."""
+    if process is None:
+        return ()
+    with suppress(OSError):
+        return tuple(windows(process, monitor))
+    return ()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.commands import COMMANDS
+from gdbtools.commands.evidence import assumptions
 from gdbtools.commands.model import Argument, Command, Kind, Session
 from gdbtools.commands.parser import Evaluate, HelpWanted, joined, number, parse, parser_for
 from gdbtools.errors import GdbtoolsError, Malformed, Unavailable, Unreadable, UsageError
@@ -82,13 +83,15 @@ def _answer(command: Command, words: Sequence[str]) -> int:
         raise Unavailable(f"`{command.name}` needs a live guest; in GDB: source {gdbinit()}, then mmu {command.name}")
     session = Session(_machine(command, options))
     answers = command.run(session, options)
+    colour = wants_colour(sys.stdout.isatty())
+    width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
     for position, answer in enumerate(answers):
         if options.json:
-            print(json_line(command.name, command.record(answer)))
+            print(json_line(command.name, command.record(answer), session.machine.assumed))
             continue
-        colour = wants_colour(sys.stdout.isatty())
-        width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
         print(("\n" if position else "") + render(command.view(answer), colour, width), end="")
+    if session.machine.assumed and not options.json:
+        print("\n" + render(assumptions(session.machine), colour, width), end="")
     sys.stdout.flush()
     return FINDING if any(command.finding(answer) for answer in answers) else ANSWERED
 

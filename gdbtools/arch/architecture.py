@@ -31,6 +31,14 @@ class ExceptionRecord:
     ipa: int | None = None
 
 
+@dataclass(frozen=True)
+class Derived:
+    """Registers that nobody read: their values, and in words where each comes from or what was taken for granted."""
+
+    values: Mapping[str, int]
+    assumed: tuple[str, ...]
+
+
 class DirtyConvention(enum.Enum):
     """How a guest remembers that a page was written: the values of `set mmu-dirty`."""
 
@@ -103,6 +111,13 @@ class Architecture(abc.ABC):
     @abc.abstractmethod
     def exception(self, register: ReadRegister) -> ExceptionRecord:
         """Join the registers that describe the last exception."""
+
+    @abc.abstractmethod
+    def linux_registers(self, info: Mapping[str, str], el: int) -> Derived:
+        """Derive registers from a Linux kernel's VMCOREINFO, `el` being the highest level that its CPUs were at.
+
+        Raises `Unavailable` where it does not say enough.
+        """
 
     @abc.abstractmethod
     def vectors(self, register: ReadRegister) -> Mapping[int, str]:

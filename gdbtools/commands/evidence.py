@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from gdbtools.arch.architecture import Architecture
 from gdbtools.arch.model import Access, Attributes, Cause, Decider, Fault, Mapped, Refusal, Step, Walk
 from gdbtools.bits import FieldValue, Word
-from gdbtools.render.document import Facts, Line, Role, Span, Table, Text
+from gdbtools.machine.model import Machine
+from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
 
 WHY = {
@@ -286,3 +287,8 @@ def word_table(word: Word) -> Table:
         note = Span("bits that no field claims are set", Role.WARNING)
         rows.append(("", "reserved", f"{word.reserved:#x}", note))
     return Table(("bits", "field", "value", "meaning"), rows, frozenset((2,)))
+
+
+def assumptions(machine: Machine) -> Document:
+    """Show what the source did not say and was taken for granted."""
+    return Document([Facts([("assumed" if not at else "", text) for at, text in enumerate(machine.assumed)])])

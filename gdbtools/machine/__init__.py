@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Malformed, UsageError
+from gdbtools.machine.derived import with_linux_registers
 from gdbtools.machine.elfcore import open_core
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, one_line, unsigned
 from gdbtools.machine.raw import open_raw
@@ -39,12 +40,14 @@ def open_source(name: str, registers: Path | None = None, cpu: int | None = None
     if core.architecture not in ARCHITECTURES:
         raise Malformed(f"{name} is of {core.architecture}, which is not one of {', '.join(ARCHITECTURES)}")
     current = core.current if cpu is None else cpu
+    architecture = ARCHITECTURES[core.architecture]
     cpus = core.cpus or (Cpu(0, FixedRegisters({}, f"the core {path.name}")),)
     if supplied:
         cpus = tuple(
             Cpu(each.number, Overridden(each.registers, supplied)) if each.number == current else each for each in cpus
         )
-    return _checked(Machine(ARCHITECTURES[core.architecture], core.memory, cpus, current))
+    cpus, assumed = with_linux_registers(architecture, cpus, core.vmcoreinfo, f"the core {path.name}")
+    return _checked(Machine(architecture, core.memory, cpus, current, assumed=assumed))
 
 
 def _checked(machine: Machine) -> Machine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from gdbtools.errors import Malformed
+from gdbtools.machine import vmcoreinfo
 from gdbtools.machine.capture import (
     GENERAL,
     GENERAL_LAYOUT,
@@ -36,6 +37,7 @@ class Core:
     memory: Ranges
     cpus: tuple[Cpu, ...]
     current: int = 0
+    vmcoreinfo: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_core(path: Path) -> Core:
@@ -108,7 +110,8 @@ def _with_registers(path: Path, memory: Ranges, notes: Sequence[tuple[bytes, int
     if not isinstance(architecture, str) or not isinstance(current, int) or not 0 <= current < max(1, len(values)):
         raise Malformed(f"{path} has a gdbtools note that makes no sense; take the capture again")
     cpus = tuple(Cpu(number, FixedRegisters(each, f"the core {path.name}")) for number, each in enumerate(values))
-    return Core(architecture, memory, cpus, current)
+    infos = [vmcoreinfo.parse(description) for name, _, description in notes if name == vmcoreinfo.NOTE_NAME]
+    return Core(architecture, memory, cpus, current, infos[0] if infos else {})
 
 
 def _note_json(path: Path, description: bytes) -> Mapping[str, Any]:

@@ -117,6 +117,8 @@ class Machine:
     cpus: Sequence[Cpu]
     current: int = 0
     live: Live | None = None
+    assumed: tuple[str, ...] = ()
+    """In words, what registers that the source lacks were taken for, and why."""
 
     @cached_property
     def cpu(self) -> Cpu:

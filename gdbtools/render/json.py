@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+from collections.abc import Sequence
 
 SCHEMA = "gdbtools/1"
 
@@ -25,6 +26,7 @@ def name_of(member: enum.Enum) -> str:
     return member.name.lower().replace("_", " ")
 
 
-def json_line(command: str, result: JsonObject) -> str:
-    """Give one answer as one line."""
-    return json.dumps({"schema": SCHEMA, "command": command, "result": result})
+def json_line(command: str, result: JsonObject, assumed: Sequence[str] = ()) -> str:
+    """Give one answer as one line; `assumed` is what the source did not say, there only if something was."""
+    supposing = {"assumed": list(assumed)} if assumed else {}
+    return json.dumps({"schema": SCHEMA, "command": command, **supposing, "result": result})

@@ -32,6 +32,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev 2>/dev/null
 mount -t debugfs debug /sys/kernel/debug 2>/dev/null
+for module in /lib/*.ko; do test -f "$module" && insmod "$module"; done
 stty -echo -onlcr
 echo 1 > /proc/sys/kernel/printk
 echo "{READY}"
@@ -60,10 +61,11 @@ def archive(files: Mapping[str, tuple[int, bytes]], console: str = "dev/console"
 
 
 @cache
-def initramfs() -> bytes:
-    """Give busybox with `INIT` as its only script."""
-    folders = dict.fromkeys(("bin", "dev", "proc", "sys"), (stat.S_IFDIR | 0o755, b""))
+def initramfs(modules: tuple[Path, ...] = ()) -> bytes:
+    """Give busybox with `INIT` as its only script, which loads `modules`."""
+    folders = dict.fromkeys(("bin", "dev", "lib", "proc", "sys"), (stat.S_IFDIR | 0o755, b""))
     programs = {"bin/busybox": busybox().read_bytes(), "init": INIT.encode()}
+    programs |= {f"lib/{each.name}": each.read_bytes() for each in modules}
     return archive({**folders, **{name: (stat.S_IFREG | 0o755, text) for name, text in programs.items()}})
 
 
@@ -155,6 +157,7 @@ class LinuxGuest:
     kaslr: bool = True
     append: str = ""
     extra: Sequence[str] = ()
+    modules: tuple[Path, ...] = ()
     boot_seconds: float = field(default=0, init=False)
     _stub: Stub | None = field(default=None, init=False, repr=False)
 
@@ -162,7 +165,7 @@ class LinuxGuest:
         self._folder = tempfile.TemporaryDirectory(prefix="gdbtools-linux-")
         folder = Path(self._folder.name)
         self._output = b""
-        (folder / "initramfs").write_bytes(initramfs())
+        (folder / "initramfs").write_bytes(initramfs(self.modules))
         with (folder / "ram").open("w+b") as file:
             file.truncate(self.memory_bytes)
             self.ram = mmap.mmap(file.fileno(), self.memory_bytes)
@@ -280,6 +283,16 @@ class LinuxGuest:
         if el is None:
             return True
         return at == el and self.gva2gpa(sp) is not None and all(area.first <= sp < area.end for area in stacks)
+
+    def dump(self, path: Path, form: str = "") -> None:
+        """Have QEMU write a dump of the guest, which it stops for that; `form` is an option of `dump-guest-memory`."""
+        self.stop()
+        try:
+            said = self._held.monitor(f"dump-guest-memory {form} {path}".replace("  ", " ")).strip()
+        finally:
+            self.cont()
+        if said:
+            raise Unavailable(f"QEMU said of the dump: {said}")
 
     def registers(self, cpu: int = 0) -> dict[str, int]:
         """Give the registers of a CPU of a stopped guest, by their architectural names."""

@@ -227,6 +227,17 @@ def kernel(name: str) -> Path:
     return once(_kernel, name)
 
 
+def _module(name: str, module: str) -> Path:
+    suite, pattern = KERNELS[name]
+    inside = f"lib/modules/*/kernel/**/{module}.ko"
+    return kept(f"module-{name}-{module}.ko", lambda made: _one_file(Suite(suite, "arm64"), pattern, inside, made))
+
+
+def kernel_module(name: str, module: str) -> Path:
+    """Give a module of a kernel of `KERNELS`, or raise `Unavailable`."""
+    return once(_module, name, module)
+
+
 def _busybox() -> Path:
     suite = Suite("bookworm", "arm64")
     return kept("busybox-arm64", lambda made: _one_file(suite, "busybox-static", "*bin/busybox", made))

@@ -10,6 +10,7 @@ from gdbtools.arch.aarch64 import (
     fine_grained_traps,
     hypervisor,
     identification,
+    linux,
     live_change,
     processor_state,
     regimes,
@@ -35,7 +36,7 @@ from gdbtools.arch.aarch64.permissions import as_user
 from gdbtools.arch.aarch64.processor_state import SPSR
 from gdbtools.arch.aarch64.stage1 import Stage1, Stage1Off
 from gdbtools.arch.aarch64.stage2 import Stage2
-from gdbtools.arch.architecture import Architecture, DirtyConvention, ExceptionRecord
+from gdbtools.arch.architecture import Architecture, Derived, DirtyConvention, ExceptionRecord
 from gdbtools.arch.borrowing import FieldChange
 from gdbtools.arch.model import Access, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
 from gdbtools.bits import FieldValue, Word
@@ -119,6 +120,9 @@ class AArch64(Architecture):
 
     def regime_for(self, register: ReadRegister, address: int, name: str | None = None) -> Regime:
         return regimes.regime_for(register, address, name)
+
+    def linux_registers(self, info: Mapping[str, str], el: int) -> Derived:
+        return linux.registers_of(info, el)
 
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
         """Ask stage 1 first, whole, and then stage 2: a permission fault at stage 1 hides what stage 2 would say."""

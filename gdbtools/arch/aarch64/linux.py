@@ -1,0 +1,76 @@
+"""What a Linux kernel says of its own tables, for dumps that have no system registers.
+
+VMCOREINFO is text that the kernel writes for crash dumps: `NUMBER(TCR_EL1_T1SZ)=0x10`, `SYMBOL(swapper_pg_dir)=...`.
+Source: Linux, `kernel/vmcore_info.c`, `arch/arm64/kernel/vmcore_info.c` and `Documentation/admin-guide/kdump/
+vmcoreinfo.rst`; for what is assumed, `arch/arm64/mm/proc.S` and `arch/arm64/include/asm/sysreg.h` (MAIR_EL1_SET).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from gdbtools.arch.aarch64.geometry import GRANULE_BITS, MINIMUM_TnSZ
+from gdbtools.arch.aarch64.hypervisor import HCR_EL2
+from gdbtools.arch.aarch64.registers import MAIR, SCTLR, TCR_EL1, TG1_GRANULE
+from gdbtools.arch.architecture import Derived
+from gdbtools.errors import Unavailable
+
+_TG1: Final = {1 << GRANULE_BITS[name]: code for code, name in TG1_GRANULE.items() if name in GRANULE_BITS}
+_OUTPUT_SIZE: Final = {48: 0b101, 52: 0b110}
+# MT_NORMAL, MT_NORMAL_TAGGED, MT_NORMAL_NC, MT_DEVICE_nGnRnE, MT_DEVICE_nGnRE: Linux 5.11 and later.
+_MAIR: Final = MAIR(0).with_(Attr0=0xFF, Attr1=0xFF, Attr2=0x44, Attr3=0x00, Attr4=0x04)
+_MAIR_SINCE: Final = (5, 11)
+_ADDRESSES: Final = 1 << 64
+
+
+def registers_of(info: Mapping[str, str], el: int) -> Derived:
+    """Derive the registers of TTBR1's range from VMCOREINFO, `el` being where the kernel was running.
+
+    Nothing in it leads to a process's own tables: walks through TTBR0 are disabled.  Raises `Unavailable` where what
+    is needed is not in it.
+    """
+    page_bytes = _number(info, "PAGESIZE")
+    t1sz = _number(info, "NUMBER(TCR_EL1_T1SZ)")
+    root = _number(info, "SYMBOL(swapper_pg_dir)", 16) - _number(info, "NUMBER(kimage_voffset)") & _ADDRESSES - 1
+    if page_bytes not in _TG1:
+        raise Unavailable(f"VMCOREINFO has PAGESIZE={page_bytes}, which is no granule; give --registers FILE")
+    bits = _number(info, "NUMBER(MAX_PHYSMEM_BITS)") if "NUMBER(MAX_PHYSMEM_BITS)" in info else 48
+    # Without FEAT_LPA2 no range of 4KB or 16KB pages is larger, and Linux sets DS only for the larger one.
+    wide = t1sz < MINIMUM_TnSZ and page_bytes < 1 << GRANULE_BITS["64KB"]
+    control = TCR_EL1(0).with_(T1SZ=t1sz, TG1=_TG1[page_bytes], DS=wide, EPD0=1, IPS=_OUTPUT_SIZE.get(bits, 0b101))
+    suffix = "EL2" if el == 2 else "EL1"
+    values = {
+        f"TTBR1_{suffix}": root,
+        f"TTBR0_{suffix}": 0,
+        f"TCR_{suffix}": int(control),
+        f"SCTLR_{suffix}": int(SCTLR(0).with_(M=1, C=1, I=1)),
+        **({"HCR_EL2": int(HCR_EL2(0).with_(E2H=1, TGE=1))} if el == 2 else {}),
+    }
+    release = info.get("OSRELEASE", "unknown")
+    assumed = [
+        f"TTBR1_{suffix}={root:#x}, TCR_{suffix}.T1SZ={t1sz}, TG1={TG1_GRANULE[_TG1[page_bytes]]}: from VMCOREINFO of "
+        f"Linux {release}",
+        f"TCR_{suffix}: DS={int(wide)} as T1SZ and TG1 imply, IPS of {bits} bits, EPD0=1 because VMCOREINFO does not "
+        "lead to a process's tables",
+        f"SCTLR_{suffix}: M=1, C=1, WXN=0, EE=0",
+        *(["HCR_EL2: E2H=1, TGE=1, because the kernel runs at EL2"] if el == 2 else []),
+    ]
+    if _version(release) >= _MAIR_SINCE:
+        values[f"MAIR_{suffix}"] = int(_MAIR)
+        assumed.append(f"MAIR_{suffix}={int(_MAIR):#x}, as Linux sets it since {'.'.join(map(str, _MAIR_SINCE))}")
+    return Derived(values, tuple(assumed))
+
+
+def _number(info: Mapping[str, str], key: str, base: int = 0) -> int:
+    try:
+        return int(info[key], base)
+    except KeyError:
+        raise Unavailable(f"VMCOREINFO has no {key}; give the registers with --registers FILE") from None
+    except ValueError:
+        raise Unavailable(f"VMCOREINFO has {key}={info[key]!r}; give the registers with --registers FILE") from None
+
+
+def _version(release: str) -> tuple[int, ...]:
+    parts = release.split("-")[0].split(".")
+    return tuple(int(part) for part in parts[:2] if part.isdigit())

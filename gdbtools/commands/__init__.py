@@ -15,6 +15,7 @@ from gdbtools.commands import (
     map,  # noqa: A004
     probe,
     pte,
+    redact,
     regs,
     service,
     status,
@@ -44,5 +45,6 @@ _MODULES = (
     probe,
     undo,
     capture,
+    redact,
 )
 COMMANDS: Final[Mapping[str, Command]] = {module.COMMAND.name: module.COMMAND for module in _MODULES}

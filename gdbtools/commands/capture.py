@@ -11,44 +11,73 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdbtools.analysis.diagnosis import diagnose
-from gdbtools.arch.scan import tables
+from gdbtools.analysis.footprint import read_code, read_range, read_tables
+from gdbtools.arch.model import Read, ReadRegister
 from gdbtools.commands.evidence import size
 from gdbtools.commands.model import Argument, Command, Kind, Session
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.capture import core_bytes
-from gdbtools.machine.model import PAGE_BYTES, Cpu, Machine, Recording, one_line
+from gdbtools.machine.model import Cpu, Machine, Recording, one_line
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject
+
+TABLES = ("all", "touched")
 
 
 @dataclass(frozen=True)
 class Captured:
-    """What was written; `unreadable` counts tables that could not be read and are not in the file."""
+    """What was written; `unreadable` counts tables that could not be read and are not in the file.
+
+    `missing_bytes` counts what the wanted ranges and the code map, and could not be read either.
+    """
 
     path: str
     size_bytes: int
-    pages: int
+    memory_bytes: int
     cpus: int
     unreadable: int
+    missing_bytes: int = 0
 
 
 def run(session: Session, options: Namespace) -> Sequence[Captured]:
-    machine = session.machine
+    machine, recording = session.machine, Recording(session.machine.memory)
+    missing = 0
+    read = recording.read
+    unreadable = captured_tables(machine, read, options.tables != "touched")
+    if options.with_code:
+        missing += sum(read_code(machine.architecture, register, read) for register in _cpus(machine))
+    for first, size_bytes in options.va:
+        missing += read_range(machine.architecture, machine.register, read, first, size_bytes)
+    return (write_capture(machine, Path(options.file), recording.extents(), unreadable, missing),)
+
+
+def captured_tables(machine: Machine, read: Read, every: bool = True) -> int:
+    """Read the tables that explain each CPU's fault, or every one; give how many could not be read."""
+    unreadable = 0
+    machine.architecture.regimes(machine.register)
+    for register in _cpus(machine):
+        # A CPU that was never started has no tables, and one that is at no fault has nothing to diagnose.
+        with suppress(Unavailable, Unreadable):
+            if every:
+                unreadable += read_tables(machine.architecture.regimes(register), read)
+            diagnose(machine.architecture, register, read)
+    return unreadable
+
+
+def _cpus(machine: Machine) -> Sequence[ReadRegister]:
+    return [cpu.registers.read for cpu in sorted(machine.cpus, key=lambda cpu: cpu.number)]
+
+
+def write_capture(
+    machine: Machine, path: Path, memory: Mapping[int, bytes], unreadable: int, missing_bytes: int = 0
+) -> Captured:
+    """Write these parts of memory and the registers of every CPU."""
     cpus = sorted(machine.cpus, key=lambda cpu: cpu.number)
     registers = [registers_of(machine, cpu) for cpu in cpus]
-    recording = Recording(machine.memory)
-    unreadable = 0
-    for regime in machine.architecture.regimes(machine.register):
-        for stage in (regime, regime.below):
-            if stage is not None:
-                unreadable += sum(table is None for table in tables(stage, recording.read))
-    # A capture taken where there is no fault to diagnose is still a capture.
-    with suppress(Unavailable, Unreadable):
-        diagnose(machine.architecture, machine.register, recording.read)
     current = [cpu.number for cpu in cpus].index(machine.current)
-    data = core_bytes(machine.architecture.name, registers, current, recording.pages)
-    _write(Path(options.file), data)
-    return (Captured(options.file, len(data), len(recording.pages), len(registers), unreadable),)
+    data = core_bytes(machine.architecture.name, registers, current, memory, machine.assumed)
+    _write(path, data)
+    return Captured(str(path), len(data), sum(map(len, memory.values())), len(registers), unreadable, missing_bytes)
 
 
 def registers_of(machine: Machine, cpu: Cpu) -> Mapping[str, int]:
@@ -77,11 +106,13 @@ def _write(path: Path, data: bytes) -> None:
 
 def view(answer: Captured) -> Document:
     rows: list[tuple[str, Text]] = [
-        ("size", f"{answer.size_bytes} bytes: {answer.pages} pages of {size(PAGE_BYTES)}, {answer.cpus} CPUs"),
+        ("size", f"{answer.size_bytes} bytes: {size(answer.memory_bytes)} of memory, {answer.cpus} CPUs"),
         ("next", Span(f"gdbtools fault -s {answer.path}", Role.COMMAND)),
     ]
     if answer.unreadable:
         rows.append(("missing", Span(f"{answer.unreadable} tables could not be read", Role.WARNING)))
+    if answer.missing_bytes:
+        rows.append(("missing", Span(f"{answer.missing_bytes} mapped bytes could not be read", Role.WARNING)))
     return Document([Line(["Wrote ", Span(answer.path, Role.GOOD), "."]), Facts(rows)])
 
 
@@ -89,9 +120,10 @@ def record(answer: Captured) -> JsonObject:
     return {
         "path": answer.path,
         "size": answer.size_bytes,
-        "pages": answer.pages,
+        "memory": answer.memory_bytes,
         "cpus": answer.cpus,
         "unreadable_tables": answer.unreadable,
+        "missing_bytes": answer.missing_bytes,
     }
 
 
@@ -99,10 +131,16 @@ COMMAND = Command(
     name="capture",
     summary="Save tables and registers to a small file that opens offline",
     description=(
-        "Write an ELF core with every table of the current regimes and the registers of every CPU. gdbtools, GDB and\n"
-        "readelf open it; `gdbtools fault -s FILE` says offline what `mmu fault` says now."
+        "Write an ELF core with every CPU's registers and all tables of the regimes that they are in. gdbtools, GDB\n"
+        "and readelf open it; `gdbtools fault -s FILE` says offline what `mmu fault` says now. What else memory holds\n"
+        "is not in it, but for what --va and --with-code ask for."
     ),
-    arguments=(Argument("file", "where to write it", Kind.TEXT),),
+    arguments=(
+        Argument("file", "where to write it", Kind.TEXT),
+        Argument("--va", "also what this range of addresses holds; may be given again", Kind.RANGE, many="*"),
+        Argument("--tables", "all of them, or those only that explain the fault", Kind.CHOICE, TABLES),
+        Argument("--with-code", "also the code around pc and the fault, and the vectors", Kind.FLAG),
+    ),
     run=run,
     view=view,
     record=record,

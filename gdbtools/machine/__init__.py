@@ -47,7 +47,7 @@ def open_source(name: str, registers: Path | None = None, cpu: int | None = None
             Cpu(each.number, Overridden(each.registers, supplied)) if each.number == current else each for each in cpus
         )
     cpus, assumed = with_linux_registers(architecture, cpus, core.vmcoreinfo, f"the core {path.name}")
-    return _checked(Machine(architecture, core.memory, cpus, current, assumed=assumed))
+    return _checked(Machine(architecture, core.memory, cpus, current, assumed=core.assumed + assumed))
 
 
 def _checked(machine: Machine) -> Machine:

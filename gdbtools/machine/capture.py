@@ -5,6 +5,8 @@ named `gdbtools` whose JSON carries the system registers of each CPU:
 
     {"version": 1, "architecture": "aarch64", "current": 0, "cpus": [{"registers": {"TCR_EL1": "0x..."}}]}
 
+and `"assumed": ["..."]` where registers stand in it that nobody read.
+
 readelf, gdb and pyelftools open it.  Source of the layouts: the System V ABI for ELF, `struct elf_prstatus` and
 `struct user_pt_regs` of Linux for AArch64.
 """
@@ -21,6 +23,7 @@ NOTE_VERSION = 1
 NT_PRSTATUS = 1
 EM_AARCH64 = 183
 ET_CORE, PT_LOAD, PT_NOTE, PF_R = 4, 1, 4, 4
+ANY_ALIGNMENT = 1
 
 _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
 _PHDR = struct.Struct("<IIQQQQQQ")
@@ -35,26 +38,40 @@ def padded(size: int) -> int:
     return size + 3 & ~3
 
 
-def core_bytes(architecture: str, cpus: Sequence[Mapping[str, int]], current: int, pages: Mapping[int, bytes]) -> bytes:
-    """Give a capture: `cpus` holds the registers of each, `pages` maps physical addresses to what was there.
+def core_bytes(
+    architecture: str,
+    cpus: Sequence[Mapping[str, int]],
+    current: int,
+    memory: Mapping[int, bytes],
+    assumed: Sequence[str] = (),
+) -> bytes:
+    """Give a capture: `cpus` holds the registers of each, `memory` maps physical addresses to what was there.
 
-    Neighbouring pages become one PT_LOAD.  The same arguments give the same bytes.
+    Neighbours become one PT_LOAD; `assumed` is what stands in for registers that nobody read.  The same arguments give
+    the same bytes.
     """
     notes = b"".join(_note(b"CORE", NT_PRSTATUS, _prstatus(number, registers)) for number, registers in enumerate(cpus))
     system = [
         {"registers": {name: f"{value:#018x}" for name, value in registers.items() if name not in GENERAL}}
         for registers in cpus
     ]
-    body = {"version": NOTE_VERSION, "architecture": architecture, "current": current, "cpus": system}
+    body: dict[str, object] = {
+        "version": NOTE_VERSION,
+        "architecture": architecture,
+        "current": current,
+        "cpus": system,
+    }
+    if assumed:
+        body["assumed"] = list(assumed)
     notes += _note(NOTE_NAME, NOTE_TYPE, json.dumps(body).encode())
-    segments = _runs(pages)
+    segments = _runs(memory)
     alignment = 4096
     offset = _EHDR.size + _PHDR.size * (1 + len(segments))
     headers = [_PHDR.pack(PT_NOTE, 0, offset, 0, 0, len(notes), 0, 4)]
     at = -(-(offset + len(notes)) // alignment) * alignment
     padding = at - offset - len(notes)
     for pa, data in segments:
-        headers.append(_PHDR.pack(PT_LOAD, PF_R, at, 0, pa, len(data), len(data), alignment))
+        headers.append(_PHDR.pack(PT_LOAD, PF_R, at, 0, pa, len(data), len(data), ANY_ALIGNMENT))
         at += len(data)
     identity = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
     header = _EHDR.pack(
@@ -63,10 +80,10 @@ def core_bytes(architecture: str, cpus: Sequence[Mapping[str, int]], current: in
     return b"".join((header, *headers, notes, bytes(padding), *(data for _, data in segments)))
 
 
-def _runs(pages: Mapping[int, bytes]) -> list[tuple[int, bytes]]:
+def _runs(memory: Mapping[int, bytes]) -> list[tuple[int, bytes]]:
     runs: list[tuple[int, list[bytes], int]] = []
-    for pa in sorted(pages):
-        data = pages[pa]
+    for pa in sorted(memory):
+        data = memory[pa]
         if runs and runs[-1][0] + runs[-1][2] == pa:
             start, parts, size = runs.pop()
             runs.append((start, [*parts, data], size + len(data)))

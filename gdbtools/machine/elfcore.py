@@ -38,6 +38,7 @@ class Core:
     cpus: tuple[Cpu, ...]
     current: int = 0
     vmcoreinfo: Mapping[str, str] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
 
 
 def open_core(path: Path) -> Core:
@@ -111,7 +112,14 @@ def _with_registers(path: Path, memory: Ranges, notes: Sequence[tuple[bytes, int
         raise Malformed(f"{path} has a gdbtools note that makes no sense; take the capture again")
     cpus = tuple(Cpu(number, FixedRegisters(each, f"the core {path.name}")) for number, each in enumerate(values))
     infos = [vmcoreinfo.parse(description) for name, _, description in notes if name == vmcoreinfo.NOTE_NAME]
-    return Core(architecture, memory, cpus, current, infos[0] if infos else {})
+    return Core(architecture, memory, cpus, current, infos[0] if infos else {}, _assumed(path, system))
+
+
+def _assumed(path: Path, note: Mapping[str, Any]) -> tuple[str, ...]:
+    assumed = note.get("assumed", [])
+    if not isinstance(assumed, list) or not all(isinstance(each, str) for each in assumed):
+        raise Malformed(f"{path} has a gdbtools note that makes no sense; take the capture again")
+    return tuple(assumed)
 
 
 def _note_json(path: Path, description: bytes) -> Mapping[str, Any]:

@@ -234,24 +234,48 @@ PAGE_BYTES = 1 << 12
 
 @dataclass
 class Recording:
-    """Physical memory that remembers, page by page, what was read from it: the evidence of an analysis."""
+    """Physical memory that remembers what was read from it: the evidence of an analysis.
+
+    It reads by the page where whole pages can be had.
+    """
 
     under: PhysicalMemory
     pages: dict[int, bytes] = field(default_factory=dict)
+    asked: set[tuple[int, int]] = field(default_factory=set)
+    """What was asked for: (physical address, size in bytes)."""
 
     @property
     def description(self) -> str:
         return self.under.description
 
     def read(self, pa: int, size_bytes: int) -> bytes:
-        first = pa & -PAGE_BYTES
-        data = b"".join(self._page(page) for page in range(first, pa + size_bytes, PAGE_BYTES))
-        return data[pa - first : pa - first + size_bytes]
+        data = self._joined(pa, pa + size_bytes)
+        self.asked.add((pa, size_bytes))
+        return data
 
-    def _page(self, page: int) -> bytes:
+    def extents(self) -> dict[int, bytes]:
+        """Give what was asked for and nothing else: bytes by physical address, neighbours put together."""
+        merged: list[tuple[int, int]] = []
+        for pa, size_bytes in sorted(self.asked):
+            first, end = merged[-1] if merged else (pa, pa)
+            if merged and pa <= end:
+                merged[-1] = first, max(end, pa + size_bytes)
+            else:
+                merged.append((pa, pa + size_bytes))
+        return {first: self._joined(first, end) for first, end in merged}
+
+    def _joined(self, first: int, end: int) -> bytes:
+        pages = range(first & -PAGE_BYTES, end, PAGE_BYTES)
+        return b"".join(self._part(max(first, page), min(end, page + PAGE_BYTES)) for page in pages)
+
+    def _part(self, first: int, end: int) -> bytes:
+        page = first & -PAGE_BYTES
         if page not in self.pages:
-            self.pages[page] = self.under.read(page, PAGE_BYTES)
-        return self.pages[page]
+            try:
+                self.pages[page] = self.under.read(page, PAGE_BYTES)
+            except Unreadable:
+                return self.under.read(first, end - first)
+        return self.pages[page][first - page : end - page]
 
     def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002
         raise Refused("an analysis that is being recorded writes nothing")

@@ -1,0 +1,83 @@
+"""What an answer rests on: handed a `read` that remembers, these read all of it, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from gdbtools.analysis.mappings import mappings_of
+from gdbtools.analysis.selection import within
+from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.model import Mapped, Read, ReadRegister, Regime, Run
+from gdbtools.arch.scan import tables
+from gdbtools.arch.walk import walk
+from gdbtools.errors import Unavailable, Unreadable
+
+PAGE_BYTES = 1 << 12
+CODE_BYTES = 64
+"""How much code is kept to each side of an address."""
+VECTORS_BYTES = 1 << 11
+"""All sixteen entries of AArch64's vectors."""
+
+
+def read_tables(regimes: Sequence[Regime], read: Read) -> int:
+    """Read every table of these regimes and of the stages below them; give how many could not be."""
+    stages: list[Regime] = []
+    for regime in regimes:
+        # Both halves have the same stage below.
+        stages += [each for each in (regime, regime.below) if each is not None and each not in stages]
+    return sum(table is None for stage in stages for table in tables(stage, read))
+
+
+def read_range(architecture: Architecture, register: ReadRegister, read: Read, first: int, size_bytes: int) -> int:
+    """Read the bytes that a range of virtual addresses maps; give how many are mapped and could not be."""
+    missing = 0
+    for regime in architecture.regimes(register):
+        for run in within(mappings_of(regime, read), (first, size_bytes)):
+            if not isinstance(run, Run):
+                continue
+            low, end = max(run.first, first), min(run.last + 1, first + size_bytes)
+            for page in range(low & -PAGE_BYTES, end, PAGE_BYTES):
+                begin, stop = max(page, low), min(page + PAGE_BYTES, end)
+                missing += _read(read, None if run.output is None else run.output + run.offset_of(begin), stop - begin)
+    return missing
+
+
+def read_code(architecture: Architecture, register: ReadRegister, read: Read) -> int:
+    """Read the code around pc and around where the last exception came from, and the vectors; gives as `read_range`.
+
+    An address that a CPU has no register for, or no mapping, has no code.
+    """
+    around: Sequence[Callable[[], tuple[int, int]]] = (
+        lambda: (register(architecture.pc) - CODE_BYTES, 2 * CODE_BYTES),
+        lambda: (architecture.exception(register).return_address - CODE_BYTES, 2 * CODE_BYTES),
+        lambda: (min(architecture.vectors(register)), VECTORS_BYTES),
+    )
+    missing = 0
+    for place in around:
+        with suppress(Unavailable):
+            first, size_bytes = place()
+            missing += _read_mapped(architecture, register, read, max(first, 0), size_bytes)
+    return missing
+
+
+def _read_mapped(architecture: Architecture, register: ReadRegister, read: Read, first: int, size_bytes: int) -> int:
+    missing = 0
+    at, end = first, first + size_bytes
+    while at < end:
+        stop = min(end, (at & -PAGE_BYTES) + PAGE_BYTES)
+        outcome = walk(architecture.regime_for(register, at), at, read).outcome
+        if isinstance(outcome, Mapped):
+            missing += _read(read, outcome.address, stop - at)
+        at = stop
+    return missing
+
+
+def _read(read: Read, pa: int | None, size_bytes: int) -> int:
+    try:
+        if pa is not None:
+            read(pa, size_bytes)
+            return 0
+    except Unreadable:
+        pass
+    return size_bytes

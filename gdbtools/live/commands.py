@@ -98,6 +98,7 @@ class Face:
         options = parse(command, words, evaluate, "mmu", SHARED)
         try:
             session = self.session(command.sourceless(options))
+            self.guest.past_stub(not command.changes_guest)
             answers = command.run(session, options)
             if command.changes_guest and not getattr(options, "dry_run", False):
                 self.loops = Loops()
@@ -110,6 +111,7 @@ class Face:
                 raise broken(error) from None
             raise
         finally:
+            self.guest.past_stub(True)
             if self.target.attachment is not None:
                 self.target.attachment.release()
 

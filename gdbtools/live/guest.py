@@ -55,6 +55,11 @@ class LiveGuest:
     def machine(self) -> Machine:
         return self._target.machine(self)
 
+    def past_stub(self, allowed: bool) -> None:
+        """Say whether the guest's RAM may be reached past the stub, where that can be done."""
+        if self._target.attachment is not None:
+            self._target.attachment.memory.past_stub = allowed
+
     def describe(self) -> Sequence[tuple[str, str]]:
         attachment = self._target.attached()
         connection = attachment.connection
@@ -144,6 +149,8 @@ class LiveGuest:
 
     def serve(self, handle: Callable[[Machine], Served]) -> str:
         self._ending = ""
+        # Each repair is between two answers of the stub's.
+        self.past_stub(True)
         with Interrupt() as interrupt:
             ended = self._serve(handle, interrupt)
         return self._ending or ("interrupted" if interrupt.wanted else ended)

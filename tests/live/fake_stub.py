@@ -158,4 +158,6 @@ ANSWERS: Mapping[str, Callable[[Stub, str], str | None]] = {
     "p": Stub._register,
     "g": Stub._general,
     "m": Stub._read,
+    "Z1": lambda stub, _: "OK",
+    "z1": lambda stub, _: "OK",
 }

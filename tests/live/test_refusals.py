@@ -12,17 +12,20 @@ from tests.live.session import LANDING, Live, Session, attached, symbol
 
 pytestmark = pytest.mark.guest
 
+SOURCELESS = ("trace",)
+"""Commands that look at a file, and at no guest."""
 WORDS = {
     "walk": "walk 0x40200000",
     "esr": "esr",
     "catch": "catch any",
     "capture": "capture /tmp/nothing",
+    "redact": "redact /tmp/nothing",
     "pte": "pte 0x40200000 AF=1",
     "clear-af": "clear-af 0x40200000",
     "probe": "probe 0x40200000",
     "watch": "watch 0x40200000",
 }
-EVERY = [WORDS.get(name, name) for name in COMMANDS]
+EVERY = [WORDS.get(name, name) for name in COMMANDS if name not in SOURCELESS]
 NONSENSE = {
     "nosuch": "mmu has no command 'nosuch'",
     "walk": "the following arguments are required: ADDRESS",

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -71,6 +71,10 @@ def _main(words: Sequence[str]) -> int:
         from gdbtools.repl.demo import demo  # the launcher's face: only this command needs it
 
         return demo(rest)
+    if name == "mcp":
+        from gdbtools.repl import mcp_server  # the same
+
+        return mcp_server.serve(rest, _offline, gdbinit())
     if name not in COMMANDS:
         raise UsageError(f"there is no command {name!r}; `gdbtools --help` lists them")
     return _answer(COMMANDS[name], rest)
@@ -105,6 +109,19 @@ def _machine(command: Command, options: Namespace) -> Machine:
     return open_source(options.source, registers, options.cpu)
 
 
+def _offline(options: Namespace) -> Callable[[Command, Sequence[str]], Sequence[str]]:
+    """Give what answers a command's words with lines of JSON, from the dump that `options` name."""
+    registers = None if options.registers is None else Path(options.registers)
+    machine = open_source(options.source, registers, options.cpu)
+    evaluate = _evaluator(options.elf)
+
+    def ask(command: Command, words: Sequence[str]) -> Sequence[str]:
+        answers = command.run(Session(machine), parse(command, words, evaluate, "gdbtools"))
+        return [json_line(command.name, command.record(each), machine.assumed) for each in answers]
+
+    return ask
+
+
 def _evaluator(elf: str | None) -> Evaluate:
     """Read an address: a number, or a symbol of the ELF file that `--elf` names, with an offset if need be."""
 
@@ -136,6 +153,7 @@ def overview() -> str:
     lines += [f"  {command.name:{width}}{command.summary}" for command in inside]
     lines += ["", "of this program:"]
     lines += [f'  {"gdbinit":{width}}Print the file to source inside GDB: gdb -x "$(gdbtools gdbinit)"']
+    lines += [f"  {'mcp':{width}}Serve the commands to an assistant (Model Context Protocol)"]
     lines += [f"  {'demo':{width}}Watch an access-flag fault be explained and repaired in a real guest"]
     lines += ["", "`gdbtools COMMAND --help` explains each.", ""]
     return "\n".join(lines)

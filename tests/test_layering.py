@@ -39,7 +39,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "repl": ("repl", "commands", "render", "machine", "arch.model", "errors"),
     # The launcher: it starts the demo, which is the one place where a face calls another.
-    "cli": ("commands", "render", "machine", "arch.ARCHITECTURES", "errors", "repl.demo"),
+    "cli": ("commands", "render", "machine", "arch.ARCHITECTURES", "errors", "repl.demo", "repl.mcp_server"),
 }  # fmt: skip
 # A library, and the only places that may import it.
 ONLY: dict[str, tuple[str, ...]] = {

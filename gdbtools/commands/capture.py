@@ -144,4 +144,5 @@ COMMAND = Command(
     run=run,
     view=view,
     record=record,
+    writes_files=True,
 )

@@ -106,7 +106,7 @@ class Command:
     `run` computes answers and never prints; with some options it needs no source at all (`sourceless`).  `view` makes a
     document of an answer, `record` the JSON object; `finding` says whether it is a fault or a finding (exit status 1).
     `live_only` commands need a running guest; those that change it say so in `changes_guest`, and those that let it run
-    before they answer in `runs_guest`.
+    before they answer in `runs_guest`.  Those that write a file of the user's say `writes_files`.
     """
 
     name: str
@@ -121,3 +121,4 @@ class Command:
     live_only: bool = False
     changes_guest: bool = False
     runs_guest: bool = False
+    writes_files: bool = False

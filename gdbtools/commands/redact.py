@@ -28,4 +28,5 @@ COMMAND = Command(
     run=run,
     view=view,
     record=record,
+    writes_files=True,
 )

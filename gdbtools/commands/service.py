@@ -290,4 +290,5 @@ COMMAND = Command(
     live_only=True,
     changes_guest=True,
     runs_guest=True,
+    writes_files=True,
 )

@@ -106,4 +106,5 @@ COMMAND = Command(
     view=view,
     record=record,
     sourceless=lambda options: True,  # noqa: ARG005
+    writes_files=True,
 )

@@ -106,7 +106,7 @@ def _write(path: Path, data: bytes) -> None:
 
 def view(answer: Captured) -> Document:
     rows: list[tuple[str, Text]] = [
-        ("size", f"{answer.size_bytes} bytes: {size(answer.memory_bytes)} of memory, {answer.cpus} CPUs"),
+        ("size", f"{answer.size_bytes} bytes: {size(answer.memory_bytes)} of memory, {answer.cpus} CPU{'' if answer.cpus == 1 else 's'}"),
         ("next", Span(f"gdbtools fault -s {answer.path}", Role.COMMAND)),
     ]
     if answer.unreadable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import gdb
@@ -117,13 +117,15 @@ class Face:
 
     def show(self, command: Command, words: Sequence[str]) -> None:
         """Answer at the prompt, then resume the guest if the command asked for that."""
-        options, session, answers = self.ask(command, words)
-        for position, answer in enumerate(answers):
-            if options.json:
-                gdb.write(json_line(command.name, command.record(answer)) + "\n")
-            else:
-                gdb.write("\n" if position else "")
-                show(command.view(answer))
+        # What has been done to the guest is said, whenever Ctrl-C comes.
+        with self.guest.interruptible() if command.runs_guest else nullcontext():
+            options, session, answers = self.ask(command, words)
+            for position, answer in enumerate(answers):
+                if options.json:
+                    gdb.write(json_line(command.name, command.record(answer)) + "\n")
+                else:
+                    gdb.write("\n" if position else "")
+                    show(command.view(answer))
         if session.resume_wanted:
             self.guest.resume()
 
@@ -257,16 +259,16 @@ def _mi_command(face: Face) -> None:
                 raise gdb.GdbError(f"there is no command {name!r}; they are {', '.join(COMMANDS)}")
             command = COMMANDS[name]
             try:
-                with one_line_errors():
+                with one_line_errors(), face.guest.interruptible() if command.runs_guest else nullcontext():
                     _, session, answers = face.ask(command, rest)
+                    lines = [json_line(name, command.record(answer)) for answer in answers]
+                    if command.runs_guest:
+                        gdb.write("".join(f"{line}\n" for line in lines))
+                        return None
             except HelpWanted as text:
                 raise gdb.GdbError(str(text)) from None
-            lines = [json_line(name, command.record(answer)) for answer in answers]
             if session.resume_wanted:
                 gdb.post_event(face.guest.resume)
-            if command.runs_guest:
-                gdb.write("".join(f"{line}\n" for line in lines))
-                return None
             return {"answers": lines}
 
     Mi("-mmu")

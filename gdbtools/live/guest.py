@@ -45,6 +45,7 @@ class LiveGuest:
         self._target = target
         self._catches = catches
         self._ending = ""
+        self._interrupt: Interrupt | None = None
         self._touched: set[str] = set()
         self._watches: list[tuple[list[DescriptorWatchpoint], Look]] = []
         self.serving = False
@@ -151,9 +152,21 @@ class LiveGuest:
         self._ending = ""
         # Each repair is between two answers of the stub's.
         self.past_stub(True)
-        with Interrupt() as interrupt:
+        with self.interruptible() as interrupt:
             ended = self._serve(handle, interrupt)
         return self._ending or ("interrupted" if interrupt.wanted else ended)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[Interrupt]:
+        """Keep Ctrl-C for `serve`, from before it until after: within such a block, another is the same."""
+        if self._interrupt is not None:
+            yield self._interrupt
+            return
+        with Interrupt() as self._interrupt:
+            try:
+                yield self._interrupt
+            finally:
+                self._interrupt = None
 
     def _serve(self, handle: Callable[[Machine], Served], interrupt: Interrupt) -> str:
         """Serve, by GDB's own stops or past it; gives why it ended, but for an error of the handler or an interrupt."""

@@ -37,7 +37,8 @@ def timeless(answers: list[Any]) -> list[Any]:
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in THAT_CHANGE])
 def test_gdb_and_mi_give_the_same_model(shared_fault: Live, tmp_path: Path, name: str) -> None:
     (tmp_path / "log").touch()
-    files = {"capture": f"capture {tmp_path / 'core'}", "trace": f"trace {tmp_path / 'log'}"}
+    files = {each: f"{each} {tmp_path / 'core'}" for each in ("capture", "redact")}
+    files |= {"trace": f"trace {tmp_path / 'log'}"}
     command = files.get(name) or WORDS.get(name, name)
     shared_fault.say("delete")
     console = shared_fault.ask(command)

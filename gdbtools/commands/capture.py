@@ -105,8 +105,9 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def view(answer: Captured) -> Document:
+    cpus = "1 CPU" if answer.cpus == 1 else f"{answer.cpus} CPUs"
     rows: list[tuple[str, Text]] = [
-        ("size", f"{answer.size_bytes} bytes: {size(answer.memory_bytes)} of memory, {answer.cpus} CPU{'' if answer.cpus == 1 else 's'}"),
+        ("size", f"{answer.size_bytes} bytes: {size(answer.memory_bytes)} of memory, {cpus}"),
         ("next", Span(f"gdbtools fault -s {answer.path}", Role.COMMAND)),
     ]
     if answer.unreadable:

@@ -40,7 +40,7 @@ def target(register: ReadRegister) -> int:
 
 def vectors(register: ReadRegister) -> Mapping[int, str]:
     """Give the entries for synchronous exceptions of the vectors in force."""
-    base = VBAR(register(f"VBAR_EL{target(register)}")).ADDRESS
+    base = VBAR(register(f"VBAR_EL{target(register)}")).VBA
     return {base + offset: entry for offset, entry in _QUARTERS.items()}
 
 

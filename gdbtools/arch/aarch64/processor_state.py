@@ -34,6 +34,11 @@ _MASKED = {0: "not masked", 1: "masked"}
 class SPSR(Word):
     """Saved Program Status Register, for an exception taken from AArch64; QEMU's `cpsr` has the same layout."""
 
+    UINJ = Field(36, doc="an Undefined exception is injected (FEAT_UINJ)", values=_NO_YES)
+    PACM = Field(35, doc="PACIASPPC and its like sign with pc, too (FEAT_PAuth_LR)", values=_NO_YES)
+    EXLOCK = Field(34, doc="ELR, SPSR and the return are locked by the Guarded Control Stack", values=_NO_YES)
+    PPEND = Field(33, doc="a profiling exception is pending (FEAT_SEBEP)", values=_NO_YES)
+    PM = Field(32, doc="PMU exceptions (FEAT_EBEP)", values=_MASKED)
     N = Field(31, doc="negative")
     Z = Field(30, doc="zero")
     C = Field(29, doc="carry")
@@ -69,13 +74,13 @@ class FAR(Word):
 class ELR(Word):
     """Exception Link Register: where an `eret` goes back to."""
 
-    ADDRESS = Field((63, 0), doc="return address")
+    ADDR = Field((63, 0), doc="return address")
 
 
 class VBAR(Word):
     """Vector Base Address Register: 2KB aligned."""
 
-    ADDRESS = Field((63, 11), doc="vector base address", scale=1 << 11)
+    VBA = Field((63, 11), doc="vector base address", scale=1 << 11)
 
 
 class CONTEXTIDR(Word):

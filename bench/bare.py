@@ -10,7 +10,7 @@ import socket
 import time
 from pathlib import Path
 
-from gdbtools.live.wire import Lost, Wire, register_numbers
+from gdbtools.machine.gdbstub import Lost, Wire, register_numbers
 from gdbtools.machine.symbols import symbol_values
 from gdbtools.repl.children import Qemu
 

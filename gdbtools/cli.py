@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from gdbtools.commands.evidence import assumptions
 from gdbtools.commands.model import Argument, Command, Kind, Session
 from gdbtools.commands.parser import Evaluate, HelpWanted, joined, number, parse, parser_for
 from gdbtools.errors import GdbtoolsError, Malformed, Unavailable, Unreadable, UsageError
-from gdbtools.machine import open_source
+from gdbtools.machine import opened
 from gdbtools.machine.model import Machine, no_source
 from gdbtools.machine.symbols import symbol_values
 from gdbtools.render.json import json_line
@@ -27,7 +27,13 @@ ANSWERED, FINDING, USAGE, MISSING = 0, 1, 2, 3
 """The exit statuses that scripts rely on."""
 
 SHARED = (
-    Argument("--source", "an ELF core, or a raw image as PATH@BASE", Kind.TEXT),
+    Argument(
+        "--source",
+        "a dump (ELF, kdump, LiME, a capture), raw images as PATH@BASE, each with its own -s, or qmp:PATH, a QEMU",
+        Kind.TEXT,
+        many="*",
+    ),
+    Argument("--stop", "hold a guest that runs for as long as it is read (qmp:)", Kind.FLAG),
     Argument("--registers", "a JSON object of register names to hex strings", Kind.TEXT),
     Argument("--cpu", "which CPU of the source (default: the one that was current)", Kind.NUMBER),
     Argument("--elf", "an ELF file whose symbols may be used as addresses", Kind.TEXT),
@@ -85,8 +91,9 @@ def _answer(command: Command, words: Sequence[str]) -> int:
     options = parse(command, words, _evaluator(elf), "gdbtools", SHARED)
     if command.live_only:
         raise Unavailable(f"`{command.name}` needs a live guest; in GDB: source {gdbinit()}, then mmu {command.name}")
-    session = Session(_machine(command, options))
-    answers = command.run(session, options)
+    with _machine(command, options) as machine:
+        session = Session(machine)
+        answers = command.run(session, options)
     colour = wants_colour(sys.stdout.isatty())
     width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
     for position, answer in enumerate(answers):
@@ -100,26 +107,30 @@ def _answer(command: Command, words: Sequence[str]) -> int:
     return FINDING if any(command.finding(answer) for answer in answers) else ANSWERED
 
 
-def _machine(command: Command, options: Namespace) -> Machine:
+@contextlib.contextmanager
+def _machine(command: Command, options: Namespace) -> Iterator[Machine]:
     registers = None if options.registers is None else Path(options.registers)
-    if options.source is None and command.sourceless(options):
-        return no_source(ARCHITECTURES["aarch64"])
-    if options.source is None:
+    if not options.source and command.sourceless(options):
+        yield no_source(ARCHITECTURES["aarch64"])
+        return
+    if not options.source:
         raise UsageError(f"say what to look at: gdbtools {command.name} -s DUMP; `gdbtools {command.name} --help`")
-    return open_source(options.source, registers, options.cpu)
+    with opened(options.source, registers, options.cpu, options.stop) as machine:
+        yield machine
 
 
-def _offline(options: Namespace) -> Callable[[Command, Sequence[str]], Sequence[str]]:
-    """Give what answers a command's words with lines of JSON, from the dump that `options` name."""
-    registers = None if options.registers is None else Path(options.registers)
-    machine = open_source(options.source, registers, options.cpu)
+@contextlib.contextmanager
+def _offline(options: Namespace) -> Iterator[Callable[[Command, Sequence[str]], Sequence[str]]]:
+    """Give what answers a command's words with lines of JSON, from the source that `options` name."""
     evaluate = _evaluator(options.elf)
+    registers = None if options.registers is None else Path(options.registers)
+    with opened(options.source, registers, options.cpu, options.stop) as machine:
 
-    def ask(command: Command, words: Sequence[str]) -> Sequence[str]:
-        answers = command.run(Session(machine), parse(command, words, evaluate, "gdbtools"))
-        return [json_line(command.name, command.record(each), machine.assumed) for each in answers]
+        def ask(command: Command, words: Sequence[str]) -> Sequence[str]:
+            answers = command.run(Session(machine), parse(command, words, evaluate, "gdbtools"))
+            return [json_line(command.name, command.record(each), machine.assumed) for each in answers]
 
-    return ask
+        yield ask
 
 
 def _evaluator(elf: str | None) -> Evaluate:

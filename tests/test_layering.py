@@ -34,8 +34,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "arch.borrowing", "arch.model", "arch.remembered", "arch.walk", "arch.scan", "bits", "errors",
     ),
     "live": (
-        "live", "commands", "render", "repair", "analysis", "machine.model", "machine.qemu_ram", "arch.architecture",
-        "arch.model", "arch.ARCHITECTURES", "bits", "errors",
+        "live", "commands", "render", "repair", "analysis", "machine.model", "machine.qemu_ram", "machine.gdbstub",
+        "machine.open_source", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits", "errors",
     ),
     "repl": ("repl", "commands", "render", "machine", "arch.model", "errors"),
     # The launcher: it starts the demo, which is the one place where a face calls another.

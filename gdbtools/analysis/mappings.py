@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from gdbtools.arch.architecture import Architecture
 from gdbtools.arch.model import Fault, FaultKind, Hole, LeafKind, Read, ReadRegister, Regime, Run
 from gdbtools.arch.scan import Scanner, scan
 from gdbtools.arch.walk import walk
+
+A_FEW, TIMES = 1 << 12, 4
+"""How many runs tables may give: a few, and so many times what they have descriptors.  Real ones share far less."""
+DESCRIPTOR_BYTES = 8
 
 
 def mappings(
@@ -24,12 +28,47 @@ def mappings(
         yield from mappings_of(regime, read)
 
 
-def mappings_of(regime: Regime, read: Read) -> Iterator[Run | Hole]:
-    """Give every mapping of one range, through the stage below where there is one."""
+def mappings_of(regime: Regime, read: Read, wanted: tuple[int, int] | None = None) -> Iterator[Run | Hole]:
+    """Give every mapping of one range, through the stage below where there is one.
+
+    `wanted` (first, size in bytes) leaves out what holds none of it.  Tables that lead to themselves or are shared
+    beyond all reason would go on for ever: what comes after too many of their runs is one `Hole`.
+    """
+    first, last = regime.first, regime.last
+    if wanted is not None:
+        first, last = max(first, wanted[0]), min(last, wanted[0] + wanted[1] - 1)
+    if first > last:
+        return
+    counted = _Counted(read)
     if regime.below is None:
-        yield from scan(regime, read)
+        yield from _bounded(scan(regime, counted, first, last), regime, counted, last)
     else:
-        yield from _joined(_Composition(regime, regime.below, read).runs())
+        pieces = _Composition(regime, regime.below, counted).runs(first, last)
+        yield from _joined(_bounded(pieces, regime, counted, last))
+
+
+def _bounded(found: Iterator[Run | Hole], regime: Regime, counted: _Counted, last: int) -> Iterator[Run | Hole]:
+    """End where there are too many for the tables that were read."""
+    for number, each in enumerate(found):
+        descriptors = counted.size_bytes // regime.entry_bytes
+        if number > A_FEW + TIMES * descriptors:
+            why = f"{number} runs of {descriptors} descriptors, which lead to one another: ask for a range of the rest"
+            yield Hole(each.first, last - each.first + 1, regime.root, why)
+            return
+        yield each
+
+
+@dataclass
+class _Counted:
+    """Physical memory, with how much was read of its tables; a descriptor alone is one that is known already."""
+
+    under: Read
+    size_bytes: int = 0
+
+    def __call__(self, pa: int, size_bytes: int) -> bytes:
+        if size_bytes > DESCRIPTOR_BYTES:
+            self.size_bytes += size_bytes
+        return self.under(pa, size_bytes)
 
 
 def covering(runs: Sequence[Run], address: int) -> Run | None:
@@ -49,8 +88,8 @@ class _Composition:
         self._kinds: dict[tuple[int, int], LeafKind] = {}
         self._kept: list[LeafKind] = []
 
-    def runs(self) -> Iterator[Run | Hole]:
-        for each in scan(self.regime, self.read):
+    def runs(self, first: int, last: int) -> Iterator[Run | Hole]:
+        for each in scan(self.regime, self.read, first, last):
             if isinstance(each, Hole):
                 yield each
             elif each.stride_bytes or each.leaf_bytes == each.size_bytes:

@@ -50,13 +50,14 @@ class _Seen(NamedTuple):
     pieces: tuple[_Piece | Hole, ...] | None
 
 
-def scan(regime: Regime, read: Read) -> Iterator[Run | Hole]:
-    """Give every mapping of one stage as maximal runs, in order of address.
+def scan(regime: Regime, read: Read, first: int | None = None, last: int | None = None) -> Iterator[Run | Hole]:
+    """Give every mapping of one stage, or those that hold any of first..last, as maximal runs, in order of address.
 
     A leaf whose access flag is clear is among them, with its fault; a table that cannot be read is a `Hole`.  A table
     is read once, whole, however many entries lead to it.
     """
-    yield from Scanner(regime, read).within(regime.first, regime.last)
+    wanted = regime.first if first is None else first, regime.last if last is None else last
+    yield from Scanner(regime, read).within(*wanted)
 
 
 def _runs(pieces: Iterator[_Piece | Hole]) -> Iterator[Run | Hole]:

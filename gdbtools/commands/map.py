@@ -67,7 +67,7 @@ def run(session: Session, options: Namespace) -> Sequence[Map]:
     holes: list[Hole] = []
     broken: dict[int, Broken] = {}
     for regime in regimes:
-        for each in within(mappings_of(regime, read), options.range):
+        for each in within(mappings_of(regime, read, options.range), options.range):
             if isinstance(each, Hole):
                 holes.append(each)
                 continue

@@ -19,6 +19,7 @@ from gdbtools.commands.parser import HelpWanted, complete, parse, parser_for
 from gdbtools.errors import GdbtoolsError, UsageError
 from gdbtools.live.catch import Catches, FaultFunction
 from gdbtools.live.console import show
+from gdbtools.live.core import CoreFile, RegistersFile
 from gdbtools.live.guest import LiveGuest
 from gdbtools.live.memory import broken
 from gdbtools.live.registers import unsigned
@@ -78,7 +79,7 @@ class Face:
             "the vector entries that `mmu catch` stops at",
             "all, current EL, or lower EL.",
         )
-        self.target = Target()
+        self.target = Target(CoreFile(RegistersFile()))
         self.catches = Catches(lambda: VECTORS[str(self.vectors.value)])
         self.guest = LiveGuest(self.target, self.catches)
         self.written = Log()

@@ -16,7 +16,8 @@ from gdbtools.live.relay import Plan, Relay
 from gdbtools.live.step import keeping, step
 from gdbtools.live.target import Target
 from gdbtools.live.watch import DescriptorWatchpoint
-from gdbtools.live.wire import Lost, open_wire, register_numbers
+from gdbtools.live.wire import open_wire
+from gdbtools.machine.gdbstub import Lost, register_numbers
 from gdbtools.machine.model import Machine, Served
 from gdbtools.render.document import Document
 

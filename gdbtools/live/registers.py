@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final
 
 import gdb
 
 from gdbtools.errors import Unavailable
+from gdbtools.machine.gdbstub import STUB_NAMES
 
-# QEMU's gdbstub names these without their level (seen in 7.2 and 10.0).
-STUB_NAMES: Final[Mapping[str, str]] = MappingProxyType(
-    {"SCTLR_EL1": "SCTLR", "VBAR_EL1": "VBAR", "CPACR_EL1": "CPACR"}
-)
 CONSTANT_PREFIX: Final = "ID_"
 """Identification registers do not change while a connection lasts, so each is asked for once."""
 

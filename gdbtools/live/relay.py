@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from gdbtools.arch.architecture import Architecture
 from gdbtools.errors import Unavailable
 from gdbtools.live.interrupt import Interrupt
-from gdbtools.live.registers import CONSTANT_PREFIX, STUB_NAMES
-from gdbtools.live.wire import Lost, Wire
+from gdbtools.live.registers import CONSTANT_PREFIX
+from gdbtools.machine.gdbstub import STUB_NAMES, Lost, Wire
 from gdbtools.machine.model import Cpu, Machine, PhysicalMemory, Served
 
 _THREAD = re.compile(rb"thread:([^;]+);")

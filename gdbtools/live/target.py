@@ -11,6 +11,7 @@ import gdb
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Unavailable
 from gdbtools.live.console import console
+from gdbtools.live.core import CoreFile, has_core
 from gdbtools.live.memory import StubMemory
 from gdbtools.live.registers import LiveRegisters
 from gdbtools.live.wire import open_wire
@@ -93,8 +94,9 @@ class LiveCpus(Sequence[Cpu]):
 
 @dataclass
 class Target:
-    """The selected inferior; follows it when the user attaches elsewhere."""
+    """The selected inferior; follows it when the user attaches elsewhere, or opens a core file."""
 
+    core: CoreFile
     attachment: Attachment | None = None
 
     def attached(self) -> Attachment:
@@ -106,6 +108,8 @@ class Target:
         connection = gdb.selected_inferior().connection
         if connection is None:
             raise Unavailable("nothing is attached; start QEMU with -s and say: target remote localhost:1234")
+        if has_core():
+            raise Unavailable("a core file is no guest that runs; for this attach to QEMU's gdbstub")
         if not isinstance(connection, gdb.RemoteTargetConnection):
             raise Unavailable(f"the target is {connection.description or connection.type}, not a gdbstub with an MMU")
         if gdb.selected_thread() is None:
@@ -120,13 +124,18 @@ class Target:
 
     def stopped(self) -> None:
         """Raise `Unavailable` if a guest is attached and running: for what a user asks at the prompt."""
+        if has_core():
+            return
         self.attached()
         thread = gdb.selected_thread()
         if thread is not None and thread.is_running():
             raise Unavailable("the guest is running; interrupt it first (Ctrl-C)")
 
     def machine(self, live: Live) -> Machine:
-        """Give the machine as it stands at this stop."""
+        """Give the machine as it stands at this stop, or as the core file has it."""
+        core = self.core.machine()
+        if core is not None:
+            return core
         attachment = self.attached()
         name = gdb.newest_frame().architecture().name()
         if name not in ARCHITECTURES:

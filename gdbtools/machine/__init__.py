@@ -1,66 +1,119 @@
-"""Where bytes come from.  The sources are listed here; `open_source` chooses by what a file holds, not by its name."""
+"""Where bytes come from.  The sources are listed here; what a file is, its contents say, not its name."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Malformed, UsageError
+from gdbtools.machine import kdump, lime, qemu, vmcoreinfo
 from gdbtools.machine.derived import with_linux_registers
+from gdbtools.machine.dump import Dump
 from gdbtools.machine.elfcore import open_core
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, one_line, unsigned
 from gdbtools.machine.raw import open_raw
 
+FORMATS: Final[Mapping[bytes, Callable[[Path], Dump]]] = {
+    b"\x7fELF": open_core,
+    lime.MAGIC: lime.open_lime,
+    **dict.fromkeys(kdump.MAGICS, kdump.open_kdump),
+}
+"""What opens a file that begins so."""
+NEARLY: Final[Mapping[bytes, str]] = {
+    b"\x1f\x8b": "packed by gzip; unpack it first",
+    b"\x28\xb5\x2f\xfd": "packed by zstd; unpack it first",
+    b"\xfd7zXZ": "packed by xz; unpack it first",
+    b"AVML": "compressed by AVML; unpack it with avml-convert",
+    b"QEVM": "a saved or migrated QEMU; load it there and say: dump-guest-memory FILE",
+    b"QFI\xfb": "a qcow2 image of a disk, not of memory; in QEMU's monitor say: dump-guest-memory FILE",
+}
+"""What a file that begins so is, and how to come to one that can be opened."""
 _AT_BASE = re.compile(r"(?P<path>.+)@(?P<base>[^@/]*)", re.DOTALL)
 
 
-def open_source(name: str, registers: Path | None = None, cpu: int | None = None) -> Machine:
-    """Open `PATH` (an ELF core) or `PATH@BASE` (a raw image) as a machine without a live guest.
+@contextmanager
+def opened(
+    source: str | Sequence[str], registers: Path | None = None, cpu: int | None = None, stop: bool = False
+) -> Iterator[Machine]:
+    """Open a source as a machine: whatever `open_source` does, or the QEMU whose monitor is at `qmp:ADDRESS`.
+
+    A QEMU's guest has to stand still: one that runs is refused, or held for as long as this lasts if `stop` says so.
+    """
+    names = (source,) if isinstance(source, str) else tuple(source)
+    monitor = next((name for name in names if name.startswith(qemu.SCHEME)), None)
+    if monitor is None:
+        yield open_source(names, registers, cpu)
+        return
+    if len(names) > 1:
+        raise UsageError(f"{monitor} is one of several sources; give it alone")
+    with qemu.attached(monitor.removeprefix(qemu.SCHEME), stop, ARCHITECTURES["aarch64"]) as dump:
+        yield _machine(dump, registers, cpu)
+
+
+def open_source(source: str | Sequence[str], registers: Path | None = None, cpu: int | None = None) -> Machine:
+    """Open a dump (`PATH`), or one or more raw images (`PATH@BASE`), as a machine without a live guest.
 
     `registers` is a JSON object of architectural names to hex strings that supplies or overrides the current CPU's.
     """
+    return _machine(_opened((source,) if isinstance(source, str) else tuple(source)), registers, cpu)
+
+
+def _machine(dump: Dump, registers: Path | None, cpu: int | None) -> Machine:
     supplied = None if registers is None else FixedRegisters(_read_registers(registers), str(registers))
-    raw = _AT_BASE.fullmatch(name)
-    path = Path(name)
-    with one_line(name):
-        is_raw = raw is not None and not path.exists()
-    if raw and is_raw:
-        memory = open_raw(Path(raw["path"]), _base(raw["base"], name))
-        cpus: tuple[Cpu, ...] = (Cpu(0, supplied or FixedRegisters({}, "a raw image")),)
-        return _checked(Machine(ARCHITECTURES["aarch64"], memory, cpus, cpu or 0))
-    with one_line(name), path.open("rb") as file:
-        magic = file.read(4)
-    if not magic:
-        raise Malformed(f"{name} is empty; name a dump that has something in it")
-    if magic != b"\x7fELF":
-        raise UsageError(f"{name} is not an ELF core; for a raw image of memory say where it starts: {name}@0x40000000")
-    core = open_core(path)
-    if core.architecture not in ARCHITECTURES:
-        raise Malformed(f"{name} is of {core.architecture}, which is not one of {', '.join(ARCHITECTURES)}")
-    current = core.current if cpu is None else cpu
-    architecture = ARCHITECTURES[core.architecture]
-    cpus = core.cpus or (Cpu(0, FixedRegisters({}, f"the core {path.name}")),)
+    whose = dump.memory.description
+    if dump.architecture not in ARCHITECTURES:
+        raise Malformed(f"{whose} is of {dump.architecture}, which is not one of {', '.join(ARCHITECTURES)}")
+    architecture = ARCHITECTURES[dump.architecture]
+    current = dump.current if cpu is None else cpu
+    cpus = dump.cpus or (Cpu(0, FixedRegisters({}, whose)),)
     if supplied:
         cpus = tuple(
             Cpu(each.number, Overridden(each.registers, supplied)) if each.number == current else each for each in cpus
         )
-    cpus, assumed = with_linux_registers(architecture, cpus, core.vmcoreinfo, f"the core {path.name}")
-    return _checked(Machine(architecture, core.memory, cpus, current, assumed=core.assumed + assumed))
-
-
-def _checked(machine: Machine) -> Machine:
-    """Give the machine; raise `Unavailable` if it lacks the CPU that was asked for."""
+    cpus, assumed = with_linux_registers(architecture, cpus, vmcoreinfo.parse(dump.vmcoreinfo), whose)
+    machine = Machine(architecture, dump.memory, cpus, current, assumed=dump.assumed + assumed)
+    # Raises `Unavailable` if the CPU that was asked for is not there.
     _ = machine.cpu
     return machine
 
 
-def _base(text: str, name: str) -> int:
+def _opened(names: Sequence[str]) -> Dump:
+    """Give what the named files hold: raw images together, or one file that says by its contents what it is."""
+    images = [_raw(name) for name in names]
+    raw = [image for image in images if image is not None]
+    if len(raw) == len(names):
+        return open_raw(raw, "aarch64")
+    if len(names) > 1:
+        raise UsageError(f"{names[images.index(None)]} is one of several sources; then all are raw images, PATH@BASE")
+    (name,) = names
+    with one_line(name), Path(name).open("rb") as file:
+        begins = file.read(max(map(len, (*FORMATS, *NEARLY))))
+    if not begins:
+        raise Malformed(f"{name} is empty; name a dump that has something in it")
+    for magic, opened in FORMATS.items():
+        if begins.startswith(magic):
+            return opened(Path(name))
+    for magic, what in NEARLY.items():
+        if begins.startswith(magic):
+            raise UsageError(f"{name} is {what}")
+    raise UsageError(f"{name} is no dump that is known here; for a raw image say where it starts: {name}@0x40000000")
+
+
+def _raw(name: str) -> tuple[Path, int] | None:
+    """Read `PATH@BASE`; None for what is no such thing, or is a file by all of that name."""
+    found = _AT_BASE.fullmatch(name)
+    with one_line(name):
+        if found is None or Path(name).exists():
+            return None
     try:
-        return _unsigned(text)
+        return Path(found["path"]), _unsigned(found["base"])
     except ValueError:
-        raise UsageError(f"{name}: {text!r} is not where an image starts; write PATH@0x40000000") from None
+        raise UsageError(f"{name}: {found['base']!r} is not where an image starts; write PATH@0x40000000") from None
 
 
 def _read_registers(path: Path) -> dict[str, int]:

@@ -26,7 +26,8 @@ ET_CORE, PT_LOAD, PT_NOTE, PF_R = 4, 1, 4, 4
 ANY_ALIGNMENT = 1
 
 _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
-_PHDR = struct.Struct("<IIQQQQQQ")
+PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
+"""p_type, p_flags, p_offset, p_vaddr, p_paddr, p_filesz, p_memsz, p_align."""
 NOTE_LAYOUT = struct.Struct("<III")
 # struct elf_prstatus: pr_pid at 32, pr_reg (x0..x30, sp, pc, pstate) at 112, pr_fpvalid at the end.
 PRSTATUS_BYTES, PID_OFFSET, REGISTERS_OFFSET = 392, 32, 112
@@ -66,16 +67,16 @@ def core_bytes(
     notes += _note(NOTE_NAME, NOTE_TYPE, json.dumps(body).encode())
     segments = _runs(memory)
     alignment = 4096
-    offset = _EHDR.size + _PHDR.size * (1 + len(segments))
-    headers = [_PHDR.pack(PT_NOTE, 0, offset, 0, 0, len(notes), 0, 4)]
+    offset = _EHDR.size + PROGRAM_HEADER.size * (1 + len(segments))
+    headers = [PROGRAM_HEADER.pack(PT_NOTE, 0, offset, 0, 0, len(notes), 0, 4)]
     at = -(-(offset + len(notes)) // alignment) * alignment
     padding = at - offset - len(notes)
     for pa, data in segments:
-        headers.append(_PHDR.pack(PT_LOAD, PF_R, at, 0, pa, len(data), len(data), ANY_ALIGNMENT))
+        headers.append(PROGRAM_HEADER.pack(PT_LOAD, PF_R, at, 0, pa, len(data), len(data), ANY_ALIGNMENT))
         at += len(data)
     identity = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
     header = _EHDR.pack(
-        identity, ET_CORE, EM_AARCH64, 1, 0, _EHDR.size, 0, 0, _EHDR.size, _PHDR.size, len(headers), 0, 0, 0
+        identity, ET_CORE, EM_AARCH64, 1, 0, _EHDR.size, 0, 0, _EHDR.size, PROGRAM_HEADER.size, len(headers), 0, 0, 0
     )
     return b"".join((header, *headers, notes, bytes(padding), *(data for _, data in segments)))
 

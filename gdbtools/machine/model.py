@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -151,7 +152,9 @@ class FixedRegisters:
         try:
             return self.values[name]
         except KeyError:
-            raise Unavailable(f"{self.origin} has no {name}; give it with --registers FILE") from None
+            raise Unavailable(
+                f"{self.origin} has no {name}; give it with --registers FILE, in GDB: set mmu-registers FILE"
+            ) from None
 
     def names(self) -> Sequence[str]:
         return tuple(self.values)
@@ -180,26 +183,34 @@ class Range:
     read: Callable[[int, int], bytes]
     """Give `size_bytes` at an offset into the range."""
 
+    @property
+    def end(self) -> int:
+        return self.pa + self.size_bytes
+
 
 @dataclass(frozen=True)
 class Ranges:
-    """Physical memory made of ranges, in order of address: what every kind of dump comes down to."""
+    """Physical memory made of ranges, in order of address and none over another: what most dumps come down to."""
 
     ranges: tuple[Range, ...]
     description: str
 
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [each.pa for each in self.ranges]
+
     def read(self, pa: int, size_bytes: int) -> bytes:
         parts: list[bytes] = []
         at, end = pa, pa + size_bytes
-        for each in self.ranges:
-            if each.pa <= at < each.pa + each.size_bytes:
-                take = min(end, each.pa + each.size_bytes) - at
-                parts.append(each.read(at - each.pa, take))
-                at += take
-                if at == end:
-                    break
-        if at != end:
-            raise Unreadable(pa, size_bytes, f"{self.description} does not have it")
+        index = bisect_right(self._starts, pa) - 1
+        while at < end:
+            if not 0 <= index < len(self.ranges) or not self.ranges[index].pa <= at < self.ranges[index].end:
+                raise Unreadable(pa, size_bytes, f"{self.description} does not have it")
+            each = self.ranges[index]
+            take = min(end, each.end) - at
+            parts.append(each.read(at - each.pa, take))
+            at += take
+            index += 1
         return b"".join(parts)
 
     def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002

@@ -20,8 +20,9 @@ Monitor = Callable[[str], str]
 """Give what QEMU's monitor (HMP) answers to a command."""
 
 _VIEW = re.compile(r"^FlatView #\d+$", re.MULTILINE)
-_RAM = re.compile(
-    r"^\s*(?P<first>[0-9a-f]+)-(?P<last>[0-9a-f]+) \(prio -?\d+, ram\): (?P<name>\S+)(?: @(?P<offset>[0-9a-f]+))?",
+_MEMORY = re.compile(
+    r"^\s*(?P<first>[0-9a-f]+)-(?P<last>[0-9a-f]+) \(prio -?\d+, (?:nv-)?(?P<kind>\w+)\): (?P<name>\S+)"
+    r"(?: @(?P<offset>[0-9a-f]+))?",
     re.MULTILINE,
 )
 _HOST = re.compile(r"is (?P<address>0x[0-9a-f]+)")
@@ -55,8 +56,8 @@ class Window:
         return self.pa <= pa and pa + size_bytes <= self.pa + self.size_bytes
 
 
-def ram_ranges(mtree: str) -> Sequence[RamRange]:
-    """Give the RAM that the first CPU sees, from what `info mtree -f` prints."""
+def ram_ranges(mtree: str, kinds: Sequence[str] = ("ram",)) -> Sequence[RamRange]:
+    """Give the RAM that the first CPU sees, or memory of other kinds, from what `info mtree -f` prints."""
     for view in _VIEW.split(mtree):
         if CPU_SPACE in view:
             return [
@@ -66,7 +67,8 @@ def ram_ranges(mtree: str) -> Sequence[RamRange]:
                     each["name"],
                     int(each["offset"] or "0", 16),
                 )
-                for each in _RAM.finditer(view)
+                for each in _MEMORY.finditer(view)
+                if each["kind"] in kinds
             ]
     return ()
 
@@ -132,6 +134,8 @@ class GuestRam:
     distrusted: str = ""
     past_stub: bool = True
     """Whether windows may be used: not by what changes a guest step by step, so that each step sees a lost stub."""
+    judge: str = "the gdbstub"
+    """What the windows are compared with."""
     _windows: list[Window] | None = field(default=None)
 
     @property
@@ -146,7 +150,7 @@ class GuestRam:
         if not self.windows:
             return f"{self.stub.description}{self.distrusted}"
         ram = ", ".join(f"{w.pa:#x}-{w.pa + w.size_bytes - 1:#x} in {w.where}" for w in self.windows)
-        return f"RAM {ram}, compared with the gdbstub; the rest: {self.stub.description}"
+        return f"RAM {ram}, compared with {self.judge}; the rest: {self.stub.description}"
 
     def find(self) -> None:
         """Find the windows now: where reads are to come at moments that `look` is not possible at."""

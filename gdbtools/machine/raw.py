@@ -1,28 +1,31 @@
-"""A raw image of physical memory, `PATH@BASE`: byte 0 of the file is physical address BASE."""
+"""Raw images of physical memory, `PATH@BASE`: byte 0 of the file is physical address BASE.
+
+A sparse one costs what it holds: the file is mapped, and its holes read as zeros.
+"""
 
 from __future__ import annotations
 
-import mmap
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
-from gdbtools.errors import Malformed
-from gdbtools.machine.model import Range, Ranges, one_line
+from gdbtools.errors import UsageError
+from gdbtools.machine.dump import Dump, map_file, window
+from gdbtools.machine.model import Ranges
 
 
-def map_file(path: Path) -> mmap.mmap:
-    """Map a file for reading; an empty one, or one that cannot be read, raises an expected error."""
-    with one_line(str(path)), path.open("rb") as file:
-        if path.stat().st_size == 0:
-            raise Malformed(f"{path} is empty; name a dump that has something in it")
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-def window(view: mmap.mmap, offset: int, pa: int, size_bytes: int) -> Range:
-    """Give the part of a mapped file from `offset` on as physical memory at `pa`."""
-    return Range(pa, size_bytes, lambda at, take: view[offset + at : offset + at + take])
-
-
-def open_raw(path: Path, base: int) -> Ranges:
-    """Open a raw image whose first byte is physical address `base`."""
-    view = map_file(path)
-    return Ranges((window(view, 0, base, len(view)),), f"the raw image {path.name}")
+def open_raw(images: Sequence[tuple[Path, int]], architecture: str) -> Dump:
+    """Open raw images as one memory: (file, physical address of its first byte) each; they may not overlap."""
+    views = [(path, base, map_file(path)) for path, base in images]
+    views.sort(key=lambda each: each[1])
+    for path, base, view in views:
+        if base + len(view) > 1 << 64:
+            raise UsageError(f"{path} has {len(view)} bytes: from {base:#x} on they go past the last address there is")
+    for (path, base, view), (following, start, _) in pairwise(views):
+        if start < base + len(view):
+            raise UsageError(
+                f"{path} and {following} both hold physical address {start:#x}; {path} has {len(view):#x} bytes"
+            )
+    ranges = tuple(window(view, 0, base, len(view)) for _, base, view in views)
+    names = ", ".join(path.name for path, _, _ in views)
+    return Dump(architecture, Ranges(ranges, f"the raw image{'s' if len(views) > 1 else ''} {names}"))

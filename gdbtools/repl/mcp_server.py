@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +146,8 @@ def server(ask: Ask, commands: Sequence[Command]) -> Server[Any]:
 def parser() -> Parser:
     """Give the parser of `gdbtools mcp`."""
     made = Parser(prog="gdbtools mcp", description="Serve the commands to an assistant, over stdin and stdout.")
-    made.add_argument("-s", "--source", help="answer from a dump, as `gdbtools COMMAND -s` does")
+    made.add_argument("-s", "--source", action="append", help="answer from a dump, as `gdbtools COMMAND -s` does")
+    made.add_argument("--stop", action="store_true", help="hold a guest that runs (of a qmp: source) meanwhile")
     made.add_argument("--attach", metavar="ADDRESS", help="answer from a guest: :1234, HOST:PORT or a socket's path")
     made.add_argument("--registers", help="a JSON object of register names to hex strings")
     made.add_argument("--cpu", type=int, help="which CPU of the source")
@@ -155,7 +156,7 @@ def parser() -> Parser:
     return made
 
 
-def serve(words: Sequence[str], opened: Callable[[argparse.Namespace], Ask], init: Path) -> int:
+def serve(words: Sequence[str], opened: Callable[[argparse.Namespace], AbstractContextManager[Ask]], init: Path) -> int:
     """Run `gdbtools mcp` until the client has gone; gives the exit status.
 
     `opened` makes what answers from a dump, `init` is the file to source inside GDB.
@@ -168,7 +169,7 @@ def serve(words: Sequence[str], opened: Callable[[argparse.Namespace], Ask], ini
     except ModuleNotFoundError as missing:
         raise Unavailable(f"{missing.name} is not installed; pip install 'gdbtools[mcp]'") from None
     live = options.attach is not None
-    source = attached(options.attach, options.elf, init) if live else nullcontext(opened(options))
+    source = attached(options.attach, options.elf, init) if live else opened(options)
 
     async def run(ask: Ask) -> None:
         made = server(ask, tools(live, options.allow_writes))

@@ -1121,8 +1121,8 @@ def test_what_hardware_has_yet_to_mark_as_accessed_is_mapped_and_refused_only_wh
 def test_a_stage_2_that_leads_to_itself_does_not_keep_stage_1_from_being_listed(monkeypatch) -> None:
     """2^27 runs of stage 2 for one page of stage 1: they are not all gone through, let alone kept."""
 
-    def counted(regime: Regime, read: Read) -> Iterator[Run | Hole]:
-        for number, each in enumerate(scan(regime, read)):
+    def counted(regime: Regime, read: Read, *wanted: int) -> Iterator[Run | Hole]:
+        for number, each in enumerate(scan(regime, read, *wanted)):
             assert number < 20_000, f"asked for more than {number} runs of {regime.name}"
             yield each
 

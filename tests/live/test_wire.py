@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gdbtools.live.wire import Lost, Wire, framed, open_wire, peer_of, register_numbers
+from gdbtools.live.wire import open_wire
+from gdbtools.machine.gdbstub import Lost, Wire, framed, peer_of, register_numbers
 
 XML = {
     "target.xml": '<target><xi:include href="core.xml"/><xi:include href="s.xml"/></target>',

@@ -1,0 +1,96 @@
+"""A core file that GDB has open, as the source that it is offline: GDB itself sees neither its MMU nor its tables."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import gdb
+
+from gdbtools.errors import Unavailable
+from gdbtools.live.console import console
+from gdbtools.live.registers import unsigned
+from gdbtools.machine import open_source
+from gdbtools.machine.model import Machine, one_line
+
+CORE = "core"
+"""What GDB calls this kind of connection."""
+_FILE = re.compile(r"^\s*`(.+)', file type ", re.MULTILINE)
+
+
+class RegistersFile(gdb.Parameter):
+    """`--registers FILE` of the offline face, for as long as GDB lives."""
+
+    def __init__(self) -> None:
+        self.__doc__ = (
+            'A JSON object of register names to hex strings, like {"TTBR0_EL1": "0x40000000"}; it supplies or\n'
+            "overrides what the core file has of the selected CPU. Empty for none."
+        )
+        self.set_doc = "Set the file with the registers that a core file lacks."
+        self.show_doc = "Show the file with the registers that a core file lacks."
+        super().__init__("mmu-registers", gdb.COMMAND_DATA, gdb.PARAM_OPTIONAL_FILENAME)
+        self.value = ""
+
+    def get_set_string(self) -> str:
+        return ""
+
+    def get_show_string(self, value: str) -> str:
+        return f"The file with the registers that a core file lacks is {value or 'none'}."
+
+    @property
+    def path(self) -> Path | None:
+        return Path(str(self.value)).expanduser() if self.value else None
+
+
+class CoreFile:
+    """The core file of the selected inferior; opened once for as long as it is the same."""
+
+    def __init__(self, registers: RegistersFile) -> None:
+        self._registers = registers
+        self._key: object = None
+        self._machine: Machine | None = None
+
+    def machine(self) -> Machine | None:
+        """Give the core file as a machine, at the CPU that GDB has selected; None if GDB has no core file open."""
+        if not has_core():
+            return None
+        path = _path()
+        with one_line(str(path)):
+            state = path.stat()
+        if self._machine is None or self._key != (path, state.st_mtime_ns, state.st_size):
+            self._machine, self._key = open_source(str(path)), (path, state.st_mtime_ns, state.st_size)
+        number = _number(self._machine)
+        supplied = self._registers.path
+        return replace(self._machine, current=number) if supplied is None else open_source(str(path), supplied, number)
+
+
+def has_core() -> bool:
+    """Say whether what the selected inferior shows is a core file."""
+    connection = gdb.selected_inferior().connection
+    return connection is not None and connection.type == CORE
+
+
+def _path() -> Path:
+    # Before GDB 18 only `info files` tells.
+    known = getattr(gdb.selected_inferior(), "corefile", None)
+    found = known.filename if known is not None else next(iter(_FILE.findall(console("info files"))), None)
+    if found is None:
+        raise Unavailable("GDB does not say which core file it has open; ask outside: gdbtools COMMAND -s FILE")
+    return Path(found)
+
+
+def _number(machine: Machine) -> int:
+    """Give the CPU that GDB's selected thread is.
+
+    GDB numbers threads as the file has them, but for those with the same process number, of which it makes one.
+    """
+    if not gdb.selected_inferior().threads():
+        return machine.current
+    first = gdb.selected_thread().num - 1
+    pc = unsigned(gdb.newest_frame().read_register("pc"))
+    name = machine.architecture.pc
+    for cpu in sorted(machine.cpus, key=lambda each: each.number != first):
+        if name in cpu.registers.names() and cpu.registers.read(name) == pc:
+            return cpu.number
+    return machine.current

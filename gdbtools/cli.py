@@ -13,15 +13,16 @@ from pathlib import Path
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.evidence import assumptions
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.files import write_whole
+from gdbtools.commands.model import Argument, Command, Kind, Open, Session
+from gdbtools.commands.output import ARGUMENTS as OUTPUT
+from gdbtools.commands.output import Form, answered, form_of
 from gdbtools.commands.parser import Evaluate, HelpWanted, joined, number, parse, parser_for
 from gdbtools.errors import GdbtoolsError, Malformed, Unavailable, Unreadable, UsageError
-from gdbtools.machine import opened
+from gdbtools.machine import open_source, opened
 from gdbtools.machine.model import Machine, no_source
 from gdbtools.machine.symbols import symbol_values
-from gdbtools.render.json import json_line
-from gdbtools.render.text import DEFAULT_WIDTH, render, wants_colour
+from gdbtools.render.text import DEFAULT_WIDTH, wants_colour
 
 ANSWERED, FINDING, USAGE, MISSING = 0, 1, 2, 3
 """The exit statuses that scripts rely on."""
@@ -37,7 +38,7 @@ SHARED = (
     Argument("--registers", "a JSON object of register names to hex strings", Kind.TEXT),
     Argument("--cpu", "which CPU of the source (default: the one that was current)", Kind.NUMBER),
     Argument("--elf", "an ELF file whose symbols may be used as addresses", Kind.TEXT),
-    Argument("--json", "print one JSON object a line", Kind.FLAG),
+    *OUTPUT,
 )
 
 
@@ -91,19 +92,16 @@ def _answer(command: Command, words: Sequence[str]) -> int:
     options = parse(command, words, _evaluator(elf), "gdbtools", SHARED)
     if command.live_only:
         raise Unavailable(f"`{command.name}` needs a live guest; in GDB: source {gdbinit()}, then mmu {command.name}")
+    form = form_of(options)
     with _machine(command, options) as machine:
-        session = Session(machine)
-        answers = command.run(session, options)
-    colour = wants_colour(sys.stdout.isatty())
-    width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
-    for position, answer in enumerate(answers):
-        if options.json:
-            print(json_line(command.name, command.record(answer), session.machine.assumed))
-            continue
-        print(("\n" if position else "") + render(command.view(answer), colour, width), end="")
-    if session.machine.assumed and not options.json:
-        print("\n" + render(assumptions(session.machine), colour, width), end="")
-    sys.stdout.flush()
+        answers = command.run(Session(machine, open=_opener(options)), options)
+    if options.output is None:
+        width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
+        colour = wants_colour(sys.stdout.isatty())
+        print(answered(command, answers, form, machine.assumed, colour, width), end="")
+        sys.stdout.flush()
+    else:
+        write_whole(Path(options.output), answered(command, answers, form, machine.assumed).encode())
     return FINDING if any(command.finding(answer) for answer in answers) else ANSWERED
 
 
@@ -127,10 +125,21 @@ def _offline(options: Namespace) -> Iterator[Callable[[Command, Sequence[str]], 
     with opened(options.source, registers, options.cpu, options.stop) as machine:
 
         def ask(command: Command, words: Sequence[str]) -> Sequence[str]:
-            answers = command.run(Session(machine), parse(command, words, evaluate, "gdbtools"))
-            return [json_line(command.name, command.record(each), machine.assumed) for each in answers]
+            session = Session(machine, open=_opener(options))
+            answers = command.run(session, parse(command, words, evaluate, "gdbtools"))
+            return answered(command, answers, Form.JSON, machine.assumed).splitlines()
 
         yield ask
+
+
+def _opener(options: Namespace) -> Open:
+    """Open a second source as the first is: with `--registers`, unless it has its own, and with `--cpu`."""
+
+    def open_other(name: str, registers: str | None) -> Machine:
+        given = registers or options.registers
+        return open_source(name, None if given is None else Path(given), options.cpu)
+
+    return open_other
 
 
 def _evaluator(elf: str | None) -> Evaluate:

@@ -20,6 +20,7 @@ GDBS = {
     "gdb-for-pwndbg": (str(Path(sys.prefix) / "bin" / "gdb"), "pip install '.[dev]' into the environment of pytest"),
 }
 """The two: one with the system's Python, one with that of the virtual environment."""
+BROWSER = ("chromium", "apt-get install chromium")
 
 
 @cache
@@ -39,6 +40,9 @@ def pytest_report_header() -> list[str]:
         path = shutil.which(program)
         said = f"{path} {version(path)}" if path else f"MISSING, tests in it are skipped; install it: {install}"
         lines.append(f"{name}: {said}")
+    program, install = BROWSER
+    path = shutil.which(program)
+    lines.append(f"{program}: {path or f'MISSING, tests of the pages in it are skipped; install it: {install}'}")
     return lines
 
 

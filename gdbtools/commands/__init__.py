@@ -9,6 +9,7 @@ from gdbtools.commands import (
     capture,
     catch,
     clear_af,
+    diff,
     esr,
     fault,
     fixup,
@@ -17,6 +18,7 @@ from gdbtools.commands import (
     pte,
     redact,
     regs,
+    report,
     service,
     status,
     tlbi,
@@ -46,5 +48,7 @@ _MODULES = (
     undo,
     capture,
     redact,
+    diff,
+    report,
 )
 COMMANDS: Final[Mapping[str, Command]] = {module.COMMAND.name: module.COMMAND for module in _MODULES}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,10 +12,11 @@ from gdbtools.analysis.diagnosis import diagnose
 from gdbtools.analysis.footprint import read_code, read_range, read_tables
 from gdbtools.arch.model import Read, ReadRegister
 from gdbtools.commands.evidence import size
+from gdbtools.commands.files import write_whole
 from gdbtools.commands.model import Argument, Command, Kind, Session
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.capture import core_bytes
-from gdbtools.machine.model import Cpu, Machine, Recording, one_line
+from gdbtools.machine.model import Cpu, Machine, Recording
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject
 
@@ -76,7 +75,7 @@ def write_capture(
     registers = [registers_of(machine, cpu) for cpu in cpus]
     current = [cpu.number for cpu in cpus].index(machine.current)
     data = core_bytes(machine.architecture.name, registers, current, memory, machine.assumed)
-    _write(path, data)
+    write_whole(path.expanduser(), data)
     return Captured(str(path), len(data), sum(map(len, memory.values())), len(registers), unreadable, missing_bytes)
 
 
@@ -89,19 +88,6 @@ def registers_of(machine: Machine, cpu: Cpu) -> Mapping[str, int]:
         except Unavailable:
             continue
     return values
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write beside the target and rename, so that a capture is whole or not there."""
-    with one_line(str(path)):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
 
 
 def view(answer: Captured) -> Document:

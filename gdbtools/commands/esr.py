@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from gdbtools.arch.architecture import Architecture, ExceptionRecord
 from gdbtools.arch.model import Syndrome, Transfer
 from gdbtools.bits import FieldValue
-from gdbtools.commands.evidence import control_text, fault_name, fault_record, word_table
+from gdbtools.commands.evidence import control_text, fault_name, fault_record
 from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.pictures import word_picture
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
 
@@ -92,7 +93,7 @@ def view(answer: Decoded) -> Document:
         rows.append(("HPFAR_EL2", "the page of the IPA, if this was taken to EL2 for a fault of stage 2"))
     rows.append((f"ELR_EL{level}", syndrome.returns.value))
     blocks.append(Facts(rows))
-    blocks.append(word_table(syndrome.word))
+    blocks.append(word_picture(syndrome.word, "the syndrome"))
     unused = [each.field.name for each in syndrome.word.decoded() if not each.applicable]
     return Document([*blocks, Facts([("not applicable", ", ".join(unused))])] if unused else blocks)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gdbtools.arch.architecture import Architecture
 from gdbtools.arch.model import Access, Attributes, Cause, Decider, Fault, Mapped, Refusal, Step, Walk
 from gdbtools.bits import FieldValue, Word
-from gdbtools.machine.model import Machine
-from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.document import Block, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
 
 WHY = {
@@ -153,20 +152,20 @@ def regime_text(walk: Walk) -> str:
     return f"{regime.name}: {granule} granule, {len(regime.levels)} levels from {regime.levels[0].number}"
 
 
-def evidence(walk: Walk) -> list[Table | Facts | Line]:
-    """Show a whole walk: the steps of each stage, the regime, what it grants."""
+def evidence(walk: Walk, show: Callable[[Walk], Block] = steps_table) -> list[Block]:
+    """Show a whole walk: the steps of each stage, in the way of `show`, the regime, what it grants."""
     rows: list[tuple[str, Text]] = [("regime", regime_text(walk)), *attribute_rows(walk)]
     rows += [("assumed", ", ".join(walk.regime.assumed))] if walk.regime.assumed else []
     rows += [("note", note) for note in walk.regime.notes]
-    return [*_stages(walk), Facts(rows)]
+    return [*_stages(walk, show), Facts(rows)]
 
 
-def _stages(walk: Walk) -> list[Table | Facts | Line]:
-    blocks: list[Table | Facts | Line] = [steps_table(walk)] if walk.steps or walk.fetch else []
+def _stages(walk: Walk, show: Callable[[Walk], Block]) -> list[Block]:
+    blocks: list[Block] = [show(walk)] if walk.steps or walk.fetch else []
     second = walk.fetch.via if walk.fetch else walk.final
     if second is not None:
         what = "the fetch of the next descriptor" if walk.fetch else "the output"
-        blocks += [Line(f"Stage 2 of {what}, IPA {second.input:#x}:"), steps_table(second)]
+        blocks += [Line(f"Stage 2 of {what}, IPA {second.input:#x}:"), show(second)]
     fetched = [step for step in walk.steps if step.via is not None and step.via.leaf is not None]
     if fetched:
         blocks += [Line("Stage 2 of each descriptor fetch, by its last step:"), _fetches(fetched)]
@@ -287,8 +286,3 @@ def word_table(word: Word) -> Table:
         note = Span("bits that no field claims are set", Role.WARNING)
         rows.append(("", "reserved", f"{word.reserved:#x}", note))
     return Table(("bits", "field", "value", "meaning"), rows, frozenset((2,)))
-
-
-def assumptions(machine: Machine) -> Document:
-    """Show what the source did not say and was taken for granted."""
-    return Document([Facts([("assumed" if not at else "", text) for at, text in enumerate(machine.assumed)])])

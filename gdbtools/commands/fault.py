@@ -16,13 +16,13 @@ from gdbtools.commands.evidence import (
     WHY,
     access_name,
     decider_text,
-    evidence,
     fault_name,
     field_value,
     refusal_record,
     walk_record,
 )
 from gdbtools.commands.model import Command, Session
+from gdbtools.commands.pictures import illustrated
 from gdbtools.commands.what_if import ARGUMENTS, Supposition, suppose, supposition_records, supposition_rows
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Machine
@@ -197,7 +197,7 @@ def view(answer: Answer) -> Document:
         Line(verdict(diagnosis)),
         Facts([*supposition_rows(answer.suppositions), *_rows(diagnosis, answer.suspicions)]),
     ]
-    return Document([*blocks, *(evidence(diagnosis.walk) if diagnosis.walk else ())])
+    return Document([*blocks, *(illustrated(diagnosis.walk, diagnosis.predicted) if diagnosis.walk else ())])
 
 
 def record(answer: Answer) -> JsonObject:

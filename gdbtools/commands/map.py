@@ -15,6 +15,7 @@ from gdbtools.arch.model import Hole, Read, Regime, Rights, Run
 from gdbtools.arch.walk import walk
 from gdbtools.commands.evidence import attributes_record, fault_name, fault_record, size
 from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.pictures import address_map
 from gdbtools.commands.what_if import (
     ARGUMENTS,
     REGIME,
@@ -24,8 +25,10 @@ from gdbtools.commands.what_if import (
     supposition_rows,
 )
 from gdbtools.errors import UsageError
-from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Span, Table, Text
+from gdbtools.render.drawing import AddressMap
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
+from gdbtools.render.scale import amount as amount
 
 _UNITS = {"k": 10, "m": 20, "g": 30, "t": 40}
 
@@ -144,21 +147,20 @@ def view(answer: Map) -> Document:
     rows += [("regime", regime.name) for regime in answer.regimes]
     rows += [("assumed", text) for text in dict.fromkeys(t for regime in answer.regimes for t in regime.assumed)]
     rows += [("note", text) for text in dict.fromkeys(t for regime in answer.regimes for t in regime.notes)]
-    rows += [("unreadable", _hole_text(hole)) for hole in answer.holes]
+    rows += [("unreadable", hole_text(hole)) for hole in answer.holes]
     rows += [("broken", _broken_text(each)) for each in answer.broken]
     blocks: list[Block] = [Line([*head, "."])]
     if answer.runs:
+        blocks += [Picture(_drawn(regime, answer), ()) for regime in answer.regimes]
         blocks.append(_table(answer))
     return Document([*blocks, Facts(rows)])
 
 
-def amount(size_bytes: int) -> str:
-    """Give an amount to about three figures in the unit that suits it."""
-    for shift, unit in ((40, "TB"), (30, "GB"), (20, "MB"), (10, "KB")):
-        if size_bytes >= 1 << shift:
-            units = size_bytes / (1 << shift)
-            return f"{units:.0f} {unit}" if units >= 100 else f"{units:.3g} {unit}"
-    return f"{size_bytes} bytes"
+def _drawn(regime: Regime, answer: Map) -> AddressMap:
+    """Draw what of the answer is of one regime, in order of address."""
+    everything: list[Run | Hole] = [*answer.runs, *answer.holes]
+    found = [each for each in everything if regime.first <= each.first <= regime.last]
+    return address_map(regime, sorted(found, key=lambda each: each.first))
 
 
 def _table(answer: Map) -> Table:
@@ -194,7 +196,8 @@ def _state(run: Run) -> Text:
     return text
 
 
-def _hole_text(hole: Hole) -> Span:
+def hole_text(hole: Hole) -> Span:
+    """Say which table could not be read."""
     where = f"{hole.first:#x} to {hole.first + hole.size_bytes - 1:#x}"
     return Span(f"{where}: the table at PA {hole.pa:#x}: {hole.why}", Role.WARNING)
 
@@ -211,15 +214,7 @@ def record(answer: Map) -> JsonObject:
         "notes": list(dict.fromkeys(text for regime in answer.regimes for text in regime.notes)),
         "mapped": answer.mapped_bytes,
         "runs": [_run_record(run, answer.architecture) for run in answer.runs],
-        "unreadable": [
-            {
-                "first": hexadecimal(hole.first),
-                "size": hole.size_bytes,
-                "table_address": hexadecimal(hole.pa),
-                "why": hole.why,
-            }
-            for hole in answer.holes
-        ],
+        "unreadable": [hole_record(hole) for hole in answer.holes],
         "broken_contiguous_runs": [
             {
                 "first": hexadecimal(each.run.first),
@@ -233,6 +228,15 @@ def record(answer: Map) -> JsonObject:
     if answer.suppositions:
         result["supposing"] = supposition_records(answer.suppositions)
     return result
+
+
+def hole_record(hole: Hole) -> JsonObject:
+    return {
+        "first": hexadecimal(hole.first),
+        "size": hole.size_bytes,
+        "table_address": hexadecimal(hole.pa),
+        "why": hole.why,
+    }
 
 
 def _run_record(run: Run, architecture: Architecture) -> JsonObject:

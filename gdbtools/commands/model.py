@@ -70,21 +70,36 @@ class Argument:
     many: str = ""
     dashes: bool = False
     """Whether the value of an option may itself begin with dashes."""
+    metavar: str = ""
+    """What stands for its value in help, where its name and its kind do not say it."""
 
     @property
     def is_option(self) -> bool:
         return self.name.startswith("--")
 
 
+Open = Callable[[str, str | None], Machine]
+"""Open a source by what the user calls it, with a registers file or without: a face's own way."""
+
+
+def opens_nothing(name: str, registers: str | None) -> Machine:  # noqa: ARG001
+    """Refuse, for a session whose face opens no source."""
+    raise Unavailable(f"{name} cannot be opened here; use gdbtools outside GDB")
+
+
 @dataclass
 class Session:
-    """What a command works on: a machine, the user's settings, and the log of what was written to the guest."""
+    """What a command works on: a machine, the user's settings, and the log of what was written to the guest.
+
+    `open` is for commands that look at another source besides.
+    """
 
     machine: Machine
     dirty: DirtyConvention = DirtyConvention.NONE
     written: Log = field(default_factory=Log)
     resume_wanted: bool = False
     """Set by a command whose answer is to be shown before the guest runs on; the face then resumes it."""
+    open: Open = opens_nothing
 
     @property
     def live(self) -> Live:

@@ -85,7 +85,13 @@ _METAVARS = {
 }
 
 
+SHORT = {"--source": "-s", "--output": "-o"}
+"""The options that have a letter of their own."""
+
+
 def _metavar(argument: Argument) -> str:
+    if argument.metavar:
+        return argument.metavar
     if argument.kind in _METAVARS:
         return _METAVARS[argument.kind]
     return argument.name.lstrip("-").upper()
@@ -106,7 +112,7 @@ def parser_for(command: Command, program: str, shared: Sequence[Argument] = ()) 
 
 
 def _add(parser: Parser, argument: Argument) -> None:
-    names = ["-s", argument.name] if argument.name == "--source" else [argument.name]
+    names = [SHORT[argument.name], argument.name] if argument.name in SHORT else [argument.name]
     if argument.kind is Kind.FLAG:
         parser.add_argument(*names, action="store_true", help=argument.help)
         return

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdbtools.bits import Word
-from gdbtools.commands.evidence import word_record, word_table
+from gdbtools.commands.evidence import word_record
 from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.pictures import word_picture
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.render.document import Document, Line, Role, Span
 from gdbtools.render.json import JsonObject, hexadecimal
@@ -59,7 +60,7 @@ def view(answer: Register) -> Document:
     assert answer.word is not None, "an answer has a value"
     title = (type(answer.word).__doc__ or "").strip().splitlines()[0].split(":")[0].rstrip(".")
     head = Line([Span(answer.name, Role.HEADING), f" = {int(answer.word):#018x}  ", Span(title, Role.QUIET)])
-    return Document([head, word_table(answer.word)])
+    return Document([head, word_picture(answer.word, answer.name)])
 
 
 def record(answer: Register) -> JsonObject:

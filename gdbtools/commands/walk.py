@@ -12,13 +12,13 @@ from gdbtools.arch.model import Access, AccessKind, Mapped, Refusal, Regime, Wal
 from gdbtools.arch.walk import walk
 from gdbtools.commands.evidence import (
     access_name,
-    evidence,
     fault_name,
     reason_text,
     size,
     walk_record,
 )
 from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.pictures import illustrated
 from gdbtools.commands.what_if import (
     ARGUMENTS,
     REGIME,
@@ -95,14 +95,16 @@ def view(answer: Translation) -> Document:
     if answer.refused is not None:
         name = fault_name(answer.refused.fault)
         headline = Line([f"{found.input:#x}{who}: ", Span(name, Role.BAD)])
-        return Document([headline, Line(reason_text(answer.refused)), *notes, *evidence(found)])
+        return Document([headline, Line(reason_text(answer.refused)), *notes, *illustrated(found, answer.refused)])
     outcome = found.outcome
     assert isinstance(outcome, Mapped), "a walk that nothing refuses leads somewhere"
     allowed = f"{access_name(answer.access)} allowed, " if answer.access else ""
     leaf = f"{size(outcome.size_bytes)} {found.leaf.entry.kind.label}" if found.leaf else "the MMU is off"
     target = Span(f"{outcome.address:#x}", Role.GOOD)
     through = f"IPA {found.destination.address:#x} -> " if found.final and found.destination else ""
-    return Document([Line([f"{found.input:#x} -> {through}", target, f" ({allowed}{leaf})"]), *notes, *evidence(found)])
+    return Document(
+        [Line([f"{found.input:#x} -> {through}", target, f" ({allowed}{leaf})"]), *notes, *illustrated(found)]
+    )
 
 
 def _contiguity_rows(run: Contiguity | None) -> list[tuple[str, Text]]:

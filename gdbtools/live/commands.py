@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import gdb
@@ -14,21 +15,23 @@ from gdbtools.analysis.loops import Loops, place_of
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.architecture import DirtyConvention
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.files import write_whole
+from gdbtools.commands.model import Command, Kind, Session
+from gdbtools.commands.output import ARGUMENTS as OUTPUT
+from gdbtools.commands.output import Form, answered, form_of
 from gdbtools.commands.parser import HelpWanted, complete, parse, parser_for
 from gdbtools.errors import GdbtoolsError, UsageError
 from gdbtools.live.catch import Catches, FaultFunction
-from gdbtools.live.console import show
+from gdbtools.live.console import colour, show, width
 from gdbtools.live.core import CoreFile, RegistersFile
 from gdbtools.live.guest import LiveGuest
 from gdbtools.live.memory import broken
 from gdbtools.live.registers import unsigned
 from gdbtools.live.target import Target
-from gdbtools.machine.model import no_source
-from gdbtools.render.json import json_line
+from gdbtools.machine.model import Machine, no_source
 from gdbtools.repair.log import Log
 
-SHARED = (Argument("--json", "print one JSON object a line", Kind.FLAG),)
+SHARED = OUTPUT
 AT_STOP = ("nothing", "verdict", "fault")
 # `set mmu-vectors`: which entries `mmu catch` stops at; the names are the architecture's own.
 VECTORS: dict[str, tuple[str, ...]] = {
@@ -90,13 +93,14 @@ class Face:
 
     def session(self, sourceless: bool) -> Session:
         if sourceless:
-            return Session(no_source(ARCHITECTURES["aarch64"]))
+            return Session(no_source(ARCHITECTURES["aarch64"]), open=open_file)
         self.target.stopped()
-        return Session(self.guest.machine(), DirtyConvention(str(self.dirty.value)), self.written)
+        return Session(self.guest.machine(), DirtyConvention(str(self.dirty.value)), self.written, open=open_file)
 
     def ask(self, command: Command, words: Sequence[str]) -> tuple[Namespace, Session, Sequence[Any]]:
-        """Parse and run; physical memory mode is off afterwards, whatever happened."""
+        """Parse, run and, with `--output`, write; physical memory mode is off afterwards, whatever happened."""
         options = parse(command, words, evaluate, "mmu", SHARED)
+        form = form_of(options)
         try:
             session = self.session(command.sourceless(options))
             self.guest.past_stub(not command.changes_guest)
@@ -104,6 +108,9 @@ class Face:
             if command.changes_guest and not getattr(options, "dry_run", False):
                 self.loops = Loops()
                 self.guest.written()
+            if options.output is not None:
+                text = answered(command, answers, form, session.machine.assumed)
+                write_whole(Path(options.output).expanduser(), text.encode())
             return options, session, answers
         except gdb.error as error:
             attachment = self.target.attachment
@@ -121,12 +128,11 @@ class Face:
         # What has been done to the guest is said, whenever Ctrl-C comes.
         with self.guest.interruptible() if command.runs_guest else nullcontext():
             options, session, answers = self.ask(command, words)
-            for position, answer in enumerate(answers):
-                if options.json:
-                    gdb.write(json_line(command.name, command.record(answer)) + "\n")
-                else:
-                    gdb.write("\n" if position else "")
-                    show(command.view(answer))
+            form = form_of(options)
+            if options.output is not None:
+                gdb.write(f"Wrote {options.output}.\n")
+            else:
+                gdb.write(answered(command, answers, form, session.machine.assumed, colour(), width()))
         if session.resume_wanted:
             self.guest.resume()
 
@@ -170,6 +176,13 @@ class Face:
         catch = self.catches.forget(deleted)
         if catch is not None:
             gdb.post_event(catch.delete)
+
+
+def open_file(name: str, registers: str | None) -> Machine:
+    """Open a source that is a file, to look at it beside the guest."""
+    from gdbtools.machine import open_source  # the reader of ELF files: only what opens a file has to wait for it
+
+    return open_source(str(Path(name).expanduser()), None if registers is None else Path(registers).expanduser())
 
 
 def evaluate(text: str) -> int:
@@ -262,7 +275,7 @@ def _mi_command(face: Face) -> None:
             try:
                 with one_line_errors(), face.guest.interruptible() if command.runs_guest else nullcontext():
                     _, session, answers = face.ask(command, rest)
-                    lines = [json_line(name, command.record(answer)) for answer in answers]
+                    lines = answered(command, answers, Form.JSON, session.machine.assumed).splitlines()
                     if command.runs_guest:
                         gdb.write("".join(f"{line}\n" for line in lines))
                         return None

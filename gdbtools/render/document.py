@@ -8,6 +8,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gdbtools.render.drawing import Drawing
 
 
 class Role(enum.Enum):
@@ -58,11 +62,28 @@ class Table:
     right: frozenset[int] = frozenset()
 
 
-Block = Line | Facts | Table
+@dataclass(frozen=True)
+class Picture:
+    """Something that is drawn where that can be done, and `instead`, which says the same in words and numbers."""
+
+    drawing: Drawing
+    instead: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Blocks under a title of their own."""
+
+    title: str
+    blocks: Sequence[Block]
+
+
+Block = Line | Facts | Table | Picture | Section
 
 
 @dataclass(frozen=True)
 class Document:
-    """Blocks with an empty line between them; the answer comes first."""
+    """Blocks with an empty line between them; the answer comes first.  `title` is for a page of its own."""
 
     blocks: Sequence[Block]
+    title: str = ""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tabulate import tabulate
 
-from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
+from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Section, Span, Table, Text
 
 MINIMUM_WIDTH = 40
 DEFAULT_WIDTH = 80
@@ -34,10 +34,22 @@ def wants_colour(is_terminal: bool, environment: Mapping[str, str] | None = None
 def render(document: Document, colour: bool = False, width: int = DEFAULT_WIDTH) -> str:
     """Give a document as text that ends in a newline; `width` in columns, long cells wrap."""
     width = max(width, MINIMUM_WIDTH)
-    return "\n\n".join(_block(block, colour, width) for block in document.blocks) + "\n"
+    return "\n\n".join(_blocks(document.blocks, colour, width)) + "\n"
 
 
-def _block(block: Block, colour: bool, width: int) -> str:
+def _blocks(blocks: Sequence[Block], colour: bool, width: int) -> Iterator[str]:
+    """Give each block; of a picture what is said instead, of a section its title first."""
+    for block in blocks:
+        if isinstance(block, Picture):
+            yield from _blocks(block.instead, colour, width)
+        elif isinstance(block, Section):
+            yield _inline(Span(f"{block.title}\n{'=' * len(block.title)}", Role.HEADING), colour)
+            yield from _blocks(block.blocks, colour, width)
+        else:
+            yield _block(block, colour, width)
+
+
+def _block(block: Line | Facts | Table, colour: bool, width: int) -> str:
     if isinstance(block, Line):
         return "\n".join(_wrapped(block.text, width, colour))
     if isinstance(block, Facts):

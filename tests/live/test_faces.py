@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gdbtools.commands import COMMANDS
-from tests.live.session import Leaf, Live, Session, attached, symbol
+from tests.live.session import CAPTURE, Leaf, Live, Session, attached, symbol
 
 pytestmark = pytest.mark.guest
 
@@ -25,6 +25,7 @@ WORDS = {
     "tlbi": f"tlbi {LOCAL}",
     "probe": f"probe {LOCAL} --overwrite",
     "undo": "undo",
+    "diff": f"diff {CAPTURE}",
 }
 THAT_CHANGE = [name for name, command in COMMANDS.items() if command.changes_guest]
 OF_THE_MOMENT = ("seconds",)

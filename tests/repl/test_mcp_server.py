@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ def with_client(words: tuple[str, ...], talk: Callable[[Any], Any]) -> Any:
             await client.initialize()
             return await talk(client)
 
-    return asyncio.run(asyncio.wait_for(session(), 60))
+    # In a thread: whatever else runs in this one may have an event loop of its own.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(asyncio.wait_for(session(), 60))).result()
 
 
 def called(words: tuple[str, ...], name: str, **arguments: Any) -> Any:

@@ -1,0 +1,70 @@
+"""Two lists of runs cut wherever either has an end, so that each piece is of one run on each side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from gdbtools.arch.model import Hole, Run
+
+
+class Piece(NamedTuple):
+    """What `first` to `end` (not included) belongs to, on either side; None where nothing is mapped."""
+
+    first: int
+    end: int
+    before: Run | Hole | None
+    after: Run | Hole | None
+
+
+def pieces(before: Sequence[Run | Hole], after: Sequence[Run | Hole]) -> Iterator[Piece]:
+    """Give the pieces of two lists that are in order of address; what neither has is left out.
+
+    Where only one side has anything, whole leaves are apart from parts of leaves: the rest of such a leaf is on both.
+    """
+    yield from _by_leaf(_by_end(before, after))
+
+
+def part(run: Run, first: int, end: int) -> Run:
+    """Give the part of a run from `first` to `end` (not included), which need not be whole leaves."""
+    led = run.offset_of(first)
+    return replace(
+        run,
+        first=first,
+        size_bytes=end - first,
+        output=None if run.output is None else run.output + led,
+        ipa=None if run.ipa is None else run.ipa + led,
+    )
+
+
+def _by_end(before: Sequence[Run | Hole], after: Sequence[Run | Hole]) -> Iterator[Piece]:
+    one, other, at = 0, 0, 0
+    while one < len(before) or other < len(after):
+        left = before[one] if one < len(before) else None
+        right = after[other] if other < len(after) else None
+        there = [each for each in (left, right) if each is not None]
+        start = max(at, min(each.first for each in there))
+        ends = (each.first if each.first > start else each.first + each.size_bytes for each in there)
+        at = min(ends)
+        yield Piece(start, at, _from(left, start), _from(right, start))
+        one += left is not None and left.first + left.size_bytes <= at
+        other += right is not None and right.first + right.size_bytes <= at
+
+
+def _from(item: Run | Hole | None, start: int) -> Run | Hole | None:
+    return item if item is not None and item.first <= start else None
+
+
+def _by_leaf(found: Iterable[Piece]) -> Iterator[Piece]:
+    for piece in found:
+        only = piece.after if piece.before is None else piece.before if piece.after is None else None
+        if not isinstance(only, Run):
+            yield piece
+            continue
+        leaf = only.leaf_bytes
+        head = min(piece.end, -(-piece.first // leaf) * leaf)
+        tail = max(head, piece.end // leaf * leaf)
+        for first, end in ((piece.first, head), (head, tail), (tail, piece.end)):
+            if first < end:
+                yield piece._replace(first=first, end=end)

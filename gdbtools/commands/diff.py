@@ -1,0 +1,262 @@
+"""`diff`: what changed between two sources, in mappings and registers, not in bytes."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gdbtools.analysis.aspects import Aspect
+from gdbtools.analysis.difference import Change, Portion, Uncompared, difference
+from gdbtools.analysis.mappings import mappings_of
+from gdbtools.analysis.regime_difference import RegimePair, paired
+from gdbtools.analysis.register_difference import Compared, compare_registers
+from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.model import Hole
+from gdbtools.commands.difference_of_state import (
+    regime_record,
+    regime_rows,
+    register_record,
+    register_table,
+)
+from gdbtools.commands.difference_text import SIGNS, change_text
+from gdbtools.commands.evidence import attributes_record, fault_record, size
+from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.what_if import REGIME
+from gdbtools.errors import UsageError
+from gdbtools.machine.model import Machine
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
+
+REGISTERS = "registers"
+"""What `--ignore` calls all differences of registers."""
+IGNORABLE = (*(aspect.value for aspect in Aspect), REGISTERS)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One of the two sources: what it is called, and which CPU's registers were taken."""
+
+    name: str
+    cpu: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What differs between two sources, and how much was the same.
+
+    `pairs` are the ranges of the regimes, `changes` and `uncompared` what became of their mappings; `leaves` counts the
+    leaves after.  `page_bytes` is the granule.
+    """
+
+    before: Looked
+    after: Looked
+    architecture: Architecture
+    pairs: tuple[RegimePair, ...]
+    registers: Compared
+    changes: tuple[Change, ...]
+    uncompared: tuple[Uncompared, ...]
+    leaves: int
+    page_bytes: int
+    ignored: tuple[str, ...]
+
+    @property
+    def is_different(self) -> bool:
+        """Say whether anything differs; a table that neither source has is not a difference between them."""
+        return bool(
+            self.changes
+            or self.registers.differing
+            or any(pair.before is None or pair.after is None for pair in self.pairs)
+            or any(each.before is None or each.after is None for each in self.uncompared)
+        )
+
+
+def run(session: Session, options: Namespace) -> Sequence[Difference]:
+    before, after = _machines(session, options)
+    if before.architecture is not after.architecture:
+        raise UsageError(
+            f"{options.before} is of {before.architecture.name}, the other of {after.architecture.name}: "
+            "compare two of one architecture"
+        )
+    architecture = after.architecture
+    # Registers before memory: a live source switches modes between the two.
+    names = () if REGISTERS in options.ignore else architecture.principal
+    registers = compare_registers(architecture, before.register, after.register, names)
+    regimes = [architecture.regimes(machine.register, options.regime) for machine in (before, after)]
+    pairs = paired(*regimes)
+    ignored = [aspect for aspect in Aspect if aspect.value in options.ignore]
+    changes: list[Change] = []
+    uncompared: list[Uncompared] = []
+    leaves, page_bytes = 0, 1 << 64
+    for pair in pairs:
+        if pair.before is None or pair.after is None:
+            continue
+        was, now = (
+            list(mappings_of(regime, machine.memory.read))
+            for regime, machine in ((pair.before, before), (pair.after, after))
+        )
+        changed, unknown = difference(was, now, ignored)
+        changes += changed
+        uncompared += unknown
+        leaves += sum(0 if isinstance(each, Hole) else each.size_bytes // each.leaf_bytes for each in now)
+        page_bytes = min([page_bytes, *(level.size_bytes for level in pair.after.levels)])
+    found = Difference(
+        Looked(options.before, before.current),
+        Looked(options.after or ("the guest as it is now" if after.live else after.memory.description), after.current),
+        architecture,
+        pairs,
+        registers,
+        tuple(changes),
+        tuple(uncompared),
+        leaves,
+        page_bytes,
+        tuple(name for name in IGNORABLE if name in options.ignore),
+    )
+    return (found,)
+
+
+def _machines(session: Session, options: Namespace) -> tuple[Machine, Machine]:
+    """Open what is compared: two sources, or one with what the session works on."""
+    before = session.open(options.before, options.before_registers)
+    return before, session.machine if options.after is None else session.open(options.after, options.after_registers)
+
+
+def view(answer: Difference) -> Document:
+    changes = [change for change in answer.changes if not change.is_use]
+    use = [change for change in answer.changes if change.is_use]
+    blocks: list[Block] = [Line(_headline(answer, len(changes), len(use)))]
+    if changes:
+        blocks.append(_table(changes, answer.page_bytes))
+    if use:
+        blocks += [Line("Only the access flag or the dirty state:"), _table(use, answer.page_bytes)]
+    if answer.registers.differing:
+        blocks.append(register_table(answer.registers.differing))
+    return Document([*blocks, Facts([*_rows(answer)])])
+
+
+def _headline(answer: Difference, changes: int, use: int) -> list[str | Span]:
+    registers = len(answer.registers.differing)
+    compared = answer.registers.same + registers
+    if not answer.is_different:
+        of = " as far as it can be read" if answer.uncompared else ""
+        said = f": {answer.leaves} leaves" + (f" and {compared} registers" if compared else "") + f" are the same{of}."
+        return [Span("No difference", Role.GOOD), said]
+    verb = "differ" if registers > 1 else "differs"
+    rest = f"; {_counted(registers, 'register')} {verb}."
+    alone = [pair for pair in answer.pairs if pair.before is None or pair.after is None]
+    if len(alone) == len(answer.pairs):
+        return [Span("Other regimes", Role.HEADING), f": there are no mappings to compare{rest}"]
+    said = f"{_counted(changes, 'change')} in the mappings" if changes or not use else ""
+    if use:
+        said += ", and " if said else ""
+        said += f"{_counted(use, 'change')} by use alone"
+    said += " of what both have" if alone else ""
+    return [Span(said[0].upper() + said[1:], Role.HEADING), rest]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count or 'no'} {noun}{'s' if count > 1 else ''}"
+
+
+def _table(changes: Sequence[Change], page_bytes: int) -> Table:
+    rows: list[Sequence[Text]] = [
+        (SIGNS[each.kind], f"{each.first:#018x}", size(each.last + 1 - each.first), change_text(each, page_bytes))
+        for each in changes
+    ]
+    return Table(("", "from", "size", "what became of it"), rows, frozenset((2,)))
+
+
+def _rows(answer: Difference) -> list[tuple[str, Text]]:
+    cpus = answer.before.cpu, answer.after.cpu
+    before, after = (
+        f"{side.name}, CPU {side.cpu}" if any(cpus) else side.name for side in (answer.before, answer.after)
+    )
+    rows: list[tuple[str, Text]] = [("before", before), ("after", after), *regime_rows(answer.pairs)]
+    for which, missing in (("before", answer.registers.only_before), ("after", answer.registers.only_after)):
+        if missing:
+            rows.append(("registers", f"only {which}: {', '.join(missing)}"))
+    if answer.ignored:
+        rows.append(("ignored", ", ".join(answer.ignored)))
+    rows += [("unreadable", _uncompared_text(each)) for each in answer.uncompared]
+    return rows
+
+
+def _uncompared_text(each: Uncompared) -> Span:
+    sides = [(name, hole) for name, hole in (("before", each.before), ("after", each.after)) if hole is not None]
+    why = "; ".join(f"{name}, the table at PA {hole.pa:#x}: {hole.why}" for name, hole in sides)
+    return Span(f"{each.first:#x} to {each.first + each.size_bytes - 1:#x} not compared: {why}", Role.WARNING)
+
+
+def record(answer: Difference) -> JsonObject:
+    return {
+        "before": {"source": answer.before.name, "cpu": answer.before.cpu},
+        "after": {"source": answer.after.name, "cpu": answer.after.cpu},
+        "equal": not answer.is_different,
+        "ignored": list(answer.ignored),
+        "regimes": [regime_record(pair) for pair in answer.pairs],
+        "registers": {
+            "same": answer.registers.same,
+            "differing": [register_record(each) for each in answer.registers.differing],
+            "only_before": list(answer.registers.only_before),
+            "only_after": list(answer.registers.only_after),
+        },
+        "changes": [_change_record(each, answer.architecture) for each in answer.changes],
+        "uncompared": [
+            {
+                "first": hexadecimal(each.first),
+                "size": each.size_bytes,
+                "before": each.before.why if each.before else None,
+                "after": each.after.why if each.after else None,
+            }
+            for each in answer.uncompared
+        ],
+    }
+
+
+def _change_record(change: Change, architecture: Architecture) -> JsonObject:
+    return {
+        "kind": name_of(change.kind),
+        "first": hexadecimal(change.first),
+        "last": hexadecimal(change.last),
+        "size": change.size_bytes,
+        "aspects": [aspect.value for aspect in Aspect if aspect in change.aspects],
+        "before": [_portion_record(each, architecture) for each in change.before],
+        "after": [_portion_record(each, architecture) for each in change.after],
+    }
+
+
+def _portion_record(portion: Portion, architecture: Architecture) -> JsonObject:
+    run = portion.run
+    record: JsonObject = {"first": hexadecimal(portion.first), "size": portion.size_bytes, "mapped": run is not None}
+    record["aspects"] = [aspect.value for aspect in Aspect if aspect in portion.aspects]
+    if run is None:
+        return record
+    record |= {"places": portion.places, "block_size": run.leaf_bytes, "output": optional_hexadecimal(run.output)}
+    record |= {"ipa": hexadecimal(run.ipa)} if run.ipa is not None else {}
+    record["fault"] = None if run.fault is None else fault_record(run.fault, architecture)
+    return record | {"attributes": attributes_record(run.attributes)}
+
+
+COMMAND = Command(
+    name="diff",
+    summary="Show what changed between two dumps, or since a capture",
+    description=(
+        "Compare what two sources map, and their translation registers: blocks that were split or merged, rights,\n"
+        "memory types, where addresses lead, what is new (+) and what is gone (-); the access flag and the dirty\n"
+        "state apart. With one source, compare it with what is attached: `mmu diff FILE` says what changed since\n"
+        "`mmu capture FILE`. The exit status is 0 if nothing differs and 1 if something does."
+    ),
+    arguments=(
+        Argument("before", "the older source: a capture, a dump, or PATH@BASE"),
+        Argument("after", "the newer source (default: what is attached)", many="?"),
+        REGIME,
+        Argument("--ignore", "leave this out; may be given again", Kind.CHOICE, IGNORABLE, many="*"),
+        Argument("--before-registers", "as --registers, of the older source only", metavar="FILE"),
+        Argument("--after-registers", "as --registers, of the newer source only", metavar="FILE"),
+    ),
+    run=run,
+    view=view,
+    record=record,
+    finding=lambda answer: answer.is_different,
+    sourceless=lambda options: options.after is not None,
+)

@@ -1,0 +1,64 @@
+"""Where an answer goes, and in which form: the arguments that every face adds to every command."""
+
+from __future__ import annotations
+
+import enum
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from gdbtools.commands.model import Argument, Command, Kind
+from gdbtools.errors import UsageError
+from gdbtools.render.document import Document, Facts
+from gdbtools.render.html import page
+from gdbtools.render.json import json_line
+from gdbtools.render.text import DEFAULT_WIDTH, render
+
+ARGUMENTS: Final = (
+    Argument("--json", "print one JSON object a line", Kind.FLAG),
+    Argument("--html", "print a page that needs nothing but itself", Kind.FLAG),
+    Argument("--output", "write the answer to this file; FILE.html and FILE.json get that form", metavar="FILE"),
+)
+
+
+class Form(enum.Enum):
+    """How an answer is written."""
+
+    TEXT = enum.auto()
+    JSON = enum.auto()
+    HTML = enum.auto()
+
+
+_BY_SUFFIX: Final = {".html": Form.HTML, ".htm": Form.HTML, ".json": Form.JSON, ".jsonl": Form.JSON}
+
+
+def form_of(options: Namespace) -> Form:
+    """Give the form that was asked for, by an option or by the name of the file."""
+    if options.json and options.html:
+        raise UsageError("--json and --html exclude each other; ask for one of them")
+    if options.json or options.html:
+        return Form.JSON if options.json else Form.HTML
+    return _BY_SUFFIX.get(Path(options.output or "").suffix.lower(), Form.TEXT)
+
+
+def answered(
+    command: Command,
+    answers: Sequence[Any],
+    form: Form,
+    assumed: Sequence[str] = (),
+    colour: bool = False,
+    width: int = DEFAULT_WIDTH,
+) -> str:
+    """Give the answers of a command as they are written; text has an empty line between two.
+
+    `assumed` is what the source did not say and was taken for granted: it is said in every form.
+    """
+    if form is Form.JSON:
+        return "".join(f"{json_line(command.name, command.record(answer), assumed)}\n" for answer in answers)
+    documents = [command.view(answer) for answer in answers]
+    if assumed:
+        documents.append(Document([Facts([("" if at else "assumed", text) for at, text in enumerate(assumed)])]))
+    if form is Form.HTML:
+        return page(f"gdbtools {command.name}", documents)
+    return "\n".join(render(document, colour, width) for document in documents)

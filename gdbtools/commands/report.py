@@ -1,0 +1,259 @@
+"""`report`: all that one stop has to tell on one page: the verdict, the walk, the address space, the registers."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gdbtools.analysis.areas import Area, areas
+from gdbtools.analysis.mappings import mappings_of
+from gdbtools.arch.model import FaultKind, Hole, Regime, Run
+from gdbtools.commands import fault, map, regs, status, walk  # noqa: A004
+from gdbtools.commands.evidence import attributes_record, fault_name, size
+from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.parser import number, parse
+from gdbtools.commands.pictures import address_map
+from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.machine.model import Machine
+from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Section, Span, Table, Text
+from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
+from gdbtools.render.scale import amount
+
+AREAS = 2000
+"""How many areas of a range are listed; `map` lists all there is."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A part that could not be had, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Space:
+    """What one range of a regime maps: all of it, and the areas that it makes."""
+
+    regime: Regime
+    found: tuple[Run | Hole, ...]
+    areas: tuple[Area, ...]
+
+    @property
+    def mapped_bytes(self) -> int:
+        return sum(area.size_bytes for area in self.areas)
+
+    @property
+    def unreadable(self) -> list[Hole]:
+        return [each for each in self.found if isinstance(each, Hole)]
+
+    @property
+    def omitted(self) -> int:
+        return max(len(self.areas) - AREAS, 0)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The answers of the commands that it is made of, and the address space.
+
+    `walked` are addresses that were asked for; without any, and with no fault of translation, where the CPU stands.
+    """
+
+    live: bool
+    status: status.Status
+    fault: fault.Answer | Missing
+    walked: Sequence[walk.Translation] | Missing
+    spaces: Sequence[Space] | Missing
+    registers: Sequence[regs.Register] | Missing
+
+
+def run(session: Session, options: Namespace) -> Sequence[Report]:
+    live = session.machine.live is not None
+    [of_source] = _ask(session, status.COMMAND)
+    faults = _attempt(session, fault.COMMAND)
+    explained = not isinstance(faults, Missing) and faults[0].diagnosis.walk is not None
+    addresses = options.address or ([] if explained else _standing_at(session.machine))
+    walked = _attempt(session, walk.COMMAND, *(f"{address:#x}" for address in addresses)) if addresses else ()
+    found = faults if isinstance(faults, Missing) else faults[0]
+    return (Report(live, of_source, found, walked, _spaces(session.machine), _attempt(session, regs.COMMAND)),)
+
+
+def _ask(session: Session, command: Command, *words: str) -> Sequence[Any]:
+    """Run another command, as if it had been given these words."""
+    return command.run(session, parse(command, words, number, "report"))
+
+
+def _attempt(session: Session, command: Command, *words: str) -> Sequence[Any] | Missing:
+    try:
+        return _ask(session, command, *words)
+    except (Unavailable, Unreadable) as missing:
+        return Missing(str(missing))
+
+
+def _standing_at(machine: Machine) -> list[int]:
+    try:
+        return [machine.register(machine.architecture.pc)]
+    except Unavailable:
+        return []
+
+
+def _spaces(machine: Machine) -> Sequence[Space] | Missing:
+    """Scan each range of the regime in force, and the stage below it by itself."""
+    try:
+        regimes = list(machine.architecture.regimes(machine.register))
+    except Unavailable as missing:
+        return Missing(str(missing))
+    regimes += [below for below in [regimes[0].below] if below is not None]
+    spaces = []
+    for regime in regimes:
+        found = tuple(mappings_of(regime, machine.memory.read))
+        spaces.append(Space(regime, found, tuple(areas(each for each in found if isinstance(each, Run)))))
+    return spaces
+
+
+def view(answer: Report) -> Document:
+    blocks: list[Block] = []
+    walked: list[Block] = []
+    if isinstance(answer.fault, Missing):
+        blocks.append(Line([Span("No fault can be told.", Role.WARNING), f" {answer.fault.why}"]))
+    else:
+        verdict, facts, *walked = fault.view(answer.fault).blocks
+        blocks += [verdict, facts]
+    if isinstance(answer.walked, Missing):
+        walked.append(_missing(answer.walked))
+    else:
+        walked += [block for each in answer.walked for block in walk.view(each).blocks]
+    blocks += [Section("The walk", walked)] if walked else []
+    blocks.append(Section("The address space", _space_blocks(answer.spaces)))
+    blocks.append(Section("The registers", _register_blocks(answer.registers)))
+    blocks.append(Section("The source", status.view(answer.status).blocks))
+    return Document(blocks, f"gdbtools report of {'a live guest' if answer.live else answer.status.memory}")
+
+
+def _missing(part: Missing) -> Line:
+    return Line(Span(part.why, Role.WARNING))
+
+
+def _register_blocks(registers: Sequence[regs.Register] | Missing) -> list[Block]:
+    if isinstance(registers, Missing):
+        return [_missing(registers)]
+    return [block for each in registers for block in regs.view(each).blocks]
+
+
+def _space_blocks(spaces: Sequence[Space] | Missing) -> list[Block]:
+    if isinstance(spaces, Missing):
+        return [_missing(spaces)]
+    return [Section(space.regime.name, _one_space(space)) for space in spaces]
+
+
+def _one_space(space: Space) -> list[Block]:
+    if not space.found:
+        return [Line("Nothing is mapped.")]
+    rows: list[tuple[str, Text]] = [("unreadable", map.hole_text(hole)) for hole in space.unreadable]
+    if space.omitted:
+        rows.append(("left out", f"{space.omitted} more areas: `map` lists everything"))
+    table = [_table(space)] if space.areas else []
+    said = f"{amount(space.mapped_bytes)} in {len(space.areas)} area{'s' if len(space.areas) != 1 else ''}."
+    return [Line(said), Picture(address_map(space.regime, space.found), [*table, Facts(rows)])]
+
+
+def _table(space: Space) -> Table:
+    listed = space.areas[:AREAS]
+    levels = sorted({el for area in listed for el in area.run.attributes.rights}, reverse=True)
+    two = any(area.run.ipa is not None for area in listed)
+    headers = ["from", "to", "size", "of", *(["IPA"] if two else []), "PA", *(f"EL{el}" for el in levels)]
+    rows: list[Sequence[Text]] = []
+    for area in listed:
+        run = area.run
+        row: list[Text] = [f"{area.first:#018x}", f"{area.last:#018x}", size(area.size_bytes), _sizes(area)]
+        row += ["" if run.ipa is None else f"{run.ipa:#x}"] if two else []
+        row.append(_place(area))
+        row += [str(run.attributes.rights.get(el, "")) for el in levels]
+        rows.append([*row, run.attributes.memory, _state(area)])
+    return Table([*headers, "memory", "state"], rows, frozenset((2, 3)))
+
+
+def _sizes(area: Area) -> str:
+    return " ".join(size(leaf) for leaf in sorted(area.leaves, reverse=True))
+
+
+def _place(area: Area) -> str:
+    output = "-" if area.run.output is None else f"{area.run.output:#x}"
+    return output if area.places == 1 else f"{area.places} places"
+
+
+def _state(area: Area) -> Text:
+    """Say of an area what `map` says of a run; of what only some of it is, how much."""
+    attributes, fault = area.run.attributes, area.run.fault
+    inner = "Inner" in attributes.shareability or "Normal" not in attributes.memory
+    words = [] if inner else [attributes.shareability]
+    for what, part in (("unaccessed", area.unaccessed_bytes), ("dirty", area.dirty_bytes)):
+        if part:
+            words.append(what if part == area.size_bytes else f"{amount(part)} {what}")
+    words += [] if attributes.is_global else ["nG"]
+    words += ["guarded"] if attributes.guarded else []
+    words += ["all one page"] if area.repeats else []
+    if fault is not None and fault.kind is not FaultKind.ACCESS_FLAG:
+        return [", ".join([*words, ""]), Span(fault_name(fault), Role.BAD)]
+    return ", ".join(words)
+
+
+def record(answer: Report) -> JsonObject:
+    def part(found: Any, each: Any) -> object:
+        return {"missing": found.why} if isinstance(found, Missing) else [each(one) for one in found]
+
+    faulted = answer.fault
+    return {
+        "status": status.record(answer.status),
+        "fault": {"missing": faulted.why} if isinstance(faulted, Missing) else fault.record(faulted),
+        "walked": part(answer.walked, walk.record),
+        "regimes": part(answer.spaces, _space_record),
+        "registers": part(answer.registers, regs.record),
+    }
+
+
+def _space_record(space: Space) -> JsonObject:
+    return {
+        "name": space.regime.name,
+        "first": hexadecimal(space.regime.first),
+        "last": hexadecimal(space.regime.last),
+        "mapped": space.mapped_bytes,
+        "areas": [_area_record(area) for area in space.areas[:AREAS]],
+        "omitted": space.omitted,
+        "unreadable": [map.hole_record(hole) for hole in space.unreadable],
+    }
+
+
+def _area_record(area: Area) -> JsonObject:
+    run = area.run
+    attributes = attributes_record(run.attributes)
+    shared = ("memory", "shareability", "rights", "global", "guarded", "non_secure")
+    return {
+        "first": hexadecimal(area.first),
+        "last": hexadecimal(area.last),
+        "size": area.size_bytes,
+        "leaves": {str(leaf): count for leaf, count in sorted(area.leaves.items())},
+        "ipa": optional_hexadecimal(run.ipa),
+        "output": optional_hexadecimal(run.output),
+        "places": area.places,
+        "repeats": area.repeats,
+        "unaccessed": area.unaccessed_bytes,
+        "dirty": area.dirty_bytes,
+        "attributes": {name: attributes[name] for name in shared},
+    }
+
+
+COMMAND = Command(
+    name="report",
+    summary="Put all that this stop has to tell on one page",
+    description=(
+        "The verdict, the walk as a picture of levels and bits, the address space of each regime drawn to scale, the\n"
+        "registers, and all of it in tables. `-o report.html` makes one page that needs nothing else: no network, no\n"
+        "other file. Give addresses to have their walks on it too."
+    ),
+    arguments=(Argument("address", "an address to walk as well", Kind.ADDRESS, many="*"),),
+    run=run,
+    view=view,
+    record=record,
+)

@@ -1,0 +1,209 @@
+"""`gdbtools diff`: what changed between two sources, in words, in JSON, and in the exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gdbtools.cli import main
+from tests.arch.aarch64.truth.machine import Memory, guest
+from tests.tables import Tables
+
+CAPTURES = Path(__file__).resolve().parents[2] / "fixtures/captures"
+OSV, DEMO = str(CAPTURES / "osv-1131.core"), str(CAPTURES / "access-flag.core")
+EPD1 = 1 << 23
+READ_ONLY = 0b10
+
+
+def block(**fields: int) -> Tables:
+    tables = Tables(_next=0x4000_1000)
+    tables.map(0x20_0000, 0x8000_0000, 2, **{"AttrIndx": 4, **fields})
+    return tables
+
+
+def pages(writable: range, count: int = 512) -> Tables:
+    tables = Tables(_next=0x4000_1000)
+    for number in range(count):
+        fields = {"AP": 0 if number in writable else READ_ONLY, "AttrIndx": 4}
+        tables.map(0x20_0000 + (number << 12), 0x8000_0000 + (number << 12), **fields)
+    return tables
+
+
+def saved(tables: Tables | Memory, folder: Path, name: str, **changes: int) -> tuple[str, str]:
+    """Write an image and its registers; give the words that name each."""
+    base = 0x4000_0000
+    memory = tables.memory if isinstance(tables, Tables) else tables.words
+    image = bytearray((max(memory) + 4096 & -4096) - base)
+    for at, word in memory.items():
+        image[at - base : at - base + 8] = int(word).to_bytes(8, "little")
+    registers = tables.registers() if isinstance(tables, Tables) else guest()
+    registers["TCR_EL1"] |= EPD1
+    (folder / f"{name}.bin").write_bytes(image)
+    (folder / f"{name}.json").write_text(json.dumps({key: hex(value) for key, value in (registers | changes).items()}))
+    return f"{folder / name}.bin@{base:#x}", str(folder / f"{name}.json")
+
+
+def words(before: tuple[str, str], after: tuple[str, str]) -> list[str]:
+    return [before[0], after[0], "--before-registers", before[1], "--after-registers", after[1]]
+
+
+def ask(capsys: pytest.CaptureFixture[str], *given: str, status: int) -> Any:
+    """Give the result of a call, which has to end in `status`."""
+    assert main(["diff", *given, "--json"]) == status
+    out, err = capsys.readouterr()
+    assert err == ""
+    [line] = [json.loads(each) for each in out.splitlines()]
+    assert (line["schema"], line["command"]) == ("gdbtools/1", "diff")
+    return line["result"]
+
+
+def told(capsys: pytest.CaptureFixture[str], *given: str) -> str:
+    main(["diff", *given])
+    return " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("core", [OSV, DEMO])
+def test_a_source_does_not_differ_from_itself(capsys, core: str) -> None:
+    result = ask(capsys, core, core, status=0)
+    assert result["equal"] is True
+    assert (result["changes"], result["uncompared"], result["registers"]["differing"]) == ([], [], [])
+    assert "No difference" in told(capsys, core, core)
+
+
+def test_a_block_that_became_pages_is_one_line_that_says_which_are_writable(capsys, tmp_path: Path) -> None:
+    given = words(saved(block(AP=READ_ONLY), tmp_path, "before"), saved(pages(range(7, 10)), tmp_path, "after"))
+    result = ask(capsys, *given, status=1)
+    [change] = result["changes"]
+    assert (change["kind"], change["first"], change["size"]) == ("split", "0x0000000000200000", 2 << 20)
+    assert change["aspects"] == ["size", "rights"]
+    assert [(each["size"], each["block_size"], each["aspects"]) for each in change["after"]] == [
+        (509 << 12, 4096, []),
+        (3 << 12, 4096, ["rights"]),
+    ]
+    assert change["after"][1]["first"] == "0x0000000000207000"
+    assert change["after"][1]["attributes"]["rights"] == {"el0": "--x", "el1": "rwx"}
+    said = told(capsys, *given)
+    assert "1 change in the mappings; no register differs." in said
+    assert "1 block of 2MB became 512 pages of 4KB (3 pages from 0x207000: EL1 r-x -> rwx)" in said
+    back = told(capsys, given[1], given[0], "--before-registers", given[5], "--after-registers", given[3])
+    assert "512 pages of 4KB (3 pages from 0x207000: EL1 rwx -> r-x) became 1 block of 2MB" in back
+
+
+def test_what_is_new_what_is_gone_and_what_is_missing_from_a_block(capsys, tmp_path: Path) -> None:
+    empty = saved(Tables(_next=0x4000_1000, memory={0x4000_0000: 0}), tmp_path, "empty")
+    whole = saved(block(AP=READ_ONLY), tmp_path, "whole")
+    part = saved(pages(range(0), 511), tmp_path, "part")
+    assert "+ 0x0000000000200000 2MB 1 block of 2MB: EL1 r-x EL0 --x" in told(capsys, *words(empty, whole))
+    assert "- 0x0000000000200000 2MB 1 block of 2MB: EL1 r-x EL0 --x" in told(capsys, *words(whole, empty))
+    assert "became 511 pages of 4KB (4KB from 0x3ff000 not mapped)" in told(capsys, *words(whole, part))
+
+
+def test_use_is_said_apart_and_can_be_left_out(capsys, tmp_path: Path) -> None:
+    given = words(saved(block(AF=0), tmp_path, "before"), saved(block(), tmp_path, "after"))
+    assert [each["aspects"] for each in ask(capsys, *given, status=1)["changes"]] == [["af"]]
+    said = told(capsys, *given)
+    assert "1 change by use alone" in said
+    assert said.index("Only the access flag or the dirty state") < said.index("unaccessed -> accessed")
+    assert ask(capsys, *given, "--ignore", "af", status=0)["ignored"] == ["af"]
+    assert ask(capsys, *given, "--ignore", "dirty", status=1)["equal"] is False
+
+
+def test_registers_differ_by_their_fields(capsys, tmp_path: Path) -> None:
+    before = saved(block(), tmp_path, "before")
+    tcr = int(json.loads(Path(before[1]).read_text())["TCR_EL1"], 16)
+    after = saved(block(), tmp_path, "after", TCR_EL1=tcr ^ 1 << 36 | 1 << 39, FAR_EL1=0x1234)
+    result = ask(capsys, *words(before, after), status=1)
+    differing = {each["name"]: each for each in result["registers"]["differing"]}
+    assert list(differing) == ["TCR_EL1", "FAR_EL1"]
+    assert [
+        (each["name"], int(each["before"], 16), int(each["after"], 16)) for each in differing["TCR_EL1"]["fields"]
+    ] == [
+        ("HA", 0, 1),
+        ("AS", 0, 1),
+    ]
+    said = told(capsys, *words(before, after))
+    assert "no change in the mappings".capitalize() in said
+    assert ".AS [36] 0 1 ASID size: 8 bits -> 16 bits" in said
+    assert "FAR_EL1 0x0 0x1234" in said
+    assert ask(capsys, *words(before, after), "--ignore", "registers", status=0)["registers"]["same"] == 0
+
+
+def test_a_register_that_only_one_source_has_is_said_and_is_no_difference(capsys, tmp_path: Path) -> None:
+    before = saved(block(), tmp_path, "before")
+    after = saved(block(), tmp_path, "after", CONTEXTIDR_EL1=7)
+    result = ask(capsys, *words(before, after), status=0)
+    assert (result["registers"]["only_before"], result["registers"]["only_after"]) == ([], ["CONTEXTIDR_EL1"])
+    assert "only after: CONTEXTIDR_EL1" in told(capsys, *words(before, after))
+
+
+def test_another_root_is_said_although_it_maps_the_same(capsys, tmp_path: Path) -> None:
+    moved = Tables(root=0x4000_5000, _next=0x4000_6000)
+    moved.map(0x20_0000, 0x8000_0000, 2, AttrIndx=4)
+    given = words(saved(block(), tmp_path, "before"), saved(moved, tmp_path, "after"))
+    result = ask(capsys, *given, "--ignore", "registers", status=0)
+    assert result["regimes"][0]["differing"] == ["root"]
+    assert "the root is at 0x40000000 before, 0x40005000 after" in told(capsys, *given)
+
+
+def test_one_without_a_stage_2_is_said_plainly_and_compared_by_what_it_leads_to(capsys, tmp_path: Path) -> None:
+    memory = Memory()
+    normal = 0b1111 << 2 | 0b11 << 8
+    memory.stage1(0, va=0x5000, output=0x6543_2000)
+    memory.identity(normal | 0b01 << 6)
+    memory.stage2(normal | 0b11 << 6, 0x6543_2000, 0x7654_3000)
+    both = saved(memory, tmp_path, "both")
+    one = saved(memory, tmp_path, "one", HCR_EL2=0)
+    result = ask(capsys, *words(one, both), "--ignore", "registers", "--regime", "el1", status=1)
+    assert "stage 2" in result["regimes"][0]["differing"]
+    assert [each["aspects"] for each in result["changes"]] == [["output", "shareability"]]
+    said = told(capsys, *words(one, both), "--regime", "el1")
+    assert "it goes through no stage 2 before, stage 2, VTTBR_EL2 after" in said
+
+
+def test_an_mmu_that_was_off_is_not_compared_with_one_that_is_on(capsys, tmp_path: Path) -> None:
+    given = words(saved(block(), tmp_path, "before", SCTLR_EL1=0), saved(block(), tmp_path, "after"))
+    result = ask(capsys, *given, "--ignore", "registers", status=1)
+    assert result["changes"] == []
+    assert [(each["before"] is None, each["after"] is None) for each in result["regimes"]].count((False, True)) == 1
+    said = told(capsys, *given)
+    assert said.startswith("Other regimes: there are no mappings to compare")
+    assert "MMU off (SCTLR_EL1.M is 0): only before; nothing to compare it with" in said
+
+
+def test_one_registers_file_serves_both_sources(capsys, tmp_path: Path) -> None:
+    before, after = saved(block(AF=0), tmp_path, "before"), saved(block(), tmp_path, "after")
+    result = ask(capsys, before[0], after[0], "--registers", before[1], status=1)
+    assert [each["aspects"] for each in result["changes"]] == [["af"]]
+
+
+def test_the_second_source_may_be_the_one_that_every_command_takes(capsys) -> None:
+    assert ask(capsys, OSV, "-s", OSV, status=0)["after"]["source"] == "the core osv-1131.core"
+
+
+@pytest.mark.parametrize(
+    ("status", "given", "says"),
+    [
+        (2, [], "required: BEFORE"),
+        (2, [OSV], "-s DUMP"),
+        (2, [OSV, OSV, OSV], "unrecognized"),
+        (2, [OSV, OSV, "--ignore", "everything"], "invalid choice"),
+        (3, [OSV, "/nonexistent/core"], "/nonexistent/core"),
+        (3, [OSV, OSV, "--cpu", "3"], "no CPU 3"),
+        (3, [OSV, OSV, "--after-registers", "/nonexistent/json"], "/nonexistent/json"),
+    ],
+)
+def test_bad_input_is_one_line(capsys, status: int, given: list[str], says: str) -> None:
+    assert main(["diff", *given]) == status
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert says in err
+
+
+def test_the_text_fits_80_columns(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["diff", OSV, DEMO]) == 1
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80

@@ -1,0 +1,156 @@
+"""`-o FILE`, `--html` and `--json`: where an answer goes and in which form."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from gdbtools.cli import main
+from gdbtools.commands import COMMANDS
+from gdbtools.commands.files import write_whole
+from gdbtools.errors import Unavailable
+
+OSV = str(Path(__file__).resolve().parents[2] / "fixtures/captures/osv-1131.core")
+WALK = ["walk", "-s", OSV, "0xfc0001234", "0x100000120e40"]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    main(list(words))
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def test_a_file_gets_what_would_be_printed_and_nothing_is(capsys, tmp_path: Path) -> None:
+    file = tmp_path / "walk.txt"
+    wanted = printed(capsys, *WALK)
+    assert printed(capsys, *WALK, "-o", str(file)) == ""
+    assert file.read_text() == wanted
+    assert list(tmp_path.iterdir()) == [file], "nothing is left beside it"
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("a.json", "--json"), ("a.jsonl", "--json"), ("a.HTML", "--html"), ("a.htm", "--html")]
+)
+def test_the_name_of_the_file_says_the_form(capsys, tmp_path: Path, name: str, option: str) -> None:
+    assert printed(capsys, *WALK, "-o", str(tmp_path / name)) == ""
+    assert (tmp_path / name).read_text() == printed(capsys, *WALK, option)
+
+
+def test_an_option_counts_more_than_the_name(capsys, tmp_path: Path) -> None:
+    printed(capsys, *WALK, "--json", "-o", str(tmp_path / "a.html"))
+    lines = (tmp_path / "a.html").read_text().splitlines()
+    assert [json.loads(line)["command"] for line in lines] == ["walk", "walk"]
+
+
+def test_the_exit_status_is_the_answers_own(capsys, tmp_path: Path) -> None:
+    assert main([*WALK, "-o", str(tmp_path / "a")]) == 1
+    assert main([*WALK[:-1], "-o", str(tmp_path / "a")]) == 0
+
+
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not command.live_only])
+def test_every_command_has_the_three(capsys, name: str) -> None:
+    assert main([name, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "-o FILE, --output FILE" in out
+    assert "--html" in out
+    assert "--json" in out
+
+
+def test_two_forms_at_once_are_refused_before_anything_is_done(capsys, tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    assert main([*WALK, "--json", "--html", "-o", str(file)]) == 2
+    assert "exclude each other" in capsys.readouterr().err
+    assert not file.exists()
+
+
+def test_what_fails_leaves_the_file_as_it_was(capsys, tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_text("before")
+    assert main(["walk", "-s", "/nonexistent", "0", "-o", str(file)]) == 3
+    assert file.read_text() == "before"
+
+
+def test_a_file_that_cannot_be_written_is_one_line(capsys, tmp_path: Path) -> None:
+    for place in (tmp_path / "none" / "a", tmp_path):
+        assert main([*WALK, "-o", str(place)]) == 3
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert len(err.splitlines()) == 1
+        assert "can be written" in err
+
+
+def test_a_reader_sees_the_old_or_the_new_and_never_a_part(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    texts = {letter * 3_000_000 for letter in "ab"}
+    file.write_text("a" * 3_000_000)
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def reader() -> None:
+        while not done.is_set():
+            seen.add(file.read_text())
+
+    thread = threading.Thread(target=reader)
+    thread.start()
+    for _ in range(10):
+        for text in sorted(texts):
+            write_whole(file, text.encode())
+    done.set()
+    thread.join()
+    assert seen <= texts
+
+
+def test_a_write_that_fails_half_way_leaves_nothing_beside_it(tmp_path: Path, monkeypatch) -> None:
+    file = tmp_path / "a"
+    file.write_text("before")
+
+    def full(self: Path, data: bytes) -> int:
+        with self.open("wb") as opened:
+            opened.write(data[:3])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(Unavailable, match="No space left"):
+        write_whole(file, b"after")
+    assert [each.name for each in tmp_path.iterdir()] == ["a"]
+    assert file.read_text() == "before"
+
+
+def test_a_link_stays_a_link_and_permissions_stay(tmp_path: Path) -> None:
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_text("before")
+    file.chmod(0o604)
+    link.symlink_to(file)
+    write_whole(link, b"after")
+    assert link.is_symlink()
+    assert file.read_text() == "after"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o604
+
+
+def test_a_new_file_is_as_the_umask_says(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        write_whole(tmp_path / "a", b"text")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("command", [WALK, ["capture", "-s", OSV]])
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path, command: list[str]) -> None:
+    """As a device would be: on a real one a mistake of ours would be the machine's."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    main([*command, str(pipe)] if command[0] == "capture" else [*command, "-o", str(pipe)])
+    reader.join(10)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert len(read[0]) > 100

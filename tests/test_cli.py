@@ -69,7 +69,7 @@ def test_fault_joins_syndrome_walk_and_prediction(capsys) -> None:
     result = line["result"]
     assert status == 1
     assert result["verdict"] == "tables agree"
-    assert result["access"] == {"kind": "execute", "el": 1}
+    assert result["access"] == {"kind": "execute", "el": 1, "unprivileged": False}
     assert result["syndrome"]["fault"]["kind"] == result["predicted"]["kind"] == "access flag"
     assert result["walk"]["steps"][3]["index"] == 288
 

@@ -16,14 +16,20 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "errors": (),
     "arch.model": ("bits",),
     "arch.borrowing": ("arch.model",),
-    "arch.architecture": ("arch.borrowing", "arch.model", "bits"),
+    "arch.recent": (),
+    "arch.architecture": ("arch.borrowing", "arch.model", "arch.recent", "bits"),
     "arch.walk": ("arch.model", "errors"),
     "arch.scan": ("arch.model", "arch.walk", "errors"),
     "arch.remembered": ("arch.architecture", "arch.model", "errors"),
-    "arch.aarch64": ("arch.aarch64", "arch.architecture", "arch.borrowing", "arch.model", "bits", "errors"),
+    "arch.aarch64": (
+        "arch.aarch64", "arch.architecture", "arch.borrowing", "arch.model", "arch.recent", "bits", "errors",
+    ),
     "arch": ("arch",),
     "machine": ("machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits", "errors"),
-    "analysis": ("analysis", "arch.architecture", "arch.model", "arch.walk", "arch.scan", "bits", "errors"),
+    "analysis": (
+        "analysis", "arch.architecture", "arch.borrowing", "arch.model", "arch.recent", "arch.walk", "arch.scan",
+        "bits", "errors",
+    ),
     "repair": (
         "repair", "analysis", "machine.model", "arch.architecture", "arch.borrowing", "arch.model", "arch.walk",
         "arch.scan", "bits", "errors",

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gdbtools.arch.architecture import Architecture, ExceptionRecord
-from gdbtools.arch.model import Access, FaultKind, Read, ReadRegister, Refusal, Regime, Walk
+from gdbtools.arch.borrowing import INSTRUCTION_BYTES
+from gdbtools.arch.model import (
+    Access,
+    AccessKind,
+    Cause,
+    Fault,
+    FaultKind,
+    Mapped,
+    Read,
+    ReadRegister,
+    Refusal,
+    Regime,
+    Walk,
+)
 from gdbtools.arch.walk import walk
 from gdbtools.bits import FieldValue
-from gdbtools.errors import Unreadable
+from gdbtools.errors import Unavailable, Unreadable
 
 TABLE_FAULTS = (FaultKind.TRANSLATION, FaultKind.ACCESS_FLAG, FaultKind.PERMISSION, FaultKind.ADDRESS_SIZE)
 
@@ -38,14 +51,15 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True)
 class Aborted:
-    """The descriptor whose fetch was aborted: where it is, its level, and whether there is memory now.
+    """The descriptor whose fetch was aborted: where it is, its level, and whether the source can read it now.
 
-    `pa` is None where today's tables lead to no descriptor of that level.
+    `pa` is None where today's tables lead to no descriptor of that level; `so_far` is the walk up to there.
     """
 
     level: int
     pa: int | None
     readable: bool
+    so_far: Walk
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,7 @@ class Diagnosis:
     then the registers describe the last exception, whenever that was.  `controls` decide who sets the access flag;
     `traps` are what trapped the instruction, and `convention` what a call or a breakpoint instruction is for.
     `leads_to` is the intermediate physical address that stage 1's tables give now, for a fault of stage 2 that has one.
+    `access` is what was replayed; where only the instruction tells that it is checked as a user's, it was looked at.
     """
 
     verdict: Verdict
@@ -91,19 +106,25 @@ def diagnose(
         convention = architecture.convention(syndrome, register if entry else None)
         return Diagnosis(Verdict.NOT_THE_TABLES, exception, entry, traps=traps, convention=convention)
     # Registers before memory: a live source switches modes between the two.
-    controls = architecture.access_flag_controls(register, exception.regime)
+    stage = "stage2" if syndrome.fault.stage == 2 else exception.regime
+    controls = architecture.access_flag_controls(register, stage)
     access = Access(syndrome.access_kind, exception.el)
     regime = (regime_for or architecture.regime_for)(register, exception.address, exception.regime)
     if syndrome.fault.kind is FaultKind.EXTERNAL_ABORT and syndrome.fault.level is not None:
-        aborted = _aborted(regime, exception.address, read, syndrome.fault.level)
+        aborted = _aborted(regime, exception.address, read, syndrome.fault)
         return Diagnosis(Verdict.WALK_ABORTED, exception, entry, access, aborted=aborted)
     found = walk(regime, exception.address, read)
     predicted = architecture.check(found, access, exception.state)
+    if _may_be_unprivileged(syndrome.fault, access, predicted):
+        as_user = replace(access, unprivileged=True)
+        refused = architecture.check(found, as_user, exception.state)
+        if refused != predicted and _is_unprivileged(architecture, register, read, exception):
+            access, predicted = as_user, refused
     if syndrome.fault.kind not in TABLE_FAULTS:
         verdict = Verdict.NOT_THE_TABLES
     elif predicted is None:
         verdict = Verdict.NOT_REPLAYED if syndrome.other_rules else Verdict.TABLES_PERMIT
-    elif predicted.fault == syndrome.fault:
+    elif syndrome.fault in (predicted.fault, level_of_lookup(predicted.fault, found)):
         verdict = Verdict.TABLES_AGREE
     else:
         verdict = Verdict.TABLES_DIFFER
@@ -120,15 +141,61 @@ def diagnose(
     )
 
 
-def _aborted(regime: Regime, address: int, read: Read, level: int) -> Aborted:
-    """Find the descriptor of the level at which the fetch was aborted, as far as the tables lead there now."""
+def level_of_lookup(fault: Fault, found: Walk) -> Fault:
+    """Give a fault on the fetch of a descriptor with the level of that descriptor, as QEMU 7.2 reports it.
+
+    The manual has the level at which stage 2 refused: AArch64.S1Walk gives stage 2's fault unchanged.
+    """
+    return replace(fault, level=found.fetch.level.number) if fault.s1ptw and found.fetch else fault
+
+
+def _may_be_unprivileged(fault: Fault, access: Access, predicted: Refusal | None) -> bool:
+    """Say whether who asks makes a difference: where the privileged level may, or may not for the user's sake."""
+    if access.el == 0 or access.kind not in (AccessKind.READ, AccessKind.WRITE) or fault.kind not in TABLE_FAULTS:
+        return False
+    return predicted is None or predicted.decider.cause is Cause.PRIVILEGED_ACCESS_NEVER
+
+
+def _is_unprivileged(
+    architecture: Architecture, register: ReadRegister, read: Read, exception: ExceptionRecord
+) -> bool:
+    """Look at the instruction itself: no syndrome says it.  One that cannot be read counts as any other."""
+    at = exception.return_address
     try:
-        found = walk(regime, address, read)
-    except Unreadable as missing:
-        return Aborted(level, missing.pa, readable=False)
-    steps = [*found.steps, *(found.final.steps if found.final else ())]
-    at = next((step.pa for step in steps if step.level.number == level), None)
-    return Aborted(level, at, readable=True)
+        outcome = walk(architecture.regime_for(register, at, exception.regime), at, read).outcome
+        if not isinstance(outcome, Mapped):
+            return False
+        return architecture.is_unprivileged(int.from_bytes(read(outcome.address, INSTRUCTION_BYTES), "little"))
+    except (Unreadable, Unavailable):
+        return False
+
+
+def _aborted(regime: Regime, address: int, read: Read, fault: Fault) -> Aborted:
+    """Find the descriptor of the level at which the fetch was aborted, as far as the tables lead there now.
+
+    What cannot be read counts as an invalid descriptor: the walk ends there, with its place known.  Where both stages
+    have the level, the one that cannot be read is meant; else the one that the syndrome names.
+    """
+    missing: list[int] = []
+
+    def read_or_nothing(pa: int, size_bytes: int) -> bytes:
+        try:
+            return read(pa, size_bytes)
+        except Unreadable:
+            missing.append(pa)
+            return bytes(size_bytes)
+
+    found = walk(regime, address, read_or_nothing)
+    second = found.fetch.via if found.fetch else found.final
+    stages = [found, *([second] if second else [])]
+    places = [(each, step) for each in stages for step in each.steps if step.level.number == fault.level]
+    places.sort(key=lambda place: (place[1].pa not in missing, place[0].regime.stage != fault.stage))
+    assert fault.level is not None, "an abort on a walk has a level"
+    if not places:
+        return Aborted(fault.level, None, True, Walk(address, regime, found.steps, None))
+    of, at = places[0]
+    before = of.steps[: of.steps.index(at)]
+    return Aborted(fault.level, at.pa, at.pa not in missing, Walk(of.input, of.regime, before, None))
 
 
 def _leads_to(found: Walk, exception: ExceptionRecord) -> int | None:

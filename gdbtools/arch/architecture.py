@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gdbtools.arch.borrowing import Borrowing, FieldChange
 from gdbtools.arch.model import Access, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
+from gdbtools.arch.recent import Recent
 from gdbtools.bits import FieldValue, Word
 
 
@@ -89,6 +90,19 @@ class Architecture(abc.ABC):
         """Say whether a walk's outcome lets `access` happen: None, or what refuses it."""
 
     @abc.abstractmethod
+    def is_unprivileged(self, instruction: int) -> bool:
+        """Say whether an instruction's loads and stores are checked as if a user made them."""
+
+    @abc.abstractmethod
+    def recent(
+        self, words: Sequence[int], end: int, register: ReadRegister, regime: str, about: Walk
+    ) -> Sequence[Recent]:
+        """Give what the code that ends at the address `end` did for the translation `about`, the latest first.
+
+        `words` are its instructions in order; `regime` names the one that they run in.
+        """
+
+    @abc.abstractmethod
     def levels_of(self, regime: Regime) -> tuple[int, ...]:
         """Give the exception levels that run in a regime, the lowest first."""
 
@@ -151,7 +165,10 @@ class Architecture(abc.ABC):
 
     @abc.abstractmethod
     def access_flag_controls(self, register: ReadRegister, regime: str) -> Sequence[tuple[str, FieldValue]]:
-        """Give the register fields that decide whether hardware sets the access flag in a regime: (register, field)."""
+        """Give the register fields that decide whether hardware sets the access flag in a regime: (register, field).
+
+        The regime may be a second stage.
+        """
 
     @abc.abstractmethod
     def changes(self, before: Word, after: Word, cached: bool, register: ReadRegister) -> Sequence[FieldChange]:

@@ -199,16 +199,22 @@ class Fetch:
 
 
 class AccessKind(enum.Enum):
-    """What the processor wanted to do.  MAINTENANCE is cache maintenance by address: never a write to memory."""
+    """What the processor wanted to do.
+
+    MAINTENANCE is cache maintenance by address, never a write to memory; INVALIDATION the kind that discards what was
+    written, and needs the right to write.
+    """
 
     READ = enum.auto()
     WRITE = enum.auto()
     EXECUTE = enum.auto()
     MAINTENANCE = enum.auto()
+    INVALIDATION = enum.auto()
 
     @property
     def label(self) -> str:
-        return {AccessKind.MAINTENANCE: "cache maintenance"}.get(self, self.name.lower())
+        cache = {AccessKind.MAINTENANCE: "cache maintenance", AccessKind.INVALIDATION: "cache invalidation"}
+        return cache.get(self, self.name.lower())
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gdbtools.analysis.diagnosis import diagnose
+from gdbtools.analysis.diagnosis import Verdict, diagnose
 from gdbtools.analysis.footprint import read_code, read_range, read_tables
+from gdbtools.analysis.writer import writer
 from gdbtools.arch.model import Read, ReadRegister
 from gdbtools.commands.evidence import size
 from gdbtools.commands.files import write_whole
@@ -50,8 +51,11 @@ def run(session: Session, options: Namespace) -> Sequence[Captured]:
     return (write_capture(machine, Path(options.file), recording.extents(), unreadable, missing),)
 
 
-def captured_tables(machine: Machine, read: Read, every: bool = True) -> int:
-    """Read the tables that explain each CPU's fault, or every one; give how many could not be read."""
+def captured_tables(machine: Machine, read: Read, every: bool = True, code: bool = True) -> int:
+    """Read the tables that explain each CPU's fault, or every one; give how many could not be read.
+
+    With `code`, also the instructions that a verdict rests on.
+    """
     unreadable = 0
     machine.architecture.regimes(machine.register)
     for register in _cpus(machine):
@@ -59,7 +63,9 @@ def captured_tables(machine: Machine, read: Read, every: bool = True) -> int:
         with suppress(Unavailable, Unreadable):
             if every:
                 unreadable += read_tables(machine.architecture.regimes(register), read)
-            diagnose(machine.architecture, register, read)
+            found = diagnose(machine.architecture, register, read)
+            if code and found.verdict is Verdict.TABLES_PERMIT:
+                writer(machine.architecture, register, read, found)
     return unreadable
 
 

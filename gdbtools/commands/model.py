@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gdbtools.analysis.seen import Seen
 from gdbtools.arch.architecture import DirtyConvention
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Live, Machine
@@ -89,7 +90,7 @@ def opens_nothing(name: str, registers: str | None) -> Machine:  # noqa: ARG001
 
 @dataclass
 class Session:
-    """What a command works on: a machine, the user's settings, and the log of what was written to the guest.
+    """What a command works on: a machine, the user's settings, and what was written to the guest and seen of it.
 
     `open` is for commands that look at another source besides.
     """
@@ -97,6 +98,7 @@ class Session:
     machine: Machine
     dirty: DirtyConvention = DirtyConvention.NONE
     written: Log = field(default_factory=Log)
+    seen: Seen = field(default_factory=Seen)
     resume_wanted: bool = False
     """Set by a command whose answer is to be shown before the guest runs on; the face then resumes it."""
     open: Open = opens_nothing

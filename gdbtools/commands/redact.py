@@ -13,7 +13,7 @@ from gdbtools.machine.model import Recording
 
 def run(session: Session, options: Namespace) -> Sequence[Captured]:
     recording = Recording(session.machine.memory)
-    unreadable = captured_tables(session.machine, recording.read)
+    unreadable = captured_tables(session.machine, recording.read, code=False)
     return (write_capture(session.machine, Path(options.file), recording.extents(), unreadable),)
 
 

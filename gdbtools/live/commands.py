@@ -12,6 +12,7 @@ import gdb
 
 from gdbtools.analysis.diagnosis import diagnose
 from gdbtools.analysis.loops import Loops, place_of
+from gdbtools.analysis.seen import Seen, steps_of
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.architecture import DirtyConvention
 from gdbtools.commands import COMMANDS
@@ -87,6 +88,8 @@ class Face:
         self.guest = LiveGuest(self.target, self.catches)
         self.written = Log()
         self.loops = Loops()
+        self.seen = Seen()
+        self._attachment = self.target.attachment
         FaultFunction(self.guest.machine, lambda: self.guest.serving)
         gdb.events.stop.connect(self._stopped)
         gdb.events.breakpoint_deleted.connect(self._deleted)
@@ -95,7 +98,11 @@ class Face:
         if sourceless:
             return Session(no_source(ARCHITECTURES["aarch64"]), open=open_file)
         self.target.stopped()
-        return Session(self.guest.machine(), DirtyConvention(str(self.dirty.value)), self.written, open=open_file)
+        if self.target.attachment is not self._attachment:
+            self._attachment, self.seen, self.loops = self.target.attachment, Seen(), Loops()
+            self.written.connected()
+        convention = DirtyConvention(str(self.dirty.value))
+        return Session(self.guest.machine(), convention, self.written, self.seen, open=open_file)
 
     def ask(self, command: Command, words: Sequence[str]) -> tuple[Namespace, Session, Sequence[Any]]:
         """Parse, run and, with `--output`, write; physical memory mode is off afterwards, whatever happened."""
@@ -138,6 +145,7 @@ class Face:
 
     def _stopped(self, event: gdb.StopEvent) -> None:
         """Follow a changed VBAR, and say what was caught."""
+        self.seen.moved_on()
         if not self.catches.active:
             return
         try:
@@ -156,7 +164,10 @@ class Face:
         """Say so if this CPU's last caught fault was the same, and nothing has been done about it since."""
         try:
             machine = self.guest.machine()
-            place = place_of(diagnose(machine.architecture, machine.register, machine.memory.read))
+            found = diagnose(machine.architecture, machine.register, machine.memory.read)
+            place = place_of(found)
+            if found.walk is not None:
+                self.seen.remember(steps_of(found.walk), machine.current)
         finally:
             self.target.attached().release()
         if self.loops.times(machine.current, place) > 1:

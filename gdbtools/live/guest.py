@@ -19,6 +19,7 @@ from gdbtools.live.watch import DescriptorWatchpoint
 from gdbtools.live.wire import open_wire
 from gdbtools.machine.gdbstub import Lost, register_numbers
 from gdbtools.machine.model import Machine, Served
+from gdbtools.machine.qemu_ram import backing
 from gdbtools.render.document import Document
 
 GONE = "the guest is gone: QEMU closed the connection"
@@ -148,6 +149,13 @@ class LiveGuest:
         """Give `NAME + OFFSET` of what GDB knows at a virtual address, empty where it knows nothing."""
         said = console(f"info symbol {address:#x}").strip().splitlines()[-1:]
         return said[0].partition(" in section ")[0] if said and " in section " in said[0] else ""
+
+    def backing(self, pa: int) -> str | None:
+        self._target.attached().release()
+        try:
+            return backing(console("monitor info mtree -f"), pa)
+        except gdb.error:
+            return None
 
     def serve(self, handle: Callable[[Machine], Served]) -> str:
         self._ending = ""

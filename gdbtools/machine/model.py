@@ -85,6 +85,10 @@ class Live(Protocol):
         """Name what is at a virtual address, as `NAME + OFFSET`; empty where that is not known."""
         ...
 
+    def backing(self, pa: int, /) -> str | None:
+        """Name what answers at a physical address; empty for nothing, None where that cannot be asked."""
+        ...
+
     def serve(self, handle: Callable[[Machine], Served]) -> str:
         """Run the guest, calling `handle` for each CPU at an exception vector.  Gives why it ended."""
         ...

@@ -25,6 +25,10 @@ _MEMORY = re.compile(
     r"(?: @(?P<offset>[0-9a-f]+))?",
     re.MULTILINE,
 )
+_REGION = re.compile(
+    r"^\s*(?P<first>[0-9a-f]+)-(?P<last>[0-9a-f]+) \(prio -?\d+, (?P<kind>\S+)\): (?P<name>\S+)", re.MULTILINE
+)
+_KINDS = {"ram": "RAM", "rom": "ROM", "romd": "flash", "i/o": "the device"}
 _HOST = re.compile(r"is (?P<address>0x[0-9a-f]+)")
 CPU_SPACE = ' AS "cpu-memory-0"'
 
@@ -58,19 +62,30 @@ class Window:
 
 def ram_ranges(mtree: str, kinds: Sequence[str] = ("ram",)) -> Sequence[RamRange]:
     """Give the RAM that the first CPU sees, or memory of other kinds, from what `info mtree -f` prints."""
-    for view in _VIEW.split(mtree):
-        if CPU_SPACE in view:
-            return [
-                RamRange(
-                    int(each["first"], 16),
-                    int(each["last"], 16) - int(each["first"], 16) + 1,
-                    each["name"],
-                    int(each["offset"] or "0", 16),
-                )
-                for each in _MEMORY.finditer(view)
-                if each["kind"] in kinds
-            ]
-    return ()
+    return [
+        RamRange(
+            int(each["first"], 16),
+            int(each["last"], 16) - int(each["first"], 16) + 1,
+            each["name"],
+            int(each["offset"] or "0", 16),
+        )
+        for each in _MEMORY.finditer(_view(mtree))
+        if each["kind"] in kinds
+    ]
+
+
+def backing(mtree: str, pa: int) -> str | None:
+    """Name what the first CPU finds at a physical address: empty for nothing, None where the monitor does not say."""
+    view = _view(mtree)
+    for each in _REGION.finditer(view):
+        if int(each["first"], 16) <= pa <= int(each["last"], 16):
+            return f"{_KINDS.get(each['kind'], each['kind'])} {each['name']}"
+    return "" if view else None
+
+
+def _view(mtree: str) -> str:
+    """Give the part of `info mtree -f` that is about what the first CPU sees; empty where there is none."""
+    return next((view for view in _VIEW.split(mtree) if CPU_SPACE in view), "")
 
 
 def windows(process: int, monitor: Monitor) -> Iterator[Window]:

@@ -67,6 +67,12 @@ class Log:
     """
 
     repairs: list[Repair] = field(default_factory=list)
+    _of_others: int = 0
+    """How many of them were made on connections that are gone: perhaps in another guest."""
+
+    def connected(self) -> None:
+        """There is a new connection: what was written before can be taken back, but tells nothing of this guest."""
+        self._of_others = len(self.repairs)
 
     @contextmanager
     def going_on(self, what: str) -> Iterator[Written]:
@@ -83,6 +89,14 @@ class Log:
         """Make a change, and log it as a repair of its own."""
         with self.going_on(what) as written:
             written.make(change, memory)
+
+    def last_change(self, pa: int) -> tuple[str, Change] | None:
+        """Give this connection's last change of the descriptor at a physical address, with the command that made it."""
+        for repair in reversed(self.repairs[self._of_others :]):
+            for change in reversed(repair.changes):
+                if change.pa == pa:
+                    return repair.what, change
+        return None
 
     def __len__(self) -> int:
         return sum(repair.count for repair in self.repairs)

@@ -47,7 +47,7 @@ def find_gdb() -> str:
 class Qemu:
     """A QEMU with its gdbstub on a unix socket and its serial port in a file, both in a temporary folder of its own.
 
-    With `stopped`, it waits at reset.  Leave the `with` block and it is gone.
+    With `stopped`, it waits at reset.  Leave the `with` block and it is gone.  `program` is another than the system's.
     """
 
     kernel: Path
@@ -56,16 +56,17 @@ class Qemu:
     stopped: bool = True
     extra: Sequence[str] = ()
     machine: str = "virt"
+    program: Sequence[str] = ()
     _folder: tempfile.TemporaryDirectory[str] = field(init=False, repr=False)
     _process: subprocess.Popen[bytes] = field(init=False, repr=False)
 
     def __enter__(self) -> Self:
-        qemu = find_qemu()
+        qemu = self.program or (find_qemu(),)
         self._folder = tempfile.TemporaryDirectory(prefix="gdbtools-")
         gdbstub = ["-gdb", f"unix:{self.gdbstub},server=on,wait=off", *(["-S"] if self.stopped else [])]
         devices = ["-nic", "none", "-display", "none", "-monitor", "none", "-serial", f"file:{self._serial}"]
         shape = ["-M", self.machine, "-cpu", self.cpu, "-smp", str(self.cpus), "-m", "128M"]
-        command = [*DIES_WITH_PARENT, qemu, *shape, *devices, "-kernel", str(self.kernel), *gdbstub, *self.extra]
+        command = [*DIES_WITH_PARENT, *qemu, *shape, *devices, "-kernel", str(self.kernel), *gdbstub, *self.extra]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         deadline = time.monotonic() + 20
         while not self.gdbstub.exists() and self._process.poll() != 0:

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.live.session import Live, Session, attached, gdb_session
+from gdbtools.errors import Unavailable
+from gdbtools.repl.mi import Gdb
+from tests.guests import packages
+from tests.live.session import INIT, Live, Session, attached, gdb_session
 
 
 @pytest.fixture
@@ -50,3 +53,19 @@ def shared_reset(qemu: str, gdb_path: str) -> Iterator[Live]:
     """A guest at reset for the tests of a file that leave it as it is."""
     with attached(gdb_path) as live:
         yield live
+
+
+@pytest.fixture(scope="module")
+def gdb(qemu: str, gdb_path: str) -> Iterator[Gdb]:
+    """One GDB for the guests of a file, one after another."""
+    with Gdb(gdb_path, INIT) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def newest(qemu: str) -> tuple[str, ...]:
+    """The newest QEMU there is."""
+    try:
+        return packages.qemu("sid").command
+    except Unavailable as missing:
+        pytest.skip(f"QEMU of Debian sid: {missing}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gdbtools.errors import Refused
-from gdbtools.machine.qemu_ram import GuestRam, RamRange, Window, look_into, ram_ranges
+from gdbtools.machine.qemu_ram import GuestRam, RamRange, Window, backing, look_into, ram_ranges
 
 BASE = 0x4000_0000
 MTREE = """FlatView #0
@@ -55,6 +55,15 @@ def test_ram_is_what_the_first_cpu_sees_as_ram() -> None:
         RamRange(0x40_0000_0000, 0x8000_0000, "mach-virt.ram", 0x8000_0000),
     ]
     assert list(ram_ranges("unknown command: 'info mtree -f'")) == []
+
+
+def test_what_answers_at_an_address_is_what_the_first_cpu_finds_there() -> None:
+    assert backing(MTREE, BASE) == backing(MTREE, 0xBFFF_FFFF) == "RAM mach-virt.ram"
+    assert backing(MTREE, 0xC000_0000) == "", "nothing"
+    assert backing(MTREE, 0x0900_0FFF) == "the device pl011"
+    assert backing(MTREE, 0x0900_1000) == ""
+    assert backing(MTREE, 0) == "flash virt.flash0", "and not another address space's"
+    assert backing("unknown command: 'info mtree -f'", BASE) is None
 
 
 def test_a_window_that_shows_what_the_stub_shows_is_believed() -> None:

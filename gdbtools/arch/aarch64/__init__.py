@@ -13,13 +13,14 @@ from gdbtools.arch.aarch64 import (
     linux,
     live_change,
     processor_state,
+    recent,
     regimes,
     registers,
     syndrome,
     trap_controls,
     traps,
 )
-from gdbtools.arch.aarch64.borrowed import A64
+from gdbtools.arch.aarch64.borrowed import A64, is_unprivileged
 from gdbtools.arch.aarch64.controls import EL2, EL3, EL10, EL20
 from gdbtools.arch.aarch64.descriptors import (
     AP_READ_ONLY,
@@ -39,6 +40,7 @@ from gdbtools.arch.aarch64.stage2 import Stage2
 from gdbtools.arch.architecture import Architecture, Derived, DirtyConvention, ExceptionRecord
 from gdbtools.arch.borrowing import FieldChange
 from gdbtools.arch.model import Access, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
+from gdbtools.arch.recent import Recent
 from gdbtools.bits import FieldValue, Word
 from gdbtools.errors import Refused
 
@@ -139,6 +141,14 @@ class AArch64(Architecture):
             return refused
         return regime.below.check(walk.final, access.kind, 0 if user else 1)
 
+    def is_unprivileged(self, instruction: int) -> bool:
+        return is_unprivileged(instruction)
+
+    def recent(
+        self, words: Sequence[int], end: int, register: ReadRegister, regime: str, about: Walk
+    ) -> Sequence[Recent]:
+        return recent.recent(words, end, register, regime, about)
+
     def levels_of(self, regime: Regime) -> tuple[int, ...]:
         if isinstance(regime, Stage2):
             return (0, 1)
@@ -203,8 +213,10 @@ class AArch64(Architecture):
 
     def access_flag_controls(self, register: ReadRegister, regime: str) -> Sequence[tuple[str, FieldValue]]:
         controls = {"el2": EL2, "el2-vhe": EL20, "el3": EL3}.get(regime, EL10)
-        name = controls.register("TCR")
-        given = [(name, FieldValue(controls.HA, controls.HA.of(register(name))))]
+        name, HA = controls.register("TCR"), controls.HA
+        if regime in ("stage2", "secure-stage2"):
+            name, HA = "VTCR_EL2", hypervisor.VTCR_EL2.HA
+        given = [(name, FieldValue(HA, HA.of(register(name))))]
         if (mmfr1 := optional(register, "ID_AA64MMFR1_EL1")) is not None:
             hafdbs = identification.ID_AA64MMFR1_EL1.HAFDBS
             given.append(("ID_AA64MMFR1_EL1", FieldValue(hafdbs, hafdbs.of(mmfr1))))

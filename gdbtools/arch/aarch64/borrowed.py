@@ -110,6 +110,16 @@ _TRANSFERS: Final = (
 )
 """Those that leave their base alone and touch memory once: none with write-back, of pairs, exclusive or ordered."""
 
+_UNPRIVILEGED: Final = 0x3F20_0C00, 0x3800_0800
+"""Mask and match of "Load/store register (unprivileged)": LDTR and STTR of every size."""
+
+
+def is_unprivileged(instruction: int) -> bool:
+    """Say whether an instruction is checked as EL0's, as far as PSTATE.UAO lets it be."""
+    mask, match = _UNPRIVILEGED
+    return instruction & mask == match
+
+
 # TLBI, the most precise first: names without their shareability, by what is asked for.
 _Names = Mapping[Extent, Sequence[str]]
 _TLBI_EL1: Final[_Names] = {
@@ -119,9 +129,9 @@ _TLBI_EL1: Final[_Names] = {
 }
 _TLBI_EL2: Final[_Names] = {Extent.ADDRESS: ("VAE2",), Extent.ALL: ("ALLE2",)}
 _BROADCAST: Final = ("IS", "OS")
-_ADDRESS_BITS: Final = Field((55, 12), doc="what of an address a TLBI's operand has")
-_OPERAND_ADDRESS: Final = Field((43, 0), doc="VA[55:12]")
-_OPERAND_ASID: Final = Field((63, 48), doc="ASID")
+ADDRESS_BITS: Final = Field((55, 12), doc="what of an address a TLBI's operand has")
+OPERAND_ADDRESS: Final = Field((43, 0), doc="VA[55:12]")
+OPERAND_ASID: Final = Field((63, 48), doc="ASID")
 
 
 class A64(Borrowing):
@@ -150,7 +160,7 @@ class A64(Borrowing):
             names.append(_TLBI_EL1)
         if scope.extent is Extent.ADDRESS_SPACE and names == [_TLBI_EL2]:
             raise Refused("the EL2 regime has no ASID; invalidate an address, or all")
-        asid = _asid(register, el) if scope.extent is Extent.ADDRESS else scope.value
+        asid = current_asid(register, el) if scope.extent is Extent.ADDRESS else scope.value
         found: list[Borrowable] = []
         for each in names:
             wider = list(dict.fromkeys((scope.extent, Extent.ALL)))
@@ -237,7 +247,7 @@ def _use_barrier(word: int) -> Use | None:
     return Use(f"DSB {named}", {}) if named else None
 
 
-def _asid(register: ReadRegister, el: int) -> int:
+def current_asid(register: ReadRegister, el: int) -> int:
     """Give the current ASID: TCR_ELx.A1 says whose; EL2 alone has none."""
     if el == 2 and not HCR_EL2(optional(register, "HCR_EL2") or 0).E2H:
         return 0
@@ -249,8 +259,8 @@ def _operand(extent: Extent, value: int, asid: int) -> int | None:
     """Give a TLBI's operand; TTL is 0, any level."""
     if extent is Extent.ALL:
         return None
-    address = _OPERAND_ADDRESS.into(0, _ADDRESS_BITS.of(value)) if extent is Extent.ADDRESS else 0
-    return _OPERAND_ASID.into(address, asid)
+    address = OPERAND_ADDRESS.into(0, ADDRESS_BITS.of(value)) if extent is Extent.ADDRESS else 0
+    return OPERAND_ASID.into(address, asid)
 
 
 def _tlbi(name: str, operand: int | None, rank: int, extent: Extent, broadcast: bool) -> Borrowable:

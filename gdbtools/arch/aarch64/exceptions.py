@@ -16,7 +16,7 @@ from gdbtools.arch.aarch64.immediates import XEN_HYPERCALLS, brk_comment, functi
 from gdbtools.arch.aarch64.processor_state import SPSR, VBAR
 from gdbtools.arch.aarch64.syndrome import EC
 from gdbtools.arch.architecture import ExceptionRecord
-from gdbtools.arch.model import ReadRegister, Return, Syndrome
+from gdbtools.arch.model import AccessKind, FaultKind, ReadRegister, Return, Syndrome
 
 _QUARTERS: Final[Mapping[int, str]] = {
     0x000: "current EL, SP_EL0",
@@ -71,6 +71,8 @@ def record(register: ReadRegister) -> ExceptionRecord:
         found = replace(found, fault=replace(found.fault, stage=2))
         hpfar = optional(register, "HPFAR_EL2") if found.ipa_valid else None
         ipa = None if hpfar is None else HPFAR_EL2(hpfar).FIPA
+    if _discards(found, origin):
+        found = replace(found, access_kind=AccessKind.INVALIDATION)
     if found.returns is Return.NEXT_UNLESS_TRAPPED:
         trapped = _was_trapped(found, el, origin, register)
         found = replace(found, returns=Return.THIS_INSTRUCTION if trapped else Return.NEXT_INSTRUCTION)
@@ -84,6 +86,15 @@ def record(register: ReadRegister) -> ExceptionRecord:
         regime=regime,
         ipa=ipa,
     )
+
+
+def _discards(found: Syndrome, origin: int) -> bool:
+    """Say whether this is DC IVAC: above EL0 no other cache maintenance takes a Permission fault at stage 1.
+
+    Source: DDI 0595, "DC IVAC" and the other DC instructions, "Executing the instruction".
+    """
+    denied = found.fault is not None and found.fault.stage == 1 and found.fault.kind is FaultKind.PERMISSION
+    return denied and origin > 0 and found.access_kind is AccessKind.MAINTENANCE
 
 
 def _was_trapped(found: Syndrome, taken_to: int, origin: int, register: ReadRegister) -> bool:

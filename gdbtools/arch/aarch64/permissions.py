@@ -77,9 +77,14 @@ class Effective:
     sctlr: str
 
     def check(self, kind: AccessKind, as_user: bool, pstate: SPSR) -> Limit | None:
-        """Say what withholds an access.  Data cache maintenance by VA needs to read at EL0, and nothing above it."""
+        """Say what withholds an access.
+
+        Data cache maintenance by VA needs to read at EL0, and above it nothing, but DC IVAC to write.
+        """
         granted = self.user if as_user else self.privileged
         assert granted is not None, "the regime has this level"
+        if kind is AccessKind.INVALIDATION:
+            return granted.write
         if kind is AccessKind.MAINTENANCE:
             return granted.read if as_user else None
         if not as_user and kind is not AccessKind.EXECUTE and (never := self._access_never(pstate)):

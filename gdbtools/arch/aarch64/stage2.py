@@ -191,7 +191,7 @@ class Stage2(Regime):
         if walk.refusal is not None or walk.leaf is None:
             return walk.refusal
         granted = self.grant(walk.leaf, el)
-        if kind is AccessKind.MAINTENANCE:
+        if kind in (AccessKind.MAINTENANCE, AccessKind.INVALIDATION):
             kind, granted = AccessKind.READ, granted if el == 0 else replace(granted, read=None)
         limit = granted.of(kind)
         return limit.refuse(self.stage, walk.leaf.level.number) if limit else None

@@ -466,6 +466,7 @@ def test_stage_2_names_its_own_descriptor(
 
 def test_stage_2_has_no_say_in_cache_maintenance_of_el1() -> None:
     assert refusal(through(NORMAL), MAINTENANCE, 1, EL1H) is None
+    assert refusal(through(NORMAL), AccessKind.INVALIDATION, 1, EL1H) is None
 
 
 def test_stage_1_refuses_before_stage_2_does() -> None:

@@ -111,6 +111,14 @@ def test_cache_maintenance_needs_no_permission_at_el1_and_reading_at_el0() -> No
     assert refusal_of(AccessKind.MAINTENANCE, 0, AP=0b10) is not None
 
 
+def test_a_cache_invalidation_needs_the_right_to_write() -> None:
+    assert refusal_of(AccessKind.INVALIDATION, 1, AP=0b00) is None
+    assert refusal_of(AccessKind.INVALIDATION, 1, pstate=PAN, AP=0b01) is None, "PAN is not about maintenance"
+    refused = refusal_of(AccessKind.INVALIDATION, 1, AP=0b10)
+    assert refused is not None
+    assert refused.decider.cause is Cause.READ_ONLY
+
+
 def test_dbm_makes_a_read_only_leaf_writable_only_where_hardware_manages_dirty_state() -> None:
     managed = {"HA": 1, "HD": 1}
     assert refusal_of(AccessKind.WRITE, 1, AP=0b10, DBM=1) is not None

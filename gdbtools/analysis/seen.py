@@ -1,0 +1,53 @@
+"""Descriptors as they were when somebody last looked: what has been changed since, and under whose eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from gdbtools.arch.model import Step, Walk
+
+
+def steps_of(found: Walk) -> Sequence[Step]:
+    """Give every descriptor of a walk, of both stages."""
+    second = found.fetch.via if found.fetch else found.final
+    return (*found.steps, *(second.steps if second else ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a descriptor was when it was looked at, while the guest stood still with this CPU selected.
+
+    `cpu` is None where it was nobody's look, but what a change of ours found.
+    """
+
+    pa: int
+    level: int
+    value: int
+    cpu: int | None
+
+
+@dataclass
+class Seen:
+    """What was seen, by the descriptor's physical address: at this stop, and at the last stop before that."""
+
+    _here: dict[int, Sighting] = field(default_factory=dict)
+    _before: dict[int, Sighting] = field(default_factory=dict)
+
+    def moved_on(self) -> None:
+        """The guest has run, and stands still again."""
+        self._before |= self._here
+        self._here = {}
+
+    def remember(self, steps: Iterable[Step], cpu: int) -> None:
+        """Remember descriptors as they are now; of one stop the first look counts, and what differs later is ours."""
+        for step in steps:
+            self._here.setdefault(step.pa, Sighting(step.pa, step.level.number, int(step.entry.word), cpu))
+
+    def here(self, pa: int) -> Sighting | None:
+        """Give what was seen first at this stop."""
+        return self._here.get(pa)
+
+    def before(self, pa: int) -> Sighting | None:
+        """Give what was seen last before this stop."""
+        return self._before.get(pa)

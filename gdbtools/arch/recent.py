@@ -1,0 +1,41 @@
+"""What the code just before an instruction did that matters to a translation, as far as it can still be told.
+
+It is read from the code and from the registers as they are now, so it speaks only of instructions that lead straight
+to the one asked about, and of registers that nothing between has written.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+INSTRUCTIONS = 32
+"""How far back to look: what is further away has been through other code."""
+
+
+class Deed(enum.Enum):
+    """What an instruction did."""
+
+    STORE = enum.auto()
+    """Wrote memory, perhaps a descriptor."""
+    WAIT = enum.auto()
+    """Waited until earlier stores can be seen by table walks (Arm's DSB)."""
+    SYNCHRONIZE = enum.auto()
+    """Had what follows fetched and translated anew (Arm's ISB)."""
+    INVALIDATE = enum.auto()
+    """Had the TLB forget something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """One such instruction: its virtual address and its text.
+
+    `target` is the virtual address that a store wrote, or that an invalidation names; None where it names none.
+    `reaches` says whether an invalidation covers the translation asked about; None where that is not known.
+    """
+
+    address: int
+    deed: Deed
+    text: str
+    target: int | None = None
+    reaches: bool | None = None

@@ -1,0 +1,68 @@
+"""What is known around a fault that the tables permit: other CPUs, what was seen before, the code before the access."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gdbtools.analysis.diagnosis import Diagnosis, Verdict, diagnose
+from gdbtools.analysis.seen import Seen, Sighting, steps_of
+from gdbtools.analysis.suspicion import Around, Change, Elsewhere, change_seen
+from gdbtools.analysis.writer import writer
+from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.machine.model import Machine, Patched
+from gdbtools.repair.log import Log
+
+
+def circumstances(machine: Machine, diagnosis: Diagnosis, seen: Seen, written: Log) -> Around:
+    """Collect what speaks for one cause or another."""
+    architecture, register, read = machine.architecture, machine.register, machine.memory.read
+    return Around(
+        elsewhere=_elsewhere(machine),
+        alone=len(machine.cpus) == 1 and bool(diagnosis.entry),
+        change=_change(machine, diagnosis, seen, written),
+        writer=writer(architecture, register, read, diagnosis),
+    )
+
+
+def _elsewhere(machine: Machine) -> list[Elsewhere]:
+    """Give the last exceptions of the other CPUs, as far as their registers can be read."""
+    architecture = machine.architecture
+    found = []
+    for cpu in machine.cpus:
+        if cpu.number == machine.current:
+            continue
+        try:
+            exception = architecture.exception(cpu.registers.read)
+            regime = architecture.regime_for(cpu.registers.read, exception.address, exception.regime)
+        except Unavailable:
+            continue
+        found.append(Elsewhere(cpu.number, exception, regime.root))
+    return found
+
+
+def _change(machine: Machine, diagnosis: Diagnosis, seen: Seen, written: Log) -> Change | None:
+    """Find a descriptor that explained the fault as it was last seen, or before a command of ours changed it."""
+
+    def refuses(sighting: Sighting) -> bool:
+        assert diagnosis.walk is not None, "something of its walk was seen"
+        regime = diagnosis.walk.regime
+        data = sighting.value.to_bytes(regime.entry_bytes, regime.byte_order)
+        memory = Patched(machine.memory, sighting.pa, data)
+        try:
+            then = diagnose(machine.architecture, machine.register, memory.read)
+        except (Unreadable, Unavailable):
+            return False
+        return then.verdict is Verdict.TABLES_AGREE
+
+    change = change_seen(diagnosis, seen, refuses)
+    for step in steps_of(diagnosis.walk) if diagnosis.walk else ():
+        ours = written.last_change(step.pa)
+        if ours is None or int(ours[1].after) != int(step.entry.word):
+            continue
+        command, made = ours
+        if change is None:
+            sighting = Sighting(step.pa, step.level.number, int(made.before), None)
+            change = Change(sighting, command) if refuses(sighting) else None
+        elif change.seen.pa == step.pa:
+            change = replace(change, by=command)
+    return change

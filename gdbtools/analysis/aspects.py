@@ -28,6 +28,8 @@ class Aspect(enum.Enum):
 USE: Final = frozenset((Aspect.ACCESS_FLAG, Aspect.DIRTY))
 """What changes by use alone, without anybody changing a mapping."""
 
+NO_ASPECTS: Final[frozenset[Aspect]] = frozenset()
+
 _TRAITS: Final = (
     Aspect.RIGHTS,
     Aspect.MEMORY,
@@ -85,6 +87,17 @@ class Kinds:
             number = self._numbers.setdefault(tuple(counted.values()), len(self._numbers) + 1)
             met = self._met[id(run.kind)] = run.kind, ComparedKind(number, traits, lasting, home)
         return met[1]
+
+    def same(self, before: Run, after: Run) -> bool:
+        """Say whether two runs are sure to differ in nothing, without looking closely."""
+        return (
+            before.first == after.first
+            and before.output == after.output
+            and before.leaf_bytes == after.leaf_bytes
+            and before.stride_bytes == after.stride_bytes
+            and before.ipa == after.ipa
+            and self._differ.get((id(before.kind), id(after.kind))) == NO_ASPECTS
+        )
 
     def aspects(self, before: Run, after: Run, first: int, end: int) -> frozenset[Aspect]:
         """Say in what two runs differ between `first` and `end`, which both cover."""

@@ -146,12 +146,12 @@ def level_of_lookup(fault: Fault, found: Walk) -> Fault:
 
     The manual has the level at which stage 2 refused: AArch64.S1Walk gives stage 2's fault unchanged.
     """
-    return replace(fault, level=found.fetch.level.number) if fault.s1ptw and found.fetch else fault
+    return replace(fault, level=found.fetch.level.number) if found.fetch else fault
 
 
 def _may_be_unprivileged(fault: Fault, access: Access, predicted: Refusal | None) -> bool:
     """Say whether who asks makes a difference: where the privileged level may, or may not for the user's sake."""
-    if access.el == 0 or access.kind not in (AccessKind.READ, AccessKind.WRITE) or fault.kind not in TABLE_FAULTS:
+    if access.kind not in (AccessKind.READ, AccessKind.WRITE) or fault.kind not in TABLE_FAULTS:
         return False
     return predicted is None or predicted.decider.cause is Cause.PRIVILEGED_ACCESS_NEVER
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from gdbtools.analysis.aspects import NOTHING, USE, Aspect, ComparedKind, Kinds
+from gdbtools.analysis.aspects import NO_ASPECTS, NOTHING, USE, Aspect, ComparedKind, Kinds
 from gdbtools.analysis.pieces import Piece, part, pieces
 from gdbtools.arch.model import Hole, Run
 
@@ -201,8 +201,10 @@ class _Comparison:
         if not self._goes_on(first, was, now):
             yield from self.finish()
         self._last = end, was.kind, now.kind
-        aspects: frozenset[Aspect] = frozenset()
+        aspects = NO_ASPECTS
         if before is not None and after is not None:
+            if self._kinds.same(before, after):
+                return
             aspects = self._kinds.aspects(before, after, first, end)
             if not aspects:
                 return
@@ -225,6 +227,8 @@ class _Comparison:
     def _goes_on(self, first: int, before: _Side, after: _Side) -> bool:
         """Say whether a piece belongs to the stretch of the last one: near it, and alike on one side at least."""
         end, last_was, last_now = self._last
+        if first == end and (before.kind is last_was is not NOTHING or after.kind is last_now is not NOTHING):
+            return True
         pairs = (last_was.home, before.kind.home), (last_now.home, after.kind.home)
         near = first - end <= FEW * min(side.run.leaf_bytes for side in (before, after) if side.run is not None)
         return near and any(one is not None and one == other for one, other in pairs)

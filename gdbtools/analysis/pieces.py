@@ -43,6 +43,12 @@ def _by_end(before: Sequence[Run | Hole], after: Sequence[Run | Hole]) -> Iterat
     while one < len(before) or other < len(after):
         left = before[one] if one < len(before) else None
         right = after[other] if other < len(after) else None
+        if left is not None and right is not None and at <= left.first and _coincide(left, right):
+            # As nearly all of them do.
+            at = left.first + left.size_bytes
+            yield Piece(left.first, at, left, right)
+            one, other = one + 1, other + 1
+            continue
         there = [each for each in (left, right) if each is not None]
         start = max(at, min(each.first for each in there))
         ends = (each.first if each.first > start else each.first + each.size_bytes for each in there)
@@ -50,6 +56,10 @@ def _by_end(before: Sequence[Run | Hole], after: Sequence[Run | Hole]) -> Iterat
         yield Piece(start, at, _from(left, start), _from(right, start))
         one += left is not None and left.first + left.size_bytes <= at
         other += right is not None and right.first + right.size_bytes <= at
+
+
+def _coincide(left: Run | Hole, right: Run | Hole) -> bool:
+    return left.first == right.first and left.size_bytes == right.size_bytes
 
 
 def _from(item: Run | Hole | None, start: int) -> Run | Hole | None:

@@ -37,14 +37,14 @@ def render(document: Document, colour: bool = False, width: int = DEFAULT_WIDTH)
     return "\n\n".join(_blocks(document.blocks, colour, width)) + "\n"
 
 
-def _blocks(blocks: Sequence[Block], colour: bool, width: int) -> Iterator[str]:
+def _blocks(blocks: Sequence[Block], colour: bool, width: int, underline: str = "=") -> Iterator[str]:
     """Give each block; of a picture what is said instead, of a section its title first."""
     for block in blocks:
         if isinstance(block, Picture):
-            yield from _blocks(block.instead, colour, width)
+            yield from _blocks(block.instead, colour, width, underline)
         elif isinstance(block, Section):
-            yield _inline(Span(f"{block.title}\n{'=' * len(block.title)}", Role.HEADING), colour)
-            yield from _blocks(block.blocks, colour, width)
+            yield _inline(Span(f"{block.title}\n{underline * len(block.title)}", Role.HEADING), colour)
+            yield from _blocks(block.blocks, colour, width, "-")
         else:
             yield _block(block, colour, width)
 

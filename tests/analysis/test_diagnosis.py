@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
 
 from gdbtools.analysis.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
 from gdbtools.arch.model import Access, AccessKind, Cause
-from tests.arch.aarch64.truth.machine import EL1H, EL2H, S2_ROOT, Memory, el2, guest
+from gdbtools.errors import Unreadable
+from tests.arch.aarch64.truth.machine import EL1H, EL2H, S1_ROOT, S2_ROOT, Memory, el2, guest
 from tests.tables import Tables, reader
 
 VA, PA = 0x1234_5000, 0x4200_0000
@@ -121,6 +124,34 @@ def test_the_level_of_the_stage_1_lookup_is_taken_for_that_of_the_fault_as_qemu_
     assert stage_2_fault(memory, 0b000100, 0x6543_2000).verdict is Verdict.TABLES_DIFFER
 
 
+def two_stages(missing: Sequence[int]) -> tuple[Memory, Callable[[int, int], bytes]]:
+    """A page through both stages, and how to read it with some of it missing."""
+    memory = Memory()
+    memory.stage1(0, va=0x5000, output=0x6543_2000)
+    memory.identity(0b1111 << 2 | 1 << 6)
+    memory.stage2(0, 0x6543_2000, 0x7000_0000)
+
+    def read(pa: int, size_bytes: int) -> bytes:
+        if pa in missing:
+            raise Unreadable(pa, size_bytes, "nothing is there")
+        return memory.read(pa, size_bytes)
+
+    return memory, read
+
+
+def test_an_abort_on_a_walk_of_two_stages_is_at_the_one_that_cannot_be_read_or_else_at_that_of_the_syndrome() -> None:
+    memory, _ = two_stages(())
+    first, second = memory.leaf_at(S1_ROOT, 0x5000), memory.leaf_at(S2_ROOT, 0x6543_2000)
+    for missing, at_el1, at_el2 in (((), first, second), ((first,), first, first), ((second,), second, second)):
+        _, read = two_stages(missing)
+        own = {**guest(), "VBAR_EL1": 0, "pc": 0x200, "ESR_EL1": DATA_SAME | ABORT_ON_WALK_3, "FAR_EL1": 0x5123}
+        taken_at_el1 = diagnose(ARM, reader({**own, "ELR_EL1": 0x1000, "SPSR_EL1": EL1H}), read)
+        hypervisors = {**el2(), **guest(), "cpsr": EL2H, "VBAR_EL2": 0, "pc": 0x400, "FAR_EL2": 0x5123, "HPFAR_EL2": 0}
+        syndrome = {"ESR_EL2": DATA_LOWER | ABORT_ON_WALK_3, "ELR_EL2": 0x1000, "SPSR_EL2": EL1H}
+        taken_at_el2 = diagnose(ARM, reader({**hypervisors, **syndrome}), read)
+        assert [where(each)[1] for each in (taken_at_el1, taken_at_el2)] == [at_el1, at_el2]
+
+
 # --- What only the instruction tells
 
 
@@ -147,7 +178,9 @@ def test_an_unprivileged_load_is_refused_where_el0_is() -> None:
     # Any other load might: so this fault is not of these tables.
     assert accessed(LDR, PERMISSION_3).verdict is Verdict.TABLES_PERMIT
     # PSTATE.UAO makes it one.
-    assert accessed(LDTR, PERMISSION_3, EL1H | UAO).verdict is Verdict.TABLES_PERMIT
+    overridden = accessed(LDTR, PERMISSION_3, EL1H | UAO)
+    assert overridden.verdict is Verdict.TABLES_PERMIT
+    assert overridden.access == Access(AccessKind.READ, 1), "and then it is as any other"
 
 
 def test_privileged_access_never_is_no_matter_of_an_unprivileged_store() -> None:

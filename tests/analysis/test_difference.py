@@ -117,6 +117,38 @@ def test_what_leads_elsewhere_says_from_where_to_where() -> None:
     assert changes(pages(4), pages(4, output=0x9000_0000), Aspect.OUTPUT) == []
 
 
+def test_places_are_counted_on_each_side_by_itself() -> None:
+    scattered = Tables()
+    for number, place in enumerate((0, 1, 50, 51)):
+        scattered.map(number * PAGE, 0x9000_0000 + place * PAGE, AttrIndx=4)
+    [change] = changes(scattered, pages(4))
+    [was], [now] = change.before, change.after
+    assert (was.places, was.run.size_bytes) == (2, 2 * PAGE)
+    assert (now.places, now.run.size_bytes) == (1, 4 * PAGE)
+
+
+def test_what_stayed_does_not_hide_a_like_run_behind_it_that_moved_or_was_split() -> None:
+    before, moved, split = Tables(), Tables(), Tables()
+    for tables, second in ((before, 0x8800_0000), (moved, 0x9000_0000), (split, 0x8800_0000)):
+        tables.map(0, BASE, 2)
+        if tables is not split:
+            tables.map(4 * BLOCK, second, 2)
+            tables.map(8 * BLOCK, second + 8 * BLOCK, 2)
+    for number in range(512):
+        split.map(4 * BLOCK + number * PAGE, 0x8800_0000 + number * PAGE)
+        split.map(8 * BLOCK + number * PAGE, 0x8800_0000 + 8 * BLOCK + number * PAGE)
+    assert sum(each.size_bytes for each in changes(before, moved)) == 2 * BLOCK
+    assert sum(each.size_bytes for each in changes(before, split)) == 2 * BLOCK
+
+
+def test_pages_of_a_split_block_that_lead_elsewhere_are_apart() -> None:
+    after = Tables()
+    for number in range(512):
+        after.map(number * PAGE, (BASE if number < 500 else 0x9000_0000) + number * PAGE, AttrIndx=4)
+    [change] = changes(block(), after)
+    assert [(each.first, each.aspects) for each in change.after] == [(0, set()), (500 * PAGE, {Aspect.OUTPUT})]
+
+
 def test_new_and_gone_are_said_with_their_size() -> None:
     some, more = pages(4), pages(7)
     [new] = changes(some, more)
@@ -147,6 +179,19 @@ def test_a_split_that_lost_pages_says_what_is_missing() -> None:
     assert change.size_bytes == BLOCK
     [missing] = [each for each in change.after if each.run is None]
     assert (missing.first, missing.size_bytes, missing.places) == (0, 3 * PAGE, 3)
+
+
+@pytest.mark.parametrize("kept", [range(256), range(256, 512)], ids=["behind it", "before it"])
+def test_a_split_that_lost_half_is_not_mixed_up_with_the_block_that_is_gone_beside_it(kept: range) -> None:
+    before, after = Tables(), Tables()
+    for number in range(3):
+        before.map(number * BLOCK, BASE + number * BLOCK, 2)
+    for number in kept:
+        after.map(BLOCK + number * PAGE, BASE + BLOCK + number * PAGE)
+    found = changes(before, after)
+    assert sorted((each.kind.name, each.size_bytes) for each in found) == [("SPLIT", BLOCK), ("UNMAPPED", 2 * BLOCK)]
+    [split] = [each for each in found if each.kind is ChangeKind.SPLIT]
+    assert (split.first, split.last) == (BLOCK, 2 * BLOCK - 1)
 
 
 def test_pages_that_became_a_block_are_a_merge() -> None:

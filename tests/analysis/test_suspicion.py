@@ -102,8 +102,8 @@ def test_a_change_that_was_seen_speaks_for_a_repair_but_not_by_a_cpu_that_is_not
     change = Change(SIGHTING)
     assert suspicions(diagnosis, Around(change=change))[0] == Suspicion(REPAIRED, Weight.LIKELY, change=change)
     assert weights(diagnosis, Around(change=change, alone=True))[REPAIRED] is Weight.UNLIKELY
-    ours = Change(SIGHTING, by="fixup")
-    assert suspicions(diagnosis, Around(change=ours, alone=True))[0].change == ours
+    ours = Suspicion(REPAIRED, Weight.LIKELY, change=Change(SIGHTING, by="fixup"))
+    assert suspicions(diagnosis, Around(change=ours.change, alone=True))[0] == ours
 
 
 def test_what_changed_at_this_very_stop_outweighs_everything() -> None:
@@ -111,6 +111,11 @@ def test_what_changed_at_this_very_stop_outweighs_everything() -> None:
     around = Around(change=here, alone=True, writer=wrote(3))
     assert suspicions(permitted(PERMISSION_3 | WNR), replace(around, writer=None))[0].weight is Weight.SHOWN
     assert causes(permitted(TRANSLATION_3), around)[0] is REPAIRED
+    # Nobody of ours: then somebody else's debugger, and still after the fault.
+    assert (
+        weights(permitted(TRANSLATION_3), Around(alone=True, change=Change(SIGHTING, here=True)))[REPAIRED]
+        is Weight.SHOWN
+    )
 
 
 # --- What was seen before
@@ -200,6 +205,8 @@ def test_only_what_is_known_is_shown() -> None:
     assert weights(diagnosis, Around(writer=wrote(3, False, **DONE)))[LEAF] is Weight.SHOWN
     assert weights(diagnosis, Around(writer=wrote(3, None, **DONE)))[LEAF] is Weight.POSSIBLE
     assert weights(diagnosis, Around())[LEAF] is Weight.POSSIBLE
+    # A table was written, not the leaf.
+    assert weights(diagnosis, Around(writer=wrote(2, False, **DONE)))[LEAF] is Weight.POSSIBLE
 
 
 # --- Levels that disagree

@@ -173,6 +173,24 @@ def test_an_mmu_that_was_off_is_not_compared_with_one_that_is_on(capsys, tmp_pat
     assert "MMU off (SCTLR_EL1.M is 0): only before; nothing to compare it with" in said
 
 
+def test_a_table_that_only_one_source_has_is_a_difference_and_one_that_neither_has_is_none(
+    capsys, tmp_path: Path
+) -> None:
+    whole, holed = block(), block()
+    whole.map(0x60_0000, 0x9000_0000)
+    at = holed.map(0x60_0000, 0x9000_0000) & -4096
+    [entry] = [place for place, word in holed.memory.items() if word & -4096 & (1 << 48) - 1 == at and word & 3 == 3]
+    holed.memory[entry] = 0x7000_0000 | 0b11
+    one, other = saved(whole, tmp_path, "whole"), saved(holed, tmp_path, "holed")
+    result = ask(capsys, *words(one, other), status=1)
+    [unknown] = result["uncompared"]
+    assert (unknown["first"], unknown["size"], unknown["before"]) == ("0x0000000000600000", 2 << 20, None)
+    assert unknown["after"]
+    assert "not compared: after, the table at PA 0x70000000" in told(capsys, *words(one, other))
+    assert len(ask(capsys, *words(other, other), status=0)["uncompared"]) == 1
+    assert "are the same as far as it can be read" in told(capsys, *words(other, other))
+
+
 def test_one_registers_file_serves_both_sources(capsys, tmp_path: Path) -> None:
     before, after = saved(block(AF=0), tmp_path, "before"), saved(block(), tmp_path, "after")
     result = ask(capsys, before[0], after[0], "--registers", before[1], status=1)

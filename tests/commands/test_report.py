@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element
 import pytest
 
 from gdbtools.cli import main
+from tests.arch.aarch64.truth.machine import Memory, guest
 from tests.commands.test_map import saved
 from tests.render.pages import loads, parsed, section, tables, text
 from tests.tables import Tables
@@ -168,6 +169,30 @@ def test_given_addresses_are_walked_too(capsys, tmp_path: Path) -> None:
     assert [each["input"] for each in report["walked"]] == ["0x0000000fc0001234", "0xffff8000408ce008"]
     walk = section(page_of(tmp_path, *words), "The walk")
     assert len([each for each in walk.iter("figure") if each.get("class") == "ladder"]) == 3
+
+
+def test_through_two_stages_both_are_drawn_and_the_lower_has_a_map_of_its_own(capsys, tmp_path: Path) -> None:
+    memory, normal = Memory(), 0b1111 << 2 | 0b11 << 8
+    memory.stage1(0, va=0x5000, output=0x6543_2000)
+    memory.stage1(0, va=0x6000, output=0x6543_3000)
+    memory.identity(normal | 0b01 << 6)
+    memory.stage2(normal | 0b11 << 6, 0x6543_2000, 0x7654_3000)
+    registers = guest()
+    registers["TCR_EL1"] |= 1 << 23
+    words = [*saved(memory, tmp_path, registers), "0x5123"]
+    [report] = ask(capsys, "report", *words)
+    names = [regime["name"] for regime in report["regimes"]]
+    assert names[-1] == "stage 2, VTTBR_EL2"
+    assert [area["first"] for area in report["regimes"][-1]["areas"]][-1] == "0x0000000065432000"
+    page = page_of(tmp_path, *words)
+    ladders = [each for each in section(page, "The walk").iter("figure") if each.get("class") == "ladder"]
+    assert [each.get("aria-label") for each in ladders] == ["VA 0x5123", "IPA 0x65432123"]
+    assert [text(end) for end in ladders[-1][-1].iter("p")] == ["PA 0x76543123"]
+    [(headers, rows)] = tables(section(page, names[0]))
+    assert [row[headers.index("IPA")] for row in rows] == ["0x65432000", "0x65433000"]
+    assert rows[1][headers.index("PA")] == "-"
+    assert "stage 2 translation fault, level 3" in rows[1][-1]
+    assert any(each.get("class") == "t-fault" for each in section(page, names[0]).iter("b"))
 
 
 def test_without_a_fault_of_translation_it_shows_where_the_cpu_stands(capsys, tmp_path: Path) -> None:

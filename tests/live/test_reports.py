@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gdbtools.cli import main
-from tests.live.session import CAPTURE, Leaf, Live, attached
+from tests.live.session import CAPTURE, ROOT, Leaf, Live, attached
 from tests.render.pages import loads, parsed, section, text
 
 pytestmark = pytest.mark.guest
@@ -50,6 +50,19 @@ def test_a_permission_that_was_changed_by_hand_is_found(faulted: Live, tmp_path:
     [diff] = faulted.ask(f"diff {core}")
     [change] = diff["changes"]
     assert (int(change["first"], 16), change["aspects"]) == (LEAF.va, ["rights"])
+
+
+def test_the_transcript_in_the_readme_is_what_is_printed(qemu: str, gdb_path: str, tmp_path: Path) -> None:
+    with attached(gdb_path) as live:
+        live.to_scan()
+        live.say(f"mmu capture {tmp_path / 'then.core'}")
+        live.say("mmu catch access-flag")
+        live.say("continue")
+        live.say("mmu service --count 40")
+        live.say("mmu pte 0x300000000000 AP=2")
+        said = live.say(f"mmu diff {tmp_path / 'then.core'}").strip()
+    first_lines = "\n".join(said.splitlines()[:11])
+    assert f"(gdb) mmu diff then.core\n{first_lines}\n...\n" in (ROOT / "README.md").read_text()
 
 
 def test_two_files_are_compared_as_they_are_outside_of_gdb(faulted: Live, tmp_path: Path, capsys) -> None:

@@ -233,6 +233,14 @@ def test_qemu_goes_on_letting_through_what_the_tables_no_longer_permit(
         assert (answer["again"][0]["fault"]["kind"], answer["again"][0]["fault"]["level"]) == ("translation", 3)
 
 
+@pytest.mark.parametrize(("other", "verdict"), [(0x4100_0000, "agrees"), (PAGE >> 14 << 12, "stale")])
+def test_to_qemu_large_pages_are_one_range_from_the_first_to_the_last(gdb: Gdb, other: int, verdict: str) -> None:
+    """A TLBI of any address between the image and the page empties all: the page is planted so that none does."""
+    with planted(gdb, "revoked_without_tlbi", **LARGE_PAGES) as live:
+        assert live.ask(f"tlbi {other:#x}")[0]["applied"]
+        assert live.ask(f"probe {PAGE:#x} --overwrite")[0]["verdict"] == verdict
+
+
 def test_with_small_pages_the_operand_is_right_and_the_revoked_page_faults(gdb: Gdb) -> None:
     with planted(gdb, "revoked_with_wrong_tlbi") as live:
         assert live.counted() == 1

@@ -97,7 +97,7 @@ def test_text_shows_what_stands_for_a_picture_and_titles_of_sections() -> None:
     said = render(EVERYTHING)
     assert said.count("level  says") == 3
     assert "The walk\n========\n" in said
-    assert "the bits" not in said
+    assert "Deeper\n------\n" in said
 
 
 def test_every_box_says_bits_name_value_and_meaning() -> None:

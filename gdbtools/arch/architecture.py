@@ -164,11 +164,15 @@ class Architecture(abc.ABC):
         """
 
     @abc.abstractmethod
-    def access_flag_controls(self, register: ReadRegister, regime: str) -> Sequence[tuple[str, FieldValue]]:
+    def access_flag_controls(self, register: ReadRegister, regime: str | None) -> Sequence[tuple[str, FieldValue]]:
         """Give the register fields that decide whether hardware sets the access flag in a regime: (register, field).
 
-        The regime may be a second stage.
+        The regime may be a second stage; None is the one in force.
         """
+
+    @abc.abstractmethod
+    def entry_addresses(self, register: ReadRegister) -> Mapping[int, str]:
+        """Give what taking an exception touches before its state is saved, with its name: vectors and stack."""
 
     @abc.abstractmethod
     def changes(self, before: Word, after: Word, cached: bool, register: ReadRegister) -> Sequence[FieldChange]:

@@ -26,6 +26,7 @@ from gdbtools.commands import (
     undo,
     walk,
     watch,
+    working_set,
 )
 from gdbtools.commands.model import Command
 
@@ -41,6 +42,7 @@ _MODULES = (
     service,
     trace,
     watch,
+    working_set,
     pte,
     clear_af,
     tlbi,

@@ -23,6 +23,8 @@ class Kind(enum.Enum):
     ADDRESS = enum.auto()
     """An expression that the face evaluates to an unsigned 64-bit integer."""
     NUMBER = enum.auto()
+    SECONDS = enum.auto()
+    """A length of time, in seconds; becomes a float."""
     CHOICE = enum.auto()
     TEXT = enum.auto()
     FLAG = enum.auto()

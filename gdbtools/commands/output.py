@@ -49,10 +49,12 @@ def answered(
     assumed: Sequence[str] = (),
     colour: bool = False,
     width: int = DEFAULT_WIDTH,
+    encoding: str = "utf-8",
 ) -> str:
     """Give the answers of a command as they are written; text has an empty line between two.
 
-    `assumed` is what the source did not say and was taken for granted: it is said in every form.
+    `assumed` is what the source did not say and was taken for granted: it is said in every form.  What `encoding`
+    cannot write is drawn in ASCII.
     """
     if form is Form.JSON:
         return "".join(f"{json_line(command.name, command.record(answer), assumed)}\n" for answer in answers)
@@ -61,4 +63,4 @@ def answered(
         documents.append(Document([Facts([("" if at else "assumed", text) for at, text in enumerate(assumed)])]))
     if form is Form.HTML:
         return page(f"gdbtools {command.name}", documents)
-    return "\n".join(render(document, colour, width) for document in documents)
+    return "\n".join(render(document, colour, width, encoding) for document in documents)

@@ -43,6 +43,20 @@ def number(text: str) -> int:
     return value
 
 
+LONGEST_SECONDS = 86400
+
+
+def seconds(text: str) -> float:
+    """Read a length of time; raise `UsageError` for anything else."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= LONGEST_SECONDS:
+        raise UsageError(f"{text!r} is no length of time; give seconds up to a day, like 2 or 0.5")
+    return value
+
+
 MANY_OPTIONS = 2
 """From how many options on a summary says only that there are some."""
 
@@ -137,6 +151,7 @@ def parse(
     readers: dict[Kind, Callable[[str], object]] = {
         Kind.ADDRESS: evaluate,
         Kind.NUMBER: number,
+        Kind.SECONDS: seconds,
         Kind.RANGE: lambda word: _range(word, evaluate),
         Kind.REGISTER_CHANGE: _register_change,
         Kind.DESCRIPTOR_CHANGE: lambda word: _descriptor_change(word, evaluate),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from gdbtools.analysis.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.analysis.loops import Loops, place_of
@@ -73,11 +74,31 @@ GUEST_LOOP = 100
 """How often in a row a fault of the guest's own has to come, with nothing changed, to be called a loop."""
 
 
+class Onlooker(Protocol):
+    """Somebody who is asked before a fault is repaired, and told of it afterwards."""
+
+    def wants(self, found: Diagnosis) -> bool:
+        """Say whether a fault is to be repaired; else it is left to the guest."""
+        ...
+
+    def saw(self, machine: Machine, found: Diagnosis) -> None:
+        """Be told of a fault that is settled, whoever's repair it was."""
+        ...
+
+
 class Service:
     """What happens at one stop at a vector: repair it and return, or leave it to the guest, or give up."""
 
-    def __init__(self, session: Session, options: Namespace, written: Written, log: FaultLog | None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        options: Namespace,
+        written: Written,
+        log: FaultLog | None,
+        onlooker: Onlooker | None = None,
+    ) -> None:
         self.session = session
+        self._onlooker = onlooker
         self.count: int | None = options.count
         self.around: int = options.around or 0
         self.summary = Summary(tuple(options.kinds) or ("access-flag",))
@@ -111,6 +132,8 @@ class Service:
         if self._regime_for is None:
             self._regime_for = RememberedRegimes(architecture)
         found = diagnose(architecture, machine.register, machine.memory.read, self._regime_for)
+        if self._onlooker is not None and not self._onlooker.wants(found):
+            return self._leave(machine)
         change, around = None, 0
         if found.verdict is Verdict.TABLES_PERMIT and not left_to_hardware(found):
             place = place_of(found)
@@ -132,6 +155,8 @@ class Service:
             around = self._neighbours(machine, found) if fault.kind is FaultKind.ACCESS_FLAG else 0
             self.summary.around += around
             self.summary.faults[Serviced(found.entry, planned.access, planned.level)] += 1
+        if self._onlooker is not None:
+            self._onlooker.saw(machine, found)
         if self._log is not None:
             self._log.write(self._logged(machine, found, change, around, began))
         if self.count is not None and self.summary.total >= self.count:

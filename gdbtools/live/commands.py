@@ -139,7 +139,8 @@ class Face:
             if options.output is not None:
                 gdb.write(f"Wrote {options.output}.\n")
             else:
-                gdb.write(answered(command, answers, form, session.machine.assumed, colour(), width()))
+                text = answered(command, answers, form, session.machine.assumed, colour(), width(), gdb.host_charset())
+                gdb.write(text)
         if session.resume_wanted:
             self.guest.resume()
 

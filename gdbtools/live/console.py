@@ -23,7 +23,7 @@ def console(command: str) -> str:
 
 def show(document: Document) -> None:
     """Print a document in GDB's own pager."""
-    gdb.write(render(document, colour(), width()))
+    gdb.write(render(document, colour(), width(), gdb.host_charset()))
 
 
 def colour() -> bool:

@@ -15,6 +15,7 @@ from gdbtools.live.registers import unsigned
 from gdbtools.live.relay import Plan, Relay
 from gdbtools.live.step import keeping, step
 from gdbtools.live.target import Target
+from gdbtools.live.tlb import empty_tlb
 from gdbtools.live.watch import DescriptorWatchpoint
 from gdbtools.live.wire import open_wire
 from gdbtools.machine.gdbstub import Lost, register_numbers
@@ -23,9 +24,13 @@ from gdbtools.machine.qemu_ram import backing
 from gdbtools.render.document import Document
 
 GONE = "the guest is gone: QEMU closed the connection"
+INTERRUPTED, STOPPED = "interrupted", "stopped"
+OURS = ("", INTERRUPTED, STOPPED)
+"""What a stop of our own making is called."""
 WATCHPOINTS = (gdb.BP_WATCHPOINT, gdb.BP_HARDWARE_WATCHPOINT, gdb.BP_READ_WATCHPOINT, gdb.BP_ACCESS_WATCHPOINT)
 """Their stops come once: handed back to GDB, one would be lost."""
 Look = Callable[[Machine, Sequence[str]], Document | None]
+Handler = Callable[[Machine], Served]
 
 
 class VectorBreakpoint(gdb.Breakpoint):
@@ -145,6 +150,9 @@ class LiveGuest:
         for _, look in self._watches:
             look(self.machine(), ())
 
+    def empty_tlb(self) -> None:
+        empty_tlb(self._target.attached())
+
     def symbol(self, address: int) -> str:
         """Give `NAME + OFFSET` of what GDB knows at a virtual address, empty where it knows nothing."""
         said = console(f"info symbol {address:#x}").strip().splitlines()[-1:]
@@ -157,13 +165,18 @@ class LiveGuest:
         except gdb.error:
             return None
 
-    def serve(self, handle: Callable[[Machine], Served]) -> str:
+    def serve(self, handle: Handler | None, seconds: float | None = None) -> str:
         self._ending = ""
         # Each repair is between two answers of the stub's.
         self.past_stub(True)
-        with self.interruptible() as interrupt:
+        with self.interruptible() as interrupt, interrupt.within(seconds):
             ended = self._serve(handle, interrupt)
-        return self._ending or ("interrupted" if interrupt.wanted else ended)
+            if ended in OURS:
+                ended = INTERRUPTED if interrupt.typed else "" if interrupt.wanted else ended or GONE
+        return self._ending or ended
+
+    def interrupted(self) -> bool:
+        return self._interrupt is not None and self._interrupt.typed
 
     @contextmanager
     def interruptible(self) -> Iterator[Interrupt]:
@@ -177,12 +190,13 @@ class LiveGuest:
             finally:
                 self._interrupt = None
 
-    def _serve(self, handle: Callable[[Machine], Served], interrupt: Interrupt) -> str:
+    def _serve(self, handle: Handler | None, interrupt: Interrupt) -> str:
         """Serve, by GDB's own stops or past it; gives why it ended, but for an error of the handler or an interrupt."""
         machine = self.machine()
         # Now: inside a stop GDB takes the guest for running, and refuses the monitor.
         self._target.attached().memory.find()
-        entries = vectors(machine)
+        entries = {} if handle is None else vectors(machine)
+        handle = handle or leave
         relay = self._relay(machine, entries)
         # What the CPU stands at now comes first: continuing would step past its breakpoint.
         at_vector = machine.register(machine.architecture.pc) in entries
@@ -193,7 +207,7 @@ class LiveGuest:
         on_stop: Callable[[gdb.StopEvent], None] = lambda event: ended.append(_stop_reason(event))  # noqa: E731
         breakpoints: list[VectorBreakpoint] = []
         gdb.events.stop.connect(on_stop)
-        self.serving = True
+        self.serving = bool(entries)
         try:
             with always_inserted(relay is not None):
                 goes_on: Callable[[], bool] = lambda: self._serve_in_gdb(handle, relay) and not interrupt.wanted  # noqa: E731
@@ -212,7 +226,7 @@ class LiveGuest:
                     each.delete()
             if relay is not None:
                 relay.wire.close()
-        return ended[-1] if ended else GONE
+        return ended[-1] if ended else ""
 
     def _relay(self, machine: Machine, entries: Mapping[int, str]) -> Relay | None:
         """Give a way past GDB to the stub, or None where there is none, or only GDB can tell what a stop is."""
@@ -242,9 +256,7 @@ class LiveGuest:
             lambda address: places is None or address in places,
         )
 
-    def _serve_past_gdb(
-        self, relay: Relay, handle: Callable[[Machine], Served], interrupt: Interrupt, ended: list[str]
-    ) -> None:
+    def _serve_past_gdb(self, relay: Relay, handle: Handler, interrupt: Interrupt, ended: list[str]) -> None:
         """Serve over the wire, and give GDB its turn where it has to decide, up to the next fault to repair."""
         first = True
         while not self._pass_on(relay, handle, interrupt, first):
@@ -257,7 +269,7 @@ class LiveGuest:
         if relay.ended:
             ended.append(relay.ended)
 
-    def _pass_on(self, relay: Relay, handle: Callable[[Machine], Served], interrupt: Interrupt, first: bool) -> bool:
+    def _pass_on(self, relay: Relay, handle: Handler, interrupt: Interrupt, first: bool) -> bool:
         """Serve past GDB; whatever happens, GDB then knows the guest as it is.  Says whether the service has ended."""
         stub = self._target.attached().stub
         selected = gdb.selected_thread()
@@ -288,13 +300,13 @@ class LiveGuest:
             if thread.num - 1 == number:
                 thread.switch()
 
-    def _serve_in_gdb(self, handle: Callable[[Machine], Served], relay: Relay | None) -> bool:
+    def _serve_in_gdb(self, handle: Handler, relay: Relay | None) -> bool:
         """Handle a stop of GDB's; with a relay, the first repair is GDB's last stop."""
         served = self._serve_one(handle)
         self._relayed = served.goes_on and served.through is not None and relay is not None
         return served.goes_on and not self._relayed
 
-    def _serve_one(self, handle: Callable[[Machine], Served]) -> Served:
+    def _serve_one(self, handle: Handler) -> Served:
         """Handle one stop; an error ends the service, and physical mode is off before the guest runs."""
         try:
             machine = self.machine()
@@ -310,17 +322,22 @@ class LiveGuest:
             self._ending = str(error)
             return Served(False)
         except KeyboardInterrupt:
-            self._ending = "interrupted"
+            self._ending = INTERRUPTED
             return Served(False)
+
+
+def leave(machine: Machine) -> Served:  # noqa: ARG001
+    """Leave whatever there is to the guest."""
+    return Served(True)
 
 
 def _stop_reason(event: gdb.StopEvent) -> str:
     if isinstance(event, gdb.BreakpointEvent):
         numbers = [str(each.number) for each in event.breakpoints if each.visible]
-        return f"breakpoint {', '.join(numbers)}" if numbers else "stopped"
+        return f"breakpoint {', '.join(numbers)}" if numbers else STOPPED
     if isinstance(event, gdb.SignalEvent):
-        return "interrupted" if event.stop_signal == "SIGINT" else f"stopped by {event.stop_signal}"
-    return "stopped"
+        return INTERRUPTED if event.stop_signal == "SIGINT" else f"stopped by {event.stop_signal}"
+    return STOPPED
 
 
 @contextmanager
@@ -332,6 +349,8 @@ def always_inserted(wanted: bool) -> Iterator[None]:
     setting = "breakpoint always-inserted"
     before = gdb.parameter(setting)
     gdb.execute(f"set {setting} on")
+    # GDB inserts them when one is made, not when it is told to keep them so (seen in 13 and 18).
+    gdb.Breakpoint(f"*{machine_pc():#x}", gdb.BP_HARDWARE_BREAKPOINT, internal=True).delete()
     try:
         yield
     finally:

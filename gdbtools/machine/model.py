@@ -89,8 +89,23 @@ class Live(Protocol):
         """Name what answers at a physical address; empty for nothing, None where that cannot be asked."""
         ...
 
-    def serve(self, handle: Callable[[Machine], Served]) -> str:
-        """Run the guest, calling `handle` for each CPU at an exception vector.  Gives why it ended."""
+    def machine(self) -> Machine:
+        """Give the machine as it stands at this stop."""
+        ...
+
+    def empty_tlb(self) -> None:
+        """Empty every CPU's TLB from outside; raises `Refused` where that cannot be done."""
+        ...
+
+    def interrupted(self) -> bool:
+        """Say whether Ctrl-C has come since a command that runs the guest began."""
+        ...
+
+    def serve(self, handle: Callable[[Machine], Served] | None, seconds: float | None = None) -> str:
+        """Run the guest, calling `handle` (None: nothing) for each CPU at an exception vector.
+
+        Gives why it ended: empty where that is because `seconds` are over.
+        """
         ...
 
 

@@ -25,6 +25,9 @@ class Role(enum.Enum):
     QUIET = enum.auto()
     NAME = enum.auto()
     COMMAND = enum.auto()
+    COOL = enum.auto()
+    WARM = enum.auto()
+    HOT = enum.auto()
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,26 @@ class Section:
     blocks: Sequence[Block]
 
 
-Block = Line | Facts | Table | Picture | Section
+@dataclass(frozen=True)
+class HeatRow:
+    """Stretches side by side, each so many bytes and so hot (0 to 1; None: nothing is there), between two texts."""
+
+    label: Text
+    stretches: Sequence[tuple[int, float | None]]
+    after: Text = ""
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Rows to one scale; all stretches are of whole `unit`s.  `cold` and `hot` say what the ends of the heat mean."""
+
+    rows: Sequence[HeatRow]
+    unit: int
+    cold: str
+    hot: str
+
+
+Block = Line | Facts | Table | Picture | Section | Heat
 
 
 @dataclass(frozen=True)

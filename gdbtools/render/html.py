@@ -8,9 +8,10 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Section, Span, Table, Text
+from gdbtools.render.document import Block, Document, Facts, Heat, Line, Picture, Role, Section, Span, Table, Text
 from gdbtools.render.drawing import AddressMap, Drawing, Strip
 from gdbtools.render.html_drawing import ladder, strip
+from gdbtools.render.html_heat import heat
 from gdbtools.render.html_map import address_map
 
 _HERE: Final = Path(__file__).resolve().parent
@@ -99,6 +100,8 @@ def _blocks(blocks: Sequence[Block], anchors: _Anchors, depth: int) -> Iterator[
             yield f"<p>{_inline(block.text)}</p>"
         elif isinstance(block, Facts):
             yield _facts(block)
+        elif isinstance(block, Heat):
+            yield heat(block, _inline)
         else:
             yield _table(block)
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tabulate import tabulate
 
-from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Section, Span, Table, Text
+from gdbtools.render.document import Block, Document, Facts, Heat, Line, Picture, Role, Section, Span, Table, Text
+from gdbtools.render.heat import column_length, drawn, glyphs
+from gdbtools.render.scale import amount
 
 MINIMUM_WIDTH = 40
 DEFAULT_WIDTH = 80
@@ -21,6 +23,9 @@ _SGR = {
     Role.QUIET: "2",
     Role.NAME: "36",
     Role.COMMAND: "1",
+    Role.COOL: "36",
+    Role.WARM: "33",
+    Role.HOT: "31",
 }
 _GAP = "  "
 
@@ -31,20 +36,25 @@ def wants_colour(is_terminal: bool, environment: Mapping[str, str] | None = None
     return is_terminal and not environment.get("NO_COLOR") and environment.get("TERM", "") not in ("", "dumb")
 
 
-def render(document: Document, colour: bool = False, width: int = DEFAULT_WIDTH) -> str:
-    """Give a document as text that ends in a newline; `width` in columns, long cells wrap."""
+def render(document: Document, colour: bool = False, width: int = DEFAULT_WIDTH, encoding: str = "utf-8") -> str:
+    """Give a document as text that ends in a newline; `width` in columns, long cells wrap.
+
+    What `encoding` cannot write is drawn in ASCII.
+    """
     width = max(width, MINIMUM_WIDTH)
-    return "\n\n".join(_blocks(document.blocks, colour, width)) + "\n"
+    return "\n\n".join(_blocks(document.blocks, colour, width, encoding)) + "\n"
 
 
-def _blocks(blocks: Sequence[Block], colour: bool, width: int, underline: str = "=") -> Iterator[str]:
+def _blocks(blocks: Sequence[Block], colour: bool, width: int, encoding: str, underline: str = "=") -> Iterator[str]:
     """Give each block; of a picture what is said instead, of a section its title first."""
     for block in blocks:
         if isinstance(block, Picture):
-            yield from _blocks(block.instead, colour, width, underline)
+            yield from _blocks(block.instead, colour, width, encoding, underline)
         elif isinstance(block, Section):
             yield _inline(Span(f"{block.title}\n{underline * len(block.title)}", Role.HEADING), colour)
-            yield from _blocks(block.blocks, colour, width, "-")
+            yield from _blocks(block.blocks, colour, width, encoding, "-")
+        elif isinstance(block, Heat):
+            yield _heat(block, colour, width, encoding)
         else:
             yield _block(block, colour, width)
 
@@ -56,6 +66,29 @@ def _block(block: Line | Facts | Table, colour: bool, width: int) -> str:
         rows = [(Span(name, Role.QUIET), value) for name, value in block.rows]
         return _grid([], rows, frozenset(), colour, width)
     return _grid(block.headers, block.rows, block.right, colour, width)
+
+
+def _heat(block: Heat, colour: bool, width: int, encoding: str) -> str:
+    labels = max(len(_plain(row.label)) for row in block.rows)
+    after = max(len(_plain(row.after)) for row in block.rows)
+    length = column_length(block, max(width - labels - after - 2 * len(_GAP), 8))
+    drawing = glyphs(encoding)
+    pictures = [drawn(row, length, drawing) for row in block.rows]
+    columns = max(len(_plain(picture)) for picture in pictures)
+    lines = []
+    for row, picture in zip(block.rows, pictures, strict=True):
+        label, rest = " " * (labels - len(_plain(row.label))), " " * (columns - len(_plain(picture)))
+        end = " " * (after - len(_plain(row.after)))
+        painted = (
+            _inline(row.label, colour) + label,
+            _inline(picture, colour) + rest,
+            end + _inline(row.after, colour),
+        )
+        lines.append(_GAP.join(painted).rstrip())
+    ends = f"{drawing.cold} {block.cold}, {drawing.hot[0]} to {drawing.hot[-1]} {block.hot}"
+    legend = f"{amount(length)} a column: {ends}"
+    lines.append(" " * (labels + len(_GAP)) + _inline(Span(legend, Role.QUIET), colour))
+    return "\n".join(lines)
 
 
 def _spans(text: Text) -> list[Span]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gdbtools.errors import Refused
 from gdbtools.machine.model import PhysicalMemory
@@ -57,6 +57,17 @@ class Written:
         except Refused:
             self.changes.pop()
             raise
+
+
+def net(written: Sequence[Change | TableChange], memory: PhysicalMemory) -> list[Change]:
+    """Give what is left of changes in order: one for each descriptor that is as they left it, and not as it was."""
+    left: dict[int, Change] = {}
+    for change in (each for one in written for each in one.changes):
+        known = left.get(change.pa)
+        # What somebody else has written between two changes is not for us to take back.
+        going_on = known is not None and known.after == change.before
+        left[change.pa] = replace(change, before=known.before) if known is not None and going_on else change
+    return [each for each in left.values() if each.before != each.after and each.found(memory) == each.after]
 
 
 @dataclass

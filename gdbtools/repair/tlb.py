@@ -6,7 +6,7 @@ TLBI, DSB, and ISB where this CPU is to notice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gdbtools.arch.borrowing import Extent, Scope
@@ -72,3 +72,31 @@ def plan(machine: Machine, scopes: Sequence[Scope]) -> Invalidation:
 def perform(machine: Machine, live: Live, invalidation: Invalidation) -> None:
     """Step them on the current CPU, and put every register back."""
     lend.run(machine, live, invalidation.loans)
+
+
+def empty(machine: Machine, live: Live, reserved: Callable[[int], bool]) -> Invalidation | None:
+    """Empty the TLBs of all CPUs, from outside where that can be done (None), else by what the guest lends.
+
+    Gives what was borrowed: nothing from addresses that are `reserved`.  Raises `Refused` where neither is possible.
+    """
+    try:
+        live.empty_tlb()
+    except Refused as refused:
+        planned = _lent(machine, reserved, str(refused))
+        perform(machine, live, planned)
+        return planned
+    return None
+
+
+def _lent(machine: Machine, reserved: Callable[[int], bool], why: str) -> Invalidation:
+    """Plan what empties all TLBs by the guest's own instructions; `why` says why nothing else does."""
+    try:
+        planned = plan(machine, (Scope(Extent.ALL),))
+    except Refused as refused:
+        raise Refused(f"{why}; and {refused}") from None
+    if planned.local:
+        raise Refused(f"{why}; and the guest's own TLB invalidation does not reach the other CPUs")
+    for loan in planned.loans:
+        if reserved(loan.address):
+            raise Refused(f"{why}; and the guest's own {loan.use.text} at {loan.address:#x} is in the range itself")
+    return planned

@@ -174,9 +174,10 @@ def attached(
     machine: str = "virt",
     guest: Path = GUEST,
     through: Callable[[Path], str] = str,
+    cpu: str = "cortex-a57",
 ) -> Iterator[Live]:
     """GDB on a guest, the demo's, at reset; `through` says how it reaches the stub's socket."""
-    with Qemu(guest, cpus, extra=extra, machine=machine) as qemu, Gdb(gdb_path, INIT) as gdb:
+    with Qemu(guest, cpus, cpu, extra=extra, machine=machine) as qemu, Gdb(gdb_path, INIT) as gdb:
         live = Live(gdb, qemu)
         live.say(f"source {INSIDE}")
         live.say(f"file {guest}")

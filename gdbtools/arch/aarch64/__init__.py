@@ -91,6 +91,9 @@ DECLARED: Final[Mapping[str, type[Word]]] = {
 }
 _WITHOUT_HOST: Final[Mapping[str, type[Word]]] = {"TCR_EL2": registers.TCR_EL2, **trap_controls.WITHOUT_HOST}
 """What is laid out otherwise while HCR_EL2.E2H is clear."""
+FRAME_BYTES: Final = 512
+"""How far below its stack pointer a handler saves what it interrupted: Linux takes 336 bytes, others less."""
+_STAGE2: Final = ("stage2", "secure-stage2")
 
 
 class AArch64(Architecture):
@@ -211,16 +214,23 @@ class AArch64(Architecture):
         written = self.repair_access_flag(leaf, True, DirtyConvention.DBM)
         return self.repair_access_flag(written, True, convention)
 
-    def access_flag_controls(self, register: ReadRegister, regime: str) -> Sequence[tuple[str, FieldValue]]:
-        controls = {"el2": EL2, "el2-vhe": EL20, "el3": EL3}.get(regime, EL10)
-        name, HA = controls.register("TCR"), controls.HA
-        if regime in ("stage2", "secure-stage2"):
-            name, HA = "VTCR_EL2", hypervisor.VTCR_EL2.HA
-        given = [(name, FieldValue(HA, HA.of(register(name))))]
+    def access_flag_controls(self, register: ReadRegister, regime: str | None) -> Sequence[tuple[str, FieldValue]]:
+        used = regime or regimes.current(register)
+        controls = {"el2": EL2, "el2-vhe": EL20, "el3": EL3}.get(used, EL10)
+        name, flag = controls.register("TCR"), controls.HA
+        if used in _STAGE2:
+            name, flag = "VTCR_EL2", hypervisor.VTCR_EL2.HA
+        given = [(name, FieldValue(flag, flag.of(register(name))))]
         if (mmfr1 := optional(register, "ID_AA64MMFR1_EL1")) is not None:
             hafdbs = identification.ID_AA64MMFR1_EL1.HAFDBS
             given.append(("ID_AA64MMFR1_EL1", FieldValue(hafdbs, hafdbs.of(mmfr1))))
         return given
+
+    def entry_addresses(self, register: ReadRegister) -> Mapping[int, str]:
+        found = {address: f"the vector {entry}" for address, entry in exceptions.vectors(register).items()}
+        # At EL0 the stack is that of the level that will take the exception.
+        stack = register("sp") if self.level(register) else optional(register, f"SP_EL{exceptions.target(register)}")
+        return found if stack is None else {**found, stack - 1: "the stack", stack - FRAME_BYTES: "the stack"}
 
     def changes(self, before: Word, after: Word, cached: bool, register: ReadRegister) -> Sequence[FieldChange]:
         return live_change.changes(before, after, cached, register)

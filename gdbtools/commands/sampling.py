@@ -1,0 +1,212 @@
+"""Samples of what a guest touches: access flags cleared, an interval of its life, and what came of the flags.
+
+Where software sets the flags, the faults are served, and tell who touched what and when.  Where hardware does, or the
+guest's own handler is to do it, the flags are read afterwards.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from gdbtools.analysis.diagnosis import Diagnosis
+from gdbtools.analysis.working_set import Leaf, Sample, Touch
+from gdbtools.arch.model import Hole, ReadRegister, Regime
+from gdbtools.arch.walk import walk
+from gdbtools.bits import FieldValue
+from gdbtools.commands.model import Session
+from gdbtools.commands.service import Service
+from gdbtools.errors import Refused, Unavailable
+from gdbtools.machine.model import Machine
+from gdbtools.repair import lend, tlb
+from gdbtools.repair.accessed import AccessFlags, Stretch, find, set_by_hardware
+from gdbtools.repair.log import Written, net
+from gdbtools.repair.tlb import Invalidation
+
+
+class Method(enum.Enum):
+    """How a touch shows."""
+
+    FAULTS = enum.auto()
+    """By its fault, which is served."""
+    FLAGS = enum.auto()
+    """By the flag, which hardware or the guest's own handler has set."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is sampled, and how.
+
+    `controls` are the register fields that say whether hardware sets the flags; `spared` are the leaves that keep
+    theirs, with the reason.  `borrowed` is what the guest lends to empty the TLBs, None where nothing had to be.
+    """
+
+    method: Method
+    by_hardware: bool
+    controls: Sequence[tuple[str, FieldValue]]
+    spared: Mapping[Leaf, str]
+    holes: Sequence[Hole]
+    borrowed: Invalidation | None
+
+
+class Sampling:
+    """A range whose access flags are cleared, sample by sample, and in the end as if they never had been.
+
+    Whatever is refused is refused when it is made, before anything is written.
+    """
+
+    def __init__(self, session: Session, options: Namespace, written: Written) -> None:
+        machine = session.machine
+        first, size_bytes = options.range
+        self.ended = ""
+        """Why the guest stopped before its time was up."""
+        self._session = session
+        self._wanted = first, first + size_bytes - 1
+        self._regime: str | None = options.regime
+        self._everywhere: bool = options.everywhere
+        self._written = written
+        self._regimes: Sequence[Regime] = machine.architecture.regimes(machine.register, self._regime)
+        if not any(regime.levels for regime in self._regimes):
+            raise Refused(f"the MMU is off ({self._regimes[0].name}); nothing has an access flag")
+        found = find(machine.architecture, self._regimes, machine.memory, *self._wanted)
+        if not found.stretches:
+            raise Refused(f"nothing is mapped from {first:#x} on; `mmu map` lists what is")
+        self._flags = AccessFlags(machine.architecture, machine.memory, written)
+        self._leaves: Sequence[Leaf] = tuple(self._flags.read(found.stretches))
+        self._watched = {leaf.pa for leaf in self._leaves}
+        by_hardware = set_by_hardware(machine.architecture, found.stretches[0], machine.memory.read)
+        method = _method(options.by, by_hardware, self._regimes[0])
+        spared = {} if by_hardware else self._spare(machine, method)
+        self._spared = {leaf.pa for leaf in spared}
+        if self._watched <= self._spared:
+            why = ", ".join(sorted(set(spared.values())))
+            raise Refused(f"without what is mapped there no fault could be taken: {why}; give another range")
+        borrowed = self._empty_tlb(machine, by_hardware)
+        controls = machine.architecture.access_flag_controls(machine.register, self._regime)
+        self.setting = Setting(method, by_hardware, controls, spared, found.holes, borrowed)
+        self._touches: dict[int, Touch] = {}
+        self._began = 0.0
+        self._gone = False
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Set the flags again if an error ends the block; of a guest that is lost the log has what was written."""
+        try:
+            yield
+        except Unavailable:
+            raise
+        except BaseException:
+            self.finish(False)
+            raise
+
+    def sample(self, seconds: float, since: float) -> Sample:
+        """Clear the flags, let the guest run, and see; `since` is when the first sample began."""
+        live = self._session.live
+        machine = live.machine()
+        self._flags.clear(self._spared)
+        self._empty_tlb(machine, self.setting.by_hardware)
+        self._touches = {}
+        self._began = time.monotonic()
+        self.ended = self._run(seconds)
+        took = time.monotonic() - self._began
+        try:
+            found = self._flags.read(*self._stretches(live.machine()))
+        except Unavailable as error:
+            # The guest is gone, with its tables: what is known is what its faults have told.
+            self.ended = self.ended or str(error)
+            self._gone = True
+            found = dict.fromkeys(self._leaves, False)
+        self._watched = {leaf.pa for leaf in found}
+        self._leaves = tuple(leaf for leaf in sorted(found, key=lambda leaf: leaf.first) if leaf.pa not in self._spared)
+        touched = {leaf: self._touches.get(leaf.pa) for leaf in self._leaves if found[leaf] or leaf.pa in self._touches}
+        return Sample(self._began - since, took, self._leaves, touched)
+
+    def finish(self, leave: bool) -> int | None:
+        """Set the flags again that are missed, unless they are to be left; gives how many, None if the guest is gone.
+
+        What then is otherwise than it was is what `mmu undo` takes back.
+        """
+        if self._gone:
+            return None
+        again = 0 if leave else self._flags.set_again(self._touches)
+        self._written.changes[:] = net(self._written.changes, self._session.machine.memory)
+        return again
+
+    def wants(self, found: Diagnosis) -> bool:
+        """Serve a fault of the range, by its descriptor: the same address is another's in another address space."""
+        return self._everywhere or self._leaf_of(found) is not None
+
+    def saw(self, machine: Machine, found: Diagnosis) -> None:
+        """Remember who touched a leaf first."""
+        pa, access = self._leaf_of(found), found.access
+        if pa is not None and access is not None and pa not in self._touches:
+            seconds = time.monotonic() - self._began
+            self._touches[pa] = Touch(seconds, access, machine.current, found.exception.return_address)
+
+    def _leaf_of(self, found: Diagnosis) -> int | None:
+        leaf = None if found.walk is None else found.walk.leaf
+        return leaf.pa if leaf is not None and leaf.pa in self._watched else None
+
+    def _run(self, seconds: float) -> str:
+        live = self._session.live
+        if self.setting.method is Method.FLAGS:
+            return live.serve(None, seconds)
+        options = Namespace(kinds=[], count=None, around=None)
+        service = Service(self._session, options, self._written, None, self)
+        ended = live.serve(service.handle, seconds)
+        return service.summary.ended or ended
+
+    def _stretches(self, machine: Machine) -> tuple[Sequence[Stretch], Sequence[Stretch]]:
+        """Give what maps the range now, where a CPU is in its address space, and what was known of the rest."""
+        live = {_identity(regime) for cpu in machine.cpus for regime in self._used(cpu.registers.read)}
+        here = [regime for regime in self._regimes if _identity(regime) in live]
+        fresh = find(machine.architecture, here, machine.memory, *self._wanted)
+        known = [each for each in self._flags.stretches if _identity(each.regime) not in live]
+        return fresh.stretches, known
+
+    def _used(self, read: ReadRegister) -> Sequence[Regime]:
+        try:
+            return self._session.machine.architecture.regimes(read, self._regime)
+        except Unavailable:
+            return ()
+
+    def _empty_tlb(self, machine: Machine, by_hardware: bool) -> Invalidation | None:
+        def reserved(address: int) -> bool:
+            return not by_hardware and self._descriptor(machine, machine.register, address) in self._watched
+
+        return tlb.empty(machine, self._session.live, reserved)
+
+    def _spare(self, machine: Machine, method: Method) -> Mapping[Leaf, str]:
+        """Give the leaves without which no fault could be taken, or returned from."""
+        reasons: dict[int | None, str] = {}
+        for cpu in machine.cpus:
+            read = cpu.registers.read
+            for address, name in machine.architecture.entry_addresses(read).items():
+                reasons[self._descriptor(machine, read, address)] = f"{name} of CPU {cpu.number}"
+        for address in lend.returns(machine).values() if method is Method.FAULTS else ():
+            reasons[self._descriptor(machine, machine.register, address)] = "the exception return that is borrowed"
+        return {leaf: reasons[leaf.pa] for leaf in self._leaves if leaf.pa in reasons}
+
+    def _descriptor(self, machine: Machine, read: ReadRegister, address: int) -> int | None:
+        """Give where the leaf descriptor of an address is, None where nothing maps it."""
+        leaf = walk(machine.architecture.regime_for(read, address, self._regime), address, machine.memory.read).leaf
+        return None if leaf is None else leaf.pa
+
+
+def _method(wanted: str | None, by_hardware: bool, regime: Regime) -> Method:
+    """Give the way that is asked for, else the one that fits; raises `Refused` for one that cannot be."""
+    if wanted == "faults" and by_hardware:
+        raise Refused("hardware sets the access flags here (TCR_ELx.HA), so nobody faults; ask with --by flags")
+    if regime.stage != 1 and wanted != "flags" and not by_hardware:
+        raise Refused("only faults of stage 1 are served; ask with --by flags where the hypervisor sets its own flags")
+    if wanted is None:
+        return Method.FLAGS if by_hardware else Method.FAULTS
+    return Method[wanted.upper()]
+
+
+def _identity(regime: Regime) -> object:
+    return regime.root, regime.first, regime.last, regime.levels

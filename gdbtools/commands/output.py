@@ -53,8 +53,13 @@ def answered(
 ) -> str:
     """Give the answers of a command as they are written; text has an empty line between two.
 
-    `assumed` is what the source did not say and was taken for granted: it is said in every form.  What `encoding`
-    cannot write is drawn in ASCII.
+    <<<<<<< ours
+        `assumed` is what the source did not say and was taken for granted: it is said in every form.  What `encoding`
+        cannot write is drawn in ASCII.
+    =======
+        `assumed` is what the source did not say and was taken for granted: it is said in every form.  What
+        `encoding` cannot write is drawn in ASCII.
+    >>>>>>> theirs
     """
     if form is Form.JSON:
         return "".join(f"{json_line(command.name, command.record(answer), assumed)}\n" for answer in answers)

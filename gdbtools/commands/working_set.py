@@ -142,7 +142,7 @@ def _timeline(answer: WorkingSet) -> Heat:
         after = f"{amount(sample.touched_bytes)} of {amount(sample.resident_bytes)}"
         rows.append(HeatRow(label, tuple(stretches(leaves, shares, gaps=False)), after))
     unit = min(leaf.size_bytes for leaf in leaves)
-    return Heat(rows, unit, "untouched", "all of it; gaps are left out")
+    return Heat(rows, unit, "untouched", "all, gaps left out")
 
 
 def _table(answer: WorkingSet, runs: Sequence[TouchedRun]) -> Table:

@@ -86,8 +86,9 @@ def _heat(block: Heat, colour: bool, width: int, encoding: str) -> str:
         )
         lines.append(_GAP.join(painted).rstrip())
     ends = f"{drawing.cold} {block.cold}, {drawing.hot[0]} to {drawing.hot[-1]} {block.hot}"
-    legend = f"{amount(length)} a column: {ends}"
-    lines.append(" " * (labels + len(_GAP)) + _inline(Span(legend, Role.QUIET), colour))
+    legend = Span(f"{amount(length)} a column: {ends}", Role.QUIET)
+    indent = " " * (labels + len(_GAP))
+    lines += [indent + line for line in _wrapped(legend, max(width - len(indent), 16), colour)]
     return "\n".join(lines)
 
 

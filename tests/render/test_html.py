@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdbtools.render.document import Document, Facts, Line, Picture, Role, Section, Span, Table
+from gdbtools.render.document import Document, Facts, Heat, HeatRow, Line, Picture, Role, Section, Span, Table
 from gdbtools.render.drawing import AddressMap, Band, Box, Ladder, Lane, Rung, Strip, Tone
 from gdbtools.render.html import MANY, page
 from gdbtools.render.html_map import BANDS
@@ -17,6 +17,13 @@ TABLE = Table(("level", "says"), [("0", "nothing"), ("12", Span("-> 0x40", Role.
 STRIP = Strip("a word", [Box(63, 1, "high", "0x7", "what it means"), Box(0, 0, "AF", "0", role=Role.BAD)])
 RUNG = Rung("level 0", 3, 512, "PA 0x1000", "0x3", "table -> 0x2000", [Box(63, 0, "all", "0x3")])
 LADDER = Ladder(Strip("VA 0x1", [Box(63, 0, "level 0", "3", tint=0)]), [RUNG], STRIP, "PA 0x2")
+
+HEAT = Heat(
+    [HeatRow("0x1000", [(8192, 0.0), (4096, 1.0), (4096, None)], "4 KB"), HeatRow("0x9000", [(4096, 0.5)], "2 KB")],
+    4096,
+    "untouched",
+    "all of it",
+)
 
 
 def a_map(*bands: Band) -> AddressMap:
@@ -31,6 +38,7 @@ EVERYTHING = Document(
     [
         Line(["it was ", Span("bad", Role.BAD), " at 0x1234"]),
         Facts([("name", "value"), ("name", [Span("AF [10]", Role.NAME), " = 0"])]),
+        HEAT,
         Section("The walk", [Picture(LADDER, [TABLE]), Section("Deeper", [Picture(STRIP, [TABLE])])]),
         Section("The walk", [Picture(a_map(band(0, 4096), band(1 << 40, 8192, True)), [TABLE])]),
     ],
@@ -162,3 +170,14 @@ def test_markup_in_an_answer_is_shown_and_not_obeyed(word: str) -> None:
     assert text(next(each for each in found.iter("p") if each.get("class") == "answer")) == word
     assert len(list(found.iter("script"))) == 1
     assert not any(each.tag == "b" and text(each) == "" for each in found.iter("b"))
+
+
+def test_heat_is_drawn_to_one_scale_and_what_is_not_there_is_not_drawn() -> None:
+    figure = next(each for each in parsed(page("x", [Document([HEAT])])).iter("figure"))
+    bars = [[cell.get("style") for cell in bar] for bar in figure.iter("span") if bar.get("class") == "cells"]
+    assert bars == [
+        ["--heat:0;flex-grow:2", "--heat:1;flex-grow:1", "flex-grow:1"],
+        ["--heat:0.5;flex-grow:1", "flex-grow:3"],
+    ]
+    assert "untouched" in text(figure)
+    assert [text(row) for row in figure.iter("p")] == ["0x1000 4 KB", "0x9000 2 KB"]

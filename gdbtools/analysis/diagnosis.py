@@ -23,7 +23,7 @@ from gdbtools.arch.model import (
 )
 from gdbtools.arch.walk import walk
 from gdbtools.bits import FieldValue
-from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.errors import GdbtoolsError, Unreadable
 
 TABLE_FAULTS = (FaultKind.TRANSLATION, FaultKind.ACCESS_FLAG, FaultKind.PERMISSION, FaultKind.ADDRESS_SIZE)
 
@@ -166,7 +166,7 @@ def _is_unprivileged(
         if not isinstance(outcome, Mapped):
             return False
         return architecture.is_unprivileged(int.from_bytes(read(outcome.address, INSTRUCTION_BYTES), "little"))
-    except (Unreadable, Unavailable):
+    except GdbtoolsError:
         return False
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from gdbtools.arch.architecture import Architecture
@@ -49,10 +49,12 @@ def mappings_of(regime: Regime, read: Read, wanted: tuple[int, int] | None = Non
 
 def _bounded(found: Iterator[Run | Hole], regime: Regime, counted: _Counted, last: int) -> Iterator[Run | Hole]:
     """End where there are too many for the tables that were read."""
+    enough = A_FEW
     for number, each in enumerate(found):
-        descriptors = counted.size_bytes // regime.entry_bytes
-        if number > A_FEW + TIMES * descriptors:
-            why = f"{number} runs of {descriptors} descriptors, which lead to one another: ask for a range of the rest"
+        if number > enough:
+            enough = A_FEW + TIMES * counted.descriptors
+        if number > enough:
+            why = f"{number} runs of {counted.descriptors} descriptors, which lead to one another: ask for a range"
             yield Hole(each.first, last - each.first + 1, regime.root, why)
             return
         yield each
@@ -60,15 +62,19 @@ def _bounded(found: Iterator[Run | Hole], regime: Regime, counted: _Counted, las
 
 @dataclass
 class _Counted:
-    """Physical memory, with how much was read of its tables; a descriptor alone is one that is known already."""
+    """Physical memory, with the tables that were read of it; a descriptor alone is of one that is known already."""
 
     under: Read
-    size_bytes: int = 0
+    tables: set[tuple[int, int]] = field(default_factory=set)
 
     def __call__(self, pa: int, size_bytes: int) -> bytes:
         if size_bytes > DESCRIPTOR_BYTES:
-            self.size_bytes += size_bytes
+            self.tables.add((pa, size_bytes))
         return self.under(pa, size_bytes)
+
+    @property
+    def descriptors(self) -> int:
+        return sum(size_bytes for _, size_bytes in self.tables) // DESCRIPTOR_BYTES
 
 
 def covering(runs: Sequence[Run], address: int) -> Run | None:

@@ -11,7 +11,7 @@ from gdbtools.arch.borrowing import INSTRUCTION_BYTES
 from gdbtools.arch.model import AccessKind, Mapped, Read, ReadRegister, Step
 from gdbtools.arch.recent import INSTRUCTIONS, Deed, Recent
 from gdbtools.arch.walk import walk
-from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.errors import GdbtoolsError
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def writer(architecture: Architecture, register: ReadRegister, read: Read, diagn
                 step = _written(architecture, register, read, each.target, diagnosis)
                 if step is not None:
                     return _followed(each, step, done[position::-1])
-    except (Unreadable, Unavailable):
+    except GdbtoolsError:
         return None
     return None
 

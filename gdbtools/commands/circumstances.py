@@ -8,7 +8,7 @@ from gdbtools.analysis.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.analysis.seen import Seen, Sighting, steps_of
 from gdbtools.analysis.suspicion import Around, Change, Elsewhere, change_seen
 from gdbtools.analysis.writer import writer
-from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.errors import GdbtoolsError
 from gdbtools.machine.model import Machine, Patched
 from gdbtools.repair.log import Log
 
@@ -34,7 +34,7 @@ def _elsewhere(machine: Machine) -> list[Elsewhere]:
         try:
             exception = architecture.exception(cpu.registers.read)
             regime = architecture.regime_for(cpu.registers.read, exception.address, exception.regime)
-        except Unavailable:
+        except GdbtoolsError:
             continue
         found.append(Elsewhere(cpu.number, exception, regime.root))
     return found
@@ -50,7 +50,7 @@ def _change(machine: Machine, diagnosis: Diagnosis, seen: Seen, written: Log) ->
         memory = Patched(machine.memory, sighting.pa, data)
         try:
             then = diagnose(machine.architecture, machine.register, memory.read)
-        except (Unreadable, Unavailable):
+        except GdbtoolsError:
             return False
         return then.verdict is Verdict.TABLES_AGREE
 

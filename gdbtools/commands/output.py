@@ -53,13 +53,8 @@ def answered(
 ) -> str:
     """Give the answers of a command as they are written; text has an empty line between two.
 
-    <<<<<<< ours
-        `assumed` is what the source did not say and was taken for granted: it is said in every form.  What `encoding`
-        cannot write is drawn in ASCII.
-    =======
-        `assumed` is what the source did not say and was taken for granted: it is said in every form.  What
-        `encoding` cannot write is drawn in ASCII.
-    >>>>>>> theirs
+    `assumed` is what the source did not say and was taken for granted: it is said in every form.  What `encoding`
+    cannot write is drawn in ASCII.
     """
     if form is Form.JSON:
         return "".join(f"{json_line(command.name, command.record(answer), assumed)}\n" for answer in answers)

@@ -109,7 +109,10 @@ class Face:
         options = parse(command, words, evaluate, "mmu", SHARED)
         form = form_of(options)
         try:
-            session = self.session(command.sourceless(options))
+            sourceless = command.sourceless(options)
+            session = self.session(sourceless)
+            if command.live_only and not sourceless:
+                _ = session.live
             self.guest.past_stub(not command.changes_guest)
             answers = command.run(session, options)
             if command.changes_guest and not getattr(options, "dry_run", False):

@@ -23,7 +23,7 @@ QUESTION = struct.Struct("<QQ")
 ANSWER = struct.Struct("<?I")
 MORE_MEMORY_BYTES = 1 << 28
 """What opening a file may take beside the file's own size; the library keeps 1024 pages of up to 64 KiB."""
-SECONDS, BYTES_A_SECOND = 10, 50 << 20
+SECONDS, BYTES_A_SECOND = 3, 50 << 20
 """How long a question may take on the processor, and how much longer to open a file: if flattened, it is read whole."""
 NUMBER, STRING, BLOB = 2, 4, 6  # kdump_attr_type
 MACHPHYSADDR = 1  # kdump_addrspace

@@ -130,7 +130,7 @@ def _memory(qmp: Qmp, address: str) -> PhysicalMemory:
 
 
 def _cpus(qmp: Qmp, address: str, names: Sequence[str]) -> tuple[Cpu, ...]:
-    general = _general(qmp.monitor("info registers -a"))
+    general = general_registers(qmp.monitor("info registers -a"))
     origin = f"the QEMU at {address}"
     try:
         with _stub(qmp) as wire:
@@ -143,7 +143,7 @@ def _cpus(qmp: Qmp, address: str, names: Sequence[str]) -> tuple[Cpu, ...]:
     )
 
 
-def _general(said: str) -> Mapping[int, Mapping[str, int]]:
+def general_registers(said: str) -> Mapping[int, Mapping[str, int]]:
     """Give each CPU's general registers, from what `info registers -a` prints."""
     _, *parts = _CPU.split(said)
     return {

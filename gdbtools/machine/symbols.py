@@ -2,26 +2,63 @@
 
 from __future__ import annotations
 
+import mmap
 import struct
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
 
 from gdbtools.errors import Malformed
+from gdbtools.machine.dump import map_file
+from gdbtools.machine.elfcore import DAMAGED
 from gdbtools.machine.model import one_line
+
+SECTION = struct.Struct("<IIQQQQIIQQ")
+"""sh_name, sh_type, sh_flags, sh_addr, sh_offset, sh_size, sh_link, sh_info, sh_addralign, sh_entsize."""
+SYMBOL = struct.Struct("<IBBHQQ")
+"""st_name, st_info, st_other, st_shndx, st_value, st_size."""
+SYMBOL_TABLES = (2, 11)  # SHT_SYMTAB, SHT_DYNSYM
+NAME_BYTES, TIMES = 1 << 12, 4
+"""How long a name may be (C++ and Rust stay below), and how much of the file all together: linkers share their ends."""
 
 
 def symbol_values(path: Path) -> dict[str, int]:
-    """Give every named symbol's value; a file without symbols gives an empty dict, one that is not ELF raises."""
+    """Give every named symbol's value; a file without symbols gives an empty dict, one that is not ELF raises.
+
+    The work is that of the file's size, whatever its headers say.
+    """
+    view = map_file(path)
+    values: dict[str, int] = {}
+    left, names_left = len(view), TIMES * len(view)
+    sections = _sections(path, view)
+    for table in sections:
+        if table[1] not in SYMBOL_TABLES or table[6] >= len(sections):
+            continue
+        offset, size_bytes = table[4:6]
+        left -= size_bytes
+        if offset + size_bytes > len(view) or left < 0 or size_bytes % SYMBOL.size:
+            raise Malformed(f"{path} is cut short: a part of its symbols is missing; give the whole file")
+        names_at, names_bytes = sections[table[6]][4:6]
+        names = view[names_at : names_at + names_bytes]
+        for name_at, _, _, _, value, _ in SYMBOL.iter_unpack(view[offset : offset + size_bytes]):
+            end = names.find(b"\0", name_at, name_at + NAME_BYTES)
+            if end > name_at and (names_left := names_left - (end - name_at)) >= 0:
+                values[names[name_at:end].decode(errors="replace")] = value
+    return values
+
+
+def _sections(path: Path, view: mmap.mmap) -> list[tuple[int, ...]]:
+    """Give the section headers, as `SECTION` has them."""
     try:
         with one_line(str(path)), path.open("rb") as stream:
-            tables = [s for s in ELFFile(stream).iter_sections() if isinstance(s, SymbolTableSection)]
-            if any(table["sh_offset"] + table["sh_size"] > path.stat().st_size for table in tables):
-                raise Malformed(f"{path} is cut short: a part of its symbols is missing; give the whole file")
-            return {
-                symbol.name: symbol["st_value"] for table in tables for symbol in table.iter_symbols() if symbol.name
-            }
-    except (ELFError, struct.error, ValueError, OverflowError, AttributeError) as error:
+            elf = ELFFile(stream)
+            first, count, each_bytes = elf["e_shoff"], elf.num_sections(), elf["e_shentsize"]
+    except (ELFError, *DAMAGED) as error:
         raise Malformed(f"{path} is not an ELF file that can be read ({error}); give the kernel's own") from None
+    if elf.elfclass != 64 or not elf.little_endian:
+        raise Malformed(f"{path} is not a 64-bit little-endian ELF file; give the kernel's own")
+    end = first + count * each_bytes
+    if count and (each_bytes != SECTION.size or end > len(view)):
+        raise Malformed(f"{path} is cut short: its section headers are missing; give the whole file")
+    return list(SECTION.iter_unpack(view[first:end]))

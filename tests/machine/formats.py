@@ -55,9 +55,14 @@ def vmcore(segments: Sequence[Segment], notes: bytes = b"") -> bytes:
     return bytes(header) + headers + body
 
 
-def status(**registers: int) -> bytes:
+def status(process: int = 0, **registers: int) -> bytes:
     """Give a `struct elf_prstatus` of AArch64."""
-    return bytes(112) + struct.pack("<34Q", *(registers.get(name, 0) for name in GENERAL)) + bytes(8)
+    return (
+        bytes(32)
+        + struct.pack("<I", process).ljust(80, b"\0")
+        + struct.pack("<34Q", *(registers.get(name, 0) for name in GENERAL))
+        + bytes(8)
+    )
 
 
 SIGNATURE, VERSION, NAMES_AT, NAME_BYTES, STATUS = b"KDUMP   ", 6, 12, 65, 424

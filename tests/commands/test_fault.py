@@ -1,0 +1,138 @@
+"""`fault`: its sentence, and how what is suspected is worded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gdbtools.analysis.seen import Sighting
+from gdbtools.analysis.suspicion import Cause, Change, Suspicion, Weight
+from gdbtools.analysis.writer import Writer
+from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
+from gdbtools.arch.recent import Deed, Recent
+from gdbtools.arch.walk import walk
+from gdbtools.cli import main
+from gdbtools.commands.suspicion import briefly, suspicion_rows
+from tests.commands.test_map import saved
+from tests.commands.test_what_if import CRASH, OSV, ask
+from tests.tables import Tables, reader
+
+VA, PA = 0x1234_5000, 0x4800_0000
+DATA_SAME, TRANSLATION_3, ABORT, ABORT_ON_WALK_3 = 0b100101 << 26, 0b000111, 0b010000, 0b010111
+
+
+def sentence(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    return str(ask(capsys, "fault", *words, status=1)[0]["sentence"])
+
+
+def test_a_clear_flag_that_hardware_was_told_to_set_is_neither_denied_nor_spurious(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = ("--with", "TCR_EL1.HA=1", "--with", "ID_AA64MMFR1_EL1.HAFDBS=1")
+    (answer,) = ask(capsys, "fault", "-s", OSV, *told, status=1)
+    assert answer["sentence"] == (
+        f"EL1 execute of {CRASH}: access flag fault, level 3, but the tables leave the access flag to hardware."
+    )
+    assert answer["suspicions"] == []
+    assert [int(each["value"], 16) for each in answer["hardware"]] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("iss", "said"),
+    [
+        (ABORT_ON_WALK_3, "external abort, level 3 on the table walk: memory answers now at PA 0x40103a28, where the"),
+        (ABORT, "external abort: not a matter of the translation tables."),
+    ],
+)
+def test_of_a_dump_nobody_knows_what_answered(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, iss: int, said: str
+) -> None:
+    t = Tables(_next=0x4010_1000)
+    t.map(VA, PA)
+    source = saved(t, tmp_path, t.registers(ESR_EL1=DATA_SAME | iss, FAR_EL1=VA))
+    assert said in sentence(capsys, *source)
+
+
+def test_at_no_vector_entry_tables_that_say_another_fault_may_be_of_another_exception(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    t = Tables(_next=0x4010_1000)
+    t.map(VA, PA, AF=0)
+    for pc, other in ((0x8000_0200, False), (0x4444, True)):
+        source = saved(t, tmp_path, t.registers(ESR_EL1=DATA_SAME | TRANSLATION_3, FAR_EL1=VA, pc=pc))
+        assert "the tables say access flag fault, level 3" in sentence(capsys, *source)
+        main(["fault", *source])
+        assert ("of another exception" in " ".join(capsys.readouterr().out.split())) == other
+
+
+# --- Suspicions in words
+
+
+def writer(*reaches: bool | None, waited: bool = True, synchronized: bool = True) -> Writer:
+    t = Tables()
+    t.map(VA, PA)
+    leaf = walk(ARM.regime_for(reader(t.registers()), VA), VA, t.read).steps[-1]
+    tlbis = [Recent(0x1010 - 4 * n, Deed.INVALIDATE, f"TLBI {n}", 0x7000, each) for n, each in enumerate(reaches)]
+    return Writer(Recent(0x1000, Deed.STORE, "STR", 0), leaf, waited, synchronized, tuple(tlbis))
+
+
+CHANGE = Change(Sighting(0x4010_2000, 3, 0x702, 1))
+
+
+@pytest.mark.parametrize(
+    ("suspicion", "said"),
+    [
+        (Suspicion(Cause.OTHER_EXCEPTION), "perhaps an older exception"),
+        (Suspicion(Cause.REPAIRED), "perhaps repaired by another CPU"),
+        (Suspicion(Cause.REPAIRED, Weight.LIKELY, (2,)), "probably repaired by CPU 2"),
+        (Suspicion(Cause.REPAIRED, Weight.LIKELY, (2, 5)), "probably repaired by CPUs 2, 5"),
+        (Suspicion(Cause.REPAIRED, Weight.LIKELY, (2,), replace(CHANGE, by="fixup")),
+         "probably repaired for CPU 2 by `mmu fixup`"),
+        (Suspicion(Cause.REPAIRED, Weight.SHOWN, (), replace(CHANGE, by="pte", here=True)),
+         "probably repaired by `mmu pte`"),
+        (Suspicion(Cause.STALE_LEAF), "perhaps a stale TLB entry"),
+        (Suspicion(Cause.STALE_TABLE, Weight.LIKELY), "probably a stale table in the TLB"),
+        (Suspicion(Cause.MISSING_BARRIER), "perhaps a missing DSB or ISB"),
+        (Suspicion(Cause.MISSING_BARRIER, Weight.SHOWN, writer=writer(waited=False, synchronized=False)),
+         "probably a missing DSB"),
+        (Suspicion(Cause.MISSING_BARRIER, Weight.SHOWN, writer=writer(synchronized=False)), "probably a missing ISB"),
+    ],
+)  # fmt: skip
+def test_the_sentence_ends_in_the_likeliest(suspicion: Suspicion, said: str) -> None:
+    assert briefly(suspicion) == said
+
+
+STORE = "the STR at 0x1000 wrote the level 3 descriptor"
+
+
+@pytest.mark.parametrize(
+    ("suspicion", "because"),
+    [
+        (Suspicion(Cause.STALE_LEAF, Weight.SHOWN, writer=writer()), f"{STORE}, and no TLBI came after it"),
+        (Suspicion(Cause.STALE_LEAF, Weight.SHOWN, writer=writer(False)),
+         f"{STORE}, and then TLBI 0 at 0x1010 named 0x7000"),
+        # Of several, the one that did it.
+        (Suspicion(Cause.STALE_LEAF, Weight.UNLIKELY, writer=writer(False, True)),
+         f"{STORE}, and then TLBI 1 at 0x100c covered it"),
+        (Suspicion(Cause.MISSING_BARRIER, Weight.UNLIKELY, writer=writer()), f"{STORE}, and DSB and ISB came after it"),
+        (Suspicion(Cause.REPAIRED, Weight.LIKELY, change=CHANGE),
+         "the level 3 descriptor at PA 0x40102000 was 0x0000000000000702 when CPU 1 stopped, which refuses just this"),
+        (Suspicion(Cause.REPAIRED, Weight.SHOWN, change=replace(CHANGE, here=True)), "earlier at this stop"),
+        (Suspicion(Cause.STALE_TABLE, levels=(3, 2)), "the fault is of level 3, and level 2 maps it now"),
+    ],
+)  # fmt: skip
+def test_what_speaks_for_a_cause_or_against_it_is_said(suspicion: Suspicion, because: str) -> None:
+    ((_, said),) = suspicion_rows([suspicion], VA)
+    assert because in str(said)
+
+
+def test_rows_begin_with_how_likely_they_are_and_end_in_the_test_but_for_the_unlikely() -> None:
+    likely = Suspicion(Cause.STALE_LEAF, Weight.LIKELY)
+    rows = suspicion_rows([likely, Suspicion(Cause.MISSING_BARRIER), Suspicion(Cause.REPAIRED, Weight.UNLIKELY)], VA)
+    assert [label for label, _ in rows] == ["probably", "or", "hardly"]
+    assert str(rows[0][1]).endswith("until `mmu tlbi 0x12345000`")
+    assert str(rows[1][1]).endswith("look at the writer")
+    assert rows[2][1] == "the tables were repaired after the fault"
+    assert suspicion_rows([Suspicion(Cause.REPAIRED)], VA)[0][0] == "perhaps"

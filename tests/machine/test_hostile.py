@@ -1,0 +1,316 @@
+"""Hostile input: a fuzz run over every parser, and the worst files that we could think of.
+
+The runs take seconds; GDBTOOLS_FULL=1 makes them 10 minutes together, and GDBTOOLS_FUZZ_SECONDS=N any length each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from gdbtools.analysis.mappings import mappings_of
+from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.model import Hole, Run
+from gdbtools.cli import main
+from gdbtools.machine.capture import PROGRAM_HEADER
+from tests.machine import hostile
+from tests.machine.formats import ELF_HEADER_BYTES, SHOFF, Segment, flattened, kdump, lime, note, status, vmcore
+from tests.machine.hostile import (
+    PA,
+    PAGE,
+    REGISTERS,
+    TARGETS,
+    TOGETHER,
+    VALID_PAGE,
+    blocks,
+    captured,
+    chain,
+    loop,
+    thicket,
+    words,
+)
+from tests.tables import reader
+
+ROOT = Path(__file__).resolve().parents[2]
+ARM = ARCHITECTURES["aarch64"]
+FULL = os.environ.get("GDBTOOLS_FULL") == "1"
+SECONDS = int(os.environ.get("GDBTOOLS_FUZZ_SECONDS") or (70 if FULL else 5))
+RUNS = {**TARGETS, "together": TOGETHER} if FULL else {"together": TOGETHER, "tables": TARGETS["tables"]}
+ONE_INPUT_SECONDS, MEMORY_MEGABYTES = 60, 400
+"""What one input may take at most, on a busy machine, and the whole run; a file is at most 100 KB."""
+
+
+@pytest.mark.skipif(find_spec("atheris") is None, reason="no atheris: pip install '.[dev]', on x86-64 Linux")
+@pytest.mark.parametrize("name", RUNS)
+def test_nothing_that_fuzzing_finds_is_more_than_a_line(name: str, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for number, seed in enumerate(RUNS[name].seeds):
+        (corpus / f"seed-{number}").write_bytes(seed)
+    command = [sys.executable, "-m", "tests.machine.fuzz", name, str(corpus), f"-max_total_time={SECONDS}"]
+    command += [f"-timeout={ONE_INPUT_SECONDS}", f"-rss_limit_mb={MEMORY_MEGABYTES}", f"-artifact_prefix={tmp_path}/"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
+    found = [str(each) for each in tmp_path.glob("*-*") if not each.name.startswith("slow-unit")]
+    assert done.returncode == 0, f"{found}\n{done.stderr[-4000:]}"
+    assert not found
+    assert "DONE" in done.stderr, "it ran to its end"
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_each_seed_is_taken_whole(name: str, tmp_path: Path) -> None:
+    """So that the runs begin beyond the first check."""
+    for number, seed in enumerate(TARGETS[name].seeds):
+        path = tmp_path / f"seed-{number}"
+        path.write_bytes(seed)
+        TARGETS[name].take(path)
+
+
+def ask(path: Path, *arguments: str, seconds: int = 120, file_bytes: int | None = None) -> tuple[int, str, str]:
+    """Run gdbtools in a process of its own, which may have no more memory than the file's size and a constant."""
+    limit = ADDRESS_SPACE_BYTES + (path.stat().st_size if file_bytes is None else file_bytes)
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "gdbtools.cli", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        preexec_fn=limited,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+ADDRESS_SPACE_BYTES = 200 << 20
+"""The constant: Python, gdbtools, and what a few thousand runs of mappings take."""
+
+
+@pytest.fixture
+def registers(tmp_path: Path) -> str:
+    path = tmp_path / "registers.json"
+    path.write_text(json.dumps({name: hex(value) for name, value in REGISTERS.items()}))
+    return str(path)
+
+
+FILES: dict[str, Callable[[], bytes]] = {
+    "a capture": lambda: captured(chain()),
+    "LiME": lambda: lime([(PA, chain()), (1 << 40, b"x" * 64)]),
+    "vmcore": lambda: vmcore([Segment(PA + PAGE, b"t" * 64), Segment(PA, chain())], note(b"CORE", 1, status())),
+    "kdump": lambda: kdump(blocks(chain()), note(b"CORE", 1, status())),
+    "flattened": lambda: flattened(kdump(blocks(chain()))),
+}
+
+
+def boundaries(data: bytes) -> list[int]:
+    """Give where headers, notes and segments begin and end, and the bytes beside; and some places in between."""
+    places = {0, 4, 16, ELF_HEADER_BYTES, 32, 4096, 8192, 12288, len(data)}
+    if data[:4] == b"\x7fELF":
+        (count,) = struct.unpack_from("<H", data, 56)
+        for number in range(count):
+            at = ELF_HEADER_BYTES + PROGRAM_HEADER.size * number
+            _, _, offset, _, _, size, _, _ = PROGRAM_HEADER.unpack_from(data, at)
+            places |= {at, at + PROGRAM_HEADER.size, offset, offset + size, offset + 12}
+    places |= {len(data) * part // 16 for part in range(16)}
+    return sorted({min(max(each + beside, 0), len(data)) for each in places for beside in (-1, 0, 1)})
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_cut_short_anywhere_is_answered_or_refused(
+    name: str, tmp_path: Path, registers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = FILES[name]()
+    path = tmp_path / "file"
+    statuses = set()
+    for keep in boundaries(data):
+        path.write_bytes(data[:keep])
+        statuses.add(main(["walk", "0x1000", "-s", str(path), "--registers", registers]))
+        out, err = capsys.readouterr()
+        assert bool(out) != bool(err), keep
+        assert len(err.splitlines()) <= 1
+    assert 3 in statuses
+    assert statuses & {0, 1}, "whole, it is answered"
+
+
+def test_a_root_that_maps_everything_to_one_page_is_listed_at_once_and_says_so(
+    tmp_path: Path, registers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own table at every level: 2^36 pages, each the table itself."""
+    path = tmp_path / "ram"
+    path.write_bytes(loop())
+    assert main(["map", "-s", f"{path}@{PA:#x}", "--registers", registers]) == 0
+    out = capsys.readouterr().out
+    assert "1 runs of 68719476736 leaves, 256 TB" in out
+    assert "all one page" in " ".join(out.split())
+
+
+def listed(memory: bytes, wanted: tuple[int, int] | None = None) -> list[Run | Hole]:
+    from gdbtools.errors import Unreadable
+
+    def read(pa: int, size_bytes: int) -> bytes:
+        if not PA <= pa <= PA + len(memory) - size_bytes:
+            raise Unreadable(pa, size_bytes, "it is not there")
+        return memory[pa - PA : pa - PA + size_bytes]
+
+    return list(mappings_of(ARM.regime_for(reader(REGISTERS), 0), read, wanted))
+
+
+ALTERNATING = words([PA | VALID_PAGE if index % 2 else 0 for index in range(512)])
+
+
+@pytest.mark.parametrize("memory", [ALTERNATING, thicket()], ids=["every other page", "thicket"])
+def test_tables_that_lead_to_one_another_are_given_up_with_the_rest_as_one_hole(memory: bytes) -> None:
+    *runs, rest = listed(memory)
+    assert isinstance(rest, Hole)
+    assert "lead to one another" in rest.why
+    assert rest.first + rest.size_bytes == 1 << 48
+    assert rest.first == max(run.first + run.size_bytes for run in runs) or rest.first > runs[-1].first
+    assert len(runs) < 8 * len(memory) + (1 << 13)
+
+
+def test_a_range_of_what_was_given_up_can_be_asked_for() -> None:
+    whole = listed(ALTERNATING)
+    far = (1 << 47) + (1 << 39 | 1 << 30 | 1 << 21)
+    (one,) = listed(ALTERNATING, (far + 0x1000, 0x1000))
+    assert isinstance(one, Run)
+    assert (one.first, one.size_bytes, one.output) == (far + 0x1000, 0x1000, PA)
+    assert whole[-1].first < far, "the list had ended before"
+
+
+def test_real_tables_are_never_given_up() -> None:
+    """Every page of its own kind, as many as the tables hold."""
+    last = words([PA + PAGE * number | VALID_PAGE | (number & 1) << 7 for number in range(512)])
+    upper = [words([PA + PAGE * (level + 1) | VALID_PAGE] + [0] * 511) for level in range(3)]
+    found = listed(b"".join(upper) + last)
+    assert len(found) == 512
+    assert all(isinstance(each, Run) for each in found)
+
+
+@pytest.mark.parametrize("name", ["loop", "thicket", "every other page"])
+@pytest.mark.parametrize("command", ["map", "capture", "fault"])
+def test_hostile_tables_take_no_more_memory_than_a_constant(
+    name: str, command: str, tmp_path: Path, registers: str
+) -> None:
+    path = tmp_path / "ram"
+    path.write_bytes({"loop": loop(), "thicket": thicket(), "every other page": ALTERNATING}[name])
+    words_ = [command, *([str(tmp_path / "core")] if command == "capture" else []), "--json"]
+    code, _, err = ask(path, *words_, "-s", f"{path}@{PA:#x}", "--registers", registers)
+    assert code in (0, 1), err
+
+
+MEGABYTES = 8
+
+
+def many_segments() -> bytes:
+    """As many program headers as the file can hold, each of all of it; a section says how many."""
+    count = (MEGABYTES << 20) // PROGRAM_HEADER.size
+    data = bytearray(vmcore([Segment(PA, b"x" * 64)]))
+    one = PROGRAM_HEADER.pack(1, 4, 0, 0, PA, MEGABYTES << 20, MEGABYTES << 20, 0)
+    struct.pack_into("<Q", data, 32, ELF_HEADER_BYTES)
+    struct.pack_into("<H", data, 56, 0xFFFF)
+    struct.pack_into("<Q", data, SHOFF, ELF_HEADER_BYTES + len(one) * count)
+    struct.pack_into("<HH", data, 58, 64, 1)
+    section = struct.pack("<IIQQQQIIQQ", 0, 0, 0, 0, 0, 0, 0, count, 0, 0)
+    return bytes(data[:ELF_HEADER_BYTES]) + one * count + section
+
+
+def many_notes() -> bytes:
+    """As many registers of CPUs as fit."""
+    one = note(b"CORE", 1, status())
+    return vmcore([], one * ((MEGABYTES << 20) // len(one)))
+
+
+def many_ranges() -> bytes:
+    return lime([(PA + 2 * number, b"x") for number in range((MEGABYTES << 20) // 33)])
+
+
+def nested_segments() -> bytes:
+    """Each over all of those before it."""
+    count = 20_000
+    return vmcore([Segment(PA + 16 * number, b"", at=0) for number in range(count)], bytes(12)).replace(
+        struct.pack("<QQ", 0, 0), struct.pack("<QQ", 1 << 18, 1 << 18)
+    )
+
+
+def deep_note() -> bytes:
+    return captured(chain()).replace(b'{"version": 1', b"[" * 13)
+
+
+def wide_note() -> bytes:
+    """A note of objects, which take more room than they have letters."""
+    return vmcore([], note(b"gdbtools", 0x4D4D55, b'{"version": 1, "x": [' + b"{}," * (MEGABYTES << 18) + b"{}]}"))
+
+
+LARGE: dict[str, Callable[[], bytes]] = {
+    each.__name__: each for each in (many_segments, many_notes, many_ranges, nested_segments, deep_note, wide_note)
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_large_hostile_files_take_no_more_memory_than_their_size_and_a_constant(
+    name: str, tmp_path: Path, registers: str
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(LARGE[name]())
+    code, out, err = ask(path, "walk", "0x1000", "-s", str(path), "--registers", registers)
+    assert code in (0, 1, 3), err
+    assert "Traceback" not in err
+    assert len(err.splitlines()) <= 1
+    assert bool(out) != bool(err)
+
+
+def long_names() -> bytes:
+    """Symbols whose names are all of one long string's endings, and several tables of the same symbols."""
+    strings = b"\0" + b"n" * 4000 + b"\0"
+    count = (MEGABYTES << 20) // 24
+    symbols = b"".join(struct.pack("<IBBHQQ", 1 + number % 3000, 0, 0, 1, number, 0) for number in range(count))
+    header = bytearray(vmcore([])[:ELF_HEADER_BYTES])
+    at = ELF_HEADER_BYTES + len(strings) + len(symbols)
+    struct.pack_into("<Q", header, SHOFF, at)
+    struct.pack_into("<HHH", header, 58, 64, 4, 0)
+    struct.pack_into("<H", header, 56, 0)
+    table = struct.pack("<IIQQQQIIQQ", 0, 2, 0, 0, ELF_HEADER_BYTES + len(strings), len(symbols), 1, 0, 0, 24)
+    string_table = struct.pack("<IIQQQQIIQQ", 0, 3, 0, 0, ELF_HEADER_BYTES, len(strings), 0, 0, 0, 0)
+    return bytes(header) + strings + symbols + bytes(64) + string_table + table + table
+
+
+def test_symbols_that_share_their_names_or_tables_are_bounded_too(tmp_path: Path, registers: str) -> None:
+    path = tmp_path / "elf"
+    path.write_bytes(long_names())
+    code, _, err = ask(path, "walk", "main", "--elf", str(path), "-s", f"{path}@0", "--registers", registers)
+    assert code in (2, 3), err
+    assert len(err.splitlines()) == 1
+    assert "cut short" in err
+
+
+def test_the_limit_on_memory_is_one(tmp_path: Path) -> None:
+    """So that the tests above can fail."""
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    limit = ADDRESS_SPACE_BYTES
+    program = f"import gdbtools.cli; x = bytearray({limit})"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
+        check=False,
+    )
+    assert "MemoryError" in done.stderr
+
+
+def test_the_targets_are_every_parser() -> None:
+    """A parser that is added wants a target."""
+    assert set(hostile.TARGETS) >= {"core", "lime", "kdump", "flattened", "tables", "symbols", "registers", "log"}

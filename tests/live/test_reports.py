@@ -76,7 +76,7 @@ def test_two_files_are_compared_as_they_are_outside_of_gdb(faulted: Live, tmp_pa
 def test_what_is_no_source_is_refused_in_one_line(faulted: Live, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello")
     assert "No such file" in faulted.refusal(f"mmu diff {tmp_path}/nothing")
-    assert "not an ELF core" in faulted.refusal(f"mmu diff {tmp_path}/text")
+    assert "say where it starts" in faulted.refusal(f"mmu diff {tmp_path}/text")
 
 
 def test_the_live_report_says_what_a_report_of_its_capture_says(faulted: Live, tmp_path: Path, capsys) -> None:

@@ -137,9 +137,16 @@ def test_completion_gives_the_commands(alone: Session) -> None:
         ("mmu walk --a", ["mmu walk --access"]),
         ("mmu walk 0 --access ", [f"mmu walk 0 --access {kind}" for kind in ("execute", "read", "write")]),
         ("mmu walk 0 --access w", ["mmu walk 0 --access write"]),
-        ("mmu catch ", [f"mmu catch {each}" for each in ("--json", "access-flag", "any", "permission", "translation")]),
+        ("mmu catch a", ["mmu catch access-flag", "mmu catch any"]),
+        (
+            "mmu catch ",
+            [
+                f"mmu catch {each}"
+                for each in ("--html", "--json", "--output", "access-flag", "any", "permission", "translation")
+            ],
+        ),
         ("mmu catch access-", ["mmu catch access-flag"]),
-        ("mmu fixup --", ["mmu fixup --dry-run", "mmu fixup --json", "mmu fixup --resume"]),
+        ("mmu fixup --", [f"mmu fixup --{each}" for each in ("dry-run", "html", "json", "output", "resume")]),
         ("mmu fixup --resume --r", []),
         ("set mmu-vectors c", ["set mmu-vectors current"]),
     ],

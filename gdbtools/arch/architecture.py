@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gdbtools.arch.borrowing import Borrowing, FieldChange
-from gdbtools.arch.model import Access, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
+from gdbtools.arch.model import Access, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
 from gdbtools.arch.recent import Recent
+from gdbtools.arch.roots import Appearance
 from gdbtools.bits import FieldValue, Word
 
 
@@ -30,14 +31,6 @@ class ExceptionRecord:
     state: int
     regime: str
     ipa: int | None = None
-
-
-@dataclass(frozen=True)
-class Derived:
-    """Registers that nobody read: their values, and in words where each comes from or what was taken for granted."""
-
-    values: Mapping[str, int]
-    assumed: tuple[str, ...]
 
 
 class DirtyConvention(enum.Enum):
@@ -64,6 +57,7 @@ class Architecture(abc.ABC):
     pc: str
     general: tuple[str, ...]
     borrowing: Borrowing
+    appearance: Appearance
 
     @abc.abstractmethod
     def word(self, name: str, register: ReadRegister) -> Word:

@@ -21,6 +21,14 @@ ReadRegister = Callable[[str], int]
 """Give a register's unsigned value by its architectural name, or raise `Unavailable`."""
 
 
+@dataclass(frozen=True)
+class Derived:
+    """Registers that nobody read: their values, and in words where each comes from or what was taken for granted."""
+
+    values: Mapping[str, int]
+    assumed: tuple[str, ...]
+
+
 class FaultKind(enum.Enum):
     """The fault vocabulary; the JSON name is the enum's own, in lower case, with spaces."""
 

@@ -12,6 +12,7 @@ from gdbtools.commands import (
     diff,
     esr,
     fault,
+    find_roots,
     fixup,
     map,  # noqa: A004
     probe,
@@ -50,6 +51,7 @@ _MODULES = (
     undo,
     capture,
     redact,
+    find_roots,
     diff,
     report,
 )

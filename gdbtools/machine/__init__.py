@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.model import Derived
 from gdbtools.errors import Malformed, UsageError
 from gdbtools.machine import kdump, lime, qemu, vmcoreinfo
 from gdbtools.machine.derived import with_linux_registers
@@ -64,7 +65,8 @@ def open_source(source: str | Sequence[str], registers: Path | None = None, cpu:
 
 
 def _machine(dump: Dump, registers: Path | None, cpu: int | None) -> Machine:
-    supplied = None if registers is None else FixedRegisters(_read_registers(registers), str(registers))
+    given = None if registers is None else _read_registers(registers)
+    supplied = None if given is None else FixedRegisters(given.values, str(registers))
     whose = dump.memory.description
     if dump.architecture not in ARCHITECTURES:
         raise Malformed(f"{whose} is of {dump.architecture}, which is not one of {', '.join(ARCHITECTURES)}")
@@ -76,6 +78,8 @@ def _machine(dump: Dump, registers: Path | None, cpu: int | None) -> Machine:
             Cpu(each.number, Overridden(each.registers, supplied)) if each.number == current else each for each in cpus
         )
     cpus, assumed = with_linux_registers(architecture, cpus, vmcoreinfo.parse(dump.vmcoreinfo), whose)
+    if given is not None:
+        assumed += given.assumed
     machine = Machine(architecture, dump.memory, cpus, current, assumed=dump.assumed + assumed)
     # Raises `Unavailable` if the CPU that was asked for is not there.
     _ = machine.cpu
@@ -116,12 +120,16 @@ def _raw(name: str) -> tuple[Path, int] | None:
         raise UsageError(f"{name}: {found['base']!r} is not where an image starts; write PATH@0x40000000") from None
 
 
-def _read_registers(path: Path) -> dict[str, int]:
+def _read_registers(path: Path) -> Derived:
+    """Read registers by name; `assumed` among them is a list of what nobody read, in words: `find-roots` writes one."""
     with one_line(str(path)):
         text = path.read_bytes()
     try:
         given = json.loads(text)
-        return {str(name): _unsigned(value) for name, value in given.items()}
+        assumed = given.pop("assumed", [])
+        if not isinstance(assumed, list) or not all(isinstance(each, str) for each in assumed):
+            raise ValueError(assumed)
+        return Derived({str(name): _unsigned(value) for name, value in given.items()}, tuple(assumed))
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise UsageError(
             f'{path} is not a JSON object of register names to hex strings, like {{"TTBR0_EL1": "0x40000000"}}'

@@ -201,10 +201,17 @@ class Range:
     size_bytes: int
     read: Callable[[int, int], bytes]
     """Give `size_bytes` at an offset into the range."""
+    data: Callable[[], Iterator[tuple[int, int]]] | None = None
+    """Give the parts, (offset, size in bytes), that may hold anything but zeros; None where nobody knows."""
 
     @property
     def end(self) -> int:
         return self.pa + self.size_bytes
+
+    def parts(self) -> Iterator[tuple[int, int]]:
+        """Give where there is anything but zeros: (physical address, size in bytes)."""
+        for offset, size_bytes in self.data() if self.data else [(0, self.size_bytes)]:
+            yield self.pa + offset, size_bytes
 
 
 @dataclass(frozen=True)
@@ -217,6 +224,10 @@ class Ranges:
     @cached_property
     def _starts(self) -> list[int]:
         return [each.pa for each in self.ranges]
+
+    def places(self) -> Sequence[tuple[int, int]]:
+        """Give where memory is: (physical address, size in bytes)."""
+        return [(each.pa, each.size_bytes) for each in self.ranges]
 
     def read(self, pa: int, size_bytes: int) -> bytes:
         parts: list[bytes] = []

@@ -76,9 +76,10 @@ def _held(qmp: Qmp, stop: bool) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Physical memory of a guest that is to stay as it is."""
+    """Physical memory of a guest that is to stay as it is; `ram` is where there is any."""
 
     under: PhysicalMemory
+    ram: Sequence[RamRange]
 
     @property
     def description(self) -> str:
@@ -86,6 +87,10 @@ class Evidence:
 
     def read(self, pa: int, size_bytes: int) -> bytes:
         return self.under.read(pa, size_bytes)
+
+    def places(self) -> Sequence[tuple[int, int]]:
+        """Give where memory is: (physical address, size in bytes)."""
+        return [(each.pa, each.size_bytes) for each in self.ram]
 
     def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002
         raise Refused(ONLY_READ)
@@ -126,7 +131,7 @@ def _memory(qmp: Qmp, address: str) -> PhysicalMemory:
     ranges = ram_ranges(qmp.monitor("info mtree -f"), READABLE)
     plain = MonitorMemory(qmp.monitor, ranges, f"QEMU's monitor at {address}")
     process = peer_of(qmp.socket)
-    return Evidence(GuestRam(plain, lambda: look_into(process, qmp.monitor), judge="its monitor"))
+    return Evidence(GuestRam(plain, lambda: look_into(process, qmp.monitor), judge="its monitor"), ranges)
 
 
 def _cpus(qmp: Qmp, address: str, names: Sequence[str]) -> tuple[Cpu, ...]:

@@ -5,13 +5,17 @@ A sparse one costs what it holds: the file is mapped, and its holes read as zero
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 from gdbtools.errors import UsageError
 from gdbtools.machine.dump import Dump, map_file, window
-from gdbtools.machine.model import Ranges
+from gdbtools.machine.model import Ranges, one_line
 
 
 def open_raw(images: Sequence[tuple[Path, int]], architecture: str) -> Dump:
@@ -26,6 +30,24 @@ def open_raw(images: Sequence[tuple[Path, int]], architecture: str) -> Dump:
             raise UsageError(
                 f"{path} and {following} both hold physical address {start:#x}; {path} has {len(view):#x} bytes"
             )
-    ranges = tuple(window(view, 0, base, len(view)) for _, base, view in views)
+    ranges = tuple(
+        replace(window(view, 0, base, len(view)), data=partial(_data, path, len(view))) for path, base, view in views
+    )
     names = ", ".join(path.name for path, _, _ in views)
     return Dump(architecture, Ranges(ranges, f"the raw image{'s' if len(views) > 1 else ''} {names}"))
+
+
+def _data(path: Path, size_bytes: int) -> Iterator[tuple[int, int]]:
+    """Give the parts of a file that are no holes, (offset, size): all of it where the file system does not tell."""
+    with one_line(str(path)), path.open("rb") as file:
+        at = 0
+        while at < size_bytes:
+            try:
+                first = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    return
+                yield at, size_bytes - at
+                return
+            at = min(os.lseek(file.fileno(), first, os.SEEK_HOLE), size_bytes)
+            yield first, at - first

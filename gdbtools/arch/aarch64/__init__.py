@@ -20,6 +20,7 @@ from gdbtools.arch.aarch64 import (
     trap_controls,
     traps,
 )
+from gdbtools.arch.aarch64.appearance import A64Tables
 from gdbtools.arch.aarch64.borrowed import A64, is_unprivileged
 from gdbtools.arch.aarch64.controls import EL2, EL3, EL10, EL20
 from gdbtools.arch.aarch64.descriptors import (
@@ -37,9 +38,9 @@ from gdbtools.arch.aarch64.permissions import as_user
 from gdbtools.arch.aarch64.processor_state import SPSR
 from gdbtools.arch.aarch64.stage1 import Stage1, Stage1Off
 from gdbtools.arch.aarch64.stage2 import Stage2
-from gdbtools.arch.architecture import Architecture, Derived, DirtyConvention, ExceptionRecord
+from gdbtools.arch.architecture import Architecture, DirtyConvention, ExceptionRecord
 from gdbtools.arch.borrowing import FieldChange
-from gdbtools.arch.model import Access, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
+from gdbtools.arch.model import Access, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
 from gdbtools.arch.recent import Recent
 from gdbtools.bits import FieldValue, Word
 from gdbtools.errors import Refused
@@ -106,6 +107,7 @@ class AArch64(Architecture):
     pc = "pc"
     general = (*(f"x{n}" for n in range(31)), "sp", "pc", "cpsr")
     borrowing = A64()
+    appearance = A64Tables()
 
     def word(self, name: str, register: ReadRegister) -> Word:
         value = register(name)

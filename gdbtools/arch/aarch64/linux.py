@@ -13,7 +13,7 @@ from typing import Final
 from gdbtools.arch.aarch64.geometry import GRANULE_BITS, MINIMUM_TnSZ
 from gdbtools.arch.aarch64.hypervisor import HCR_EL2
 from gdbtools.arch.aarch64.registers import MAIR, SCTLR, TCR_EL1, TG1_GRANULE
-from gdbtools.arch.architecture import Derived
+from gdbtools.arch.model import Derived
 from gdbtools.errors import Unavailable
 
 _TG1: Final = {1 << GRANULE_BITS[name]: code for code, name in TG1_GRANULE.items() if name in GRANULE_BITS}

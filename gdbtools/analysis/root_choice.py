@@ -1,0 +1,44 @@
+"""Which of the roots that were found to take for the ones in use: at most one for each register."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from gdbtools.analysis.root_evidence import Sign
+from gdbtools.analysis.root_reading import Found
+from gdbtools.arch.roots import Owner
+
+IN_USE = (Sign.HELD, Sign.RUNNING, Sign.STACK)
+"""What says that a CPU used a root, and not only that it could be used."""
+
+
+def choose(found: Sequence[Found], wanted: Collection[int] = ()) -> tuple[Found, ...]:
+    """Choose from a ranking: what is `wanted`, then the best for each register that is left, as far as it is likely.
+
+    Of many processes none is more likely than the others, unless a CPU was seen in it; and beside a kernel in the upper
+    half the lower one is a process's, or nobody's.  Where nothing is likely, the best is still the best.
+    """
+    chosen = {each.place.register: each for each in found if each.place.root in wanted}
+    for each in found:
+        if (
+            (each.likely or _uses(each))
+            and each.place.register not in chosen
+            and _stands_out(each, found, [*chosen.values()])
+        ):
+            chosen[each.place.register] = each
+    if not chosen and found:
+        chosen[found[0].place.register] = found[0]
+    return tuple(sorted(chosen.values(), key=found.index))
+
+
+def _stands_out(each: Found, found: Sequence[Found], chosen: Collection[Found]) -> bool:
+    if each.owner is Owner.USER:
+        others = [_uses(other) for other in found if other.owner is Owner.USER and other is not each]
+        return _uses(each) > max(others, default=0)
+    kernel = any(other.place.upper and other.place.regime == each.place.regime for other in chosen)
+    maps_code = any(one.sign is Sign.VECTORS for one in each.evidence)
+    return each.place.upper or not kernel or maps_code or _uses(each) > 0
+
+
+def _uses(each: Found) -> int:
+    return sum(one.sign in IN_USE for one in each.evidence)

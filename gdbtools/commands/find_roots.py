@@ -1,0 +1,164 @@
+"""`find-roots`: which tables in physical memory are roots, with no register to go by, and registers that say so."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from gdbtools.analysis.root_choice import choose
+from gdbtools.analysis.root_evidence import Sign, Standing
+from gdbtools.analysis.root_reading import Found
+from gdbtools.analysis.roots import Search
+from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.model import Derived, Regime
+from gdbtools.commands.files import write_whole
+from gdbtools.commands.found_roots import Linux, Roots, record, view
+from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.errors import Unavailable, UsageError
+from gdbtools.machine import vmcoreinfo
+from gdbtools.machine.extents import data_of, memory_of
+from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden
+
+
+def run(session: Session, options: Namespace) -> Sequence[Roots]:
+    machine = session.machine
+    architecture, memory = machine.architecture, machine.memory
+    # Registers before memory: a live source switches modes between the two.
+    cpus = [_standing(machine, cpu) for cpu in machine.cpus]
+    held = {} if machine.assumed else {regime.root: _register(regime) for regime in _regimes(architecture, machine)}
+    wanted = memory_of(memory, options.range)
+    search = Search(architecture, memory.read, wanted, data_of(memory, options.range), cpus)
+    interrupted = _look(search)
+    level = max((cpu.level for cpu in cpus if cpu.level is not None), default=1)
+    linux = [_linux(machine, note.pa, note.text, level) for note in search.surveyed.notes]
+    named = {each.root: bits for each, bits, _ in linux if each.root is not None}
+    signs = {**dict.fromkeys(named, Sign.NAMED), **dict.fromkeys(held, Sign.HELD)}
+    ranking = search.rank(signs, {root: bits for root, bits in named.items() if bits is not None})
+    for root in options.root:
+        if not any(each.place.root == root for each in ranking.found):
+            raise UsageError(f"{root:#x} is none of the roots that were found; leave --root out to see them")
+    chosen = choose(ranking.found, options.root)
+    registers = _registers(architecture, chosen, [derived for _, _, derived in linux if derived is not None])
+    if options.write is not None and chosen:
+        _write(Path(options.write), registers)
+    return (
+        Roots(
+            architecture=architecture,
+            survey=search.surveyed,
+            ranking=ranking,
+            chosen=chosen,
+            registers=registers,
+            linux=tuple(each for each, _, _ in linux),
+            held=held,
+            interrupted=interrupted,
+            everything=options.all,
+            source=_source(options),
+            written=options.write if options.write is not None and chosen else "",
+        ),
+    )
+
+
+def _look(search: Search) -> bool:
+    """Look at all of memory, or as much as the user has patience for; says whether that was not all."""
+    try:
+        for _ in search.look():
+            pass
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _standing(machine: Machine, cpu: Cpu) -> Standing:
+    architecture = machine.architecture
+
+    def known(name: str) -> int | None:
+        try:
+            return cpu.registers.read(name)
+        except Unavailable:
+            return None
+
+    try:
+        level = architecture.level(cpu.registers.read)
+    except Unavailable:
+        level = None
+    return Standing(cpu.number, level, known(architecture.pc), known(architecture.appearance.stack))
+
+
+def _regimes(architecture: Architecture, machine: Machine) -> Iterator[Regime]:
+    """Give every stage with tables that a CPU of the source is using."""
+    for cpu in machine.cpus:
+        try:
+            found = architecture.regimes(cpu.registers.read)
+        except Unavailable:
+            continue
+        for regime in found:
+            yield from (stage for stage in (regime, regime.below) if stage is not None and stage.levels)
+
+
+def _register(regime: Regime) -> str:
+    return regime.name.partition(" through ")[0].rpartition(", ")[2]
+
+
+def _linux(machine: Machine, pa: int, text: bytes, level: int) -> tuple[Linux, int | None, Derived | None]:
+    """Give what a kernel's VMCOREINFO says: the root that it names, of how many bits, and registers."""
+    info = vmcoreinfo.parse(text)
+    release = info.get("OSRELEASE", "of unknown release")
+    try:
+        derived = machine.architecture.linux_registers(info, level)
+        registers = Overridden(machine.cpu.registers, FixedRegisters(derived.values, "VMCOREINFO"))
+        upper = machine.architecture.regimes(registers.read)[-1]
+    except Unavailable as why:
+        return Linux(pa, release, None, str(why)), None, None
+    bits = (upper.last - upper.first).bit_length()
+    return Linux(pa, release, upper.root), bits, derived
+
+
+def _registers(architecture: Architecture, chosen: Sequence[Found], said: Sequence[Derived]) -> Derived:
+    """Give the registers that hold the chosen roots, with what a kernel says besides of one of them."""
+    if not chosen:
+        return Derived({}, ())
+    ours = architecture.appearance.registers([each.place for each in chosen])
+    values: dict[str, int] = dict(ours.values)
+    assumed = list(ours.assumed)
+    for derived in said:
+        if any(ours.values.get(name) == value and value for name, value in derived.values.items()):
+            more = {name: value for name, value in derived.values.items() if name not in values}
+            values |= more
+            assumed += [text for text in derived.assumed if text.partition("=")[0].partition(":")[0] in more]
+    return Derived(values, tuple(assumed))
+
+
+def _write(path: Path, registers: Derived) -> None:
+    """Write a file for `--registers`: names to hex strings, and in words what was assumed."""
+    values: Mapping[str, object] = {name: f"{value:#x}" for name, value in registers.values.items()}
+    write_whole(path, (json.dumps({**values, "assumed": list(registers.assumed)}, indent=2) + "\n").encode())
+
+
+def _source(options: Namespace) -> str:
+    given = getattr(options, "source", None) or "SOURCE"
+    return given if isinstance(given, str) else " -s ".join(given)
+
+
+COMMAND = Command(
+    name="find-roots",
+    summary="Find root tables in physical memory, and registers that fit them",
+    description=(
+        "Look at all of physical memory for translation tables, join them by what their entries lead to, and rank\n"
+        "what may be a root: by what it maps, whether memory points there, whether it holds vectors, its own tables\n"
+        "and the other roots. For an image of memory without registers: --write FILE, and then --registers FILE.\n"
+        "RANGE is physical, FIRST,END (END not included) or FIRST,+SIZE. Ctrl-C ends the looking, not the ranking."
+    ),
+    arguments=(
+        Argument("range", "only this range of physical memory", Kind.RANGE, many="?"),
+        Argument("--write", "write registers that have the chosen roots in use to this file, for --registers"),
+        Argument("--root", "choose this root for the register that it fits", Kind.ADDRESS, many="*"),
+        Argument("--all", "list every root that was found", Kind.FLAG),
+    ),
+    run=run,
+    view=view,
+    record=record,
+    finding=lambda answer: not answer.ranking.found,
+    writes_files=True,
+)

@@ -1,0 +1,239 @@
+"""How an answer of `find-roots` looks, and what is recorded of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from gdbtools.analysis.root_evidence import Evidence, Sign
+from gdbtools.analysis.root_reading import Found
+from gdbtools.analysis.roots import Ranking
+from gdbtools.analysis.table_survey import Survey
+from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.model import Derived
+from gdbtools.arch.roots import Owner
+from gdbtools.commands.evidence import size
+from gdbtools.commands.map import amount
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
+
+ROWS = 12
+"""How many roots are shown unless all are asked for."""
+REASONS = 6
+_IN_THE_TABLE = (Sign.LEAVES, Sign.IN_MEMORY, Sign.ADJOINING)
+"""What says less than the table above does."""
+OWNERS: Mapping[Owner, str] = {
+    Owner.KERNEL: "kernel",
+    Owner.USER: "process",
+    Owner.HYPERVISOR: "hypervisor",
+    Owner.VIRTUAL_MACHINE: "virtual machine",
+}
+"""What a root looks like, from the leaves below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Linux:
+    """A Linux kernel's VMCOREINFO: where it is, of which release, the root that it names (None: `why` it does not)."""
+
+    pa: int
+    release: str
+    root: int | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Roots:
+    """What was found, what was chosen of it, and the registers that would have that in use.
+
+    `interrupted` says that not all was looked at; `held` names, by root, the registers of the source that lead to it.
+    """
+
+    architecture: Architecture
+    survey: Survey
+    ranking: Ranking
+    chosen: tuple[Found, ...]
+    registers: Derived
+    linux: tuple[Linux, ...]
+    held: Mapping[int, str]
+    interrupted: bool
+    everything: bool
+    source: str
+    written: str
+
+    def levels(self, found: Found) -> tuple[int, ...]:
+        """Give the levels of a root's walk, in the architecture's own numbers."""
+        return tuple(level.number for level in self.architecture.appearance.regime(found.place).levels)
+
+
+def view(answer: Roots) -> Document:
+    blocks: list[Block] = [Line(_headline(answer))]
+    shown = answer.ranking.found if answer.everything else answer.ranking.found[:ROWS]
+    if shown:
+        blocks.append(_table(answer, shown))
+    more = len(answer.ranking.found) - len(shown)
+    if more:
+        blocks.append(Line(f"and {more} more, which less speaks for: --all lists them"))
+    for each in answer.chosen:
+        blocks.append(Facts([*_reasons(answer, each)]))
+    blocks.append(Facts([*_rest(answer)]))
+    return Document(blocks)
+
+
+def _headline(answer: Roots) -> Text:
+    if not answer.ranking.found:
+        return Span("Nothing here looks like a root table.", Role.WARNING)
+    sure = any(each.likely for each in answer.chosen)
+    words: list[str | Span] = [Span("Most likely: " if sure else "Perhaps: ", Role.HEADING)]
+    for number, each in enumerate(answer.chosen):
+        place = each.place
+        words += [", " if number else "", f"{place.register} = ", Span(f"{place.root:#x}", Role.GOOD)]
+    sizes = {f" ({size(each.place.form.table_bytes)} granule, {each.place.input_bits} bits)" for each in answer.chosen}
+    return [*words, sizes.pop() if len(sizes) == 1 else "", "."]
+
+
+def _table(answer: Roots, shown: Sequence[Found]) -> Table:
+    headers = ("root PA", "register", "granule", "bits", "levels", "leaves", "map", "like a")
+    rows = []
+    for each in shown:
+        place, levels = each.place, answer.levels(each)
+        role = Role.GOOD if each in answer.chosen else Role.PLAIN
+        row: list[Text] = [Span(f"{place.root:#x}", role), place.register, size(place.form.table_bytes)]
+        row += [str(place.input_bits), f"{levels[0]}..{levels[-1]}", str(each.tree.leaves)]
+        row += [amount(each.tree.mapped_bytes), _like(each)]
+        rows.append(row)
+    return Table(headers, rows, frozenset((2, 3, 4, 5, 6)))
+
+
+def _like(each: Found) -> Text:
+    if any(one.sign is Sign.IDENTITY and one.count == one.total for one in each.evidence):
+        return f"{OWNERS[each.owner]}, VA = PA"
+    return OWNERS[each.owner]
+
+
+def _reasons(answer: Roots, each: Found) -> Iterator[tuple[str, Text]]:
+    """Give what speaks most for a root, and all that speaks against it."""
+    told = sorted(each.evidence, key=lambda one: (not one.sign.tells, -one.weight))
+    name = f"{each.place.root:#x}"
+    for one in [one for one in told if one.weight > 0 and one.sign not in _IN_THE_TABLE][:REASONS]:
+        yield name, _said(answer, each, one)
+        name = ""
+    for one in told:
+        if one.weight < 0:
+            yield name, Span(_said(answer, each, one), Role.WARNING)
+            name = ""
+
+
+def _said(answer: Roots, each: Found, one: Evidence) -> str:
+    count, total = one.count, one.total
+    named = next((linux for linux in answer.linux if linux.root == each.place.root), None)
+    words = {
+        Sign.HELD: f"{answer.held.get(each.place.root, 'a register')} holds it",
+        Sign.NAMED: f"Linux {named.release} names it, in VMCOREINFO at PA {named.pa:#x}" if named else "it is named",
+        Sign.POINTERS: f"of {total} pages that memory points to in the upper half it maps {count}",
+        Sign.VECTORS: "it maps exception vectors, to be executed above EL0",
+        Sign.RUNNING: f"a CPU's pc may be executed ({count} of {total} in its range)",
+        Sign.STACK: "that CPU's sp may be written",
+        Sign.LOST: "it does not map the pc of a CPU that should run in it",
+        Sign.OWN_TABLES: f"of its own tables it maps {count} of {total}, to be written",
+        Sign.OTHER_ROOTS: f"of the other roots it maps {count} of {total}, to be written",
+        Sign.AMID: "it stands among other data",
+        Sign.SAME_SIZE: "it has as many levels and bits as the kernel's",
+        Sign.REFERENCED: "an entry of another table leads to it",
+        Sign.IDENTITY: f"{count} of {total} leaves lead to their own address",
+        Sign.TABLES: f"{count} further tables hang together below it",
+        Sign.LEAVES: f"{count} leaves make sense",
+        Sign.IN_MEMORY: f"{'only ' if one.weight < 0 else ''}{count} of {total} leaves lead to memory",
+        Sign.MEMORY: f"it maps {amount(count)} of {amount(total)} of memory",
+        Sign.ADJOINING: f"{count} of {total} leaves go on where the one before ends",
+        Sign.ONE_PLACE: f"{count} of {total} leaves lead to one and the same place",
+        Sign.ENDLESS: "its tables lead to one another without end",
+    }
+    return words[one.sign]
+
+
+def _rest(answer: Roots) -> Iterator[tuple[str, Text]]:
+    survey, ranking = answer.survey, answer.ranking
+    for each in ranking.dismissed:
+        why = next(_said(answer, each, one) for one in each.evidence if one.sign in (Sign.ONE_PLACE, Sign.ENDLESS))
+        yield "dismissed", Span(f"{each.place.root:#x}: {why}", Role.WARNING)
+    for linux in answer.linux:
+        if linux.root is None:
+            yield "VMCOREINFO", Span(f"at PA {linux.pa:#x}, Linux {linux.release}: {linux.why}", Role.WARNING)
+        elif not any(each.place.root == linux.root for each in answer.chosen):
+            yield "VMCOREINFO", f"at PA {linux.pa:#x}, Linux {linux.release}: names {linux.root:#x}"
+    looked = f"{amount(survey.examined_bytes)}: {len(survey.tables)} pages like tables, {ranking.candidates} candidates"
+    yield "looked at", looked
+    if answer.interrupted:
+        left = amount(survey.total_bytes - survey.examined_bytes)
+        yield "not looked at", Span(f"{left}: interrupted", Role.WARNING)
+    if survey.full:
+        yield "", Span("too much looks like tables: give a range of physical addresses", Role.WARNING)
+    if survey.unreadable_bytes:
+        yield "unreadable", Span(amount(survey.unreadable_bytes), Role.WARNING)
+    if ranking.unexamined:
+        yield "not examined", Span(f"{ranking.unexamined} candidates, the smallest", Role.WARNING)
+    for at, text in enumerate(answer.registers.assumed):
+        yield "assumed" if not at else "", text
+    yield from _next(answer)
+
+
+def _next(answer: Roots) -> Iterator[tuple[str, Text]]:
+    if answer.written:
+        yield "wrote", Span(answer.written, Role.GOOD)
+        yield "next", Span(f"gdbtools map -s {answer.source} --registers {answer.written}", Role.COMMAND)
+        others = dict.fromkeys(each.place.regime for each in answer.chosen[1:])
+        others.pop(answer.chosen[0].place.regime, None)
+        for name in others:
+            yield "", Span(f"... --regime {name}", Role.COMMAND)
+    elif answer.chosen:
+        yield "next", [Span("--write registers.json", Role.COMMAND), ", and then --registers registers.json"]
+
+
+def record(answer: Roots) -> JsonObject:
+    survey, ranking = answer.survey, answer.ranking
+    return {
+        "roots": [_root_record(answer, each) for each in ranking.found],
+        "dismissed": [_root_record(answer, each) for each in ranking.dismissed],
+        "chosen": [hexadecimal(each.place.root) for each in answer.chosen],
+        "registers": {name: hexadecimal(value) for name, value in answer.registers.values.items()},
+        "assumed": list(answer.registers.assumed),
+        "written": answer.written or None,
+        "vmcoreinfo": [
+            {
+                "address": hexadecimal(linux.pa),
+                "release": linux.release,
+                "root": optional_hexadecimal(linux.root),
+                "why": linux.why or None,
+            }
+            for linux in answer.linux
+        ],
+        "total": survey.total_bytes,
+        "examined": survey.examined_bytes,
+        "unreadable": survey.unreadable_bytes,
+        "interrupted": answer.interrupted,
+        "too_many_tables": survey.full,
+        "candidates": ranking.candidates,
+        "unexamined": ranking.unexamined,
+    }
+
+
+def _root_record(answer: Roots, each: Found) -> JsonObject:
+    place = each.place
+    return {
+        "root": hexadecimal(place.root),
+        "register": place.register,
+        "regime": place.regime,
+        "granule": place.form.table_bytes,
+        "input_bits": place.input_bits,
+        "levels": list(answer.levels(each)),
+        "first": hexadecimal(place.first),
+        "owner": each.owner.label,
+        "tables": each.tree.tables,
+        "leaves": each.tree.leaves,
+        "mapped": each.tree.mapped_bytes,
+        "likely": each.likely,
+        "score": each.score,
+        "evidence": [
+            {"sign": one.sign.label, "count": one.count, "of": one.total, "weight": one.weight} for one in each.evidence
+        ],
+    }

@@ -21,6 +21,7 @@ from gdbtools.analysis.mappings import mappings_of
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Hole, Run
 from gdbtools.cli import main
+from gdbtools.machine import open_source
 from gdbtools.machine.capture import PROGRAM_HEADER
 from tests.machine import hostile
 from tests.machine.formats import ELF_HEADER_BYTES, SHOFF, Segment, flattened, kdump, lime, note, status, vmcore
@@ -186,6 +187,24 @@ def test_a_range_of_what_was_given_up_can_be_asked_for() -> None:
     assert isinstance(one, Run)
     assert (one.first, one.size_bytes, one.output) == (far + 0x1000, 0x1000, PA)
     assert whole[-1].first < far, "the list had ended before"
+
+
+def test_map_of_64_gib_reads_the_tables_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(64 << 30)
+        file.seek(PA)
+        file.write(chain())
+    machine = open_source(f"{path}@0")
+    reads: list[tuple[int, int]] = []
+
+    def read(pa: int, size_bytes: int) -> bytes:
+        reads.append((pa, size_bytes))
+        return machine.memory.read(pa, size_bytes)
+
+    found = list(mappings_of(ARM.regime_for(reader(REGISTERS), 0), read))
+    assert [run.first for run in found] == [0, 0x2000]
+    assert reads == [(PA + PAGE * level, PAGE) for level in range(4)]
 
 
 def test_real_tables_are_never_given_up() -> None:

@@ -13,16 +13,18 @@ from pathlib import Path
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.commands import COMMANDS
+from gdbtools.commands.expressions import Expressions
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.model import Argument, Command, Kind, Open, Session
 from gdbtools.commands.output import ARGUMENTS as OUTPUT
 from gdbtools.commands.output import Form, answered, form_of
-from gdbtools.commands.parser import Evaluate, HelpWanted, joined, number, parse, parser_for
-from gdbtools.errors import GdbtoolsError, Malformed, Unavailable, Unreadable, UsageError
+from gdbtools.commands.parser import Evaluate, HelpWanted, joined, parse, parser_for
+from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine import open_source, opened
 from gdbtools.machine.model import Machine, no_source
 from gdbtools.machine.symbols import symbol_values
 from gdbtools.render.text import DEFAULT_WIDTH, wants_colour
+from gdbtools.repl import PROMPTS
 
 ANSWERED, FINDING, USAGE, MISSING = 0, 1, 2, 3
 """The exit statuses that scripts rely on."""
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ANSWERED
     except GdbtoolsError as error:
         print("gdbtools:", " ".join(str(error).splitlines()), file=sys.stderr)
-        return _status(error)
+        return error.status
     except BrokenPipeError:
         # The reader has gone; what it wanted, it has.
         with contextlib.suppress(OSError):
@@ -60,10 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ANSWERED
     except KeyboardInterrupt:
         return 130
-
-
-def _status(error: GdbtoolsError) -> int:
-    return MISSING if isinstance(error, Unavailable | Unreadable | Malformed) else USAGE
 
 
 def _main(words: Sequence[str]) -> int:
@@ -78,6 +76,10 @@ def _main(words: Sequence[str]) -> int:
         from gdbtools.repl.demo import demo  # the launcher's face: only this command needs it
 
         return demo(rest)
+    if name in PROMPTS:
+        from gdbtools.repl.start import start  # the same
+
+        return start(name, rest, gdbinit())
     if name == "mcp":
         from gdbtools.repl import mcp_server  # the same
 
@@ -149,16 +151,8 @@ def _evaluator(elf: str | None) -> Evaluate:
     def symbols() -> dict[str, int]:
         return {} if elf is None else symbol_values(Path(elf))
 
-    def evaluate(text: str) -> int:
-        if text[:1].isdigit():
-            return number(text)
-        name, plus, offset = text.partition("+")
-        if name not in symbols():
-            where = "is not a number; for symbols give --elf FILE" if elf is None else f"is not a symbol of {elf}"
-            raise UsageError(f"{name!r} {where}; write an address like 0xffff000012345000")
-        return number(f"{symbols()[name] + (number(offset) if plus else 0):#x}")
-
-    return evaluate
+    whence = "is not a number; for symbols give --elf FILE" if elf is None else f"is not a symbol of {elf}"
+    return Expressions(symbols, whence).evaluate
 
 
 def overview() -> str:
@@ -171,6 +165,8 @@ def overview() -> str:
     lines += [f"  {command.name:{width}}{command.summary}" for command in offline]
     lines += ["", "live only:"]
     lines += [f"  {command.name:{width}}{command.summary}" for command in inside]
+    lines += ["", "at a prompt, or from a script:"]
+    lines += [f"  {name:{width}}{said}" for name, said in PROMPTS.items()]
     lines += ["", "of this program:"]
     lines += [f'  {"gdbinit":{width}}Print the file to source inside GDB: gdb -x "$(gdbtools gdbinit)"']
     lines += [f"  {'mcp':{width}}Serve the commands to an assistant (Model Context Protocol)"]

@@ -5,9 +5,16 @@ Each message is one line and says what to do next.  Everything else that is rais
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class GdbtoolsError(Exception):
-    """Base of every expected error; the faces print it as one line and nothing else."""
+    """Base of every expected error; the faces print it as one line and nothing else.
+
+    `status` is the exit status of a program that ends with it: 2 usage, 3 the bytes or registers are not there.
+    """
+
+    status: ClassVar[int] = 2
 
 
 class Unreadable(GdbtoolsError):
@@ -15,6 +22,8 @@ class Unreadable(GdbtoolsError):
 
     `pa` and `size_bytes` say which; absent evidence is never taken for an unmapped page.
     """
+
+    status = 3
 
     def __init__(self, pa: int, size_bytes: int, why: str) -> None:
         super().__init__(f"cannot read {size_bytes} bytes at physical address {pa:#x}: {why}")
@@ -25,6 +34,8 @@ class Unreadable(GdbtoolsError):
 
 class Unavailable(GdbtoolsError):
     """A register, or an ability of the target, that this source does not have."""
+
+    status = 3
 
 
 class Refused(GdbtoolsError):
@@ -37,3 +48,5 @@ class UsageError(GdbtoolsError):
 
 class Malformed(GdbtoolsError):
     """A file that is not what it says it is, or is cut short."""
+
+    status = 3

@@ -47,12 +47,14 @@ class DirtyConvention(enum.Enum):
 class Architecture(abc.ABC):
     """What the commands ask of an architecture.
 
-    `registers` are the declared ones; `principal` names those that `regs` prints unasked, in that order.
+    `registers` are the declared ones; `principal` names those that `regs` prints unasked, in that order.  `leaves` are
+    the layouts that a leaf descriptor may have.
     """
 
     name: str
     registers: Mapping[str, type[Word]]
     principal: tuple[str, ...]
+    leaves: tuple[type[Word], ...]
     regime_names: tuple[str, ...]
     pc: str
     general: tuple[str, ...]

@@ -129,7 +129,7 @@ COMMAND = Command(
         "is not in it, but for what --va and --with-code ask for."
     ),
     arguments=(
-        Argument("file", "where to write it", Kind.TEXT),
+        Argument("file", "where to write it", Kind.FILE),
         Argument("--va", "also what this range of addresses holds; may be given again", Kind.RANGE, many="*"),
         Argument("--tables", "all of them, or those only that explain the fault", Kind.CHOICE, TABLES),
         Argument("--with-code", "also the code around pc and the fault, and the vectors", Kind.FLAG),

@@ -45,7 +45,7 @@ class Broken:
 class Map:
     """What one regime maps: runs in order of address, tables that could not be read, contiguous runs that are broken.
 
-    `mapped_bytes` is how much there is in `runs`, after the filters.
+    `mapped_bytes` is how much there is in `runs`, after the filters; `unwanted` says that there should be nothing.
     """
 
     regimes: tuple[Regime, ...]
@@ -54,6 +54,7 @@ class Map:
     holes: tuple[Hole, ...]
     broken: tuple[Broken, ...]
     suppositions: tuple[Supposition, ...]
+    unwanted: bool = False
 
     @property
     def mapped_bytes(self) -> int:
@@ -80,7 +81,15 @@ def run(session: Session, options: Namespace) -> Sequence[Map]:
                 if all(wanted(part) for wanted in keep):
                     runs.append(part)
     return (
-        Map(regimes, machine.architecture, tuple(runs), tuple(holes), tuple(broken.values()), supposed.suppositions),
+        Map(
+            regimes,
+            machine.architecture,
+            tuple(runs),
+            tuple(holes),
+            tuple(broken.values()),
+            supposed.suppositions,
+            options.expect_none,
+        ),
     )
 
 
@@ -141,8 +150,10 @@ def _broken(regime: Regime, run: Run, read: Read) -> Iterator[Broken]:
 
 def view(answer: Map) -> Document:
     leaves = sum(run.size_bytes // run.leaf_bytes for run in answer.runs)
-    head: list[str | Span] = [Span(f"{len(answer.runs)} runs", Role.HEADING)]
+    unwanted = answer.unwanted and bool(answer.runs)
+    head: list[str | Span] = [Span(f"{len(answer.runs)} runs", Role.BAD if unwanted else Role.HEADING)]
     head.append(f" of {leaves} leaves, {amount(answer.mapped_bytes)}" if leaves else ": nothing that fits is mapped")
+    head += [", where none is expected"] if unwanted else []
     rows: list[tuple[str, Text]] = [*supposition_rows(answer.suppositions)]
     rows += [("regime", regime.name) for regime in answer.regimes]
     rows += [("assumed", text) for text in dict.fromkeys(t for regime in answer.regimes for t in regime.assumed)]
@@ -272,10 +283,11 @@ COMMAND = Command(
         Argument("--dirty", "only what DBM says has been written", Kind.FLAG),
         Argument("--size", "only leaves of this size: 4k, 64k, 2m, 1g, ..."),
         Argument("--physical", "only what leads into this range of physical addresses", Kind.RANGE),
+        Argument("--expect-none", "say that nothing should fit: what does is a finding, exit status 1", Kind.FLAG),
         *ARGUMENTS,
     ),
     run=run,
     view=view,
     record=record,
-    finding=lambda answer: bool(answer.broken),
+    finding=lambda answer: bool(answer.broken) or (answer.unwanted and bool(answer.runs)),
 )

@@ -27,6 +27,10 @@ class Kind(enum.Enum):
     """A length of time, in seconds; becomes a float."""
     CHOICE = enum.auto()
     TEXT = enum.auto()
+    FILE = enum.auto()
+    """Text that names a file."""
+    REGISTER = enum.auto()
+    """Text that names a register."""
     FLAG = enum.auto()
     RANGE = enum.auto()
     """`FIRST,END` (END not included), `FIRST,+SIZE`, or one address; becomes (first, size in bytes)."""

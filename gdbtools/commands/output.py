@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from gdbtools.commands.model import Argument, Command, Kind
 from gdbtools.errors import UsageError
-from gdbtools.render.document import Document, Facts
+from gdbtools.render.document import Document, Facts, Line, Role, Span
 from gdbtools.render.html import page
 from gdbtools.render.json import json_line
 from gdbtools.render.text import DEFAULT_WIDTH, render
@@ -58,9 +58,30 @@ def answered(
     """
     if form is Form.JSON:
         return "".join(f"{json_line(command.name, command.record(answer), assumed)}\n" for answer in answers)
-    documents = [command.view(answer) for answer in answers]
-    if assumed:
-        documents.append(Document([Facts([("" if at else "assumed", text) for at, text in enumerate(assumed)])]))
+    documents = documents_of(command, answers, assumed)
     if form is Form.HTML:
         return page(f"gdbtools {command.name}", documents)
     return "\n".join(render(document, colour, width, encoding) for document in documents)
+
+
+def documents_of(command: Command, answers: Sequence[Any], assumed: Sequence[str] = ()) -> list[Document]:
+    """Give the answers of a command as they are shown, and behind them what was assumed."""
+    documents = [command.view(answer) for answer in answers]
+    if assumed:
+        documents.append(Document([Facts([("" if at else "assumed", text) for at, text in enumerate(assumed)])]))
+    return documents
+
+
+def for_prompt(
+    command: Command, options: Namespace, answers: Sequence[Any], assumed: Sequence[str]
+) -> tuple[Sequence[Document], str]:
+    """Give what a prompt shows: documents, or text that is as it is (`--json`, `--html`).
+
+    With `--output`, which is the caller's to write, it is that it was written.
+    """
+    if options.output is not None:
+        return [Document([Line(["Wrote ", Span(options.output, Role.GOOD), "."])])], ""
+    form = form_of(options)
+    if form is Form.TEXT:
+        return documents_of(command, answers, assumed), ""
+    return (), answered(command, answers, form, assumed)

@@ -24,7 +24,7 @@ COMMAND = Command(
         "Write the tables and registers of a capture or a dump to a new capture, and nothing else: code and data are\n"
         "left out, also what shares a page with a table. Registers may still hold what the guest worked on."
     ),
-    arguments=(Argument("file", "where to write it", Kind.TEXT),),
+    arguments=(Argument("file", "where to write it", Kind.FILE),),
     run=run,
     view=view,
     record=record,

@@ -75,7 +75,7 @@ COMMAND = Command(
         "Show registers with every field named and explained; without names, those of translation and of faults that\n"
         "this source has. Those that say which instructions trap have to be named."
     ),
-    arguments=(Argument("name", "register, like TCR_EL1 or tcr", Kind.TEXT, many="*"),),
+    arguments=(Argument("name", "register, like TCR_EL1 or tcr", Kind.REGISTER, many="*"),),
     run=run,
     view=view,
     record=record,

@@ -307,7 +307,7 @@ COMMAND = Command(
         ),
         Argument("--count", "end after this many repairs", Kind.NUMBER),
         Argument("--around", "also set the access flag of up to this many neighbours in the same table", Kind.NUMBER),
-        Argument("--log", "write one JSON object a fault to this file"),
+        Argument("--log", "write one JSON object a fault to this file", Kind.FILE),
     ),
     run=run,
     view=view,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdbtools.commands.fault_log import Logged, read_log
-from gdbtools.commands.model import Argument, Command, Session
+from gdbtools.commands.model import Argument, Command, Kind, Session
 from gdbtools.machine.model import one_line
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, optional_hexadecimal
@@ -99,8 +99,8 @@ COMMAND = Command(
         "opens, with one track for each CPU."
     ),
     arguments=(
-        Argument("file", "the log"),
-        Argument("--perfetto", "write a trace here"),
+        Argument("file", "the log", Kind.FILE),
+        Argument("--perfetto", "write a trace here", Kind.FILE),
     ),
     run=run,
     view=view,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,11 @@ from gdbtools.live.console import colour, show, width
 from gdbtools.live.core import CoreFile, RegistersFile
 from gdbtools.live.guest import LiveGuest
 from gdbtools.live.memory import broken
+from gdbtools.live.prompting import EXPLAIN, FOR_PROMPT, answer_for_prompt, explanation
 from gdbtools.live.registers import unsigned
 from gdbtools.live.target import Target
 from gdbtools.machine.model import Machine, no_source
+from gdbtools.machine.progress import Counted, Tell
 from gdbtools.repair.log import Log
 
 SHARED = OUTPUT
@@ -104,8 +107,13 @@ class Face:
         convention = DirtyConvention(str(self.dirty.value))
         return Session(self.guest.machine(), convention, self.written, self.seen, open=open_file)
 
-    def ask(self, command: Command, words: Sequence[str]) -> tuple[Namespace, Session, Sequence[Any]]:
-        """Parse, run and, with `--output`, write; physical memory mode is off afterwards, whatever happened."""
+    def ask(
+        self, command: Command, words: Sequence[str], tell: Tell | None = None
+    ) -> tuple[Namespace, Session, Sequence[Any]]:
+        """Parse, run and, with `--output`, write; physical memory mode is off afterwards, whatever happened.
+
+        `tell` hears how far it is.
+        """
         options = parse(command, words, evaluate, "mmu", SHARED)
         form = form_of(options)
         try:
@@ -114,6 +122,8 @@ class Face:
             if command.live_only and not sourceless:
                 _ = session.live
             self.guest.past_stub(not command.changes_guest)
+            if tell is not None:
+                session.machine = replace(session.machine, memory=Counted(session.machine.memory, tell))
             answers = command.run(session, options)
             if command.changes_guest and not getattr(options, "dry_run", False):
                 self.loops = Loops()
@@ -282,7 +292,11 @@ def _mi_command(face: Face) -> None:
         command that asks for the guest to be resumed answers first.
         """
 
-        def invoke(self, words: list[str]) -> dict[str, list[str]] | None:
+        def invoke(self, words: list[str]) -> Mapping[str, str | list[str]] | None:
+            if words[:1] == [FOR_PROMPT]:
+                return answer_for_prompt(face, words[1:])
+            if words[:1] == [EXPLAIN]:
+                return explanation(" ".join(words[1:]))
             name, *rest = words or [""]
             if name not in COMMANDS:
                 raise gdb.GdbError(f"there is no command {name!r}; they are {', '.join(COMMANDS)}")

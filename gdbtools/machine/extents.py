@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Patched, PhysicalMemory, Ranges
+from gdbtools.machine.progress import Counted
 from gdbtools.machine.qemu_ram import GuestRam
 
 Extent = tuple[int, int]
@@ -29,14 +30,14 @@ def memory_of(memory: PhysicalMemory, wanted: Extent | None = None) -> Sequence[
 
 def data_of(memory: PhysicalMemory, wanted: Extent | None = None) -> Sequence[Extent]:
     """Give where memory may hold anything but zeros, cut to a range (None: all): a file's holes are left out."""
+    memory = _bare(memory)
     if not isinstance(memory, Ranges):
         return memory_of(memory, wanted)
     return _cut([part for each in memory.ranges for part in each.parts()], wanted)
 
 
 def _places(memory: PhysicalMemory, wanted: Extent | None) -> Sequence[Extent]:
-    if isinstance(memory, Patched):
-        return _places(memory.under, wanted)
+    memory = _bare(memory)
     if isinstance(memory, GuestRam):
         found: Sequence[Extent] = [(each.pa, each.size_bytes) for each in memory.windows]
     else:
@@ -48,6 +49,13 @@ def _places(memory: PhysicalMemory, wanted: Extent | None) -> Sequence[Extent]:
             f"{memory.description} does not say where memory is; name the range to look at, like 0x40000000,+0x20000000"
         )
     return [wanted]
+
+
+def _bare(memory: PhysicalMemory) -> PhysicalMemory:
+    """Give the memory under what only watches it, or supposes something of it."""
+    while isinstance(memory, Patched | Counted):
+        memory = memory.under
+    return memory
 
 
 def _cut(extents: Sequence[Extent], wanted: Extent | None) -> Sequence[Extent]:

@@ -15,7 +15,9 @@ from gdbtools.render.scale import amount
 
 MINIMUM_WIDTH = 40
 DEFAULT_WIDTH = 80
-_SGR = {
+Palette = Mapping[Role, str]
+"""What a role looks like: the parameters of an SGR escape sequence.  A role that is not there looks plain."""
+DARK: Palette = {
     Role.HEADING: "1",
     Role.GOOD: "1;32",
     Role.BAD: "1;31",
@@ -27,6 +29,8 @@ _SGR = {
     Role.WARM: "33",
     Role.HOT: "31",
 }
+# On white, yellow and cyan cannot be read, and what is bright is pale.
+LIGHT: Palette = {**DARK, Role.GOOD: "32", Role.BAD: "31", Role.WARNING: "35", Role.NAME: "34"}
 _GAP = "  "
 
 
@@ -36,16 +40,20 @@ def wants_colour(is_terminal: bool, environment: Mapping[str, str] | None = None
     return is_terminal and not environment.get("NO_COLOR") and environment.get("TERM", "") not in ("", "dumb")
 
 
-def render(document: Document, colour: bool = False, width: int = DEFAULT_WIDTH, encoding: str = "utf-8") -> str:
+def render(
+    document: Document, colour: bool | Palette = False, width: int = DEFAULT_WIDTH, encoding: str = "utf-8"
+) -> str:
     """Give a document as text that ends in a newline; `width` in columns, long cells wrap.
 
-    What `encoding` cannot write is drawn in ASCII.
+    `colour` is a palette, or says whether to use the one for dark screens.  What `encoding` cannot write is drawn in
+    ASCII.
     """
     width = max(width, MINIMUM_WIDTH)
-    return "\n\n".join(_blocks(document.blocks, colour, width, encoding)) + "\n"
+    palette: Palette = (DARK if colour is True else {}) if isinstance(colour, bool) else colour
+    return "\n\n".join(_blocks(document.blocks, palette, width, encoding)) + "\n"
 
 
-def _blocks(blocks: Sequence[Block], colour: bool, width: int, encoding: str, underline: str = "=") -> Iterator[str]:
+def _blocks(blocks: Sequence[Block], colour: Palette, width: int, encoding: str, underline: str = "=") -> Iterator[str]:
     """Give each block; of a picture what is said instead, of a section its title first."""
     for block in blocks:
         if isinstance(block, Picture):
@@ -59,7 +67,7 @@ def _blocks(blocks: Sequence[Block], colour: bool, width: int, encoding: str, un
             yield _block(block, colour, width)
 
 
-def _block(block: Line | Facts | Table, colour: bool, width: int) -> str:
+def _block(block: Line | Facts | Table, colour: Palette, width: int) -> str:
     if isinstance(block, Line):
         return "\n".join(_wrapped(block.text, width, colour))
     if isinstance(block, Facts):
@@ -68,7 +76,7 @@ def _block(block: Line | Facts | Table, colour: bool, width: int) -> str:
     return _grid(block.headers, block.rows, block.right, colour, width)
 
 
-def _heat(block: Heat, colour: bool, width: int, encoding: str) -> str:
+def _heat(block: Heat, colour: Palette, width: int, encoding: str) -> str:
     labels = max(len(_plain(row.label)) for row in block.rows)
     after = max(len(_plain(row.after)) for row in block.rows)
     length = column_length(block, max(width - labels - after - 2 * len(_GAP), 8))
@@ -104,9 +112,11 @@ def _plain(text: Text) -> str:
     return "".join(span.text for span in _spans(text))
 
 
-def _wrapped(text: Text, width: int, colour: bool) -> list[str]:
+def _wrapped(text: Text, width: int, colour: Palette) -> list[str]:
     """Wrap first and colour afterwards, so that escapes never count as columns."""
     spans = _spans(text)
+    if sum(len(span.text) for span in spans) <= width:
+        return [_inline(spans, colour)]
     lines = textwrap.wrap(_plain(spans), width, break_long_words=False, break_on_hyphens=False) or [""]
     if not colour:
         return lines
@@ -119,22 +129,22 @@ def _wrapped(text: Text, width: int, colour: bool) -> list[str]:
             word, role = pieces[0]
             gap = rest[: len(rest) - len(rest.lstrip())]
             pieces.pop(0)
-            parts.append(gap + _paint(word, role))
+            parts.append(gap + _paint(word, role, colour))
             rest = rest.lstrip()[len(word) :]
         coloured.append("".join(parts))
     return coloured
 
 
-def _paint(text: str, role: Role) -> str:
-    return f"\x1b[{_SGR[role]}m{text}\x1b[0m" if role in _SGR else text
+def _paint(text: str, role: Role, colour: Palette) -> str:
+    return f"\x1b[{colour[role]}m{text}\x1b[0m" if role in colour else text
 
 
-def _inline(text: Text, colour: bool) -> str:
-    return "".join(_paint(span.text, span.role) for span in _spans(text)) if colour else _plain(text)
+def _inline(text: Text, colour: Palette) -> str:
+    return "".join(_paint(span.text, span.role, colour) for span in _spans(text)) if colour else _plain(text)
 
 
 def _grid(
-    headers: Sequence[str], rows: Sequence[Sequence[Text]], right: frozenset[int], colour: bool, width: int
+    headers: Sequence[str], rows: Sequence[Sequence[Text]], right: frozenset[int], colour: Palette, width: int
 ) -> str:
     if not rows and not headers:
         return ""
@@ -151,7 +161,7 @@ def _grid(
         cells += [[*("" for _ in fixed), line] for line in more]
     if headers:
         # As a row of their own: tabulate pads what it knows to be headers.
-        cells.insert(0, [_paint(header, Role.QUIET) if colour else header for header in headers])
+        cells.insert(0, [_paint(header, Role.QUIET, colour) if colour else header for header in headers])
     align = ["right" if column in right else "left" for column in range(columns)]
     text = tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=align if cells else None)
     return "\n".join(line.rstrip() for line in text.splitlines())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,13 @@ def find_gdb() -> str:
         if found is not None:
             return found
     raise Unavailable("gdb-multiarch is not installed; on Debian and Ubuntu: apt-get install gdb-multiarch")
+
+
+def ended_how(status: int | None) -> str:
+    """Say how a process ended, from its exit status as `subprocess` gives it."""
+    if status is not None and status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return f"exit status {status}"
 
 
 @dataclass

@@ -30,6 +30,8 @@ from gdbtools.arch.aarch64.descriptors import (
     LeafDescriptor,
     NestedLeaf,
     OneLevelLeaf,
+    Stage2IndirectLeaf,
+    Stage2Leaf,
     TwoLevelLeaf,
     software_bit,
 )
@@ -103,6 +105,7 @@ class AArch64(Architecture):
     name = "aarch64"
     registers = DECLARED
     principal = tuple(_OF_TRANSLATION)
+    leaves = (TwoLevelLeaf, OneLevelLeaf, NestedLeaf, IndirectLeaf, Stage2Leaf, Stage2IndirectLeaf)
     regime_names = regimes.NAMES
     pc = "pc"
     general = (*(f"x{n}" for n in range(31)), "sp", "pc", "cpsr")

@@ -1,0 +1,80 @@
+"""`-mmu --prompt COMMAND ARGUMENTS...`: an answer for a prompt outside GDB, which shows it its own way.
+
+The answer is one JSON object: `status` is the exit status that the command line would give, and beside it is one of
+`documents` (as render/carried.py has them), `lines` (with `--json` or `--html`), `help` or `error`.  `resumes` says that the guest
+is to run on: the prompt sees to that.  Meanwhile the log stream says `mmu-progress READS BYTES` now and then.
+
+`-mmu --explain NAME` gives a sentence on a command of GDB's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import gdb
+
+from gdbtools.commands import COMMANDS
+from gdbtools.commands.model import Command
+from gdbtools.commands.output import for_prompt
+from gdbtools.commands.parser import HelpWanted
+from gdbtools.errors import GdbtoolsError, UsageError
+from gdbtools.live.console import console
+from gdbtools.render.carried import carried
+from gdbtools.render.json import SCHEMA, JsonObject
+
+if TYPE_CHECKING:
+    from gdbtools.live.commands import Face
+
+FOR_PROMPT, EXPLAIN = "--prompt", "--explain"
+PROGRESS = "mmu-progress"
+FAILED, INTERRUPTED = 3, 130
+"""The exit statuses of what GDB itself could not do, and of Ctrl-C."""
+
+
+def answer_for_prompt(face: Face, words: Sequence[str]) -> dict[str, str] | None:
+    """Run a command and give the result record; None if the guest has run, and the answer is console output."""
+    command = COMMANDS.get(words[0]) if words else None
+    runs = command is not None and command.runs_guest
+    with face.guest.interruptible() if runs else nullcontext():
+        line = json.dumps({"schema": SCHEMA, **_answered(face, command, words)})
+        if runs:
+            gdb.write(f"{line}\n")
+            return None
+    return {"answer": line}
+
+
+def explanation(name: str) -> dict[str, str]:
+    """Give the sentence that GDB's own help begins with, empty for no command of its."""
+    try:
+        said = console(f"help {name}")
+    except gdb.error:
+        said = ""
+    # Aliases come first, on a line of their own.
+    return {"explanation": next((line for line in said.splitlines() if line.endswith(".")), "")}
+
+
+def _answered(face: Face, command: Command | None, words: Sequence[str]) -> JsonObject:
+    try:
+        if command is None:
+            raise UsageError(f"there is no command {' '.join(words[:1])!r}; they are {', '.join(COMMANDS)}")
+        options, session, answers = face.ask(command, words[1:], None if command.runs_guest else _tell)
+        status = int(any(command.finding(answer) for answer in answers))
+        shown, text = for_prompt(command, options, answers, session.machine.assumed)
+        said: JsonObject = {"lines": text.splitlines()} if text else {"documents": [carried(each) for each in shown]}
+    except HelpWanted as wanted:
+        return {"status": 0, "help": str(wanted)}
+    except GdbtoolsError as error:
+        return {"status": error.status, "error": str(error)}
+    except gdb.error as error:
+        return {"status": FAILED, "error": " ".join(str(error).split())}
+    except KeyboardInterrupt:
+        return {"status": INTERRUPTED, "error": "interrupted"}
+    return {"command": command.name, "status": status, "resumes": session.resume_wanted, **said}
+
+
+def _tell(reads: int, size_bytes: int) -> None:
+    gdb.write(f"{PROGRESS} {reads} {size_bytes}\n", gdb.STDLOG)
+    gdb.flush(gdb.STDLOG)

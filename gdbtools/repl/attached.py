@@ -1,0 +1,343 @@
+"""A prompt on a guest: GDB answers for it while it is stopped, and what was kept of the stop while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import tempfile
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.architecture import Architecture
+from gdbtools.errors import GdbtoolsError, Refused, Unavailable, UsageError
+from gdbtools.machine import open_source
+from gdbtools.machine.model import Machine
+from gdbtools.render.carried import document_of
+from gdbtools.repl.debugger import Debugger, Detached, Event, Gone, Resumed, Stopped, quoted
+from gdbtools.repl.interrupts import Interrupted
+from gdbtools.repl.launch import Launched, Plan
+from gdbtools.repl.news import Hear, Note, Printed
+from gdbtools.repl.opened import Symbols, snapshot_question
+from gdbtools.repl.session import Answered, Doing, Session, State, state_of
+from gdbtools.repl.words import STEPS, ForGdb, Question, behind, first_word
+
+ARCHITECTURE = "aarch64"
+"""What is completed until GDB has said what the guest is."""
+_PLACE = re.compile(r"0x[0-9a-f]+( <[^>]*>)?")
+_FAILURES: Mapping[int, type[GdbtoolsError]] = {2: UsageError, 3: Unavailable}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to attach to, and with what.
+
+    `launch` is a QEMU to start first, `init` the file to source inside GDB; `plain` leaves the user's own GDB
+    initialization out, and `keeps` says whether each stop is kept for questions while the guest runs.
+    """
+
+    address: str
+    init: Path
+    elf: Path | None = None
+    gdb: str = ""
+    launch: Plan | None = None
+    plain: bool = False
+    keeps: bool = True
+
+
+class Attached(Session):
+    """A prompt's session on a guest behind a gdbstub."""
+
+    def __init__(self, hear: Hear, target: Target, width: int) -> None:
+        super().__init__(hear)
+        self._target = target
+        self._width = width
+        self._folder = tempfile.TemporaryDirectory(prefix="gdbtools-")
+        self._symbols = Symbols(target.elf)
+        self._debugger = Debugger(self._heard, target.gdb)
+        self._guest = Launched(target.launch, self._guest_printed, self._guest_ended) if target.launch else None
+        self._quiet = True
+        """Whether what GDB prints is of no interest: while it is set up."""
+        self._kept: Path | None = None
+        """What was kept of the last stop, a capture: opened when it is asked about."""
+        self._kept_machine: Machine | None = None
+        self._kept_for_this_run = False
+        self._resumed_at = 0.0
+        self._idle = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def architecture(self) -> Architecture:
+        return ARCHITECTURES[ARCHITECTURE]
+
+    @property
+    def gdb_pid(self) -> int:
+        return self._debugger.pid
+
+    # Connecting and parting.
+
+    async def open(self) -> None:
+        """Start what is not there, QEMU and GDB, and attach."""
+        self._quiet = True
+        try:
+            if self._guest is not None and not self._guest.alive:
+                await self._guest.start()
+            if not self._debugger.alive:
+                await self._start_gdb()
+            elif self._debugger.attached:
+                await self._debugger.ask("disconnect")
+            reply = await self._debugger.ask(f"target remote {self._target.address}")
+        finally:
+            self._quiet = False
+        if reply.error:
+            self.state = State(Doing.ABSENT)
+            raise Unavailable(
+                f"GDB cannot attach to {self._target.address} ({reply.error.rstrip('.')}): start QEMU with -s, or say "
+                "where its gdbstub is: gdbtools attach HOST:PORT or unix:/path"
+            )
+        await self._look()
+        self._idle.set()
+
+    async def _start_gdb(self) -> None:
+        self._debugger = Debugger(self._heard, self._target.gdb)
+        self._debugger.start(["-nx"] if self._target.plain else [])
+        retries = "on" if self._guest is not None else "off"
+        settings = ("confirm off", "pagination off", "style enabled off", f"width {self._width}")
+        setup = [
+            "-gdb-set mi-async on",
+            *(f"-gdb-set {each}" for each in (*settings, f"tcp auto-retry {retries}")),
+            f"source {self._target.init}",
+            *([f"file {self._target.elf}"] if self._target.elf else []),
+        ]
+        for reply in await asyncio.gather(*(self._debugger.ask(each) for each in setup)):
+            if reply.error:
+                raise Unavailable(f"GDB cannot be set up: {reply.error}")
+
+    async def close(self) -> None:
+        """End what was started; a guest that was not is let go, as GDB lets it go."""
+        self._quiet = True
+        if self._guest is not None:
+            await self._guest.remove()
+        await self._debugger.leave()
+        self._folder.cleanup()
+
+    # Asking.
+
+    async def ask(self, question: Question) -> Answered:
+        if self.waits:
+            return self._ask_what_was_kept(question)
+        runs = question.command.runs_guest
+        if runs:
+            await self._keep()
+            self._idle.clear()
+            self._resumed_at = time.monotonic()
+            self.state = replace(self.state, doing=Doing.BUSY)
+        try:
+            told = await self._told(question.command.name, *question.words, runs=runs)
+        except GdbtoolsError:
+            if self.state.doing is Doing.ABSENT:
+                # GDB would speak of the first register that it misses.
+                raise Unavailable(f"no guest is attached; `reconnect` attaches to {self._target.address}") from None
+            raise
+        finally:
+            if runs:
+                await self._look()
+                self._idle.set()
+        if question.command.changes_guest and not runs:
+            await self._look()
+        documents = [document_of(each) for each in told.get("documents", ())]
+        text = told.get("help") or "".join(f"{each}\n" for each in told.get("lines", ()))
+        return Answered(told["status"], documents, text, resumes=bool(told.get("resumes")))
+
+    async def _told(self, name: str, *words: str, unasked: bool = False, runs: bool = False) -> dict[str, Any]:
+        """Ask GDB with a command of ours; an error that comes back is raised as what it was."""
+        reply = await self._debugger.ask(" ".join(["-mmu --prompt", name, *map(quoted, words)]), unasked, runs)
+        if reply.error:
+            raise Unavailable(reply.error)
+        told: dict[str, Any] = json.loads(reply.answer)
+        if "error" in told:
+            raise _FAILURES.get(told["status"], Interrupted)(told["error"])
+        return told
+
+    def _ask_what_was_kept(self, question: Question) -> Answered:
+        why = f"the guest is {'running' if self.state.doing is Doing.RUNNING else 'being served'}; Ctrl-C stops it"
+        if question.command.live_only or question.command.changes_guest:
+            raise Unavailable(f"`{question.command.name}` needs the guest stopped, and {why}")
+        if self._kept is None:
+            raise Unavailable(f"nothing was kept of the last stop, and {why}")
+        if self._kept_machine is None:
+            self._kept_machine = open_source(str(self._kept))
+        answered = snapshot_question(self._kept_machine, question, self._symbols, self.hear, why)
+        seconds = time.monotonic() - self._resumed_at
+        return replace(answered, note=f"As of the last stop, {seconds:.0f} s ago: {why}.")
+
+    async def through(self, line: ForGdb) -> int:
+        if self.state.doing is Doing.BUSY:
+            raise Refused("GDB is at a command that runs the guest; Ctrl-C ends it")
+        text = line.text
+        if "\n" in text:
+            script = Path(self._folder.name) / "typed.gdb"
+            script.write_text(f"{text}\n")
+            text = f"source {script}"
+        elif line.runs:
+            if first_word(text) not in STEPS:
+                await self._keep()
+            text = behind(text)
+        reply = await self._debugger.ask(text)
+        if reply.error and not reply.printed:
+            self.hear(Printed(f"{reply.error}\n", is_error=True))
+        if self._debugger.alive and not self._debugger.running:
+            await self._look()
+        return 2 if reply.error else 0
+
+    async def select(self, cpu: int) -> None:
+        if self.waits:
+            raise Refused("the guest is running; Ctrl-C stops it")
+        reply = await self._debugger.ask(f"-thread-select {cpu + 1}")
+        if reply.error:
+            raise Unavailable(f"there is no CPU {cpu}; this guest has {self.state.cpus}, from 0 on")
+        await self._look()
+
+    async def symbols(self, prefix: str) -> Sequence[str]:
+        start = "print &"
+        return [each.removeprefix(start) for each in await self.completions(f"{start}{prefix}")]
+
+    async def completions(self, line: str) -> Sequence[str]:
+        if self._deaf:
+            return ()
+        with suppress(GdbtoolsError):
+            found = (await self._debugger.ask(f"-complete {quoted(line)}", unasked=True)).results.get("matches", ())
+            return list(found)
+        return ()
+
+    async def explanation(self, name: str) -> str:
+        if self._deaf:
+            return ""
+        with suppress(GdbtoolsError):
+            reply = await self._debugger.ask(f"-mmu --explain {quoted(name)}", unasked=True)
+            return str(reply.results.get("explanation", ""))
+        return ""
+
+    @property
+    def _deaf(self) -> bool:
+        """Whether GDB would not answer now, because it waits for the guest, or is gone."""
+        return not self._debugger.alive or self._debugger.waits or self.state.doing is Doing.BUSY
+
+    # Running.
+
+    async def resume(self) -> None:
+        await self.through(ForGdb("continue"))
+
+    async def _keep(self) -> None:
+        """Keep this stop's tables and registers, for questions while the guest runs."""
+        self._kept = self._kept_machine = None
+        self._kept_for_this_run = True
+        if not self._target.keeps or not self._debugger.attached:
+            return
+        path = Path(self._folder.name) / "last-stop"
+        with suppress(UsageError, Unavailable):
+            await self._told("capture", str(path))
+            self._kept = path
+
+    def interrupt(self) -> None:
+        self._debugger.interrupt()
+
+    async def settled(self) -> None:
+        await self._idle.wait()
+
+    # Hearing.
+
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, Resumed | Stopped) and self.state.doing is Doing.BUSY:
+            return
+        if isinstance(event, Resumed):
+            self._idle.clear()
+            if not self._kept_for_this_run:
+                self._kept = None
+            self._resumed_at = time.monotonic()
+            self.state = replace(self.state, doing=Doing.RUNNING)
+        elif isinstance(event, Stopped):
+            self._kept_for_this_run = False
+            if not self._quiet:
+                self._spawn(self._after_stop())
+        elif isinstance(event, Detached):
+            self._part(Doing.ABSENT, "The guest is gone; `reconnect` attaches again.")
+        elif isinstance(event, Gone):
+            self._quiet = False
+            self._part(Doing.LOST, f"GDB is gone ({event.how}); `reconnect` starts it again and attaches to the guest.")
+        elif isinstance(event, Printed):
+            if not self._quiet:
+                self.hear(event)
+        else:
+            self.hear(event)
+
+    def _part(self, doing: Doing, said: str) -> None:
+        self.state = State(doing)
+        self._idle.set()
+        if not self._quiet:
+            self.say(said)
+
+    def _guest_printed(self, text: str) -> None:
+        self.hear(Printed(text))
+
+    def _guest_ended(self, how: str) -> None:
+        self.say(f"QEMU has ended ({how}); `reconnect` starts it again, from reset.")
+        if self._debugger.attached and not self._debugger.running:
+            self._spawn(self._disconnect())
+
+    async def _disconnect(self) -> None:
+        quiet, self._quiet = self._quiet, True
+        with suppress(GdbtoolsError):
+            await self._debugger.ask("-target-disconnect", unasked=True)
+        self._quiet = quiet
+
+    async def _after_stop(self) -> None:
+        await self._look()
+        if self.state.entry and self.state.verdict and not self._debugger.running:
+            await self._say_verdict()
+        if not self._debugger.running and self.state.doing is not Doing.BUSY:
+            self._idle.set()
+
+    async def _say_verdict(self) -> None:
+        """Say the verdict of a stop at an exception vector, unless GDB has been told to: `set mmu-at-stop`."""
+        with suppress(GdbtoolsError):
+            set_to = (await self._debugger.ask("-gdb-show mmu-at-stop", unasked=True)).results.get("value")
+            if set_to == "nothing":
+                (document,) = (document_of(each) for each in (await self._told("fault", unasked=True))["documents"])
+                self.hear(Note(replace(document, blocks=document.blocks[:1])))
+
+    async def _look(self) -> None:
+        """Say in the toolbar where the guest stands; what cannot be told is left out."""
+        if not self._debugger.alive:
+            return
+        if not self._debugger.attached:
+            self.state = State(Doing.ABSENT)
+            return
+        if self._debugger.running:
+            return
+        status = await self._record("status")
+        fault = await self._record("fault")
+        with suppress(GdbtoolsError):
+            value = (await self._debugger.ask("-data-evaluate-expression $pc", unasked=True)).results.get("value", "")
+            place = _PLACE.search(value)
+            if self._debugger.attached and not self._debugger.running:
+                known = status or {"cpu": None, "cpus": 0, "el": None}
+                self.state = state_of(Doing.STOPPED, known, fault, place.group() if place else "")
+
+    async def _record(self, name: str) -> dict[str, Any] | None:
+        try:
+            (line,) = (await self._told(name, "--json", unasked=True))["lines"]
+        except GdbtoolsError:
+            return None
+        record: dict[str, Any] = json.loads(line)["result"]
+        return record
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

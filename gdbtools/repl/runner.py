@@ -1,0 +1,148 @@
+"""What a request comes to: asked of the session, and shown."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from gdbtools.commands import COMMANDS
+from gdbtools.commands.parser import parser_for
+from gdbtools.errors import GdbtoolsError, UsageError
+from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
+from gdbtools.repl.news import News, Note, Printed
+from gdbtools.repl.outlet import deliver, show
+from gdbtools.repl.screen import Screen
+from gdbtools.repl.session import SHARED, Answered, Doing, Session
+from gdbtools.repl.words import GDB, OWN, PREFIX, SHADOWED, ForGdb, Own, Question, Request
+
+JSON = "--json"
+
+
+class Runner:
+    """Executes requests.
+
+    Without a prompt (`interactive` is false) errors go to standard error and nothing is paged.  With `json` standard
+    output carries answers of ours only, a JSON object a line; everything else goes to standard error.
+    """
+
+    def __init__(self, screen: Screen, interactive: bool, json: bool = False) -> None:
+        self.screen = screen
+        self._interactive = interactive
+        self._json = json
+
+    def hear(self, news: News) -> None:
+        """Print what nobody asked for."""
+        if isinstance(news, Printed):
+            text = self.screen.painted(news.text, Role.BAD) if news.is_error else news.text
+            self._say(text, news.is_error)
+        elif isinstance(news, Note):
+            self._say(self.screen.rendered(news.document))
+        else:
+            self.screen.progress(news.reads, news.size_bytes)
+
+    def _say(self, text: str, is_error: bool = False) -> None:
+        if self._json or (is_error and not self._interactive):
+            self.screen.flush()
+            print(text, end="", file=sys.stderr, flush=True)
+        else:
+            self.screen.write(text)
+
+    async def execute(self, session: Session, request: Request) -> int:
+        """Carry out a request and give its exit status; an error is a line, never raised."""
+        try:
+            if isinstance(request, Question):
+                return await self._question(session, request)
+            if isinstance(request, ForGdb):
+                return await session.through(request)
+            return await self._own(session, request)
+        except GdbtoolsError as error:
+            self._failed(request, error)
+            return error.status
+        finally:
+            if self.screen.application is None:
+                self.screen.clear_progress()
+
+    async def _question(self, session: Session, question: Question) -> int:
+        if self._json and JSON not in question.words:
+            question = replace(question, words=(*question.words, JSON))
+        answered = await session.ask(question)
+        status = await self._deliver(answered, question)
+        if answered.resumes:
+            await session.resume()
+        return status
+
+    async def _deliver(self, answered: Answered, question: Question) -> int:
+        """Show an answer; one that comes behind the prompt's back goes above it, without a pager."""
+        application = self.screen.application
+        if application is None:
+            return deliver(answered, question.outlet, self.screen, self._interactive)
+        from prompt_toolkit.application import run_in_terminal
+
+        def above() -> int:
+            self.screen.application = None
+            try:
+                return deliver(answered, question.outlet, self.screen, pages=False)
+            finally:
+                self.screen.application = application
+
+        return await run_in_terminal(above)
+
+    def _failed(self, request: Request, error: GdbtoolsError) -> None:
+        said = " ".join(str(error).split())
+        if isinstance(request, Question) and request.command.name in SHADOWED and isinstance(error, UsageError):
+            name = request.command.name
+            said += f" (GDB's own: `{GDB} {name} ...`)"
+        line = self.screen.rendered(Document([Line(Span(said, Role.BAD))]))
+        self._say(line if self._interactive else f"gdbtools: {said}\n", is_error=True)
+
+    async def _own(self, session: Session, own: Own) -> int:
+        if own.name == "help":
+            show(self._help(session, own.words), self.screen, self._interactive)
+        elif own.name == "cpu":
+            await session.select(_cpu(own.words))
+            session.say(where(session), Role.PLAIN)
+        elif own.name == "reconnect":
+            await session.open()
+            session.say(where(session), Role.PLAIN)
+        return 0
+
+    def _help(self, session: Session, words: tuple[str, ...]) -> str:
+        name = next((word for word in words if word != PREFIX), "")
+        if name in COMMANDS:
+            return parser_for(COMMANDS[name], PREFIX, SHARED).format_help()
+        if name in OWN:
+            return f"{name}: {OWN[name]}.\n"
+        return self.screen.rendered(overview(session.state.doing is not Doing.SOURCE))
+
+
+def _cpu(words: tuple[str, ...]) -> int:
+    if len(words) != 1 or not words[0].isdecimal():
+        raise UsageError("write which CPU, as `status` counts them: cpu 1")
+    return int(words[0])
+
+
+def where(session: Session) -> str:
+    """Say in a line what is looked at and where it stands."""
+    state = session.state
+    parts = [state.doing.value.capitalize()]
+    parts += [f"CPU {state.cpu} of {state.cpus}"] if state.cpu is not None else []
+    parts += [f"EL{state.el}"] if state.el is not None else []
+    parts += [each for each in (state.regime, f"pc {state.place}" if state.place else "") if each]
+    return ", ".join(parts) + "."
+
+
+def overview(live: bool) -> Document:
+    """Give what can be asked at the prompt."""
+    commands = [each for each in COMMANDS.values() if live or not each.live_only]
+    rows: list[tuple[str, Text]] = [(each.name, each.summary) for each in commands]
+    own: list[tuple[str, Text]] = [(name, said) for name, said in OWN.items() if live or name != "reconnect"]
+    more: list[tuple[str, Text]] = [
+        ("COMMAND --help", "explains a command; Tab completes, Ctrl-R searches what was typed before"),
+        ("COMMAND | grep rw", "gives an answer to a shell command; `> FILE` writes it to a file"),
+    ]
+    if live:
+        names = ", ".join(sorted(SHADOWED))
+        more.append(("anything else", f"goes to GDB as it is; `{GDB} COMMAND` too, where the name is ours: {names}"))
+        more.append(("Ctrl-C", "stops the guest; while it runs, what is asked is answered as of the last stop"))
+    head = Line([Span("What do the translation tables say?", Role.HEADING)])
+    return Document([head, Facts([*rows, ("", ""), *own, ("", ""), *more])])

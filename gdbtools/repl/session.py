@@ -1,0 +1,184 @@
+"""What a prompt works on: a guest behind GDB or a source, with the same questions to both."""
+
+from __future__ import annotations
+
+import abc
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gdbtools.arch.architecture import Architecture
+from gdbtools.commands.files import write_whole
+from gdbtools.commands.model import Session as CommandSession
+from gdbtools.commands.output import ARGUMENTS as OUTPUT
+from gdbtools.commands.output import answered, for_prompt, form_of
+from gdbtools.commands.parser import Evaluate, HelpWanted, parse
+from gdbtools.errors import Unavailable
+from gdbtools.machine import open_source
+from gdbtools.machine.model import Machine
+from gdbtools.machine.progress import Counted, Tell
+from gdbtools.render.document import Document, Line, Role, Span
+from gdbtools.repl.interrupts import interruptible
+from gdbtools.repl.news import Hear, Note
+from gdbtools.repl.words import PREFIX, ForGdb, Question
+
+SHARED = OUTPUT
+"""What the prompt adds to every command, as GDB's own face does."""
+
+
+class Doing(enum.Enum):
+    """What the thing that is looked at is doing, as the toolbar says it."""
+
+    ABSENT = "no guest"
+    STOPPED = "stopped"
+    RUNNING = "running"
+    BUSY = "busy"
+    SOURCE = "dump"
+    LOST = "no GDB"
+
+
+@dataclass(frozen=True)
+class State:
+    """What the toolbar shows; empty strings and None where it is not known."""
+
+    doing: Doing
+    cpu: int | None = None
+    cpus: int = 0
+    el: int | None = None
+    place: str = ""
+    regime: str = ""
+    verdict: str = ""
+    entry: str = ""
+    """The vector entry that pc is at."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a question came to: documents, or text that is shown as it is, and the exit status it stands for."""
+
+    status: int
+    documents: Sequence[Document] = ()
+    text: str = ""
+    note: str = ""
+    """What is to be known about the answer, said before it and never piped."""
+    resumes: bool = False
+    """Whether the guest is to run on once this has been shown: `Session.resume`."""
+
+
+class Session(abc.ABC):
+    """A guest or a source.  `hear` is told whatever no question asked for, and `changed` that `state` has changed."""
+
+    def __init__(self, hear: Hear) -> None:
+        self.hear = hear
+        self.changed: Callable[[], None] = lambda: None
+        self._state = State(Doing.ABSENT)
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state = state
+        self.changed()
+
+    def say(self, text: str, role: Role = Role.WARNING) -> None:
+        """Have the prompt say something of its own."""
+        self.hear(Note(Document([Line(Span(text, role))])))
+
+    @property
+    @abc.abstractmethod
+    def architecture(self) -> Architecture:
+        """The architecture whose names are completed."""
+
+    @abc.abstractmethod
+    async def open(self) -> None:
+        """Make the connection, or make again what of it is gone; raises `GdbtoolsError`."""
+
+    @abc.abstractmethod
+    async def ask(self, question: Question) -> Answered:
+        """Answer a command of ours; raises `GdbtoolsError`."""
+
+    @abc.abstractmethod
+    async def through(self, line: ForGdb) -> int:
+        """Have GDB execute a line, and give its exit status; what it prints is heard."""
+
+    @abc.abstractmethod
+    async def select(self, cpu: int) -> None:
+        """Look at another CPU; raises `GdbtoolsError`."""
+
+    @abc.abstractmethod
+    async def symbols(self, prefix: str) -> Sequence[str]:
+        """Give symbols that begin so; none where that would have to wait."""
+
+    @abc.abstractmethod
+    async def completions(self, line: str) -> Sequence[str]:
+        """Give GDB's own completions of a line, as whole lines; none where that would have to wait."""
+
+    async def explanation(self, name: str) -> str:  # noqa: ARG002
+        """Give a line on a command of GDB's, empty where there is none, or it would have to wait."""
+        return ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether a guest runs, or GDB is at something: the prompt may be used meanwhile."""
+        return self.state.doing in (Doing.RUNNING, Doing.BUSY)
+
+    def interrupt(self) -> None:  # noqa: B027 (a dump has nothing to stop)
+        """Stop what goes on."""
+
+    async def resume(self) -> None:  # noqa: B027
+        """Let the guest run on, as an answer asked for."""
+
+    async def settled(self) -> None:  # noqa: B027
+        """Wait until no guest runs, and everything about its stop has been heard."""
+
+    async def close(self) -> None:  # noqa: B027
+        """Let go of everything."""
+
+
+def answer_from(
+    machine: Machine, question: Question, evaluate: Evaluate, tell: Tell, live_only_because: str
+) -> Answered:
+    """Answer a question in this process; raises `GdbtoolsError`, and `Unavailable` for what needs a live guest."""
+    command = question.command
+    try:
+        options = parse(command, question.words, evaluate, PREFIX, SHARED)
+    except HelpWanted as wanted:
+        return Answered(0, text=str(wanted))
+    if command.live_only:
+        raise Unavailable(f"`{command.name}` {live_only_because}")
+    with interruptible():
+        counted = replace(machine, memory=Counted(machine.memory, tell))
+        answers = command.run(CommandSession(counted, open=_open_file), options)
+        if options.output is not None:
+            said = answered(command, answers, form_of(options), machine.assumed)
+            write_whole(Path(options.output).expanduser(), said.encode())
+        documents, text = for_prompt(command, options, answers, machine.assumed)
+    return Answered(int(any(command.finding(answer) for answer in answers)), documents, text)
+
+
+def _open_file(name: str, registers: str | None) -> Machine:
+    return open_source(str(Path(name).expanduser()), None if registers is None else Path(registers).expanduser())
+
+
+def state_of(doing: Doing, status: Mapping[str, Any], fault: Mapping[str, Any] | None, place: str) -> State:
+    """Make the toolbar's state of what `status` and `fault` have recorded."""
+    regimes: Sequence[Mapping[str, Any]] = status.get("regimes") or ()
+    on = any(regime["levels"] for regime in regimes)
+    regime = "MMU off" if regimes else ""
+    if on:
+        regime = str(regimes[0]["name"]).partition(",")[0]
+    known = fault if fault is not None and int(fault["syndrome"]["value"], 16) else {}
+    return State(
+        doing,
+        status["cpu"],
+        status["cpus"],
+        status["el"],
+        place,
+        regime,
+        str(known.get("sentence", "")).rstrip("."),
+        str(known.get("vector_entry") or ""),
+    )

@@ -1,0 +1,159 @@
+"""`gdbtools attach`, `run` and `open`: from the words of a command line to a prompt, or a script."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from gdbtools.commands.parser import Parser
+from gdbtools.errors import Unavailable, UsageError
+from gdbtools.machine import open_source
+from gdbtools.render.text import render
+from gdbtools.repl import PROMPTS
+from gdbtools.repl.attached import Attached, Target
+from gdbtools.repl.launch import Plan, explained, guest_words, made_folder, plan
+from gdbtools.repl.opened import Opened
+from gdbtools.repl.runner import Runner
+from gdbtools.repl.screen import Screen, size
+from gdbtools.repl.script import run as run_script
+from gdbtools.repl.session import Session
+from gdbtools.repl.themes import THEMES, theme_for
+
+DEFAULT_ADDRESS = ":1234"
+
+
+class _Given(argparse.Action):
+    """Keep `-c` and `-x` in the order in which they were given."""
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, value: object, option: object = None) -> None:  # noqa: ARG002
+        namespace.script = [*namespace.script, (self.dest, value)]
+
+
+def parser(name: str) -> Parser:
+    """Give the parser of `gdbtools attach`, `run` or `open`."""
+    made = Parser(
+        prog=f"gdbtools {name}",
+        description=f"{PROMPTS[name]}.",
+        epilog="With -c or -x, or when standard input is no terminal, there is no prompt; the exit status is the last "
+        "command's: 0 answered, 1 a fault or a finding, 2 not understood, 3 not there.",
+    )
+    if name == "attach":
+        made.add_argument(
+            "address", nargs="?", default=DEFAULT_ADDRESS, help=":1234 (default), HOST:PORT or unix:/path"
+        )
+    elif name == "run":
+        made.usage = "gdbtools run [OPTIONS] [--guest NAME] [-- QEMU ARGUMENTS...]"
+        made.add_argument("--guest", metavar="NAME", help="a guest of fixtures/guests; ARGUMENTS are added")
+        made.add_argument("--dry-run", action="store_true", help="say what is added to the command line, and why")
+    else:
+        made.add_argument("source", help="an ELF core, or a raw image as PATH@BASE")
+        made.add_argument("--registers", help="a JSON object of register names to hex strings")
+        made.add_argument("--cpu", type=int, help="which CPU of the source (default: the one that was current)")
+    made.add_argument("--elf", type=Path, metavar="FILE", help="an ELF file with the guest's symbols")
+    made.add_argument("-c", dest="command", metavar="COMMAND", action=_Given, help="run a command; may be repeated")
+    made.add_argument("-x", dest="file", metavar="FILE", action=_Given, help="run the commands of a file")
+    made.add_argument("--json", action="store_true", help="print answers as JSON; everything else goes to stderr")
+    made.add_argument("--theme", choices=list(THEMES), help="colours for this background")
+    made.add_argument("--keys", choices=("emacs", "vi"), help="keys (default: as ~/.inputrc says)")
+    if name != "open":
+        made.add_argument("--gdb", default="", metavar="PROGRAM", help="the GDB to use")
+        made.add_argument("--nx", action="store_true", help="do not read .gdbinit")
+        made.add_argument("--no-snapshots", action="store_true", help="do not keep each stop for while the guest runs")
+    made.set_defaults(script=[])
+    return made
+
+
+def start(name: str, words: Sequence[str], init: Path) -> int:
+    """Run `gdbtools attach`, `run` or `open`; gives the exit status.  `init` is the file to source inside GDB."""
+    before, after = _parted(words) if name == "run" else (list(words), [])
+    options = parser(name).parse_args(before)
+    made = _planned(options, after) if name == "run" else None
+    try:
+        if made is not None and options.dry_run:
+            print(render(explained(made), width=size()[0]), end="")
+            return 0
+        return asyncio.run(_work(name, options, made, init))
+    finally:
+        if made is not None:
+            shutil.rmtree(made.folder, ignore_errors=True)
+
+
+def _parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Cut at `--`: what is ours, and QEMU's."""
+    if "--" not in words:
+        return list(words), []
+    at = words.index("--")
+    return list(words[:at]), list(words[at + 1 :])
+
+
+def _planned(options: argparse.Namespace, words: Sequence[str]) -> Plan:
+    root = Path(__file__).resolve().parent.parent.parent
+    asked = [*(guest_words(root, options.guest) if options.guest else ()), *words]
+    folder, room_bytes = made_folder()
+    try:
+        return plan(asked, folder, room_bytes)
+    except UsageError:
+        shutil.rmtree(folder)
+        raise
+
+
+def _session(name: str, options: argparse.Namespace, made: Plan | None, init: Path, runner: Runner) -> Session:
+    if name == "open":
+        registers = None if options.registers is None else Path(options.registers)
+        return Opened(
+            runner.hear, options.source, options.elf, lambda: open_source(options.source, registers, options.cpu)
+        )
+    address = made.address if made is not None else options.address.removeprefix("unix:")
+    elf = options.elf or (made.elf if made is not None else None)
+    target = Target(address, init, elf, options.gdb, made, options.nx, not options.no_snapshots)
+    return Attached(runner.hear, target, size()[0])
+
+
+async def _work(name: str, options: argparse.Namespace, made: Plan | None, init: Path) -> int:
+    interactive = not options.script and sys.stdin.isatty()
+    theme = theme_for(options.theme, os.environ if sys.stdout.isatty() else {})
+    screen = Screen(theme.palette, is_terminal=sys.stdout.isatty())
+    runner = Runner(screen, interactive=interactive, json=options.json)
+    session = _session(name, options, made, init, runner)
+    me = asyncio.current_task()
+    assert me is not None, "this is one"
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, me.cancel)
+    try:
+        opening = asyncio.create_task(session.open())
+        if interactive:
+            # Only a prompt needs the library that draws it; and GDB takes as long to start.
+            await asyncio.sleep(0)
+            from gdbtools.repl.prompt import Manner, Prompt, likes_vi
+
+            await opening
+            return await Prompt(session, runner, Manner(theme, likes_vi(options.keys, os.environ))).run()
+        await opening
+        return await run_script(session, runner, _lines(options))
+    except asyncio.CancelledError:
+        return 128 + signal.SIGTERM
+    finally:
+        with suppress(asyncio.CancelledError):
+            await session.close()
+
+
+def _lines(options: argparse.Namespace) -> list[str]:
+    lines: list[str] = []
+    for kind, value in options.script or [("input", "")]:
+        if kind == "command":
+            lines.append(value)
+        elif kind == "file":
+            try:
+                lines += Path(value).read_text().splitlines()
+            except OSError as error:
+                raise Unavailable(f"{value}: {error.strerror}; name a file of commands") from None
+        else:
+            lines += sys.stdin.read().splitlines()
+    return lines

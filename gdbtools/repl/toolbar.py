@@ -1,0 +1,35 @@
+"""The two lines below the prompt: what is being typed means, or the last verdict; and where the guest stands."""
+
+from __future__ import annotations
+
+from gdbtools.repl.session import Doing, State
+
+_GAP = "  "
+TIP = "Tab completes, Ctrl-R searches what was typed before, Ctrl-D leaves"
+
+
+def toolbar(state: State, said: str, columns: int) -> str:
+    """Give the toolbar's text, two lines of exactly `columns` columns; `said` is what is known of the line typed."""
+    return "\n".join(_fitted(each, columns) for each in (said, standing(state)))
+
+
+def standing(state: State) -> str:
+    """Say where the guest stands: what matters most comes first, because the end is cut."""
+    parts: list[str] = [state.doing.value]
+    if state.doing is Doing.RUNNING:
+        parts.append("Ctrl-C stops it; what is asked is answered as of the last stop")
+        return _GAP.join(parts)
+    if state.doing is Doing.BUSY:
+        parts.append("Ctrl-C ends it")
+        return _GAP.join(parts)
+    if state.cpu is not None:
+        parts.append(f"CPU {state.cpu}" + (f" of {state.cpus}" if state.cpus > 1 else ""))
+    parts += [f"EL{state.el}"] if state.el is not None else []
+    parts += [each for each in (state.regime, state.place) if each]
+    return _GAP.join(parts)
+
+
+def _fitted(text: str, columns: int) -> str:
+    room = max(columns - 2, 8)
+    said = text if len(text) <= room else f"{text[: room - 3]}..."
+    return f" {said:<{room}} "

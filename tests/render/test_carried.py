@@ -1,0 +1,53 @@
+"""A document that crosses as JSON says what it said: every kind of block, every role, every command's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from gdbtools.commands import COMMANDS
+from gdbtools.commands.model import Session
+from gdbtools.commands.parser import number, parse
+from gdbtools.machine import open_source
+from gdbtools.render.carried import carried, document_of
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table
+from gdbtools.render.text import render
+
+OSV = Path(__file__).resolve().parent.parent.parent / "fixtures/captures/osv-1131.core"
+ASKED = {"walk": ("0x100000120e40",), "esr": ("0x9600014b",)}
+EXAMPLES = {
+    Line: Line(["said ", Span("well", Role.GOOD), " | or not"]),
+    Facts: Facts([("one", "1"), ("two", Span("2", Role.BAD)), ("three", ["3", Span("!", Role.WARNING)])]),
+    Table: Table(("a", "b"), [("1", Span("x", Role.QUIET)), ("22", ["y", "z"])], frozenset((0,))),
+}
+
+
+def crossed(document: Document) -> Document:
+    return document_of(json.loads(json.dumps(carried(document))))
+
+
+def test_there_is_an_example_of_each_kind_of_block() -> None:
+    assert set(EXAMPLES) == set(get_args(Block))
+
+
+@pytest.mark.parametrize("block", EXAMPLES.values(), ids=lambda block: type(block).__name__)
+def test_a_block_looks_the_same_afterwards(block: Block) -> None:
+    document = Document([block, Line("the next")])
+    assert render(crossed(document), True) == render(document, True)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_role_is_the_same_afterwards(role: Role) -> None:
+    (block,) = crossed(Document([Line(Span("text", role))])).blocks
+    assert block == Line([Span("text", role)])
+
+
+@pytest.mark.parametrize("name", ["status", "regs", "esr", "walk", "map", "fault"])
+def test_a_command_s_document_looks_the_same_afterwards(name: str) -> None:
+    command, session = COMMANDS[name], Session(open_source(str(OSV)))
+    for answer in command.run(session, parse(command, ASKED.get(name, ()), number, "mmu")):
+        document = command.view(answer)
+        assert render(crossed(document), True, 100) == render(document, True, 100)

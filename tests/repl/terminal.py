@@ -1,0 +1,128 @@
+"""A terminal emulator with a program in it: what a user would see, row by row."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import pexpect
+import pyte
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+CTRL_C, CTRL_D, CTRL_R, ENTER, ESCAPE, TAB, UP, DOWN = "\x03", "\x04", "\x12", "\r", "\x1b", "\t", "\x1b[A", "\x1b[B"
+LONG = 25.0
+
+
+@dataclass
+class Terminal:
+    """`columns` by `lines`, in the emulator and for the program alike."""
+
+    command: Sequence[str]
+    columns: int = 80
+    lines: int = 24
+    environment: Mapping[str, str] = field(default_factory=dict)
+    _child: pexpect.spawn = field(init=False, repr=False)
+    _screen: pyte.HistoryScreen = field(init=False, repr=False)
+
+    def __enter__(self) -> Self:
+        kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "PAGER", "LESS")}
+        environment = {**kept, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **self.environment}
+        program, *words = self.command
+        self._screen = pyte.HistoryScreen(self.columns, self.lines, history=10000)
+        self._stream = pyte.ByteStream(self._screen)
+        # A cursor position is asked for, as real terminals are, and answered.
+        self._screen.write_process_input = lambda data: self._child.send(data)
+        size = (self.lines, self.columns)
+        self._child = pexpect.spawn(program, list(words), env=environment, dimensions=size, timeout=LONG)
+        self._child.delaybeforesend = None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._child.close(force=True)
+
+    def type(self, text: str) -> None:
+        self._child.send(text)
+
+    def enter(self, text: str) -> None:
+        """Type a line and Enter."""
+        self.type(f"{text}{ENTER}")
+
+    def resize(self, columns: int, lines: int) -> None:
+        self._screen.resize(lines, columns)
+        self._child.setwinsize(lines, columns)
+
+    def look(self, seconds: float = 0.05) -> list[str]:
+        """Read what has been printed, for a moment, and give the rows of the screen."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                self._stream.feed(self._child.read_nonblocking(1 << 16, left))
+            except (pexpect.TIMEOUT, pexpect.EOF):
+                break
+        return [row.rstrip() for row in self._screen.display]
+
+    def until(self, seen: Callable[[list[str]], bool], what: str, seconds: float = LONG) -> list[str]:
+        """Give the screen once it is as it should be; a failure shows it as it is."""
+        deadline = time.monotonic() + seconds
+        while not seen(rows := self.look()):
+            assert time.monotonic() < deadline, f"no {what} on the screen:\n{self.shown(rows)}"
+            if not self._child.isalive():
+                rows = self.look(0.5)
+                assert seen(rows), f"it ended, and no {what} on the screen:\n{self.shown(rows)}"
+                break
+        return rows
+
+    def wait(self, text: str, seconds: float = LONG) -> list[str]:
+        """Give the screen once it shows `text`, within one row."""
+        return self.until(lambda rows: any(text in row for row in rows), repr(text), seconds)
+
+    def gone(self, text: str, seconds: float = LONG) -> list[str]:
+        """Give the screen once it does not show `text`."""
+        return self.until(lambda rows: not any(text in row for row in rows), f"absence of {text!r}", seconds)
+
+    def still(self, seconds: float = 0.5) -> list[str]:
+        """Give the screen once nothing has changed on it for a while."""
+        rows, since = self.look(), time.monotonic()
+        while time.monotonic() - since < seconds:
+            now = self.look()
+            rows, since = (now, time.monotonic()) if now != rows else (rows, since)
+        return rows
+
+    def ended(self, seconds: float = LONG) -> int | None:
+        """Give the exit status of the program, which has to end."""
+        deadline = time.monotonic() + seconds
+        while self._child.isalive():
+            self.look()
+            assert time.monotonic() < deadline, f"it does not end:\n{self.shown(self.look())}"
+        self.look(0.2)
+        return self._child.exitstatus
+
+    @property
+    def pid(self) -> int:
+        return int(self._child.pid)
+
+    @property
+    def cursor(self) -> tuple[int, int]:
+        """The row and column of the cursor."""
+        return self._screen.cursor.y, self._screen.cursor.x
+
+    def colours(self, row: int) -> set[str]:
+        """Give the foreground colours in a row."""
+        return {cell.fg for cell in self._screen.buffer[row].values()}
+
+    def above(self) -> list[str]:
+        """Give the rows that have scrolled away."""
+        columns = range(self._screen.columns)
+        return ["".join(row[column].data for column in columns).rstrip() for row in self._screen.history.top]
+
+    @staticmethod
+    def shown(rows: Sequence[str]) -> str:
+        return "\n".join(f"|{row}" for row in rows)

@@ -76,4 +76,4 @@ def _echoes(child: pexpect.spawn) -> list[float]:
 
 def _gdb_below(pid: int) -> int:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return next(int(each) for each in children if "gdb" in Path(f"/proc/{each}/comm").read_text())
+    return next(int(each) for each in children if "--interpreter=mi3" in Path(f"/proc/{each}/cmdline").read_text())

@@ -14,6 +14,8 @@ from gdbtools.errors import Unreadable
 
 MOSTLY = 7 / 8
 """How much of a table has to make sense: memory may have been read while it changed."""
+MOSTLY_EMPTY = 1 << 6
+"""How many entries a table may have at the most if most of what they lead to is empty: much of memory is, too."""
 TREE_TABLES = 1 << 10
 ALL_TABLES = 1 << 16
 """How many tables that lead to tables are visited below one root, and below all: more than guests in use have."""
@@ -149,7 +151,7 @@ class _Making:
         wrong = children - self.tables
         if len(wrong) == len(children):
             return False
-        if len(wrong) * 2 > len(children) and self._maps_pages(table, whole):
+        if len(wrong) * 2 > len(children) and (len(children) > MOSTLY_EMPTY or self._maps_pages(table, whole)):
             return False
         allowed = (1 - MOSTLY) * len(children)
         for child in wrong:

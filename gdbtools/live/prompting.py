@@ -1,10 +1,9 @@
 """`-mmu --prompt COMMAND ARGUMENTS...`: an answer for a prompt outside GDB, which shows it its own way.
 
 The answer is one JSON object: `status` is the exit status that the command line would give, and beside it is one of
-`documents` (as render/carried.py has them), `lines` (with `--json` or `--html`), `help` or `error`.  `resumes` says that the guest
-is to run on: the prompt sees to that.  Meanwhile the log stream says `mmu-progress READS BYTES` now and then.
-
-`-mmu --explain NAME` gives a sentence on a command of GDB's.
+`documents` (as render/carried.py has them), `lines` (with `--json` or `--html`), `help` or `error`.  `resumes` says
+that the guest is to run on: the prompt sees to that.  Meanwhile the log stream says `mmu-progress READS BYTES` now and
+then.
 """
 
 from __future__ import annotations

@@ -238,6 +238,16 @@ def kernel_module(name: str, module: str) -> Path:
     return once(_module, name, module)
 
 
+def _xen() -> Path:
+    suite = Suite("bookworm", "arm64")
+    return kept("xen-4.17", lambda made: _one_file(suite, r"xen-hypervisor-4\.17-arm64", "boot/xen-*-arm64", made))
+
+
+def xen() -> Path:
+    """Give a Xen for arm64, or raise `Unavailable`."""
+    return once(_xen)
+
+
 def _busybox() -> Path:
     suite = Suite("bookworm", "arm64")
     return kept("busybox-arm64", lambda made: _one_file(suite, "busybox-static", "*bin/busybox", made))

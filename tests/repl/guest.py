@@ -18,6 +18,8 @@ TO_WIDE = (*TO_SCAN, f"set var *(unsigned long *)({ROOT_TABLE:#x} + 8 * {WIDE_IN
 """Link the tables of wide.py into the guest's own."""
 GATE, OPENED_BY = symbol("vectors") + 0x7C0, 0x7F00000
 """A place in the vectors that this guest never runs, and where in its RAM a word lets it pass."""
+MARKS = {"gdb": "--interpreter=mi3", "qemu": "qemu-system-aarch64"}
+"""What a child of a prompt is known by: a GDB in a wheel is run by its own loader."""
 LINEAR_MAP = 0xFFFF800040000000
 
 
@@ -59,7 +61,7 @@ def script(folder: Path, lines: tuple[str, ...]) -> str:
 def child(terminal: Terminal, name: str) -> int:
     """Give the pid of the GDB or QEMU that a prompt has started."""
     children = Path(f"/proc/{terminal.pid}/task/{terminal.pid}/children").read_text().split()
-    (found,) = (int(each) for each in children if name in Path(f"/proc/{each}/comm").read_text())
+    (found,) = (int(each) for each in children if any(MARKS[name] in word for word in arguments(int(each))))
     return found
 
 

@@ -56,7 +56,10 @@ class Terminal:
         self.type(f"{text}{ENTER}")
 
     def resize(self, columns: int, lines: int) -> None:
+        lost = max(self._screen.lines - lines, 0)
         self._screen.resize(lines, columns)
+        # The lines at the top are gone, and the cursor is still in its own: pyte leaves it where it was.
+        self._screen.cursor.y = max(self._screen.cursor.y - lost, 0)
         self._child.setwinsize(lines, columns)
 
     def look(self, seconds: float = 0.05) -> list[str]:

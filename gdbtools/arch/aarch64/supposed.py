@@ -29,6 +29,8 @@ STAGE2: Final = "stage2"
 _STAGE1: Final[Mapping[str, Controls]] = {"el1": EL10, "el2-vhe": EL20, "el2": EL2}
 _PS: Final = next(code for code, bits in PHYSICAL_BITS.items() if bits == NARROW_BITS)
 _GRANULES: Final = {bits: name for name, bits in GRANULE_BITS.items()}
+HIGHEST_START: Final = {12: 0, 14: 1, 16: 1}
+"""The highest level that a stage 2 starts at without FEAT_LPA2."""
 EL2H: Final = 0b1001
 
 
@@ -59,7 +61,9 @@ def _sizes(form: Form, height: int, second: bool) -> list[int]:
     legal = [bits for bits in range(covered + 1, largest + 1) if bits >= ADDRESS_BITS - MAXIMUM_TnSZ]
     if second:
         # No larger than physical addresses are, and up to 16 tables side by side.
+        starts = LAST_LEVEL - height >= HIGHEST_START[form.granule_bits]
         legal = [bits for bits in range(covered + 1, largest + CONCATENATED_BITS + 1) if 32 < bits <= NARROW_BITS]
+        legal = legal if starts else []
     usual = min(covered + form.index_bits, NARROW_BITS if covered < NARROW_BITS else WIDE_BITS)
     return sorted(legal, key=lambda bits: (bits != usual, abs(bits - usual)))
 

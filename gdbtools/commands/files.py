@@ -17,7 +17,7 @@ def write_whole(path: Path, data: bytes) -> None:
     A link stays one, and a file that is replaced keeps its permissions.
     """
     target = path.resolve()
-    beside = target.with_name(f".{target.name}.{uuid4().hex}")
+    beside = target.parent / f".{target.name}.{uuid4().hex}"
     try:
         if target.exists() and not target.is_file():
             target.write_bytes(data)

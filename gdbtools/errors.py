@@ -50,3 +50,9 @@ class Malformed(GdbtoolsError):
     """A file that is not what it says it is, or is cut short."""
 
     status = 3
+
+
+class Interrupted(GdbtoolsError):
+    """Ctrl-C, while something long was being done."""
+
+    status = 130

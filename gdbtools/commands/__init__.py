@@ -27,6 +27,7 @@ from gdbtools.commands import (
     undo,
     walk,
     watch,
+    who,
     working_set,
 )
 from gdbtools.commands.model import Command
@@ -43,6 +44,7 @@ _MODULES = (
     service,
     trace,
     watch,
+    who,
     working_set,
     pte,
     clear_af,

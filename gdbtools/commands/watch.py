@@ -46,10 +46,8 @@ class Hit:
 def run(session: Session, options: Namespace) -> Sequence[Watched]:
     machine, live = session.machine, session.live
     architecture = machine.architecture
-    step = _step(machine, options.address, options.level)
-    regimes = architecture.regimes(machine.register)
-    places = [va for va, _ in islice(aliases(regimes, step.pa, machine.memory.read), ALIASES)]
-    places = places or ([step.pa] if not any(regime.levels for regime in regimes) else [])
+    step = descriptor(machine, options.address, options.level)
+    places = mapped_at(machine, step)
     if not places:
         raise Refused(
             f"this CPU's tables map the descriptor at PA {step.pa:#x} nowhere, so a watchpoint, which is on a virtual "
@@ -61,7 +59,14 @@ def run(session: Session, options: Namespace) -> Sequence[Watched]:
     return (Watched(options.address, step, list(zip(numbers, places, strict=True)), not options.go_on),)
 
 
-def _step(machine: Machine, va: int, level: int | None) -> Step:
+def mapped_at(machine: Machine, step: Step) -> list[int]:
+    """Give the virtual addresses at which this CPU's tables map a descriptor; with the MMU off its physical one."""
+    regimes = machine.architecture.regimes(machine.register)
+    places = [va for va, _ in islice(aliases(regimes, step.pa, machine.memory.read), ALIASES)]
+    return places or ([step.pa] if not any(regime.levels for regime in regimes) else [])
+
+
+def descriptor(machine: Machine, va: int, level: int | None) -> Step:
     """Give the descriptor to watch: that of the level asked for, else the last one on the way."""
     found = walk(machine.architecture.regime_for(machine.register, va), va, machine.memory.read)
     if not found.steps:

@@ -10,13 +10,14 @@ import gdb
 from gdbtools.errors import GdbtoolsError, Refused, Unavailable
 from gdbtools.live.catch import Catches, vectors
 from gdbtools.live.console import console, show
+from gdbtools.live.history import Replay, replayed
 from gdbtools.live.interrupt import Interrupt
 from gdbtools.live.registers import unsigned
 from gdbtools.live.relay import Plan, Relay
 from gdbtools.live.step import keeping, step
 from gdbtools.live.target import Target
 from gdbtools.live.tlb import empty_tlb
-from gdbtools.live.watch import DescriptorWatchpoint
+from gdbtools.live.watch import DescriptorWatchpoint, frames
 from gdbtools.live.wire import open_wire
 from gdbtools.machine.gdbstub import Lost, register_numbers
 from gdbtools.machine.model import Machine, Served
@@ -152,6 +153,14 @@ class LiveGuest:
 
     def empty_tlb(self) -> None:
         empty_tlb(self._target.attached())
+
+    def frames(self) -> Sequence[str]:
+        return frames()
+
+    @contextmanager
+    def recorded(self, places: Sequence[tuple[int, int]]) -> Iterator[Replay]:
+        with self.interruptible() as interrupt, replayed(self._target.attached(), interrupt, places) as found:
+            yield found
 
     def symbol(self, address: int) -> str:
         """Give `NAME + OFFSET` of what GDB knows at a virtual address, empty where it knows nothing."""

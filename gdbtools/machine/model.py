@@ -97,6 +97,17 @@ class Live(Protocol):
         """Empty every CPU's TLB from outside; raises `Refused` where that cannot be done."""
         ...
 
+    def frames(self) -> Sequence[str]:
+        """Give the current CPU's innermost frames: address, function and, where it is known, source line."""
+        ...
+
+    def recorded(self, places: Sequence[tuple[int, int]]) -> AbstractContextManager[Recorded]:
+        """Go through the recording that is replayed; `places` are what its `back` looks for: (virtual address, size).
+
+        Raises `Refused` where the guest is not replayed.  What a CPU holds is asked for again afterwards.
+        """
+        ...
+
     def interrupted(self) -> bool:
         """Say whether Ctrl-C has come since a command that runs the guest began."""
         ...
@@ -106,6 +117,37 @@ class Live(Protocol):
 
         Gives why it ended: empty where that is because `seconds` are over.
         """
+        ...
+
+
+class Recorded(Protocol):
+    """A recording, and where the guest stands in it.
+
+    Whatever moves it raises `Interrupted` at Ctrl-C, wherever it then is, and does not hear it again.
+    """
+
+    @property
+    def position(self) -> int:
+        """How many instructions have been executed since the beginning."""
+        ...
+
+    def back(self) -> bool:
+        """Go back to behind the last store to what is looked for; False: there is none, this is the beginning.
+
+        A store by the instruction just before this position is not seen.
+        """
+        ...
+
+    def stores(self) -> bool:
+        """Say whether the next instruction is a store to what is looked for."""
+        ...
+
+    def step_back(self) -> None:
+        """Go back by one instruction."""
+        ...
+
+    def go(self, position: int) -> None:
+        """Go to a position, wherever it is."""
         ...
 
 

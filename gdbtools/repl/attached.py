@@ -15,12 +15,11 @@ from typing import Any
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.architecture import Architecture
-from gdbtools.errors import GdbtoolsError, Refused, Unavailable, UsageError
+from gdbtools.errors import GdbtoolsError, Interrupted, Refused, Unavailable, UsageError
 from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine
 from gdbtools.render.carried import document_of
 from gdbtools.repl.debugger import Debugger, Detached, Event, Gone, Resumed, Stopped, quoted
-from gdbtools.repl.interrupts import Interrupted
 from gdbtools.repl.launch import Launched, Plan
 from gdbtools.repl.news import Hear, Note, Printed
 from gdbtools.repl.opened import Symbols, snapshot_question

@@ -8,15 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from gdbtools.errors import GdbtoolsError
+from gdbtools.errors import Interrupted
 
 Handler = Callable[[int, FrameType | None], None]
-
-
-class Interrupted(GdbtoolsError):
-    """Ctrl-C ended it."""
-
-    status = 130
 
 
 @contextmanager

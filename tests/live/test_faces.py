@@ -28,7 +28,9 @@ WORDS = {
     "undo": "undo",
     "diff": f"diff {CAPTURE}",
 }
-THAT_CHANGE = [name for name, command in COMMANDS.items() if command.changes_guest]
+OF_RECORDINGS = ("who",)
+"""Commands that want a guest which is replayed: test_who.py."""
+THAT_CHANGE = [name for name, command in COMMANDS.items() if command.changes_guest and name not in OF_RECORDINGS]
 OF_THE_MOMENT = ("seconds", "began")
 
 
@@ -38,7 +40,7 @@ def timeless(answer: Any) -> Any:
     return [timeless(each) for each in answer] if isinstance(answer, list) else answer
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in THAT_CHANGE])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in (*THAT_CHANGE, *OF_RECORDINGS)])
 def test_gdb_and_mi_give_the_same_model(shared_fault: Live, tmp_path: Path, name: str) -> None:
     (tmp_path / "log").touch()
     files = {each: f"{each} {tmp_path / 'core'}" for each in ("capture", "redact")}

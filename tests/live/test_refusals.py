@@ -24,6 +24,7 @@ WORDS = {
     "clear-af": "clear-af 0x40200000",
     "probe": "probe 0x40200000",
     "watch": "watch 0x40200000",
+    "who": "who 0x40200000",
     "working-set": "working-set 0x40200000",
     "diff": "diff /tmp/nothing",
 }

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from gdbtools.repl.demo import CHECKSUMS
-from tests.live.session import STORM, Live, attached
+from tests.live.recording import with_hardware_flags
+from tests.live.session import Live, attached
 from tests.live.test_storm import checksum, finished, found, storm
 from tests.live.tlb import PAGE_A, PAGE_D, looping
 
@@ -29,8 +30,7 @@ LEAVES = 4 * OWN + SHARED + 4
 RANGE = f"{ARENA:#x},+{LEAVES * PAGE:#x}"
 FOREVER = 600
 """An interval that a breakpoint ends long before."""
-MSR_TCR_EL1 = 0xD5182040
-AF, HA = 1 << 10, 1 << 39
+AF = 1 << 10
 
 
 def touched(sample: Mapping[str, Any]) -> dict[int, Any]:
@@ -67,19 +67,9 @@ def quiet_storm(gdb_path: str, cpus: int, rounds: int = 1, **options: Any) -> It
 
 
 @contextmanager
-def with_hardware(gdb_path: str, rounds: int = 1) -> Iterator[Live]:
-    """The same on a CPU that sets access flags, and is asked to before its MMU is on: TCR_EL1.HA."""
-    with attached(gdb_path, guest=STORM, cpu="max") as live:
-        live.say("hbreak enable_mmu")
-        live.say("continue")
-        live.say("delete")
-        at = live.value("$pc")
-        while (word := live.value(f"*(unsigned int *){at:#x}")) & ~0x1F != MSR_TCR_EL1:
-            at += 4
-        live.say(f"hbreak *{at:#x}")
-        live.say("continue")
-        live.say(f"set $x{word & 0x1F} = $x{word & 0x1F} | {HA:#x}")
-        live.say("delete")
+def with_hardware(gdb_path: str, folder: Path, rounds: int = 1) -> Iterator[Live]:
+    """The same on a CPU that sets access flags, and is asked to: TCR_EL1.HA."""
+    with attached(gdb_path, guest=with_hardware_flags(folder), cpu="max") as live:
         live.say("hbreak cpu_main")
         live.say("continue")
         live.say("delete")
@@ -135,8 +125,8 @@ def test_on_4_cpus_each_page_is_the_cpus_that_touched_it(gdb_path: str) -> None:
         goes_on(live, gdb_path, 4)
 
 
-def test_where_hardware_sets_the_flags_they_are_read_and_say_the_same(gdb_path: str) -> None:
-    with with_hardware(gdb_path) as live:
+def test_where_hardware_sets_the_flags_they_are_read_and_say_the_same(gdb_path: str, tmp_path: Path) -> None:
+    with with_hardware(gdb_path, tmp_path) as live:
         (answer,) = live.ask(f"working-set {RANGE} --interval {FOREVER}")
         assert (answer["method"], answer["by_hardware"], answer["spared"]) == ("flags", True, {})
         assert answer["controls"] == {"TCR_EL1.HA": f"{1:#018x}", "ID_AA64MMFR1_EL1.HAFDBS": f"{2:#018x}"}
@@ -148,8 +138,8 @@ def test_where_hardware_sets_the_flags_they_are_read_and_say_the_same(gdb_path: 
         goes_on(live, gdb_path, 1)
 
 
-def test_each_sample_begins_with_clear_flags_and_an_empty_tlb(gdb_path: str) -> None:
-    with with_hardware(gdb_path, 1 << 40) as live:
+def test_each_sample_begins_with_clear_flags_and_an_empty_tlb(gdb_path: str, tmp_path: Path) -> None:
+    with with_hardware(gdb_path, tmp_path, 1 << 40) as live:
         # However slow this machine is, a round fits into one of these.
         for interval in (0.25, 1, 4, 16, 64):
             (answer,) = live.ask(f"working-set {RANGE} --interval {interval} --samples 3")

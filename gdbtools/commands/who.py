@@ -1,0 +1,208 @@
+"""`who`: run a recorded guest backwards to the last change of a mapping's descriptor, and say who made it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gdbtools.arch.architecture import DirtyConvention
+from gdbtools.arch.model import Regime, Step
+from gdbtools.bits import Word
+from gdbtools.commands.evidence import word_text
+from gdbtools.commands.history import LastChange, last_change
+from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.watch import changes, descriptor, mapped_at
+from gdbtools.errors import Interrupted, UsageError
+from gdbtools.machine.model import Machine
+from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
+from gdbtools.render.json import JsonObject, hexadecimal
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was found: `change` is the last one, None if there was none since the beginning.
+
+    The guest stands before the instruction that made it, on `cpu`, and else where it stood: after `asked_at`
+    instructions of the recording.  QEMU records guests of one CPU.
+    """
+
+    va: int
+    step: Step
+    asked_at: int
+    change: LastChange | None
+    before: Word
+    after: Word
+    cpu: int
+    frames: Sequence[str]
+    interrupted: bool
+    by_hardware: bool = False
+    """Whether it is what hardware's own table walk does to a descriptor, and no store was seen to do it."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The guest has been taken to another instruction of its recording."""
+
+    position: int
+    frames: Sequence[str]
+
+
+def run(session: Session, options: Namespace) -> Sequence[Written | Moved]:
+    if (options.address is None) == (options.to is None):
+        raise UsageError("say which address, or --to which instruction of the recording")
+    if options.to is not None:
+        return (_move(session, options.to),)
+    machine, live = session.machine, session.live
+    step = descriptor(machine, options.address, options.level)
+    regime = machine.architecture.regime_for(machine.register, options.address)
+    # While the MMU was still off, by the physical address.
+    places = [(va, regime.entry_bytes) for va in dict.fromkeys((*mapped_at(machine, step), step.pa))]
+
+    def read() -> int:
+        return int.from_bytes(machine.memory.read(step.pa, regime.entry_bytes), regime.byte_order)
+
+    def word(value: int) -> Word:
+        return regime.decode(value.to_bytes(regime.entry_bytes, regime.byte_order), step.level).word
+
+    now, interrupted = read(), False
+    with live.recorded(places) as recorded:
+        asked_at, change = recorded.position, None
+        try:
+            change = last_change(recorded, read)
+        except Interrupted:
+            change, interrupted = None, True
+        if change is None:
+            recorded.go(asked_at)
+    before, after = (now, now) if change is None else (change.before, change.after)
+    frames = () if change is None else live.frames()
+    by_hardware = (
+        change is not None and not change.seen and _as_hardware(machine, regime, step, word(before), word(after))
+    )
+    answer = Written(
+        options.address,
+        step,
+        asked_at,
+        change,
+        word(before),
+        word(after),
+        machine.current,
+        frames,
+        interrupted,
+        by_hardware,
+    )
+    return (answer,)
+
+
+def _as_hardware(machine: Machine, regime: Regime, step: Step, before: Word, after: Word) -> bool:
+    """Say whether hardware that manages the access flag and the dirty state may have made this change."""
+    refusal = regime.accept(replace(step, entry=replace(step.entry, word=before)))
+    if not step.is_leaf or refusal is not None:
+        return False
+    architecture, conventions = machine.architecture, (DirtyConvention.NONE, DirtyConvention.DBM)
+    return after in [architecture.repair_access_flag(before, True, each) for each in conventions]
+
+
+def _move(session: Session, position: int) -> Moved:
+    live = session.live
+    with live.recorded(()) as recorded:
+        start = recorded.position
+        try:
+            recorded.go(position)
+        except Interrupted:
+            recorded.go(start)
+        now = recorded.position
+    return Moved(now, live.frames())
+
+
+def view(answer: Written | Moved) -> Document:
+    if isinstance(answer, Moved):
+        head = Line(f"After {_count(answer.position)} of the recording.")
+        return Document([head, Facts(_frame_rows("at", answer.frames))])
+    where = f"the level {answer.step.level.number} descriptor at PA {answer.step.pa:#x}"
+    now: tuple[str, Text] = ("now", f"{int(answer.after):#018x}  {word_text(answer.after)}")
+    if answer.interrupted:
+        head = Line([Span("Interrupted", Role.WARNING), ": nothing is known; the guest is where it was."])
+        return Document([head, Facts([now])])
+    change = answer.change
+    if change is None:
+        since = f"since the beginning of the recording, {_count(answer.asked_at)} ago."
+        head = Line([Span("Nothing has changed", Role.WARNING), f" {where} {since}"])
+        return Document([head, Facts([now, ("stands", "where it stood")])])
+    what = ", ".join(f"{name} {values}" for name, values in changes(answer.before, answer.after)) or "no field of it"
+    ago = answer.asked_at - change.position
+    head = Line([Span(what, Role.WARNING), f" in {where}, by CPU {answer.cpu}, {_count(ago)} ago."])
+    rows: list[tuple[str, Text]] = [
+        ("before", f"{int(answer.before):#018x}  {word_text(answer.before)}"),
+        ("after", f"{int(answer.after):#018x}  {word_text(answer.after)}"),
+    ]
+    rows += _frame_rows("writer", answer.frames)
+    if answer.by_hardware:
+        rows.append(("by", "hardware, which walked the tables for an access of that instruction"))
+    elif not change.seen:
+        said = "no store to an address that was watched: a device, or another address of the descriptor"
+        rows.append(("by", Span(said, Role.WARNING)))
+    if change.silent:
+        rows.append(("then", f"{change.silent} more writes, which changed nothing"))
+    stands = "before that instruction: `stepi` executes it"
+    rows += [("stands", stands), ("back", Span(f"mmu who --to {answer.asked_at}", Role.COMMAND))]
+    return Document([head, Facts(rows)])
+
+
+def _count(instructions: int) -> str:
+    return f"{instructions} instruction{'' if instructions == 1 else 's'}"
+
+
+def _frame_rows(name: str, frames: Sequence[str]) -> list[tuple[str, Text]]:
+    return [(name if not number else "", frame) for number, frame in enumerate(frames)]
+
+
+def record(answer: Written | Moved) -> JsonObject:
+    if isinstance(answer, Moved):
+        return {"position": answer.position, "frames": list(answer.frames)}
+    change = answer.change
+    return {
+        "address": hexadecimal(answer.va),
+        "level": answer.step.level.number,
+        "descriptor_address": hexadecimal(answer.step.pa),
+        "asked_at": answer.asked_at,
+        "interrupted": answer.interrupted,
+        "changed": change is not None,
+        "position": None if change is None else change.position,
+        "before": hexadecimal(answer.before),
+        "after": hexadecimal(answer.after),
+        "fields": [name for name, _ in changes(answer.before, answer.after)],
+        "cpu": None if change is None else answer.cpu,
+        "by_watched_store": None if change is None else change.seen,
+        "by_hardware": None if change is None else answer.by_hardware,
+        "silent_writes": None if change is None else change.silent,
+        "frames": list(answer.frames),
+    }
+
+
+COMMAND = Command(
+    name="who",
+    summary="Run a recorded guest backwards to who changed a mapping last",
+    description=(
+        "Where QEMU replays a recording, go back to the last instruction that changed the descriptor of an address,\n"
+        "and stay there, before it: `bt`, `info registers` and `mmu fault` are of that moment. `continue` goes on\n"
+        "from there, and --to returns. Writes that leave it as it is are passed over. What no store to the\n"
+        "descriptor's addresses has changed (hardware's own table walk, a device) is found by cutting the recording\n"
+        "into parts. Ctrl-C returns to where it began.\n"
+        "\n"
+        "Record: qemu-system-aarch64 ... -icount shift=auto,rr=record,rrfile=RECORDING,rrsnapshot=start\n"
+        "          -drive file=SNAPSHOTS,if=none,id=snapshots     (qemu-img create -f qcow2 SNAPSHOTS 1G)\n"
+        "Replay: the same with rr=replay -S -s, and in GDB run to where it is wrong."
+    ),
+    arguments=(
+        Argument("address", "the virtual address whose mapping was changed", Kind.ADDRESS, many="?"),
+        Argument("--level", "ask about the descriptor of this level (default: the last one on the way)", Kind.NUMBER),
+        Argument("--to", "go to this instruction of the recording instead", Kind.NUMBER, metavar="INSTRUCTION"),
+    ),
+    run=run,
+    view=view,
+    record=record,
+    live_only=True,
+    changes_guest=True,
+    runs_guest=True,
+)

@@ -1,0 +1,159 @@
+"""A recording that QEMU replays, gone through in both directions: `bc` and `bs` of the gdbstub, its monitor's breaks.
+
+The packets go past GDB, which would report each stop, and stop at each breakpoint.  `replay_seek` is not used: from
+QEMU 8.1 on the stub does not say when it has arrived (seen in 10.0 and 11.1).
+"""
+
+from __future__ import annotations
+
+import re
+import select
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from gdbtools.errors import Interrupted, Refused, Unavailable
+from gdbtools.live.console import console
+from gdbtools.live.interrupt import Interrupt
+from gdbtools.live.step import forget
+from gdbtools.live.target import Attachment
+from gdbtools.live.wire import open_wire
+from gdbtools.machine.gdbstub import Lost, Wire
+
+ABILITY = b"ReverseContinue+"
+WRITE = "Z2", "z2"
+BACK, STEP_BACK, FORWARD, STEP = "bc", "bs", "vCont;c", "vCont;s"
+WATCHED = b"watch:"
+_POSITION = re.compile(r"instruction count = (\d+)")
+RECORDING = "Recording"
+HOW = (
+    "-icount shift=auto,rr=record,rrfile=RECORDING,rrsnapshot=start -drive file=SNAPSHOTS,if=none,id=snapshots (of "
+    "`qemu-img create -f qcow2 SNAPSHOTS 1G`); when it has happened end QEMU, start the same with rr=replay, and ask"
+)
+
+
+def check(supported: bytes, said: str) -> None:
+    """Refuse a stub that cannot run backwards, by what `qSupported` and `info replay` say."""
+    if RECORDING in said:
+        raise Refused(
+            "this guest is being recorded: end QEMU, start it again with rr=replay instead of rr=record, and ask"
+        )
+    if ABILITY not in supported:
+        raise Refused(
+            f"this guest is not replayed, so it cannot run backwards; record it: qemu-system-aarch64 ... {HOW}"
+        )
+
+
+@dataclass
+class Replay:
+    """The recording of a guest that is stopped."""
+
+    wire: Wire
+    monitor: Callable[[str], str]
+    interrupt: Interrupt
+    release: Callable[[], None]
+    """Leave the stub as it is when nobody reads physical memory, before the guest moves."""
+    watched: Sequence[tuple[int, int]] = ()
+    """(virtual address, size in bytes) of what `back` looks for."""
+    minded: bool = True
+    """Whether Ctrl-C is heard."""
+
+    @property
+    def position(self) -> int:
+        found = _POSITION.search(self.monitor("info replay"))
+        if found is None:
+            raise Unavailable("QEMU's monitor does not say where in the recording the guest is (`info replay`)")
+        return int(found[1])
+
+    def back(self) -> bool:
+        if not self.position:
+            return False
+        self._watching(BACK)
+        return self.position > 0
+
+    def stores(self) -> bool:
+        """Step: QEMU stops before a store that is watched, and says so (7.2 to 11.1)."""
+        if WATCHED in self._watching(STEP):
+            return True
+        self._move(STEP_BACK)
+        return False
+
+    def step_back(self) -> None:
+        self._move(STEP_BACK)
+
+    def go(self, position: int) -> None:
+        while position < self.position:
+            # With nothing to look for, it goes to the beginning.
+            self._move(BACK)
+        if position > self.position:
+            self.monitor(f"replay_break {position}")
+            self._move(FORWARD)
+        if self.position != position:
+            raise Refused(f"the recording has no instruction {position} to stop at; it has come to {self.position}")
+
+    def _watching(self, how: str) -> bytes:
+        self._each(WRITE[0])
+        try:
+            return self._move(how)
+        finally:
+            self._each(WRITE[1])
+
+    def _each(self, how: str) -> None:
+        answers = self.wire.ask([f"{how},{va:x},{size:x}" for va, size in self.watched])
+        if any(answer != b"OK" for answer in answers):
+            raise Refused("the gdbstub would not set a watchpoint on the descriptor")
+
+    def _move(self, how: str) -> bytes:
+        """Let the guest go one way until it stops by itself, or by Ctrl-C; gives what the stub says of the stop."""
+        self.release()
+        self.wire.send([how])
+        answer = self._stopped()
+        if not answer.startswith(b"T"):
+            raise Refused(
+                "QEMU cannot go back here: the recording has no snapshot; record it with rrsnapshot=start, and -drive "
+                f"file=SNAPSHOTS,if=none,id=snapshots (the gdbstub said {answer.decode(errors='replace')!r})"
+            )
+        if self.minded and self.interrupt.typed:
+            self.minded = False
+            if self.position:
+                # Else QEMU takes the guest to be going backwards still, and no breakpoint stops it any more.
+                self._move(STEP_BACK)
+            raise Interrupted("interrupted")
+        return answer
+
+    def _stopped(self) -> bytes:
+        waiting = select.poll()
+        waiting.register(self.wire, select.POLLIN)
+        if self.minded:
+            waiting.register(self.interrupt, select.POLLIN)
+        asked = False
+        while (packet := self.wire.received()) is None:
+            waiting.poll()
+            if self.minded and self.interrupt.typed and not asked:
+                asked = True
+                waiting.unregister(self.interrupt)
+                self.wire.interrupt()
+                continue
+            self.wire.receive()
+        return packet
+
+
+@contextmanager
+def replayed(attachment: Attachment, interrupt: Interrupt, places: Sequence[tuple[int, int]]) -> Iterator[Replay]:
+    """Go through the recording of an attached guest, past GDB, which afterwards asks for everything again."""
+    check(attachment.stub.packet("qSupported"), _monitor("info replay"))
+    wire = open_wire(attachment.connection.details or "")
+    if wire is None:
+        raise Refused("GDB reaches this stub by no socket of its own; attach by `target remote HOST:PORT`")
+    try:
+        yield Replay(wire, _monitor, interrupt, attachment.release, places)
+    except Lost as error:
+        raise Unavailable(f"the connection to the gdbstub broke: {error}; attach again") from None
+    finally:
+        attachment.release()
+        wire.close()
+        forget()
+
+
+def _monitor(command: str) -> str:
+    return console(f"monitor {command}")

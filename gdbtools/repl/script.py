@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gdbtools.errors import UsageError
-from gdbtools.repl.interrupts import Interrupted, on_ctrl_c
+from gdbtools.errors import Interrupted, UsageError
+from gdbtools.repl.interrupts import on_ctrl_c
 from gdbtools.repl.runner import Runner
 from gdbtools.repl.session import Session
 from gdbtools.repl.words import ForGdb, Own, first_word, open_blocks, read

@@ -41,6 +41,8 @@ class Terminal:
         size = (self.lines, self.columns)
         self._child = pexpect.spawn(program, list(words), env=environment, dimensions=size, timeout=LONG)
         self._child.delaybeforesend = None
+        # A busy machine takes longer to end a process than a tenth of a second.
+        self._child.ptyproc.delayafterterminate = 0.5
         return self
 
     def __exit__(

@@ -12,7 +12,7 @@ from gdbtools.arch.model import Fault, FaultKind, Hole, LeafKind, Read, ReadRegi
 from gdbtools.arch.scan import Scanner, scan
 from gdbtools.arch.walk import walk
 
-A_FEW, TIMES = 1 << 12, 4
+A_FEW, TIMES = 1 << 16, 4
 """How many runs tables may give: a few, and so many times what they have descriptors.  Real ones share far less."""
 DESCRIPTOR_BYTES = 8
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import tempfile
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +13,11 @@ from typing import Any
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.architecture import Architecture
-from gdbtools.errors import GdbtoolsError, Interrupted, Refused, Unavailable, UsageError
+from gdbtools.errors import GdbtoolsError, Refused, Unavailable, UsageError
 from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine
-from gdbtools.render.carried import document_of
-from gdbtools.repl.debugger import Debugger, Detached, Event, Gone, Resumed, Stopped, quoted
+from gdbtools.repl import asking
+from gdbtools.repl.debugger import Debugger, Detached, Event, Gone, Resumed, Stopped
 from gdbtools.repl.launch import Launched, Plan
 from gdbtools.repl.news import Hear, Note, Printed
 from gdbtools.repl.opened import Symbols, snapshot_question
@@ -28,8 +26,6 @@ from gdbtools.repl.words import STEPS, ForGdb, Question, behind, first_word
 
 ARCHITECTURE = "aarch64"
 """What is completed until GDB has said what the guest is."""
-_PLACE = re.compile(r"0x[0-9a-f]+( <[^>]*>)?")
-_FAILURES: Mapping[int, type[GdbtoolsError]] = {2: UsageError, 3: Unavailable}
 
 
 @dataclass(frozen=True)
@@ -99,7 +95,7 @@ class Attached(Session):
                 f"GDB cannot attach to {self._target.address} ({reply.error.rstrip('.')}): start QEMU with -s, or say "
                 "where its gdbstub is: gdbtools attach HOST:PORT or unix:/path"
             )
-        await self._look()
+        self.state = State(Doing.STOPPED)
         self._idle.set()
 
     async def _start_gdb(self) -> None:
@@ -137,7 +133,7 @@ class Attached(Session):
             self._resumed_at = time.monotonic()
             self.state = replace(self.state, doing=Doing.BUSY)
         try:
-            told = await self._told(question.command.name, *question.words, runs=runs)
+            answered = await asking.answer(self._debugger, question.command.name, question.words, runs)
         except GdbtoolsError:
             if self.state.doing is Doing.ABSENT:
                 # GDB would speak of the first register that it misses.
@@ -145,23 +141,11 @@ class Attached(Session):
             raise
         finally:
             if runs:
-                await self._look()
+                await self.look()
                 self._idle.set()
         if question.command.changes_guest and not runs:
-            await self._look()
-        documents = [document_of(each) for each in told.get("documents", ())]
-        text = told.get("help") or "".join(f"{each}\n" for each in told.get("lines", ()))
-        return Answered(told["status"], documents, text, resumes=bool(told.get("resumes")))
-
-    async def _told(self, name: str, *words: str, unasked: bool = False, runs: bool = False) -> dict[str, Any]:
-        """Ask GDB with a command of ours; an error that comes back is raised as what it was."""
-        reply = await self._debugger.ask(" ".join(["-mmu --prompt", name, *map(quoted, words)]), unasked, runs)
-        if reply.error:
-            raise Unavailable(reply.error)
-        told: dict[str, Any] = json.loads(reply.answer)
-        if "error" in told:
-            raise _FAILURES.get(told["status"], Interrupted)(told["error"])
-        return told
+            await self.look()
+        return answered
 
     def _ask_what_was_kept(self, question: Question) -> Answered:
         why = f"the guest is {'running' if self.state.doing is Doing.RUNNING else 'being served'}; Ctrl-C stops it"
@@ -191,7 +175,7 @@ class Attached(Session):
         if reply.error and not reply.printed:
             self.hear(Printed(f"{reply.error}\n", is_error=True))
         if self._debugger.alive and not self._debugger.running:
-            await self._look()
+            await self.look()
         return 2 if reply.error else 0
 
     async def select(self, cpu: int) -> None:
@@ -200,27 +184,17 @@ class Attached(Session):
         reply = await self._debugger.ask(f"-thread-select {cpu + 1}")
         if reply.error:
             raise Unavailable(f"there is no CPU {cpu}; this guest has {self.state.cpus}, from 0 on")
-        await self._look()
+        await self.look()
 
     async def symbols(self, prefix: str) -> Sequence[str]:
         start = "print &"
         return [each.removeprefix(start) for each in await self.completions(f"{start}{prefix}")]
 
     async def completions(self, line: str) -> Sequence[str]:
-        if self._deaf:
-            return ()
-        with suppress(GdbtoolsError):
-            found = (await self._debugger.ask(f"-complete {quoted(line)}", unasked=True)).results.get("matches", ())
-            return list(found)
-        return ()
+        return () if self._deaf else await asking.completions(self._debugger, line)
 
     async def explanation(self, name: str) -> str:
-        if self._deaf:
-            return ""
-        with suppress(GdbtoolsError):
-            reply = await self._debugger.ask(f"-mmu --explain {quoted(name)}", unasked=True)
-            return str(reply.results.get("explanation", ""))
-        return ""
+        return "" if self._deaf else await asking.explanation(self._debugger, name)
 
     @property
     def _deaf(self) -> bool:
@@ -240,7 +214,7 @@ class Attached(Session):
             return
         path = Path(self._folder.name) / "last-stop"
         with suppress(UsageError, Unavailable):
-            await self._told("capture", str(path))
+            await asking.answer(self._debugger, "capture", (str(path),))
             self._kept = path
 
     def interrupt(self) -> None:
@@ -265,7 +239,7 @@ class Attached(Session):
             if not self._quiet:
                 self._spawn(self._after_stop())
         elif isinstance(event, Detached):
-            self._part(Doing.ABSENT, "The guest is gone; `reconnect` attaches again.")
+            self._part(Doing.ABSENT, "No guest is attached any more; `reconnect` attaches again.")
         elif isinstance(event, Gone):
             self._quiet = False
             self._part(Doing.LOST, f"GDB is gone ({event.how}); `reconnect` starts it again and attaches to the guest.")
@@ -296,22 +270,15 @@ class Attached(Session):
         self._quiet = quiet
 
     async def _after_stop(self) -> None:
-        await self._look()
+        await self.look()
         if self.state.entry and self.state.verdict and not self._debugger.running:
-            await self._say_verdict()
+            document = await asking.verdict(self._debugger)
+            if document is not None:
+                self.hear(Note(document))
         if not self._debugger.running and self.state.doing is not Doing.BUSY:
             self._idle.set()
 
-    async def _say_verdict(self) -> None:
-        """Say the verdict of a stop at an exception vector, unless GDB has been told to: `set mmu-at-stop`."""
-        with suppress(GdbtoolsError):
-            set_to = (await self._debugger.ask("-gdb-show mmu-at-stop", unasked=True)).results.get("value")
-            if set_to == "nothing":
-                (document,) = (document_of(each) for each in (await self._told("fault", unasked=True))["documents"])
-                self.hear(Note(replace(document, blocks=document.blocks[:1])))
-
-    async def _look(self) -> None:
-        """Say in the toolbar where the guest stands; what cannot be told is left out."""
+    async def look(self) -> None:
         if not self._debugger.alive:
             return
         if not self._debugger.attached:
@@ -319,22 +286,11 @@ class Attached(Session):
             return
         if self._debugger.running:
             return
-        status = await self._record("status")
-        fault = await self._record("fault")
-        with suppress(GdbtoolsError):
-            value = (await self._debugger.ask("-data-evaluate-expression $pc", unasked=True)).results.get("value", "")
-            place = _PLACE.search(value)
-            if self._debugger.attached and not self._debugger.running:
-                known = status or {"cpu": None, "cpus": 0, "el": None}
-                self.state = state_of(Doing.STOPPED, known, fault, place.group() if place else "")
-
-    async def _record(self, name: str) -> dict[str, Any] | None:
-        try:
-            (line,) = (await self._told(name, "--json", unasked=True))["lines"]
-        except GdbtoolsError:
-            return None
-        record: dict[str, Any] = json.loads(line)["result"]
-        return record
+        status = await asking.record(self._debugger, "status") or {"cpu": None, "cpus": 0, "el": None}
+        fault = await asking.record(self._debugger, "fault")
+        place = await asking.place(self._debugger)
+        if self._debugger.attached and not self._debugger.running:
+            self.state = state_of(Doing.STOPPED, status, fault, place)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

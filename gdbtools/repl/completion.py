@@ -32,23 +32,28 @@ class At:
     word: str
 
     @property
+    def options(self) -> Mapping[str, Argument]:
+        """The command's options by their names, and those that every command has."""
+        return {each.name: each for each in (*self.command.arguments, *SHARED) if each.is_option}
+
+    @property
     def argument(self) -> Argument | None:
         """The argument that the word is a value of; None for an option's name, and where there is none."""
-        arguments = (*self.command.arguments, *SHARED)
-        by_name = {each.name: each for each in arguments}
+        by_name = self.options
         before = by_name.get(self.words[-1]) if self.words else None
         if before is not None and before.kind is not Kind.FLAG:
             return before
         positional = [each for each in self.command.arguments if not each.is_option]
         if self.word.startswith("-") or not positional:
             return None
-        given = len([word for word in self._values(by_name) if not word.startswith("-")])
+        given = len([word for word in self._values() if not word.startswith("-")])
         if given < len(positional):
             return positional[given]
         return positional[-1] if positional[-1].many in ("*", "+") else None
 
-    def _values(self, by_name: Mapping[str, Argument]) -> Iterator[str]:
+    def _values(self) -> Iterator[str]:
         """Give the words that are no value of an option."""
+        by_name = self.options
         for number, word in enumerate(self.words):
             before = by_name.get(self.words[number - 1]) if number else None
             if before is None or before.kind is Kind.FLAG:
@@ -71,8 +76,7 @@ def hint(line: str) -> str:
     name = line.split()[0] if line.split() else ""
     cursor = at(line)
     if cursor is not None:
-        by_name = {each.name: each for each in (*cursor.command.arguments, *SHARED)}
-        argument = by_name.get(cursor.word) or cursor.argument
+        argument = cursor.options.get(cursor.word) or cursor.argument
         if argument is not None:
             choices = f" ({', '.join(argument.choices)})" if argument.choices else ""
             what = argument.name if argument.is_option else argument.name.upper()
@@ -119,7 +123,7 @@ class WordCompleter(Completer):
 
     def _declared(self, cursor: At) -> Iterator[Completion]:
         """Options, choices and their help."""
-        by_name = {each.name: each for each in (*cursor.command.arguments, *SHARED)}
+        by_name = cursor.options
         for found in complete(cursor.command, cursor.words, cursor.word, SHARED):
             if found.startswith("-") == cursor.word.startswith("-") or not cursor.word:
                 yield _completion(found, cursor.word, by_name[found].help if found in by_name else "")

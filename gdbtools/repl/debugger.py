@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -276,8 +275,3 @@ class Debugger:
         self._asked.clear()
         if not self._leaving:
             self.tell(Gone(ended_how(status)))
-
-
-def quoted(word: str) -> str:
-    """Write a word as MI takes it."""
-    return json.dumps(word, ensure_ascii=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from gdbtools.machine.model import Machine
 from gdbtools.machine.symbols import symbol_values
 from gdbtools.render.json import JsonObject
 from gdbtools.repl.news import Hear, Progressed
-from gdbtools.repl.session import Answered, Doing, Session, answer_from, state_of
+from gdbtools.repl.session import Answered, Doing, Session, State, answer_from, state_of
 from gdbtools.repl.words import ForGdb, Question, first_word
 
 NEEDS_A_GUEST = "needs a live guest, and a dump is not one: gdbtools attach"
@@ -59,10 +60,13 @@ class Symbols:
 class Opened(Session):
     """A prompt's session on a machine that nothing changes."""
 
-    def __init__(self, hear: Hear, name: str, elf: Path | None, opened: Callable[[], Machine]) -> None:
+    def __init__(
+        self, hear: Hear, name: str, elf: Path | None, opened: Callable[[], AbstractContextManager[Machine]]
+    ) -> None:
         super().__init__(hear)
         self._name = name
         self._opened = opened
+        self._held = ExitStack()
         self._symbols = Symbols(elf)
         self._machine: Machine | None = None
 
@@ -76,11 +80,14 @@ class Opened(Session):
         return self.machine.architecture
 
     async def open(self) -> None:
-        self._machine = self._opened()
-        self._look()
+        self._held.close()
+        self._machine = self._held.enter_context(self._opened())
+        self.state = State(Doing.SOURCE)
 
-    def _look(self) -> None:
-        """Say in the toolbar where this CPU stands; what the source does not have is left out."""
+    async def close(self) -> None:
+        self._held.close()
+
+    async def look(self) -> None:
         status, fault = self._record("status"), self._record("fault")
         try:
             place = self._symbols.place(self.machine.register(self.architecture.pc))
@@ -117,7 +124,7 @@ class Opened(Session):
         wanted = replace(self.machine, current=cpu)
         _ = wanted.cpu
         self._machine = wanted
-        self._look()
+        await self.look()
 
     async def symbols(self, prefix: str) -> Sequence[str]:
         return self._symbols.beginning(prefix)

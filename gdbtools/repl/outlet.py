@@ -12,7 +12,7 @@ from gdbtools.errors import Unavailable
 from gdbtools.render.document import Role
 from gdbtools.render.text import render
 from gdbtools.repl.interrupts import ctrl_c_is_theirs, interruptible
-from gdbtools.repl.screen import Screen, size
+from gdbtools.repl.screen import Screen, echoing, size
 from gdbtools.repl.session import Answered
 from gdbtools.repl.words import Outlet
 
@@ -67,7 +67,7 @@ def pipe(text: str, command: str) -> int:
 
 def run(command: Sequence[str], text: str) -> int:
     """Give text to a program that has the terminal, and Ctrl-C, until it ends."""
-    with ctrl_c_is_theirs():
+    with ctrl_c_is_theirs(), echoing(True):
         process = subprocess.Popen(command, stdin=subprocess.PIPE)
         assert process.stdin is not None, "it was asked for"
         try:

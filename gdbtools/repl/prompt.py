@@ -17,12 +17,15 @@ from prompt_toolkit.filters import Condition, is_searching
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output.color_depth import ColorDepth
+from prompt_toolkit.styles import Style
 
 from gdbtools.errors import UsageError
 from gdbtools.render.document import Role
 from gdbtools.repl.completion import WordCompleter, hint
 from gdbtools.repl.interrupts import on_ctrl_c
 from gdbtools.repl.runner import Runner, where
+from gdbtools.repl.screen import echoing
 from gdbtools.repl.session import Doing, Session
 from gdbtools.repl.themes import Theme
 from gdbtools.repl.toolbar import TIP, toolbar
@@ -89,8 +92,8 @@ class Prompt:
             bottom_toolbar=self._toolbar,
             key_bindings=self._keys(),
             editing_mode=EditingMode.VI if manner.vi else EditingMode.EMACS,
-            style=manner.theme.style,
-            color_depth=manner.theme.depth,
+            style=Style.from_dict(dict(manner.theme.style)),
+            color_depth=ColorDepth.DEPTH_1_BIT if manner.theme.colourless else None,
             include_default_pygments_style=False,
             reserve_space_for_menu=MENU_LINES,
             search_ignore_case=True,
@@ -135,6 +138,7 @@ class Prompt:
                 self._session.interrupt()
             else:
                 event.current_buffer.reset()
+                event.current_buffer.load_history_if_not_yet_loaded()
 
         @keys.add("c-d", filter=Condition(lambda: not self._lines.default_buffer.text))
         def _(event: KeyPressEvent) -> None:
@@ -146,8 +150,19 @@ class Prompt:
         """Read and execute lines until the user leaves; gives the exit status."""
         live = self._session.state.doing is not Doing.SOURCE
         rest = "everything else goes to GDB" if live else "Ctrl-D leaves"
-        self._screen.write(f"{where(self._session)}\n")
         self._screen.write(self._screen.painted(f"`help` lists what can be asked; {rest}.", Role.QUIET) + "\n")
+        # Behind the prompt, which need not wait for it.
+        first_look = asyncio.get_running_loop().create_task(self._first_look())
+        try:
+            return await self._work()
+        finally:
+            first_look.cancel()
+
+    async def _first_look(self) -> None:
+        await self._session.look()
+        self._session.say(where(self._session), Role.PLAIN)
+
+    async def _work(self) -> int:
         while True:
             try:
                 text = await self._line()
@@ -177,7 +192,7 @@ class Prompt:
         """Do what is asked for; if the guest runs for it, go on behind the prompt."""
         ran = self._session.waits
         task = asyncio.get_running_loop().create_task(self._runner.execute(self._session, request))
-        with on_ctrl_c(self._session.interrupt):
+        with on_ctrl_c(self._session.interrupt), echoing(False):
             while not task.done() and (ran or not self._session.waits):
                 await asyncio.wait({task}, timeout=GRACE_SECONDS)
             if self._session.waits and not ran:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from dataclasses import replace
 
 from gdbtools.commands import COMMANDS
@@ -16,6 +17,7 @@ from gdbtools.repl.session import SHARED, Answered, Doing, Session
 from gdbtools.repl.words import GDB, OWN, PREFIX, SHADOWED, ForGdb, Own, Question, Request
 
 JSON = "--json"
+_HELP = {"-h", "--help"}
 
 
 class Runner:
@@ -63,6 +65,9 @@ class Runner:
                 self.screen.clear_progress()
 
     async def _question(self, session: Session, question: Question) -> int:
+        if _HELP & set(question.words):
+            self._show_help(session, question.command.name)
+            return 0
         if self._json and JSON not in question.words:
             question = replace(question, words=(*question.words, JSON))
         answered = await session.ask(question)
@@ -97,22 +102,33 @@ class Runner:
 
     async def _own(self, session: Session, own: Own) -> int:
         if own.name == "help":
-            show(self._help(session, own.words), self.screen, self._interactive)
+            self._show_help(session, next((word for word in own.words if word != PREFIX), ""))
         elif own.name == "cpu":
             await session.select(_cpu(own.words))
             session.say(where(session), Role.PLAIN)
         elif own.name == "reconnect":
             await session.open()
+            await session.look()
             session.say(where(session), Role.PLAIN)
         return 0
 
-    def _help(self, session: Session, words: tuple[str, ...]) -> str:
-        name = next((word for word in words if word != PREFIX), "")
+    def _show_help(self, session: Session, name: str) -> None:
         if name in COMMANDS:
-            return parser_for(COMMANDS[name], PREFIX, SHARED).format_help()
-        if name in OWN:
-            return f"{name}: {OWN[name]}.\n"
-        return self.screen.rendered(overview(session.state.doing is not Doing.SOURCE))
+            text = fitted(parser_for(COMMANDS[name], PREFIX, SHARED).format_help(), self.screen.columns)
+        elif name in OWN:
+            text = f"{name}: {OWN[name]}.\n"
+        else:
+            text = self.screen.rendered(overview(session.state.doing is not Doing.SOURCE))
+        show(text, self.screen, self._interactive)
+
+
+def fitted(text: str, columns: int) -> str:
+    """Fill again the paragraphs of a text that have a line too long."""
+    paragraphs = []
+    for paragraph in text.rstrip("\n").split("\n\n"):
+        too_long = max(map(len, paragraph.splitlines()), default=0) > columns
+        paragraphs.append(textwrap.fill(paragraph, columns) if too_long and paragraph[:1] != " " else paragraph)
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def _cpu(words: tuple[str, ...]) -> int:
@@ -137,12 +153,13 @@ def overview(live: bool) -> Document:
     rows: list[tuple[str, Text]] = [(each.name, each.summary) for each in commands]
     own: list[tuple[str, Text]] = [(name, said) for name, said in OWN.items() if live or name != "reconnect"]
     more: list[tuple[str, Text]] = [
-        ("COMMAND --help", "explains a command; Tab completes, Ctrl-R searches what was typed before"),
-        ("COMMAND | grep rw", "gives an answer to a shell command; `> FILE` writes it to a file"),
+        ("--help", "after a command explains it; Tab completes, Ctrl-R searches"),
+        ("| grep rw", "after a command sends its answer there; > FILE to a file"),
     ]
     if live:
         names = ", ".join(sorted(SHADOWED))
-        more.append(("anything else", f"goes to GDB as it is; `{GDB} COMMAND` too, where the name is ours: {names}"))
-        more.append(("Ctrl-C", "stops the guest; while it runs, what is asked is answered as of the last stop"))
+        more.append((GDB, f"before a command makes it GDB's own: {names} are ours"))
+        more.append(("else", "whatever is not listed here goes to GDB as it is"))
+        more.append(("Ctrl-C", "stops the guest; while it runs, the last stop answers"))
     head = Line([Span("What do the translation tables say?", Role.HEADING)])
     return Document([head, Facts([*rows, ("", ""), *own, ("", ""), *more])])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
@@ -18,12 +21,34 @@ GATHER_SECONDS = 0.03
 """How long output is gathered while there is a prompt: it is drawn again for each piece."""
 BAR_CELLS = 12
 _CLEAR_LINE = "\r\x1b[K"
+_LOCAL_MODES = 3
+"""Where `termios.tcgetattr` has them."""
 
 
 def size() -> tuple[int, int]:
     """Give the columns and the lines of the terminal."""
     found = shutil.get_terminal_size((DEFAULT_WIDTH, 24))
     return found.columns, found.lines
+
+
+@contextmanager
+def echoing(wanted: bool) -> Iterator[None]:
+    """Have the terminal show what is typed, or not, for as long as the block lasts.
+
+    What is typed while a command is at work belongs to the next line, which shows it.
+    """
+    try:
+        before = termios.tcgetattr(sys.stdin)
+    except (termios.error, ValueError, OSError):
+        yield
+        return
+    after = [*before]
+    after[_LOCAL_MODES] = before[_LOCAL_MODES] | termios.ECHO if wanted else before[_LOCAL_MODES] & ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, after)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 @dataclass

@@ -98,6 +98,10 @@ class Session(abc.ABC):
         """Make the connection, or make again what of it is gone; raises `GdbtoolsError`."""
 
     @abc.abstractmethod
+    async def look(self) -> None:
+        """Find out where the guest or the source stands, for `state`; what cannot be told is left out."""
+
+    @abc.abstractmethod
     async def ask(self, question: Question) -> Answered:
         """Answer a command of ours; raises `GdbtoolsError`."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gdbtools.commands.parser import Parser
 from gdbtools.errors import Unavailable, UsageError
-from gdbtools.machine import open_source
+from gdbtools.machine import opened
 from gdbtools.render.text import render
 from gdbtools.repl import PROMPTS
 from gdbtools.repl.attached import Attached, Target
@@ -53,7 +53,8 @@ def parser(name: str) -> Parser:
         made.add_argument("--guest", metavar="NAME", help="a guest of fixtures/guests; ARGUMENTS are added")
         made.add_argument("--dry-run", action="store_true", help="say what is added to the command line, and why")
     else:
-        made.add_argument("source", help="an ELF core, or a raw image as PATH@BASE")
+        made.add_argument("source", nargs="+", help="a dump, raw images as PATH@BASE, or qmp:PATH, a QEMU")
+        made.add_argument("--stop", action="store_true", help="hold a guest that runs for as long as it is read (qmp:)")
         made.add_argument("--registers", help="a JSON object of register names to hex strings")
         made.add_argument("--cpu", type=int, help="which CPU of the source (default: the one that was current)")
     made.add_argument("--elf", type=Path, metavar="FILE", help="an ELF file with the guest's symbols")
@@ -107,9 +108,8 @@ def _planned(options: argparse.Namespace, words: Sequence[str]) -> Plan:
 def _session(name: str, options: argparse.Namespace, made: Plan | None, init: Path, runner: Runner) -> Session:
     if name == "open":
         registers = None if options.registers is None else Path(options.registers)
-        return Opened(
-            runner.hear, options.source, options.elf, lambda: open_source(options.source, registers, options.cpu)
-        )
+        whole = lambda: opened(options.source, registers, options.cpu, options.stop)  # noqa: E731
+        return Opened(runner.hear, " ".join(options.source), options.elf, whole)
     address = made.address if made is not None else options.address.removeprefix("unix:")
     elf = options.elf or (made.elf if made is not None else None)
     target = Target(address, init, elf, options.gdb, made, options.nx, not options.no_snapshots)

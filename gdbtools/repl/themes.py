@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from prompt_toolkit.output.color_depth import ColorDepth
-from prompt_toolkit.styles import Style
-
 from gdbtools.render.text import DARK, LIGHT, Palette
 
 # What does not depend on the background: everything that has one of its own.
@@ -31,22 +28,22 @@ _PLAIN_BAR = {
 
 @dataclass(frozen=True)
 class Theme:
-    """How the prompt and the answers look; `depth` None leaves it to the terminal."""
+    """How answers look, by role, and the prompt, by prompt_toolkit's names; `colourless` leaves bold and such."""
 
     name: str
     palette: Palette
-    style: Style
-    depth: ColorDepth | None = None
+    style: Mapping[str, str]
+    colourless: bool = False
 
 
 def _theme(name: str, palette: Palette, prompt: str) -> Theme:
-    return Theme(name, palette, Style.from_dict({**_BAR, "prompt": prompt, "auto-suggestion": "fg:ansibrightblack"}))
+    return Theme(name, palette, {**_BAR, "prompt": prompt, "auto-suggestion": "fg:ansibrightblack"})
 
 
 THEMES: Mapping[str, Theme] = {
     "dark": _theme("dark", DARK, "bold ansicyan"),
     "light": _theme("light", LIGHT, "bold ansiblue"),
-    "none": Theme("none", {}, Style.from_dict(_PLAIN_BAR), ColorDepth.DEPTH_1_BIT),
+    "none": Theme("none", {}, _PLAIN_BAR, colourless=True),
 }
 _LIGHT_BACKGROUNDS = ("7", "15")
 

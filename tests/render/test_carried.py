@@ -13,7 +13,20 @@ from gdbtools.commands.model import Session
 from gdbtools.commands.parser import number, parse
 from gdbtools.machine import open_source
 from gdbtools.render.carried import carried, document_of
-from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table
+from gdbtools.render.document import (
+    Block,
+    Document,
+    Facts,
+    Heat,
+    HeatRow,
+    Line,
+    Picture,
+    Role,
+    Section,
+    Span,
+    Table,
+)
+from gdbtools.render.drawing import Strip
 from gdbtools.render.text import render
 
 OSV = Path(__file__).resolve().parent.parent.parent / "fixtures/captures/osv-1131.core"
@@ -22,6 +35,9 @@ EXAMPLES = {
     Line: Line(["said ", Span("well", Role.GOOD), " | or not"]),
     Facts: Facts([("one", "1"), ("two", Span("2", Role.BAD)), ("three", ["3", Span("!", Role.WARNING)])]),
     Table: Table(("a", "b"), [("1", Span("x", Role.QUIET)), ("22", ["y", "z"])], frozenset((0,))),
+    Section: Section("a title", [Line("under it"), Facts([("one", "1")])]),
+    Picture: Picture(Strip("a word", ()), [Line("in words")]),
+    Heat: Heat([HeatRow("label", [(4096, 0.5), (8192, None), (4096, 0.0)], "after")], 4096, "cold", "hot"),
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.live.session import ROOT
 from tests.repl.conftest import PROMPT, Start
 from tests.repl.guest import FOR_EVER, TO_SCAN, TO_WIDE, child, gated, kill, open_gate, script
 from tests.repl.terminal import CTRL_C, CTRL_D, ENTER, TAB, Terminal
@@ -34,15 +35,31 @@ def to(terminal: Terminal, folder: Path, lines: tuple[str, ...], then: str = "EL
 
 
 def test_the_first_screen_says_where_the_guest_stands_and_what_can_be_asked(run: Start) -> None:
-    rows = run().still()
-    assert rows[0] == "Stopped, CPU 0 of 1, EL1, MMU off, pc 0x40201768 <_start>."
-    assert rows[1] == "`help` lists what can be asked; everything else goes to GDB."
+    terminal = run()
+    terminal.wait("Stopped, ")
+    rows = terminal.still()
+    assert rows[0] == "`help` lists what can be asked; everything else goes to GDB."
+    assert rows[1] == "Stopped, CPU 0 of 1, EL1, MMU off, pc 0x40201768 <_start>."
     assert rows[2] == PROMPT
     assert bar(rows).split("  ") == [" stopped", "CPU 0", "EL1", "MMU off", "0x40201768 <_start>"]
 
 
+def test_the_screen_in_the_readme_is_what_is_on_the_screen(run: Start, tmp_path: Path) -> None:
+    terminal = run()
+    to(terminal, tmp_path, TO_SCAN)
+    terminal.enter("catch access-flag")
+    terminal.enter("continue")
+    terminal.wait(VERDICT)
+    terminal.type("map --p")
+    terminal.wait("--physical  only what leads")
+    rows = terminal.still()
+    shown = (ROOT / "README.md").read_text().splitlines()
+    assert [row for row in rows[rows.index(f"{PROMPT} catch access-flag") :] if row not in shown] == []
+
+
 def test_commands_options_values_and_symbols_pop_up_and_tab_takes_them(run: Start) -> None:
     terminal = run()
+    terminal.wait("Stopped, ")
     terminal.type("wa")
     rows = terminal.wait("watch  Stop when a mapping's descriptor changes")
     assert any("walk   Walk the translation tables" in row for row in rows)
@@ -61,6 +78,7 @@ def test_commands_options_values_and_symbols_pop_up_and_tab_takes_them(run: Star
 
 def test_gdb_s_own_commands_are_completed_and_explained_by_gdb(run: Start) -> None:
     terminal = run()
+    terminal.wait("Stopped, ")
     terminal.type("info thr")
     assert terminal.wait("threads")[3].strip() == "threads"
     terminal.type(f"{CTRL_C}hbre")

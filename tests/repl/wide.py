@@ -12,10 +12,10 @@ TABLE, LEAF = 0b11, 0x0060_0000_0000_0703
 RUNS_OF_A_TABLE = 256
 
 
-def tables(last_level: int) -> bytes:
-    """Give a level 1 table at `BASE` and what is below it: so many level 3 tables of `RUNS_OF_A_TABLE` pages each."""
+def tables(last_level: int, base: int = BASE) -> bytes:
+    """Give a level 1 table at `base` and what is below it: so many level 3 tables of `RUNS_OF_A_TABLE` pages each."""
     middle = -(-last_level // 512)
-    level_2 = BASE + PAGE
+    level_2 = base + PAGE
     level_3 = level_2 + middle * PAGE
     top = [level_2 + number * PAGE | TABLE for number in range(middle)]
     below = [level_3 + number * PAGE | TABLE for number in range(last_level)]

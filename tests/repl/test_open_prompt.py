@@ -1,0 +1,179 @@
+"""The prompt on a dump, at a terminal: what is on the screen."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from tests.repl.conftest import PROMPT, Start
+from tests.repl.terminal import CTRL_C, CTRL_D, CTRL_R, ENTER, ESCAPE, TAB, UP
+from tests.repl.wide import BASE, tables
+
+SENTENCE = "EL1 execute of 0x100000120e40: access flag fault, level 3, and the tables agree:"
+
+
+def test_the_toolbar_has_the_verdict_and_where_the_dump_stands(opened: Start) -> None:
+    terminal = opened(columns=120, lines=40)
+    terminal.wait("Dump, ")
+    rows = terminal.still()
+    assert rows[0] == "`help` lists what can be asked; Ctrl-D leaves."
+    assert rows[1] == "Dump, CPU 0 of 1, EL1, EL1&0 stage 1, pc 0x100000120e40."
+    assert rows[38].strip() == f"{SENTENCE} the access flag is clear"
+    assert rows[39].split("  ") == [" dump", "CPU 0", "EL1", "EL1&0 stage 1", "0x100000120e40"]
+
+
+def test_a_verdict_that_does_not_fit_is_cut_and_says_so(opened: Start) -> None:
+    rows = opened().until(lambda rows: rows[22].endswith("..."), "a verdict that is cut")
+    assert len(rows[22]) <= 80
+
+
+def test_the_same_commands_answer_as_on_the_command_line(opened: Start) -> None:
+    terminal = opened(columns=120, lines=40)
+    terminal.enter("fault")
+    rows = terminal.wait("state   not accessed, global")
+    assert rows[3].startswith(SENTENCE)
+    terminal.enter("mmu walk $pc --access execute --el 0")
+    terminal.wait("0x100000120e40 (EL0 execute): access flag fault, level 3")
+
+
+def test_registers_fields_and_values_are_completed(opened: Start) -> None:
+    terminal = opened()
+    terminal.wait("Dump, ")
+    terminal.type("regs tc")
+    assert terminal.wait("TCR_EL1")[3].strip() == "TCR_EL1"
+    terminal.type(f"{CTRL_C}walk $pc --with SCTLR_EL1.W")
+    rows = terminal.wait("write implies execute-never")
+    assert "as if a register were otherwise" in rows[-2]
+    terminal.type(f"{CTRL_C}walk $pc --with TCR_EL1.TG0=")
+    rows = terminal.wait("64KB")
+    assert [row.split() for row in rows[3:6]] == [["0", "4KB"], ["1", "64KB"], ["2", "16KB"]]
+    terminal.type(f"{CTRL_C}walk $pc --pte 0x1000.A")
+    terminal.wait("AF        access flag")
+
+
+def test_what_is_no_command_is_said_with_what_to_do(opened: Start) -> None:
+    terminal = opened()
+    terminal.enter("x/i $pc")
+    rows = terminal.wait("'x' is no command of gdbtools, and")
+    assert "`help` lists them" in " ".join(rows)
+    terminal.enter("catch any")
+    terminal.wait("`catch` needs a live guest, and a dump is not one: gdbtools attach")
+    terminal.enter('walk "0x1000')
+    terminal.wait("no closing quotation")
+    terminal.enter("cpu 3")
+    terminal.wait("this source has no CPU 3; it has 0")
+
+
+def test_help_lists_what_can_be_asked_of_a_dump_and_explains_each(opened: Start) -> None:
+    terminal = opened(lines=50)
+    terminal.enter("help")
+    rows = terminal.wait("List everything that is mapped")
+    assert any(row.startswith("> FILE") or "> FILE to a file" in row for row in rows)
+    assert not any(row.startswith(("service ", "reconnect ")) for row in rows), "a dump has no use for them"
+    for asked in ("help service", "service --help"):
+        terminal.enter(asked)
+        terminal.wait("usage: mmu service")
+        rows = terminal.wait("exception is the guest's own and runs on unseen. Ends at any other stop, at")
+        assert max(map(len, rows)) <= 80
+
+
+def test_what_was_typed_is_found_again_also_the_next_time(opened: Start, tmp_path: Path) -> None:
+    first = opened()
+    first.enter("esr 0x9600014b | head -1")
+    first.wait("0x9600014b: ")
+    first.type(CTRL_D)
+    assert first.ended() == 0
+    assert (tmp_path / "state/gdbtools/history").exists()
+    second = opened()
+    second.type(f"{CTRL_R}600")
+    second.wait("(reverse-i-search)`600': esr 0x9600014b | head -1")
+    second.type(ENTER)
+    second.wait(f"{PROMPT} esr 0x9600014b | head -1")
+    second.type(CTRL_C)
+    second.gone("head -1")
+    second.type(UP)
+    second.wait(f"{PROMPT} esr 0x9600014b | head -1")
+
+
+def test_the_keys_are_those_of_vi_where_readline_s_are(opened: Start, tmp_path: Path) -> None:
+    (tmp_path / ".inputrc").write_text("set bell-style none\nset editing-mode vi\n")
+    terminal = opened()
+    terminal.type("esr 0x1")
+    terminal.wait("esr 0x1")
+    terminal.type(f"{ESCAPE}")
+    terminal.still()
+    terminal.type("0dwiwalk ")
+    terminal.wait(f"{PROMPT} walk 0x1")
+
+
+def test_there_are_colours_and_none_where_nobody_wants_them(opened: Start) -> None:
+    def colours(*options: str, **environment: str) -> set[str]:
+        terminal = opened(*options, lines=40, **environment)
+        terminal.enter("fault")
+        terminal.wait("state   not accessed")
+        terminal.still()
+        return set().union(*(terminal.colours(row) for row in range(40))) - {"default"}
+
+    dark, light = colours("--theme", "dark"), colours("--theme", "light")
+    assert {"red", "cyan"} <= dark
+    assert {"red", "blue"} <= light
+    assert not {"cyan", "brown", "yellow"} & light, "they cannot be read on white"
+    assert colours(NO_COLOR="1") == set()
+    assert colours("--theme", "none") == set()
+    assert colours(COLORFGBG="0;15") == light
+
+
+def test_the_pager_is_the_user_s(opened: Start, tmp_path: Path) -> None:
+    terminal = opened(PAGER="sed -n '$=' | sed 's/^/paged: /'")
+    terminal.enter("map")
+    terminal.wait("paged: 768")
+    other = opened(PAGER="cat")
+    other.enter("map")
+    rows = other.wait("regime  EL1&0 stage 1, TTBR1_EL1")
+    assert "lines" not in " ".join(rows)
+    assert sum(row.startswith("0x") for row in other.above()) > 600
+
+
+def test_ctrl_c_ends_a_scan(start: Start, tmp_path: Path) -> None:
+    image, registers = tmp_path / "ram.bin", tmp_path / "registers.json"
+    root = struct.pack("<512Q", BASE + 4096 | 3, *([0] * 511))
+    image.write_bytes(root + tables(4096, BASE + 4096))
+    ours = {"TTBR0_EL1": f"{BASE:#x}", "TTBR1_EL1": "0x0", "TCR_EL1": "0x500803510", "SCTLR_EL1": "0x1"}
+    registers.write_text(json.dumps(ours))
+    terminal = start("open", f"{image}@{BASE:#x}", "--registers", str(registers))
+    terminal.enter("map")
+    rows = terminal.wait("MB read; Ctrl-C stops")
+    assert any(row.startswith("[") and " tables, " in row for row in rows)
+    terminal.type(CTRL_C)
+    terminal.wait("interrupted")
+    terminal.enter("walk 0 | head -1")
+    terminal.wait("0x0 -> 0x0 (")
+
+
+def test_ctrl_c_takes_the_line_away_and_ctrl_d_leaves(opened: Start) -> None:
+    terminal = opened()
+    terminal.type("walk 0x1")
+    terminal.wait("walk 0x1")
+    terminal.type(CTRL_C)
+    terminal.gone("walk 0x1")
+    terminal.type(CTRL_D)
+    assert terminal.ended() == 0
+
+
+@pytest.mark.parametrize("word", ["quit", "exit", "q"])
+def test_a_word_leaves_too(opened: Start, word: str) -> None:
+    terminal = opened()
+    terminal.enter(word)
+    assert terminal.ended() == 0
+
+
+def test_a_file_s_name_is_completed(opened: Start, tmp_path: Path) -> None:
+    (tmp_path / "registers-of-mine.json").touch()
+    terminal = opened()
+    terminal.type(f"capture {tmp_path}/regis")
+    terminal.wait("registers-of-mine.json")
+    terminal.type(TAB)
+    terminal.until(lambda rows: "registers-of-mine.json" in "".join(rows[2:4]), "the name in the line")

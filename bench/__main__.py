@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bench import differences, faults, linux, maps, prompt, source, sources, walks
+from bench import differences, faults, linux, maps, prompt, roots, source, sources, walks
 from gdbtools.errors import Unavailable
 
 
 def main() -> None:
-    for each in (source, prompt, walks, maps, sources, differences, linux, faults):
+    for each in (source, prompt, walks, maps, sources, roots, differences, linux, faults):
         try:
             each.report()
         except Unavailable as missing:

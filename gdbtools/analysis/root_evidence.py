@@ -175,7 +175,7 @@ def share(weight: int, count: int, total: int) -> int:
 def of_shape(tree: Tree, memory: Sequence[Interval]) -> Iterator[Evidence]:
     """Give what the tables show by themselves: how much of them there is, and how well it holds together."""
     leaves, runs = tree.leaves, tree.runs
-    yield Evidence(Sign.TABLES, tree.tables - 1, tree.tables - 1, min(10, 2 * (tree.tables - 1).bit_length()))
+    yield Evidence(Sign.TABLES, tree.tables - 1, tree.tables - 1, min(20, 2 * (tree.tables - 1).bit_length()))
     yield Evidence(Sign.LEAVES, leaves, leaves, min(10, leaves.bit_length()))
     within = sum(_within(run, memory) for run in runs)
     mapped = sum(overlap(part, memory) for part in merged(map(outputs, runs)))
@@ -187,7 +187,7 @@ def of_shape(tree: Tree, memory: Sequence[Interval]) -> Iterator[Evidence]:
     yield Evidence(Sign.MEMORY, mapped, total, share(10, mapped, total))
     following = sum(run.size_bytes // run.leaf_bytes - 1 for run in runs if run.stride_bytes)
     yield Evidence(Sign.ADJOINING, following, max(leaves - 1, 1), share(5, following, leaves - 1))
-    repeating = (run for run in runs if not run.stride_bytes and run.leaf_bytes < run.size_bytes)
+    repeating = (run for run in runs if not run.stride_bytes)
     again = sum(run.size_bytes // run.leaf_bytes for run in repeating)
     if again * 2 > leaves:
         yield Evidence(Sign.ONE_PLACE, again, leaves, -30)
@@ -211,7 +211,8 @@ def of_identity(tree: Tree) -> Iterator[Evidence]:
 
 def of_pointers(tree: Tree, place: Place, pointers: Iterable[int]) -> Evidence:
     """Count the pages that are pointed into and are mapped, if the root translates the range of `place`."""
-    offsets = [page * PAGE_BYTES - place.first for page in pointers]
+    first = place.first
+    offsets = [page * PAGE_BYTES - first for page in pointers]
     found = sum(offset >= 0 and tree.at(offset) is not None for offset in offsets)
     return Evidence(Sign.POINTERS, found, len(offsets), share(40, found, max(len(offsets), 16)))
 

@@ -122,7 +122,8 @@ class _Making:
             self._table, self._whole = table, NOTHING
         if table not in self.tables:
             return
-        misplaced = len([child for child in contents.tables if child & self.graph.form.table_bytes - 1])
+        within = self.graph.form.table_bytes - 1
+        misplaced = len([child for child in contents.tables if child & within])
         if misplaced > (1 - MOSTLY) * len(contents.tables):
             self.tables.discard(table)
         else:

@@ -124,16 +124,15 @@ def _look_for_pointers(appearance: Appearance, pa: int, data: bytes, found: Surv
 
 def holding(extents: Sequence[Extent], read: Read, wanted: frozenset[int]) -> Iterator[tuple[int, int]]:
     """Give (address, word) of each word in memory that is one of `wanted`."""
+    packed = {word.to_bytes(8, "little"): word for word in wanted}
     lows = {word & 0xFF for word in wanted}
-    others = bytes(set(range(256)) - lows)
+    marks = bytes(low in lows for low in range(256))
     for pa, data in _chunks(extents, read, None):
         for offset in range(0, len(data), PAGE_BYTES):
-            page = data[offset : offset + PAGE_BYTES]
-            if not page[::8].translate(None, others):
-                continue
-            words = _WORDS.unpack(page)
-            if wanted.isdisjoint(words):
-                continue
-            for index, word in enumerate(words):
-                if word in wanted:
-                    yield pa + offset + 8 * index, word
+            marked = data[offset : offset + PAGE_BYTES : 8].translate(marks)
+            index = marked.find(1)
+            while index >= 0:
+                at = offset + 8 * index
+                if (word := packed.get(data[at : at + 8])) is not None:
+                    yield pa + at, word
+                index = marked.find(1, index + 1)

@@ -18,7 +18,7 @@ MEGA = 1 << 20
 # granule, TnSZ, and how many entries of the root there are
 GEOMETRIES = [(12, 16), (12, 25), (12, 12), (14, 17), (14, 16), (14, 12), (16, 16), (16, 12), (16, 22)]
 ROOT, TABLES = BASE + 4 * MEGA, BASE + 5 * MEGA
-PROCESSES, THEIRS = BASE + 8 * MEGA, BASE + 9 * MEGA
+THEIRS, PROCESSES = BASE + 9 * MEGA, BASE + 15 * MEGA
 
 
 def signs(found) -> dict[Sign, tuple[int, int]]:
@@ -58,6 +58,19 @@ def test_its_processes_have_its_size_also_where_their_roots_share_a_page_with_ot
     assert sorted(shown(each) for each in ranking.found[1:]) == wanted
     assert {each.owner for each in ranking.found[1:]} == {Owner.USER}
     assert [shown(each)[0] for each in choose(ranking.found)] == [ROOT], "no process is more likely than the others"
+
+
+def test_a_small_root_of_which_an_entry_leads_to_no_table_is_none() -> None:
+    image = Image()
+    kernel(image, 12, 12, ROOT, TABLES)
+    for number in range(2):
+        process(image, 12, 12, PROCESSES + number * 0x100, THEIRS + number * MEGA // 4)
+        image.put(PROCESSES + number * 0x100 + 0x80, [0x9E37_79B9_7F4A_7C15])
+    image.put(PROCESSES + 5 * 8, [BASE + CODE | 3])
+    image.fill(BASE + CODE, PAGE)
+    found = [shown(each) for each in image.search().found]
+    assert (PROCESSES + 0x100, "TTBR0_EL1", 12, 52) in found
+    assert PROCESSES not in [root for root, *_ in found]
 
 
 def test_tables_of_one_granule_are_none_of_another() -> None:
@@ -123,6 +136,18 @@ def test_a_root_of_blocks_alone_is_read_at_the_level_where_they_go_on(
     assert [run.leaf_bytes for run in found.tree.runs] == [size]
 
 
+def test_a_block_that_is_aligned_to_more_than_its_size_is_read_at_its_own_level() -> None:
+    """One of 2MB at the beginning of memory could as well be one of 1GB, one level up; but then it maps another."""
+    image = Image()
+    # Where a table of 16KB or 64KB cannot be: so few entries would fit those as well.
+    tables = Tables(TnSZ=25, root=ROOT, _next=TABLES + PAGE)
+    tables.map(BASE, BASE, 2, SH=3)
+    image.add(tables)
+    [found] = image.search().found
+    assert shown(found) == (ROOT, "TTBR0_EL1", 12, 39)
+    assert signs(found)[Sign.IDENTITY] == (1, 1)
+
+
 def virtual_machine(root: int, at: int, TnSZ: int = 25) -> Tables:
     tables = Tables(TnSZ=TnSZ, root=root, _next=at)
     for page in range(300):
@@ -166,7 +191,7 @@ def test_a_page_that_maps_the_root_is_no_root_above_it() -> None:
     image = Image()
     kernel(image, 12, 25, ROOT, TABLES)
     image.put(PROCESSES, [ROOT | 0x703])
-    assert shown(image.search().found[0]) == (ROOT, "TTBR1_EL1", 12, 39)
+    assert [shown(each) for each in image.search().found] == [(ROOT, "TTBR1_EL1", 12, 39)]
 
 
 def test_a_root_that_maps_itself_is_still_one() -> None:
@@ -215,6 +240,37 @@ def test_where_a_cpu_stood_tells_its_process_from_the_others() -> None:
     # The stack may not be executed, so a pc there is nobody's.
     lost = image.search([Standing(0, 0, 0x7FFF_0010, 0x7FFF_1000)]).found
     assert [shown(each)[0] for each in choose(lost)] == [ROOT]
+
+
+def test_of_processes_that_all_map_where_a_cpu_stood_only_one_with_its_stack_is_its() -> None:
+    """Programs of one file have their code at one address, and their stacks at any."""
+    image = Image()
+    kernel(image, 12, 16, ROOT, TABLES)
+    for number, stack in enumerate((0x7FFF_0000, 0x7FF0_0000, 0x7F00_0000)):
+        tables = Tables(root=PROCESSES + number * PAGE, _next=THEIRS + number * MEGA // 4)
+        tables.map(0x40_0000, BASE + CODE, **USER)
+        tables.map(stack, BASE + CODE + (number + 1) * PAGE, **USER, UXN=1)
+        image.add(tables)
+    its = image.search([Standing(0, 0, 0x40_0010, 0x7FF0_0800)]).found
+    assert [shown(each)[0] for each in choose(its)] == [ROOT, PROCESSES + PAGE]
+    nobodys = image.search([Standing(0, 0, 0x40_0010, 0x6000_0000)]).found
+    assert [shown(each)[0] for each in choose(nobodys)] == [ROOT]
+
+
+def test_an_identity_map_beside_a_kernel_is_only_for_its_beginning() -> None:
+    image = Image()
+    kernel(image, 12, 16, ROOT, TABLES)
+    tables = Tables(root=PROCESSES, _next=THEIRS)
+    for page in range(image.size_bytes // PAGE):
+        tables.map(BASE + page * PAGE, BASE + page * PAGE, SH=3)
+    image.add(tables)
+    found = image.search().found
+    assert [(shown(each)[:2], each.likely) for each in found] == [
+        ((ROOT, "TTBR1_EL1"), True),
+        ((PROCESSES, "TTBR0_EL1"), True),
+    ]
+    assert [shown(each)[0] for each in choose(found)] == [ROOT]
+    assert [shown(each)[0] for each in choose(found, [PROCESSES])] == [ROOT, PROCESSES]
 
 
 def test_a_root_that_does_not_map_the_kernels_pc_is_not_the_kernels() -> None:

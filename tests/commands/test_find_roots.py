@@ -85,6 +85,10 @@ def test_what_is_written_makes_map_and_walk_work_and_says_what_it_assumed(capsys
     assert line["result"]["mapped"] == 4097 << 12
     assert int(line["result"]["runs"][0]["first"], 16) == 0xFFFF_FF80_0000_0000
     assert int(line["result"]["runs"][0]["output"], 16) == BASE
+    # What was assumed is no evidence of itself.
+    again = ask(capsys, "-s", ram, "--registers", str(file))
+    assert again["assumed"] == result["assumed"]
+    assert "held" not in [each["sign"] for each in again["result"]["roots"][0]["evidence"]]
     # Of TTBR0's range nobody knows, so it is off, and not empty.
     assert main(["walk", "-s", ram, "--registers", str(file), "0x400000"]) == 1
     out = capsys.readouterr().out
@@ -116,7 +120,7 @@ def test_the_answer_comes_first_then_a_table_and_the_reasons(capsys, ram: str) -
     assert lines[3].split()[:6] == [f"{ROOT:#x}", "TTBR1_EL1", "4KB", "39", "1..3", "4097"]
     assert max(map(len, lines)) <= 80
     text = "\n".join(lines)
-    assert "of 64 pages that memory points to in the upper half it maps 64" in text
+    assert "it maps 64 of 64 pages of the upper half that memory points into" in text
     assert "EPD0=1" in text
 
 

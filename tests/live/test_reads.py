@@ -22,7 +22,7 @@ LOOKING = [
     "status", "regs", "esr", "esr 0x96000010", WALK, f"{WALK} --access write --el 0", "fault", "fixup --dry-run", "map",
     "map --unaccessed --el1 --perm w", "map --physical 0x40200000,+0x1000", f"{WALK} {SUPPOSED}", f"map {SUPPOSED}",
     f"fault {SUPPOSED}", f"pte {Leaf(4, 1 << 44, 3).word:#x} AF=1 SH=2 --dry-run", "tlbi --dry-run",
-    "clear-af &regions --dry-run",
+    "clear-af &regions --dry-run", "find-roots",
 ]  # fmt: skip
 
 
@@ -53,6 +53,14 @@ def test_looking_changes_nothing(shared_fault: Live, command: str) -> None:
     shared_fault.say(f"mmu {command}")
     assert shared_fault.state() == before
     assert before["mode"] == "0"
+
+
+def test_the_roots_in_memory_are_those_in_the_registers(shared_fault: Live) -> None:
+    [found] = shared_fault.ask("find-roots")
+    held = {name: shared_fault.value(f"${name}") for name in ("TTBR0_EL1", "TTBR1_EL1")}
+    assert {each["register"]: int(each["root"], 16) for each in found["roots"]} == held
+    assert all("held" in [one["sign"] for one in each["evidence"]] for each in found["roots"])
+    assert found["total"] == 128 << 20, "all of the RAM, and nothing else"
 
 
 def test_capturing_changes_nothing(shared_fault: Live, tmp_path: Path) -> None:

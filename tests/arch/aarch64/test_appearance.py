@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gdbtools.arch import ARCHITECTURES
@@ -24,6 +24,7 @@ FIXTURES = Path(__file__).resolve().parents[3] / "fixtures"
 TABLES = ARCHITECTURES["aarch64"].appearance
 FORM4K, FORM16K, FORM64K = TABLES.forms
 PAGE, WORDS = 1 << 12, 512
+PROPERTY = settings(deadline=None, suppress_health_check=list(HealthCheck))
 ROLES = (Role.TWO_LEVELS, Role.ONE_LEVEL, Role.STAGE2, Role.INDIRECT, Role.NESTED, Role.STAGE2_INDIRECT)
 
 
@@ -54,6 +55,7 @@ def entries(draw: st.DrawFn) -> int:
     return int(kind(own).with_(TYPE=3, NextTable=pa))
 
 
+@PROPERTY
 @given(st.dictionaries(st.integers(0, WORDS - 1), leaves() | entries(), min_size=1, max_size=40), st.data())
 def test_whatever_somebody_may_have_written_is_a_table(words: dict[int, int], data: st.DataObject) -> None:
     # A pointer's top bits are nobody's descriptor.
@@ -133,6 +135,7 @@ def test_contents_tell_tables_from_blocks() -> None:
     assert TABLES.contents(page({9: 0x4021_0701})).blocks == 0x4020_0000
 
 
+@PROPERTY
 @given(st.lists(st.dictionaries(st.integers(0, WORDS - 1), entries(), max_size=5), min_size=1, max_size=4))
 def test_contents_of_parts_are_those_of_the_whole(parts: list[dict[int, int]]) -> None:
     pages = [page(words) for words in parts]
@@ -151,6 +154,8 @@ def test_contents_of_parts_are_those_of_the_whole(parts: list[dict[int, int]]) -
         (0x0018_0000_4180_F393 | 1 << 10, Owner.KERNEL),  # OSv: UXN and AP[1] never used
         (0x00E8_0000_4000_0F43, Owner.USER),  # Linux: nG, PXN, AP[1]
         (0x0020_0000_4000_0FC3, Owner.USER),
+        (0x0000_0000_4000_0F43, Owner.USER),  # nG, and no NS: of EL1, whether or not it says PXN
+        (0x0000_0000_4000_0FFF, Owner.USER),  # nG: of an ASID, so of stage 1
         (0x0040_0000_4032_8F7F, Owner.HYPERVISOR),  # Xen: nG and NS, AttrIndx 7
         (0x0040_0000_4000_0743, Owner.HYPERVISOR),  # KVM's own at EL2
         (0x0080_0000_641D_17FF, Owner.VIRTUAL_MACHINE),  # Xen's guests

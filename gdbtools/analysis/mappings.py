@@ -12,8 +12,10 @@ from gdbtools.arch.model import Fault, FaultKind, Hole, LeafKind, Read, ReadRegi
 from gdbtools.arch.scan import Scanner, scan
 from gdbtools.arch.walk import walk
 
-A_FEW, TIMES = 1 << 16, 4
+A_FEW, TIMES = 1 << 12, 4
 """How many runs tables may give: a few, and so many times what they have descriptors.  Real ones share far less."""
+PIECES = 1 << 4
+"""Times a few for two stages: each block of the first may lead to the same 512 descriptors of the second."""
 DESCRIPTOR_BYTES = 8
 
 
@@ -41,18 +43,20 @@ def mappings_of(regime: Regime, read: Read, wanted: tuple[int, int] | None = Non
         return
     counted = _Counted(read)
     if regime.below is None:
-        yield from _bounded(scan(regime, counted, first, last), regime, counted, last)
+        yield from _bounded(scan(regime, counted, first, last), regime, counted, last, A_FEW)
     else:
         pieces = _Composition(regime, regime.below, counted).runs(first, last)
-        yield from _joined(_bounded(pieces, regime, counted, last))
+        yield from _joined(_bounded(pieces, regime, counted, last, A_FEW * PIECES))
 
 
-def _bounded(found: Iterator[Run | Hole], regime: Regime, counted: _Counted, last: int) -> Iterator[Run | Hole]:
+def _bounded(
+    found: Iterator[Run | Hole], regime: Regime, counted: _Counted, last: int, few: int
+) -> Iterator[Run | Hole]:
     """End where there are too many for the tables that were read."""
-    enough = A_FEW
+    enough = few
     for number, each in enumerate(found):
         if number > enough:
-            enough = A_FEW + TIMES * counted.descriptors
+            enough = few + TIMES * counted.descriptors
         if number > enough:
             why = f"{number} runs of {counted.descriptors} descriptors, which lead to one another: ask for a range"
             yield Hole(each.first, last - each.first + 1, regime.root, why)

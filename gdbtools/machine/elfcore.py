@@ -68,6 +68,10 @@ def open_core(path: Path) -> Dump:
             if max(offset + size_bytes, noted) > len(view):
                 raise Malformed(f"{path} is cut short: a part of its notes is missing; take the dump again")
             notes += _notes(path, view[offset : offset + size_bytes])
+    if len(places) > 1 and not any(pa for pa, _, _ in places):
+        raise Malformed(
+            f"{path} has no physical addresses: it is of a process, not of a machine; use dump-guest-memory"
+        )
     return _with_registers(path, Ranges(placed(path, view, places), f"the core {path.name}"), notes)
 
 

@@ -63,7 +63,7 @@ class Library:
     def _checked(self, status: int) -> None:
         if status:
             said = self._code.kdump_get_err(self._context) or self._code.kdump_strerror(status)
-            raise Refused(said.decode(errors="replace"))
+            raise Refused(" ".join(said.decode(errors="replace").split()))
 
     def open(self, file: BinaryIO) -> None:
         self._set("file.mmap_policy", Attribute(NUMBER, Value(number=NEVER)))

@@ -43,17 +43,26 @@ IDLE = "disconnected:"
 def attached(address: str, stop: bool, architecture: Architecture) -> Iterator[Dump]:
     """Give a stopped QEMU's machine; one that runs is held meanwhile if `stop` says so, else refused."""
     with connected(address) as qmp, _held(qmp, stop):
-        kinds = {each["target"] for each in qmp.ask("query-cpus-fast")}
+        yield described(qmp, address, architecture)
+
+
+def described(qmp: Qmp, address: str, architecture: Architecture) -> Dump:
+    """Give the machine of a QEMU whose guest stands still."""
+    try:
+        kinds = {str(each["target"]) for each in qmp.ask("query-cpus-fast")}
         if kinds != {architecture.name}:
             raise Unavailable(f"{address} is a QEMU of {', '.join(sorted(kinds))}; only {architecture.name} is decoded")
         names = (*architecture.registers, *architecture.general)
-        yield Dump(architecture.name, _memory(qmp, address), _cpus(qmp, address, names))
+        return Dump(architecture.name, _memory(qmp, address), _cpus(qmp, address, names))
+    except (KeyError, TypeError, ValueError):
+        raise Unavailable(f"{address} does not answer as QEMU does; which program is it?") from None
 
 
 @contextmanager
 def _held(qmp: Qmp, stop: bool) -> Iterator[None]:
     """Have the guest stand still; one that ran goes on afterwards, also where this program is told to end."""
-    if not qmp.ask("query-status")["running"]:
+    status = qmp.ask("query-status")
+    if not (isinstance(status, dict) and status.get("running")):
         yield
         return
     if not stop:
@@ -65,13 +74,14 @@ def _held(qmp: Qmp, stop: bool) -> Iterator[None]:
     def ended(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, ended)
+    before = {each: signal.signal(each, ended) for each in (signal.SIGTERM, signal.SIGHUP)}
     qmp.ask("stop")
     try:
         yield
     finally:
         qmp.ask("cont")
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,9 @@ class Qmp:
         while True:
             answer = self._line()
             if "error" in answer:
-                raise Unavailable(f"QEMU refuses {command}: {answer['error']}")
+                said = answer["error"]
+                what = said.get("desc") if isinstance(said, dict) else said
+                raise Unavailable(f"QEMU refuses {command}: {' '.join(str(what).split())}")
             if "return" in answer:
                 return answer["return"]
             if "event" not in answer:

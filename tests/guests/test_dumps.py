@@ -13,6 +13,7 @@ import pytest
 from gdbtools.cli import main
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine import open_source, opened
+from tests.guests import packages
 from tests.guests.dumps import MEMORY_BYTES, RAM, Monitored, dump, monitored, save
 from tests.live.session import GUEST, gdb_session
 from tests.machine.formats import COMPRESSIONS, compression, lime, rearranged, recompressed
@@ -79,10 +80,14 @@ def make(guest: Monitored, folder: Path) -> None:
     for name in COMPRESSIONS:
         with suppress(Unavailable):
             (folder / f"kdump-{name}").write_bytes(recompressed(plain, compression(name)))
+    write_registers(guest, folder / "registers.json")
+
+
+def write_registers(guest: Monitored, path: Path) -> None:
+    """Write what `--registers` takes: all of the first CPU's."""
     with opened(guest.source) as machine:
         registers = machine.cpu.registers
-        values = {name: hex(registers.read(name)) for name in registers.names()}
-    (folder / "registers.json").write_text(json.dumps(values))
+        path.write_text(json.dumps({name: hex(registers.read(name)) for name in registers.names()}))
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +164,25 @@ def test_a_dumps_general_registers_are_each_cpus_own(dumped: Dumped, source: str
                 assert ours.registers.read(register) == its.registers.read(register)
         with pytest.raises(Unavailable, match=r"TCR_EL1.*--registers"):
             machine.register("TCR_EL1")
+
+
+@pytest.mark.parametrize("name", packages.QEMU_SUITES)
+def test_dumps_of_other_versions_of_qemu_say_what_their_guest_says(capsys, tmp_path: Path, name: str) -> None:
+    """Every format that it offers; from 8.2 on there are kdumps that are not flattened."""
+    try:
+        packages.qemu(name)
+    except Unavailable as missing:
+        pytest.skip(str(missing))
+    with monitored(GUEST, cpus=2, qemu=name) as guest:
+        guest.wait("shutdown")
+        with guest.monitor() as qmp:
+            formats = qmp.ask("query-dump-guest-memory-capability")["formats"]
+            assert "kdump-raw-zlib" in formats
+            for form in formats:
+                dump(qmp, tmp_path / form, form)
+        given = ("--registers", str(tmp_path / "registers.json"))
+        write_registers(guest, tmp_path / "registers.json")
+        for words in QUESTIONS:
+            expected = ask(capsys, *words, "-s", guest.source)
+            for form in formats:
+                assert ask(capsys, *words, "-s", str(tmp_path / form), *given) == expected, form

@@ -5,7 +5,6 @@ python -m tests.machine.fuzz TARGET CORPUS -max_total_time=600     # or name a f
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,14 +22,12 @@ with atheris.instrument_imports(include=["gdbtools"]):
     from gdbtools.analysis import mappings
 from tests.machine.hostile import TARGETS, TOGETHER
 
-MEMORY = "/dev/shm"
-
 
 def main(name: str, arguments: Sequence[str]) -> None:
     target = TARGETS.get(name, TOGETHER)
     # The same limit, reached sooner: what is listed of a thicket is not what is looked for here.
     mappings.A_FEW, mappings.TIMES = 64, 1
-    with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "input"
 
         def one(data: bytes) -> None:

@@ -10,10 +10,11 @@ import socket
 import struct
 import tempfile
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.commands import COMMANDS
@@ -79,14 +80,9 @@ def blocks(memory: bytes) -> dict[int, bytes]:
     return {PA + at: memory[at : at + PAGE] for at in range(0, len(memory), PAGE)}
 
 
-@contextlib.contextmanager
-def expected() -> Iterator[None]:
-    """Let an expected error pass, if it is one line; any other ends the run."""
-    try:
-        yield
-    except GdbtoolsError as error:
-        if len(str(error).splitlines()) != 1:
-            raise AssertionError(f"not one line: {error!r}") from error
+def expected() -> contextlib.AbstractContextManager[None]:
+    """Let an expected error pass, which a face prints as one line whatever it quotes; any other ends the run."""
+    return contextlib.suppress(GdbtoolsError)
 
 
 @cache
@@ -158,10 +154,9 @@ def monitor(path: Path) -> None:
         its.send(data[: 1 << 16])
         its.shutdown(socket.SHUT_WR)
         ours.settimeout(1)
-        with ours.makefile("rb") as lines:
-            qmp = Qmp(ours, lines, "somewhere")
-            qmp.monitor("info status")
-            qmp.ask("query-chardev")
+        with ours.makefile("rb") as lines, mock.patch.object(qemu, "peer_of", return_value=None):
+            machine = qemu.described(Qmp(ours, lines, "somewhere"), "somewhere", ARCHITECTURES["aarch64"])
+            machine.memory.read(PA, 64)
 
 
 @dataclass(frozen=True)
@@ -173,11 +168,18 @@ class Target:
 
 
 ELF = (Path(__file__).resolve().parents[2] / "fixtures/guests/tlb/tlb.elf").read_bytes()
-GREETING = b'{"QMP": {"version": {}}}\r\n{"return": {}}\r\n{"event": "STOP"}\r\n'
+GREETING = b'{"QMP": {"version": {}}}\r\n{"return": {}}\r\n'
+ANSWERS = (
+    [{"target": "aarch64"}],
+    'FlatView #1\n AS "cpu-memory-0", root: system\n  0000000040000000-00000000bfffffff (prio 0, ram): ram @0000800\n',
+    "CPU#0\n PC=0000000040200ebc X00=0000000084000008 SP=0000000040246ef0\nPSTATE=800003c5 N--- EL1h\n\nCPU#1\n PC=01",
+    [{"label": "gdb", "filename": "unix:/nowhere"}],
+    "\n".join(f"{PA + at:016x}: 0x{at:016x} 0x{at + 8:016x}" for at in range(0, 64, 16)),
+)
 SAID = (
-    GREETING + b'{"return": "0000000040000000: 0x0000000000000001"}\n{"return": [{"label": "gdb", "filename": "x"}]}\n',
-    b"CPU#0\n PC=0000000040200ebc X00=0000000084000008 SP=0000000040246ef0\nPSTATE=800003c5 N--- EL1h\n\nCPU#1\n PC=1",
-    b'FlatView #1\n AS "cpu-memory-0", root: system\n  0000000040000000-00000000bfffffff (prio 0, ram): ram @0000800\n',
+    GREETING + b"".join(json.dumps({"return": each}).encode() + b"\n" for each in ANSWERS),
+    GREETING + b'{"event": "STOP"}\n{"error": {"class": "GenericError", "desc": "not now"}}\n',
+    *(each.encode() for each in ANSWERS if isinstance(each, str)),
 )
 LOGGED = (
     b'{"time": 0.1, "seconds": 0.01, "cpu": 0, "pc": "0x1", "symbol": "", "va": "0x2", "access": "read", "level": 3,'

@@ -6,6 +6,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A file of tests runs in one process: its guests are shared.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 
@@ -23,10 +25,10 @@ test: packages $(VENV)/.development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-full: packages $(VENV)/.development
-	GDBTOOLS_FULL=1 $(BIN)/pytest
+	GDBTOOLS_FULL=1 $(PYTEST)
 
 bench: packages $(VENV)/.development
 	@$(BIN)/python -m bench

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -14,12 +15,15 @@ import pytest
 
 from gdbtools.errors import Unavailable
 from gdbtools.repl.children import find_qemu
+from tests.said import SAID
 
 GDBS = {
     "gdb-multiarch": ("gdb-multiarch", "apt-get install gdb-multiarch"),
     "gdb-for-pwndbg": (str(Path(sys.prefix) / "bin" / "gdb"), "pip install '.[dev]' into the environment of pytest"),
 }
 """The two: one with the system's Python, one with that of the virtual environment."""
+FOR_THE_END: list[str] = []
+"""What the tests said."""
 BROWSER = ("chromium", "apt-get install chromium")
 
 
@@ -44,6 +48,26 @@ def pytest_report_header() -> list[str]:
     path = shutil.which(program)
     lines.append(f"{program}: {path or f'MISSING, tests of the pages in it are skipped; install it: {install}'}")
     return lines
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Give what was said to the report, which reaches whoever prints: the run may be in several processes."""
+    item.user_properties += [("said", text) for text in SAID]
+    SAID.clear()
+    yield
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "teardown":
+        FOR_THE_END.extend(str(text) for name, text in report.user_properties if name == "said")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if FOR_THE_END:
+        terminalreporter.section("what was drawn and compared")
+        for text in FOR_THE_END:
+            terminalreporter.write_line(text)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
 
-import pytest
-
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.aarch64.descriptors import Layout, Role, leaf_descriptor, table_descriptor
 from gdbtools.arch.aarch64.features import Features, features
@@ -33,6 +31,7 @@ from tests.guests.oracle import (
     TABLES_BYTES,
     Oracle,
 )
+from tests.said import say
 from tests.tables import reader
 
 # One of each kind of memory: Device-nGnRnE, Device-nGRE, Normal NC, WT, WB, mixed, Device-nGnRE, WB without W-allocate.
@@ -49,14 +48,13 @@ FULL_RUN = os.environ.get("GDBTOOLS_FULL") == "1"
 STATES = int(os.environ.get("GDBTOOLS_ORACLE_STATES", "1000" if FULL_RUN else "120"))
 
 
-def counting(request: pytest.FixtureRequest, what: str) -> Iterator[Counter[str]]:
-    """Count what was compared, and say so where a passing run is read, too."""
+def counting(what: str) -> Iterator[Counter[str]]:
+    """Count what was compared, and say so."""
     counted: Counter[str] = Counter()
     yield counted
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print(f"\n{what}, seed {SEED} (GDBTOOLS_SEED={SEED} repeats it): {sum(counted.values())} cases")
-        for each, count in sorted(counted.items()):
-            print(f"  {count:8} {each}")
+    say(f"{what}, seed {SEED} (GDBTOOLS_SEED={SEED} repeats it): {sum(counted.values())} cases")
+    for each, count in sorted(counted.items()):
+        say(f"  {count:8} {each}")
 
 
 def version_of(oracle: Oracle) -> str:

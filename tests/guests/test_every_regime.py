@@ -104,7 +104,7 @@ def meaningful(par: int) -> Word:
 
 @pytest.fixture(scope="module")
 def counted(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
-    yield from counting(request, "every regime")
+    yield from counting("every regime")
 
 
 WRITES = (

@@ -24,6 +24,7 @@ from gdbtools.errors import Unavailable
 from tests.guests.build_kernel import CONFIGURATIONS, built
 from tests.guests.linux import LinuxGuest, areas, pagemap
 from tests.guests.packages import busybox, kernel, qemu
+from tests.said import say
 
 SEED = int(os.environ.get("GDBTOOLS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 ADDRESSES = int(os.environ.get("GDBTOOLS_LINUX_ADDRESSES", "6000"))
@@ -92,17 +93,6 @@ OWN_SHAPES = (
 USER, KERNEL = "while :; do :; done", "exec dd if=/dev/zero of=/dev/null bs=1M"
 
 
-@pytest.fixture(scope="module")
-def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Say something where a passing run is read, too."""
-
-    def out(text: str) -> None:
-        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-            print(f"\n  {text}", end="")
-
-    return out
-
-
 @pytest.fixture(
     scope="module",
     params=[*SHAPES, *(pytest.param(each, marks=pytest.mark.full) for each in FULL_SHAPES + OWN_SHAPES)],
@@ -113,7 +103,7 @@ def shape(request: pytest.FixtureRequest) -> Shape:
 
 
 @pytest.fixture(scope="module")
-def guest(shape: Shape, say: Callable[[str], None]) -> Iterator[LinuxGuest]:
+def guest(shape: Shape) -> Iterator[LinuxGuest]:
     try:
         guest = shape.guest()
     except Unavailable as why:
@@ -232,7 +222,7 @@ def near_what_is_mapped(stop: Stop, count: int) -> list[int]:
     return drawn
 
 
-def test_a_load_leads_where_qemus_own_walker_says(stop: Stop, say: Callable[[str], None]) -> None:
+def test_a_load_leads_where_qemus_own_walker_says(stop: Stop) -> None:
     differ, counted = stop.disagreements(near_what_is_mapped(stop, ADDRESSES), stop.load)
     say(f"at EL{stop.el} {counted['mapped']} mapped, {counted['unmapped']} unmapped")
     assert not differ, f"{len(differ)} of {counted.total()}: " + "\n".join(differ[:5])
@@ -242,7 +232,7 @@ def test_a_load_leads_where_qemus_own_walker_says(stop: Stop, say: Callable[[str
 PRESENT, SWAPPED, FRAME = 1 << 63, 1 << 62, (1 << 55) - 1
 
 
-def test_a_process_has_the_pages_that_the_kernel_says_it_has(guest: LinuxGuest, say: Callable[[str], None]) -> None:
+def test_a_process_has_the_pages_that_the_kernel_says_it_has(guest: LinuxGuest) -> None:
     page_bytes = 1024 * int(re.findall(r"KernelPageSize: +(\d+) kB", guest.run("cat /proc/self/smaps"))[0])
     with guest.process(USER) as pid:
         # pagemap leaves out what is not memory of Linux's own (VM_PFNMAP): the vDSO's data.
@@ -274,7 +264,7 @@ def test_a_process_has_the_pages_that_the_kernel_says_it_has(guest: LinuxGuest, 
         ), f"{va:#x} is in frame {word & FRAME:#x}: {describe(found[va])}"
 
 
-def test_the_map_is_what_qemus_own_walker_says(stop: Stop, say: Callable[[str], None]) -> None:
+def test_the_map_is_what_qemus_own_walker_says(stop: Stop) -> None:
     runs = [each for each in mappings(ARM, stop.register, stop.guest.read) if isinstance(each, Run)]
     starts = [run.first for run in runs]
     assert all(one.last < two.first for one, two in pairwise(runs))
@@ -366,9 +356,7 @@ def as_dumped(run: Run) -> Extent:
 
 @pytest.mark.full
 @pytest.mark.parametrize("shape", OWN_SHAPES, ids=str, indirect=True)
-def test_the_kernels_half_is_what_its_own_dump_says(
-    guest: LinuxGuest, shape: Shape, say: Callable[[str], None]
-) -> None:
+def test_the_kernels_half_is_what_its_own_dump_says(guest: LinuxGuest, shape: Shape) -> None:
     # The shell reads the dump itself and keeps it open, so no process comes or goes and its buffer stays mapped.
     guest.run(f"exec 3< {DUMP}")
     try:

@@ -162,7 +162,7 @@ def oracle(request: pytest.FixtureRequest) -> Iterator[Oracle]:
 
 @pytest.fixture(scope="module")
 def counted(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
-    yield from counting(request, "real accesses")
+    yield from counting("real accesses")
 
 
 def predict(oracle: Oracle, state: State, request: Request) -> tuple[Walk, Refusal | None]:

@@ -82,7 +82,7 @@ def guest(request: pytest.FixtureRequest) -> Iterator[Syndromes]:
 
 @pytest.fixture(scope="module")
 def counted(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
-    yield from counting(request, "syndromes")
+    yield from counting("syndromes")
 
 
 def spelled(text: str) -> str:

@@ -132,7 +132,7 @@ def sweep(request: pytest.FixtureRequest) -> Iterator[Sweep]:
 
 @pytest.fixture(scope="module")
 def counted(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
-    yield from counting(request, "traps")
+    yield from counting("traps")
 
 
 def departure(version: str, bit: Bit, text: str) -> Departure | None:

@@ -1,46 +1,26 @@
-"""One model behind each face: `mmu COMMAND --json`, `-mmu COMMAND`, and what the text says."""
+"""In each GDB `-mmu COMMAND` gives what `mmu COMMAND --json` gives; tests/test_faces.py has every face and command."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gdbtools.commands import COMMANDS
-from tests.live.session import CAPTURE, Leaf, Live, Session, attached, symbol
+from tests.live.session import CAPTURE, Leaf, Live, Session, symbol
 
 pytestmark = pytest.mark.guest
 
 ADDRESSES = f"{symbol('vectors'):#x} {Leaf(4, 1 << 44, 3).word:#x} 0xdead000"
-LOCAL = f"{Leaf(4, 1 << 44, 3).word:#x}"
 WORDS = {
     "walk": f"walk {ADDRESSES}",
     "catch": "catch any",
-    "fixup": "fixup --resume",
-    "service": "service --count 3",
     "watch": f"watch {ADDRESSES.split()[0]}",
-    "pte": f"pte {LOCAL} AF=1 SOFTWARE=3",
-    "clear-af": "clear-af &regions",
-    "working-set": "working-set 0x600000000000,+0x8000 --interval 600 --everywhere",
-    "tlbi": f"tlbi {LOCAL}",
-    "probe": f"probe {LOCAL} --overwrite",
-    "undo": "undo",
     "diff": f"diff {CAPTURE}",
 }
-OF_RECORDINGS = ("who",)
-"""Commands that want a guest which is replayed: test_who.py."""
-THAT_CHANGE = [name for name, command in COMMANDS.items() if command.changes_guest and name not in OF_RECORDINGS]
-OF_THE_MOMENT = ("seconds", "began")
 
 
-def timeless(answer: Any) -> Any:
-    if isinstance(answer, dict):
-        return {key: timeless(value) for key, value in answer.items() if key not in OF_THE_MOMENT}
-    return [timeless(each) for each in answer] if isinstance(answer, list) else answer
-
-
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in (*THAT_CHANGE, *OF_RECORDINGS)])
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not command.changes_guest])
 def test_gdb_and_mi_give_the_same_model(shared_fault: Live, tmp_path: Path, name: str) -> None:
     (tmp_path / "log").touch()
     files = {each: f"{each} {tmp_path / 'core'}" for each in ("capture", "redact")}
@@ -55,21 +35,6 @@ def test_gdb_and_mi_give_the_same_model(shared_fault: Live, tmp_path: Path, name
             del place["number"]
     assert console == mi
     assert console
-
-
-@pytest.mark.parametrize("name", THAT_CHANGE)
-def test_gdb_and_mi_give_the_same_model_of_what_changes_the_guest(qemu: str, gdb_path: str, name: str) -> None:
-    """Each in a guest of its own, at the same deterministic fault."""
-    with attached(gdb_path) as one, attached(gdb_path) as other:
-        for each in (one, other):
-            # In the vectors nothing may be probed.
-            each.to_scan() if name == "probe" else each.to_fault()
-            if name == "undo":
-                each.ask(WORDS["pte"])
-            if name == "working-set":
-                each.say("hbreak sum_words")
-        assert timeless(one.ask(WORDS[name])) == timeless(other.ask_mi(WORDS[name]))
-        assert one.state() == other.state()
 
 
 def test_walk_gives_an_answer_for_each_address_in_order(shared_fault: Live) -> None:

@@ -26,6 +26,8 @@ from gdbtools.repl.words import STEPS, ForGdb, Question, behind, first_word
 
 ARCHITECTURE = "aarch64"
 """What is completed until GDB has said what the guest is."""
+PIECE_SECONDS = 0.05
+"""How long a piece of a line waits for its rest."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Attached(Session):
         self._kept_machine: Machine | None = None
         self._kept_for_this_run = False
         self._resumed_at = 0.0
+        self._piece = ""
+        """What the guest has printed of a line so far."""
         self._idle = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -256,9 +260,20 @@ class Attached(Session):
             self.say(said)
 
     def _guest_printed(self, text: str) -> None:
-        self.hear(Printed(text))
+        """Tell what the guest prints by lines: a piece of one waits a moment for its rest, as GDB prints between."""
+        whole, newline, self._piece = (self._piece + text).rpartition("\n")
+        if newline:
+            self.hear(Printed(whole + newline))
+        if self._piece:
+            asyncio.get_running_loop().call_later(PIECE_SECONDS, self._guest_paused, self._piece)
+
+    def _guest_paused(self, piece: str) -> None:
+        if self._piece == piece:
+            self._piece = ""
+            self.hear(Printed(piece))
 
     def _guest_ended(self, how: str) -> None:
+        self._guest_paused(self._piece)
         self.say(f"QEMU has ended ({how}); `reconnect` starts it again, from reset.")
         if self._debugger.attached and not self._debugger.running:
             self._spawn(self._disconnect())

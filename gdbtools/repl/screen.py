@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 import termios
@@ -26,8 +27,11 @@ _LOCAL_MODES = 3
 
 
 def size() -> tuple[int, int]:
-    """Give the columns and the lines of the terminal."""
-    found = shutil.get_terminal_size((DEFAULT_WIDTH, 24))
+    """Give the columns and the lines: of the terminal, which may have been resized, else as COLUMNS and LINES say."""
+    try:
+        found = os.get_terminal_size(sys.stdout.fileno())
+    except (OSError, ValueError):
+        found = shutil.get_terminal_size((DEFAULT_WIDTH, 24))
     return found.columns, found.lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,6 +91,13 @@ class Session:
         reply = self.gdb.run(f"-mmu {command}")
         assert not reply.error, reply.error
         return _results(command, reply.results.get("answers") or _json_lines(reply.text))
+
+    def interrupt(self, seconds: float = 60) -> None:
+        """Stop what runs in the background; the stop comes when it comes."""
+        self.say("interrupt")
+        deadline = time.monotonic() + seconds
+        while self.inside("gdb.selected_thread().is_running()"):
+            assert time.monotonic() < deadline, "the guest did not stop"
 
     def inside(self, expression: str) -> Any:
         """Evaluate a Python expression in GDB, where the functions of inside.py are at hand."""

@@ -156,7 +156,7 @@ def test_a_running_guest_is_to_be_interrupted_first(qemu: str, gdb_path: str) ->
         live.say("continue&")
         for command in EVERY:
             assert "interrupt it first" in live.refusal(f"mmu {command}")
-        live.say("interrupt")
+        live.interrupt()
         assert live.physical_mode() == "0"
         assert "MMU on" in live.say("mmu status")
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 CTRL_C, CTRL_D, CTRL_R, ENTER, ESCAPE, TAB, UP, DOWN = "\x03", "\x04", "\x12", "\r", "\x1b", "\t", "\x1b[A", "\x1b[B"
 LONG = 25.0
+LEFT_OUT = ("NO_COLOR", "PAGER", "LESS", "COLUMNS", "LINES")
+"""Of the environment: readline, once a process has it, leaves the size of its own terminal there."""
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Terminal:
     _screen: pyte.HistoryScreen = field(init=False, repr=False)
 
     def __enter__(self) -> Self:
-        kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "PAGER", "LESS")}
+        kept = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
         environment = {**kept, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **self.environment}
         program, *words = self.command
         self._screen = pyte.HistoryScreen(self.columns, self.lines, history=10000)

@@ -48,7 +48,7 @@ def test_a_fault_that_was_repaired_for_another_cpu_is_told_by_that_cpu_and_the_r
         assert (changed["by"], changed["seen_by_cpu"], changed["at_this_stop"]) == ("fixup", 0, False)
         # And the test that it names: go on, and it faults no more.
         live.say("delete")
-        live.say("hbreak finished thread 2")
+        live.say(f"hbreak *{live.calls_finished():#x} thread 2")
         (summary,) = live.ask("service")
         assert (summary["already_repaired"], summary["faults"]) == (1, 0)
         assert summary["ended"].startswith("breakpoint ")
@@ -190,7 +190,7 @@ def test_present_is_not_permitted_and_such_a_fault_is_not_called_spurious(gdb: G
 
 def test_a_fault_that_is_long_over_is_said_to_be_so(gdb: Gdb) -> None:
     with planted(gdb, "both_read_only", **TWO) as live:
-        live.say("hbreak finished thread 1")
+        live.say(f"hbreak *{live.calls_finished():#x} thread 1")
         live.say("continue")
         suspected = permitted(live, "EL1 write", PERMISSION, "perhaps an older exception")
         assert suspected[0]["cause"] == "other exception"

@@ -19,6 +19,8 @@ PAGE_IPA = 0x7000_0000
 """As in the guest's guest.h."""
 STUB_NAMES = {"VBAR_EL1": "VBAR", "SCTLR_EL1": "SCTLR"}
 """What QEMU's stub calls them before 11."""
+BL = 0b100101
+"""The top six bits of a `BL`."""
 SYNCHRONOUS = (0x200, 0x400)
 """Where in the vectors a fault arrives: from the current level with SP_ELx, from a lower one in AArch64."""
 
@@ -90,6 +92,14 @@ class Planted(Session):
     def counted(self) -> int:
         """Give how many exceptions the guest's handler has taken."""
         return self.word("exceptions_taken")
+
+    def calls_finished(self) -> int:
+        """Give where a CPU calls `finished`: there the other can step past a breakpoint, which none can at WFI."""
+        for at in range(symbol("cpu_main"), symbol("cpu_main") + 0x100, 4):
+            word = self.value(f"*(unsigned int *){at:#x}")
+            if word >> 26 == BL and (word - (symbol("finished") - at) // 4) & (1 << 26) - 1 == 0:
+                return at
+        raise AssertionError("cpu_main does not call finished")
 
     def to_the_end(self) -> None:
         """Run to where there is nothing left to do."""

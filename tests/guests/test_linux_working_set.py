@@ -128,8 +128,11 @@ def test_it_is_what_the_kernel_says_is_referenced(
     assert answer["by_hardware"] == (shape.cpu != "cortex-a57")
     assert answer["method"] == ("flags" if by or answer["by_hardware"] else "faults")
     if answer["method"] == "faults":
-        runs = [run for sample in answer["samples"] for run in sample["runs"]]
-        assert {run["by"]["el"] for run in runs} == {0}
+        for sample in answer["samples"]:
+            told = [run["by"]["el"] for run in sample["runs"] if run["by"] is not None]
+            assert set(told) == {0}
+            # The end of an interval may leave one fault to the kernel.
+            assert len(told) >= len(sample["runs"]) - 1
     assert linux.run("echo alive") == "alive"
 
 

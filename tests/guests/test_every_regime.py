@@ -181,13 +181,14 @@ def _own_shareability(case: Case) -> bool:
 
 
 def _stage_1_level(case: Case) -> bool:
-    """The same fault, at the level of the stage 1 lookup that stage 2 refused."""
-    if not (isinstance(case.expected, Aborted) and isinstance(case.got, Aborted) and case.found.fetch):
+    """The same fault, at the level of the stage 1 lookup: stage 2 refused to read the descriptor, or to set its AF."""
+    if not (isinstance(case.expected, Aborted) and isinstance(case.got, Aborted)):
         return False
-    kind = case.refusal.fault.kind if case.refusal else None
-    assert kind is not None
-    level = case.found.fetch.level.number
-    return case.got == case.expected.with_(FST=ARM.status(Fault(kind, 2, level)) or 0)
+    if case.refusal is None or not case.refusal.fault.s1ptw:
+        return False
+    looked_up = case.found.fetch or case.found.steps[-1]
+    status = ARM.status(Fault(case.refusal.fault.kind, 2, looked_up.level.number))
+    return case.got == case.expected.with_(FST=status or 0)
 
 
 def _level_0(case: Case) -> bool:

@@ -94,8 +94,10 @@ def test_a_program_that_is_told_to_end_lets_the_guest_go_on(running: Monitored, 
         "from gdbtools.machine import opened\n"
         "with opened(sys.argv[1], stop=True):\n    print('held', flush=True)\n    time.sleep(60)\n"
     )
+    # A shell has what it starts in the background ignore Ctrl-C, and what that starts inherits it.
+    heeding = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
     with subprocess.Popen(
-        [sys.executable, "-c", program, running.source], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, running.source], stdout=subprocess.PIPE, text=True, preexec_fn=heeding
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"

@@ -10,8 +10,8 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Run
 from gdbtools.cli import DEFAULT_WIDTH
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.model import Session
 from gdbtools.commands.parser import parse
+from gdbtools.commands.session import Session
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Range, Ranges
 from gdbtools.render.text import render
 from tests.guests.linux import RAM, LinuxGuest

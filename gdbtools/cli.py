@@ -13,12 +13,13 @@ from pathlib import Path
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.commands import COMMANDS
+from gdbtools.commands.declared.shared import OUTPUT
 from gdbtools.commands.expressions import Expressions
 from gdbtools.commands.files import write_whole
-from gdbtools.commands.model import Argument, Command, Kind, Open, Session
-from gdbtools.commands.output import ARGUMENTS as OUTPUT
+from gdbtools.commands.model import Argument, Command, Kind
 from gdbtools.commands.output import Form, answered, form_of
 from gdbtools.commands.parser import Evaluate, HelpWanted, joined, parse, parser_for
+from gdbtools.commands.session import Open, Session
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine import open_source, opened
 from gdbtools.machine.model import Machine, no_source

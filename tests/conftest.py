@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from gdbtools.errors import Unavailable
 from gdbtools.repl.children import find_qemu
@@ -22,6 +23,9 @@ GDBS = {
     "gdb-for-pwndbg": (str(Path(sys.prefix) / "bin" / "gdb"), "pip install '.[dev]' into the environment of pytest"),
 }
 """The two: one with the system's Python, one with that of the virtual environment."""
+# No clock is asserted.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 FOR_THE_END: list[str] = []
 """What the tests said."""
 BROWSER = ("chromium", "apt-get install chromium")

@@ -6,12 +6,14 @@ import abc
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gdbtools.arch.borrowing import Borrowing, FieldChange
-from gdbtools.arch.model import Access, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
-from gdbtools.arch.recent import Recent
-from gdbtools.arch.roots import Appearance
-from gdbtools.bits import FieldValue, Word
+if TYPE_CHECKING:
+    from gdbtools.arch.borrowing import Borrowing, FieldChange
+    from gdbtools.arch.model import Access, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
+    from gdbtools.arch.recent import Recent
+    from gdbtools.arch.roots import Appearance
+    from gdbtools.bits import FieldValue, Word
 
 
 @dataclass(frozen=True, slots=True)

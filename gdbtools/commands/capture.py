@@ -14,7 +14,8 @@ from gdbtools.analysis.writer import writer
 from gdbtools.arch.model import Read, ReadRegister
 from gdbtools.commands.evidence import size
 from gdbtools.commands.files import write_whole
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Implementation
+from gdbtools.commands.session import Session
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.capture import core_bytes
 from gdbtools.machine.model import Cpu, Machine, Recording
@@ -120,22 +121,4 @@ def record(answer: Captured) -> JsonObject:
     }
 
 
-COMMAND = Command(
-    name="capture",
-    summary="Save tables and registers to a small file that opens offline",
-    description=(
-        "Write an ELF core with every CPU's registers and all tables of the regimes that they are in. gdbtools, GDB\n"
-        "and readelf open it; `gdbtools fault -s FILE` says offline what `mmu fault` says now. What else memory holds\n"
-        "is not in it, but for what --va and --with-code ask for."
-    ),
-    arguments=(
-        Argument("file", "where to write it", Kind.FILE),
-        Argument("--va", "also what this range of addresses holds; may be given again", Kind.RANGE, many="*"),
-        Argument("--tables", "all of them, or those only that explain the fault", Kind.CHOICE, TABLES),
-        Argument("--with-code", "also the code around pc and the fault, and the vectors", Kind.FLAG),
-    ),
-    run=run,
-    view=view,
-    record=record,
-    writes_files=True,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record)

@@ -6,11 +6,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Implementation
+from gdbtools.commands.session import Session
 from gdbtools.render.document import Document, Line, Role, Span, Table
 from gdbtools.render.json import JsonObject, hexadecimal
-
-KINDS = ("access-flag", "translation", "permission", "any")
 
 
 @dataclass(frozen=True)
@@ -37,17 +36,4 @@ def record(answer: Caught) -> JsonObject:
     return {"kind": answer.kind, "breakpoints": places}
 
 
-COMMAND = Command(
-    name="catch",
-    summary="Stop on access-flag, translation, permission or any MMU faults",
-    description=(
-        "Set hardware breakpoints on the synchronous entries of the exception vectors (current EL with SP_EL0 and\n"
-        "with SP_ELx, lower EL in AArch64 and in AArch32) that stop only for MMU faults of this kind.\n"
-        "`info breakpoints` shows them, `delete` removes them; they follow VBAR_EL1 when it changes."
-    ),
-    arguments=(Argument("kind", "the faults to stop on", Kind.CHOICE, KINDS),),
-    run=run,
-    view=view,
-    record=record,
-    live_only=True,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from gdbtools.arch.borrowing import Need
 from gdbtools.commands import maintenance
 from gdbtools.commands.evidence import word_text
-from gdbtools.commands.model import Argument, Command, Kind, Session
-from gdbtools.commands.what_if import REGIME
+from gdbtools.commands.model import Implementation
+from gdbtools.commands.session import Session
 from gdbtools.errors import Refused
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal
@@ -91,22 +91,4 @@ def record(answer: Cleared) -> JsonObject:
     }
 
 
-COMMAND = Command(
-    name="clear-af",
-    summary="Clear the access flags of a range",
-    description=(
-        "Clear the access flag of every leaf that maps any of RANGE, in whole leaves: all are made or none. The next\n"
-        "access to each faults, or has hardware set it again; `mmu map --unaccessed` lists what has not been touched.\n"
-        "What a TLB holds is not seen until it is invalidated: --tlbi. `mmu undo` takes all of it back."
-    ),
-    arguments=(
-        Argument("range", "FIRST,END or FIRST,+SIZE, or one address", Kind.RANGE),
-        maintenance.TLBI,
-        maintenance.DRY_RUN,
-        REGIME,
-    ),
-    run=run,
-    view=view,
-    record=record,
-    changes_guest=True,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record)

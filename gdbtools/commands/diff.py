@@ -13,6 +13,7 @@ from gdbtools.analysis.regime_difference import RegimePair, paired
 from gdbtools.analysis.register_difference import Compared, compare_registers
 from gdbtools.arch.architecture import Architecture
 from gdbtools.arch.model import Hole
+from gdbtools.commands.declared.shared import IGNORABLE
 from gdbtools.commands.difference_of_state import (
     regime_record,
     regime_rows,
@@ -21,8 +22,8 @@ from gdbtools.commands.difference_of_state import (
 )
 from gdbtools.commands.difference_text import SIGNS, change_text
 from gdbtools.commands.evidence import attributes_record, fault_record, size
-from gdbtools.commands.model import Argument, Command, Kind, Session
-from gdbtools.commands.what_if import REGIME
+from gdbtools.commands.model import Implementation
+from gdbtools.commands.session import Session
 from gdbtools.errors import UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
@@ -30,7 +31,6 @@ from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexa
 
 REGISTERS = "registers"
 """What `--ignore` calls all differences of registers."""
-IGNORABLE = (*(aspect.value for aspect in Aspect), REGISTERS)
 
 
 @dataclass(frozen=True)
@@ -237,26 +237,4 @@ def _portion_record(portion: Portion, architecture: Architecture) -> JsonObject:
     return record | {"attributes": attributes_record(run.attributes)}
 
 
-COMMAND = Command(
-    name="diff",
-    summary="Show what changed between two dumps, or since a capture",
-    description=(
-        "Compare what two sources map, and their translation registers: blocks that were split or merged, rights,\n"
-        "memory types, where addresses lead, what is new (+) and what is gone (-); the access flag and the dirty\n"
-        "state apart. With one source, compare it with what is attached: `mmu diff FILE` says what changed since\n"
-        "`mmu capture FILE`. The exit status is 0 if nothing differs and 1 if something does."
-    ),
-    arguments=(
-        Argument("before", "the older source: a capture, a dump, or PATH@BASE"),
-        Argument("after", "the newer source (default: what is attached)", many="?"),
-        REGIME,
-        Argument("--ignore", "leave this out; may be given again", Kind.CHOICE, IGNORABLE, many="*"),
-        Argument("--before-registers", "as --registers, of the older source only", metavar="FILE"),
-        Argument("--after-registers", "as --registers, of the newer source only", metavar="FILE"),
-    ),
-    run=run,
-    view=view,
-    record=record,
-    finding=lambda answer: answer.is_different,
-    sourceless=lambda options: options.after is not None,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record, finding=lambda answer: answer.is_different)

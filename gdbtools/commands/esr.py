@@ -10,8 +10,9 @@ from gdbtools.arch.architecture import Architecture, ExceptionRecord
 from gdbtools.arch.model import Syndrome, Transfer
 from gdbtools.bits import FieldValue
 from gdbtools.commands.evidence import control_text, fault_name, fault_record
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import word_picture
+from gdbtools.commands.session import Session
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
 
@@ -150,15 +151,7 @@ def transfer_record(transfer: Transfer) -> JsonObject:
     }
 
 
-COMMAND = Command(
-    name="esr",
-    summary="Decode an exception syndrome",
-    description=(
-        "Decode a syndrome value: what it says, what the address registers then hold, and every field. Without a\n"
-        "value, the syndrome this CPU holds, and which control register's bit trapped the instruction."
-    ),
-    arguments=(Argument("value", "the syndrome (default: the current one)", Kind.ADDRESS, many="?"),),
-    sourceless=lambda options: options.value is not None,
+IMPLEMENTATION = Implementation(
     run=run,
     view=view,
     record=lambda answer: syndrome_record(answer.syndrome, answer.architecture, answer.traps, answer.convention),

@@ -16,11 +16,12 @@ from gdbtools.commands.circumstances import circumstances
 from gdbtools.commands.esr import sentence as syndrome_sentence
 from gdbtools.commands.esr import syndrome_record, syndrome_rows
 from gdbtools.commands.evidence import decider_text, field_value, refusal_record, steps_table, walk_record
-from gdbtools.commands.model import Command, Session
+from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import illustrated
+from gdbtools.commands.session import Session
 from gdbtools.commands.suspicion import suspicion_record, suspicion_rows
 from gdbtools.commands.verdict import answering_pa, sentence
-from gdbtools.commands.what_if import ARGUMENTS, Supposition, suppose, supposition_records, supposition_rows
+from gdbtools.commands.what_if import Supposition, suppose, supposition_records, supposition_rows
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
 from gdbtools.repair.access_flag import left_to_hardware
@@ -189,16 +190,6 @@ def _aborted_record(aborted: Aborted) -> JsonObject:
     }
 
 
-COMMAND = Command(
-    name="fault",
-    summary="Explain the current fault: the verdict, the deciding bit, the evidence",
-    description=(
-        "Join the syndrome and the fault address with a walk of that address and a replay of the permission check,\n"
-        "and say which bit decided and where it lives; or that the tables disagree with what the hardware said."
-    ),
-    arguments=ARGUMENTS,
-    run=run,
-    view=view,
-    record=record,
-    finding=lambda answer: answer.diagnosis.exception.syndrome.fault is not None,
+IMPLEMENTATION = Implementation(
+    run=run, view=view, record=record, finding=lambda answer: answer.diagnosis.exception.syndrome.fault is not None
 )

@@ -15,7 +15,8 @@ from gdbtools.arch.architecture import Architecture
 from gdbtools.arch.model import Derived, Regime
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.found_roots import Linux, Roots, record, view
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Implementation
+from gdbtools.commands.session import Session
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine import vmcoreinfo
 from gdbtools.machine.extents import data_of, memory_of
@@ -141,24 +142,4 @@ def _source(options: Namespace) -> str:
     return given if isinstance(given, str) else " -s ".join(given)
 
 
-COMMAND = Command(
-    name="find-roots",
-    summary="Find root tables in physical memory, and registers that fit them",
-    description=(
-        "Look at all of physical memory for translation tables, join them by what their entries lead to, and rank\n"
-        "what may be a root: by what it maps, whether memory points there, whether it holds vectors, its own tables\n"
-        "and the other roots. For an image of memory without registers: --write FILE, and then --registers FILE.\n"
-        "RANGE is physical, FIRST,END (END not included) or FIRST,+SIZE. Ctrl-C ends the looking, not the ranking."
-    ),
-    arguments=(
-        Argument("range", "only this range of physical memory", Kind.RANGE, many="?"),
-        Argument("--write", "write registers that have the chosen roots in use to this file, for --registers"),
-        Argument("--root", "choose this root for the register that it fits", Kind.ADDRESS, many="*"),
-        Argument("--all", "list every root that was found", Kind.FLAG),
-    ),
-    run=run,
-    view=view,
-    record=record,
-    finding=lambda answer: not answer.ranking.found,
-    writes_files=True,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record, finding=lambda answer: not answer.ranking.found)

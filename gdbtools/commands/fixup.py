@@ -10,7 +10,8 @@ from gdbtools.analysis.diagnosis import Diagnosis, diagnose
 from gdbtools.arch.architecture import DirtyConvention
 from gdbtools.arch.model import AccessKind
 from gdbtools.commands.evidence import word_text
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Implementation
+from gdbtools.commands.session import Session
 from gdbtools.errors import Refused
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
@@ -38,7 +39,7 @@ def run(session: Session, options: Namespace) -> Sequence[Fixup]:
     if options.dry_run:
         return (Fixup(planned, False, through, False),)
     live = session.live
-    session.written.make(COMMAND.name, planned.change, machine.memory)
+    session.written.make("fixup", planned.change, machine.memory)
     if through is not None:
         live.jump(through)
         session.resume_wanted = True
@@ -102,20 +103,4 @@ def record(answer: Fixup) -> JsonObject:
     }
 
 
-COMMAND = Command(
-    name="fixup",
-    summary="Repair the current access-flag fault",
-    description=(
-        "Set the access flag in the leaf that faulted and, for a true write and by the convention of `set mmu-dirty`,\n"
-        "record that it is dirty: plan, compare, write, read back. With --resume, return to the faulting instruction\n"
-        "through an eret that the guest itself has."
-    ),
-    arguments=(
-        Argument("--resume", "return to the faulting instruction afterwards", Kind.FLAG),
-        Argument("--dry-run", "show the plan and write nothing", Kind.FLAG),
-    ),
-    run=run,
-    view=view,
-    record=record,
-    changes_guest=True,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record)

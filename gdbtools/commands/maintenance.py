@@ -6,18 +6,12 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from gdbtools.arch.borrowing import Extent, Need, Scope
-from gdbtools.commands.model import Argument, Kind
 from gdbtools.errors import Refused, UsageError
 from gdbtools.render.document import Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of
 from gdbtools.repair.borrow import Loan
 from gdbtools.repair.log import Repair, Way
 from gdbtools.repair.tlb import Invalidation
-
-TLBI = Argument("--tlbi", "then invalidate it in the TLBs, by the guest's own instructions", Kind.FLAG)
-BREAK = Argument("--break", "by break-before-make: invalid, TLB invalidation, then the new descriptor", Kind.FLAG)
-LIVE = Argument("--live", "write in place although break-before-make is needed", Kind.FLAG)
-DRY_RUN = Argument("--dry-run", "show the plan and write nothing", Kind.FLAG)
 
 NEEDS = {
     Need.NOTHING: "safe in place",

@@ -14,11 +14,10 @@ from gdbtools.arch.architecture import Architecture
 from gdbtools.arch.model import Hole, Read, Regime, Rights, Run
 from gdbtools.arch.walk import walk
 from gdbtools.commands.evidence import attributes_record, fault_name, fault_record, size
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import address_map
+from gdbtools.commands.session import Session
 from gdbtools.commands.what_if import (
-    ARGUMENTS,
-    REGIME,
     Supposition,
     suppose,
     supposition_records,
@@ -264,28 +263,7 @@ def _run_record(run: Run, architecture: Architecture) -> JsonObject:
     }
 
 
-COMMAND = Command(
-    name="map",
-    summary="List everything that is mapped",
-    description=(
-        "List all mappings of a translation regime as maximal uniform runs: where they lead, the size of the leaves,\n"
-        "what each exception level may do, memory type, access flag and dirty state. Filters join: all have to hold.\n"
-        "RANGE is FIRST,END (END not included) or FIRST,+SIZE."
-    ),
-    arguments=(
-        Argument("range", "only these input addresses", Kind.RANGE, many="?"),
-        REGIME,
-        Argument("--perm", "only what grants at least these (wx, rw) or exactly these (r-x, --x)", dashes=True),
-        Argument("--el0", "ask about EL0's rights", Kind.FLAG),
-        Argument("--el1", "ask about the rights of the level above EL0: EL1, or EL2 in its own regime", Kind.FLAG),
-        Argument("--type", "only memory types that have this in their name: device, normal, non-cacheable, ..."),
-        Argument("--unaccessed", "only what has its access flag clear", Kind.FLAG),
-        Argument("--dirty", "only what DBM says has been written", Kind.FLAG),
-        Argument("--size", "only leaves of this size: 4k, 64k, 2m, 1g, ..."),
-        Argument("--physical", "only what leads into this range of physical addresses", Kind.RANGE),
-        Argument("--expect-none", "say that nothing should fit: what does is a finding, exit status 1", Kind.FLAG),
-        *ARGUMENTS,
-    ),
+IMPLEMENTATION = Implementation(
     run=run,
     view=view,
     record=record,

@@ -5,16 +5,13 @@ from __future__ import annotations
 import enum
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from gdbtools.analysis.seen import Seen
-from gdbtools.arch.architecture import DirtyConvention
-from gdbtools.errors import Unavailable
-from gdbtools.machine.model import Live, Machine
-from gdbtools.render.document import Document
-from gdbtools.render.json import JsonObject
-from gdbtools.repair.log import Log
+if TYPE_CHECKING:
+    from gdbtools.commands.session import Session
+    from gdbtools.render.document import Document
+    from gdbtools.render.json import JsonObject
 
 
 class Kind(enum.Enum):
@@ -85,63 +82,53 @@ class Argument:
         return self.name.startswith("--")
 
 
-Open = Callable[[str, str | None], Machine]
-"""Open a source by what the user calls it, with a registers file or without: a face's own way."""
-
-
-def opens_nothing(name: str, registers: str | None) -> Machine:  # noqa: ARG001
-    """Refuse, for a session whose face opens no source."""
-    raise Unavailable(f"{name} cannot be opened here; use gdbtools outside GDB")
-
-
-@dataclass
-class Session:
-    """What a command works on: a machine, the user's settings, and what was written to the guest and seen of it.
-
-    `open` is for commands that look at another source besides.
-    """
-
-    machine: Machine
-    dirty: DirtyConvention = DirtyConvention.NONE
-    written: Log = field(default_factory=Log)
-    seen: Seen = field(default_factory=Seen)
-    resume_wanted: bool = False
-    """Set by a command whose answer is to be shown before the guest runs on; the face then resumes it."""
-    open: Open = opens_nothing
-
-    @property
-    def live(self) -> Live:
-        """The running guest, for commands that need one."""
-        if self.machine.live is None:
-            raise Unavailable("this needs a live guest, and a dump is not one; attach GDB to QEMU's gdbstub")
-        return self.machine.live
-
-
 def never(given: Any) -> bool:  # noqa: ARG001
     """Whatever is given: no."""
     return False
 
 
 @dataclass(frozen=True)
-class Command:
-    """A question a user can ask.
+class Implementation:
+    """What answers a command.
 
-    `run` computes answers and never prints; with some options it needs no source at all (`sourceless`).  `view` makes a
-    document of an answer, `record` the JSON object; `finding` says whether it is a fault or a finding (exit status 1).
-    `live_only` commands need a running guest; those that change it say so in `changes_guest`, and those that let it run
-    before they answer in `runs_guest`.  Those that write a file of the user's say `writes_files`.
+    `run` computes answers and never prints.  `view` makes a document of an answer, `record` the JSON object; `finding`
+    says whether it is a fault or a finding (exit status 1).
+    """
+
+    run: Callable[[Session, Namespace], Sequence[Any]]
+    view: Callable[[Any], Document]
+    record: Callable[[Any], JsonObject]
+    finding: Callable[[Any], bool] = never
+
+
+@dataclass(frozen=True)
+class Command:
+    """A question a user can ask, as every face declares it; what answers it is imported when it is first asked.
+
+    With some options it needs no source at all (`sourceless`).  `live_only` commands need a running guest; those that
+    change it say so in `changes_guest`, and those that let it run before they answer in `runs_guest`.  Those that write
+    a file of the user's say `writes_files`.
     """
 
     name: str
     summary: str
     description: str
     arguments: tuple[Argument, ...]
-    run: Callable[[Session, Namespace], Sequence[Any]]
-    view: Callable[[Any], Document]
-    record: Callable[[Any], JsonObject]
-    finding: Callable[[Any], bool] = never
+    implementation: Callable[[], Implementation]
     sourceless: Callable[[Namespace], bool] = never
     live_only: bool = False
     changes_guest: bool = False
     runs_guest: bool = False
     writes_files: bool = False
+
+    def run(self, session: Session, options: Namespace) -> Sequence[Any]:
+        return self.implementation().run(session, options)
+
+    def view(self, answer: Any) -> Document:
+        return self.implementation().view(answer)
+
+    def record(self, answer: Any) -> JsonObject:
+        return self.implementation().record(answer)
+
+    def finding(self, answer: Any) -> bool:
+        return self.implementation().finding(answer)

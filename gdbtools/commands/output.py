@@ -1,4 +1,4 @@
-"""Where an answer goes, and in which form: the arguments that every face adds to every command."""
+"""Where an answer goes, and in which form."""
 
 from __future__ import annotations
 
@@ -8,18 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from gdbtools.commands.model import Argument, Command, Kind
+from gdbtools.commands.model import Command
 from gdbtools.errors import UsageError
 from gdbtools.render.document import Document, Facts, Line, Role, Span
 from gdbtools.render.html import page
 from gdbtools.render.json import json_line
 from gdbtools.render.text import DEFAULT_WIDTH, render
-
-ARGUMENTS: Final = (
-    Argument("--json", "print one JSON object a line", Kind.FLAG),
-    Argument("--html", "print a page that needs nothing but itself", Kind.FLAG),
-    Argument("--output", "write the answer to this file; FILE.html and FILE.json get that form", metavar="FILE"),
-)
 
 
 class Form(enum.Enum):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from gdbtools.arch.borrowing import Extent, Scope
 from gdbtools.commands.model import Argument, Command, DescriptorChange, Kind, RegisterChange
 from gdbtools.errors import UsageError
+
+if TYPE_CHECKING:
+    from gdbtools.arch.borrowing import Scope
 
 Evaluate = Callable[[str], int]
 """A face's own way from an expression to an unsigned 64-bit integer; raises `UsageError`."""
@@ -221,6 +223,8 @@ _ASID = "asid="
 
 
 def _scope(word: str, evaluate: Evaluate) -> Scope:
+    from gdbtools.arch.borrowing import Extent, Scope
+
     if word == "all":
         return Scope(Extent.ALL)
     if word.startswith(_ASID):

@@ -10,7 +10,8 @@ from gdbtools.arch.model import Access, AccessKind, Mapped
 from gdbtools.commands import maintenance
 from gdbtools.commands.evidence import access_name, evidence, fault_name, reason_text, word_text
 from gdbtools.commands.maintenance import loan_text
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Implementation
+from gdbtools.commands.session import Session
 from gdbtools.errors import UsageError
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
@@ -171,29 +172,6 @@ def _ask_record(each: Ask) -> JsonObject:
     }
 
 
-COMMAND = Command(
-    name="probe",
-    summary="Ask the hardware to access an address, and compare with the tables",
-    description=(
-        "Borrow one of the guest's own loads (and, for a write, a store that writes the same byte back) or an AT\n"
-        "instruction, point it at ADDRESS, step it on this CPU only, put every register back, and compare. What a TLB\n"
-        "still holds shows. With --tlbi, invalidate ADDRESS by the guest's own TLBI and ask once more. An access that\n"
-        "faults overwrites ESR, FAR, ELR and SPSR for good: refused where the guest may still need them."
-    ),
-    arguments=(
-        Argument("address", "virtual address: an expression of the face you are in", Kind.ADDRESS),
-        Argument("--access", "what to try (default: read)", Kind.CHOICE, ("read", "write")),
-        Argument(
-            "--by", "by a load (and store), or by an AT instruction (default: access)", Kind.CHOICE, ("access", "at")
-        ),
-        Argument("--unprivileged", "by an LDTR or STTR, or as EL0 by AT", Kind.FLAG),
-        Argument("--tlbi", "then invalidate the address in the TLBs and ask again", Kind.FLAG),
-        Argument("--overwrite", "nobody needs ESR, FAR, ELR and SPSR any more", Kind.FLAG),
-    ),
-    run=run,
-    view=view,
-    record=record,
-    finding=lambda answer: answer.verdict is not Verdict.AGREES,
-    live_only=True,
-    changes_guest=True,
+IMPLEMENTATION = Implementation(
+    run=run, view=view, record=record, finding=lambda answer: answer.verdict is not Verdict.AGREES
 )

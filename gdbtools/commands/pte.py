@@ -10,8 +10,8 @@ from gdbtools.arch.borrowing import FieldChange, Need
 from gdbtools.commands import maintenance
 from gdbtools.commands.evidence import word_text
 from gdbtools.commands.maintenance import NEEDS
-from gdbtools.commands.model import Argument, Command, Kind, Session
-from gdbtools.commands.what_if import REGIME
+from gdbtools.commands.model import Implementation
+from gdbtools.commands.session import Session
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of
 from gdbtools.repair import descriptor
@@ -99,27 +99,4 @@ def record(answer: Rewrite) -> JsonObject:
     }
 
 
-COMMAND = Command(
-    name="pte",
-    summary="Change fields of the descriptor that translates an address",
-    description=(
-        "Change any field of the last descriptor on the way of ADDRESS (or of the one at --level), by name: AF=1,\n"
-        "OutputAddress=0x40400000; or all of it by descriptor=0x...: plan, compare, write, read back. Says of each\n"
-        "field whether a live entry may change it in place; what needs break-before-make is refused without --break,\n"
-        "or --live. `mmu undo` takes it back in the same way."
-    ),
-    arguments=(
-        Argument("address", "virtual address: an expression of the face you are in", Kind.ADDRESS),
-        Argument("change", "what is to be otherwise: a field and its new value", Kind.FIELD_CHANGE, many="+"),
-        Argument("--level", "the descriptor at this level (default: the last one)", Kind.CHOICE, ("0", "1", "2", "3")),
-        maintenance.TLBI,
-        maintenance.BREAK,
-        maintenance.LIVE,
-        maintenance.DRY_RUN,
-        REGIME,
-    ),
-    run=run,
-    view=view,
-    record=record,
-    changes_guest=True,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record)

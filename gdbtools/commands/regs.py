@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from gdbtools.bits import Word
 from gdbtools.commands.evidence import word_record
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import word_picture
+from gdbtools.commands.session import Session
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.render.document import Document, Line, Role, Span
 from gdbtools.render.json import JsonObject, hexadecimal
@@ -68,15 +69,4 @@ def record(answer: Register) -> JsonObject:
     return {"name": answer.name, "value": hexadecimal(answer.word), "fields": word_record(answer.word)}
 
 
-COMMAND = Command(
-    name="regs",
-    summary="Show the translation and fault registers",
-    description=(
-        "Show registers with every field named and explained; without names, those of translation and of faults that\n"
-        "this source has. Those that say which instructions trap have to be named."
-    ),
-    arguments=(Argument("name", "register, like TCR_EL1 or tcr", Kind.REGISTER, many="*"),),
-    run=run,
-    view=view,
-    record=record,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record)

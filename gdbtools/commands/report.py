@@ -11,10 +11,12 @@ from gdbtools.analysis.areas import Area, areas
 from gdbtools.analysis.mappings import mappings_of
 from gdbtools.arch.model import FaultKind, Hole, Regime, Run
 from gdbtools.commands import fault, map, regs, status, walk  # noqa: A004
+from gdbtools.commands.declared import looking
 from gdbtools.commands.evidence import attributes_record, fault_name, size
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Command, Implementation
 from gdbtools.commands.parser import number, parse
 from gdbtools.commands.pictures import address_map
+from gdbtools.commands.session import Session
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Section, Span, Table, Text
@@ -70,13 +72,13 @@ class Report:
 
 def run(session: Session, options: Namespace) -> Sequence[Report]:
     live = session.machine.live is not None
-    [of_source] = _ask(session, status.COMMAND)
-    faults = _attempt(session, fault.COMMAND)
+    [of_source] = _ask(session, looking.STATUS)
+    faults = _attempt(session, looking.FAULT)
     explained = not isinstance(faults, Missing) and faults[0].diagnosis.walk is not None
     addresses = options.address or ([] if explained else _standing_at(session.machine))
-    walked = _attempt(session, walk.COMMAND, *(f"{address:#x}" for address in addresses)) if addresses else ()
+    walked = _attempt(session, looking.WALK, *(f"{address:#x}" for address in addresses)) if addresses else ()
     found = faults if isinstance(faults, Missing) else faults[0]
-    return (Report(live, of_source, found, walked, _spaces(session.machine), _attempt(session, regs.COMMAND)),)
+    return (Report(live, of_source, found, walked, _spaces(session.machine), _attempt(session, looking.REGS)),)
 
 
 def _ask(session: Session, command: Command, *words: str) -> Sequence[Any]:
@@ -244,16 +246,4 @@ def _area_record(area: Area) -> JsonObject:
     }
 
 
-COMMAND = Command(
-    name="report",
-    summary="Put all that this stop has to tell on one page",
-    description=(
-        "The verdict, the walk as a picture of levels and bits, the address space of each regime drawn to scale, the\n"
-        "registers, and all of it in tables. `-o report.html` makes one page that needs nothing else: no network, no\n"
-        "other file. Give addresses to have their walks on it too."
-    ),
-    arguments=(Argument("address", "an address to walk as well", Kind.ADDRESS, many="*"),),
-    run=run,
-    view=view,
-    record=record,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record)

@@ -18,8 +18,8 @@ from gdbtools.analysis.working_set import Leaf, Sample, Touch
 from gdbtools.arch.model import Hole, ReadRegister, Regime
 from gdbtools.arch.walk import walk
 from gdbtools.bits import FieldValue
-from gdbtools.commands.model import Session
 from gdbtools.commands.service import Service
+from gdbtools.commands.session import Session
 from gdbtools.errors import Refused, Unavailable
 from gdbtools.machine.model import Machine
 from gdbtools.repair import lend, tlb

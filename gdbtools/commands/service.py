@@ -19,7 +19,8 @@ from gdbtools.arch.remembered import RememberedRegimes
 from gdbtools.commands.evidence import size
 from gdbtools.commands.fault_log import FaultLog, Logged
 from gdbtools.commands.fixup import return_address
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Implementation
+from gdbtools.commands.session import Session
 from gdbtools.errors import GdbtoolsError, Refused, UsageError
 from gdbtools.machine.model import Machine, Served
 from gdbtools.render.document import Document, Line, Role, Span, Table, Text
@@ -227,7 +228,7 @@ def run(session: Session, options: Namespace) -> Sequence[Summary]:
     if options.around is not None and not 1 <= options.around <= MOST_AROUND:
         raise UsageError(f"--around takes a number of neighbours from 1 to {MOST_AROUND}")
     opened = FaultLog(Path(options.log)) if options.log else nullcontext()
-    with opened as log, session.written.going_on(COMMAND.name) as written:
+    with opened as log, session.written.going_on("service") as written:
         service = Service(session, options, written, log)
         ended = session.live.serve(service.handle)
     service.summary.seconds = time.monotonic() - service.started
@@ -290,30 +291,4 @@ def _order(each: Serviced) -> tuple[str, int, str, int]:
     return each.entry, each.access.el, each.access.kind.label, each.level.number
 
 
-COMMAND = Command(
-    name="service",
-    summary="Repair access-flag faults and go on, until something else happens",
-    description=(
-        "Run the guest; at each access-flag fault set the flag and return to the faulting instruction. Every other\n"
-        "exception is the guest's own and runs on unseen. Ends at any other stop, at Ctrl-C, or after --count faults,\n"
-        "with a table of what was repaired.\n"
-        "\n"
-        "dirty is a write to a leaf that is clean: DBM=1 and AP[2]=1. --around takes from the guest the knowledge\n"
-        "that the neighbours have not been accessed; they are counted apart."
-    ),
-    arguments=(
-        Argument(
-            "--kinds", "what to repair (default: access-flag); may be given again", Kind.CHOICE, tuple(KINDS), "*"
-        ),
-        Argument("--count", "end after this many repairs", Kind.NUMBER),
-        Argument("--around", "also set the access flag of up to this many neighbours in the same table", Kind.NUMBER),
-        Argument("--log", "write one JSON object a fault to this file", Kind.FILE),
-    ),
-    run=run,
-    view=view,
-    record=record,
-    live_only=True,
-    changes_guest=True,
-    runs_guest=True,
-    writes_files=True,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record)

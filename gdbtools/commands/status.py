@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from gdbtools.arch.model import Regime
 from gdbtools.commands.evidence import size
-from gdbtools.commands.model import Command, Session
+from gdbtools.commands.model import Implementation
+from gdbtools.commands.session import Session
 from gdbtools.errors import Unavailable
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal
@@ -96,12 +97,4 @@ def record(answer: Status) -> JsonObject:
     }
 
 
-COMMAND = Command(
-    name="status",
-    summary="Show what is attached and what can be done with it",
-    description="Show the source, the CPU, its translation regime, and what this source can and cannot do.",
-    arguments=(),
-    run=run,
-    view=view,
-    record=record,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from gdbtools.arch.borrowing import Extent, Scope
 from gdbtools.commands import maintenance
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Implementation
+from gdbtools.commands.session import Session
 from gdbtools.render.document import Document, Facts, Line, Role, Span
 from gdbtools.render.json import JsonObject
 from gdbtools.repair import tlb
@@ -43,21 +44,4 @@ def record(answer: Invalidated) -> JsonObject:
     return {**found, "applied": answer.applied}
 
 
-COMMAND = Command(
-    name="tlbi",
-    summary="Invalidate an address, an ASID or everything in the TLB",
-    description=(
-        "Borrow the guest's own DSB, TLBI and ISB: find them in what this CPU may execute, put the operand into the\n"
-        "register that the instruction names, step that one instruction on this CPU only, and put every register\n"
-        "back. One that is broadcast reaches the TLBs of the other CPUs. Is refused where the guest has none."
-    ),
-    arguments=(
-        Argument("what", "what is to be invalidated (default: all)", Kind.SCOPE, many="?"),
-        maintenance.DRY_RUN,
-    ),
-    run=run,
-    view=view,
-    record=record,
-    live_only=True,
-    changes_guest=True,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdbtools.commands.fault_log import Logged, read_log
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Implementation
+from gdbtools.commands.session import Session
 from gdbtools.machine.model import one_line
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, optional_hexadecimal
@@ -91,20 +92,4 @@ def record(answer: Traced) -> JsonObject:
     }
 
 
-COMMAND = Command(
-    name="trace",
-    summary="Count a service's log, and turn it into a trace",
-    description=(
-        "Read the log that `mmu service --log FILE` wrote; with --perfetto, write it as a trace that the Perfetto UI\n"
-        "opens, with one track for each CPU."
-    ),
-    arguments=(
-        Argument("file", "the log", Kind.FILE),
-        Argument("--perfetto", "write a trace here", Kind.FILE),
-    ),
-    run=run,
-    view=view,
-    record=record,
-    sourceless=lambda options: True,  # noqa: ARG005
-    writes_files=True,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from gdbtools.arch.architecture import Architecture
 from gdbtools.arch.borrowing import Need
 from gdbtools.commands import maintenance
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Implementation
+from gdbtools.commands.session import Session
 from gdbtools.errors import UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
@@ -89,21 +90,4 @@ def record(answer: Undone) -> JsonObject:
     }
 
 
-COMMAND = Command(
-    name="undo",
-    summary="Take back what was written to the tables",
-    description=(
-        "Take the last repairs back (one, or COUNT, or --all), the last first, each in the way it was made. All is\n"
-        "compared before anything is written: what somebody else has changed since is refused, and left alone."
-    ),
-    arguments=(
-        Argument("count", "how many repairs (default: 1)", Kind.NUMBER, many="?"),
-        Argument("--all", "every repair of this session", Kind.FLAG),
-        maintenance.DRY_RUN,
-    ),
-    run=run,
-    view=view,
-    record=record,
-    live_only=True,
-    changes_guest=True,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record)

@@ -17,11 +17,10 @@ from gdbtools.commands.evidence import (
     size,
     walk_record,
 )
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import illustrated
+from gdbtools.commands.session import Session
 from gdbtools.commands.what_if import (
-    ARGUMENTS,
-    REGIME,
     Supposition,
     suppose,
     supposition_records,
@@ -135,24 +134,4 @@ def record(answer: Translation) -> JsonObject:
     return result
 
 
-COMMAND = Command(
-    name="walk",
-    summary="Walk the translation tables for addresses",
-    description=(
-        "Show every descriptor on the way, through both stages where there are two, where each was read and what it\n"
-        "says, and the output address or the reason that there is none. With --access or --el it also answers whether\n"
-        "that access may happen. --with and --pte ask the same of registers and descriptors that are not there."
-    ),
-    arguments=(
-        Argument("address", "virtual address: an expression of the face you are in", Kind.ADDRESS, many="+"),
-        Argument("--access", "ask whether this access may happen", Kind.CHOICE, ("read", "write", "execute")),
-        Argument("--el", "the exception level that asks (default: the CPU's own)", Kind.CHOICE, ("0", "1", "2", "3")),
-        Argument("--unprivileged", "ask for an LDTR or STTR", Kind.FLAG),
-        REGIME,
-        *ARGUMENTS,
-    ),
-    run=run,
-    view=view,
-    record=record,
-    finding=lambda answer: answer.refused is not None,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record, finding=lambda answer: answer.refused is not None)

@@ -12,7 +12,8 @@ from gdbtools.arch.model import Regime, Step
 from gdbtools.arch.walk import walk
 from gdbtools.bits import Word
 from gdbtools.commands.evidence import binary, word_text
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Implementation
+from gdbtools.commands.session import Session
 from gdbtools.errors import Refused, UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
@@ -139,22 +140,4 @@ def record(answer: Watched) -> JsonObject:
     }
 
 
-COMMAND = Command(
-    name="watch",
-    summary="Stop when a mapping's descriptor changes, and say who changed it",
-    description=(
-        "Set hardware watchpoints on the descriptor that translates an address, through the virtual addresses at\n"
-        "which this CPU's tables map it. Each change is printed: the fields that differ, the value before and after,\n"
-        "and the writer's frames. What gdbtools itself writes is no change of the guest's, and stops nothing.\n"
-        "`info breakpoints` shows the watchpoints, `delete` removes them."
-    ),
-    arguments=(
-        Argument("address", "the virtual address whose mapping is watched", Kind.ADDRESS),
-        Argument("--level", "watch the descriptor of this level (default: the last one on the way)", Kind.NUMBER),
-        Argument("--go-on", "print each change and let the guest run on", Kind.FLAG),
-    ),
-    run=run,
-    view=view,
-    record=record,
-    live_only=True,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record)

@@ -8,29 +8,12 @@ from dataclasses import dataclass, replace
 
 from gdbtools.arch.model import Step
 from gdbtools.arch.walk import walk
-from gdbtools.commands.model import Argument, DescriptorChange, Kind, RegisterChange
+from gdbtools.commands.model import DescriptorChange, RegisterChange
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, Patched
 from gdbtools.render.document import Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.repair.descriptor import with_field
-
-REGIMES = ("el1", "el2", "el2-vhe", "el3", "stage2", "secure-stage2")
-REGIME = Argument("--regime", "the translation regime to ask (default: the one the CPU is using)", Kind.CHOICE, REGIMES)
-ARGUMENTS = (
-    Argument(
-        "--with",
-        "ask as if a register were otherwise, like TCR_EL1.HPD0=1 or TTBR0_EL1=0x40000000; writes nothing",
-        Kind.REGISTER_CHANGE,
-        many="*",
-    ),
-    Argument(
-        "--pte",
-        "ask as if the leaf that translates ADDRESS were otherwise, like 0x1000.AP=3; writes nothing",
-        Kind.DESCRIPTOR_CHANGE,
-        many="*",
-    ),
-)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from gdbtools.arch.model import Regime, Step
 from gdbtools.bits import Word
 from gdbtools.commands.evidence import word_text
 from gdbtools.commands.history import LastChange, last_change
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Implementation
+from gdbtools.commands.session import Session
 from gdbtools.commands.watch import changes, descriptor, mapped_at
 from gdbtools.errors import Interrupted, UsageError
 from gdbtools.machine.model import Machine
@@ -180,29 +181,4 @@ def record(answer: Written | Moved) -> JsonObject:
     }
 
 
-COMMAND = Command(
-    name="who",
-    summary="Run a recorded guest backwards to who changed a mapping last",
-    description=(
-        "Where QEMU replays a recording, go back to the last instruction that changed the descriptor of an address,\n"
-        "and stay there, before it: `bt`, `info registers` and `mmu fault` are of that moment. `continue` goes on\n"
-        "from there, and --to returns. Writes that leave it as it is are passed over. What no store to the\n"
-        "descriptor's addresses has changed (hardware's own table walk, a device) is found by cutting the recording\n"
-        "into parts. Ctrl-C returns to where it began.\n"
-        "\n"
-        "Record: qemu-system-aarch64 ... -icount shift=auto,rr=record,rrfile=RECORDING,rrsnapshot=start\n"
-        "          -drive file=SNAPSHOTS,if=none,id=snapshots     (qemu-img create -f qcow2 SNAPSHOTS 1G)\n"
-        "Replay: the same with rr=replay -S -s, and in GDB run to where it is wrong."
-    ),
-    arguments=(
-        Argument("address", "the virtual address whose mapping was changed", Kind.ADDRESS, many="?"),
-        Argument("--level", "ask about the descriptor of this level (default: the last one on the way)", Kind.NUMBER),
-        Argument("--to", "go to this instruction of the recording instead", Kind.NUMBER, metavar="INSTRUCTION"),
-    ),
-    run=run,
-    view=view,
-    record=record,
-    live_only=True,
-    changes_guest=True,
-    runs_guest=True,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record)

@@ -20,9 +20,9 @@ from gdbtools.analysis.working_set import (
 )
 from gdbtools.commands import maintenance
 from gdbtools.commands.evidence import field_value, size
-from gdbtools.commands.model import Argument, Command, Kind, Session
+from gdbtools.commands.model import Implementation
 from gdbtools.commands.sampling import Method, Sampling, Setting
-from gdbtools.commands.what_if import REGIME
+from gdbtools.commands.session import Session
 from gdbtools.errors import UsageError
 from gdbtools.render.document import Block, Document, Facts, Heat, HeatRow, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of
@@ -63,7 +63,7 @@ def run(session: Session, options: Namespace) -> Sequence[WorkingSet]:
     interval = options.interval or SECONDS
     samples: list[Sample] = []
     interrupted = session.live.interrupted
-    with session.written.going_on(COMMAND.name) as written:
+    with session.written.going_on("working-set") as written:
         sampling = Sampling(session, options, written)
         since = time.monotonic()
         with sampling.kept():
@@ -245,33 +245,4 @@ def _run_record(answer: WorkingSet, run: TouchedRun) -> JsonObject:
     }
 
 
-COMMAND = Command(
-    name="working-set",
-    summary="Let the guest run, and show what of a range it touches",
-    description=(
-        "Clear the access flags of a range, let the guest run for a while, and show what was touched: how much, where\n"
-        "and when, and, where software sets the flags, first by which access. Then every flag is as if nobody had\n"
-        "cleared it. Ends early at Ctrl-C and at any other stop, and shows what there is.\n"
-        "\n"
-        "Touches show by their faults where hardware does not set the flags (TCR_ELx.HA=0): they are served, as\n"
-        "`mmu service` does, and the guest's own handler is not asked. Where hardware sets them the flags are read;\n"
-        "--by flags does so where the guest's own handler sets them. Do not ask for the faults of what a kernel's\n"
-        "exception entry touches before it has saved ELR and SPSR: vectors and current stacks are left out, others\n"
-        "cannot be known."
-    ),
-    arguments=(
-        Argument("range", "FIRST,END or FIRST,+SIZE, or one address", Kind.RANGE),
-        Argument("--interval", "how many seconds each sample lasts (default: 1)", Kind.SECONDS),
-        Argument("--samples", "how many samples are made (default: 1)", Kind.NUMBER),
-        Argument("--by", "how touches show (default: what TCR_ELx.HA makes fit)", Kind.CHOICE, ("faults", "flags")),
-        Argument("--everywhere", "also repair access-flag faults outside the range, as `mmu service` does", Kind.FLAG),
-        Argument("--leave", "leave the flags clear of what was not touched", Kind.FLAG),
-        REGIME,
-    ),
-    run=run,
-    view=view,
-    record=record,
-    live_only=True,
-    changes_guest=True,
-    runs_guest=True,
-)
+IMPLEMENTATION = Implementation(run=run, view=view, record=record)

@@ -43,26 +43,6 @@ def vectors(machine: Machine) -> Mapping[int, str]:
     return entries
 
 
-class FaultFunction(gdb.Function):
-    """$_mmu_fault(KIND): 1 at an exception vector if the exception is such a fault.
-
-    KIND is "access-flag", "translation", "permission" or "any".  While `mmu service` runs, access-flag faults are its.
-    """
-
-    def __init__(self, machine: Callable[[], Machine], serving: Callable[[], bool]) -> None:
-        super().__init__("_mmu_fault")
-        self._machine = machine
-        self._serving = serving
-
-    def invoke(self, kind: gdb.Value) -> int:  # type: ignore[override]
-        try:
-            machine = self._machine()
-            taken = self._serving() and matches(machine, "access-flag")
-            return int(matches(machine, kind.string()) and not taken)
-        except GdbtoolsError as error:
-            raise gdb.GdbError(str(error)) from None
-
-
 @dataclass
 class Catch:
     """One `mmu catch`: a breakpoint at each vector entry, of one life."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,34 +20,10 @@ CORE = "core"
 _FILE = re.compile(r"^\s*`(.+)', file type ", re.MULTILINE)
 
 
-class RegistersFile(gdb.Parameter):
-    """`--registers FILE` of the offline face, for as long as GDB lives."""
-
-    def __init__(self) -> None:
-        self.__doc__ = (
-            'A JSON object of register names to hex strings, like {"TTBR0_EL1": "0x40000000"}; it supplies or\n'
-            "overrides what the core file has of the selected CPU. Empty for none."
-        )
-        self.set_doc = "Set the file with the registers that a core file lacks."
-        self.show_doc = "Show the file with the registers that a core file lacks."
-        super().__init__("mmu-registers", gdb.COMMAND_DATA, gdb.PARAM_OPTIONAL_FILENAME)
-        self.value = ""
-
-    def get_set_string(self) -> str:
-        return ""
-
-    def get_show_string(self, value: str) -> str:
-        return f"The file with the registers that a core file lacks is {value or 'none'}."
-
-    @property
-    def path(self) -> Path | None:
-        return Path(str(self.value)).expanduser() if self.value else None
-
-
 class CoreFile:
     """The core file of the selected inferior; opened once for as long as it is the same."""
 
-    def __init__(self, registers: RegistersFile) -> None:
+    def __init__(self, registers: Callable[[], Path | None]) -> None:
         self._registers = registers
         self._key: object = None
         self._machine: Machine | None = None
@@ -61,7 +38,7 @@ class CoreFile:
         if self._machine is None or self._key != (path, state.st_mtime_ns, state.st_size):
             self._machine, self._key = open_source(str(path)), (path, state.st_mtime_ns, state.st_size)
         number = _number(self._machine)
-        supplied = self._registers.path
+        supplied = self._registers()
         return replace(self._machine, current=number) if supplied is None else open_source(str(path), supplied, number)
 
 

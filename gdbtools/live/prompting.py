@@ -25,7 +25,7 @@ from gdbtools.render.carried import carried
 from gdbtools.render.json import SCHEMA, JsonObject
 
 if TYPE_CHECKING:
-    from gdbtools.live.commands import Face
+    from gdbtools.live.face import Face
 
 FOR_PROMPT, EXPLAIN = "--prompt", "--explain"
 PROGRESS = "mmu-progress"

@@ -113,8 +113,8 @@ def transcript(gdb: Gdb, command: str) -> None:
 def replay(found: Files, missing: str) -> int:
     """Show the recorded fault offline, by the very same commands."""
     from gdbtools.commands import COMMANDS
-    from gdbtools.commands.model import Session
     from gdbtools.commands.parser import number, parse
+    from gdbtools.commands.session import Session
     from gdbtools.machine import open_source
     from gdbtools.render.text import render
 

@@ -96,8 +96,8 @@ class Opened(Session):
         self.state = state_of(Doing.SOURCE, status or {"cpu": None, "cpus": 0, "el": None}, fault, place)
 
     def _record(self, name: str) -> JsonObject | None:
-        from gdbtools.commands.model import Session as CommandSession
         from gdbtools.commands.parser import parse
+        from gdbtools.commands.session import Session as CommandSession
 
         command = COMMANDS[name]
         try:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from gdbtools.arch.architecture import Architecture
+from gdbtools.commands.declared.shared import OUTPUT
 from gdbtools.commands.files import write_whole
-from gdbtools.commands.model import Session as CommandSession
-from gdbtools.commands.output import ARGUMENTS as OUTPUT
 from gdbtools.commands.output import answered, for_prompt, form_of
 from gdbtools.commands.parser import Evaluate, HelpWanted, parse
+from gdbtools.commands.session import Session as CommandSession
 from gdbtools.errors import Unavailable
 from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine

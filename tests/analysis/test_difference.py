@@ -366,7 +366,7 @@ def moved(page: tuple[Any, ...] | None, offset: int) -> tuple[Any, ...] | None:
     return page and (page[0] + offset, *page[1:])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(SLOTS, min_size=4, max_size=4), st.lists(SLOTS, min_size=4, max_size=4))
 def test_exactly_the_pages_that_a_walk_finds_different_are_in_the_changes(one: list[Any], other: list[Any]) -> None:
     before, after = built(one), built(other)
@@ -388,7 +388,7 @@ def test_exactly_the_pages_that_a_walk_finds_different_are_in_the_changes(one: l
                     assert (portion.run.output, portion.run.leaf_bytes) == expected[:2]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(SLOTS, min_size=4, max_size=4), st.lists(SLOTS, min_size=4, max_size=4))
 def test_backwards_it_is_the_same_the_other_way_round(one: list[Any], other: list[Any]) -> None:
     turned = {

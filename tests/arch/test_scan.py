@@ -25,7 +25,7 @@ from gdbtools.errors import Unreadable
 from tests.tables import reader
 
 ARM = ARCHITECTURES["aarch64"]
-PROPERTY = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+PROPERTY = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 SMALL_PROPERTY = settings(PROPERTY, max_examples=20)
 
 # A descriptor's bits.

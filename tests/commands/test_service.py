@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.commands.model import Session
 from gdbtools.commands.service import GUEST_LOOP, Service
+from gdbtools.commands.session import Session
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine
 from gdbtools.repair.log import Written
 from tests.tables import Tables

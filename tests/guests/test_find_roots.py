@@ -21,8 +21,8 @@ from gdbtools.arch.model import Run
 from gdbtools.arch.roots import Owner
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.found_roots import Roots
-from gdbtools.commands.model import Session
 from gdbtools.commands.parser import parse
+from gdbtools.commands.session import Session
 from gdbtools.errors import Unavailable
 from gdbtools.machine import open_source
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Range, Ranges

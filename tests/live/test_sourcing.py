@@ -43,6 +43,21 @@ def test_sourcing_says_nothing_and_touches_no_target(gdb_path: str) -> None:
     assert ran.stderr == ""
 
 
+def test_sourcing_imports_nothing_that_only_an_answer_needs(gdb_path: str) -> None:
+    known = "[name for name in __import__('sys').modules if name.startswith(('gdbtools.', 'tabulate', 'elftools'))]"
+    loaded = batch(gdb_path, "-x", str(INIT), "-ex", f"python print(*{known})").stdout.split()
+    assert {".".join(name.split(".")[:2]) for name in loaded} == {
+        f"gdbtools.{part}" for part in ("arch", "commands", "errors", "live")
+    }
+    assert not {f"gdbtools.commands.{name.replace('-', '_')}" for name in COMMANDS} & set(loaded)
+
+
+def test_what_an_answer_misses_is_one_line(gdb_path: str) -> None:
+    missing = "python import sys; sys.modules['tabulate'] = None"
+    ran = batch(gdb_path, "-x", str(INIT), "-ex", missing, "-ex", "mmu esr 0")
+    assert ran.stderr == "tabulate cannot be imported; run `make` in the checkout or pip install gdbtools\n"
+
+
 def test_sourcing_again_changes_nothing(alone: Session) -> None:
     alone.say("set mmu-dirty bit56")
     assert alone.say(f"source {INIT}") == ""

@@ -18,8 +18,9 @@ from unittest import mock
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.model import Command, Session
+from gdbtools.commands.model import Command
 from gdbtools.commands.parser import number, parse
+from gdbtools.commands.session import Session
 from gdbtools.errors import GdbtoolsError
 from gdbtools.machine import open_source, qemu
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, no_source

@@ -165,7 +165,7 @@ def test_files_that_are_not_there_or_not_files_are_said_in_one_line(tmp_path: Pa
             open_source(name)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_hostile_core_is_answered_or_refused_and_nothing_else(data: st.DataObject, tmp_path: Path) -> None:
     """Damage in the headers and notes; what is then still a core may be asked, and answers or says why not."""

@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.model import Session
 from gdbtools.commands.parser import number, parse
+from gdbtools.commands.session import Session
 from gdbtools.machine import open_source
 from gdbtools.render.carried import carried, document_of
 from gdbtools.render.document import (

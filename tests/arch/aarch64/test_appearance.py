@@ -24,7 +24,7 @@ FIXTURES = Path(__file__).resolve().parents[3] / "fixtures"
 TABLES = ARCHITECTURES["aarch64"].appearance
 FORM4K, FORM16K, FORM64K = TABLES.forms
 PAGE, WORDS = 1 << 12, 512
-PROPERTY = settings(deadline=None, suppress_health_check=list(HealthCheck))
+PROPERTY = settings(suppress_health_check=list(HealthCheck))
 ROLES = (Role.TWO_LEVELS, Role.ONE_LEVEL, Role.STAGE2, Role.INDIRECT, Role.NESTED, Role.STAGE2_INDIRECT)
 
 

@@ -12,7 +12,7 @@ import pytest
 from gdbtools.arch.aarch64 import ARCHITECTURE
 from gdbtools.arch.aarch64.syndrome import CLASSES, EC, Encoding, ESR_ELx, decode
 from gdbtools.arch.aarch64.syndrome.exception_class import NAMES
-from gdbtools.commands.esr import COMMAND, Decoded
+from gdbtools.commands.esr import IMPLEMENTATION, Decoded
 from gdbtools.render.text import render
 
 SEED = int(os.environ.get("GDBTOOLS_SEED") or 20260101)
@@ -64,8 +64,8 @@ def test_every_value_can_be_shown_and_recorded(exception_class: int) -> None:
             continue
         syndrome = decode(value)
         answer = Decoded(syndrome, ARCHITECTURE, ARCHITECTURE.convention(syndrome))
-        assert syndrome.name in render(COMMAND.view(answer), width=400)
-        record = json.loads(json.dumps(COMMAND.record(answer)))
+        assert syndrome.name in render(IMPLEMENTATION.view(answer), width=400)
+        record = json.loads(json.dumps(IMPLEMENTATION.record(answer)))
         assert int(record["value"], 16) == value
         whole = int(record["reserved"], 16)
         for field, told in zip(syndrome.word.fields(), record["fields"], strict=True):

@@ -1,0 +1,153 @@
+"""What looks at the tables, the registers and the fault: declared here, implemented in a file each."""
+
+from __future__ import annotations
+
+from gdbtools.commands.declared.shared import REGIME, WHAT_IF
+from gdbtools.commands.model import Argument, Command, Implementation, Kind
+
+
+def _status() -> Implementation:
+    from gdbtools.commands.status import IMPLEMENTATION
+
+    return IMPLEMENTATION
+
+
+STATUS = Command(
+    name="status",
+    summary="Show what is attached and what can be done with it",
+    description="Show the source, the CPU, its translation regime, and what this source can and cannot do.",
+    arguments=(),
+    implementation=_status,
+)
+
+
+def _regs() -> Implementation:
+    from gdbtools.commands.regs import IMPLEMENTATION
+
+    return IMPLEMENTATION
+
+
+REGS = Command(
+    name="regs",
+    summary="Show the translation and fault registers",
+    description=(
+        "Show registers with every field named and explained; without names, those of translation and of faults that\n"
+        "this source has. Those that say which instructions trap have to be named."
+    ),
+    arguments=(Argument("name", "register, like TCR_EL1 or tcr", Kind.REGISTER, many="*"),),
+    implementation=_regs,
+)
+
+
+def _esr() -> Implementation:
+    from gdbtools.commands.esr import IMPLEMENTATION
+
+    return IMPLEMENTATION
+
+
+ESR = Command(
+    name="esr",
+    summary="Decode an exception syndrome",
+    description=(
+        "Decode a syndrome value: what it says, what the address registers then hold, and every field. Without a\n"
+        "value, the syndrome this CPU holds, and which control register's bit trapped the instruction."
+    ),
+    arguments=(Argument("value", "the syndrome (default: the current one)", Kind.ADDRESS, many="?"),),
+    implementation=_esr,
+    sourceless=lambda options: options.value is not None,
+)
+
+
+def _walk() -> Implementation:
+    from gdbtools.commands.walk import IMPLEMENTATION
+
+    return IMPLEMENTATION
+
+
+WALK = Command(
+    name="walk",
+    summary="Walk the translation tables for addresses",
+    description=(
+        "Show every descriptor on the way, through both stages where there are two, where each was read and what it\n"
+        "says, and the output address or the reason that there is none. With --access or --el it also answers whether\n"
+        "that access may happen. --with and --pte ask the same of registers and descriptors that are not there."
+    ),
+    arguments=(
+        Argument("address", "virtual address: an expression of the face you are in", Kind.ADDRESS, many="+"),
+        Argument("--access", "ask whether this access may happen", Kind.CHOICE, ("read", "write", "execute")),
+        Argument("--el", "the exception level that asks (default: the CPU's own)", Kind.CHOICE, ("0", "1", "2", "3")),
+        Argument("--unprivileged", "ask for an LDTR or STTR", Kind.FLAG),
+        REGIME,
+        *WHAT_IF,
+    ),
+    implementation=_walk,
+)
+
+
+def _map() -> Implementation:
+    from gdbtools.commands.map import IMPLEMENTATION
+
+    return IMPLEMENTATION
+
+
+MAP = Command(
+    name="map",
+    summary="List everything that is mapped",
+    description=(
+        "List all mappings of a translation regime as maximal uniform runs: where they lead, the size of the leaves,\n"
+        "what each exception level may do, memory type, access flag and dirty state. Filters join: all have to hold.\n"
+        "RANGE is FIRST,END (END not included) or FIRST,+SIZE."
+    ),
+    arguments=(
+        Argument("range", "only these input addresses", Kind.RANGE, many="?"),
+        REGIME,
+        Argument("--perm", "only what grants at least these (wx, rw) or exactly these (r-x, --x)", dashes=True),
+        Argument("--el0", "ask about EL0's rights", Kind.FLAG),
+        Argument("--el1", "ask about the rights of the level above EL0: EL1, or EL2 in its own regime", Kind.FLAG),
+        Argument("--type", "only memory types that have this in their name: device, normal, non-cacheable, ..."),
+        Argument("--unaccessed", "only what has its access flag clear", Kind.FLAG),
+        Argument("--dirty", "only what DBM says has been written", Kind.FLAG),
+        Argument("--size", "only leaves of this size: 4k, 64k, 2m, 1g, ..."),
+        Argument("--physical", "only what leads into this range of physical addresses", Kind.RANGE),
+        Argument("--expect-none", "say that nothing should fit: what does is a finding, exit status 1", Kind.FLAG),
+        *WHAT_IF,
+    ),
+    implementation=_map,
+)
+
+
+def _fault() -> Implementation:
+    from gdbtools.commands.fault import IMPLEMENTATION
+
+    return IMPLEMENTATION
+
+
+FAULT = Command(
+    name="fault",
+    summary="Explain the current fault: the verdict, the deciding bit, the evidence",
+    description=(
+        "Join the syndrome and the fault address with a walk of that address and a replay of the permission check,\n"
+        "and say which bit decided and where it lives; or that the tables disagree with what the hardware said."
+    ),
+    arguments=WHAT_IF,
+    implementation=_fault,
+)
+
+
+def _report() -> Implementation:
+    from gdbtools.commands.report import IMPLEMENTATION
+
+    return IMPLEMENTATION
+
+
+REPORT = Command(
+    name="report",
+    summary="Put all that this stop has to tell on one page",
+    description=(
+        "The verdict, the walk as a picture of levels and bits, the address space of each regime drawn to scale, the\n"
+        "registers, and all of it in tables. `-o report.html` makes one page that needs nothing else: no network, no\n"
+        "other file. Give addresses to have their walks on it too."
+    ),
+    arguments=(Argument("address", "an address to walk as well", Kind.ADDRESS, many="*"),),
+    implementation=_report,
+)

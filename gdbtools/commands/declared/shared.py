@@ -1,0 +1,44 @@
+"""Arguments that several commands have, and the choices that are a command's own words."""
+
+from __future__ import annotations
+
+from gdbtools.commands.model import Argument, Kind
+
+OUTPUT = (
+    Argument("--json", "print one JSON object a line", Kind.FLAG),
+    Argument("--html", "print a page that needs nothing but itself", Kind.FLAG),
+    Argument("--output", "write the answer to this file; FILE.html and FILE.json get that form", metavar="FILE"),
+)
+"""What every face adds to every command."""
+REGIMES = ("el1", "el2", "el2-vhe", "el3", "stage2", "secure-stage2")
+REGIME = Argument("--regime", "the translation regime to ask (default: the one the CPU is using)", Kind.CHOICE, REGIMES)
+WHAT_IF = (
+    Argument(
+        "--with",
+        "ask as if a register were otherwise, like TCR_EL1.HPD0=1 or TTBR0_EL1=0x40000000; writes nothing",
+        Kind.REGISTER_CHANGE,
+        many="*",
+    ),
+    Argument(
+        "--pte",
+        "ask as if the leaf that translates ADDRESS were otherwise, like 0x1000.AP=3; writes nothing",
+        Kind.DESCRIPTOR_CHANGE,
+        many="*",
+    ),
+)
+"""Of a command that answers for a machine as it is not."""
+INVALIDATE = Argument("--tlbi", "then invalidate it in the TLBs, by the guest's own instructions", Kind.FLAG)
+BREAK = Argument("--break", "by break-before-make: invalid, TLB invalidation, then the new descriptor", Kind.FLAG)
+LIVE = Argument("--live", "write in place although break-before-make is needed", Kind.FLAG)
+DRY_RUN = Argument("--dry-run", "show the plan and write nothing", Kind.FLAG)
+CAUGHT = ("access-flag", "translation", "permission", "any")
+"""What `catch` stops at."""
+SERVICED = ("access-flag", "dirty")
+"""What `service` repairs."""
+TABLES = ("all", "touched")
+"""Which tables `capture` takes."""
+IGNORABLE = (
+    "output", "size", "rights", "memory", "shareability", "af", "dirty", "global", "contiguous", "guarded",
+    "non-secure", "fault", "registers",
+)  # fmt: skip
+"""What `diff --ignore` leaves out: each aspect of a mapping, and the registers."""

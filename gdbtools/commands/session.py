@@ -1,0 +1,43 @@
+"""What a command works on, for as long as a face keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gdbtools.analysis.seen import Seen
+from gdbtools.arch.architecture import DirtyConvention
+from gdbtools.errors import Unavailable
+from gdbtools.machine.model import Live, Machine
+from gdbtools.repair.log import Log
+
+Open = Callable[[str, str | None], Machine]
+"""Open a source by what the user calls it, with a registers file or without: a face's own way."""
+
+
+def opens_nothing(name: str, registers: str | None) -> Machine:  # noqa: ARG001
+    """Refuse, for a session whose face opens no source."""
+    raise Unavailable(f"{name} cannot be opened here; use gdbtools outside GDB")
+
+
+@dataclass
+class Session:
+    """What a command works on: a machine, the user's settings, and what was written to the guest and seen of it.
+
+    `open` is for commands that look at another source besides.
+    """
+
+    machine: Machine
+    dirty: DirtyConvention = DirtyConvention.NONE
+    written: Log = field(default_factory=Log)
+    seen: Seen = field(default_factory=Seen)
+    resume_wanted: bool = False
+    """Set by a command whose answer is to be shown before the guest runs on; the face then resumes it."""
+    open: Open = opens_nothing
+
+    @property
+    def live(self) -> Live:
+        """The running guest, for commands that need one."""
+        if self.machine.live is None:
+            raise Unavailable("this needs a live guest, and a dump is not one; attach GDB to QEMU's gdbstub")
+        return self.machine.live

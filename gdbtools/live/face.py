@@ -1,0 +1,195 @@
+"""The GDB face: everything that lives as long as GDB does, made when the first command is given."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gdb
+
+from gdbtools.analysis.diagnosis import diagnose
+from gdbtools.analysis.loops import Loops, place_of
+from gdbtools.analysis.seen import Seen, steps_of
+from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.architecture import DirtyConvention
+from gdbtools.commands import COMMANDS
+from gdbtools.commands.declared.shared import OUTPUT
+from gdbtools.commands.files import write_whole
+from gdbtools.commands.model import Command
+from gdbtools.commands.output import Form, answered, form_of
+from gdbtools.commands.parser import parse
+from gdbtools.commands.session import Session
+from gdbtools.errors import GdbtoolsError, UsageError
+from gdbtools.live.catch import Catches, matches
+from gdbtools.live.console import colour, show, width
+from gdbtools.live.core import CoreFile
+from gdbtools.live.guest import LiveGuest
+from gdbtools.live.memory import broken
+from gdbtools.live.registers import unsigned
+from gdbtools.live.settings import VECTORS, Settings
+from gdbtools.live.target import Target
+from gdbtools.machine.model import Machine, no_source
+from gdbtools.machine.progress import Counted, Tell
+from gdbtools.repair.log import Log
+
+
+class Face:
+    """The target, what was seen of it, and the log of writes; obeys the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.target = Target(CoreFile(lambda: settings.registers.path))
+        self.catches = Catches(lambda: VECTORS[str(settings.vectors.value)])
+        self.guest = LiveGuest(self.target, self.catches)
+        self.written = Log()
+        self.loops = Loops()
+        self.seen = Seen()
+        self._attachment = self.target.attachment
+        gdb.events.stop.connect(self._stopped)
+        gdb.events.breakpoint_deleted.connect(self._deleted)
+
+    def session(self, sourceless: bool) -> Session:
+        if sourceless:
+            return Session(no_source(ARCHITECTURES["aarch64"]), open=open_file)
+        self.target.stopped()
+        if self.target.attachment is not self._attachment:
+            self._attachment, self.seen, self.loops = self.target.attachment, Seen(), Loops()
+            self.written.connected()
+        convention = DirtyConvention(str(self._settings.dirty.value))
+        return Session(self.guest.machine(), convention, self.written, self.seen, open=open_file)
+
+    def ask(
+        self, command: Command, words: Sequence[str], tell: Tell | None = None
+    ) -> tuple[Namespace, Session, Sequence[Any]]:
+        """Parse, run and, with `--output`, write; physical memory mode is off afterwards, whatever happened.
+
+        `tell` hears how far it is.
+        """
+        options = parse(command, words, evaluate, "mmu", OUTPUT)
+        form = form_of(options)
+        try:
+            sourceless = command.sourceless(options)
+            session = self.session(sourceless)
+            if command.live_only and not sourceless:
+                _ = session.live
+            self.guest.past_stub(not command.changes_guest)
+            if tell is not None:
+                session.machine = replace(session.machine, memory=Counted(session.machine.memory, tell))
+            answers = command.run(session, options)
+            if command.changes_guest and not getattr(options, "dry_run", False):
+                self.loops = Loops()
+                self.guest.written()
+            if options.output is not None:
+                text = answered(command, answers, form, session.machine.assumed)
+                write_whole(Path(options.output).expanduser(), text.encode())
+            return options, session, answers
+        except gdb.error as error:
+            attachment = self.target.attachment
+            if attachment is not None and not attachment.connection.is_valid():
+                # GDB speaks of what it misses then, registers say, and not of why.
+                raise broken(error) from None
+            raise
+        finally:
+            self.guest.past_stub(True)
+            if self.target.attachment is not None:
+                self.target.attachment.release()
+
+    def model(self, command: Command, words: Sequence[str]) -> tuple[list[str], bool]:
+        """Give the answers as lines of JSON, and whether the guest is to run on once they are out."""
+        _, session, answers = self.ask(command, words)
+        lines = answered(command, answers, Form.JSON, session.machine.assumed).splitlines()
+        return lines, session.resume_wanted
+
+    def faulted(self, kind: str) -> bool:
+        """Say whether the last exception is such a fault; while `mmu service` runs, access-flag faults are its."""
+        machine = self.guest.machine()
+        taken = self.guest.serving and matches(machine, "access-flag")
+        return matches(machine, kind) and not taken
+
+    def show(self, command: Command, words: Sequence[str]) -> None:
+        """Answer at the prompt, then resume the guest if the command asked for that."""
+        # What has been done to the guest is said, whenever Ctrl-C comes.
+        with self.guest.interruptible() if command.runs_guest else nullcontext():
+            options, session, answers = self.ask(command, words)
+            form = form_of(options)
+            if options.output is not None:
+                gdb.write(f"Wrote {options.output}.\n")
+            else:
+                text = answered(command, answers, form, session.machine.assumed, colour(), width(), gdb.host_charset())
+                gdb.write(text)
+        if session.resume_wanted:
+            self.guest.resume()
+
+    def _stopped(self, event: gdb.StopEvent) -> None:
+        """Follow a changed VBAR, and say what was caught."""
+        self.seen.moved_on()
+        if not self.catches.active:
+            return
+        try:
+            news = self.catches.follow(self.guest.machine())
+            if news:
+                gdb.write(f"mmu: {news}\n")
+            caught = isinstance(event, gdb.BreakpointEvent) and self.catches.caught(event.breakpoints)
+            if caught:
+                self._name_loop()
+            if caught and self._settings.at_stop.value != "nothing":
+                self._explain()
+        except (GdbtoolsError, gdb.error) as error:
+            gdb.write(f"mmu: {error}\n", gdb.STDERR)
+
+    def _name_loop(self) -> None:
+        """Say so if this CPU's last caught fault was the same, and nothing has been done about it since."""
+        try:
+            machine = self.guest.machine()
+            found = diagnose(machine.architecture, machine.register, machine.memory.read)
+            place = place_of(found)
+            if found.walk is not None:
+                self.seen.remember(steps_of(found.walk), machine.current)
+        finally:
+            self.target.attached().release()
+        if self.loops.times(machine.current, place) > 1:
+            gdb.write(f"mmu: {place.said()}\n")
+
+    def _explain(self) -> None:
+        command = COMMANDS["fault"]
+        _, _, answers = self.ask(command, ())
+        for answer in answers:
+            document = command.view(answer)
+            if self._settings.at_stop.value == "verdict":
+                document = type(document)(document.blocks[:1])
+            show(document)
+
+    def _deleted(self, deleted: gdb.Breakpoint) -> None:
+        """A catch lives and dies as one; GDB must be done with this deletion before the next."""
+        catch = self.catches.forget(deleted)
+        if catch is not None:
+            gdb.post_event(catch.delete)
+
+
+def open_file(name: str, registers: str | None) -> Machine:
+    """Open a source that is a file, to look at it beside the guest."""
+    from gdbtools.machine import open_source  # the reader of ELF files: only what opens a file has to wait for it
+
+    return open_source(str(Path(name).expanduser()), None if registers is None else Path(registers).expanduser())
+
+
+def evaluate(text: str) -> int:
+    """Read an expression as GDB does, as an unsigned 64-bit integer."""
+    try:
+        value = gdb.parse_and_eval(text)
+        if value.type.code == gdb.TYPE_CODE_VOID:
+            raise UsageError(f"{text} has no value here; give an address, like $pc, &symbol or 0xffff000012345000")
+        if value.type.strip_typedefs().code == gdb.TYPE_CODE_FLT:
+            raise UsageError(f"{text} is a floating-point number; give an address, like $pc, &symbol or 0x40000000")
+        if value.type.code in (gdb.TYPE_CODE_FUNC, gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_STRUCT):
+            return unsigned(value.address or value)
+        if value.type.code == gdb.TYPE_CODE_PTR or value.type.sizeof <= 8:
+            # As C converts to a 64-bit address: a smaller signed value is extended.
+            return int(value) & (1 << 64) - 1
+    except (gdb.error, ValueError, TypeError) as error:
+        raise UsageError(f"{text}: {error}; give an address, like $pc, &symbol or 0xffff000012345000") from None
+    raise UsageError(f"{text} is not an address: its value has {value.type.sizeof} bytes")

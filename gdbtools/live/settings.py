@@ -1,0 +1,86 @@
+"""The settings that commands obey: `set mmu-dirty` and its like, known to GDB from the start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import gdb
+
+from gdbtools.arch.architecture import DirtyConvention
+
+AT_STOP = ("nothing", "verdict", "fault")
+# `set mmu-vectors`: which entries `mmu catch` stops at; the names are the architecture's own.
+VECTORS: dict[str, tuple[str, ...]] = {
+    "all": (),
+    "current": ("current EL, SP_EL0", "current EL, SP_ELx"),
+    "lower": ("lower EL, AArch64", "lower EL, AArch32"),
+}
+
+
+class Setting(gdb.Parameter):
+    """One of the settings that commands obey."""
+
+    def __init__(self, name: str, choices: Sequence[str], what: str, doc: str) -> None:
+        self.__doc__ = doc
+        self.set_doc = f"Set {what}."
+        self.show_doc = f"Show {what}."
+        super().__init__(name, gdb.COMMAND_DATA, gdb.PARAM_ENUM, list(choices))
+        self.value = choices[0]
+        self._what = what
+
+    def get_set_string(self) -> str:
+        return ""
+
+    def get_show_string(self, value: str) -> str:
+        return f"{self._what[0].upper()}{self._what[1:]} is {value}."
+
+
+class RegistersFile(gdb.Parameter):
+    """`--registers FILE` of the offline face, for as long as GDB lives."""
+
+    def __init__(self) -> None:
+        self.__doc__ = (
+            'A JSON object of register names to hex strings, like {"TTBR0_EL1": "0x40000000"}; it supplies or\n'
+            "overrides what the core file has of the selected CPU. Empty for none."
+        )
+        self.set_doc = "Set the file with the registers that a core file lacks."
+        self.show_doc = "Show the file with the registers that a core file lacks."
+        super().__init__("mmu-registers", gdb.COMMAND_DATA, gdb.PARAM_OPTIONAL_FILENAME)
+        self.value = ""
+
+    def get_set_string(self) -> str:
+        return ""
+
+    def get_show_string(self, value: str) -> str:
+        return f"The file with the registers that a core file lacks is {value or 'none'}."
+
+    @property
+    def path(self) -> Path | None:
+        return Path(str(self.value)).expanduser() if self.value else None
+
+
+class Settings:
+    """All of them."""
+
+    def __init__(self) -> None:
+        self.dirty = Setting(
+            "mmu-dirty",
+            [each.value for each in DirtyConvention],
+            "how a repaired write is recorded as dirty",
+            "none: not at all. bit55 to bit58: that software bit (OSv and Linux use bit55).\n"
+            "dbm: as hardware does, clear AP[2] where DBM is set.",
+        )
+        self.at_stop = Setting(
+            "mmu-at-stop",
+            AT_STOP,
+            "what is printed when `mmu catch` stops",
+            "nothing, the verdict, or all of mmu fault.",
+        )
+        self.vectors = Setting(
+            "mmu-vectors",
+            list(VECTORS),
+            "the vector entries that `mmu catch` stops at",
+            "all, current EL, or lower EL.",
+        )
+        self.registers = RegistersFile()

@@ -6,9 +6,6 @@ import mmap
 import struct
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-
 from gdbtools.errors import Malformed
 from gdbtools.machine.dump import map_file
 from gdbtools.machine.elfcore import DAMAGED
@@ -50,6 +47,10 @@ def symbol_values(path: Path) -> dict[str, int]:
 
 def _sections(path: Path, view: mmap.mmap) -> list[tuple[int, ...]]:
     """Give the section headers, as `SECTION` has them."""
+    # Here: only what opens a file has to wait for it.
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
     try:
         with one_line(str(path)), path.open("rb") as stream:
             elf = ELFFile(stream)

@@ -178,8 +178,10 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
 }
 """(place, change) of mutants that change nothing, and why."""
 
-SECONDS, MEMORY_BYTES = 180, 2 << 30
-"""Beyond which a mutant counts as noticed: it hangs, or lists what has no end."""
+TIMES, MEMORY_BYTES = 3, 2 << 30
+"""Times as long as the tests unbroken, beyond which a mutant counts as noticed: it hangs, or lists without end."""
+AT_MOST_SECONDS = 1800
+"""How long the tests unbroken may take."""
 GROUPS = ("test_deciders", "truth", "test_permissions", "test_traps", "test_regimes", "")
 """Which tests come first, after those named like what is broken: those that notice most."""
 
@@ -431,14 +433,14 @@ def run(tree: Path, mutant: Mutant | None, words: Sequence[str]) -> tuple[int, l
     return int(status), failures.failed
 
 
-def forked(tree: Path, mutant: Mutant | None, words: Sequence[str], report: Path | None = None) -> int:
+def forked(tree: Path, mutant: Mutant | None, words: Sequence[str], seconds: int, report: Path | None = None) -> int:
     """Start one fork and give its process id; its exit status is pytest's, and 7 what is no failure of a test."""
     child = os.fork()
     if child:
         return child
     status = 7
     try:
-        signal.alarm(SECONDS)
+        signal.alarm(seconds)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         for stream in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
@@ -449,14 +451,14 @@ def forked(tree: Path, mutant: Mutant | None, words: Sequence[str], report: Path
         os._exit(status)
 
 
-def survivors(tree: Path, wanted: Sequence[Mutant], words: Sequence[str]) -> Iterator[Mutant]:
+def survivors(tree: Path, wanted: Sequence[Mutant], words: Sequence[str], seconds: int) -> Iterator[Mutant]:
     """Run all mutants, a few at a time, and give those that no test noticed."""
     waiting, running = list(reversed(wanted)), dict[int, Mutant]()
     started, done = time.monotonic(), 0
     while waiting or running:
         while waiting and len(running) < (os.cpu_count() or 1):
             mutant = waiting.pop()
-            running[forked(tree, mutant, ["-x", *words])] = mutant
+            running[forked(tree, mutant, ["-x", *words], seconds)] = mutant
         child, status = os.wait()
         mutant = running.pop(child)
         done += 1
@@ -482,17 +484,18 @@ def main(arguments: Sequence[str]) -> int:
         shutil.copy(ROOT / "pyproject.toml", tree)
         report = tree / "failed"
         started = time.monotonic()
-        _, status = os.waitpid(forked(tree, None, [], report), 0)
+        _, status = os.waitpid(forked(tree, None, [], AT_MOST_SECONDS, report), 0)
         if not os.WIFEXITED(status) or os.WEXITSTATUS(status) not in (0, 1):
             print("the tests do not run at all", file=sys.stderr)
             return 1
         failing = list(dict.fromkeys(report.read_text().split("\n"))) if report.read_text() else []
         for name in failing:
             print(f"left out, it fails already: {name}")
-        print(f"{len(wanted)} mutants; the tests take {time.monotonic() - started:.0f} s unbroken", flush=True)
+        unbroken = time.monotonic() - started
+        print(f"{len(wanted)} mutants; the tests take {unbroken:.0f} s unbroken", flush=True)
         left_out = [word for name in failing for word in ("--deselect", name)]
         found = []
-        for mutant in survivors(tree, wanted, left_out):
+        for mutant in survivors(tree, wanted, left_out, TIMES * round(unbroken) + 1):
             found.append(mutant)
             if mutant.key not in EQUIVALENT:
                 print(f"SURVIVED {mutant}", flush=True)

@@ -14,8 +14,8 @@ from gdbtools.arch.walk import walk
 
 A_FEW, TIMES = 1 << 12, 4
 """How many runs tables may give: a few, and so many times what they have descriptors.  Real ones share far less."""
-PIECES = 1 << 4
-"""Times a few for two stages: each block of the first may lead to the same 512 descriptors of the second."""
+KEPT_PIECES, KEPT_RUNS = 1 << 12, 1 << 8
+"""What stage 2 makes of a block is kept for the next that leads there: of so many pieces, if they join to so few."""
 DESCRIPTOR_BYTES = 8
 
 
@@ -43,20 +43,18 @@ def mappings_of(regime: Regime, read: Read, wanted: tuple[int, int] | None = Non
         return
     counted = _Counted(read)
     if regime.below is None:
-        yield from _bounded(scan(regime, counted, first, last), regime, counted, last, A_FEW)
+        yield from _bounded(scan(regime, counted, first, last), regime, counted, last)
     else:
         pieces = _Composition(regime, regime.below, counted).runs(first, last)
-        yield from _joined(_bounded(pieces, regime, counted, last, A_FEW * PIECES))
+        yield from _joined(_bounded(pieces, regime, counted, last))
 
 
-def _bounded(
-    found: Iterator[Run | Hole], regime: Regime, counted: _Counted, last: int, few: int
-) -> Iterator[Run | Hole]:
+def _bounded(found: Iterator[Run | Hole], regime: Regime, counted: _Counted, last: int) -> Iterator[Run | Hole]:
     """End where there are too many for the tables that were read."""
-    enough = few
+    enough = A_FEW
     for number, each in enumerate(found):
         if number > enough:
-            enough = few + TIMES * counted.descriptors
+            enough = A_FEW + TIMES * counted.descriptors
         if number > enough:
             why = f"{number} runs of {counted.descriptors} descriptors, which lead to one another: ask for a range"
             yield Hole(each.first, last - each.first + 1, regime.root, why)
@@ -97,6 +95,7 @@ class _Composition:
         self.second = Scanner(below, read)
         self._kinds: dict[tuple[int, int], LeafKind] = {}
         self._kept: list[LeafKind] = []
+        self._known: dict[tuple[object, ...], Sequence[Run | Hole]] = {}
 
     def runs(self, first: int, last: int) -> Iterator[Run | Hole]:
         for each in scan(self.regime, self.read, first, last):
@@ -121,6 +120,22 @@ class _Composition:
             yield from self._through(replace(one, first=first))
 
     def _through(self, run: Run) -> Iterator[Run | Hole]:
+        """Put a run through stage 2: in pieces, or, where another run led before, as those joined."""
+        key = (run.output, run.size_bytes, run.leaf_bytes, run.stride_bytes, id(run.kind))
+        if key in self._known:
+            yield from (_moved(each, run) for each in self._known[key])
+            return
+        pieces: list[Run | Hole] = []
+        for piece in self._afresh(run):
+            yield piece
+            if len(pieces) <= KEPT_PIECES:
+                pieces.append(replace(piece, first=piece.first - run.first))
+        if len(pieces) <= KEPT_PIECES:
+            joined = list(_joined(iter(pieces)))
+            if len(joined) <= KEPT_RUNS:
+                self._known[key] = joined
+
+    def _afresh(self, run: Run) -> Iterator[Run | Hole]:
         assert run.output is not None, "stage 1 gives an address"
         at, end = run.output, run.output + run.size_bytes
         for below in self.second.within(at, end - 1):
@@ -182,6 +197,13 @@ class _Composition:
                 return known
         self._kept.append(kind)
         return kind
+
+
+def _moved(piece: Run | Hole, run: Run) -> Run | Hole:
+    """Give what is kept of a run, with addresses from its own first one on, as part of another."""
+    if isinstance(piece, Hole):
+        return replace(piece, first=run.first + piece.first)
+    return replace(piece, first=run.first + piece.first, descriptor_pa=run.descriptor_pa)
 
 
 def _joined(runs: Iterator[Run | Hole]) -> Iterator[Run | Hole]:

@@ -1089,6 +1089,19 @@ def test_a_page_that_repeats_through_smaller_stage_2_pages_that_repeat() -> None
     agree_with_walk(regime, memory, range(0, 4 << 16, 0x1000))
 
 
+def test_many_blocks_that_lead_to_few_stage_2_pages_are_all_mapped() -> None:
+    two = Two()
+    for block in range(512):
+        two.first.map(block << 21, 0x8000_0000, 2, AF)
+    for page in (0, 7):
+        two.second.map(0x8000_0000 + (page << 12), 0x1_0000_0000 + (page << 12), 3, S2)
+    regime, memory = two.connect()
+    agree_with_walk(regime, memory, [(block << 21) + (page << 12) for block in (0, 1, 511) for page in (0, 1, 7, 8)])
+    found = list(mappings_of(regime, memory.read))
+    assert not [each for each in found if isinstance(each, Hole)]
+    assert sum(each.size_bytes for each in found) == 512 << 21
+
+
 def test_a_table_scattered_over_stage_2_pages_lacks_only_the_page_that_is_not_there() -> None:
     two = Two(first=Builder(Format(16, "", 42, 40), TABLES_AT, TABLES_AT + 65536))
     # Entries in each of the 16 pages of the 64KB table at level 3.

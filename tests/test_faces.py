@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,11 +22,12 @@ from gdbtools.repl.children import Qemu, find_gdb
 from gdbtools.repl.mcp_server import words_of
 from gdbtools.repl.mi import Gdb
 from tests.live.session import CAPTURE, GUEST, INIT, Leaf, Session, symbol
+from tests.repl.conftest import GDBTOOLS
+from tests.repl.guest import TO_SCAN
 from tests.repl.test_mcp_server import with_client
 
 pytestmark = pytest.mark.guest
 
-GDBTOOLS = (sys.executable, "-m", "gdbtools.cli")
 SECONDS = 120
 OURS = Leaf(4, 1 << 44, 3).word
 VECTORS, REGIONS = hex(symbol("vectors")), hex(symbol("regions"))
@@ -124,30 +124,32 @@ def joined(*parts: Answers) -> Answers:
 def stopped(before: Sequence[str]) -> Iterator[Qemu]:
     """A guest that was taken somewhere and that nothing is attached to."""
     with Qemu(GUEST, 1) as qemu:
-        with Gdb(find_gdb(), INIT) as gdb:
-            session = Session(gdb)
-            for command in (f"file {GUEST}", f"target remote {qemu.gdbstub}", *before, "delete", "disconnect"):
+        with attached(qemu) as session:
+            for command in (*before, "delete", "disconnect"):
                 session.say(command)
         yield qemu
 
 
-def in_console(qemu: Qemu, questions: Sequence[Question], folder: Path) -> Answers:
+@contextmanager
+def attached(qemu: Qemu) -> Iterator[Session]:
     with Gdb(find_gdb(), INIT) as gdb:
         session = Session(gdb)
         session.say(f"file {GUEST}")
         session.say(f"target remote {qemu.gdbstub}")
+        yield session
+
+
+def in_console(qemu: Qemu, questions: Sequence[Question], folder: Path) -> Answers:
+    with attached(qemu) as session:
         printed = "".join(session.say(f"mmu {each.line(folder)} --json") for each in questions)
     return by_command([line for line in printed.splitlines() if line.startswith("{")])
 
 
 def over_mi(qemu: Qemu, questions: Sequence[Question], folder: Path) -> Answers:
     lines: list[str] = []
-    with Gdb(find_gdb(), INIT) as gdb:
-        session = Session(gdb)
-        session.say(f"file {GUEST}")
-        session.say(f"target remote {qemu.gdbstub}")
+    with attached(qemu) as session:
         for each in questions:
-            reply = gdb.run(f"-mmu {each.line(folder)}")
+            reply = session.gdb.run(f"-mmu {each.line(folder)}")
             assert not reply.error, reply.error
             lines += reply.results.get("answers") or [line for line in reply.text.splitlines() if line.startswith("{")]
     return by_command(lines)
@@ -190,7 +192,6 @@ LIVE: Mapping[str, Live] = {
     "MCP": by_mcp_attached,
 }
 OFFLINE = ("the command line", "prompt on a dump", "MCP on a dump")
-TO_SCAN = ("hbreak clear_access_flags", "continue", "delete")
 TO_FAULT = (*TO_SCAN, "mmu catch access-flag", "continue")
 """As tests/live/session.py has it."""
 

@@ -32,6 +32,7 @@ from gdbtools.live.memory import broken
 from gdbtools.live.registers import unsigned
 from gdbtools.live.settings import VECTORS, Settings
 from gdbtools.live.target import Target
+from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine, no_source
 from gdbtools.machine.progress import Counted, Tell
 from gdbtools.repair.log import Log
@@ -172,8 +173,6 @@ class Face:
 
 def open_file(name: str, registers: str | None) -> Machine:
     """Open a source that is a file, to look at it beside the guest."""
-    from gdbtools.machine import open_source  # the reader of ELF files: only what opens a file has to wait for it
-
     return open_source(str(Path(name).expanduser()), None if registers is None else Path(registers).expanduser())
 
 

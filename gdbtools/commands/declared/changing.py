@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.declared.shared import BREAK, CAUGHT, DRY_RUN, INVALIDATE, LIVE, REGIME, SERVICED
+from gdbtools.commands.declared.shared import ADDRESS, BREAK, CAUGHT, DRY_RUN, INVALIDATE, LIVE, RANGE, REGIME, SERVICED
 from gdbtools.commands.model import Argument, Command, Implementation, Kind
 
 
@@ -42,7 +42,7 @@ FIXUP = Command(
     ),
     arguments=(
         Argument("--resume", "return to the faulting instruction afterwards", Kind.FLAG),
-        Argument("--dry-run", "show the plan and write nothing", Kind.FLAG),
+        DRY_RUN,
     ),
     implementation=_fixup,
     changes_guest=True,
@@ -158,7 +158,7 @@ WORKING_SET = Command(
         "cannot be known."
     ),
     arguments=(
-        Argument("range", "FIRST,END or FIRST,+SIZE, or one address", Kind.RANGE),
+        RANGE,
         Argument("--interval", "how many seconds each sample lasts (default: 1)", Kind.SECONDS),
         Argument("--samples", "how many samples are made (default: 1)", Kind.NUMBER),
         Argument("--by", "how touches show (default: what TCR_ELx.HA makes fit)", Kind.CHOICE, ("faults", "flags")),
@@ -189,7 +189,7 @@ PTE = Command(
         "or --live. `mmu undo` takes it back in the same way."
     ),
     arguments=(
-        Argument("address", "virtual address: an expression of the face you are in", Kind.ADDRESS),
+        ADDRESS,
         Argument("change", "what is to be otherwise: a field and its new value", Kind.FIELD_CHANGE, many="+"),
         Argument("--level", "the descriptor at this level (default: the last one)", Kind.CHOICE, ("0", "1", "2", "3")),
         INVALIDATE,
@@ -218,7 +218,7 @@ CLEAR_AF = Command(
         "What a TLB holds is not seen until it is invalidated: --tlbi. `mmu undo` takes all of it back."
     ),
     arguments=(
-        Argument("range", "FIRST,END or FIRST,+SIZE, or one address", Kind.RANGE),
+        RANGE,
         INVALIDATE,
         DRY_RUN,
         REGIME,
@@ -268,7 +268,7 @@ PROBE = Command(
         "faults overwrites ESR, FAR, ELR and SPSR for good: refused where the guest may still need them."
     ),
     arguments=(
-        Argument("address", "virtual address: an expression of the face you are in", Kind.ADDRESS),
+        ADDRESS,
         Argument("--access", "what to try (default: read)", Kind.CHOICE, ("read", "write")),
         Argument(
             "--by", "by a load (and store), or by an AT instruction (default: access)", Kind.CHOICE, ("access", "at")

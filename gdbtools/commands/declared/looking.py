@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.declared.shared import REGIME, WHAT_IF
+from dataclasses import replace
+
+from gdbtools.commands.declared.shared import ADDRESS, REGIME, WHAT_IF
 from gdbtools.commands.model import Argument, Command, Implementation, Kind
 
 
@@ -73,7 +75,7 @@ WALK = Command(
         "that access may happen. --with and --pte ask the same of registers and descriptors that are not there."
     ),
     arguments=(
-        Argument("address", "virtual address: an expression of the face you are in", Kind.ADDRESS, many="+"),
+        replace(ADDRESS, many="+"),
         Argument("--access", "ask whether this access may happen", Kind.CHOICE, ("read", "write", "execute")),
         Argument("--el", "the exception level that asks (default: the CPU's own)", Kind.CHOICE, ("0", "1", "2", "3")),
         Argument("--unprivileged", "ask for an LDTR or STTR", Kind.FLAG),

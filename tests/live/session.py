@@ -33,6 +33,9 @@ def symbol(name: str) -> int:
     return symbols()[name]
 
 
+MARK = "inside: "
+"""Stands before an answer of Session.inside."""
+
 LANDING = symbol("cpu_main")
 """Where a touch routine returns to, when a test calls it."""
 
@@ -101,8 +104,10 @@ class Session:
 
     def inside(self, expression: str) -> Any:
         """Evaluate a Python expression in GDB, where the functions of inside.py are at hand."""
-        # The last line: a stop that the guest came to meanwhile is announced before.
-        return json.loads(self.say(f"python print(json.dumps({expression}))").splitlines()[-1])
+        # Marked: a guest that stops meanwhile is announced by GDB before the answer or after it.
+        _, marked, answer = self.say(f"python print('{MARK}' + json.dumps({expression}))").partition(MARK)
+        assert marked, f"{expression}: no answer"
+        return json.JSONDecoder().raw_decode(answer)[0]
 
     def value(self, expression: str) -> int:
         return int(self.inside(f"value({expression!r})"))

@@ -139,8 +139,7 @@ def _opener(options: Namespace) -> Open:
     """Open a second source as the first is: with `--registers`, unless it has its own, and with `--cpu`."""
 
     def open_other(name: str, registers: str | None) -> Machine:
-        given = registers or options.registers
-        return open_source(name, None if given is None else Path(given), options.cpu)
+        return open_source(name, registers or options.registers, options.cpu)
 
     return open_other
 

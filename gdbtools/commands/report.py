@@ -246,4 +246,11 @@ def _area_record(area: Area) -> JsonObject:
     }
 
 
-IMPLEMENTATION = Implementation(run=run, view=view, record=record)
+def _found(answer: Report) -> bool:
+    """Say whether there is a fault on the page, as the commands that it asked have it."""
+    faults = [] if isinstance(answer.fault, Missing) else [answer.fault]
+    walked = [] if isinstance(answer.walked, Missing) else answer.walked
+    return any(looking.FAULT.finding(each) for each in faults) or any(looking.WALK.finding(each) for each in walked)
+
+
+IMPLEMENTATION = Implementation(run=run, view=view, record=record, finding=_found)

@@ -33,7 +33,7 @@ from gdbtools.live.registers import unsigned
 from gdbtools.live.settings import VECTORS, Settings
 from gdbtools.live.target import Target
 from gdbtools.machine import open_source
-from gdbtools.machine.model import Machine, no_source
+from gdbtools.machine.model import no_source
 from gdbtools.machine.progress import Counted, Tell
 from gdbtools.repair.log import Log
 
@@ -55,13 +55,13 @@ class Face:
 
     def session(self, sourceless: bool) -> Session:
         if sourceless:
-            return Session(no_source(ARCHITECTURES["aarch64"]), open=open_file)
+            return Session(no_source(ARCHITECTURES["aarch64"]), open=open_source)
         self.target.stopped()
         if self.target.attachment is not self._attachment:
             self._attachment, self.seen, self.loops = self.target.attachment, Seen(), Loops()
             self.written.connected()
         convention = DirtyConvention(str(self._settings.dirty.value))
-        return Session(self.guest.machine(), convention, self.written, self.seen, open=open_file)
+        return Session(self.guest.machine(), convention, self.written, self.seen, open=open_source)
 
     def ask(
         self, command: Command, words: Sequence[str], tell: Tell | None = None
@@ -169,11 +169,6 @@ class Face:
         catch = self.catches.forget(deleted)
         if catch is not None:
             gdb.post_event(catch.delete)
-
-
-def open_file(name: str, registers: str | None) -> Machine:
-    """Open a source that is a file, to look at it beside the guest."""
-    return open_source(str(Path(name).expanduser()), None if registers is None else Path(registers).expanduser())
 
 
 def evaluate(text: str) -> int:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from os.path import expanduser
 from pathlib import Path
 from typing import Final
 
@@ -56,12 +57,15 @@ def opened(
         yield _machine(dump, registers, cpu)
 
 
-def open_source(source: str | Sequence[str], registers: Path | None = None, cpu: int | None = None) -> Machine:
+def open_source(source: str | Sequence[str], registers: str | Path | None = None, cpu: int | None = None) -> Machine:
     """Open a dump (`PATH`), or one or more raw images (`PATH@BASE`), as a machine without a live guest.
 
     `registers` is a JSON object of architectural names to hex strings that supplies or overrides the current CPU's.
+    In front of a name `~` is a home directory: not every face has a shell before it.
     """
-    return _machine(_opened((source,) if isinstance(source, str) else tuple(source)), registers, cpu)
+    names = (source,) if isinstance(source, str) else source
+    given = None if registers is None else Path(registers).expanduser()
+    return _machine(_opened([expanduser(name) for name in names]), given, cpu)
 
 
 def _machine(dump: Dump, registers: Path | None, cpu: int | None) -> Machine:

@@ -156,16 +156,12 @@ def answer_from(
         raise Unavailable(f"`{command.name}` {live_only_because}")
     with interruptible():
         counted = replace(machine, memory=Counted(machine.memory, tell))
-        answers = command.run(CommandSession(counted, open=_open_file), options)
+        answers = command.run(CommandSession(counted, open=open_source), options)
         if options.output is not None:
             said = answered(command, answers, form_of(options), machine.assumed)
             write_whole(Path(options.output).expanduser(), said.encode())
         documents, text = for_prompt(command, options, answers, machine.assumed)
     return Answered(int(any(command.finding(answer) for answer in answers)), documents, text)
-
-
-def _open_file(name: str, registers: str | None) -> Machine:
-    return open_source(str(Path(name).expanduser()), None if registers is None else Path(registers).expanduser())
 
 
 def state_of(doing: Doing, status: Mapping[str, Any], fault: Mapping[str, Any] | None, place: str) -> State:

@@ -41,6 +41,15 @@ def test_lime_has_each_range_where_its_header_says(made) -> None:
             memory.read(pa, 4)
 
 
+def test_a_tilde_is_a_home_directory_where_no_shell_made_it_one(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "ram").write_bytes(page("r"))
+    (tmp_path / "registers").write_text('{"TTBR0_EL1": "0x40000000"}')
+    machine = open_source(f"~/ram@{PA:#x}", "~/registers")
+    assert machine.memory.read(PA, 4) == b"rrrr"
+    assert machine.register("TTBR0_EL1") == PA
+
+
 def test_neighbours_are_read_across(made) -> None:
     memory = open_source(made(lime([(PA + 4096, page("b")), (PA, page("a"))]))).memory
     assert memory.read(PA + 4090, 12) == b"aaaaaabbbbbb"

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-
 import pytest
 
 from gdbtools.repl.demo import CHECKSUMS
+from tests.live.ctrl_c import ctrl_c
 from tests.live.session import LANDING, Leaf, Live, symbol
 
 pytestmark = pytest.mark.guest
 
 
-def interrupted_service(live: Live, seconds: float) -> str:
-    """Give what `mmu service` says when a SIGINT comes after that time."""
-    timer = threading.Timer(seconds, os.kill, (live.gdb.pid, signal.SIGINT))
-    timer.start()
-    try:
+def interrupted_service(live: Live, seconds: float, *, begun: bool = True) -> str:
+    """Give what `mmu service` says when Ctrl-C comes so long after it has begun, or was asked for."""
+    with ctrl_c(live.gdb.pid, seconds, begun=begun):
         reply = live.gdb.run("mmu service --json")
-    finally:
-        timer.cancel()
-    # Before the command and after it Ctrl-C is GDB's own.
+    # Before it has begun and after it Ctrl-C is GDB's own.
     assert reply.error in ("", "Quit"), reply.error
     return reply.text.strip()
 
@@ -82,8 +75,6 @@ def test_ctrl_c_ends_it_with_the_summary_and_leaves_nothing_behind(at_reset: Liv
 def test_ctrl_c_ends_it_while_no_fault_comes(at_scan: Live) -> None:
     # As a second CPU, in a barrier that never fills.
     at_scan.set_registers(pc=LANDING, x0=1)
-    # The first command imports what answers it, and may be interrupted there.
-    at_scan.say("mmu status")
     assert '"ended": "interrupted"' in interrupted_service(at_scan, 0.3)
     assert at_scan.inside("breakpoints()") == []
 
@@ -91,7 +82,9 @@ def test_ctrl_c_ends_it_while_no_fault_comes(at_scan: Live) -> None:
 def test_a_guest_interrupted_at_any_moment_still_computes_the_right_sum(at_scan: Live) -> None:
     live = at_scan
     for attempt in range(200):
-        if "the guest is gone" in interrupted_service(live, 0.05 + attempt % 7 / 50) or not attached_still(live):
+        if "the guest is gone" in interrupted_service(live, 0.05 + attempt % 7 / 50, begun=False):
+            break
+        if not attached_still(live):
             break
         assert live.physical_mode() == "0"
         assert live.inside("breakpoints()") == []

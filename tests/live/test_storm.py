@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +19,7 @@ import pytest
 
 from gdbtools.machine.symbols import symbol_values
 from gdbtools.repl.demo import CHECKSUMS
+from tests.live.ctrl_c import ctrl_c
 from tests.live.session import GUEST, STORM, Live, attached
 
 pytestmark = pytest.mark.guest
@@ -131,11 +130,9 @@ def test_ctrl_c_at_any_moment_leaves_a_guest_that_goes_on_and_loses_nothing(gdb_
     parts: list[dict[str, Any]] = []
     with storm(gdb_path, 4, 2) as live:
         for attempt in range(500):
-            timer = threading.Timer(0.05 + attempt % 7 / 30, os.kill, (live.gdb.pid, signal.SIGINT))
-            timer.start()
-            reply = live.gdb.run(f"mmu service --json {'--around 2' if attempt % 3 == 2 else ''}", SECONDS)
-            timer.cancel()
-            # Before the command and after it Ctrl-C is GDB's own.
+            with ctrl_c(live.gdb.pid, 0.05 + attempt % 7 / 30):
+                reply = live.gdb.run(f"mmu service --json {'--around 2' if attempt % 3 == 2 else ''}", SECONDS)
+            # Before it has begun and after it Ctrl-C is GDB's own.
             assert reply.error in ("", "Quit"), reply.error
             parts += [json.loads(line)["result"] for line in reply.text.splitlines() if line[:1] == "{"]
             if not parts:

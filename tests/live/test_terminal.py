@@ -16,6 +16,7 @@ import pytest
 
 from gdbtools.commands import COMMANDS
 from gdbtools.repl.children import DIES_WITH_PARENT, Qemu
+from tests.live.ctrl_c import wait_until_begun
 from tests.live.fake_stub import Stub
 from tests.live.session import CAPTURE, GUEST, INIT, Session, symbol
 
@@ -114,6 +115,7 @@ def test_ctrl_c_typed_ends_a_service_and_gdb_goes_on(qemu: str, terminal: Termin
         terminal.say("continue")
         terminal.say("delete")
         terminal.type("mmu service\n")
+        wait_until_begun(terminal.process.pid)
         time.sleep(0.5)
         terminal.type("\x03")
         assert "access-flag faults repaired" in (said := terminal.until("interrupted."))

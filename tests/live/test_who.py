@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.live.ctrl_c import ctrl_c
 from tests.live.recording import Recording, with_hardware_flags
 from tests.live.session import GUEST, Live, attached, symbol
 from tests.live.tlb import PAGE_A, TLB_GUEST
@@ -165,20 +163,16 @@ def test_what_hardware_has_set_is_found_to_the_access_that_made_it_walk(gdb_path
 
 
 def interrupted_who(live: Live, seconds: float) -> Any:
-    """Give what it says when a SIGINT comes after that time."""
-    timer = threading.Timer(seconds, os.kill, (live.gdb.pid, signal.SIGINT))
-    timer.start()
-    (answer,) = live.ask(f"who {PAGE_A:#x}")
-    timer.cancel()
-    timer.join()
+    """Give what it says when Ctrl-C comes so long after it has begun."""
+    with ctrl_c(live.gdb.pid, seconds, begun=True):
+        (answer,) = live.ask(f"who {PAGE_A:#x}")
     return answer
 
 
 def test_ctrl_c_at_any_moment_returns_to_where_it_began(gdb_path: str, tmp_path: Path) -> None:
     with Recording(TLB_GUEST, tmp_path).make(2).replayed(gdb_path) as live:
-        stop = threading.Timer(1.5, os.kill, (live.gdb.pid, signal.SIGINT))
-        stop.start()
-        live.say("continue")
+        with ctrl_c(live.gdb.pid, 1.5):
+            live.say("continue")
         before, at = live.state(), position(live)
         for attempt in range(6):
             answer = interrupted_who(live, 0.1 + attempt / 4)

@@ -1,0 +1,52 @@
+"""Ctrl-C for a GDB: so long after a command was given, or after what interrupts had become the command's own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MOST_SECONDS = 60
+
+
+@contextmanager
+def ctrl_c(pid: int, seconds: float, *, begun: bool = False) -> Iterator[None]:
+    """Send SIGINT after that time if the block still goes on; `begun`: counted from when `Interrupt` waits for it.
+
+    Before that moment Ctrl-C is GDB's own, however long a busy machine takes to come there.
+    """
+    over = threading.Event()
+
+    def send() -> None:
+        if begun:
+            wait_until_begun(pid, over)
+        if not over.wait(seconds):
+            os.kill(pid, signal.SIGINT)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def wait_until_begun(pid: int, over: threading.Event | None = None) -> None:
+    """Wait until interrupts have become the command's own, or all is over."""
+    over = over or threading.Event()
+    deadline = time.monotonic() + MOST_SECONDS
+    while not _has_begun(pid) and time.monotonic() < deadline:
+        if over.wait(0.001):
+            return
+
+
+def _has_begun(pid: int) -> bool:
+    """Say whether GDB's main thread has SIGINT blocked, as live/interrupt.py has it while a command runs the guest."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (blocked,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:"))
+    return bool(int(blocked, 16) >> (signal.SIGINT - 1) & 1)

@@ -182,7 +182,7 @@ TIMES, MEMORY_BYTES = 3, 2 << 30
 """Times as long as the tests unbroken, beyond which a mutant counts as noticed: it hangs, or lists without end."""
 AT_MOST_SECONDS = 1800
 """How long the tests unbroken may take."""
-GROUPS = ("test_deciders", "truth", "test_permissions", "test_traps", "test_regimes", "")
+GROUPS = ("test_deciders", "truth", "test_permissions", "test_pitfalls", "test_regimes", "")
 """Which tests come first, after those named like what is broken: those that notice most."""
 
 

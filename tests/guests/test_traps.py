@@ -16,7 +16,7 @@ from random import Random
 import pytest
 
 from gdbtools.arch.aarch64.syndrome import EC, decode
-from gdbtools.arch.aarch64.traps import deciders
+from gdbtools.arch.aarch64.traps.deciders import deciders
 from gdbtools.errors import Unavailable
 from tests.guests import packages
 from tests.guests.packages import QEMU_SUITES

@@ -7,7 +7,6 @@ from typing import Final
 
 from gdbtools.arch.aarch64 import (
     exceptions,
-    fine_grained_traps,
     hypervisor,
     identification,
     linux,
@@ -17,8 +16,6 @@ from gdbtools.arch.aarch64 import (
     regimes,
     registers,
     syndrome,
-    trap_controls,
-    traps,
 )
 from gdbtools.arch.aarch64.appearance import A64Tables
 from gdbtools.arch.aarch64.borrowed import A64, is_unprivileged
@@ -40,6 +37,9 @@ from gdbtools.arch.aarch64.permissions import as_user
 from gdbtools.arch.aarch64.processor_state import SPSR
 from gdbtools.arch.aarch64.stage1 import Stage1, Stage1Off
 from gdbtools.arch.aarch64.stage2 import Stage2
+from gdbtools.arch.aarch64.traps import fine_grained
+from gdbtools.arch.aarch64.traps import registers as trap_registers
+from gdbtools.arch.aarch64.traps.deciders import deciders
 from gdbtools.arch.architecture import Architecture, DirtyConvention, ExceptionRecord
 from gdbtools.arch.borrowing import FieldChange
 from gdbtools.arch.model import Access, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
@@ -89,10 +89,10 @@ _OF_TRANSLATION: Final[Mapping[str, type[Word]]] = {
 }
 DECLARED: Final[Mapping[str, type[Word]]] = {
     **_OF_TRANSLATION,
-    **trap_controls.DECLARED,
-    **fine_grained_traps.DECLARED,
+    **trap_registers.DECLARED,
+    **fine_grained.DECLARED,
 }
-_WITHOUT_HOST: Final[Mapping[str, type[Word]]] = {"TCR_EL2": registers.TCR_EL2, **trap_controls.WITHOUT_HOST}
+_WITHOUT_HOST: Final[Mapping[str, type[Word]]] = {"TCR_EL2": registers.TCR_EL2, **trap_registers.WITHOUT_HOST}
 """What is laid out otherwise while HCR_EL2.E2H is clear."""
 FRAME_BYTES: Final = 512
 """How far below its stack pointer a handler saves what it interrupted: Linux takes 336 bytes, others less."""
@@ -191,7 +191,7 @@ class AArch64(Architecture):
         return exceptions.convention(found, register)
 
     def trap_controls(self, exception: ExceptionRecord, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
-        return traps.deciders(exception.syndrome, exception.el, exception.target, register)
+        return deciders(exception.syndrome, exception.el, exception.target, register)
 
     def repair_access_flag(self, leaf: Word, written: bool, convention: DirtyConvention) -> Word:
         """Set AF and, if the access was a write, record it by the guest's convention.

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from gdbtools.arch.aarch64 import fine_grained_traps, set_way, syndrome, trap_controls
-from gdbtools.arch.aarch64.fine_grained_traps import fine_grained_traps as all_fine_grained_traps
+from gdbtools.arch.aarch64 import set_way, syndrome
 from gdbtools.arch.aarch64.hypervisor import HCR_EL2, HCRX_EL2, SCR_EL3
 from gdbtools.arch.aarch64.registers import SCTLR
 from gdbtools.arch.aarch64.syndrome import EC
 from gdbtools.arch.aarch64.system_instructions import Operation, name
-from gdbtools.arch.aarch64.trap_rules import rules
-from gdbtools.arch.aarch64.traps import deciders
+from gdbtools.arch.aarch64.traps import fine_grained, registers
+from gdbtools.arch.aarch64.traps.deciders import deciders
+from gdbtools.arch.aarch64.traps.rules import rules
 from gdbtools.arch.model import ReadRegister
 from gdbtools.bits import Word
 from gdbtools.errors import Unavailable
@@ -32,16 +32,16 @@ from tests.guests.packages import linux_source
 
 R, W = True, False
 LAYOUTS: Mapping[str, type[Word]] = {
-    **trap_controls.DECLARED,
-    **trap_controls.WITHOUT_HOST,
-    **fine_grained_traps.DECLARED,
+    **registers.DECLARED,
+    **registers.WITHOUT_HOST,
+    **fine_grained.DECLARED,
     "HCR_EL2": HCR_EL2,
     "HCRX_EL2": HCRX_EL2,
     "SCR_EL3": SCR_EL3,
     "SCTLR_EL1": SCTLR,
 }
-UNDER_HOST = {"CPTR_EL2": trap_controls.CPACR_EL1, "CNTHCTL_EL2": trap_controls.CNTKCTL_EL1}
-UNDER_HOST["SCTLR_EL2"] = trap_controls.DECLARED["SCTLR_EL2"]
+UNDER_HOST = {"CPTR_EL2": registers.CPACR_EL1, "CNTHCTL_EL2": registers.CNTKCTL_EL1}
+UNDER_HOST["SCTLR_EL2"] = registers.DECLARED["SCTLR_EL2"]
 
 
 @cache
@@ -326,7 +326,7 @@ def test_the_value_is_the_register_s_own() -> None:
     ((holder, value),) = deciders(
         syndrome.decode(other(EC.FLOATING_POINT_ACCESS)), 0, 1, machine("HCR_EL2 CPACR_EL1.FPEN=1")
     )
-    assert (holder, value.field, value.value) == ("CPACR_EL1", trap_controls.CPACR_EL1.FPEN, 1)
+    assert (holder, value.field, value.value) == ("CPACR_EL1", registers.CPACR_EL1.FPEN, 1)
 
 
 def test_where_el2_is_not_enabled_its_bits_count_for_nothing() -> None:
@@ -342,7 +342,7 @@ def test_set_way_is_trapped_by_tsw(operation: str) -> None:
 def test_what_fine_grained_traps_name_exists() -> None:
     named = {each for each in operations() if not re.match(r"S\d_|SYSL? ", each)}
     known = (*named, "SVC", "ERET", "GCSSTR", "PSB CSYNC", "TSB CSYNC")
-    for trap in all_fine_grained_traps():
+    for trap in fine_grained.fine_grained_traps():
         for pattern in trap.trapped:
             assert fnmatch.filter(known, pattern), (trap.holder, trap.field.name, pattern)
 
@@ -401,11 +401,11 @@ def test_fine_grained_traps_are_kvm_s() -> None:
     for register, group, field in _fine_rows():
         operation = _encodings().get(register)
         for holder, read in GROUPS[group]:
-            names = {each.name for each in fine_grained_traps.DECLARED[holder].fields()}
+            names = {each.name for each in fine_grained.DECLARED[holder].fields()}
             if operation is None or register in KVM_IS_WRONG or field not in names:
                 continue
-            enabled = " ".join(f"{holder}.{each}" for each in names if fine_grained_traps.is_enable(each))
-            setting = f"{holder}.{field}={0 if fine_grained_traps.is_enable(field) else 1}"
+            enabled = " ".join(f"{holder}.{each}" for each in names if fine_grained.is_enable(each))
+            setting = f"{holder}.{field}={0 if fine_grained.is_enable(field) else 1}"
             got = fields(encoded(operation, read), 1, 2, machine(f"HCRX_EL2 {enabled} {setting}"))
             assert {each for each in got if each.startswith("H")} - {"HCRX_EL2.FGTnXS"} >= {f"{holder}.{field}"}, (
                 register
@@ -431,7 +431,7 @@ def test_coarse_traps_are_kvm_s() -> None:
 
 
 # What QEMU does with each bit flipped, alone, from what `registers` has.
-QEMU: Mapping[str, Any] = json.loads((Path(__file__).parent / "truth" / "traps_qemu.json").read_text())
+QEMU: Mapping[str, Any] = json.loads((Path(__file__).parent / "qemu.json").read_text())
 BASE = {name: int(value, 0) for name, value in QEMU["registers"].items()}
 QEMU_TRAPS_TOO_MUCH = {
     "SCTLR_EL2[20]": "TSCXT: QEMU asks it of EL1 as well, where only EL0 of a host is meant",

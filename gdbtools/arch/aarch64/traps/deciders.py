@@ -1,7 +1,7 @@
 """Which control made an instruction trap: computed from the syndrome and what the controls are now.
 
 Source: DDI 0487, "EL1 configurable controls", "EL2 configurable controls" and "EL3 configurable controls"; the rules
-themselves are in `trap_rules`.
+themselves are in `rules`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final
 
-from gdbtools.arch.aarch64 import fine_grained_traps, trap_groups, trap_rules
 from gdbtools.arch.aarch64.features import optional
 from gdbtools.arch.aarch64.hypervisor import HCR_EL2, SCR_EL3
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx
-from gdbtools.arch.aarch64.trap_rules import Condition, Rule
+from gdbtools.arch.aarch64.traps import fine_grained, groups
+from gdbtools.arch.aarch64.traps.el2_controls import coprocessor_trap
+from gdbtools.arch.aarch64.traps.rule import Condition, Rule
+from gdbtools.arch.aarch64.traps.rules import rules
 from gdbtools.arch.model import FaultKind, ReadRegister, Syndrome
 from gdbtools.bits import Field, FieldValue, Word
 
@@ -40,19 +42,19 @@ _DEBUG_EXCEPTIONS: Final = (
     EC.VECTOR_CATCH_AARCH32,
     EC.BRK,
 )
-# What the class, or one field of it, says was attempted, in the words of `trap_groups`.
+# What the class, or one field of it, says was attempted, in the words of `groups`.
 _BY_CLASS: Final[Mapping[int, str]] = {
-    EC.FLOATING_POINT_ACCESS: trap_groups.FLOATING_POINT,
-    EC.POINTER_AUTHENTICATION: trap_groups.POINTER_AUTHENTICATION,
-    EC.SVE_ACCESS: trap_groups.SVE,
+    EC.FLOATING_POINT_ACCESS: groups.FLOATING_POINT,
+    EC.POINTER_AUTHENTICATION: groups.POINTER_AUTHENTICATION,
+    EC.SVE_ACCESS: groups.SVE,
     EC.ERET: "ERET",
     EC.SVC: "SVC",
     EC.SVC_AARCH32: "SVC",
     EC.SMC: "SMC",
     EC.SMC_AARCH32: "SMC",
-    EC.MEMORY_OPERATION: trap_groups.MEMORY_OPERATION,
+    EC.MEMORY_OPERATION: groups.MEMORY_OPERATION,
     EC.LDC_STC: "DBGDTRRXint",
-    EC.SERROR: trap_groups.SERROR,
+    EC.SERROR: groups.SERROR,
 }
 _BY_FIELD: Final[Mapping[int, tuple[str, Mapping[int, str]]]] = {
     EC.WF: ("TI", {0: "WFI", 1: "WFE", 2: "WFIT", 3: "WFET"}),
@@ -60,7 +62,7 @@ _BY_FIELD: Final[Mapping[int, tuple[str, Mapping[int, str]]]] = {
         "ISS",
         {0: "ST64BV", 1: "ST64BV0", 2: "LD64B or ST64B", 3: "TSB CSYNC", 4: "PSB CSYNC"},
     ),
-    EC.SME_ACCESS: ("SMTC", {0: trap_groups.SME, 4: trap_groups.ZT0}),
+    EC.SME_ACCESS: ("SMTC", {0: groups.SME, 4: groups.ZT0}),
     EC.GUARDED_CONTROL_STACK: ("ExType", {2: "GCSSTR"}),
 }
 # What EL0 raises for EL1 to take, by no control: these HCR_EL2.TGE takes to EL2.
@@ -107,16 +109,14 @@ class _Attempt:
         for rule in (rule for name in self.names for rule in _rules_about(name)):
             if self.read is not None and not (rule.reads if self.read else rule.writes):
                 continue
-            if self.aarch32_kernel and rule.conditions[0].holder in fine_grained_traps.DECLARED:
+            if self.aarch32_kernel and rule.conditions[0].holder in fine_grained.DECLARED:
                 continue
             yield rule
 
 
 @lru_cache(maxsize=1024)
 def _rules_about(name: str) -> tuple[Rule, ...]:
-    return tuple(
-        rule for rule in trap_rules.rules() if _matches(name, rule.trapped) and not _matches(name, rule.spared)
-    )
+    return tuple(rule for rule in rules() if _matches(name, rule.trapped) and not _matches(name, rule.spared))
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
@@ -196,7 +196,7 @@ def _by_coprocessor(syndrome: Syndrome, el: int, target: int, controls: _Control
     hcr = controls.hcr()
     if target != 2 or el > 1 or exception_class not in _COPROCESSOR_15 or (hcr.E2H and hcr.TGE):
         return
-    condition = trap_rules.coprocessor_trap(_part(syndrome.word, _COPROCESSOR_15[exception_class]))
+    condition = coprocessor_trap(_part(syndrome.word, _COPROCESSOR_15[exception_class]))
     if condition is not None and (held := controls.held(condition)) is not None:
         yield held
 
@@ -225,7 +225,7 @@ def _names(syndrome: Syndrome, exception_class: int) -> Iterator[str]:
     if exception_class in (*_SYSTEM, *_COPROCESSOR):
         yield syndrome.target
     if exception_class == EC.SYSTEM_128:
-        yield trap_groups.OF_128_BITS + syndrome.target
+        yield groups.OF_128_BITS + syndrome.target
     if exception_class in _COPROCESSOR:
         yield from (f"{syndrome.target}_EL0", f"{syndrome.target}_EL1")
         yield _AS_AARCH64.get(syndrome.target, "")
@@ -233,11 +233,11 @@ def _names(syndrome: Syndrome, exception_class: int) -> Iterator[str]:
         part = {name: _part(syndrome.word, name) for name in ("Opc1", "CRn", "CRm", "Opc2")}
         yield f"p{_COPROCESSOR_OF_ONE[exception_class]}, {part['Opc1']}, c{part['CRn']}, c{part['CRm']}, {part['Opc2']}"
     if exception_class in _DEBUG_EXCEPTIONS:
-        yield trap_groups.DEBUG_EXCEPTION
+        yield groups.DEBUG_EXCEPTION
     if syndrome.fault is not None and syndrome.fault.kind is FaultKind.EXTERNAL_ABORT:
-        yield trap_groups.EXTERNAL_ABORT
+        yield groups.EXTERNAL_ABORT
     if exception_class in _GENERAL or _is_identification(syndrome.word, exception_class):
-        yield trap_groups.GENERAL_EXCEPTION
+        yield groups.GENERAL_EXCEPTION
 
 
 def _is_identification(word: Word, exception_class: int) -> bool:

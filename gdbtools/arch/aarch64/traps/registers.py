@@ -2,7 +2,7 @@
 
 Source of every class: the section of its own name in "AArch64 System Register Descriptions".  HCR_EL2, HCRX_EL2 and
 SCR_EL3 are in `hypervisor`, SCTLR_ELx in `registers`, and what traps one register or instruction in
-`fine_grained_traps`.
+`fine_grained`.
 """
 
 from __future__ import annotations

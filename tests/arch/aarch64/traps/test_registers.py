@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from gdbtools.arch.aarch64 import DECLARED, fine_grained_traps, trap_controls
+from gdbtools.arch.aarch64 import DECLARED
+from gdbtools.arch.aarch64.traps import fine_grained, registers
 from gdbtools.bits import Field, Word
 from gdbtools.errors import Unavailable
 from tests.guests.headers import kernel_headers
 from tests.guests.packages import linux_source
 
-ALL: dict[str, type[Word]] = {**DECLARED, **trap_controls.DECLARED, **fine_grained_traps.DECLARED}
+ALL: dict[str, type[Word]] = {**DECLARED, **registers.DECLARED, **fine_grained.DECLARED}
 COMPARED_AT_LEAST = 58
 FIELDS_AT_LEAST = 1050
 
@@ -127,9 +128,9 @@ def test_a_field_that_is_elsewhere_is_noticed(monkeypatch: pytest.MonkeyPatch) -
 TIMER = "include/clocksource/arm_arch_timer.h"
 MONITORS = "include/linux/perf/arm_pmuv3.h"
 BY_HAND: tuple[tuple[str, str, type[Word], int], ...] = (
-    ("kvm_arm.h", "CPTR_EL2_", trap_controls.CPTR_EL2, 5),
-    (TIMER, "CNTHCTL_", trap_controls.CNTHCTL_EL2, 5),
-    (MONITORS, "ARMV8_PMU_USERENR_", trap_controls.PMUSERENR_EL0, 4),
+    ("kvm_arm.h", "CPTR_EL2_", registers.CPTR_EL2, 5),
+    (TIMER, "CNTHCTL_", registers.CNTHCTL_EL2, 5),
+    (MONITORS, "ARMV8_PMU_USERENR_", registers.PMUSERENR_EL0, 4),
 )
 
 
@@ -149,24 +150,24 @@ def test_bits_are_where_headers_have_them(header: str, prefix: str, layout: type
     assert {field: layout.field(field).mask for field in bits} == {field: 1 << bit for field, bit in bits.items()}
 
 
-@pytest.mark.parametrize("name", trap_controls.WITHOUT_HOST)
+@pytest.mark.parametrize("name", registers.WITHOUT_HOST)
 def test_what_both_layouts_of_a_register_of_el2_name_means_the_same(name: str) -> None:
-    host, alone = ALL[name], trap_controls.WITHOUT_HOST[name]
+    host, alone = ALL[name], registers.WITHOUT_HOST[name]
     moved = {"CPTR_EL2": {"TTA"}, "CNTHCTL_EL2": {"EL1PCTEN"}, "SCTLR_EL2": set()}[name]
     theirs = {field.name: field.position for field in host.fields()}
     differ = {field.name for field in alone.fields() if theirs.get(field.name, field.position) != field.position}
     assert differ == moved
 
 
-@pytest.mark.parametrize("name", fine_grained_traps.DECLARED)
+@pytest.mark.parametrize("name", fine_grained.DECLARED)
 def test_a_fine_grained_trap_with_n_traps_while_it_is_clear(name: str) -> None:
-    for field in fine_grained_traps.DECLARED[name].fields():
+    for field in fine_grained.DECLARED[name].fields():
         traps = [value for value, meaning in field.values.items() if meaning == "trapped"]
-        assert traps == [0 if fine_grained_traps.is_enable(field.name) else 1], field.name
+        assert traps == [0 if fine_grained.is_enable(field.name) else 1], field.name
 
 
 def test_every_fine_grained_trap_traps_something() -> None:
-    traps = fine_grained_traps.fine_grained_traps()
-    fields = {(name, field.name) for name, word in fine_grained_traps.DECLARED.items() for field in word.fields()}
+    traps = fine_grained.fine_grained_traps()
+    fields = {(name, field.name) for name, word in fine_grained.DECLARED.items() for field in word.fields()}
     assert {(trap.holder, trap.field.name) for trap in traps} == fields
     assert all(trap.trapped for trap in traps)

@@ -51,6 +51,7 @@ def _of_vectors(name: str, field: str, trapped: str) -> Iterator[Rule]:
 
 
 def rules() -> Iterator[Rule]:
+    """Give what traps to EL1, and what the same controls at higher levels trap to those."""
     yield from _of_user("UCI", 0, groups.BY_USER)
     yield from _of_user("UCT", 0, "CTR_EL0")
     yield from _of_user("DZE", 0, groups.ZERO_BY_USER)

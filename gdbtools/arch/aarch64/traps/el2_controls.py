@@ -26,6 +26,7 @@ from gdbtools.bits import Field, Word
 
 
 def rules() -> Iterator[Rule]:
+    """Give what traps to EL2, the coarse controls before the fine-grained ones."""
     yield from _by_hcr()
     yield from _by_hcrx()
     yield from _by_others()

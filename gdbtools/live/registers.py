@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -64,3 +65,14 @@ class LiveRegisters:
 
     def names(self) -> Sequence[str]:
         return [register.name for register in gdb.newest_frame().architecture().registers()]
+
+
+def machine_pc() -> int:
+    """Give the selected CPU's pc."""
+    return unsigned(gdb.newest_frame().read_register("pc"))
+
+
+def forget_registers() -> None:
+    """Have GDB ask the stub again for what it remembers of registers and frames."""
+    with suppress(gdb.error):
+        gdb.execute("maintenance flush register-cache", to_string=True)

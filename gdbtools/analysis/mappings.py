@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -77,12 +76,6 @@ class _Counted:
     @property
     def descriptors(self) -> int:
         return sum(size_bytes for _, size_bytes in self.tables) // DESCRIPTOR_BYTES
-
-
-def covering(runs: Sequence[Run], address: int) -> Run | None:
-    """Give the run that holds an address; `runs` are in order."""
-    at = bisect_right(runs, address, key=lambda run: run.first)
-    return runs[at - 1] if at and address <= runs[at - 1].last else None
 
 
 class _Composition:

@@ -74,10 +74,6 @@ class Attached(Session):
     def architecture(self) -> Architecture:
         return ARCHITECTURES[ARCHITECTURE]
 
-    @property
-    def gdb_pid(self) -> int:
-        return self._debugger.pid
-
     # Connecting and parting.
 
     async def open(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gdbtools.analysis.mappings import covering, mappings, mappings_of
+from gdbtools.analysis.mappings import mappings, mappings_of
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Fault, FaultKind, Hole, Run
 from gdbtools.errors import Unavailable, Unreadable
@@ -100,19 +100,6 @@ def test_a_disabled_range_maps_nothing() -> None:
 def test_an_mmu_that_is_off_is_one_run_onto_itself() -> None:
     [run] = runs(mappings(ARM, reader({"SCTLR_EL1": 0, "cpsr": 5, "ID_AA64MMFR0_EL1": 5}), Memory().read))
     assert (run.first, run.size_bytes, run.output) == (0, 1 << 48, 0)
-
-
-def test_covering_finds_the_run_of_an_address_or_none() -> None:
-    t = Tables()
-    t.map(0x1000, 0x4000_0000)
-    t.map(0x2000, 0x4000_1000)
-    t.map(0x9000, 0x4000_0000)
-    found = of_tables(t)
-    for address, first in ((0, None), (0xFFF, None), (0x1000, 0x1000), (0x2FFF, 0x1000), (0x3000, None),
-                           (0x9000, 0x9000), (0xA000, None)):  # fmt: skip
-        run = covering(found, address)
-        assert (run.first if run else None) == first, hex(address)
-    assert covering([], 0) is None
 
 
 class Two:

@@ -8,8 +8,9 @@ import sys
 import pytest
 
 from gdbtools.analysis.aspects import Aspect
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.declared.shared import IGNORABLE, SERVICED
+from gdbtools.commands.declared.shared import IGNORABLE, REGIMES, SERVICED
 from gdbtools.commands.diff import REGISTERS
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.service import KINDS
@@ -25,6 +26,7 @@ def test_each_command_is_implemented_in_the_file_of_its_name(name: str) -> None:
 def test_the_choices_are_those_that_there_are() -> None:
     assert IGNORABLE == (*(each.value for each in Aspect), REGISTERS)
     assert set(SERVICED) == set(KINDS)
+    assert REGIMES == tuple(dict.fromkeys(name for each in ARCHITECTURES.values() for name in each.regime_names))
 
 
 def test_to_know_the_commands_imports_nothing_of_what_answers_them() -> None:

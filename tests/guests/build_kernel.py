@@ -29,9 +29,9 @@ EXPERT MULTIUSER PRINTK BINFMT_ELF BINFMT_SCRIPT BLK_DEV_INITRD DEVTMPFS PROC_FS
 TTY UNIX98_PTYS ARM_AMBA SERIAL_AMBA_PL011 SERIAL_AMBA_PL011_CONSOLE DEBUG_KERNEL DEBUG_FS DEBUG_FS_ALLOW_ALL
 PTDUMP_DEBUGFS PROC_PAGE_MONITOR KALLSYMS KALLSYMS_ALL RANDOMIZE_BASE UNMAP_KERNEL_AT_EL0 TRANSPARENT_HUGEPAGE
 TRANSPARENT_HUGEPAGE_ALWAYS HUGETLBFS ARM64_CONTPTE ARM64_HW_AFDBM ARM64_PAN ARM64_POE ARM64_CNP ARM64_E0PD ARM64_EPAN
-ARM64_BTI ARM64_PTR_AUTH STRICT_KERNEL_RWX MODULES STRICT_MODULE_RWX BPF_SYSCALL BPF_JIT
+ARM64_BTI ARM64_PTR_AUTH STRICT_KERNEL_RWX MODULES STRICT_MODULE_RWX BPF_SYSCALL BPF_JIT KEXEC_FILE CRASH_DUMP
 """
-"""On top of `allnoconfig`: a serial console, an initramfs, the dump, and what makes tables more varied."""
+"""On top of `allnoconfig`: a serial console, an initramfs, the dump, VMCOREINFO, and what makes tables more varied."""
 
 CONFIGURATIONS = {
     "64k-48": ("ARM64_64K_PAGES", "ARM64_VA_BITS_48"),
@@ -68,8 +68,9 @@ def _built(name: str) -> Path:
         run([*make, f"KCONFIG_ALLCONFIG={folder / 'fragment'}", "allnoconfig"])
         chosen = (folder / ".config").read_text()
         lacking = [option for option in CONFIGURATIONS[name] if f"CONFIG_{option}=y\n" not in chosen]
-        if lacking or "CONFIG_PTDUMP_DEBUGFS=y" not in chosen:
-            raise Unavailable(f"the kernel's configuration does not take {lacking or 'PTDUMP_DEBUGFS'}")
+        lacking += [option for option in ("PTDUMP_DEBUGFS", "VMCORE_INFO") if f"CONFIG_{option}=y\n" not in chosen]
+        if lacking:
+            raise Unavailable(f"the kernel's configuration does not take {' '.join(lacking)}")
         run(["nice", *make, f"-j{os.cpu_count()}", "Image"], minutes=MINUTES)
         (folder / "arch/arm64/boot/Image").rename(made)
 

@@ -17,7 +17,7 @@ from gdbtools.arch.aarch64.hypervisor import HCR_EL2, VTCR_EL2
 from gdbtools.arch.aarch64.identification import ID_AA64MMFR1_EL1
 from gdbtools.arch.aarch64.memory_types import effective_shareability
 from gdbtools.arch.aarch64.processor_state import SPSR
-from gdbtools.arch.aarch64.stage1 import Stage1, memory_attributes
+from gdbtools.arch.aarch64.stage1 import Stage1, Stage1Leaf, Stage1Off
 from gdbtools.arch.aarch64.stage2 import Stage2, memory_of_both
 from gdbtools.arch.model import Access, AccessKind, Cause, Fault, FaultKind, Refusal, Walk
 from gdbtools.arch.walk import walk
@@ -72,6 +72,18 @@ def oracle(request: pytest.FixtureRequest) -> Iterator[Oracle]:
         pytest.skip(str(missing))
     with Oracle(cpu, level=3, qemu=qemu) as oracle:
         yield oracle
+
+
+def memory_attributes(walk: Walk) -> tuple[int | None, int]:
+    """Give what PAR_EL1 reports of a stage 1 walk alone: the MAIR attribute and the effective shareability."""
+    regime = walk.regime
+    if isinstance(regime, Stage1Off):
+        return regime.memory()
+    assert isinstance(regime, Stage1)
+    assert walk.leaf is not None
+    leaf = walk.leaf.entry.word
+    assert isinstance(leaf, Stage1Leaf)
+    return regime.memory(leaf)
 
 
 def par_of(found: Walk, refusal: Refusal | None, request: Request) -> Word:

@@ -16,7 +16,7 @@ from gdbtools.errors import Unavailable
 from gdbtools.machine import open_source, vmcoreinfo
 from tests.guests.linux import RAM, LinuxGuest
 from tests.guests.packages import busybox, kernel, kernel_module
-from tests.guests.test_linux import SHAPES, Shape
+from tests.guests.test_linux import OWN_SHAPES, SHAPES, Shape
 from tests.tables import reader
 
 pytestmark = pytest.mark.guest
@@ -34,7 +34,9 @@ def written_by(guest: LinuxGuest) -> Mapping[str, str]:
     return vmcoreinfo.parse(note[note.index(vmcoreinfo.FIRST_KEY) :])
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(
+    "shape", [*SHAPES, *(pytest.param(each, marks=pytest.mark.full) for each in OWN_SHAPES)], ids=str
+)
 def test_the_derived_registers_are_those_of_the_running_kernel(shape: Shape) -> None:
     try:
         started = shape.guest()

@@ -390,15 +390,3 @@ class Stage1Off(Regime):
             contiguous=False,
         )
         return own if final is None else attributes_of_both(own, attr, sh, final)
-
-
-def memory_attributes(walk: Walk) -> tuple[int | None, int]:
-    """Give what PAR_EL1 reports of a stage 1 walk alone: the MAIR attribute and the effective shareability."""
-    regime = walk.regime
-    if isinstance(regime, Stage1Off):
-        return regime.memory()
-    assert isinstance(regime, Stage1)
-    assert walk.leaf is not None
-    leaf = walk.leaf.entry.word
-    assert isinstance(leaf, Stage1Leaf)
-    return regime.memory(leaf)

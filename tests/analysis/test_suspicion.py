@@ -25,7 +25,7 @@ from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
 from gdbtools.arch.recent import Deed, Recent
 from tests.tables import Tables, reader
 
-VA, PA, BLOCK_PA = 0x1234_5000, 0x4200_0000, 0x4200_0000
+VA, PA = 0x1234_5000, 0x4200_0000
 DATA_SAME, WNR = 0b100101 << 26, 1 << 6
 TRANSLATION_1, TRANSLATION_2, TRANSLATION_3 = 0b000101, 0b000110, 0b000111
 ACCESS_FLAG_3, PERMISSION_2, PERMISSION_3 = 0b001011, 0b001110, 0b001111

@@ -299,14 +299,3 @@ def qemu(name: str) -> Qemu:
     libraries = [str(path) for path in sorted(root.glob("**/*-linux-gnu")) if path.parent.name == "lib"]
     program = (str(loaders[0]), "--library-path", ":".join(libraries), str(root / "usr/bin" / QEMU))
     return Qemu(name, _version(program), (*program, "-L", str(root / "usr/share/qemu")))
-
-
-def qemus() -> dict[str, Qemu]:
-    """Give every QEMU that can be had here, the system's first."""
-    found = {}
-    for name in ("system", *QEMU_SUITES):
-        try:
-            found[name] = qemu(name)
-        except Unavailable:
-            continue
-    return found

@@ -182,10 +182,6 @@ class Case:
         return HCR_EL2(self.state.registers["HCR_EL2"])
 
 
-def level_of(status: int) -> int:
-    return status & 0b11
-
-
 def _own_shareability(case: Case) -> bool:
     if not (isinstance(case.expected, Translated) and isinstance(case.got, Translated)):
         return False

@@ -100,8 +100,9 @@ def _answer(command: Command, words: Sequence[str]) -> int:
         answers = command.run(Session(machine, open=_opener(options)), options)
     if options.output is None:
         width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
-        colour = wants_colour(sys.stdout.isatty())
-        print(answered(command, answers, form, machine.assumed, colour, width), end="")
+        is_terminal = sys.stdout.isatty()
+        colour = wants_colour(is_terminal)
+        print(answered(command, answers, form, machine.assumed, colour, width, fit=is_terminal), end="")
         sys.stdout.flush()
     else:
         write_whole(Path(options.output), answered(command, answers, form, machine.assumed).encode())

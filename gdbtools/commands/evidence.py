@@ -118,9 +118,8 @@ def steps_table(walk: Walk) -> Table:
         rows.append((*row, Span(step.entry.kind.label, role), word_text(step.entry.word)))
     if walk.fetch is not None:
         refused = Span("not fetched: stage 2 refuses", Role.BAD)
-        rows.append(
-            (str(walk.fetch.level.number), str(walk.fetch.index), f"{walk.fetch.via.input:#x}", "", "", refused)
-        )
+        place = (str(walk.fetch.level.number), str(walk.fetch.index), f"{walk.fetch.via.input:#x}")
+        rows.append((*place, "", "", "", refused))
     columns = ["level", "index", *(["at IPA"] if two else []), "at PA", "descriptor", "kind", "says"]
     return Table(columns, rows, frozenset((0, 1)))
 
@@ -179,9 +178,9 @@ def _fetches(steps: Sequence[Step]) -> Table:
         assert via is not None
         assert via.leaf is not None
         leaf = via.leaf
-        row = (f"{step.level.number}", f"{via.input:#x}", f"{step.pa:#x}", f"{leaf.level.number}", f"{leaf.pa:#x}")
-        rows.append((*row, f"{int(leaf.entry.word):#018x}", word_text(leaf.entry.word)))
-    return Table(("for level", "IPA", "PA", "level", "at PA", "descriptor", "says"), rows, frozenset((0, 3)))
+        row = (f"{step.level.number}", f"{leaf.level.number}", f"{leaf.pa:#x}", f"{int(leaf.entry.word):#018x}")
+        rows.append((*row, word_text(leaf.entry.word)))
+    return Table(("for level", "level", "at PA", "descriptor", "says"), rows, frozenset((0, 1)))
 
 
 def walk_record(walk: Walk, architecture: Architecture, refusal: Refusal | None = None) -> JsonObject:

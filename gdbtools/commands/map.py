@@ -185,7 +185,7 @@ def _table(answer: Map) -> Table:
         row.append("-" if run.output is None else f"{run.output:#x}")
         row += [str(attributes.rights.get(el, "")) for el in levels]
         rows.append([*row, attributes.memory, _state(run)])
-    return Table([*headers, "memory", "state"], rows, frozenset((2, 3)))
+    return Table([*headers, "memory", "state"], rows, frozenset((2, 3)), spare=("to",), coded=("memory",))
 
 
 def _state(run: Run) -> Text:

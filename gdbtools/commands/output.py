@@ -44,18 +44,19 @@ def answered(
     colour: bool = False,
     width: int = DEFAULT_WIDTH,
     encoding: str = "utf-8",
+    fit: bool = False,
 ) -> str:
     """Give the answers of a command as they are written; text has an empty line between two.
 
-    `assumed` is what the source did not say and was taken for granted: it is said in every form.  What `encoding`
-    cannot write is drawn in ASCII.
+    `assumed` is what the source did not say and was taken for granted: it is said in every form.  The rest is as
+    `render` has it.
     """
     if form is Form.JSON:
         return "".join(f"{json_line(command.name, command.record(answer), assumed)}\n" for answer in answers)
     documents = documents_of(command, answers, assumed)
     if form is Form.HTML:
         return page(f"gdbtools {command.name}", documents)
-    return "\n".join(render(document, colour, width, encoding) for document in documents)
+    return "\n".join(render(document, colour, width, encoding, fit) for document in documents)
 
 
 def documents_of(command: Command, answers: Sequence[Any], assumed: Sequence[str] = ()) -> list[Document]:

@@ -173,7 +173,7 @@ def _table(space: Space) -> Table:
         row.append(_place(area))
         row += [str(run.attributes.rights.get(el, "")) for el in levels]
         rows.append([*row, run.attributes.memory, _state(area)])
-    return Table([*headers, "memory", "state"], rows, frozenset((2, 3)))
+    return Table([*headers, "memory", "state"], rows, frozenset((2, 3)), spare=("to",), coded=("memory",))
 
 
 def _sizes(area: Area) -> str:

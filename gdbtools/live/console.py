@@ -23,11 +23,16 @@ def console(command: str) -> str:
 
 def show(document: Document) -> None:
     """Print a document in GDB's own pager."""
-    gdb.write(render(document, colour(), width(), gdb.host_charset()))
+    gdb.write(render(document, colour(), width(), gdb.host_charset(), on_screen()))
 
 
 def colour() -> bool:
     return wants_colour(bool(gdb.parameter("style enabled")) and os.isatty(1))
+
+
+def on_screen() -> bool:
+    """Say whether somebody looks at the output: it has a width, or is a terminal."""
+    return bool(gdb.parameter("width")) or os.isatty(1)
 
 
 def width() -> int:

@@ -63,7 +63,8 @@ def _block(block: Line | Facts | Table | Section | Heat) -> JsonObject:
     if isinstance(block, Facts):
         return {"facts": [[name, _text(text)] for name, text in block.rows]}
     rows = [[_text(cell) for cell in row] for row in block.rows]
-    return {"table": {"headers": list(block.headers), "rows": rows, "right": sorted(block.right)}}
+    narrow = {"spare": list(block.spare), "coded": list(block.coded)}
+    return {"table": {"headers": list(block.headers), "rows": rows, "right": sorted(block.right), **narrow}}
 
 
 def _block_of(block: JsonObject) -> Block:
@@ -81,7 +82,7 @@ def _block_of(block: JsonObject) -> Block:
         ]
         return Heat(drawn, held["unit"], held["cold"], held["hot"])
     rows = [[_text_of(cell) for cell in row] for row in held["rows"]]
-    return Table(held["headers"], rows, frozenset(held["right"]))
+    return Table(held["headers"], rows, frozenset(held["right"]), held["spare"], held["coded"])
 
 
 def _text(text: Text) -> object:

@@ -42,6 +42,20 @@ Text = str | Span | Sequence[str | Span]
 """What a line or a cell may be given as."""
 
 
+def spans(text: Text) -> list[Span]:
+    """Give the pieces of a text."""
+    if isinstance(text, Span):
+        return [text]
+    if isinstance(text, str):
+        return [Span(text)]
+    return [each if isinstance(each, Span) else Span(each) for each in text]
+
+
+def plain(text: Text) -> str:
+    """Give a text without roles."""
+    return "".join(span.text for span in spans(text))
+
+
 @dataclass(frozen=True)
 class Line:
     """A sentence on a line of its own, wrapped to the width."""
@@ -58,11 +72,17 @@ class Facts:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under headers.  `right` names the columns that align to the right; the last column wraps."""
+    """Rows under headers.  `right` are the columns that align to the right; the last column wraps.
+
+    What may be done to columns, by their headers, on a screen that is too narrow for all: `spare` says what others say
+    too, and is left out; `coded` has few values, and those are said once, below.
+    """
 
     headers: Sequence[str]
     rows: Sequence[Sequence[Text]]
     right: frozenset[int] = frozenset()
+    spare: Sequence[str] = ()
+    coded: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,20 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from gdbtools.render.document import Block, Document, Facts, Heat, Line, Picture, Role, Section, Span, Table, Text
+from gdbtools.render.document import (
+    Block,
+    Document,
+    Facts,
+    Heat,
+    Line,
+    Picture,
+    Role,
+    Section,
+    Table,
+    Text,
+    plain,
+    spans,
+)
 from gdbtools.render.drawing import AddressMap, Drawing, Strip
 from gdbtools.render.html_drawing import ladder, strip
 from gdbtools.render.html_heat import heat
@@ -132,7 +145,7 @@ def _table(table: Table) -> str:
 
 
 def _cell(text: Text, side: str) -> str:
-    words = _plain(text).split()
+    words = plain(text).split()
     code = "m" if words and all(_CODE.fullmatch(word) for word in words) else ""
     return f"<td{_class(side, code)}>{_inline(text)}</td>"
 
@@ -142,22 +155,12 @@ def _class(*names: str) -> str:
     return f' class="{given}"' if given else ""
 
 
-def _spans(text: Text) -> list[Span]:
-    if isinstance(text, str | Span):
-        text = [text]
-    return [each if isinstance(each, Span) else Span(each) for each in text]
-
-
-def _plain(text: Text) -> str:
-    return "".join(span.text for span in _spans(text))
-
-
 def _inline(text: Text) -> str:
     return "".join(
         _marked(span.text)
         if span.role is Role.PLAIN
         else f'<span class="{span.role.name.lower()}">{_marked(span.text)}</span>'
-        for span in _spans(text)
+        for span in spans(text)
     )
 
 

@@ -9,7 +9,22 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tabulate import tabulate
 
-from gdbtools.render.document import Block, Document, Facts, Heat, Line, Picture, Role, Section, Span, Table, Text
+from gdbtools.render.document import (
+    Block,
+    Document,
+    Facts,
+    Heat,
+    Line,
+    Picture,
+    Role,
+    Section,
+    Span,
+    Table,
+    Text,
+    plain,
+    spans,
+)
+from gdbtools.render.fit import GAP, column_widths, fitting, width_for_last
 from gdbtools.render.heat import column_length, drawn, glyphs
 from gdbtools.render.scale import amount
 
@@ -31,7 +46,6 @@ DARK: Palette = {
 }
 # On white, yellow and cyan cannot be read, and what is bright is pale.
 LIGHT: Palette = {**DARK, Role.GOOD: "32", Role.BAD: "31", Role.WARNING: "35", Role.NAME: "34"}
-_GAP = "  "
 
 
 def wants_colour(is_terminal: bool, environment: Mapping[str, str] | None = None) -> bool:
@@ -41,16 +55,21 @@ def wants_colour(is_terminal: bool, environment: Mapping[str, str] | None = None
 
 
 def render(
-    document: Document, colour: bool | Palette = False, width: int = DEFAULT_WIDTH, encoding: str = "utf-8"
+    document: Document,
+    colour: bool | Palette = False,
+    width: int = DEFAULT_WIDTH,
+    encoding: str = "utf-8",
+    fit: bool = False,
 ) -> str:
     """Give a document as text that ends in a newline; `width` in columns, long cells wrap.
 
     `colour` is a palette, or says whether to use the one for dark screens.  What `encoding` cannot write is drawn in
-    ASCII.
+    ASCII.  To `fit` a screen, tables do without what they can spare; what is read by programs is left whole.
     """
     width = max(width, MINIMUM_WIDTH)
     palette: Palette = (DARK if colour is True else {}) if isinstance(colour, bool) else colour
-    return "\n\n".join(_blocks(document.blocks, palette, width, encoding)) + "\n"
+    blocks = fitting(document.blocks, width) if fit else document.blocks
+    return "\n\n".join(_blocks(blocks, palette, width, encoding)) + "\n"
 
 
 def _blocks(blocks: Sequence[Block], colour: Palette, width: int, encoding: str, underline: str = "=") -> Iterator[str]:
@@ -77,50 +96,37 @@ def _block(block: Line | Facts | Table, colour: Palette, width: int) -> str:
 
 
 def _heat(block: Heat, colour: Palette, width: int, encoding: str) -> str:
-    labels = max(len(_plain(row.label)) for row in block.rows)
-    after = max(len(_plain(row.after)) for row in block.rows)
-    length = column_length(block, max(width - labels - after - 2 * len(_GAP), 8))
+    labels = max(len(plain(row.label)) for row in block.rows)
+    after = max(len(plain(row.after)) for row in block.rows)
+    length = column_length(block, max(width - labels - after - 2 * len(GAP), 8))
     drawing = glyphs(encoding)
     pictures = [drawn(row, length, drawing) for row in block.rows]
-    columns = max(len(_plain(picture)) for picture in pictures)
+    columns = max(len(plain(picture)) for picture in pictures)
     lines = []
     for row, picture in zip(block.rows, pictures, strict=True):
-        label, rest = " " * (labels - len(_plain(row.label))), " " * (columns - len(_plain(picture)))
-        end = " " * (after - len(_plain(row.after)))
+        label, rest = " " * (labels - len(plain(row.label))), " " * (columns - len(plain(picture)))
+        end = " " * (after - len(plain(row.after)))
         painted = (
             _inline(row.label, colour) + label,
             _inline(picture, colour) + rest,
             end + _inline(row.after, colour),
         )
-        lines.append(_GAP.join(painted).rstrip())
+        lines.append(GAP.join(painted).rstrip())
     ends = f"{drawing.cold} {block.cold}, {drawing.hot[0]} to {drawing.hot[-1]} {block.hot}"
     legend = Span(f"{amount(length)} a column: {ends}", Role.QUIET)
-    indent = " " * (labels + len(_GAP))
+    indent = " " * (labels + len(GAP))
     lines += [indent + line for line in _wrapped(legend, max(width - len(indent), 16), colour)]
     return "\n".join(lines)
 
 
-def _spans(text: Text) -> list[Span]:
-    if isinstance(text, Span):
-        return [text]
-    if isinstance(text, str):
-        return [Span(text)]
-    return [each if isinstance(each, Span) else Span(each) for each in text]
-
-
-def _plain(text: Text) -> str:
-    return "".join(span.text for span in _spans(text))
-
-
 def _wrapped(text: Text, width: int, colour: Palette) -> list[str]:
     """Wrap first and colour afterwards, so that escapes never count as columns."""
-    spans = _spans(text)
-    if sum(len(span.text) for span in spans) <= width:
-        return [_inline(spans, colour)]
-    lines = textwrap.wrap(_plain(spans), width, break_long_words=False, break_on_hyphens=False) or [""]
+    if len(plain(text)) <= width:
+        return [_inline(text, colour)]
+    lines = textwrap.wrap(plain(text), width, break_long_words=False, break_on_hyphens=False) or [""]
     if not colour:
         return lines
-    pieces = [(word, span.role) for span in spans for word in re.findall(r"\S+", span.text)]
+    pieces = [(word, span.role) for span in spans(text) for word in re.findall(r"\S+", span.text)]
     coloured: list[str] = []
     for line in lines:
         parts: list[str] = []
@@ -140,7 +146,7 @@ def _paint(text: str, role: Role, colour: Palette) -> str:
 
 
 def _inline(text: Text, colour: Palette) -> str:
-    return "".join(_paint(span.text, span.role, colour) for span in _spans(text)) if colour else _plain(text)
+    return "".join(_paint(span.text, span.role, colour) for span in spans(text)) if colour else plain(text)
 
 
 def _grid(
@@ -148,12 +154,8 @@ def _grid(
 ) -> str:
     if not rows and not headers:
         return ""
-    columns = max(len(headers), *(len(row) for row in rows)) if rows else len(headers)
-    widths = [0] * columns
-    for row in (headers, *rows):
-        for column, cell in enumerate(row):
-            widths[column] = max(widths[column], len(_plain(cell)))
-    for_last = max(width - sum(widths[:-1]) - len(_GAP) * (columns - 1), 16)
+    widths = column_widths(headers, rows)
+    for_last = width_for_last(widths, width)
     cells: list[list[str]] = []
     for *fixed, last in rows:
         first, *more = _wrapped(last, for_last, colour)
@@ -162,6 +164,6 @@ def _grid(
     if headers:
         # As a row of their own: tabulate pads what it knows to be headers.
         cells.insert(0, [_paint(header, Role.QUIET, colour) if colour else header for header in headers])
-    align = ["right" if column in right else "left" for column in range(columns)]
+    align = ["right" if column in right else "left" for column in range(len(widths))]
     text = tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=align if cells else None)
     return "\n".join(line.rstrip() for line in text.splitlines())

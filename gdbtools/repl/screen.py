@@ -74,7 +74,7 @@ class Screen:
         return size()[0]
 
     def rendered(self, document: Document) -> str:
-        return render(document, self.palette, self.columns)
+        return render(document, self.palette, self.columns, fit=self.is_terminal)
 
     def painted(self, text: str, role: Role) -> str:
         """Give text in a role's colour, line by line."""

@@ -25,7 +25,7 @@ def told(session: Session, command: str) -> dict[str, Any]:
 def test_the_documents_say_what_gdb_prints(shared_fault: Live, command: str) -> None:
     answer = told(shared_fault, command)
     documents = [document_of(each) for each in answer["documents"]]
-    assert "\n".join(render(each, width=80) for each in documents) == shared_fault.say(f"mmu {command}")
+    assert "\n".join(render(each, width=80, fit=True) for each in documents) == shared_fault.say(f"mmu {command}")
     assert (answer["schema"], answer["command"]) == ("gdbtools/1", command.split()[0])
 
 

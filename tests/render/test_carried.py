@@ -34,7 +34,9 @@ ASKED = {"walk": ("0x100000120e40",), "esr": ("0x9600014b",)}
 EXAMPLES = {
     Line: Line(["said ", Span("well", Role.GOOD), " | or not"]),
     Facts: Facts([("one", "1"), ("two", Span("2", Role.BAD)), ("three", ["3", Span("!", Role.WARNING)])]),
-    Table: Table(("a", "b"), [("1", Span("x", Role.QUIET)), ("22", ["y", "z"])], frozenset((0,))),
+    Table: Table(
+        ("a", "b", "c"), [("1", "8" * 20, "x" * 20), ("22", [Span("y"), "z"], "")], frozenset((0,)), ("a",), ("b",)
+    ),
     Section: Section("a title", [Line("under it"), Facts([("one", "1")])]),
     Picture: Picture(Strip("a word", ()), [Line("in words")]),
     Heat: Heat([HeatRow("label", [(4096, 0.5), (8192, None), (4096, 0.0)], "after")], 4096, "cold", "hot"),
@@ -52,7 +54,8 @@ def test_there_is_an_example_of_each_kind_of_block() -> None:
 @pytest.mark.parametrize("block", EXAMPLES.values(), ids=lambda block: type(block).__name__)
 def test_a_block_looks_the_same_afterwards(block: Block) -> None:
     document = Document([block, Line("the next")])
-    assert render(crossed(document), True) == render(document, True)
+    for width in (40, 80):
+        assert render(crossed(document), True, width, fit=True) == render(document, True, width, fit=True)
 
 
 @pytest.mark.parametrize("role", Role)

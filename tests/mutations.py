@@ -15,6 +15,7 @@ import ast
 import copy
 import importlib.abc
 import importlib.util
+import json
 import os
 import resource
 import shutil
@@ -179,9 +180,12 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
 """(place, change) of mutants that change nothing, and why."""
 
 TIMES, MEMORY_BYTES = 3, 2 << 30
-"""Times as long as the tests unbroken, beyond which a mutant counts as noticed: it hangs, or lists without end."""
-AT_MOST_SECONDS = 1800
-"""How long the tests unbroken may take."""
+"""Times as long as the longest test unbroken, beyond which a mutant counts as noticed: it hangs, or lists without end.
+
+Counted in the time of the process's own, which does not depend on what else the machine does.
+"""
+AT_MOST_SECONDS = 600
+"""How long a test unbroken may take."""
 GROUPS = ("test_deciders", "truth", "test_permissions", "test_pitfalls", "test_regimes", "")
 """Which tests come first, after those named like what is broken: those that notice most."""
 
@@ -390,11 +394,27 @@ class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.source, self.path, "exec"), vars(module))
 
 
-class Failures:
-    """A pytest plugin that remembers what failed."""
+class Watch:
+    """A pytest plugin that remembers what failed and the longest that anything took; ends the process after `limit`."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: float) -> None:
         self.failed: list[str] = []
+        self.longest = 0.0
+        self._limit = limit
+        self._since = 0.0
+        self._next()
+
+    def _next(self) -> None:
+        now = time.process_time()
+        self.longest = max(self.longest, now - self._since)
+        self._since = now
+        signal.setitimer(signal.ITIMER_PROF, self._limit)
+
+    def pytest_runtest_logstart(self) -> None:
+        self._next()
+
+    def pytest_runtest_logfinish(self) -> None:
+        self._next()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -421,44 +441,46 @@ def enter(tree: Path, mutant: Mutant | None) -> None:
         sys.meta_path.insert(0, Mutated(name, str(tree / FOLDER / mutant.file), mutant.source))
     # The same examples each time, none remembered, and none made smaller: any failure will do.
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
-    hypothesis.settings.register_profile("mutations", database=None, derandomize=True, phases=phases)
+    hypothesis.settings.register_profile("mutations", database=None, derandomize=True, deadline=None, phases=phases)
     hypothesis.settings.load_profile("mutations")
 
 
-def run(tree: Path, mutant: Mutant | None, words: Sequence[str]) -> tuple[int, list[str]]:
+def run(tree: Path, mutant: Mutant | None, words: Sequence[str], limit: float) -> tuple[int, Watch]:
     enter(tree, mutant)
-    failures = Failures()
+    watch = Watch(limit)
     options = ["-q", "--no-header", "--no-summary", "--tb=no", "-p", "no:cacheprovider", "--noconftest"]
-    status = pytest.main([*options, *words, *ordered_tests(tree, mutant)], plugins=[failures])
-    return int(status), failures.failed
+    status = pytest.main([*options, *words, *ordered_tests(tree, mutant)], plugins=[watch])
+    return int(status), watch
 
 
-def forked(tree: Path, mutant: Mutant | None, words: Sequence[str], seconds: int, report: Path | None = None) -> int:
-    """Start one fork and give its process id; its exit status is pytest's, and 7 what is no failure of a test."""
+def forked(tree: Path, mutant: Mutant | None, words: Sequence[str], limit: float, report: Path | None = None) -> int:
+    """Start one fork and give its process id; its exit status is pytest's, and 7 what is no failure of a test.
+
+    One that needs more than `limit` seconds for a test ends by a signal.
+    """
     child = os.fork()
     if child:
         return child
     status = 7
     try:
-        signal.alarm(seconds)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         for stream in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-        status, failed = run(tree, mutant, words)
+        status, watch = run(tree, mutant, words, limit)
         if report is not None:
-            report.write_text("\n".join(failed))
+            report.write_text(json.dumps([watch.longest, watch.failed]))
     finally:
         os._exit(status)
 
 
-def survivors(tree: Path, wanted: Sequence[Mutant], words: Sequence[str], seconds: int) -> Iterator[Mutant]:
+def survivors(tree: Path, wanted: Sequence[Mutant], words: Sequence[str], limit: float) -> Iterator[Mutant]:
     """Run all mutants, a few at a time, and give those that no test noticed."""
     waiting, running = list(reversed(wanted)), dict[int, Mutant]()
     started, done = time.monotonic(), 0
     while waiting or running:
         while waiting and len(running) < (os.cpu_count() or 1):
             mutant = waiting.pop()
-            running[forked(tree, mutant, ["-x", *words], seconds)] = mutant
+            running[forked(tree, mutant, ["-x", *words], limit)] = mutant
         child, status = os.wait()
         mutant = running.pop(child)
         done += 1
@@ -482,20 +504,23 @@ def main(arguments: Sequence[str]) -> int:
         for name in ("gdbtools", "tests"):
             shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", ".hypothesis"))
         shutil.copy(ROOT / "pyproject.toml", tree)
+        (tree / "fixtures").symlink_to(ROOT / "fixtures")
         report = tree / "failed"
         started = time.monotonic()
         _, status = os.waitpid(forked(tree, None, [], AT_MOST_SECONDS, report), 0)
         if not os.WIFEXITED(status) or os.WEXITSTATUS(status) not in (0, 1):
             print("the tests do not run at all", file=sys.stderr)
             return 1
-        failing = list(dict.fromkeys(report.read_text().split("\n"))) if report.read_text() else []
+        longest, failed = json.loads(report.read_text())
+        failing = list(dict.fromkeys(failed))
         for name in failing:
             print(f"left out, it fails already: {name}")
         unbroken = time.monotonic() - started
-        print(f"{len(wanted)} mutants; the tests take {unbroken:.0f} s unbroken", flush=True)
+        took = f"{unbroken:.0f} s unbroken, the longest of them {longest:.1f} s"
+        print(f"{len(wanted)} mutants; the tests take {took}", flush=True)
         left_out = [word for name in failing for word in ("--deselect", name)]
         found = []
-        for mutant in survivors(tree, wanted, left_out, TIMES * round(unbroken) + 1):
+        for mutant in survivors(tree, wanted, left_out, TIMES * longest + 1):
             found.append(mutant)
             if mutant.key not in EQUIVALENT:
                 print(f"SURVIVED {mutant}", flush=True)

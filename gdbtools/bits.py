@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, overload
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["NOT_APPLICABLE", "Field", "FieldValue", "NotApplicable", "Word"]
+__all__ = ["NOT_APPLICABLE", "NO_YES", "OFF_ON", "Field", "FieldValue", "NotApplicable", "Word"]
 
 
 class NotApplicable(enum.Enum):
@@ -34,6 +34,9 @@ class NotApplicable(enum.Enum):
 
 
 NOT_APPLICABLE: Final = NotApplicable.NOT_APPLICABLE
+OFF_ON: Final[Mapping[int, str]] = {0: "off", 1: "on"}
+NO_YES: Final[Mapping[int, str]] = {0: "no", 1: "yes"}
+"""What the values of a single bit are called that has no words of its own."""
 
 
 class Field:

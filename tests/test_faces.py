@@ -20,8 +20,7 @@ import pytest
 from gdbtools.commands import COMMANDS
 from gdbtools.repl.children import Qemu, find_gdb
 from gdbtools.repl.mcp_server import words_of
-from gdbtools.repl.mi import Gdb
-from tests.live.session import CAPTURE, GUEST, INIT, Leaf, Session, symbol
+from tests.live.session import CAPTURE, GUEST, Leaf, Session, gdb_session, symbol
 from tests.repl.conftest import GDBTOOLS
 from tests.repl.guest import TO_SCAN
 from tests.repl.test_mcp_server import with_client
@@ -132,10 +131,8 @@ def stopped(before: Sequence[str]) -> Iterator[Qemu]:
 
 @contextmanager
 def attached(qemu: Qemu) -> Iterator[Session]:
-    with Gdb(find_gdb(), INIT) as gdb:
-        session = Session(gdb)
-        session.say(f"file {GUEST}")
-        session.say(f"target remote {qemu.gdbstub}")
+    with gdb_session(find_gdb()) as session:
+        session.attach(GUEST, str(qemu.gdbstub))
         yield session
 
 

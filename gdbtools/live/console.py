@@ -23,7 +23,12 @@ def console(command: str) -> str:
 
 def show(document: Document) -> None:
     """Print a document in GDB's own pager."""
-    gdb.write(render(document, colour(), width(), gdb.host_charset(), on_screen()))
+    gdb.write(render(document, *manner()))
+
+
+def manner() -> tuple[bool, int, str, bool]:
+    """Give how text is written here, as `render` takes it: whether in colour, width, encoding, whether to fit."""
+    return colour(), width(), gdb.host_charset(), on_screen()
 
 
 def colour() -> bool:

@@ -25,7 +25,7 @@ from gdbtools.commands.parser import parse
 from gdbtools.commands.session import Session
 from gdbtools.errors import GdbtoolsError, UsageError
 from gdbtools.live.catch import Catches, matches
-from gdbtools.live.console import colour, on_screen, show, width
+from gdbtools.live.console import manner, show
 from gdbtools.live.core import CoreFile
 from gdbtools.live.guest import LiveGuest
 from gdbtools.live.memory import broken
@@ -120,8 +120,7 @@ class Face:
             if options.output is not None:
                 gdb.write(f"Wrote {options.output}.\n")
             else:
-                console = (colour(), width(), gdb.host_charset(), on_screen())
-                gdb.write(answered(command, answers, form, session.machine.assumed, *console))
+                gdb.write(answered(command, answers, form, session.machine.assumed, *manner()))
         if session.resume_wanted:
             self.guest.resume()
 

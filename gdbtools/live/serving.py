@@ -49,7 +49,6 @@ class Serving:
         self._guest = guest
         self._target = target
         self._handle = handle or leave
-        self._leaves = handle is None
         self._interrupt = interrupt
         self.repairs = False
         """Whether faults are the handler's, so that no catch is to stop at them."""
@@ -70,7 +69,7 @@ class Serving:
         machine = self._guest.machine()
         # Now: inside a stop GDB takes the guest for running, and refuses the monitor.
         self._target.attached().memory.find()
-        entries = {} if self._leaves else vectors(machine)
+        entries = {} if self._handle is leave else vectors(machine)
         relay = self._relay(machine, entries)
         # What the CPU stands at now comes first: continuing would step past its breakpoint.
         at_vector = machine.register(machine.architecture.pc) in entries

@@ -64,12 +64,11 @@ def open_source(source: str | Sequence[str], registers: str | Path | None = None
     In front of a name `~` is a home directory: not every face has a shell before it.
     """
     names = (source,) if isinstance(source, str) else source
-    given = None if registers is None else Path(registers).expanduser()
-    return _machine(_opened([expanduser(name) for name in names]), given, cpu)
+    return _machine(_opened([expanduser(name) for name in names]), registers, cpu)
 
 
-def _machine(dump: Dump, registers: Path | None, cpu: int | None) -> Machine:
-    given = None if registers is None else _read_registers(registers)
+def _machine(dump: Dump, registers: str | Path | None, cpu: int | None) -> Machine:
+    given = None if registers is None else _read_registers(Path(registers).expanduser())
     supplied = None if given is None else FixedRegisters(given.values, str(registers))
     whose = dump.memory.description
     if dump.architecture not in ARCHITECTURES:

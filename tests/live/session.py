@@ -68,6 +68,11 @@ class Session:
 
     gdb: Gdb
 
+    def attach(self, guest: Path, where: str) -> None:
+        """Attach to a guest whose stub is at that address or socket, with its symbols."""
+        self.say(f"file {guest}")
+        self.say(f"target remote {where}")
+
     def say(self, command: str, seconds: float = 60) -> str:
         """Give what a command prints; it must not fail."""
         reply = self.gdb.run(command, seconds)
@@ -190,9 +195,7 @@ def attached(
     cpu: str = "cortex-a57",
 ) -> Iterator[Live]:
     """GDB on a guest, the demo's, at reset; `through` says how it reaches the stub's socket."""
-    with Qemu(guest, cpus, cpu, extra=extra, machine=machine) as qemu, Gdb(gdb_path, INIT) as gdb:
-        live = Live(gdb, qemu)
-        live.say(f"source {INSIDE}")
-        live.say(f"file {guest}")
-        live.say(f"target remote {through(qemu.gdbstub)}")
+    with Qemu(guest, cpus, cpu, extra=extra, machine=machine) as qemu, gdb_session(gdb_path) as session:
+        live = Live(session.gdb, qemu)
+        live.attach(guest, through(qemu.gdbstub))
         yield live

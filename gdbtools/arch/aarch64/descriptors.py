@@ -11,13 +11,12 @@ from __future__ import annotations
 import enum
 from functools import cache
 
-from gdbtools.bits import Field, Word
+from gdbtools.bits import NO_YES, Field, Word
 
 VALID = Field(0, doc="valid", name="VALID")
 KIND = Field((1, 0), doc="descriptor type", name="TYPE")
 TYPE_BLOCK, TYPE_TABLE_OR_PAGE = 0b01, 0b11
 
-_NO_YES = {0: "no", 1: "yes"}
 _ONE_LEVEL_AP = {0: "read/write", 1: "read/write", 2: "read-only", 3: "read-only"}
 _SH = {0: "Non-shareable", 2: "Outer Shareable", 3: "Inner Shareable"}
 
@@ -79,30 +78,30 @@ class TableDescriptor(Word):
 class TwoLevelTable(TableDescriptor):
     """A table descriptor that limits what is below it, of two privilege levels."""
 
-    NSTable = Field(63, doc="the next levels are Non-secure", values=_NO_YES)
+    NSTable = Field(63, doc="the next levels are Non-secure", values=NO_YES)
     APTable = Field(
         (62, 61),
         doc="access limit for the next levels",
         values={0: "none", 1: "no EL0 access", 2: "no write access", 3: "no write access, no EL0 access"},
     )
-    UXNTable = Field(60, doc="EL0 execute-never for the next levels", values=_NO_YES)
-    PXNTable = Field(59, doc="privileged execute-never for the next levels", values=_NO_YES)
+    UXNTable = Field(60, doc="EL0 execute-never for the next levels", values=NO_YES)
+    PXNTable = Field(59, doc="privileged execute-never for the next levels", values=NO_YES)
 
 
 class OneLevelTable(TableDescriptor):
     """A table descriptor that limits what is below it, of one privilege level."""
 
-    NSTable = Field(63, doc="the next levels are Non-secure", values=_NO_YES)
+    NSTable = Field(63, doc="the next levels are Non-secure", values=NO_YES)
     APTable = Field((62, 61), doc="access limit for the next levels", values={0: "none", 2: "no write access"})
-    XNTable = Field(60, doc="execute-never for the next levels", values=_NO_YES)
+    XNTable = Field(60, doc="execute-never for the next levels", values=NO_YES)
 
 
 class NestedTable(TableDescriptor):
     """A table descriptor of a guest hypervisor: as with one privilege level."""
 
-    NSTable = Field(63, doc="the next levels are Non-secure", values=_NO_YES)
+    NSTable = Field(63, doc="the next levels are Non-secure", values=NO_YES)
     APTable = Field((62, 61), doc="access limit for the next levels", values={0: "none", 2: "no write access"})
-    PXNTable = Field(60, doc="privileged execute-never for the next levels", values=_NO_YES)
+    PXNTable = Field(60, doc="privileged execute-never for the next levels", values=NO_YES)
 
 
 class LeafDescriptor(Word):
@@ -111,7 +110,7 @@ class LeafDescriptor(Word):
     IGNORED = Field(63, doc="ignored by hardware")
     PBHA = Field((62, 59), doc="page-based hardware attributes")
     SOFTWARE = Field((58, 55), doc="free for software")
-    Contiguous = Field(52, doc="one of a contiguous run", values=_NO_YES)
+    Contiguous = Field(52, doc="one of a contiguous run", values=NO_YES)
     OutputAddress = Field((47, 12), doc="output address", scale=1 << 12)
     AF = Field(10, doc="access flag", values={0: "not accessed", 1: "accessed"})
     SH = Field((9, 8), doc="shareability", values=_SH)
@@ -121,17 +120,17 @@ class LeafDescriptor(Word):
 class Stage1Leaf(LeafDescriptor):
     """A stage 1 leaf, whoever reads it."""
 
-    GP = Field(50, doc="guarded page (BTI)", values=_NO_YES)
-    NS = Field(5, doc="Non-secure", values=_NO_YES)
+    GP = Field(50, doc="guarded page (BTI)", values=NO_YES)
+    NS = Field(5, doc="Non-secure", values=NO_YES)
     AttrIndx = Field((4, 2), doc="MAIR index")
 
 
 class TwoLevelLeaf(Stage1Leaf):
     """A stage 1 leaf of two privilege levels."""
 
-    UXN = Field(54, doc="EL0 execute-never", values=_NO_YES)
-    PXN = Field(53, doc="privileged execute-never", values=_NO_YES)
-    DBM = Field(51, doc="dirty bit modifier", values=_NO_YES)
+    UXN = Field(54, doc="EL0 execute-never", values=NO_YES)
+    PXN = Field(53, doc="privileged execute-never", values=NO_YES)
+    DBM = Field(51, doc="dirty bit modifier", values=NO_YES)
     nG = Field(11, doc="not global", values={0: "global", 1: "this ASID only"})
     AP = Field(
         (7, 6),
@@ -148,8 +147,8 @@ class TwoLevelLeaf(Stage1Leaf):
 class OneLevelLeaf(Stage1Leaf):
     """A stage 1 leaf of one privilege level: AP[1] is RES1, and nothing hangs on it."""
 
-    XN = Field(54, doc="execute-never", values=_NO_YES)
-    DBM = Field(51, doc="dirty bit modifier", values=_NO_YES)
+    XN = Field(54, doc="execute-never", values=NO_YES)
+    DBM = Field(51, doc="dirty bit modifier", values=NO_YES)
     NSE = Field(11, doc="with NS: the physical address space (EL3 under FEAT_RME)")
     AP = Field(
         (7, 6), doc="access permissions", values={1: "read/write", 3: "read-only", 0: "read/write", 2: "read-only"}
@@ -159,8 +158,8 @@ class OneLevelLeaf(Stage1Leaf):
 class NestedLeaf(Stage1Leaf):
     """A stage 1 leaf of a guest hypervisor (HCR_EL2.NV1): bit 54 is PXN, and AP[1] counts as 0."""
 
-    PXN = Field(54, doc="privileged execute-never", values=_NO_YES)
-    DBM = Field(51, doc="dirty bit modifier", values=_NO_YES)
+    PXN = Field(54, doc="privileged execute-never", values=NO_YES)
+    DBM = Field(51, doc="dirty bit modifier", values=NO_YES)
     nG = Field(11, doc="not global", values={0: "global", 1: "this ASID only"})
     AP = Field(
         (7, 6), doc="access permissions", values={1: "read/write", 3: "read-only", 0: "read/write", 2: "read-only"}
@@ -172,7 +171,7 @@ class IndirectLeaf(Stage1Leaf):
 
     PIIndex = Field(54, 53, 51, 6, doc="index of the base permission")
     nG = Field(11, doc="not global", values={0: "global", 1: "this ASID only"})
-    nDirty = Field(7, doc="not dirty: a write has not been recorded", values=_NO_YES)
+    nDirty = Field(7, doc="not dirty: a write has not been recorded", values=NO_YES)
 
 
 class Stage2Leaf(LeafDescriptor):
@@ -183,8 +182,8 @@ class Stage2Leaf(LeafDescriptor):
         doc="execute-never; bit 53 counts under FEAT_XNX",
         values={0: "EL1 and EL0 may", 1: "EL0 may", 2: "neither may", 3: "EL1 may"},
     )
-    DBM = Field(51, doc="dirty bit modifier", values=_NO_YES)
-    FnXS = Field(11, doc="the XS attribute of stage 1 is taken as 0", values=_NO_YES)
+    DBM = Field(51, doc="dirty bit modifier", values=NO_YES)
+    FnXS = Field(11, doc="the XS attribute of stage 1 is taken as 0", values=NO_YES)
     S2AP = Field((7, 6), doc="access permissions", values={0: "none", 1: "read-only", 2: "write-only", 3: "read/write"})
     MemAttr = Field((5, 2), doc="memory attributes; HCR_EL2.FWB decides how they are read")
 
@@ -193,8 +192,8 @@ class Stage2IndirectLeaf(LeafDescriptor):
     """A stage 2 leaf whose permissions are an index into S2PIR_EL2."""
 
     PIIndex = Field(54, 53, 51, 6, doc="index of the base permission")
-    FnXS = Field(11, doc="the XS attribute of stage 1 is taken as 0", values=_NO_YES)
-    Dirty = Field(7, doc="a write has been recorded", values=_NO_YES)
+    FnXS = Field(11, doc="the XS attribute of stage 1 is taken as 0", values=NO_YES)
+    Dirty = Field(7, doc="a write has been recorded", values=NO_YES)
     MemAttr = Field((5, 2), doc="memory attributes; HCR_EL2.FWB decides how they are read")
 
 
@@ -232,7 +231,7 @@ def leaf_descriptor(
     address = Field(*layout.segments(size_bits), doc="output address", scale=1 << size_bits)
     fields: dict[str, object] = {"OutputAddress": address}
     if block and size_bits > 16:
-        fields["nT"] = Field(16, doc="no translation conflict: the TLB may not cache it (FEAT_BBM)", values=_NO_YES)
+        fields["nT"] = Field(16, doc="no translation conflict: the TLB may not cache it (FEAT_BBM)", values=NO_YES)
     if layout is Layout.LPA2:
         fields["SH"] = None
     if overlays:

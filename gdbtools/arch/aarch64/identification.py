@@ -5,13 +5,13 @@ Source of every class: the section of its own name in chapter D, "AArch64 System
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gdbtools.arch.aarch64.registers import PHYSICAL_ADDRESS_SIZE
-from gdbtools.bits import Field, Word
-
-_NO_YES = {0: "no", 1: "yes"}
+from gdbtools.bits import NO_YES, Field, Word
 
 
-def _feature(high: int, low: int, doc: str, values: dict[int, str] | None = None) -> Field:
+def _feature(high: int, low: int, doc: str, values: Mapping[int, str] | None = None) -> Field:
     return Field((high, low), doc=doc, values=values or {0: "not implemented", 1: "implemented"})
 
 
@@ -52,7 +52,7 @@ class ID_AA64MMFR0_EL1(Word):
     TGran64 = _feature(27, 24, "64KB granule", {0: "yes", 15: "no"})
     TGran16 = _feature(23, 20, "16KB granule", {0: "no", 1: "yes", 2: "yes, 52 bits"})
     BigEndEL0 = _feature(19, 16, "mixed endianness at EL0 only")
-    SNSMem = _feature(15, 12, "Secure and Non-secure memory are distinct", _NO_YES)
+    SNSMem = _feature(15, 12, "Secure and Non-secure memory are distinct", NO_YES)
     BigEnd = _feature(11, 8, "mixed endianness")
     ASIDBits = _feature(7, 4, "ASID bits", {0: "8", 2: "16"})
     PARange = _feature(3, 0, "physical address range", PHYSICAL_ADDRESS_SIZE)
@@ -91,7 +91,7 @@ class ID_AA64MMFR2_EL1(Word):
     FWB = _feature(43, 40, "stage 2 forced write-back")
     IDS = _feature(39, 36, "ID space trapping")
     AT = _feature(35, 32, "unaligned single-copy atomicity")
-    ST = _feature(31, 28, "small translation tables: TnSZ up to 48", _NO_YES)
+    ST = _feature(31, 28, "small translation tables: TnSZ up to 48", NO_YES)
     NV = _feature(27, 24, "nested virtualization")
     CCIDX = _feature(23, 20, "64-bit CCSIDR_EL1")
     VARange = _feature(19, 16, "virtual address range", {0: "48 bits", 1: "52 bits at 64KB", 2: "56 bits"})

@@ -6,10 +6,7 @@ Descriptions".
 
 from __future__ import annotations
 
-from gdbtools.bits import Field, Word
-
-_OFF_ON = {0: "off", 1: "on"}
-_NO_YES = {0: "no", 1: "yes"}
+from gdbtools.bits import NO_YES, OFF_ON, Field, Word
 
 _EXECUTION_STATE = {
     0b00000: "EL0t",
@@ -34,23 +31,23 @@ _MASKED = {0: "not masked", 1: "masked"}
 class SPSR(Word):
     """Saved Program Status Register, for an exception taken from AArch64; QEMU's `cpsr` has the same layout."""
 
-    UINJ = Field(36, doc="an Undefined exception is injected (FEAT_UINJ)", values=_NO_YES)
-    PACM = Field(35, doc="PACIASPPC and its like sign with pc, too (FEAT_PAuth_LR)", values=_NO_YES)
-    EXLOCK = Field(34, doc="ELR, SPSR and the return are locked by the Guarded Control Stack", values=_NO_YES)
-    PPEND = Field(33, doc="a profiling exception is pending (FEAT_SEBEP)", values=_NO_YES)
+    UINJ = Field(36, doc="an Undefined exception is injected (FEAT_UINJ)", values=NO_YES)
+    PACM = Field(35, doc="PACIASPPC and its like sign with pc, too (FEAT_PAuth_LR)", values=NO_YES)
+    EXLOCK = Field(34, doc="ELR, SPSR and the return are locked by the Guarded Control Stack", values=NO_YES)
+    PPEND = Field(33, doc="a profiling exception is pending (FEAT_SEBEP)", values=NO_YES)
     PM = Field(32, doc="PMU exceptions (FEAT_EBEP)", values=_MASKED)
     N = Field(31, doc="negative")
     Z = Field(30, doc="zero")
     C = Field(29, doc="carry")
     V = Field(28, doc="overflow")
-    TCO = Field(25, doc="tag check override", values=_OFF_ON)
-    DIT = Field(24, doc="data independent timing", values=_OFF_ON)
-    UAO = Field(23, doc="User Access Override", values=_OFF_ON)
-    PAN = Field(22, doc="Privileged Access Never", values=_OFF_ON)
+    TCO = Field(25, doc="tag check override", values=OFF_ON)
+    DIT = Field(24, doc="data independent timing", values=OFF_ON)
+    UAO = Field(23, doc="User Access Override", values=OFF_ON)
+    PAN = Field(22, doc="Privileged Access Never", values=OFF_ON)
     SS = Field(21, doc="software step")
-    IL = Field(20, doc="illegal execution state", values=_NO_YES)
+    IL = Field(20, doc="illegal execution state", values=NO_YES)
     ALLINT = Field(13, doc="all interrupts", values=_MASKED)
-    SSBS = Field(12, doc="speculative store bypass safe", values=_NO_YES)
+    SSBS = Field(12, doc="speculative store bypass safe", values=NO_YES)
     BTYPE = Field((11, 10), doc="branch target identification")
     D = Field(9, doc="debug exceptions", values=_MASKED)
     A = Field(8, doc="SError", values=_MASKED)

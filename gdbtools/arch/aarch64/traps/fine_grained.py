@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from gdbtools.arch.aarch64.traps.registers import ENABLED, TRAPPED
 from gdbtools.bits import Field, Word
 
-_TRAPPED = {0: "not trapped", 1: "trapped"}
-_ENABLED = {0: "trapped", 1: "not trapped"}
 _RESERVED = "-"
 
 
@@ -35,7 +34,7 @@ def is_enable(name: str) -> bool:
 
 
 def _values(name: str) -> Mapping[int, str]:
-    return _ENABLED if is_enable(name) else _TRAPPED
+    return ENABLED if is_enable(name) else TRAPPED
 
 
 HFGRTR_EL2 = _traps(

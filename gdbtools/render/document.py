@@ -53,7 +53,7 @@ def spans(text: Text) -> list[Span]:
 
 def plain(text: Text) -> str:
     """Give a text without roles."""
-    return "".join(span.text for span in spans(text))
+    return text if isinstance(text, str) else "".join(span.text for span in spans(text))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.bare import serial
-from gdbtools.cli import gdbinit
+from gdbtools.places import gdbinit
 from gdbtools.repl.children import DIES_WITH_PARENT, Qemu, find_gdb
 
 ROOT = Path(__file__).resolve().parent.parent

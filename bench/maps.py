@@ -15,9 +15,9 @@ from pathlib import Path
 
 from gdbtools.analysis.mappings import mappings
 from gdbtools.arch.model import Read, Run
-from gdbtools.cli import gdbinit
 from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine
+from gdbtools.places import gdbinit
 from gdbtools.repl.children import DIES_WITH_PARENT, Qemu, find_gdb
 
 RAM = 0x4400_0000

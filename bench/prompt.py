@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pexpect
 
-from gdbtools.cli import gdbinit
+from gdbtools.places import gdbinit
 from gdbtools.repl.children import Qemu, find_gdb
 
 GUEST = Path(__file__).resolve().parent.parent / "fixtures/guests/tlb/tlb.elf"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 
-from gdbtools.cli import gdbinit
+from gdbtools.places import gdbinit
 from gdbtools.repl.children import find_gdb
 
 ROUNDS = 5

@@ -10,11 +10,13 @@ from pathlib import Path
 
 
 def _places(here: Path) -> list[Path]:
-    """Give what to add to sys.path: the package's folder, then the site-packages with its dependencies."""
-    installed = here.parent.name == "gdbtools"
-    root = here.parent.parent if installed else here.parent
-    if installed:
-        return [root]
+    """Return what to add to sys.path: the package's folder, then the site-packages with its dependencies.
+
+    What a folder holds decides, never its name: a clone is called gdbtools, too.
+    """
+    root = here.parent
+    if not (root / "gdbtools" / "__init__.py").exists():
+        return [root.parent]
     # An editable install keeps the dependencies in the environment that is active.
     environments = [root / ".venv", *([Path(os.environ["VIRTUAL_ENV"])] if "VIRTUAL_ENV" in os.environ else [])]
     return [root, *(place for each in environments for place in sorted(each.glob("lib/python3*/site-packages")))]
@@ -30,7 +32,7 @@ except ModuleNotFoundError as missing:
     import gdb
 
     # Written, not raised: GDB 13 shows a traceback of whatever a sourced file raises.
-    advice = "run `make` in the checkout or pip install gdbtools"
+    advice = "run `make demo` in the checkout, or pip install gdbtools"
     gdb.write(f"gdbtools: {missing.name} cannot be imported; {advice}\n", gdb.STDERR)
 else:
     register()

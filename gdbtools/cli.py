@@ -24,6 +24,7 @@ from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine import open_source, opened
 from gdbtools.machine.model import Machine, no_source
 from gdbtools.machine.symbols import symbol_values
+from gdbtools.places import gdbinit
 from gdbtools.render.text import DEFAULT_WIDTH, wants_colour
 from gdbtools.repl import PROMPTS
 
@@ -174,15 +175,6 @@ def overview() -> str:
     lines += [f"  {'demo':{width}}Watch an access-flag fault be explained and repaired in a real guest"]
     lines += ["", "`gdbtools COMMAND --help` explains each.", ""]
     return "\n".join(lines)
-
-
-def gdbinit() -> Path:
-    """Give the file to source inside GDB: the checkout's, or the one installed with the package."""
-    package = Path(__file__).resolve().parent
-    for place in (package.parent / "gdbinit.d", package / "gdbinit.d"):
-        if (place / "gdbtools.py").exists():
-            return place / "gdbtools.py"
-    raise Unavailable("gdbinit.d is not installed beside the package; install gdbtools again")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "gdbtools"
 ALLOWED: dict[str, tuple[str, ...]] = {
     "bits": (),
     "errors": (),
+    "places": ("errors",),
     "arch.model": ("bits",),
     "arch.borrowing": ("arch.model",),
     "arch.recent": (),
@@ -49,11 +50,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "repl": (
         "repl", "commands", "render", "machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits",
-        "errors",
+        "errors", "places",
     ),
     # The launcher: it starts the demo, which is the one place where a face calls another.
     "cli": (
-        "commands", "render", "machine", "arch.ARCHITECTURES", "errors", "repl.PROMPTS", "repl.demo",
+        "commands", "render", "machine", "arch.ARCHITECTURES", "errors", "places", "repl.PROMPTS", "repl.demo",
         "repl.mcp_server", "repl.start",
     ),
 }  # fmt: skip

@@ -133,7 +133,7 @@ def register() -> None:
         try:
             from gdbtools.live.face import Face
         except ModuleNotFoundError as missing:
-            advice = "run `make` in the checkout or pip install gdbtools"
+            advice = "run `make demo` in the checkout, or pip install gdbtools"
             raise gdb.GdbError(f"{missing.name} cannot be imported; {advice}") from None
         return Face(settings)
 

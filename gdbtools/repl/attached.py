@@ -102,7 +102,9 @@ class Attached(Session):
         self._debugger = Debugger(self._heard, self._target.gdb)
         self._debugger.start(["-nx"] if self._target.plain else [])
         retries = "on" if self._guest is not None else "off"
-        settings = ("confirm off", "pagination off", "style enabled off", f"width {self._width}")
+        # Where the locale is C, GDB 18 sources no path that has another than an ASCII letter; and we speak UTF-8.
+        characters = "host-charset UTF-8"
+        settings = (characters, "confirm off", "pagination off", "style enabled off", f"width {self._width}")
         setup = [
             "-gdb-set mi-async on",
             *(f"-gdb-set {each}" for each in (*settings, f"tcp auto-retry {retries}")),

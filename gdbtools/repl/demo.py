@@ -10,6 +10,7 @@ from prompt_toolkit import print_formatted_text
 from prompt_toolkit.formatted_text import FormattedText
 
 from gdbtools.errors import Refused, Unavailable, UsageError
+from gdbtools.places import gdbinit, place
 from gdbtools.repl.children import Qemu, find_gdb, find_qemu
 from gdbtools.repl.mi import Gdb
 
@@ -29,16 +30,10 @@ class Files:
 
 
 def files() -> Files:
-    """Find the fixtures; they are part of a checkout, not of an installed package."""
-    root = Path(__file__).resolve().parent.parent.parent
-    found = Files(
-        root / "fixtures/guests/access_flag/access_flag.elf",
-        root / "fixtures/captures/access-flag.core",
-        root / "gdbinit.d/gdbtools.py",
+    """Return the guest and the capture that came with this installation; raises `Unavailable` where they did not."""
+    return Files(
+        place("fixtures/guests/access_flag/access_flag.elf"), place("fixtures/captures/access-flag.core"), gdbinit()
     )
-    if not found.guest.exists():
-        raise Unavailable("the demo's guest is in fixtures/ of a checkout; run `make demo` there")
-    return found
 
 
 def demo(words: Sequence[str]) -> int:

@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from gdbtools.errors import Unavailable, UsageError
+from gdbtools.places import place
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 from gdbtools.repl.children import DIES_WITH_PARENT, QEMU, ended_how
 
@@ -149,12 +150,12 @@ def explained(made: Plan) -> Document:
     )
 
 
-def guest_words(root: Path, name: str) -> list[str]:
-    """Give the command line for one of the guests in fixtures/guests, by name; `UsageError` names those there are."""
-    guests = root / "fixtures/guests"
+def guest_words(name: str) -> list[str]:
+    """Return the command line for one of the guests in fixtures/guests, by name; `UsageError` names those there are."""
+    guests = place("fixtures/guests")
     found = guests / name / f"{name}.elf"
     if not found.exists():
-        known = ", ".join(sorted(each.stem for each in guests.glob("*/*.elf"))) or "none: they are part of a checkout"
+        known = ", ".join(sorted(each.stem for each in guests.glob("*/*.elf")))
         raise UsageError(f"there is no guest {name!r}; there are {known}")
     shape = ["-M", "virt", "-cpu", "cortex-a57", "-m", "128M"]
     quiet = ["-nic", "none", "-display", "none", "-monitor", "none", "-serial", "stdio"]

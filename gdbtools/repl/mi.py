@@ -42,7 +42,7 @@ class Gdb:
     def __enter__(self) -> Self:
         command = [*DIES_WITH_PARENT, self.path or find_gdb(), "-nx", "-q", "--interpreter=mi3"]
         self._controller = GdbController(command, time_to_check_for_additional_output_sec=ANSWER_SECONDS)
-        for setting in ("set confirm off", "set pagination off", "set width 80"):
+        for setting in ("set host-charset UTF-8", "set confirm off", "set pagination off", "set width 80"):
             self.run(setting)
         if self.init is not None:
             self.run(f"source {self.init}")

@@ -95,8 +95,7 @@ def _parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _planned(options: argparse.Namespace, words: Sequence[str]) -> Plan:
-    root = Path(__file__).resolve().parent.parent.parent
-    asked = [*(guest_words(root, options.guest) if options.guest else ()), *words]
+    asked = [*(guest_words(options.guest) if options.guest else ()), *words]
     folder, room_bytes = made_folder()
     try:
         return plan(asked, folder, room_bytes)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from tests.live.session import INIT, ROOT, Session
 
 pytestmark = pytest.mark.guest
 
+SITE_PACKAGES = Path(sysconfig.get_paths()["purelib"])
 PRESETS = sorted(INIT.parent.glob("*.gdb"))
 
 
@@ -55,7 +59,7 @@ def test_sourcing_imports_nothing_that_only_an_answer_needs(gdb_path: str) -> No
 def test_what_an_answer_misses_is_one_line(gdb_path: str) -> None:
     missing = "python import sys; sys.modules['tabulate'] = None"
     ran = batch(gdb_path, "-x", str(INIT), "-ex", missing, "-ex", "mmu esr 0")
-    assert ran.stderr == "tabulate cannot be imported; run `make` in the checkout or pip install gdbtools\n"
+    assert ran.stderr == "tabulate cannot be imported; run `make demo` in the checkout, or pip install gdbtools\n"
 
 
 def test_sourcing_again_changes_nothing(alone: Session) -> None:
@@ -80,7 +84,7 @@ def test_an_import_that_fails_is_one_line(gdb_path: str, tmp_path: Path) -> None
     alone.write_text(INIT.read_text())
     ran = batch(gdb_path, "-ex", "python import sys; sys.modules['gdbtools'] = None", "-ex", f"source {alone}")
     assert "Traceback" not in ran.stderr
-    assert "run `make` in the checkout or pip install gdbtools" in ran.stderr
+    assert "run `make demo` in the checkout, or pip install gdbtools" in ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1
 
 
@@ -91,6 +95,63 @@ def test_a_preset_sets_what_it_says(alone: Session, preset: Path) -> None:
     assert set(said) == {"mmu-dirty", "mmu-vectors", "mmu-at-stop"}
     for name, value in said.items():
         assert alone.inside(f"gdb.parameter({name!r})") == value
+
+
+NAMES = ["gdbtools", "a kernel of mine", "größe-ядро"]
+
+
+def checkout(folder: Path) -> Path:
+    """Copy what of this checkout GDB needs; gives the file to source."""
+    for name in ("gdbtools", "gdbinit.d"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder / "gdbinit.d" / "gdbtools.py"
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_checkout_may_have_any_name(gdb_path: str, tmp_path: Path, name: str, locale: str) -> None:
+    """In the C locale GDB 18 opens no path of other letters before it is told what they are; what we start, is told."""
+    init = checkout(tmp_path / name)
+    characters = [] if name.isascii() else ["-ex", "set host-charset UTF-8"]
+    asked = [*characters, "-x", str(init), "-ex", "mmu esr 0x96000006"]
+    ran = batch(gdb_path, *asked, VIRTUAL_ENV=sys.prefix, LC_ALL=locale)
+    assert "Data Abort" in ran.stdout, ran.stderr
+    assert ran.stderr == ""
+
+
+def test_a_checkout_may_be_reached_through_a_link(gdb_path: str, tmp_path: Path) -> None:
+    init = checkout(tmp_path / "gdbtools")
+    (tmp_path / "link").symlink_to(tmp_path / "gdbtools")
+    (tmp_path / "init.py").symlink_to(init)
+    for path in (tmp_path / "link" / "gdbinit.d" / "gdbtools.py", tmp_path / "init.py"):
+        ran = batch(gdb_path, "-x", str(path), "-ex", "mmu esr 0x96000006", VIRTUAL_ENV=sys.prefix)
+        assert "Data Abort" in ran.stdout, ran.stderr
+
+
+def test_a_wheel_has_its_scripts_guests_and_captures(gdb_path: str, tmp_path: Path) -> None:
+    """Built and unpacked as pip does it, beside nothing of the checkout."""
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, "-w", str(tmp_path), str(ROOT)], check=True)
+    [wheel] = tmp_path.glob("gdbtools-*.whl")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+
+    def run(*words: str) -> str:
+        command = [sys.executable, "-m", "gdbtools.cli", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment).stdout
+
+    init = run("gdbinit").strip()
+    assert init == str(site / "gdbtools" / "gdbinit.d" / "gdbtools.py")
+    ran = batch(gdb_path, "-x", init, "-ex", "mmu esr 0x96000006", PYTHONPATH=str(SITE_PACKAGES))
+    assert "Data Abort" in ran.stdout, ran.stderr
+    guests = sorted(path.stem for path in (ROOT / "fixtures/guests").glob("*/*.elf"))
+    assert guests == sorted(path.stem for path in (site / "gdbtools/fixtures/guests").glob("*/*.elf"))
+    # On a screen of 80 columns the path is broken over lines.
+    said = re.sub(r"\s+", "", run("run", "--guest", "access_flag", "--dry-run"))
+    assert re.sub(r"\s+", "", str(site / "gdbtools/fixtures/guests/access_flag/access_flag.elf")) in said
+    assert (site / "gdbtools/fixtures/captures/access-flag.core").exists(), "what `gdbtools demo` replays"
 
 
 @pytest.mark.full

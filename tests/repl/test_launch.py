@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,9 +115,9 @@ def test_each_addition_is_explained_in_eighty_columns() -> None:
 
 
 def test_our_guests_have_names() -> None:
-    assert guest_words(ROOT, "access_flag")[-1] == str(GUEST)
+    assert guest_words("access_flag")[-1] == str(GUEST)
     with pytest.raises(UsageError, match=r"there are access_flag, .*storm.*tlb"):
-        guest_words(ROOT, "nosuch")
+        guest_words("nosuch")
 
 
 def test_nothing_to_run_says_what_to_write() -> None:
@@ -153,3 +156,14 @@ def test_a_qemu_that_does_not_start_says_why_in_one_line(qemu: str, words: list[
     assert answered.returncode == 3
     assert len(answered.stderr.splitlines()) == 1
     assert said in answered.stderr
+
+
+def test_a_gdb_of_ours_sources_a_path_of_any_letters_in_any_locale(gdb_path: str, tmp_path: Path) -> None:
+    root = tmp_path / "größe"
+    for name in ("gdbtools", "gdbinit.d", "fixtures/guests/access_flag"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    words = ["run", "--nx", "--gdb", gdb_path, "--guest", "access_flag", "-c", "esr 0x96000006"]
+    environment = {**os.environ, "LC_ALL": "C", "VIRTUAL_ENV": sys.prefix}
+    command = [sys.executable, "-m", "gdbtools.cli", *words]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment, timeout=120, check=False)
+    assert "Data Abort" in ran.stdout, ran.stderr

@@ -28,7 +28,7 @@ from gdbtools.places import gdbinit
 from gdbtools.render.text import DEFAULT_WIDTH, wants_colour
 from gdbtools.repl import PROMPTS
 
-ANSWERED, FINDING, USAGE, MISSING = 0, 1, 2, 3
+ANSWERED, FINDING, USAGE, MISSING, REFUSED = 0, 1, 2, 3, 4
 """The exit statuses that scripts rely on."""
 
 SHARED = (

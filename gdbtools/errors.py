@@ -5,16 +5,23 @@ Each message is one line and says what to do next.  Everything else that is rais
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 
 class GdbtoolsError(Exception):
     """Base of every expected error; the faces print it as one line and nothing else.
 
-    `status` is the exit status of a program that ends with it: 2 usage, 3 the bytes or registers are not there.
+    `status` is the exit status of a program that ends with it: 2 usage, 3 the bytes or registers are not there, 4 it
+    could be done and must not be.
     """
 
     status: ClassVar[int] = 2
+
+    @property
+    def made_of(self) -> Sequence[Any]:
+        """What it was made of: strings and integers, from which another process makes it again."""
+        return self.args
 
 
 class Unreadable(GdbtoolsError):
@@ -31,6 +38,10 @@ class Unreadable(GdbtoolsError):
         self.size_bytes = size_bytes
         self.why = why
 
+    @property
+    def made_of(self) -> Sequence[Any]:
+        return self.pa, self.size_bytes, self.why
+
 
 class Unavailable(GdbtoolsError):
     """A register, or an ability of the target, that this source does not have."""
@@ -40,6 +51,8 @@ class Unavailable(GdbtoolsError):
 
 class Refused(GdbtoolsError):
     """Something that could be done and must not be, with the reason."""
+
+    status = 4
 
 
 class UsageError(GdbtoolsError):
@@ -56,3 +69,22 @@ class Interrupted(GdbtoolsError):
     """Ctrl-C, while something long was being done."""
 
     status = 130
+
+
+KINDS: Final[Mapping[str, type[GdbtoolsError]]] = {
+    kind.__name__.lower(): kind for kind in (Unreadable, Unavailable, Refused, UsageError, Malformed, Interrupted)
+}
+"""The kinds of error, by the names under which they cross from one process to another."""
+
+
+def crossing(error: GdbtoolsError) -> dict[str, Any]:
+    """Return an error as JSON has it, by the name of the nearest kind that every process knows."""
+    for name, kind in KINDS.items():
+        if isinstance(error, kind):
+            return {"kind": name, "made_of": list(error.made_of)}
+    return {"kind": "", "made_of": [str(error)]}
+
+
+def crossed(record: Mapping[str, Any]) -> GdbtoolsError:
+    """Return the error that `crossing` wrote down: of the same kind, with the same words."""
+    return KINDS.get(record["kind"], GdbtoolsError)(*record["made_of"])

@@ -1,9 +1,9 @@
 """`-mmu --prompt COMMAND ARGUMENTS...`: an answer for a prompt outside GDB, which shows it its own way.
 
 The answer is one JSON object: `status` is the exit status that the command line would give, and beside it is one of
-`documents` (as render/carried.py has them), `lines` (with `--json` or `--html`), `help` or `error`.  `resumes` says
-that the guest is to run on: the prompt sees to that.  Meanwhile the log stream says `mmu-progress READS BYTES` now and
-then.
+`documents` (as render/carried.py has them), `lines` (with `--json` or `--html`), `help` or `error` (as
+`errors.crossing` writes it, with its kind by name).  `resumes` says that the guest is to run on: the prompt sees to
+that.  Meanwhile the log stream says `mmu-progress READS BYTES` now and then.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gdbtools.commands import COMMANDS
 from gdbtools.commands.model import Command
 from gdbtools.commands.output import for_prompt
 from gdbtools.commands.parser import HelpWanted
-from gdbtools.errors import GdbtoolsError, UsageError
+from gdbtools.errors import GdbtoolsError, Interrupted, Unavailable, UsageError, crossing
 from gdbtools.live.console import console
 from gdbtools.render.carried import carried
 from gdbtools.render.json import SCHEMA, JsonObject
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 FOR_PROMPT, EXPLAIN = "--prompt", "--explain"
 PROGRESS = "mmu-progress"
-FAILED, INTERRUPTED = 3, 130
-"""The exit statuses of what GDB itself could not do, and of Ctrl-C."""
 
 
 def answer_for_prompt(face: Face, words: Sequence[str]) -> dict[str, str] | None:
@@ -66,12 +64,16 @@ def _answered(face: Face, command: Command | None, words: Sequence[str]) -> Json
     except HelpWanted as wanted:
         return {"status": 0, "help": str(wanted)}
     except GdbtoolsError as error:
-        return {"status": error.status, "error": str(error)}
+        return _failed(error)
     except gdb.error as error:
-        return {"status": FAILED, "error": " ".join(str(error).split())}
+        return _failed(Unavailable(" ".join(str(error).split())))
     except KeyboardInterrupt:
-        return {"status": INTERRUPTED, "error": "interrupted"}
+        return _failed(Interrupted("interrupted"))
     return {"command": command.name, "status": status, "resumes": session.resume_wanted, **said}
+
+
+def _failed(error: GdbtoolsError) -> JsonObject:
+    return {"status": error.status, "error": crossing(error)}
 
 
 def _tell(reads: int, size_bytes: int) -> None:

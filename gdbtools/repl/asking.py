@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from gdbtools.errors import GdbtoolsError, Interrupted, Unavailable, UsageError
+from gdbtools.errors import GdbtoolsError, Unavailable, crossed
 from gdbtools.render.carried import document_of
 from gdbtools.render.document import Document
 from gdbtools.repl.debugger import Debugger
 from gdbtools.repl.session import Answered
 
 _PLACE = re.compile(r"0x[0-9a-f]+( <[^>]*>)?")
-_FAILURES: Mapping[int, type[GdbtoolsError]] = {2: UsageError, 3: Unavailable}
 
 
 async def answer(debugger: Debugger, name: str, words: Sequence[str], runs: bool = False) -> Answered:
@@ -78,7 +77,7 @@ async def _told(
         raise Unavailable(reply.error)
     told: dict[str, Any] = json.loads(reply.answer)
     if "error" in told:
-        raise _FAILURES.get(told["status"], Interrupted)(told["error"])
+        raise crossed(told["error"])
     return told
 
 

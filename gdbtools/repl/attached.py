@@ -13,7 +13,7 @@ from typing import Any
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.architecture import Architecture
-from gdbtools.errors import GdbtoolsError, Refused, Unavailable, UsageError
+from gdbtools.errors import GdbtoolsError, Interrupted, Unavailable
 from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine
 from gdbtools.repl import asking
@@ -163,7 +163,7 @@ class Attached(Session):
 
     async def through(self, line: ForGdb) -> int:
         if self.state.doing is Doing.BUSY:
-            raise Refused("GDB is at a command that runs the guest; Ctrl-C ends it")
+            raise Unavailable("GDB is at a command that runs the guest; Ctrl-C ends it")
         text = line.text
         if "\n" in text:
             script = Path(self._folder.name) / "typed.gdb"
@@ -182,7 +182,7 @@ class Attached(Session):
 
     async def select(self, cpu: int) -> None:
         if self.waits:
-            raise Refused("the guest is running; Ctrl-C stops it")
+            raise Unavailable("the guest is running; Ctrl-C stops it")
         reply = await self._debugger.ask(f"-thread-select {cpu + 1}")
         if reply.error:
             raise Unavailable(f"there is no CPU {cpu}; this guest has {self.state.cpus}, from 0 on")
@@ -215,9 +215,14 @@ class Attached(Session):
         if not self._target.keeps or not self._debugger.attached:
             return
         path = Path(self._folder.name) / "last-stop"
-        with suppress(UsageError, Unavailable):
+        try:
             await asking.answer(self._debugger, "capture", (str(path),))
-            self._kept = path
+        except Interrupted:
+            raise
+        except GdbtoolsError:
+            # Who asks while the guest runs is told that nothing was kept.
+            return
+        self._kept = path
 
     def interrupt(self) -> None:
         self._debugger.interrupt()

@@ -9,7 +9,7 @@ from pathlib import Path
 from prompt_toolkit import print_formatted_text
 from prompt_toolkit.formatted_text import FormattedText
 
-from gdbtools.errors import Refused, Unavailable, UsageError
+from gdbtools.errors import Unavailable, UsageError
 from gdbtools.places import gdbinit, place
 from gdbtools.repl.children import Qemu, find_gdb, find_qemu
 from gdbtools.repl.mi import Gdb
@@ -63,7 +63,7 @@ def alone(found: Files) -> None:
         ended = qemu.wait(SECONDS)
         say("guest", qemu.output())
         if not ended or DEATH not in qemu.output():
-            raise Refused("the guest did not die as it should have; is this QEMU's cortex-a57 different?")
+            raise Unavailable("the guest did not die as it should have; is this QEMU's cortex-a57 different?")
 
 
 def helped(found: Files, cpus: int) -> None:
@@ -87,7 +87,7 @@ def helped(found: Files, cpus: int) -> None:
         say("title", "\nThe guest:")
         say("guest", qemu.output())
         if CHECKSUMS[cpus] not in qemu.output():
-            raise Refused(f"the guest did not finish with {CHECKSUMS[cpus]}; please report what is above")
+            raise Unavailable(f"the guest did not finish with {CHECKSUMS[cpus]}; please report what is above")
 
 
 def quietly(gdb: Gdb, command: str) -> None:

@@ -42,7 +42,7 @@ def parser(name: str) -> Parser:
         prog=f"gdbtools {name}",
         description=f"{PROMPTS[name]}.",
         epilog="With -c or -x, or when standard input is no terminal, there is no prompt; the exit status is the last "
-        "command's: 0 answered, 1 a fault or a finding, 2 not understood, 3 not there.",
+        "command's: 0 answered, 1 a fault or a finding, 2 not understood, 3 not there, 4 refused.",
     )
     if name == "attach":
         made.add_argument(

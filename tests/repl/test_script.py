@@ -135,6 +135,15 @@ def test_an_error_of_gdb_s_is_a_status_and_one_line(qemu: str, gdb_path: str) ->
     assert answered.stderr.splitlines() == ['No symbol table is loaded.  Use the "file" command.']
 
 
+def test_what_gdb_refuses_for_us_is_refused_here_too(qemu: str, gdb_path: str) -> None:
+    with Qemu(LOOPS) as guest:
+        words = ("attach", f"unix:{guest.gdbstub}", "--gdb", gdb_path, "--nx")
+        refused = gdbtools(*words, "-c", "fixup")
+        absent = gdbtools(*words, "-c", f"diff {ROOT / 'README.md'}@0x0")
+    assert (refused.returncode, absent.returncode) == (4, 3), (refused.stderr, absent.stderr)
+    assert "nothing to repair" in refused.stderr
+
+
 def test_where_nobody_answers_it_is_one_line_that_says_what_to_do(gdb_path: str) -> None:
     answered = gdbtools("attach", "unix:/nonexistent/socket", "--gdb", gdb_path, "--nx", "-c", "status")
     assert answered.returncode == 3

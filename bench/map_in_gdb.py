@@ -1,7 +1,7 @@
-"""Sourced inside GDB by the benchmarks of `map`: over the gdbstub, against the bare transfer of the same tables.
+"""Sourced inside GDB by the benchmarks of `map`: live, against the bare transfer of the same tables.
 
-BENCH_REGISTERS names a file of registers to use instead of the guest's.  Prints `map SECONDS RUNS` and `bare SECONDS
-TABLES`, the best of some rounds each, taken in turns.
+BENCH_REGISTERS names a file of registers to use instead of the guest's, BENCH_PAST_STUB=0 keeps to the gdbstub.  Prints
+`map SECONDS RUNS` and `bare SECONDS TABLES`, the best of some rounds each, taken in turns, and `through MEMORY`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ import time
 from pathlib import Path
 
 from gdbtools.analysis.mappings import mappings
+from gdbtools.live.core import CoreFile
 from gdbtools.live.target import Target
 from gdbtools.machine.model import FixedRegisters
 
 ROUNDS = 3
-target = Target()
+core = CoreFile(lambda: None)
+target = Target(core)
 machine = target.machine(None)
+target.attached().memory.past_stub = os.environ["BENCH_PAST_STUB"] == "1"
 register, memory = machine.register, machine.memory
 if "BENCH_REGISTERS" in os.environ:
     given = json.loads(Path(os.environ["BENCH_REGISTERS"]).read_text())
@@ -53,3 +56,5 @@ for _ in range(ROUNDS):
 released()
 print(f"map {best['map']} {runs}")
 print(f"bare {best['bare']} {len(pages)}")
+proved = target.attached().memory.past_stub and any(each.proved for each in target.attached().memory.windows)
+print("through", "QEMU's RAM, past the gdbstub" if proved else "the gdbstub")

@@ -137,46 +137,58 @@ def offline(half: Half) -> None:
         )
 
 
-def live(half: Half) -> None:
+def live(half: Half, past_stub: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="gdbtools-bench-") as name:
         folder = Path(name)
         opened(half, folder)
         loader = ("-device", f"loader,file={folder}/ram.bin,addr={RAM:#x},force-raw=on")
         with Qemu(GUEST, extra=loader) as qemu:
-            found = in_gdb(qemu.gdbstub, {"BENCH_REGISTERS": str(folder / "registers.json")})
+            found = in_gdb(qemu.gdbstub, {"BENCH_REGISTERS": str(folder / "registers.json")}, past_stub)
     counts = f"{half.entries:9} {found.runs:8} {found.tables:6}"
-    print(f"  {counts} {1000 * found.map:8.1f} ms {1000 * found.bare:8.1f} ms {found.map / found.bare:7.2f}x")
+    times = f"{1000 * found.map:8.1f} ms {1000 * found.bare:8.1f} ms {found.map / found.bare:7.2f}x"
+    print(f"  {counts} {times}  {found.through}")
 
 
 @dataclass(frozen=True)
 class Live:
-    """What map_in_gdb.py printed: seconds of `map` and of the bare transfer, runs and pieces of tables."""
+    """What map_in_gdb.py printed: seconds of `map` and of the bare transfer, runs, pieces of tables, through what."""
 
     map: float
     bare: float
     runs: int
     tables: int
+    through: str
 
 
-def in_gdb(gdbstub: Path, environment: Mapping[str, str]) -> Live:
+def in_gdb(gdbstub: Path, environment: Mapping[str, str], past_stub: bool) -> Live:
+    """Map what a guest maps, in GDB, from its RAM's file if that can be had and may be used."""
     words = [*DIES_WITH_PARENT, find_gdb(), "-nx", "-batch"]
     for command in (f"target remote {gdbstub}", f"source {gdbinit()}", f"source {IN_GDB}"):
         words += ["-ex", command]
-    run = subprocess.run(words, check=True, capture_output=True, text=True, env={**os.environ, **environment})
+    run = subprocess.run(
+        words,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment, "BENCH_PAST_STUB": str(int(past_stub))},
+    )
     told = {
         name: (float(seconds), int(count)) for name, seconds, count in re.findall(r"(map|bare) (\S+) (\d+)", run.stdout)
     }
-    return Live(told["map"][0], told["bare"][0], told["map"][1], told["bare"][1])
+    (through,) = re.findall(r"(?m)^through (.+)$", run.stdout)
+    return Live(told["map"][0], told["bare"][0], told["map"][1], told["bare"][1], through)
 
 
-def report() -> None:
-    print("map of a kernel half of 4 KiB pages, offline from a mapped image:")
+def report(smallest: bool = False) -> None:
+    sizes, runs = ((4096,), (64,)) if smallest else ((131_072, 1_048_576), (1 << 30, 64))
+    print("map of a kernel half of 4 KiB pages, offline, read through a mapped image:")
     print("    entries     runs tables         map   read once      plain    per table  plain/map")
-    for entries in (131_072, 1_048_576):
-        for run in (1 << 30, 64, 8):
+    for entries in sizes:
+        for run in (*runs, 8):
             offline(Half(entries, run))
-    print("the same over the gdbstub:")
-    print("    entries     runs tables         map   read once  map/read once")
-    for entries in (131_072, 1_048_576):
-        for run in (1 << 30, 64):
-            live(Half(entries, run))
+    print("the same inside GDB, live:")
+    print("    entries     runs tables         map   read once  map/read  read through")
+    for past_stub in (True, False):
+        for entries in sizes:
+            for run in runs:
+                live(Half(entries, run), past_stub)

@@ -15,20 +15,20 @@ from gdbtools.machine.model import PhysicalMemory
 
 MEGA = 1 << 20
 IMAGE_MEGABYTES = 256
-SHARES = {"zeros": 0, "a quarter in use": IMAGE_MEGABYTES // 4, "all in use": IMAGE_MEGABYTES - 8}
-"""How many megabytes are neither empty nor tables."""
+SHARES = {"zeros": 0, "a quarter in use": 1 / 4, "all in use": 31 / 32}
+"""How much of it is neither empty nor tables."""
 SPARSE_GIGABYTES = 64
 
 
-def made(path: Path, used: int) -> None:
+def made(path: Path, half: Half, megabytes: int, used: int) -> None:
     """Write tables of 4 KiB pages, then what is in use, then zeros."""
-    tables = image(Half(131_072, 64))
+    tables = image(half)
     with path.open("wb") as file:
         file.write(tables)
         drawn = random.Random(1)
         for _ in range(used):
             file.write(drawn.randbytes(MEGA))
-        file.write(bytes(IMAGE_MEGABYTES * MEGA - file.tell()))
+        file.write(bytes(megabytes * MEGA - file.tell()))
 
 
 def read_once(memory: PhysicalMemory) -> None:
@@ -48,20 +48,21 @@ def look(memory: PhysicalMemory) -> Search:
     return found
 
 
-def report() -> None:
-    print(f"find-roots in {IMAGE_MEGABYTES} MB of memory with 4 KiB pages' tables in it:")
+def report(smallest: bool = False) -> None:
+    megabytes, half = (32, Half(1 << 15, 64)) if smallest else (IMAGE_MEGABYTES, Half(131_072, 64))
+    print(f"find-roots in {megabytes} MB of memory with 4 KiB pages' tables in it, read through a mapped image:")
     print("                          read once         look         rank       MB/s  look/read")
     with tempfile.TemporaryDirectory(prefix="gdbtools-bench-") as name:
         path = Path(name) / "ram"
-        for what, used in SHARES.items():
-            made(path, used)
+        for what, share in SHARES.items():
+            made(path, half, megabytes, int(megabytes * share))
             memory = open_source(f"{path}@{RAM:#x}").memory
             bare = timed(lambda memory=memory: read_once(memory), 3)
             looked = timed(lambda memory=memory: look(memory), 3)
             found = look(memory)
             ranked = timed(found.rank, 3)
             assert found.rank().found[0].place.root == RAM
-            rate = IMAGE_MEGABYTES / (looked + ranked)
+            rate = megabytes / (looked + ranked)
             print(
                 f"  {what:20} {1000 * bare:9.0f} ms {1000 * looked:9.0f} ms {1000 * ranked:9.0f} ms {rate:10.0f} "
                 f"{looked / bare:9.1f}x"

@@ -53,7 +53,9 @@ def sparse(folder: Path, ram: bytes) -> str:
     return f"{folder / 'sparse'}@0"
 
 
-def measure(name: str, source: str, given: Path, ram: bytes) -> None:
+def measure(name: str, source: str, given: Path, half: Half) -> None:
+    ram = image(half)
+
     def look() -> None:
         with opened(source, given):
             pass
@@ -64,7 +66,7 @@ def measure(name: str, source: str, given: Path, ram: bytes) -> None:
         runs = runs_of(machine)
         first = time.perf_counter() - started
         again = timed(lambda: runs_of(machine), rounds=3)
-    assert sum(run.size_bytes for run in runs) == HALF.entries * PAGE
+    assert sum(run.size_bytes for run in runs) == half.entries * PAGE
     megabytes = len(ram) / (1 << 20)
     rates = f"{megabytes / first:8.1f} MB/s {megabytes / again:8.1f} MB/s"
     print(f"  {name:28} {1000 * opening:8.1f} ms {1000 * first:8.1f} ms {rates}")
@@ -78,23 +80,24 @@ def through_qemu(folder: Path) -> Iterator[str]:
         yield guest.source
 
 
-def report() -> None:
-    ram = image(HALF)
+def report(smallest: bool = False) -> None:
+    half = Half(1 << 12, 1 << 30) if smallest else HALF
+    ram = image(half)
     print(f"map of {len(ram) / (1 << 20):.1f} MB of tables from each kind of source, the first time and again:")
     print(f"  {'':28} {'open':>11} {'map':>11} {'tables':>13} {'again':>13}")
     with tempfile.TemporaryDirectory(prefix="gdbtools-bench-") as name:
         folder = Path(name)
         given = folder / "registers.json"
         given.write_text(json.dumps(registers()))
-        measure("raw", raw(folder, ram), given, ram)
-        measure("raw, in 64 GiB, sparse", sparse(folder, ram), given, ram)
+        measure("raw", raw(folder, ram), given, half)
+        measure("raw, in 64 GiB, sparse", sparse(folder, ram), given, half)
         for form, convert in FORMS.items():
             try:
                 (folder / "dump").write_bytes(convert(ram))
-                measure(form, str(folder / "dump"), given, ram)
+                measure(form, str(folder / "dump"), given, half)
             except Unavailable as missing:
                 print(f"  {form:28} not measured: {missing}")
         with through_qemu(folder) as source:
-            measure("QEMU, its memory", source, given, ram)
+            measure("QEMU, its memory", source, given, half)
             with mock.patch("gdbtools.machine.qemu.peer_of", return_value=None):
-                measure("QEMU, by its monitor's xp", source, given, ram)
+                measure("QEMU, by its monitor's xp", source, given, half)

@@ -28,7 +28,10 @@ def bare_walk(root: int, address: int, read: Callable[[int, int], bytes]) -> int
     return 0
 
 
-def timed(task: Callable[[], object], rounds: int = 5) -> float:
+ROUNDS = 5
+
+
+def timed(task: Callable[[], object], rounds: int = ROUNDS) -> float:
     """The best of some rounds, in seconds: noise only ever adds."""
     best = float("inf")
     for _ in range(rounds):
@@ -38,7 +41,8 @@ def timed(task: Callable[[], object], rounds: int = 5) -> float:
     return best
 
 
-def report() -> None:
+def report(smallest: bool = False) -> None:
+    rounds = 1 if smallest else ROUNDS
     machine = open_source(str(CAPTURE))
     read, register = machine.memory.read, machine.register
     regimes = machine.architecture.regimes(register)
@@ -49,14 +53,14 @@ def report() -> None:
         if isinstance(run, Run)
         for address in range(run.first, run.first + run.size_bytes, run.leaf_bytes)
     ]
-    ours = timed(lambda: [walk(regime, address, read) for regime, address in addresses])
-    bare = timed(lambda: [bare_walk(regime.root, address, read) for regime, address in addresses])
+    ours = timed(lambda: [walk(regime, address, read) for regime, address in addresses], rounds)
+    bare = timed(lambda: [bare_walk(regime.root, address, read) for regime, address in addresses], rounds)
     tracemalloc.start()
     kept = [run for regime in regimes for run in scan(regime, read)]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     count = len(addresses)
-    print(f"walks, offline, {count} addresses of {CAPTURE.name}:")
+    print(f"walks, offline, {count} addresses, read through {machine.memory.description}:")
     print(f"  walk()       {count / ours:9.0f} a second, every descriptor decoded and kept")
     print(f"  bare loop    {count / bare:9.0f} a second, an address and nothing else")
     print(f"  scan()       {peak / count:9.0f} bytes a leaf at its peak, {len(kept)} runs kept")

@@ -273,9 +273,26 @@ def linux_source() -> Path:
     return once(_source)
 
 
+def _alone(program: Path) -> None:
+    """Have an unpacked QEMU look for modules nowhere but where QEMU_MODULE_DIR says.
+
+    The folder that it was built for is the system's QEMU's here, and a module of another build ends it.
+    """
+    data = program.read_bytes()
+    changed, count = re.subn(rb"\0/usr/lib(/[\w-]+-linux-gnu\w*/qemu\0)", rb"\0/nowhere\1", data)
+    if count != 1:
+        raise Unavailable(f"{program.name} has its modules' folder {count} times in it, and once was expected")
+    program.write_bytes(changed)
+
+
 def _tree(suite: str) -> Path:
     host = Suite(suite, run(["dpkg", "--print-architecture"]).strip())
-    return kept(f"qemu-{suite}", lambda made: _unpack(host, PACKAGE, made, with_dependencies=True))
+
+    def make(made: Path) -> None:
+        _unpack(host, PACKAGE, made, with_dependencies=True)
+        _alone(made / "usr/bin" / QEMU)
+
+    return kept(f"qemu-{suite}-alone", make)
 
 
 def _version(command: tuple[str, ...]) -> str:
@@ -287,7 +304,8 @@ def _version(command: tuple[str, ...]) -> str:
 def qemu(name: str) -> Qemu:
     """Give the `system`'s QEMU or one of `QEMU_SUITES`, or raise `Unavailable`.
 
-    One from a suite runs with that suite's own loader and libraries: a newer one needs a newer C library than ours.
+    One from a suite runs with that suite's own loader, libraries and modules: a newer one needs a newer C library than
+    ours.
     """
     if name == "system":
         command: tuple[str, ...] = (find_qemu(),)
@@ -297,5 +315,7 @@ def qemu(name: str) -> Qemu:
     if not loaders:
         raise Unavailable(f"{PACKAGE} of {name} came without a loader")
     libraries = [str(path) for path in sorted(root.glob("**/*-linux-gnu")) if path.parent.name == "lib"]
-    program = (str(loaders[0]), "--library-path", ":".join(libraries), str(root / "usr/bin" / QEMU))
+    modules = [str(path) for path in sorted(root.glob("usr/lib/*/qemu"))]
+    apart = ("env", f"QEMU_MODULE_DIR={modules[0] if modules else root}")
+    program = (*apart, str(loaders[0]), "--library-path", ":".join(libraries), str(root / "usr/bin" / QEMU))
     return Qemu(name, _version(program), (*program, "-L", str(root / "usr/share/qemu")))

@@ -18,7 +18,8 @@ from gdbtools.commands.expressions import Expressions
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.model import Argument, Command, Kind
 from gdbtools.commands.output import Form, answered, form_of
-from gdbtools.commands.parser import Evaluate, HelpWanted, joined, parse, parser_for
+from gdbtools.commands.parser import HelpWanted, joined, parse, parser_for
+from gdbtools.commands.reading import Evaluate
 from gdbtools.commands.session import Open, Session
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine import open_source, opened
@@ -99,14 +100,15 @@ def _answer(command: Command, words: Sequence[str]) -> int:
     form = form_of(options)
     with _machine(command, options) as machine:
         answers = command.run(Session(machine, open=_opener(options)), options)
+    assumed = (*options.readings, *machine.assumed)
     if options.output is None:
         width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
         is_terminal = sys.stdout.isatty()
         colour = wants_colour(is_terminal)
-        print(answered(command, answers, form, machine.assumed, colour, width, fit=is_terminal), end="")
+        print(answered(command, answers, form, assumed, colour, width, fit=is_terminal), end="")
         sys.stdout.flush()
     else:
-        write_whole(Path(options.output), answered(command, answers, form, machine.assumed).encode())
+        write_whole(Path(options.output), answered(command, answers, form, assumed).encode())
     return FINDING if any(command.finding(answer) for answer in answers) else ANSWERED
 
 
@@ -131,8 +133,9 @@ def _offline(options: Namespace) -> Iterator[Callable[[Command, Sequence[str]], 
 
         def ask(command: Command, words: Sequence[str]) -> Sequence[str]:
             session = Session(machine, open=_opener(options))
-            answers = command.run(session, parse(command, words, evaluate, "gdbtools"))
-            return answered(command, answers, Form.JSON, machine.assumed).splitlines()
+            asked = parse(command, words, evaluate, "gdbtools")
+            answers = command.run(session, asked)
+            return answered(command, answers, Form.JSON, (*asked.readings, *machine.assumed)).splitlines()
 
         yield ask
 

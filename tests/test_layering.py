@@ -14,6 +14,7 @@ PACKAGE = ROOT / "gdbtools"
 ALLOWED: dict[str, tuple[str, ...]] = {
     "bits": (),
     "errors": (),
+    "numbers": ("errors",),
     "places": ("errors",),
     "arch.model": ("bits",),
     "arch.borrowing": ("arch.model",),
@@ -28,7 +29,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "errors",
     ),
     "arch": ("arch",),
-    "machine": ("machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits", "errors"),
+    "machine": ("machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits", "errors", "numbers"),
     "analysis": (
         "analysis", "arch.architecture", "arch.borrowing", "arch.model", "arch.recent", "arch.roots", "arch.walk",
         "arch.scan", "bits", "errors",
@@ -41,20 +42,21 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "commands": (
         "commands", "render", "analysis", "repair", "machine.model", "machine.capture", "machine.extents",
         "machine.vmcoreinfo", "arch.architecture", "arch.borrowing", "arch.model", "arch.remembered", "arch.roots",
-        "arch.walk", "arch.scan", "bits", "errors",
+        "arch.walk", "arch.scan", "bits", "errors", "numbers",
     ),
     "live": (
         "live", "commands", "render", "repair", "analysis", "machine.model", "machine.qemu_ram", "machine.gdbstub",
         "machine.progress", "machine.open_source", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits",
-        "errors",
+        "errors", "numbers",
     ),
     "repl": (
         "repl", "commands", "render", "machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits",
-        "errors", "places",
+        "errors", "numbers", "places",
     ),
     # The launcher: it starts the demo, which is the one place where a face calls another.
     "cli": (
-        "commands", "render", "machine", "arch.ARCHITECTURES", "errors", "places", "repl.PROMPTS", "repl.demo",
+        "commands", "render", "machine", "arch.ARCHITECTURES", "errors", "numbers", "places", "repl.PROMPTS",
+        "repl.demo",
         "repl.mcp_server", "repl.start",
     ),
 }  # fmt: skip

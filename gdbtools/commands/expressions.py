@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gdbtools.arch.model import ReadRegister
-from gdbtools.commands.parser import number
 from gdbtools.errors import UsageError
+from gdbtools.numbers import number
 
 _OFFSET = re.compile(r"(?P<base>.+?)(?P<sign>[+-])(?P<offset>\d\w*)")
 

@@ -19,7 +19,12 @@ class Kind(enum.Enum):
 
     ADDRESS = enum.auto()
     """An expression that the face evaluates to an unsigned 64-bit integer."""
+    """One that is a number by itself does not come to the face: `gdbtools.numbers`."""
+    WORD = enum.auto()
+    """What a register holds: an expression, or digits, which are hexadecimal."""
     NUMBER = enum.auto()
+    LEVEL = enum.auto()
+    """A level of the tables; they start at -1 with LPA2."""
     SECONDS = enum.auto()
     """A length of time, in seconds; becomes a float."""
     CHOICE = enum.auto()
@@ -30,7 +35,7 @@ class Kind(enum.Enum):
     """Text that names a register."""
     FLAG = enum.auto()
     RANGE = enum.auto()
-    """`FIRST,END` (END not included), `FIRST,+SIZE`, or one address; becomes (first, size in bytes)."""
+    """`FIRST,END` or `FIRST-END` (END not included), `FIRST,+SIZE`, or one address; becomes (first, size in bytes)."""
     REGISTER_CHANGE = enum.auto()
     """`REGISTER.FIELD=VALUE` or `REGISTER=VALUE`; becomes a `RegisterChange`."""
     DESCRIPTOR_CHANGE = enum.auto()

@@ -5,16 +5,12 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
-from gdbtools.commands.model import Argument, Command, DescriptorChange, Kind, RegisterChange
+from gdbtools.commands.model import Argument, Command, Kind
+from gdbtools.commands.reading import Evaluate, Reader, level, seconds
 from gdbtools.errors import UsageError
-
-if TYPE_CHECKING:
-    from gdbtools.arch.borrowing import Scope
-
-Evaluate = Callable[[str], int]
-"""A face's own way from an expression to an unsigned 64-bit integer; raises `UsageError`."""
+from gdbtools.numbers import number
 
 
 class HelpWanted(Exception):
@@ -32,31 +28,6 @@ class Parser(argparse.ArgumentParser):
 
     def print_help(self, file: object = None) -> NoReturn:  # noqa: ARG002
         raise HelpWanted(self.format_help())
-
-
-def number(text: str) -> int:
-    """Read an unsigned 64-bit integer as C writes it; raise `UsageError` for anything else."""
-    try:
-        value = int(text, 0)
-    except ValueError:
-        raise UsageError(f"{text!r} is not a number; write it like 0x40000000 or 4096") from None
-    if not 0 <= value < 1 << 64:
-        raise UsageError(f"{text} does not fit 64 bits; give an address from 0 to 0xffffffffffffffff")
-    return value
-
-
-LONGEST_SECONDS = 86400
-
-
-def seconds(text: str) -> float:
-    """Read a length of time; raise `UsageError` for anything else."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= LONGEST_SECONDS:
-        raise UsageError(f"{text!r} is no length of time; give seconds up to a day, like 2 or 0.5")
-    return value
 
 
 MANY_OPTIONS = 2
@@ -94,6 +65,7 @@ def _usage(argument: Argument) -> str:
 
 _METAVARS = {
     Kind.RANGE: "RANGE",
+    Kind.LEVEL: "LEVEL",
     Kind.REGISTER_CHANGE: "REGISTER.FIELD=VALUE",
     Kind.DESCRIPTOR_CHANGE: "ADDRESS.FIELD=VALUE",
     Kind.FIELD_CHANGE: "FIELD=VALUE",
@@ -147,18 +119,22 @@ def parse(
 ) -> argparse.Namespace:
     """Parse a command's words; addresses and numbers arrive as integers.
 
-    Raises `UsageError` for words that make no sense and `HelpWanted` for `--help`.
+    `readings` of the result says in words how numbers were read that could have meant another.  Raises `UsageError`
+    for words that make no sense and `HelpWanted` for `--help`.
     """
     options = parser_for(command, program, shared).parse_args(joined(command, words))
+    reader = Reader(evaluate)
     readers: dict[Kind, Callable[[str], object]] = {
-        Kind.ADDRESS: evaluate,
+        Kind.ADDRESS: reader.address,
+        Kind.WORD: reader.word,
         Kind.NUMBER: number,
+        Kind.LEVEL: level,
         Kind.SECONDS: seconds,
-        Kind.RANGE: lambda word: _range(word, evaluate),
-        Kind.REGISTER_CHANGE: _register_change,
-        Kind.DESCRIPTOR_CHANGE: lambda word: _descriptor_change(word, evaluate),
-        Kind.FIELD_CHANGE: _field_change,
-        Kind.SCOPE: lambda word: _scope(word, evaluate),
+        Kind.RANGE: reader.range,
+        Kind.REGISTER_CHANGE: reader.register_change,
+        Kind.DESCRIPTOR_CHANGE: reader.descriptor_change,
+        Kind.FIELD_CHANGE: reader.field_change,
+        Kind.SCOPE: reader.scope,
     }
     for argument in (*command.arguments, *shared):
         read = readers.get(argument.kind)
@@ -166,6 +142,7 @@ def parse(
         given = getattr(options, name)
         if read is not None and given is not None:
             setattr(options, name, [read(word) for word in given] if isinstance(given, list) else read(given))
+    options.readings = tuple(dict.fromkeys(reader.said))
     return options
 
 
@@ -179,60 +156,6 @@ def joined(command: Command, words: Sequence[str]) -> list[str]:
         else:
             found.append(word)
     return found
-
-
-def _range(word: str, evaluate: Evaluate) -> tuple[int, int]:
-    first, comma, end = word.partition(",")
-    if not first or (comma and not end.lstrip("+")):
-        raise UsageError(f"{word!r} is no range; write FIRST,END (END not included) or FIRST,+SIZE")
-    start = evaluate(first)
-    if not comma:
-        return start, 1
-    size = evaluate(end[1:]) if end.startswith("+") else evaluate(end) - start
-    if size <= 0 or start + size > 1 << 64:
-        raise UsageError(f"{word!r} is no range; write FIRST,END (END not included) or FIRST,+SIZE")
-    return start, size
-
-
-def _register_change(word: str) -> RegisterChange:
-    what, _, value = word.partition("=")
-    register, _, field = what.partition(".")
-    if not register or not value:
-        raise UsageError(
-            f"{word!r} changes nothing; write REGISTER.FIELD=VALUE, like TCR_EL1.HPD0=1, or REGISTER=VALUE"
-        )
-    return RegisterChange(register, field or None, number(value))
-
-
-def _descriptor_change(word: str, evaluate: Evaluate) -> DescriptorChange:
-    what, _, value = word.rpartition("=")
-    address, _, field = what.rpartition(".")
-    if not address or not field or not value:
-        raise UsageError(f"{word!r} changes nothing; write ADDRESS.FIELD=VALUE, like 0xffff000000080000.AP=3")
-    return DescriptorChange(evaluate(address), field, number(value))
-
-
-def _field_change(word: str) -> tuple[str, int]:
-    field, _, value = word.partition("=")
-    if not field or not value:
-        raise UsageError(f"{word!r} changes nothing; write FIELD=VALUE, like AF=1 or AP=3")
-    return field, number(value)
-
-
-_ASID = "asid="
-
-
-def _scope(word: str, evaluate: Evaluate) -> Scope:
-    from gdbtools.arch.borrowing import Extent, Scope
-
-    if word == "all":
-        return Scope(Extent.ALL)
-    if word.startswith(_ASID):
-        asid = number(word.removeprefix(_ASID))
-        if asid >= 1 << 16:
-            raise UsageError(f"{word} is no ASID; they have 8 or 16 bits")
-        return Scope(Extent.ADDRESS_SPACE, asid)
-    return Scope(Extent.ADDRESS, evaluate(word))
 
 
 def complete(command: Command, words: Sequence[str], word: str, shared: Sequence[Argument] = ()) -> list[str]:

@@ -35,8 +35,7 @@ class Rewrite:
 def run(session: Session, options: Namespace) -> Sequence[Rewrite]:
     """Plan everything before anything is written, so that a refusal leaves the guest as it was."""
     machine = session.machine
-    level = None if options.level is None else int(options.level)
-    planned = descriptor.plan(machine, options.address, options.change, options.regime, level)
+    planned = descriptor.plan(machine, options.address, options.change, options.regime, options.level)
     way = maintenance.way_of(options)
     repair = Repair("pte", (planned.change,), way)
     if not options.dry_run:

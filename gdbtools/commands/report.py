@@ -14,11 +14,12 @@ from gdbtools.commands import fault, map, regs, status, walk  # noqa: A004
 from gdbtools.commands.declared import looking
 from gdbtools.commands.evidence import attributes_record, fault_name, size
 from gdbtools.commands.model import Command, Implementation
-from gdbtools.commands.parser import number, parse
+from gdbtools.commands.parser import parse
 from gdbtools.commands.pictures import address_map
 from gdbtools.commands.session import Session
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.model import Machine
+from gdbtools.numbers import number
 from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Section, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.render.scale import amount

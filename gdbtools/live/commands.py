@@ -65,7 +65,7 @@ class Subcommand(gdb.Command):
     def complete(self, text: str, word: str) -> list[str] | int:
         words = text.split(" ")[:-1]
         found = complete(self._command, [each for each in words if each], word_of(text), OUTPUT)
-        takes_address = any(argument.kind is Kind.ADDRESS for argument in self._command.arguments)
+        takes_address = any(argument.kind in (Kind.ADDRESS, Kind.WORD) for argument in self._command.arguments)
         if takes_address and not found and not word_of(text).startswith("-"):
             return gdb.COMPLETE_EXPRESSION
         # GDB breaks words at dashes, and wants what follows the last break.

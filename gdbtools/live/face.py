@@ -85,7 +85,7 @@ class Face:
                 self.loops = Loops()
                 self.guest.written()
             if options.output is not None:
-                text = answered(command, answers, form, session.machine.assumed)
+                text = answered(command, answers, form, (*options.readings, *session.machine.assumed))
                 write_whole(Path(options.output).expanduser(), text.encode())
             return options, session, answers
         except gdb.error as error:
@@ -101,8 +101,9 @@ class Face:
 
     def model(self, command: Command, words: Sequence[str]) -> tuple[list[str], bool]:
         """Give the answers as lines of JSON, and whether the guest is to run on once they are out."""
-        _, session, answers = self.ask(command, words)
-        lines = answered(command, answers, Form.JSON, session.machine.assumed).splitlines()
+        options, session, answers = self.ask(command, words)
+        assumed = (*options.readings, *session.machine.assumed)
+        lines = answered(command, answers, Form.JSON, assumed).splitlines()
         return lines, session.resume_wanted
 
     def faulted(self, kind: str) -> bool:
@@ -120,7 +121,7 @@ class Face:
             if options.output is not None:
                 gdb.write(f"Wrote {options.output}.\n")
             else:
-                gdb.write(answered(command, answers, form, session.machine.assumed, *manner()))
+                gdb.write(answered(command, answers, form, (*options.readings, *session.machine.assumed), *manner()))
         if session.resume_wanted:
             self.guest.resume()
 

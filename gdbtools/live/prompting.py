@@ -59,7 +59,7 @@ def _answered(face: Face, command: Command | None, words: Sequence[str]) -> Json
             raise UsageError(f"there is no command {' '.join(words[:1])!r}; they are {', '.join(COMMANDS)}")
         options, session, answers = face.ask(command, words[1:], None if command.runs_guest else _tell)
         status = int(any(command.finding(answer) for answer in answers))
-        shown, text = for_prompt(command, options, answers, session.machine.assumed)
+        shown, text = for_prompt(command, options, answers, (*options.readings, *session.machine.assumed))
         said: JsonObject = {"lines": text.splitlines()} if text else {"documents": [carried(each) for each in shown]}
     except HelpWanted as wanted:
         return {"status": 0, "help": str(wanted)}

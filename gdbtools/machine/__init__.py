@@ -6,10 +6,12 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from os.path import expanduser
 from pathlib import Path
 from typing import Final
 
+from gdbtools import numbers
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Derived
 from gdbtools.errors import Malformed, UsageError
@@ -19,6 +21,7 @@ from gdbtools.machine.dump import Dump
 from gdbtools.machine.elfcore import open_core
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, one_line, unsigned
 from gdbtools.machine.raw import open_raw
+from gdbtools.numbers import Literal
 
 FORMATS: Final[Mapping[bytes, Callable[[Path], Dump]]] = {
     b"\x7fELF": open_core,
@@ -94,7 +97,8 @@ def _opened(names: Sequence[str]) -> Dump:
     images = [_raw(name) for name in names]
     raw = [image for image in images if image is not None]
     if len(raw) == len(names):
-        return open_raw(raw, "aarch64")
+        said = tuple(f"{path}@{base.said}" for path, base in raw if base.said)
+        return replace(open_raw([(path, base.value) for path, base in raw], "aarch64"), assumed=said)
     if len(names) > 1:
         raise UsageError(f"{names[images.index(None)]} is one of several sources; then all are raw images, PATH@BASE")
     (name,) = names
@@ -111,15 +115,15 @@ def _opened(names: Sequence[str]) -> Dump:
     raise UsageError(f"{name} is no dump that is known here; for a raw image say where it starts: {name}@0x40000000")
 
 
-def _raw(name: str) -> tuple[Path, int] | None:
+def _raw(name: str) -> tuple[Path, Literal] | None:
     """Read `PATH@BASE`; None for what is no such thing, or is a file by all of that name."""
     found = _AT_BASE.fullmatch(name)
     with one_line(name):
         if found is None or Path(name).exists():
             return None
     try:
-        return Path(found["path"]), _unsigned(found["base"])
-    except ValueError:
+        return Path(found["path"]), numbers.word(found["base"])
+    except UsageError:
         raise UsageError(f"{name}: {found['base']!r} is not where an image starts; write PATH@0x40000000") from None
 
 

@@ -141,7 +141,11 @@ class WordCompleter(Completer):
         }
         if argument is not None and argument.kind in kinds:
             yield from kinds[argument.kind]()
-        if argument is not None and argument.kind in (Kind.ADDRESS, Kind.RANGE) and cursor.word.startswith("$"):
+        if (
+            argument is not None
+            and argument.kind in (Kind.ADDRESS, Kind.WORD, Kind.RANGE)
+            and cursor.word.startswith("$")
+        ):
             found = self._session.architecture
             names = dict.fromkeys((found.pc, *found.general, *found.principal))
             yield from _matching([f"${name}" for name in names], cursor.word, "register")
@@ -185,7 +189,7 @@ class WordCompleter(Completer):
     async def _symbols(self, cursor: At) -> AsyncGenerator[Completion, None]:
         argument = cursor.argument
         wanted = _SYMBOL.search(cursor.word)
-        kinds = (Kind.ADDRESS, Kind.RANGE, Kind.SCOPE, Kind.DESCRIPTOR_CHANGE)
+        kinds = (Kind.ADDRESS, Kind.WORD, Kind.RANGE, Kind.SCOPE, Kind.DESCRIPTOR_CHANGE)
         if argument is None or argument.kind not in kinds or wanted is None:
             return
         for name in (await self._session.symbols(wanted[1]))[:MOST_SYMBOLS]:

@@ -108,9 +108,10 @@ def transcript(gdb: Gdb, command: str) -> None:
 def replay(found: Files, missing: str) -> int:
     """Show the recorded fault offline, by the very same commands."""
     from gdbtools.commands import COMMANDS
-    from gdbtools.commands.parser import number, parse
+    from gdbtools.commands.parser import parse
     from gdbtools.commands.session import Session
     from gdbtools.machine import open_source
+    from gdbtools.numbers import number
     from gdbtools.render.text import render
 
     say("title", f"{missing}.\nThe fault as it was recorded instead:")

@@ -13,7 +13,8 @@ from gdbtools.arch.architecture import Architecture
 from gdbtools.commands.declared.shared import OUTPUT
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.output import answered, for_prompt, form_of
-from gdbtools.commands.parser import Evaluate, HelpWanted, parse
+from gdbtools.commands.parser import HelpWanted, parse
+from gdbtools.commands.reading import Evaluate
 from gdbtools.commands.session import Session as CommandSession
 from gdbtools.errors import Unavailable
 from gdbtools.machine import open_source
@@ -157,10 +158,11 @@ def answer_from(
     with interruptible():
         counted = replace(machine, memory=Counted(machine.memory, tell))
         answers = command.run(CommandSession(counted, open=open_source), options)
+        assumed = (*options.readings, *machine.assumed)
         if options.output is not None:
-            said = answered(command, answers, form_of(options), machine.assumed)
+            said = answered(command, answers, form_of(options), assumed)
             write_whole(Path(options.output).expanduser(), said.encode())
-        documents, text = for_prompt(command, options, answers, machine.assumed)
+        documents, text = for_prompt(command, options, answers, assumed)
     return Answered(int(any(command.finding(answer) for answer in answers)), documents, text)
 
 

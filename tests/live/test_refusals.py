@@ -45,7 +45,8 @@ NONSENSE = {
     "walk 0 --with TCR_EL1.HPD0=2": "HPD0 has 1 bits: 0x2 does not fit",
     "walk 0 --pte 0x40200000.NOSUCH=1": "has no field NOSUCH; it has:",
     "map 1,": "is no range; write FIRST,END",
-    "map 2,1": "is no range; write FIRST,END",
+    "map 0x3000-0x1000": "it ends at 0x1000, before it begins, at 0x3000",
+    "map 2,1": "before it begins, at 0x2; write FIRST,END",
     "map --perm q": "are no permissions",
     "map --size 4q": "is no size",
     "map --el0 --el1": "exclude each other",
@@ -55,7 +56,7 @@ NONSENSE = {
     "walk 1+": "A syntax error in expression",
     "walk 1/0": "Division by zero",
     "walk $v0.q": "is not an address",
-    "walk 0x10000000000000000": "give an address",
+    "walk 0x10000000000000000": "does not fit 64 bits",
     'walk \'"text"': "give an address",
     "walk 1.5": "is a floating-point number",
     "status extra": "unrecognized arguments: extra",
@@ -81,7 +82,7 @@ NONSENSE = {
     "pte 0x40200000 AF=1": "is so already",
     "pte 0x40200000 SH=0": "a live entry may not change SH",
     "pte 0x40200000 OutputAddress=0x40200001": "does not fit",
-    "pte 0x40200000 AF=0 --level 4": "invalid choice: '4'",
+    "pte 0x40200000 AF=0 --level 4": "'4' is no level of translation tables",
     "pte 0xdead0000000 AF=1 --level 3": "has no descriptor at level 3 to change",
     "pte 0x40200000 AF=0 --break --live": "exclude each other",
     "clear-af": "the following arguments are required: RANGE",
@@ -180,3 +181,15 @@ def test_at_el2_its_own_regime_is_asked_and_others_by_name(at_el2: Live, tmp_pat
 
 def test_a_syndrome_that_is_given_needs_no_target(alone: Session) -> None:
     assert "cache maintenance" in alone.say("mmu esr 0x9600014b")
+
+
+def test_numbers_are_read_as_logs_write_them_and_a_range_is_no_subtraction(shared_fault: Live) -> None:
+    said = shared_fault.say("mmu esr 96000006")
+    assert "96000006 is read as hexadecimal: 0x96000006" in said
+    first, end = symbol("_start"), symbol("_start") + 0x2000
+    expected = shared_fault.ask(f"map {first:#x},{end:#x}")
+    assert expected[0]["runs"]
+    for words in (f"{first:#x}-{end:#x}", f"{first:016x}-{end:016x}", "_start-(char*)&_start+0x2000"):
+        assert shared_fault.ask(f"map {words}") == expected, words
+    assert shared_fault.ask(f"walk {first:016x}") == shared_fault.ask("walk _start")
+    assert "has no level -1 descriptor; it has: 0, 1, 2, 3" in shared_fault.refusal("mmu watch _start --level=-1")

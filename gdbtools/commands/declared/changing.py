@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.declared.shared import ADDRESS, BREAK, CAUGHT, DRY_RUN, INVALIDATE, LIVE, RANGE, REGIME, SERVICED
+from gdbtools.commands.declared.shared import (
+    ADDRESS,
+    BREAK,
+    CAUGHT,
+    DRY_RUN,
+    INVALIDATE,
+    LEVEL,
+    LIVE,
+    RANGE,
+    REGIME,
+    SERVICED,
+)
 from gdbtools.commands.model import Argument, Command, Implementation, Kind
 
 
@@ -97,7 +108,7 @@ WATCH = Command(
     ),
     arguments=(
         Argument("address", "the virtual address whose mapping is watched", Kind.ADDRESS),
-        Argument("--level", "watch the descriptor of this level (default: the last one on the way)", Kind.NUMBER),
+        LEVEL,
         Argument("--go-on", "print each change and let the guest run on", Kind.FLAG),
     ),
     implementation=_watch,
@@ -127,7 +138,7 @@ WHO = Command(
     ),
     arguments=(
         Argument("address", "the virtual address whose mapping was changed", Kind.ADDRESS, many="?"),
-        Argument("--level", "ask about the descriptor of this level (default: the last one on the way)", Kind.NUMBER),
+        LEVEL,
         Argument("--to", "go to this instruction of the recording instead", Kind.NUMBER, metavar="INSTRUCTION"),
     ),
     implementation=_who,
@@ -191,7 +202,7 @@ PTE = Command(
     arguments=(
         ADDRESS,
         Argument("change", "what is to be otherwise: a field and its new value", Kind.FIELD_CHANGE, many="+"),
-        Argument("--level", "the descriptor at this level (default: the last one)", Kind.CHOICE, ("0", "1", "2", "3")),
+        LEVEL,
         INVALIDATE,
         BREAK,
         LIVE,

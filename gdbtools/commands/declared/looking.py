@@ -54,7 +54,7 @@ ESR = Command(
         "Decode a syndrome value: what it says, what the address registers then hold, and every field. Without a\n"
         "value, the syndrome this CPU holds, and which control register's bit trapped the instruction."
     ),
-    arguments=(Argument("value", "the syndrome (default: the current one)", Kind.ADDRESS, many="?"),),
+    arguments=(Argument("value", "the syndrome, in hexadecimal (default: the current one)", Kind.WORD, many="?"),),
     implementation=_esr,
     sourceless=lambda options: options.value is not None,
 )
@@ -98,7 +98,7 @@ MAP = Command(
     description=(
         "List all mappings of a translation regime as maximal uniform runs: where they lead, the size of the leaves,\n"
         "what each exception level may do, memory type, access flag and dirty state. Filters join: all have to hold.\n"
-        "RANGE is FIRST,END (END not included) or FIRST,+SIZE."
+        "RANGE is FIRST,END or FIRST-END (END not included), as /proc/PID/maps has it, or FIRST,+SIZE."
     ),
     arguments=(
         Argument("range", "only these input addresses", Kind.RANGE, many="?"),

@@ -10,8 +10,14 @@ OUTPUT = (
     Argument("--output", "write the answer to this file; FILE.html and FILE.json get that form", metavar="FILE"),
 )
 """What every face adds to every command."""
-ADDRESS = Argument("address", "virtual address: an expression of the face you are in", Kind.ADDRESS)
-RANGE = Argument("range", "FIRST,END or FIRST,+SIZE, or one address", Kind.RANGE)
+ADDRESS = Argument(
+    "address",
+    "virtual address: an expression of the face you are in; 0000ffff, ffff8000 and the like are hexadecimal numbers "
+    "unless a symbol has that name",
+    Kind.ADDRESS,
+)
+LEVEL = Argument("--level", "the descriptor of this level, from -1 on (default: the last one on the way)", Kind.LEVEL)
+RANGE = Argument("range", "FIRST,END or FIRST-END (END not included), FIRST,+SIZE, or one address", Kind.RANGE)
 REGIMES = ("el1", "el2", "el2-vhe", "el3", "stage2", "secure-stage2")
 REGIME = Argument("--regime", "the translation regime to ask (default: the one the CPU is using)", Kind.CHOICE, REGIMES)
 WHAT_IF = (

@@ -1,0 +1,106 @@
+"""What words mean: ranges as /proc/PID/maps writes them, and names that look like numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from gdbtools.commands import COMMANDS
+from gdbtools.commands.model import DescriptorChange, RegisterChange
+from gdbtools.commands.parser import parse
+from gdbtools.commands.reading import Reader
+from gdbtools.errors import UsageError
+
+SYMBOLS = {"start": 0x1000, "end": 0x3000, "face": 0x40, "f00": 0x44, "$pc": 0x2000, "(end-start)": 0x2000, "p->q": 8}
+
+
+def evaluate(text: str) -> int:
+    if text not in SYMBOLS:
+        raise UsageError(f"{text} is no symbol")
+    return SYMBOLS[text]
+
+
+def read() -> Reader:
+    return Reader(evaluate)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0x400000-0x500000", (0x400000, 0x100000)),
+        ("ffff800008000000-ffff800008200000", (0xFFFF800008000000, 0x200000)),
+        ("00400000-00500000", (0x400000, 0x100000)),
+        ("40000000-40001000", (0x40000000, 0x1000)),
+        ("55550000-5555a000", (0x55550000, 0xA000)),
+        ("5555a000-55560000", (0x5555A000, 0x6000)),
+        ("4096-8192", (4096, 4096)),
+        ("4096,8192", (4096, 4096)),
+        ("start-end", (0x1000, 0x2000)),
+        ("start,end", (0x1000, 0x2000)),
+        ("start-0x1800", (0x1000, 0x800)),
+        ("$pc-end", (0x2000, 0x1000)),
+        ("$pc,+16", (0x2000, 16)),
+        ("ffff0000,+1000", (0xFFFF0000, 0x1000)),
+        ("(end-start)", (0x2000, 1)),
+        ("(end-start)-end", (0x2000, 0x1000)),
+        ("p->q", (8, 1)),
+        ("start", (0x1000, 1)),
+    ],
+)
+def test_a_range_is_first_and_end(text: str, expected: tuple[int, int]) -> None:
+    assert read().range(text) == expected
+
+
+@pytest.mark.parametrize("text", ["$pc-0x10", "end-start", "start-", "start-end-end", "1-1", "0,+0", "1,"])
+def test_what_is_no_range_says_how_to_write_one(text: str) -> None:
+    with pytest.raises(UsageError, match="write FIRST,END or FIRST-END"):
+        read().range(text)
+
+
+def test_a_symbol_wins_over_the_digits_that_it_looks_like() -> None:
+    assert read().address("face") == 0x40
+    assert read().address("f00") == 0x44
+    assert read().address("f01") == 0xF01
+    with pytest.raises(UsageError, match="no symbol"):
+        read().address("dad")
+
+
+def test_a_number_is_not_asked_of_the_face() -> None:
+    def never(text: str) -> int:
+        raise AssertionError(text)
+
+    assert Reader(never).range("0x1000-0x2000") == (0x1000, 0x1000)
+    assert Reader(never).word("ffffffff96000006") == 0xFFFFFFFF96000006
+
+
+def test_whole_registers_and_descriptors_are_hexadecimal_and_small_fields_are_not() -> None:
+    assert read().register_change("TTBR0_EL1=40000000") == RegisterChange("TTBR0_EL1", None, 0x40000000)
+    assert read().register_change("TCR_EL1.T0SZ=16") == RegisterChange("TCR_EL1", "T0SZ", 16)
+    assert read().field_change("descriptor=00600000400004c3") == ("descriptor", 0x6000004_00004C3)
+    assert read().field_change("OutputAddress=4020a000") == ("OutputAddress", 0x4020A000)
+    assert read().descriptor_change("00400000.AP=3") == DescriptorChange(0x400000, "AP", 3)
+
+
+def test_how_digits_were_read_comes_with_the_options_once() -> None:
+    words = ("ffff800008000000", "ffff800008000000", "0x1000")
+    options = parse(COMMANDS["walk"], words, evaluate, "gdbtools")
+    assert options.address == [0xFFFF800008000000, 0xFFFF800008000000, 0x1000]
+    assert options.readings == ("ffff800008000000 is read as hexadecimal: 0xffff800008000000",)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, command in COMMANDS.items() if any(each.name == "--level" for each in command.arguments)]
+)
+@pytest.mark.parametrize("words", [("--level=-1",), ("--level", "-1")])
+def test_a_level_may_be_below_0(name: str, words: tuple[str, ...]) -> None:
+    rest = ("0x1000", "AF=1") if name == "pte" else ("0x1000",)
+    assert parse(COMMANDS[name], (*rest, *words), evaluate, "gdbtools").level == -1
+
+
+def test_commands_have_levels() -> None:
+    with_levels = {n for n, command in COMMANDS.items() if any(each.name == "--level" for each in command.arguments)}
+    assert {"pte", "watch", "who"} <= with_levels
+
+
+def test_a_level_that_there_is_not_is_said_so() -> None:
+    with pytest.raises(UsageError, match="'4' is no level of translation tables"):
+        parse(COMMANDS["watch"], ("0x1000", "--level", "4"), evaluate, "gdbtools")

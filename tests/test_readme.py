@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gdbtools.analysis.diagnosis import Verdict
 from gdbtools.cli import main
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.parser import summary_usage
@@ -40,3 +41,10 @@ def test_the_transcript_of_a_syndrome_is_what_the_command_prints(capsys) -> None
 def test_the_readme_names_the_two_commands() -> None:
     assert "make demo" in README
     assert "make test" in README
+
+
+def test_the_verdicts_are_those_of_json() -> None:
+    _, _, section = README.partition("\n## The verdicts\n")
+    table = section.partition("\n| verdict |")[2].partition("\n\n")[0].splitlines()[2:]
+    said = [line.split(" | ")[1] for line in table]
+    assert said == [f"`{verdict.label}`" for verdict in Verdict]

@@ -35,12 +35,16 @@ class Verdict(enum.Enum):
     """They refuse it, with the same fault at the same level."""
     TABLES_PERMIT = enum.auto()
     """They allow it now: spurious, repaired by somebody else, or a TLB that remembers."""
+    LEFT_TO_HARDWARE = enum.auto()
+    """It was refused for a clear access flag that, as the registers are now, hardware sets."""
     TABLES_DIFFER = enum.auto()
     """They refuse it, with another fault."""
     NOT_REPLAYED = enum.auto()
     """They permit what is replayed of it, and the syndrome says that another rule refused."""
     WALK_ABORTED = enum.auto()
     """Memory did not answer when a descriptor was fetched: whatever it would have said, nobody read it."""
+    ACCESS_ABORTED = enum.auto()
+    """Memory, or a device, did not answer the access itself, where the tables lead."""
     NOT_THE_TABLES = enum.auto()
     """The syndrome is not something that translation tables decide."""
 
@@ -120,8 +124,12 @@ def diagnose(
         refused = architecture.check(found, as_user, exception.state)
         if refused != predicted and _is_unprivileged(architecture, register, read, exception):
             access, predicted = as_user, refused
-    if syndrome.fault.kind not in TABLE_FAULTS:
+    if syndrome.fault.kind is FaultKind.EXTERNAL_ABORT:
+        verdict = Verdict.ACCESS_ABORTED
+    elif syndrome.fault.kind not in TABLE_FAULTS:
         verdict = Verdict.NOT_THE_TABLES
+    elif _left_to_hardware(syndrome.fault, found):
+        verdict = Verdict.LEFT_TO_HARDWARE
     elif predicted is None:
         verdict = Verdict.NOT_REPLAYED if syndrome.other_rules else Verdict.TABLES_PERMIT
     elif syndrome.fault in (predicted.fault, level_of_lookup(predicted.fault, found)):
@@ -139,6 +147,17 @@ def diagnose(
         controls=controls if FaultKind.ACCESS_FLAG in kinds else (),
         leads_to=_leads_to(found, exception),
     )
+
+
+def _left_to_hardware(fault: Fault, found: Walk) -> bool:
+    """Return whether a fault is of a clear access flag that the tables leave to hardware.
+
+    With TCR_ELx.HA and FEAT_HAFDBS a walk does not refuse such a leaf.
+    """
+    if found.refusal is not None or found.leaf is None or found.attributes is None:
+        return False
+    expected = Fault(FaultKind.ACCESS_FLAG, found.regime.stage, found.leaf.level.number)
+    return not found.attributes.accessed and fault == expected
 
 
 def level_of_lookup(fault: Fault, found: Walk) -> Fault:

@@ -65,7 +65,7 @@ def captured_tables(machine: Machine, read: Read, every: bool = True, code: bool
             if every:
                 unreadable += read_tables(machine.architecture.regimes(register), read)
             found = diagnose(machine.architecture, register, read)
-            if code and found.verdict is Verdict.TABLES_PERMIT:
+            if code and found.verdict in (Verdict.TABLES_PERMIT, Verdict.LEFT_TO_HARDWARE):
                 writer(machine.architecture, register, read, found)
     return unreadable
 

@@ -24,7 +24,6 @@ from gdbtools.commands.verdict import answering_pa, sentence
 from gdbtools.commands.what_if import Supposition, suppose, supposition_records, supposition_rows
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
-from gdbtools.repair.access_flag import left_to_hardware
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def run(session: Session, options: Namespace) -> Sequence[Answer]:
     machine = supposed.machine
     found = diagnose(machine.architecture, machine.register, machine.memory.read)
     suspected: tuple[Suspicion, ...] = ()
-    if found.verdict is Verdict.TABLES_PERMIT and not left_to_hardware(found):
+    if found.verdict is Verdict.TABLES_PERMIT:
         suspected = suspicions(found, circumstances(machine, found, session.seen, session.written))
     if found.walk is not None and not supposed.suppositions:
         session.seen.remember(steps_of(found.walk), machine.current)
@@ -131,7 +130,7 @@ def _hardware(diagnosis: Diagnosis) -> str:
 def _repairable(diagnosis: Diagnosis) -> bool:
     fault = diagnosis.exception.syndrome.fault
     agreed = diagnosis.verdict is Verdict.TABLES_AGREE and _is_access_flag(fault)
-    return agreed or left_to_hardware(diagnosis)
+    return agreed or diagnosis.verdict is Verdict.LEFT_TO_HARDWARE
 
 
 def _is_access_flag(fault: Fault | None) -> bool:

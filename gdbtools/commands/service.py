@@ -25,7 +25,7 @@ from gdbtools.errors import GdbtoolsError, Refused, UsageError
 from gdbtools.machine.model import Machine, Served
 from gdbtools.render.document import Document, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, name_of
-from gdbtools.repair.access_flag import Plan, left_to_hardware, plan
+from gdbtools.repair.access_flag import Plan, plan
 from gdbtools.repair.borrow import find_return
 from gdbtools.repair.change import Change
 from gdbtools.repair.dirty_state import plan_dirty_state
@@ -136,7 +136,7 @@ class Service:
         if self._onlooker is not None and not self._onlooker.wants(found):
             return self._leave(machine)
         change, around = None, 0
-        if found.verdict is Verdict.TABLES_PERMIT and not left_to_hardware(found):
+        if found.verdict is Verdict.TABLES_PERMIT:
             place = place_of(found)
             if self._loops.times(machine.current, place) > 1:
                 self.summary.ended = f"{place.said()}, which permits it"

@@ -10,7 +10,6 @@ from gdbtools.arch.model import FaultKind, Mapped
 from gdbtools.commands.evidence import WHY, access_name, fault_name, field_value
 from gdbtools.commands.suspicion import briefly
 from gdbtools.render.document import Role, Span
-from gdbtools.repair.access_flag import left_to_hardware
 
 NOT_THE_TABLES = ": not a matter of the translation tables."
 
@@ -28,10 +27,10 @@ def sentence(diagnosis: Diagnosis, suspected: Sequence[Suspicion] = (), backing:
         assert predicted is not None, "tables that agree refuse"
         return [*what, f", and the tables agree: {WHY[predicted.decider.cause]}."]
     if diagnosis.verdict is Verdict.TABLES_PERMIT:
-        if left_to_hardware(diagnosis):
-            return [*what, ", but ", Span("the tables leave the access flag to hardware", Role.WARNING), "."]
         likeliest = f": {briefly(suspected[0])}" if suspected else ""
         return [*what, ", but ", Span("the tables permit it now", Role.WARNING), f"{likeliest}."]
+    if diagnosis.verdict is Verdict.LEFT_TO_HARDWARE:
+        return [*what, ", but ", Span("the tables leave the access flag to hardware", Role.WARNING), "."]
     if diagnosis.verdict is Verdict.TABLES_DIFFER:
         assert predicted is not None, "tables that differ refuse"
         other = Span(f"the tables say {fault_name(predicted.fault)}", Role.WARNING)

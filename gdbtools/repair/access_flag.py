@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gdbtools.analysis.diagnosis import Diagnosis, Verdict
 from gdbtools.arch.architecture import Architecture, DirtyConvention
-from gdbtools.arch.model import Access, AccessKind, Fault, FaultKind, Level
+from gdbtools.arch.model import Access, AccessKind, FaultKind, Level
 from gdbtools.errors import Refused
 from gdbtools.repair.change import Change
 
@@ -27,25 +27,13 @@ class Plan:
     hardware_should: bool
 
 
-def left_to_hardware(diagnosis: Diagnosis) -> bool:
-    """Say whether this is an access-flag fault of a clear flag that the tables leave to hardware.
-
-    With TCR_EL1.HA and FEAT_HAFDBS a walk does not refuse such a leaf; a fault on it all the same is worth a warning.
-    """
-    found, fault = diagnosis.walk, diagnosis.exception.syndrome.fault
-    if found is None or found.refusal is not None or found.leaf is None or found.attributes is None:
-        return False
-    expected = Fault(FaultKind.ACCESS_FLAG, found.regime.stage, found.leaf.level.number)
-    return not found.attributes.accessed and fault == expected
-
-
 def plan(diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConvention) -> Plan:
     """Plan the repair of an access-flag fault; anything else raises `Refused` with what it is instead."""
     found = diagnosis.walk
     if found is None or diagnosis.access is None:
         raise Refused(f"nothing to repair: {diagnosis.exception.syndrome.name} is not an access-flag fault")
     refusal, leaf = found.refusal, found.leaf
-    by_hardware = left_to_hardware(diagnosis)
+    by_hardware = diagnosis.verdict is Verdict.LEFT_TO_HARDWARE
     if refusal is None and not by_hardware:
         where = f"the tables map {found.input:#x} with its access flag set"
         raise Refused(f"nothing to repair: {where}; `mmu fault` says what they refuse, if anything")

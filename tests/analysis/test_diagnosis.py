@@ -16,7 +16,7 @@ from tests.tables import Tables, reader
 VA, PA = 0x1234_5000, 0x4200_0000
 DATA_SAME, DATA_LOWER, WNR, S1PTW = 0b100101 << 26, 0b100100 << 26, 1 << 6, 1 << 7
 TRANSLATION_3, ACCESS_FLAG_3, PERMISSION_3, PERMISSION_2 = 0b000111, 0b001011, 0b001111, 0b001110
-ABORT_ON_WALK_2, ABORT_ON_WALK_3, ABORT = 0b010110, 0b010111, 0b010000
+ABORT_ON_WALK_2, ABORT_ON_WALK_3, ABORT, ALIGNMENT = 0b010110, 0b010111, 0b010000, 0b100001
 READ_ONLY = 0b10
 
 
@@ -38,7 +38,8 @@ def found(t: Tables, iss: int, **changes: int) -> Diagnosis:
         # The same kind at another level is another fault.
         ({"AP": READ_ONLY}, PERMISSION_2 | WNR, Verdict.TABLES_DIFFER),
         ({"AF": 0}, PERMISSION_3 | WNR, Verdict.TABLES_DIFFER),
-        ({}, ABORT, Verdict.NOT_THE_TABLES),
+        ({}, ABORT, Verdict.ACCESS_ABORTED),
+        ({}, ALIGNMENT, Verdict.NOT_THE_TABLES),
     ],
 )
 def test_presence_and_permission_both_count(fields: dict[str, int], iss: int, verdict: Verdict) -> None:

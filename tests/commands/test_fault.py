@@ -35,6 +35,7 @@ def test_a_clear_flag_that_hardware_was_told_to_set_is_neither_denied_nor_spurio
     assert answer["sentence"] == (
         f"EL1 execute of {CRASH}: access flag fault, level 3, but the tables leave the access flag to hardware."
     )
+    assert answer["verdict"] == "left to hardware"
     assert answer["suspicions"] == []
     assert [int(each["value"], 16) for each in answer["hardware"]] == [1, 1]
 

@@ -130,7 +130,7 @@ def test_an_abort_of_the_access_itself_names_where_the_tables_lead(gdb: Gdb) -> 
             f"EL1 read of {PAGE:#x}: external abort: not a matter of the translation tables: "
             f"nothing answers at PA {HOLE_PA:#x}, where they lead."
         )
-        assert (answer["verdict"], answer["backing"]) == ("not the tables", "")
+        assert (answer["verdict"], answer["backing"]) == ("access aborted", "")
 
 
 # --- Stage 2: the same verdict for the hypervisor's tables.

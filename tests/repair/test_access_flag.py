@@ -102,7 +102,7 @@ def test_a_syndrome_of_another_fault_is_refused_although_the_flag_is_clear() -> 
         plan(diagnosed(t, 0x9600_000F), ARM, DirtyConvention.NONE)
 
 
-@pytest.mark.parametrize(("hafdbs", "verdict"), [(0, Verdict.TABLES_AGREE), (2, Verdict.TABLES_PERMIT)])
+@pytest.mark.parametrize(("hafdbs", "verdict"), [(0, Verdict.TABLES_AGREE), (2, Verdict.LEFT_TO_HARDWARE)])
 def test_hardware_that_was_told_to_set_it_is_warned_of(hafdbs: int, verdict: Verdict) -> None:
     t, at = cleared()
     told = {"TCR_EL1": int(TCR_EL1(t.registers()["TCR_EL1"]).with_(HA=1)), "ID_AA64MMFR1_EL1": hafdbs}

@@ -6,19 +6,16 @@ sent while the guest runs but the interrupt: QEMU stops for any byte.
 
 from __future__ import annotations
 
-import os
 import re
 import select
 import socket
-import struct
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from gdbtools.errors import Unavailable
+from gdbtools.machine.process import peer_of
 
 # QEMU's gdbstub names these without their level (seen in 7.2 and 10.0).
 STUB_NAMES: Final[Mapping[str, str]] = MappingProxyType(
@@ -31,7 +28,6 @@ READ_BYTES = 1 << 16
 FEATURE_BYTES = 0xFFB
 """How much of a description one packet asks for: GDB's own choice, for QEMU's PacketSize."""
 INTERRUPT = b"\x03"
-TCP_ESTABLISHED = 1
 _ESCAPED = re.compile(rb"}(.)", re.DOTALL)
 _PACKET = re.compile(rb"\$([^#]*)#..", re.DOTALL)
 # Not by an XML parser: QEMU's description does not declare the prefix of its xi:include (seen in 7.2).
@@ -132,38 +128,6 @@ class Wire:
         packet = bytes(pending[start + 1 : end])
         del pending[: end + 3]
         return packet
-
-
-def peer_of(connected: socket.socket) -> int | None:
-    """Give the process at the other end of a connection on this host: the one that listened."""
-    if connected.family == socket.AF_UNIX:
-        size = struct.calcsize("3i")
-        pid, _, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-        return int(pid) or None
-    ours, theirs = connected.getsockname()[1], connected.getpeername()[1]
-    host = connected.getpeername()[0]
-    if not (host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1") or host == connected.getsockname()[0]):
-        return None
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with suppress(OSError):
-            for line in Path(table).read_text().splitlines()[1:]:
-                _, local, remote, state, *rest = line.split()
-                ports = int(local.rpartition(":")[2], 16), int(remote.rpartition(":")[2], 16)
-                if int(state, 16) == TCP_ESTABLISHED and ports == (theirs, ours):
-                    return _holder(rest[5])
-    return None
-
-
-def _holder(inode: str) -> int | None:
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        with suppress(OSError):
-            for each in (process / "fd").iterdir():
-                with suppress(OSError):
-                    if os.readlink(each) == f"socket:[{inode}]":
-                        return int(process.name)
-    return None
 
 
 def register_numbers(wire: Wire) -> Mapping[str, int]:

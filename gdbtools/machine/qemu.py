@@ -20,8 +20,9 @@ from types import FrameType
 from gdbtools.arch.architecture import Architecture
 from gdbtools.errors import Refused, Unavailable, Unreadable
 from gdbtools.machine.dump import Dump
-from gdbtools.machine.gdbstub import STUB_NAMES, Lost, Wire, peer_of, register_numbers
+from gdbtools.machine.gdbstub import STUB_NAMES, Lost, Wire, register_numbers
 from gdbtools.machine.model import Cpu, FixedRegisters, PhysicalMemory
+from gdbtools.machine.process import peer_of
 from gdbtools.machine.qemu_ram import GuestRam, Monitor, RamRange, look_into, ram_ranges
 from gdbtools.machine.qmp import ANSWER_SECONDS, Qmp, connected
 

@@ -1,8 +1,9 @@
 """The RAM of a QEMU on this host, past its gdbstub: its backend's shared file, or the process's own memory.
 
 Where RAM is, the monitor says: `info mtree -f` has the flat view of physical memory, `gpa2hva` an address in the
-process, `qom-get` a backend's file.  What is read so is believed only once it has been compared with what the stub
-reads; until then, wherever it differs, and for what is not RAM, the stub is asked.
+process.  What is there, the process's own map says, and only that of the process that answers.  What is read so is
+believed only once it has been compared with what the stub reads; until then, wherever it differs, and for what is not
+RAM, the stub is asked.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gdbtools.machine.model import PhysicalMemory
+from gdbtools.machine.process import Mapping, covering, is_qemu, mappings, open_mapped
 
 Monitor = Callable[[str], str]
 """Give what QEMU's monitor (HMP) answers to a command."""
@@ -89,54 +91,58 @@ def _view(mtree: str) -> str:
 
 
 def windows(process: int, monitor: Monitor) -> Iterator[Window]:
-    """Give a window on each range of RAM that this user may look into."""
+    """Yield a window on each range of RAM that this user may look into.
+
+    Where a range is in the process the monitor says; what is there, the process's own map.  A file is the inode that it
+    maps and no other, whatever `mem-path` names now.
+    """
+    maps = mappings(process)
     for ram in ram_ranges(monitor("info mtree -f")):
-        found = _file_window(ram, monitor) or _process_window(process, ram, monitor)
-        if found is not None:
-            yield found
+        found = _HOST.search(monitor(f"gpa2hva {ram.pa:#x}"))
+        if found is None:
+            continue
+        address = int(found["address"], 16)
+        mapping = covering(maps, address, ram.size_bytes)
+        if mapping is not None:
+            window = _file_window(process, ram, address, mapping) or _process_window(process, ram, address)
+            if window is not None:
+                yield window
 
 
-def _file_window(ram: RamRange, monitor: Monitor) -> Window | None:
-    backend = f"/objects/{ram.name.rpartition('/')[2]}"
-    path = _quoted(monitor(f"qom-get {backend} mem-path"))
-    if path is None or monitor(f"qom-get {backend} share").strip() != "true":
+def _file_window(process: int, ram: RamRange, address: int, mapping: Mapping) -> Window | None:
+    opened = open_mapped(process, mapping) if mapping.shared and mapping.inode else None
+    if opened is None:
         return None
+    offset = mapping.offset + address - mapping.first
+    start = offset & -mmap.ALLOCATIONGRANULARITY
     try:
-        with open(path, "r+b", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size < ram.offset + ram.size_bytes:
-                return None
-            view = mmap.mmap(file.fileno(), ram.offset + ram.size_bytes)
+        if os.fstat(opened).st_size < offset + ram.size_bytes:
+            return None
+        view = mmap.mmap(opened, offset - start + ram.size_bytes, offset=start)
     except (OSError, ValueError):
         return None
+    finally:
+        os.close(opened)
+    base = offset - start
 
     def write(at: int, data: bytes) -> None:
-        view[ram.offset + at : ram.offset + at + len(data)] = data
+        view[base + at : base + at + len(data)] = data
 
-    return Window(
-        ram.pa, ram.size_bytes, lambda at, size: view[ram.offset + at : ram.offset + at + size], write, f"file {path}"
-    )
-
-
-def _quoted(answer: str) -> str | None:
-    found = re.fullmatch(r'"(.+)"', answer.strip())
-    return found[1] if found else None
+    where = f"file {mapping.path}"
+    return Window(ram.pa, ram.size_bytes, lambda at, size: view[base + at : base + at + size], write, where)
 
 
-def _process_window(process: int, ram: RamRange, monitor: Monitor) -> Window | None:
-    found = _HOST.search(monitor(f"gpa2hva {ram.pa:#x}"))
+def _process_window(process: int, ram: RamRange, address: int) -> Window | None:
     where = f"/proc/{process}/mem"
-    if found is None:
-        return None
-    base = int(found["address"], 16)
     try:
         file = open(where, "r+b", buffering=0)  # noqa: SIM115 (closed with the window)
     except OSError:
         return None
 
     def write(at: int, data: bytes) -> None:
-        os.pwrite(file.fileno(), data, base + at)
+        os.pwrite(file.fileno(), data, address + at)
 
-    return Window(ram.pa, ram.size_bytes, lambda at, size: os.pread(file.fileno(), size, base + at), write, where)
+    return Window(ram.pa, ram.size_bytes, lambda at, size: os.pread(file.fileno(), size, address + at), write, where)
 
 
 @dataclass
@@ -218,9 +224,13 @@ class GuestRam:
 
 
 def look_into(process: int | None, monitor: Monitor) -> Sequence[Window]:
-    """Give the windows on the RAM of a process, none where it is not known or may not be looked into."""
+    """Return the windows on the RAM of a QEMU, none where its process is not known or may not be looked into.
+
+    The process has to be a QEMU: what a relay between us and one maps is nobody's RAM.
+    """
     if process is None:
         return ()
     with suppress(OSError):
-        return tuple(windows(process, monitor))
+        if is_qemu(mappings(process)):
+            return tuple(windows(process, monitor))
     return ()

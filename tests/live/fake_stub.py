@@ -16,6 +16,7 @@ from gdbtools.machine.model import Machine
 CORE = (*(f"x{n}" for n in range(31)), "sp", "pc", "cpsr")
 SYSTEM = ("TTBR0_EL1", "TTBR1_EL1", "TCR_EL1", "SCTLR_EL1", "MAIR_EL1", "ESR_EL1", "FAR_EL1", "ELR_EL1", "SPSR_EL1")
 SYSTEM += ("VBAR_EL1", "ID_AA64MMFR0_EL1", "ID_AA64MMFR1_EL1")
+PAGE_BYTES = 0x1000
 MODE = "Qqemu.PhyMemMode:"
 
 
@@ -40,9 +41,15 @@ class Stub:
     drop_at: int = 0
     """The physical read, counted from 1, that is answered by closing the connection."""
     architecture: str = "aarch64"
+    pages: Mapping[int, bytes] = field(default_factory=dict)
+    """Pages that the capture lacks, by their physical address."""
+    monitor: Mapping[str, str] = field(default_factory=dict)
+    """What it says to `monitor COMMAND`; without any there is no monitor."""
     mode: bool = field(default=False, init=False)
     reads: list[int] = field(default_factory=list, init=False)
     modes: list[bool] = field(default_factory=list, init=False)
+    writes: list[int] = field(default_factory=list, init=False)
+    """Physical addresses that were to be written; nothing is."""
     _machine: Machine = field(init=False, repr=False)
     _listener: socket.socket = field(init=False, repr=False)
     _client: socket.socket | None = field(default=None, init=False, repr=False)
@@ -124,10 +131,19 @@ class Stub:
             return None
         if at in self.unreadable:
             return "E14"
+        page = self.pages.get(at & -PAGE_BYTES)
         try:
-            return self._machine.memory.read(at, size).hex()
+            return (page[at % PAGE_BYTES :][:size] if page else self._machine.memory.read(at, size)).hex()
         except Unreadable:
             return "E14"
+
+    def _write(self, place: str) -> str:
+        self.writes.append(int(place.partition(",")[0], 16))
+        return "OK"
+
+    def _monitor(self, command: str) -> str:
+        said = self.monitor.get(bytes.fromhex(command).decode(), "unknown command\n")
+        return said.encode().hex() if self.monitor else ""
 
     def _set_mode(self, value: str) -> str:
         if not self.physical_mode:
@@ -153,11 +169,13 @@ ANSWERS: Mapping[str, Callable[[Stub, str], str | None]] = {
     "qXfer:features:read:target.xml:": Stub._features,
     "qqemu.PhyMemMode": Stub._get_mode,
     MODE: Stub._set_mode,
+    "qRcmd,": Stub._monitor,
     "H": lambda stub, _: "OK",
     "T": lambda stub, _: "OK",
     "p": Stub._register,
     "g": Stub._general,
     "m": Stub._read,
+    "M": Stub._write,
     "Z1": lambda stub, _: "OK",
     "z1": lambda stub, _: "OK",
 }

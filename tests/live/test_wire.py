@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from gdbtools.live.wire import open_wire
-from gdbtools.machine.gdbstub import Lost, Wire, framed, peer_of, register_numbers
+from gdbtools.machine.gdbstub import Lost, Wire, framed, register_numbers
+from gdbtools.machine.process import peer_of
 
 XML = {
     "target.xml": '<target><xi:include href="core.xml"/><xi:include href="s.xml"/></target>',

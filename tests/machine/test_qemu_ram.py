@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from gdbtools.errors import Refused
-from gdbtools.machine.qemu_ram import GuestRam, RamRange, Window, backing, look_into, ram_ranges
+from gdbtools.machine.process import Mapping, covering
+from gdbtools.machine.qemu_ram import GuestRam, RamRange, Window, backing, look_into, ram_ranges, windows
 
 BASE = 0x4000_0000
 MTREE = """FlatView #0
@@ -137,27 +143,93 @@ def test_a_process_that_has_gone_is_the_stubs_again() -> None:
     assert GuestRam(stub, lambda: [dead]).read(BASE, 8) == bytes(stub.data[:8])
 
 
-def test_a_shared_backends_file_is_used_and_a_private_ones_is_not(tmp_path: Path) -> None:
-    file = tmp_path / "ram"
-    file.write_bytes(b"\5" * 0x8000)
-    answers = {
-        "info mtree -f": MTREE.replace("mach-virt.ram", "ram")
-        .replace("bfffffff", "40001fff")
-        .partition("  0000004")[0],
-        "qom-get /objects/ram mem-path": f'"{file}"\n',
-        "qom-get /objects/ram share": "true\n",
-        f"gpa2hva {BASE:#x}": "No memory is mapped at address 0x40000000",
-    }
-    (found,) = look_into(os.getpid(), lambda command: answers[command])
-    assert found.where == f"file {file}"
-    found.write(0x10, b"\6")
-    assert file.read_bytes()[0x10] == 6
-    answers["qom-get /objects/ram share"] = "false\n"
-    assert look_into(os.getpid(), lambda command: answers[command]) == ()
-
-
 def test_without_a_process_there_is_nothing_to_look_into() -> None:
     def monitor(command: str) -> str:
         raise Refused("not asked")
 
     assert look_into(None, monitor) == ()
+
+
+SIZE_BYTES = 0x2000
+AT = 0x1000
+"""Where in the file the guest's RAM begins."""
+
+
+@dataclass
+class Backed:
+    """This process in a QEMU's place: it maps a file, and its monitor says where."""
+
+    path: Path
+    address: int
+
+    def monitor(self, command: str) -> str:
+        last = BASE + SIZE_BYTES - 1
+        answers = {
+            "info mtree -f": f'FlatView #0\n AS "cpu-memory-0", root: system\n'
+            f"  {BASE:016x}-{last:016x} (prio 0, ram): ram @{AT:016x}\n",
+            "qom-get /objects/ram mem-path": f'"{self.path}"\n',
+            "qom-get /objects/ram share": "true\n",
+            f"gpa2hva {BASE:#x}": f"Host virtual address for {BASE:#x} (ram) is {self.address:#x}",
+        }
+        return answers[command]
+
+
+@pytest.fixture
+def backed(tmp_path: Path) -> Iterator[Backed]:
+    path = tmp_path / "ram"
+    path.write_bytes(b"\5" * (AT + SIZE_BYTES))
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as view:
+        held = ctypes.c_char.from_buffer(view)
+        yield Backed(path, ctypes.addressof(held) + AT)
+        del held
+
+
+def test_a_shared_file_is_used_at_the_place_where_the_process_maps_it(backed: Backed) -> None:
+    (found,) = windows(os.getpid(), backed.monitor)
+    assert found.where == f"file {backed.path}"
+    found.write(0x10, b"\6")
+    assert backed.path.read_bytes()[AT + 0x10] == 6
+
+
+def test_a_file_made_anew_under_the_same_name_is_another_guests(backed: Backed) -> None:
+    backed.path.unlink()
+    backed.path.write_bytes(b"\5" * (AT + SIZE_BYTES))
+    (found,) = windows(os.getpid(), backed.monitor)
+    found.write(0x10, b"\6")
+    assert found.read(0x10, 1) == b"\6"
+    assert ctypes.string_at(backed.address + 0x10, 1) == b"\6", "what is written is what this process maps"
+    assert 6 not in backed.path.read_bytes()
+
+
+def test_a_file_that_the_process_does_not_map_is_not_touched(backed: Backed, tmp_path: Path) -> None:
+    """A monitor can name any file, and any address: another host's, or one that would have us write somewhere."""
+    other = tmp_path / "other"
+    other.write_bytes(backed.path.read_bytes())
+    for address in (0x1000, 1 << 63, backed.address + SIZE_BYTES):
+        assert list(windows(os.getpid(), Backed(other, address).monitor)) == []
+
+
+def test_who_answers_for_another_is_no_qemu(backed: Backed) -> None:
+    """A tunnel or a proxy holds the other end of the socket, and none of the guest's RAM."""
+    assert look_into(os.getpid(), backed.monitor) == ()
+
+
+def test_memory_that_may_only_be_read_is_no_guests_ram(tmp_path: Path) -> None:
+    path = tmp_path / "ram"
+    path.write_bytes(bytes(SIZE_BYTES))
+    maps = [Mapping(0x1000, 0x1000 + SIZE_BYTES, False, True, False, 0, (0, 1), 2, str(path))]
+    assert covering(maps, 0x1000, SIZE_BYTES) is None
+
+
+def test_pieces_of_one_file_are_one_and_of_two_files_are_not() -> None:
+    pieces = [
+        Mapping(0x1000, 0x2000, True, True, False, 0, (0, 1), 2, "ram"),
+        Mapping(0x2000, 0x3000, True, True, False, 0x1000, (0, 1), 2, "ram"),
+        Mapping(0x3000, 0x4000, True, True, False, 0x2000, (0, 1), 3, "ram"),
+        Mapping(0x4000, 0x5000, True, True, False, 0x9000, (0, 1), 3, "ram"),
+    ]
+    found = covering(pieces, 0x1800, 0x1000)
+    assert found is not None
+    assert (found.first, found.end, found.inode) == (0x1000, 0x3000, 2)
+    assert covering(pieces, 0x1800, 0x2000) is None
+    assert covering(pieces, 0x3800, 0x1000) is None, "another place of the same file"

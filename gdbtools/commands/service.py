@@ -14,7 +14,7 @@ from typing import Protocol
 from gdbtools.analysis.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.analysis.loops import Loops, place_of
 from gdbtools.arch.architecture import Architecture, DirtyConvention
-from gdbtools.arch.model import Access, AccessKind, FaultKind, Level
+from gdbtools.arch.model import Access, AccessKind, FaultKind, Level, Syndrome
 from gdbtools.arch.remembered import RememberedRegimes
 from gdbtools.commands.evidence import size
 from gdbtools.commands.fault_log import FaultLog, Logged
@@ -23,7 +23,7 @@ from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.errors import GdbtoolsError, Refused, UsageError
 from gdbtools.machine.model import Machine, Served
-from gdbtools.render.document import Document, Line, Role, Span, Table, Text
+from gdbtools.render.document import Block, Document, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, name_of
 from gdbtools.repair.access_flag import Plan, plan
 from gdbtools.repair.borrow import find_return
@@ -45,16 +45,27 @@ class Serviced:
     level: Level
 
 
+@dataclass(frozen=True)
+class PassedOn:
+    """One kind of exception that a service left to the guest: its class, and the fault if it is one."""
+
+    exception: str
+    fault: FaultKind | None
+
+
 @dataclass
 class Summary:
     """What a service did.
 
-    `already` counts faults that another CPU's repair, or a neighbour's, had settled before this stop: they are spurious
-    by then.  `around` counts the neighbours whose flag was set before they faulted.
+    `passed_on` counts the exceptions that it stopped for and left to the guest: on a real guest they are most of the
+    time.  Interrupts do not stop it, and are not among them.  `already` counts faults that another CPU's repair, or a
+    neighbour's, had settled before this stop: they are spurious by then.  `around` counts the neighbours whose flag was
+    set before they faulted.
     """
 
     kinds: tuple[str, ...] = ("access-flag",)
     faults: Counter[Serviced] = field(default_factory=Counter)
+    passed_on: Counter[PassedOn] = field(default_factory=Counter)
     already: int = 0
     around: int = 0
     seconds: float = 0.0
@@ -124,9 +135,12 @@ class Service:
     def _handle(self, machine: Machine) -> Served:
         began = time.monotonic()
         architecture = machine.architecture
-        fault = architecture.syndrome(machine.register).fault
-        if fault is None or fault.kind not in self._planners:
-            return Served(True) if fault is None else self._leave(machine)
+        syndrome = architecture.syndrome(machine.register)
+        fault = syndrome.fault
+        if fault is None:
+            return self._pass_on(syndrome)
+        if fault.kind not in self._planners:
+            return self._leave(machine)
         if self.summary.ended:
             # What comes together with the last is the next service's, or the guest's: it faults again.
             return Served(False, find_return(architecture, machine.register, machine.memory.read))
@@ -193,13 +207,22 @@ class Service:
         times = times + 1 if before == seen else 1
         self._own[machine.current] = seen, times
         if times < GUEST_LOOP:
-            return Served(True)
+            return self._pass_on(exception.syndrome)
         found = diagnose(machine.architecture, machine.register, machine.memory.read)
         place = place_of(found)
         if self._loops.times(machine.current, place) < GUEST_LOOP:
-            return Served(True)
+            return self._pass_on(exception.syndrome)
         self.summary.ended = place.said()
         return Served(False)
+
+    def _pass_on(self, syndrome: Syndrome) -> Served:
+        """Leave an exception to the guest, and count it once the guest has it."""
+        what = PassedOn(syndrome.name, None if syndrome.fault is None else syndrome.fault.kind)
+
+        def count() -> None:
+            self.summary.passed_on[what] += 1
+
+        return Served(True, passed_on=count)
 
     def _logged(self, machine: Machine, found: Diagnosis, change: Change | None, around: int, began: float) -> Logged:
         place = place_of(found)
@@ -247,7 +270,22 @@ def view(answer: Summary) -> Document:
     if answer.around:
         head.append(f" Around them {answer.around} neighbours' access flags were set before they faulted.")
     ended = Line(f"Ended: {answer.ended}.")
-    return Document([Line(head), *([_table(answer.faults)] if answer.faults else []), ended])
+    return Document([Line(head), *([_table(answer.faults)] if answer.faults else []), *_passed_on(answer), ended])
+
+
+def _passed_on(answer: Summary) -> list[Block]:
+    """Show what else stopped the guest, the most frequent first."""
+    count = answer.passed_on.total()
+    if not count:
+        return []
+    share = 100 * count / (count + answer.total + answer.already)
+    exceptions = "1 other exception was" if count == 1 else f"{count} other exceptions were"
+    rows: list[Sequence[Text]] = [
+        (each.exception, "" if each.fault is None else each.fault.label, str(number))
+        for each, number in answer.passed_on.most_common()
+    ]
+    table = Table(("exception class", "fault", "passed on"), rows, frozenset((2,)))
+    return [Line(f"{exceptions} passed on to the guest, {share:.3g}% of all that stopped it:"), table]
 
 
 def _table(faults: Counter[Serviced]) -> Table:
@@ -273,6 +311,15 @@ def record(answer: Summary) -> JsonObject:
         "around": answer.around,
         "seconds": round(answer.seconds, 3),
         "ended": answer.ended,
+        "passed_on": answer.passed_on.total(),
+        "passed_on_by": [
+            {
+                "class": each.exception,
+                "fault": None if each.fault is None else each.fault.label,
+                "exceptions": count,
+            }
+            for each, count in answer.passed_on.most_common()
+        ],
         "by": [
             {
                 "access": name_of(each.access.kind),

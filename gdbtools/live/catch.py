@@ -32,6 +32,11 @@ def matches(machine: Machine, kind: str) -> bool:
     return fault is not None and KINDS[kind] in (None, fault.kind)
 
 
+def condition(kind: str) -> str:
+    """Return the condition of a catch's breakpoints, as GDB is told it."""
+    return f'$_mmu_fault("{kind}")'
+
+
 def vectors(machine: Machine) -> Mapping[int, str]:
     """Give the vector entries of this CPU; ones that the guest has not set yet raise `Refused`."""
     entries = machine.architecture.vectors(machine.register)
@@ -59,7 +64,7 @@ class Catch:
         for address in addresses:
             if address not in self.breakpoints:
                 # As a command, because a gdb.Breakpoint announces itself and cannot be told not to.
-                console(f'hbreak *{address:#x} if $_mmu_fault("{self.kind}")')
+                console(f"hbreak *{address:#x} if {condition(self.kind)}")
                 self.breakpoints[address] = gdb.breakpoints()[-1]
 
     def owns(self, breakpoint_: gdb.Breakpoint) -> bool:
@@ -118,5 +123,20 @@ class Catches:
                 return catch
         return None
 
-    def caught(self, breakpoints: Sequence[gdb.Breakpoint]) -> bool:
-        return any(catch.owns(each) for catch in self.active for each in breakpoints)
+    def caught(self, machine: Machine, breakpoints: Sequence[gdb.Breakpoint]) -> bool:
+        """Say whether a catch stopped the guest at one of these: an event of GDB's names whatever is at that address.
+
+        That a catch is among them is no evidence: its condition has to hold of what the CPU's registers say.
+        """
+        return any(catch.owns(each) and matches(machine, catch.kind) for catch in self.active for each in breakpoints)
+
+    def wanted(self, machine: Machine, address: int) -> bool:
+        """Say whether a catch wants a CPU's stop at a vector entry."""
+        return any(address in catch.breakpoints and matches(machine, catch.kind) for catch in self.active)
+
+    def as_made(self, breakpoint_: gdb.Breakpoint) -> bool:
+        """Say whether a breakpoint is a catch's, and nobody has made anything else of it."""
+        for catch in self.active:
+            if catch.owns(breakpoint_):
+                return not breakpoint_.ignore_count and breakpoint_.condition == condition(catch.kind)
+        return False

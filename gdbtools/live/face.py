@@ -37,6 +37,10 @@ from gdbtools.machine.model import no_source
 from gdbtools.machine.progress import Counted, Tell
 from gdbtools.repair.log import Log
 
+LOOP = 3
+"""How often in a row a caught fault has to come with nothing changed: QEMU 7.2 says now and then that it has stepped,
+and has not, and GDB, which steps past its breakpoint, then stops twice at one exception."""
+
 
 class Face:
     """The target, what was seen of it, and the log of writes; obeys the settings."""
@@ -50,6 +54,8 @@ class Face:
         self.loops = Loops()
         self.seen = Seen()
         self._attachment = self.target.attachment
+        self._held: Sequence[gdb.Breakpoint] | None = None
+        """What GDB stopped at last while a command ran the guest."""
         gdb.events.stop.connect(self._stopped)
         gdb.events.breakpoint_deleted.connect(self._deleted)
 
@@ -122,23 +128,46 @@ class Face:
                 gdb.write(f"Wrote {options.output}.\n")
             else:
                 gdb.write(answered(command, answers, form, (*options.readings, *session.machine.assumed), *manner()))
+        if command.runs_guest and form is Form.TEXT:
+            self._tell_held()
         if session.resume_wanted:
             self.guest.resume()
 
     def _stopped(self, event: gdb.StopEvent) -> None:
-        """Follow a changed VBAR, and say what was caught."""
+        """Follow a changed VBAR, and say what was caught; of a command that runs the guest, when it is done."""
         self.seen.moved_on()
+        self._held = None
         if not self.catches.active:
             return
         try:
             news = self.catches.follow(self.guest.machine())
-            if news:
+            if news and not self.guest.busy:
                 gdb.write(f"mmu: {news}\n")
-            caught = isinstance(event, gdb.BreakpointEvent) and self.catches.caught(event.breakpoints)
-            if caught:
-                self._name_loop()
-            if caught and self._settings.at_stop.value != "nothing":
-                self._explain()
+            if not isinstance(event, gdb.BreakpointEvent):
+                return
+            if self.guest.busy:
+                self._held = event.breakpoints
+            else:
+                self._tell_caught(event.breakpoints)
+        except (GdbtoolsError, gdb.error) as error:
+            gdb.write(f"mmu: {error}\n", gdb.STDERR)
+
+    def _tell_caught(self, breakpoints: Sequence[gdb.Breakpoint]) -> None:
+        """Say what a catch stopped at, if one did: nothing where the CPU has left its vector, as after a repair."""
+        machine = self.guest.machine()
+        if not machine.architecture.entry(machine.register) or not self.catches.caught(machine, breakpoints):
+            return
+        self._name_loop()
+        if self._settings.at_stop.value != "nothing":
+            self._explain()
+
+    def _tell_held(self) -> None:
+        """Say what ended a command that ran the guest, if that was a catch."""
+        held, self._held = self._held, None
+        if held is None or not self.target.connected():
+            return
+        try:
+            self._tell_caught([each for each in held if each.is_valid()])
         except (GdbtoolsError, gdb.error) as error:
             gdb.write(f"mmu: {error}\n", gdb.STDERR)
 
@@ -152,7 +181,7 @@ class Face:
                 self.seen.remember(steps_of(found.walk), machine.current)
         finally:
             self.target.attached().release()
-        if self.loops.times(machine.current, place) > 1:
+        if self.loops.times(machine.current, place) >= LOOP:
             gdb.write(f"mmu: {place.said()}\n")
 
     def _explain(self) -> None:

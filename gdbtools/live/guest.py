@@ -41,6 +41,11 @@ class LiveGuest:
         """Whether access-flag faults are being repaired, so that no catch is to stop at them."""
         return self._serving is not None and self._serving.repairs
 
+    @property
+    def busy(self) -> bool:
+        """Whether the guest runs for a command, which is the one to speak of its stops."""
+        return self._serving is not None
+
     def machine(self) -> Machine:
         return self._target.machine(self)
 
@@ -158,7 +163,7 @@ class LiveGuest:
         # Each repair is between two answers of the stub's.
         self.past_stub(True)
         with self.interruptible() as interrupt, interrupt.within(seconds):
-            self._serving = Serving(self, self._target, handle, interrupt)
+            self._serving = Serving(self, self._target, self._catches, handle, interrupt)
             try:
                 return self._serving.run()
             finally:

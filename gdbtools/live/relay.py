@@ -21,6 +21,8 @@ from gdbtools.machine.model import Cpu, Machine, PhysicalMemory, Served
 _THREAD = re.compile(rb"thread:([^;]+);")
 SIGTRAP = b"05"
 PC_BYTES = 8
+ATTEMPTS = 8
+"""QEMU 7.2 says now and then that it has stepped, and has not; a vector that leads to itself is one that never does."""
 
 
 @dataclass
@@ -99,8 +101,8 @@ class Relay:
     plan: Plan
     threads: Mapping[str, int]
     entries: Mapping[int, str]
-    shared: Callable[[int], bool]
-    """Whether GDB has a breakpoint of the user's at an address, so that GDB has to decide about a stop there."""
+    shared: Callable[[Machine], bool]
+    """Whether GDB has to decide about a CPU's stop: a breakpoint of the user's may want it."""
     thread: str = ""
     """Where the guest stopped last."""
     ended: str = ""
@@ -133,7 +135,7 @@ class Relay:
             if signal != SIGTRAP:
                 self.ended = f"stopped by signal {int(signal, 16)}"
                 return self._flushed(True)
-            if self.thread not in served and not self._step_past(stopped):
+            if not self._settled(stopped, served):
                 return self._flushed(False)
 
     def _first_stop(self, handle: Callable[[Machine], Served]) -> bool:
@@ -142,24 +144,26 @@ class Relay:
         served = self._serve_all(stopped, handle)
         if served is None:
             return False
-        pc = stopped[self.thread].read(self.architecture.pc)
-        if self.thread not in served and (pc in self.entries or self.shared(pc)):
+        machine = self._machine(self.thread, stopped[self.thread])
+        at_entry = machine.register(self.architecture.pc) in self.entries
+        here = served.get(self.thread, Served(True))
+        if here.through is None and (at_entry or self.shared(machine)):
             self._step()
+            here.was_passed_on()
         return True
 
     def _serve_all(
         self, stopped: Mapping[str, StopRegisters], handle: Callable[[Machine], Served]
-    ) -> frozenset[str] | None:
-        """Show each CPU to the handler: gives the threads that return to what they did, None if it wants no more."""
-        served = set()
+    ) -> Mapping[str, Served] | None:
+        """Show each CPU at a vector to the handler: gives what becomes of it by thread, None if it wants no more."""
+        served: dict[str, Served] = {}
         goes_on = True
         for thread, registers in stopped.items():
             if registers.read(self.architecture.pc) in self.entries:
                 # All of them, even when one is enough: none is to be left at a vector that can be spared it.
-                become = self._serve(thread, registers, handle)
-                goes_on &= become.goes_on
-                served |= set() if become.through is None else {thread}
-        return frozenset(served) if goes_on else None
+                served[thread] = self._serve(thread, registers, handle)
+                goes_on &= served[thread].goes_on
+        return served if goes_on else None
 
     def _go(self, how: str) -> None:
         """Send what repairs left to do, and run; the answers are waited for with the next stop."""
@@ -232,23 +236,34 @@ class Relay:
 
     def _serve(self, thread: str, registers: StopRegisters, handle: Callable[[Machine], Served]) -> Served:
         """Show a CPU to the handler, and send it where that says with the next resumption."""
-        number = self.threads[thread]
-        served = handle(Machine(self.architecture, self.memory, (Cpu(number, registers),), number))
+        served = handle(self._machine(thread, registers))
         if served.through is not None:
             value = served.through.to_bytes(PC_BYTES, "little").hex()
             select = [registers.select] if len(self.threads) > 1 else []
             self._resume += [*select, f"P{self.plan.numbers[self.architecture.pc]:x}={value}"]
         return served
 
-    def _step_past(self, stopped: Mapping[str, StopRegisters]) -> bool:
+    def _machine(self, thread: str, registers: StopRegisters) -> Machine:
+        number = self.threads[thread]
+        return Machine(self.architecture, self.memory, (Cpu(number, registers),), number)
+
+    def _settled(self, stopped: Mapping[str, StopRegisters], served: Mapping[str, Served]) -> bool:
         """Have the guest take an exception of its own, past the breakpoint; False if that is GDB's to decide."""
-        pc = stopped[self.thread].read(self.architecture.pc)
-        if pc not in self.entries or self.shared(pc):
+        here = served.get(self.thread)
+        if here is not None and here.through is not None:
+            return True
+        if here is None or self.shared(self._machine(self.thread, stopped[self.thread])):
             return False
         self._step()
+        here.was_passed_on()
         return True
 
     def _step(self) -> None:
         """Have the CPU that stopped, and no other, execute an instruction: QEMU steps past breakpoints."""
         self._flushed(True)
-        self.wire.ask([f"vCont;s:{self.thread}"])
+        select = [f"Hg{self.thread}"] if len(self.threads) > 1 else []
+        before = self.wire.ask([*select, self._pc])[-1]
+        for _ in range(ATTEMPTS):
+            self.wire.ask([f"vCont;s:{self.thread}"])
+            if self.wire.ask([*select, self._pc])[-1] != before:
+                return

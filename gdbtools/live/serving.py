@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import gdb
 
 from gdbtools.errors import GdbtoolsError, Unavailable
-from gdbtools.live.catch import vectors
+from gdbtools.live.catch import Catches, matches, vectors
 from gdbtools.live.interrupt import Interrupt
 from gdbtools.live.registers import forget_registers, machine_pc
 from gdbtools.live.relay import Plan, Relay
@@ -45,9 +45,12 @@ class VectorBreakpoint(gdb.Breakpoint):
 class Serving:
     """One service from its beginning to its end; without a handler the guest runs, and nothing is repaired."""
 
-    def __init__(self, guest: LiveGuest, target: Target, handle: Handler | None, interrupt: Interrupt) -> None:
+    def __init__(
+        self, guest: LiveGuest, target: Target, catches: Catches, handle: Handler | None, interrupt: Interrupt
+    ) -> None:
         self._guest = guest
         self._target = target
+        self._catches = catches
         self._handle = handle or leave
         self._interrupt = interrupt
         self.repairs = False
@@ -56,10 +59,16 @@ class Serving:
         """What the handler ended it with: an error, or Ctrl-C in the middle of a stop."""
         self._relayed = False
         """Whether GDB stopped for the relay to take over."""
+        self._entries: Mapping[int, str] = {}
+        self._shown: object = None
+        """The stop at which that was."""
+        self._left: Served | None = None
+        """What GDB stopped at last and was told to leave to the guest, until it is seen that it has."""
 
     def run(self) -> str:
         """Serve, and give why that ended; empty where the handler wanted no more, or the time was over."""
         ended = self._serve()
+        self._settle()
         if ended in OURS:
             ended = INTERRUPTED if self._interrupt.typed else "" if self._interrupt.wanted else ended or GONE
         return self._ending or ended
@@ -69,11 +78,11 @@ class Serving:
         machine = self._guest.machine()
         # Now: inside a stop GDB takes the guest for running, and refuses the monitor.
         self._target.attached().memory.find()
-        entries = {} if self._handle is leave else vectors(machine)
+        entries = self._entries = {} if self._handle is leave else vectors(machine)
         relay = self._relay(machine, entries)
         # What the CPU stands at now comes first: continuing would step past its breakpoint.
         at_vector = machine.register(machine.architecture.pc) in entries
-        if relay is None and at_vector and not self._serve_one().goes_on:
+        if relay is None and at_vector and not self._serve_by_gdb().goes_on:
             return ""
         self._target.attached().release()
         ended: list[str] = []
@@ -116,7 +125,7 @@ class Serving:
             return None
         written = _with_process if b"p" in form.removeprefix(b"QC") else _without_process
         threads = {written(thread.ptid): thread.num - 1 for thread in gdb.selected_inferior().threads()}
-        places = user_places()
+        places = user_places(self._catches)
         return Relay(
             wire,
             machine.architecture,
@@ -125,8 +134,15 @@ class Serving:
             Plan(attachment.numbers, attachment.constants),
             threads,
             entries,
-            lambda address: places is None or address in places,
+            lambda stopped: self._is_gdbs(stopped, places),
         )
+
+    def _is_gdbs(self, stopped: Machine, places: frozenset[int] | None) -> bool:
+        """Say whether a breakpoint of the user's may want a CPU's stop: of ours it is known which faults they want."""
+        pc = stopped.register(stopped.architecture.pc)
+        if places is None or pc in places:
+            return True
+        return self._catches.wanted(stopped, pc) and not matches(stopped, "access-flag")
 
     def _serve_past_gdb(self, relay: Relay, ended: list[str]) -> None:
         """Serve over the wire, and give GDB its turn where it has to decide, up to the next fault to repair."""
@@ -174,9 +190,37 @@ class Serving:
 
     def _serve_in_gdb(self, relay: Relay | None) -> bool:
         """Handle a stop of GDB's; with a relay, the first repair is GDB's last stop."""
-        served = self._serve_one()
+        served = self._serve_by_gdb()
         self._relayed = served.goes_on and served.through is not None and relay is not None
         return served.goes_on and not self._relayed
+
+    def _serve_by_gdb(self) -> Served:
+        """Handle a stop of GDB's; what was left to the guest at the stop before it has by now."""
+        # QEMU 7.2 says now and then that it has stepped, and has not: GDB stops at the same exception again.
+        shown = self._shown_now()
+        left, self._left = self._left, None
+        if left is not None and shown != self._shown:
+            left.was_passed_on()
+        served = self._serve_one()
+        if served.goes_on and served.through is None:
+            self._left, self._shown = served, shown
+        return served
+
+    def _shown_now(self) -> object:
+        """Return what tells this stop from another: the CPU, with all that the exception has left in its registers."""
+        try:
+            machine = self._guest.machine()
+            exception = machine.exception()
+            registers = tuple(machine.register(name) for name in machine.architecture.general)
+        except (GdbtoolsError, gdb.error):
+            return object()
+        return machine.current, registers, exception.return_address, exception.state, int(exception.syndrome.word)
+
+    def _settle(self) -> None:
+        """Have what GDB left to the guest counted, unless the guest still stands at it."""
+        left, self._left = self._left, None
+        if left is not None and not (gdb.selected_thread() is not None and machine_pc() in self._entries):
+            left.was_passed_on()
 
     def _serve_one(self) -> Served:
         """Handle one stop; an error ends the service, and physical mode is off before the guest runs."""
@@ -229,11 +273,14 @@ def always_inserted(wanted: bool) -> Iterator[None]:
         gdb.execute(f"set {setting} {'on' if before else 'off'}")
 
 
-def user_places() -> frozenset[int] | None:
-    """Give where the user's breakpoints are, None where that cannot be told: GDB says so from 13 on."""
+def user_places(catches: Catches) -> frozenset[int] | None:
+    """Return where the user's breakpoints are, None where that cannot be told: GDB says so from 13 on.
+
+    Those of `mmu catch` are not among them, as long as they are as they were made.
+    """
     places: set[int] = set()
     for each in gdb.breakpoints():
-        if not each.enabled or not each.visible:
+        if not each.enabled or not each.visible or catches.as_made(each):
             continue
         locations = getattr(each, "locations", None)
         if locations is None:

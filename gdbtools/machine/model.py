@@ -155,11 +155,18 @@ class Recorded(Protocol):
 class Served:
     """What is to become of a CPU at an exception vector, and whether the guest is to go on at all.
 
-    `through` is where its pc is set to; None leaves the exception to the guest.
+    `through` is where its pc is set to; None leaves the exception to the guest, and `passed_on` is called once the
+    guest's own vector has it: until then the same stop may be shown again.
     """
 
     goes_on: bool
     through: int | None = None
+    passed_on: Callable[[], None] | None = None
+
+    def was_passed_on(self) -> None:
+        """Tell whoever wants to know that the guest has its exception."""
+        if self.passed_on is not None:
+            self.passed_on()
 
 
 @dataclass(frozen=True)

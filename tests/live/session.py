@@ -19,6 +19,7 @@ from gdbtools.repl.mi import Gdb
 ROOT = Path(__file__).resolve().parent.parent.parent
 GUEST = files().guest
 STORM = ROOT / "fixtures/guests/storm/storm.elf"
+MIXED = ROOT / "fixtures/guests/mixed/mixed.elf"
 INIT = files().init
 CAPTURE = files().capture
 INSIDE = Path(__file__).resolve().parent / "inside.py"

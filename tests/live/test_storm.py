@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -20,15 +21,22 @@ import pytest
 from gdbtools.machine.symbols import symbol_values
 from gdbtools.repl.demo import CHECKSUMS
 from tests.live.ctrl_c import ctrl_c
-from tests.live.session import GUEST, STORM, Live, attached
+from tests.live.session import GUEST, MIXED, ROOT, STORM, Live, attached
 
 pytestmark = pytest.mark.guest
 
 LEAVES = 4 * 1024 + 256 + 4
-"""What 4 CPUs touch in a round: guest.h."""
+"""What 4 CPUs touch in a round: storm/guest.h."""
+SCANNED: Mapping[Path, Callable[[int], int]] = {
+    STORM: lambda cpus: cpus * 1024 + 256 + cpus,
+    MIXED: lambda cpus: cpus * (256 + 32) + 64,
+}
+"""How many leaves so many CPUs touch in a round without their access flags: guest.h of each."""
+GUESTS = pytest.mark.parametrize("guest", SCANNED, ids=lambda guest: guest.stem)
 THOUSANDS = 23
 """The rounds that make 100,000 faults of it."""
 SECONDS = 1800
+OSV = ROOT / "gdbinit.d/osv.gdb"
 BRIDGE = """
 import os, select, socket, sys
 stub = socket.socket(socket.AF_UNIX)
@@ -44,9 +52,9 @@ while True:
 
 
 @cache
-def checksum(gdb_path: str, cpus: int, rounds: int) -> str:
+def checksum(gdb_path: str, cpus: int, rounds: int, guest: Path = STORM) -> str:
     """Give what the guest computes when no access flag is ever cleared."""
-    with storm(gdb_path, cpus, rounds) as live:
+    with storm(gdb_path, cpus, rounds, guest) as live:
         live.say("set var *(unsigned long *)&scanning = 0")
         live.gdb.run("continue")
         said = finished(live)
@@ -54,8 +62,8 @@ def checksum(gdb_path: str, cpus: int, rounds: int) -> str:
     return found(said, "checksum")
 
 
-def at(name: str) -> int:
-    return symbol_values(STORM)[name]
+def at(name: str, guest: Path = STORM) -> int:
+    return symbol_values(guest)[name]
 
 
 def found(said: str, what: str) -> str:
@@ -69,9 +77,9 @@ def printed(said: str, what: str) -> int:
 
 
 @contextmanager
-def storm(gdb_path: str, cpus: int, rounds: int, **options: Any) -> Iterator[Live]:
+def storm(gdb_path: str, cpus: int, rounds: int, guest: Path = STORM, **options: Any) -> Iterator[Live]:
     """The guest before its first scan."""
-    with attached(gdb_path, cpus, guest=STORM, **options) as live:
+    with attached(gdb_path, cpus, guest=guest, **options) as live:
         live.say("hbreak cpu_main")
         live.say("continue")
         live.say("delete")
@@ -93,17 +101,19 @@ def settled(parts: Sequence[dict[str, Any]]) -> int:
     return sum(part["faults"] + part["around"] for part in parts)
 
 
+@GUESTS
 @pytest.mark.parametrize("cpus", [1, 4])
-def test_each_cleared_flag_is_repaired_once_and_the_guest_computes_what_it_should(gdb_path: str, cpus: int) -> None:
-    with storm(gdb_path, cpus, 1) as live:
+def test_each_cleared_flag_is_repaired_once_and_the_guest_computes_what_it_should(
+    gdb_path: str, cpus: int, guest: Path
+) -> None:
+    with storm(gdb_path, cpus, 1, guest) as live:
         summary = summaries(live)
         said = finished(live)
     assert summary["ended"] == "the guest is gone: QEMU closed the connection"
-    assert summary["faults"] == printed(said, "faults")
-    assert summary["faults"] == (LEAVES if cpus == 4 else 1024 + 256 + 1)
+    assert summary["faults"] == printed(said, "faults") == SCANNED[guest](cpus)
     assert summary["around"] == 0
     assert printed(said, "ticks") >= cpus
-    assert found(said, "checksum") == checksum(gdb_path, cpus, 1)
+    assert found(said, "checksum") == checksum(gdb_path, cpus, 1, guest)
 
 
 def test_faults_that_another_cpus_repair_has_cured_are_counted_apart(gdb_path: str) -> None:
@@ -115,20 +125,24 @@ def test_faults_that_another_cpus_repair_has_cured_are_counted_apart(gdb_path: s
     assert summary["faults"] == printed(said, "faults")
 
 
-@pytest.mark.parametrize("cpus", [1, 4])
-def test_around_settles_neighbours_before_they_fault_and_counts_them_apart(gdb_path: str, cpus: int) -> None:
-    with storm(gdb_path, cpus, 1) as live:
+@pytest.mark.parametrize(("cpus", "guest"), [(1, STORM), (4, STORM), (4, MIXED)])
+def test_around_settles_neighbours_before_they_fault_and_counts_them_apart(
+    gdb_path: str, cpus: int, guest: Path
+) -> None:
+    with storm(gdb_path, cpus, 1, guest) as live:
         summary = summaries(live, "--around 16")
         said = finished(live)
-    assert found(said, "checksum") == checksum(gdb_path, cpus, 1)
+    assert found(said, "checksum") == checksum(gdb_path, cpus, 1, guest)
     assert summary["faults"] + summary["around"] == printed(said, "faults")
     assert summary["around"] > 4 * summary["faults"]
     assert summary["around"] <= 16 * summary["faults"]
 
 
-def test_ctrl_c_at_any_moment_leaves_a_guest_that_goes_on_and_loses_nothing(gdb_path: str) -> None:
+@GUESTS
+def test_ctrl_c_at_any_moment_leaves_a_guest_that_goes_on_and_loses_nothing(gdb_path: str, guest: Path) -> None:
     parts: list[dict[str, Any]] = []
-    with storm(gdb_path, 4, 2) as live:
+    rounds = 2 if guest == STORM else 1
+    with storm(gdb_path, 4, rounds, guest) as live:
         for attempt in range(500):
             with ctrl_c(live.gdb.pid, 0.05 + attempt % 7 / 30):
                 reply = live.gdb.run(f"mmu service --json {'--around 2' if attempt % 3 == 2 else ''}", SECONDS)
@@ -147,34 +161,106 @@ def test_ctrl_c_at_any_moment_leaves_a_guest_that_goes_on_and_loses_nothing(gdb_
         said = finished(live)
     assert len(parts) > 3
     assert settled(parts) == printed(said, "faults")
-    assert found(said, "checksum") == checksum(gdb_path, 4, 2)
+    assert found(said, "checksum") == checksum(gdb_path, 4, rounds, guest)
 
 
-def test_a_service_in_parts_counts_each_fault_once(gdb_path: str) -> None:
+@GUESTS
+def test_a_service_in_parts_counts_each_fault_once(gdb_path: str, guest: Path) -> None:
     parts: list[dict[str, Any]] = []
-    with storm(gdb_path, 4, 1) as live:
+    count = 777 if guest == STORM else 277
+    with storm(gdb_path, 4, 1, guest) as live:
         while not parts or "as asked" in parts[-1]["ended"]:
-            parts.append(summaries(live, "--count 777"))
+            parts.append(summaries(live, f"--count {count}"))
         said = finished(live)
-    assert [part["faults"] for part in parts[:-1]] == [777] * (len(parts) - 1)
-    assert settled(parts) == printed(said, "faults") == LEAVES
-    assert found(said, "checksum") == checksum(gdb_path, 4, 1)
+    assert [part["faults"] for part in parts[:-1]] == [count] * (len(parts) - 1)
+    assert settled(parts) == printed(said, "faults") == SCANNED[guest](4)
+    assert found(said, "checksum") == checksum(gdb_path, 4, 1, guest)
+    if guest == MIXED:
+        assert passed_on(parts) == own_exceptions(said)
 
 
-def test_a_breakpoint_of_the_users_is_gdbs_to_decide_about(gdb_path: str) -> None:
-    with storm(gdb_path, 4, 1) as live:
+def passed_on(parts: Sequence[dict[str, Any]]) -> Counter[str]:
+    """Return how many exceptions services passed on, by the fault that they are, or else by their class."""
+    found: Counter[str] = Counter()
+    for part in parts:
+        assert sum(each["exceptions"] for each in part["passed_on_by"]) == part["passed_on"]
+        for each in part["passed_on_by"]:
+            found[each["fault"] or each["class"]] += each["exceptions"]
+    return found
+
+
+def own_exceptions(said: str) -> Counter[str]:
+    """Return what the guest's own handlers have counted."""
+    kinds = {"SVC": "calls", "translation": "demanded", "permission": "copied"}
+    return Counter({kind: printed(said, what) for kind, what in kinds.items()})
+
+
+@pytest.mark.parametrize("way", ["alone", "beside a breakpoint", "beside a watchpoint"])
+def test_each_exception_of_the_guests_own_is_passed_on_and_counted_once(gdb_path: str, way: str) -> None:
+    with storm(gdb_path, 4 if way == "alone" else 1, 1, MIXED) as live:
+        if way == "beside a breakpoint":
+            # Of the user's: whether it stops the guest GDB has to say, at each exception from EL0.
+            live.say(f"hbreak *{at('vectors', MIXED) + 0x400} if $x0 == 0xdead")
+        elif way == "beside a watchpoint":
+            # GDB alone then runs the guest.
+            live.say(f"watch *(long *){at('rounds', MIXED)}")
+        summary = summaries(live)
+        said = finished(live)
+    assert summary["faults"] == printed(said, "faults")
+    assert passed_on([summary]) == own_exceptions(said)
+    assert summary["passed_on"] > summary["faults"]
+
+
+def test_a_service_among_other_exceptions_is_quiet_in_the_order_of_the_readme(gdb_path: str) -> None:
+    with storm(gdb_path, 4, 1, MIXED) as live:
+        live.say("set width 100")
+        live.say(f"source {OSV}")
+        live.say("set mmu-vectors all")
+        live.say("mmu catch access-flag")
+        said = live.say("mmu service --count 900")
+    # Nothing but its own answer: a line, a table of rows, and another of what was passed on.
+    assert said.lstrip().startswith("900 access-flag faults repaired in ")
+    assert "Ended: 900 faults repaired, as asked." in said.splitlines()
+    assert len([line for line in said.splitlines() if line.strip()]) <= 12, said
+
+
+def test_what_a_catch_ends_a_service_with_is_told_after_its_summary(gdb_path: str) -> None:
+    with storm(gdb_path, 1, 1, MIXED) as live:
+        live.say("set mmu-at-stop verdict")
+        live.say("mmu catch permission")
+        lines = [line for line in live.say("mmu service").splitlines() if line.strip()]
+        ended = next(at for at, line in enumerate(lines) if line.startswith("Ended: breakpoint "))
+        told = [at for at, line in enumerate(lines) if "permission fault" in line]
+    assert [at > ended for at in told] == [True]
+
+
+def test_a_breakpoint_beside_a_catch_is_not_taken_for_it(gdb_path: str) -> None:
+    with storm(gdb_path, 1, 1, MIXED) as live:
+        live.say("set var *(unsigned long *)&scanning = 0")
+        live.say("set mmu-at-stop verdict")
+        live.say("mmu catch access-flag")
+        live.say(f"hbreak *{at('vectors', MIXED) + 0x400}")
+        said = live.say("continue")
+    # An access to EL0's stack, which is not there yet: nothing that the catch is for.
+    assert "Breakpoint" in said
+    assert "translation" not in said
+
+
+@GUESTS
+def test_a_breakpoint_of_the_users_is_gdbs_to_decide_about(gdb_path: str, guest: Path) -> None:
+    with storm(gdb_path, 4, 1, guest) as live:
         live.say("hbreak *interrupt if $x0 == 2")
         live.say("ignore $bpnum 1")
         first = summaries(live)
         assert first["ended"].startswith("breakpoint ")
-        assert live.value("$pc") == at("interrupt")
+        assert live.value("$pc") == at("interrupt", guest)
         assert live.value("$x0") == 2
         assert live.inside("gdb.selected_thread().num") == 3
         live.say("delete")
         second = summaries(live)
         said = finished(live)
     assert settled([first, second]) == printed(said, "faults")
-    assert found(said, "checksum") == checksum(gdb_path, 4, 1)
+    assert found(said, "checksum") == checksum(gdb_path, 4, 1, guest)
 
 
 @pytest.mark.parametrize("way", ["a pipe", "TCP from another process", "a shared file"])

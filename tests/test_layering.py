@@ -20,19 +20,20 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "arch.borrowing": ("arch.model",),
     "arch.recent": (),
     "arch.roots": ("arch.model",),
-    "arch.architecture": ("arch.borrowing", "arch.model", "arch.recent", "arch.roots", "bits"),
+    "arch.isolation": ("arch.model",),
+    "arch.architecture": ("arch.borrowing", "arch.isolation", "arch.model", "arch.recent", "arch.roots", "bits"),
     "arch.walk": ("arch.model", "errors"),
     "arch.scan": ("arch.model", "arch.walk", "errors"),
     "arch.remembered": ("arch.architecture", "arch.model", "errors"),
     "arch.aarch64": (
-        "arch.aarch64", "arch.architecture", "arch.borrowing", "arch.model", "arch.recent", "arch.roots", "bits",
-        "errors",
+        "arch.aarch64", "arch.architecture", "arch.borrowing", "arch.isolation", "arch.model", "arch.recent",
+        "arch.roots", "bits", "errors",
     ),
     "arch": ("arch",),
     "machine": ("machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits", "errors", "numbers"),
     "analysis": (
-        "analysis", "arch.architecture", "arch.borrowing", "arch.model", "arch.recent", "arch.roots", "arch.walk",
-        "arch.scan", "bits", "errors",
+        "analysis", "arch.architecture", "arch.borrowing", "arch.isolation", "arch.model", "arch.recent", "arch.roots",
+        "arch.walk", "arch.scan", "bits", "errors",
     ),
     "repair": (
         "repair", "analysis", "machine.model", "arch.architecture", "arch.borrowing", "arch.model", "arch.walk",
@@ -41,8 +42,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "render": ("render",),
     "commands": (
         "commands", "render", "analysis", "repair", "machine.model", "machine.capture", "machine.extents",
-        "machine.vmcoreinfo", "arch.architecture", "arch.borrowing", "arch.model", "arch.remembered", "arch.roots",
-        "arch.walk", "arch.scan", "bits", "errors", "numbers",
+        "machine.vmcoreinfo", "arch.architecture", "arch.borrowing", "arch.isolation", "arch.model", "arch.remembered",
+        "arch.roots", "arch.walk", "arch.scan", "bits", "errors", "numbers",
     ),
     "live": (
         "live", "commands", "render", "repair", "analysis", "machine.model", "machine.qemu_ram", "machine.gdbstub",

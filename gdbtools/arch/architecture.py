@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gdbtools.arch.borrowing import Borrowing, FieldChange
+    from gdbtools.arch.isolation import Switch, View
     from gdbtools.arch.model import Access, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
     from gdbtools.arch.recent import Recent
     from gdbtools.arch.roots import Appearance
@@ -82,6 +83,24 @@ class Architecture(abc.ABC):
     @abc.abstractmethod
     def regime_for(self, register: ReadRegister, address: int, name: str | None = None) -> Regime:
         """Give the range that translates `address` in the regime of that name (None: the one in force)."""
+
+    @abc.abstractmethod
+    def isolated_range(self, register: ReadRegister, name: str | None = None) -> Regime | None:
+        """Return the range of the regime of that name (None: the one in force) that may be a reduced one.
+
+        That is one which a kernel shares with nobody and which its vectors lie in; None where there is none.
+        """
+
+    @abc.abstractmethod
+    def root_switch(self, register: ReadRegister, view: View, name: str | None = None) -> Switch | None:
+        """Return what the code at the vectors changes that space into, None where it stays in it.
+
+        Raises `Unavailable` and `Unreadable` where the code is not there to be followed.
+        """
+
+    @abc.abstractmethod
+    def usual_switches(self, register: ReadRegister, name: str | None = None) -> Sequence[Switch]:
+        """Return where operating systems keep the full root of a reduced one, for vectors that cannot be read."""
 
     @abc.abstractmethod
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:

@@ -50,6 +50,11 @@ def size(size_bytes: int) -> str:
     return f"{size_bytes} bytes"
 
 
+def number_of(count: int, one: str, many: str) -> str:
+    """Return how many there are, with the word that goes with it."""
+    return f"{count} {one if count == 1 else many}"
+
+
 def fault_name(fault: Fault) -> str:
     """Give a fault as sentences have it: `access flag fault, level 3`."""
     name = fault.kind.label if fault.kind.label.endswith("abort") else f"{fault.kind.label} fault"

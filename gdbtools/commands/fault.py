@@ -10,6 +10,7 @@ from gdbtools.analysis.diagnosis import Aborted, Diagnosis, Verdict, diagnose, l
 from gdbtools.analysis.seen import steps_of
 from gdbtools.analysis.suspicion import PAGE_BYTES, Suspicion, suspicions
 from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Access, AddressMeaning, Fault, FaultKind
 from gdbtools.bits import FieldValue
 from gdbtools.commands.circumstances import circumstances
@@ -19,6 +20,7 @@ from gdbtools.commands.evidence import decider_text, field_value, refusal_record
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import illustrated
 from gdbtools.commands.session import Session
+from gdbtools.commands.spaces import CURRENT, isolation_record, of_last_exception, space_rows
 from gdbtools.commands.suspicion import suspicion_record, suspicion_rows
 from gdbtools.commands.verdict import answering_pa, sentence
 from gdbtools.commands.what_if import Supposition, suppose, supposition_records, supposition_rows
@@ -38,6 +40,9 @@ class Answer:
     suppositions: tuple[Supposition, ...] = ()
     suspicions: tuple[Suspicion, ...] = ()
     backing: str | None = None
+    isolation: Isolation | None = None
+    """Set where the address lies in a range that is a reduced one now; `space` is the one that was walked."""
+    space: str = CURRENT
 
     @property
     def verdict(self) -> list[str | Span]:
@@ -46,7 +51,7 @@ class Answer:
 
 def run(session: Session, options: Namespace) -> Sequence[Answer]:
     supposed = suppose(session.machine, options)
-    machine = supposed.machine
+    machine, isolation, space = of_last_exception(supposed.spaces)
     found = diagnose(machine.architecture, machine.register, machine.memory.read)
     suspected: tuple[Suspicion, ...] = ()
     if found.verdict is Verdict.TABLES_PERMIT:
@@ -55,7 +60,8 @@ def run(session: Session, options: Namespace) -> Sequence[Answer]:
         session.seen.remember(steps_of(found.walk), machine.current)
     aborted_at = answering_pa(found)
     backing = None if aborted_at is None or machine.live is None else machine.live.backing(aborted_at)
-    return (Answer(found, machine.architecture, supposed.suppositions, suspected, backing),)
+    made = supposed.suppositions
+    return (Answer(found, machine.architecture, made, suspected, backing, isolation, space),)
 
 
 def _rows(diagnosis: Diagnosis, suspected: Sequence[Suspicion]) -> list[tuple[str, Text]]:
@@ -141,7 +147,13 @@ def view(answer: Answer) -> Document:
     diagnosis = answer.diagnosis
     blocks: list[Block] = [
         Line(answer.verdict),
-        Facts([*supposition_rows(answer.suppositions), *_rows(diagnosis, answer.suspicions)]),
+        Facts(
+            [
+                *supposition_rows(answer.suppositions),
+                *_rows(diagnosis, answer.suspicions),
+                *space_rows(answer.isolation, answer.space),
+            ]
+        ),
     ]
     if diagnosis.aborted is not None and diagnosis.aborted.so_far.steps:
         blocks.append(steps_table(diagnosis.aborted.so_far))
@@ -168,6 +180,8 @@ def record(answer: Answer) -> JsonObject:
         "predicted": refusal_record(diagnosis.predicted, architecture) if diagnosis.predicted else None,
         "walk": walk_record(diagnosis.walk, architecture) if diagnosis.walk else None,
     }
+    if answer.isolation is not None:
+        result |= {"space": answer.space, "isolation": isolation_record(answer.isolation)}
     if answer.suppositions:
         result["supposing"] = supposition_records(answer.suppositions)
     return result

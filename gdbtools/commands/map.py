@@ -5,25 +5,27 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gdbtools.analysis.contiguity import Contiguity, contiguity
-from gdbtools.analysis.mappings import mappings_of
+from gdbtools.analysis.mappings import Counted, mappings_of
 from gdbtools.analysis.selection import Keep, Permission, Who, onto, permits, touched_by, within
 from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Hole, Read, Regime, Rights, Run
 from gdbtools.arch.walk import walk
-from gdbtools.commands.evidence import attributes_record, fault_name, fault_record, size
+from gdbtools.commands.evidence import attributes_record, fault_name, fault_record, number_of, size
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import address_map
 from gdbtools.commands.session import Session
+from gdbtools.commands.spaces import KERNEL, all_ranges, isolation_record, kernel_rows, limit_rows, limit_text
 from gdbtools.commands.what_if import (
     Supposition,
     suppose,
     supposition_records,
     supposition_rows,
 )
-from gdbtools.errors import UsageError
+from gdbtools.errors import Unavailable, UsageError
 from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Span, Table, Text
 from gdbtools.render.drawing import AddressMap
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
@@ -41,19 +43,44 @@ class Broken:
 
 
 @dataclass(frozen=True)
-class Map:
-    """What one regime maps: runs in order of address, tables that could not be read, contiguous runs that are broken.
+class Part:
+    """What one range of one space maps: runs in order of address, and tables that could not be read."""
 
-    `mapped_bytes` is how much there is in `runs`, after the filters; `unwanted` says that there should be nothing.
-    """
-
-    regimes: tuple[Regime, ...]
-    architecture: Architecture
+    space: str
+    regime: Regime
     runs: tuple[Run, ...]
     holes: tuple[Hole, ...]
+
+
+@dataclass(frozen=True)
+class Map:
+    """What a regime maps, range by range, and contiguous runs that are broken.
+
+    `mapped_bytes` is how much there is in `runs`, after the filters; `unwanted` says that there should be nothing.
+    `leaves` and `tables` are how many were looked at.  What a reduced space and the kernel's own have both is in the
+    part of the kernel's alone.
+    """
+
+    parts: tuple[Part, ...]
+    architecture: Architecture
     broken: tuple[Broken, ...]
     suppositions: tuple[Supposition, ...]
+    leaves: int
+    tables: int
+    isolation: Isolation | None = None
     unwanted: bool = False
+
+    @property
+    def runs(self) -> Sequence[Run]:
+        return [run for part in self.parts for run in part.runs]
+
+    @property
+    def holes(self) -> Sequence[Hole]:
+        return [hole for part in self.parts for hole in part.holes]
+
+    @property
+    def regimes(self) -> Sequence[Regime]:
+        return [part.regime for part in self.parts]
 
     @property
     def mapped_bytes(self) -> int:
@@ -62,34 +89,89 @@ class Map:
 
 def run(session: Session, options: Namespace) -> Sequence[Map]:
     supposed = suppose(session.machine, options, options.regime)
-    machine = supposed.machine
-    read = machine.memory.read
     keep = _filters(options)
-    regimes = machine.architecture.regimes(machine.register, options.regime)
-    runs: list[Run] = []
-    holes: list[Hole] = []
-    broken: dict[int, Broken] = {}
-    for regime in regimes:
-        for each in within(mappings_of(regime, read, options.range), options.range):
+    counted = Counted(supposed.machine.memory.read)
+    looked = _Looked(counted, options.range, options.physical, keep)
+    ranges = all_ranges(supposed.spaces, options.space, options.regime)
+    parts = _once([looked.at(space, regime) for space, _, regime in ranges])
+    found = Map(
+        tuple(parts),
+        supposed.machine.architecture,
+        tuple(looked.broken.values()),
+        supposed.suppositions,
+        looked.leaves,
+        len(counted.tables),
+        supposed.spaces.isolation,
+        options.expect_none,
+    )
+    unseen = _unseen(found, options)
+    if unseen and found.unwanted and not found.runs and not found.broken:
+        raise Unavailable(f"nothing that fits in the {_looked(found)}, but not all could be seen: {unseen}")
+    return (found,)
+
+
+class _Looked:
+    """Ranges that are looked at, one after another: what fits, and how much there was."""
+
+    def __init__(
+        self, read: Read, wanted: tuple[int, int] | None, physical: tuple[int, int] | None, keep: Sequence[Keep]
+    ) -> None:
+        self.leaves = 0
+        self.broken: dict[int, Broken] = {}
+        self._read, self._wanted, self._physical, self._keep = read, wanted, physical, keep
+
+    def at(self, space: str, regime: Regime) -> Part:
+        runs: list[Run] = []
+        holes: list[Hole] = []
+        for each in within(mappings_of(regime, self._read, self._wanted), self._wanted):
             if isinstance(each, Hole):
                 holes.append(each)
                 continue
-            for found in _broken(regime, each, read):
-                broken.setdefault(found.run.first, found)
-            for part in onto(each, options.physical):
-                if all(wanted(part) for wanted in keep):
-                    runs.append(part)
-    return (
-        Map(
-            regimes,
-            machine.architecture,
-            tuple(runs),
-            tuple(holes),
-            tuple(broken.values()),
-            supposed.suppositions,
-            options.expect_none,
-        ),
-    )
+            self.leaves += each.size_bytes // each.leaf_bytes
+            for found in _broken(regime, each, self._read):
+                self.broken.setdefault(found.run.first, found)
+            runs += [part for part in onto(each, self._physical) if all(fits(part) for fits in self._keep)]
+        return Part(space, regime, tuple(runs), tuple(holes))
+
+
+def _once(parts: Sequence[Part]) -> list[Part]:
+    """Leave out of a reduced space what the kernel's own maps in the same way."""
+    kernels = [run for part in parts if part.space == KERNEL for run in part.runs]
+    return [
+        part
+        if part.space == KERNEL
+        else replace(part, runs=tuple(run for run in part.runs if not any(_same(run, other) for other in kernels)))
+        for part in parts
+    ]
+
+
+def _same(run: Run, other: Run) -> bool:
+    """Say whether all of a run is in another, which leads to the same places with the same attributes."""
+    if not (other.first <= run.first and run.last <= other.last):
+        return False
+    if run.output is None or other.output is None:
+        return False
+    if (run.stride_bytes, run.leaf_bytes) != (other.stride_bytes, other.leaf_bytes):
+        return False
+    return other.output + other.offset_of(run.first) == run.output and other.kind == run.kind
+
+
+def _unseen(found: Map, options: Namespace) -> str:
+    """Say what of the range that was asked about could not be seen; empty where all of it was."""
+    if found.holes:
+        hole = found.holes[0]
+        more = f", and {len(found.holes) - 1} more" if len(found.holes) > 1 else ""
+        return f"the table at PA {hole.pa:#x}{more}: {hole.why}"
+    isolated = found.isolation
+    if isolated is None or isolated.full is not None or options.space is not None:
+        return ""
+    first, size_bytes = options.range or (0, 1 << 64)
+    hidden = first <= isolated.reduced.last and isolated.reduced.first < first + size_bytes
+    return limit_text(isolated) if hidden else ""
+
+
+def _looked(found: Map) -> str:
+    return f"{number_of(found.leaves, 'leaf', 'leaves')} in {number_of(found.tables, 'table', 'tables')}"
 
 
 def _filters(options: Namespace) -> list[Keep]:
@@ -154,23 +236,29 @@ def view(answer: Map) -> Document:
     head.append(f" of {leaves} leaves, {amount(answer.mapped_bytes)}" if leaves else ": nothing that fits is mapped")
     head += [", where none is expected"] if unwanted else []
     rows: list[tuple[str, Text]] = [*supposition_rows(answer.suppositions)]
-    rows += [("regime", regime.name) for regime in answer.regimes]
+    rows += [("regime", part.regime.name + (" (kernel)" if part.space == KERNEL else "")) for part in answer.parts]
+    rows += [("looked at", _looked(answer))]
+    rows += _space_rows(answer)
     rows += [("assumed", text) for text in dict.fromkeys(t for regime in answer.regimes for t in regime.assumed)]
     rows += [("note", text) for text in dict.fromkeys(t for regime in answer.regimes for t in regime.notes)]
     rows += [("unreadable", hole_text(hole)) for hole in answer.holes]
     rows += [("broken", _broken_text(each)) for each in answer.broken]
     blocks: list[Block] = [Line([*head, "."])]
     if answer.runs:
-        blocks += [Picture(_drawn(regime, answer), ()) for regime in answer.regimes]
+        blocks += [Picture(_drawn(part), ()) for part in answer.parts]
         blocks.append(_table(answer))
     return Document([*blocks, Facts(rows)])
 
 
-def _drawn(regime: Regime, answer: Map) -> AddressMap:
-    """Draw what of the answer is of one regime, in order of address."""
-    everything: list[Run | Hole] = [*answer.runs, *answer.holes]
-    found = [each for each in everything if regime.first <= each.first <= regime.last]
-    return address_map(regime, sorted(found, key=lambda each: each.first))
+def _space_rows(answer: Map) -> list[tuple[str, Text]]:
+    """Say where the kernel is, if the space in force is a reduced one: which root was read, or that none was."""
+    asked = any(part.space == KERNEL for part in answer.parts)
+    return kernel_rows(answer.isolation) if asked else limit_rows(answer.isolation)
+
+
+def _drawn(part: Part) -> AddressMap:
+    """Draw a range, in order of address."""
+    return address_map(part.regime, sorted([*part.runs, *part.holes], key=lambda each: each.first))
 
 
 def _table(answer: Map) -> Table:
@@ -223,7 +311,9 @@ def record(answer: Map) -> JsonObject:
         "assumed": list(dict.fromkeys(text for regime in answer.regimes for text in regime.assumed)),
         "notes": list(dict.fromkeys(text for regime in answer.regimes for text in regime.notes)),
         "mapped": answer.mapped_bytes,
-        "runs": [_run_record(run, answer.architecture) for run in answer.runs],
+        "looked_at": {"leaves": answer.leaves, "tables": answer.tables},
+        "isolation": isolation_record(answer.isolation),
+        "runs": [_run_record(run, part.space, answer.architecture) for part in answer.parts for run in part.runs],
         "unreadable": [hole_record(hole) for hole in answer.holes],
         "broken_contiguous_runs": [
             {
@@ -249,7 +339,7 @@ def hole_record(hole: Hole) -> JsonObject:
     }
 
 
-def _run_record(run: Run, architecture: Architecture) -> JsonObject:
+def _run_record(run: Run, space: str, architecture: Architecture) -> JsonObject:
     record: JsonObject = {"first": hexadecimal(run.first), "last": hexadecimal(run.last), "size": run.size_bytes}
     record |= {"ipa": hexadecimal(run.ipa)} if run.ipa is not None else {}
     return record | {
@@ -260,6 +350,7 @@ def _run_record(run: Run, architecture: Architecture) -> JsonObject:
         "descriptor_address": hexadecimal(run.descriptor_pa),
         "fault": None if run.fault is None else fault_record(run.fault, architecture),
         "attributes": attributes_record(run.attributes),
+        "space": space,
     }
 
 

@@ -6,10 +6,12 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Regime
 from gdbtools.commands.evidence import size
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
+from gdbtools.commands.spaces import evidence_rows, isolation_record, limit_rows, spaces
 from gdbtools.errors import Unavailable
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal
@@ -27,6 +29,7 @@ class Status:
     regimes: tuple[Regime, ...]
     trouble: str
     abilities: Sequence[tuple[str, str]]
+    isolation: Isolation | None = None
 
 
 def run(session: Session, options: Namespace) -> Sequence[Status]:  # noqa: ARG001
@@ -34,9 +37,11 @@ def run(session: Session, options: Namespace) -> Sequence[Status]:  # noqa: ARG0
     level: int | None = None
     regimes: tuple[Regime, ...] = ()
     trouble = ""
+    isolation: Isolation | None = None
     try:
         level = machine.architecture.level(machine.register)
         regimes = machine.architecture.regimes(machine.register)
+        isolation = spaces(machine).isolation
     except Unavailable as missing:
         trouble = str(missing)
     abilities = list(machine.live.describe()) if machine.live else []
@@ -44,7 +49,8 @@ def run(session: Session, options: Namespace) -> Sequence[Status]:  # noqa: ARG0
     abilities.append(("written so far", f"{len(session.written)} descriptors"))
     memory = machine.memory.description
     name = machine.architecture.name
-    return (Status(name, len(machine.cpus), machine.current, memory, level, regimes, trouble, abilities),)
+    cpus = len(machine.cpus)
+    return (Status(name, cpus, machine.current, memory, level, regimes, trouble, abilities, isolation),)
 
 
 def view(answer: Status) -> Document:
@@ -61,16 +67,20 @@ def view(answer: Status) -> Document:
     blocks: list[Line | Table | Facts] = [Line(headline)]
     stages = [*answer.regimes, *(regime.below for regime in answer.regimes[:1] if regime.below)]
     rows = [_row(regime) for regime in stages if regime.levels]
+    if answer.isolation is not None:
+        full = answer.isolation.full
+        rows += [_row(full, " (kernel)")] if full is not None else []
+        facts = [*limit_rows(answer.isolation), *evidence_rows(answer.isolation), *facts]
     if rows:
         blocks.append(Table(("range", "from", "to", "granule", "levels", "root at PA"), rows))
     return Document([*blocks, Facts(facts)])
 
 
-def _row(regime: Regime) -> Sequence[Text]:
+def _row(regime: Regime, which: str = "") -> Sequence[Text]:
     granule = size(regime.levels[-1].size_bytes)
     levels = f"{regime.levels[0].number} to {regime.levels[-1].number}"
     name = regime.name.partition(" through ")[0].rpartition(", ")[2]
-    return name, f"{regime.first:#x}", f"{regime.last:#x}", granule, levels, f"{regime.root:#x}"
+    return name + which, f"{regime.first:#x}", f"{regime.last:#x}", granule, levels, f"{regime.root:#x}"
 
 
 def record(answer: Status) -> JsonObject:
@@ -93,6 +103,7 @@ def record(answer: Status) -> JsonObject:
             }
             for regime in answer.regimes
         ],
+        "isolation": isolation_record(answer.isolation),
         "abilities": dict(answer.abilities),
     }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gdbtools.analysis.contiguity import Breach, Contiguity, contiguity
 from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Access, AccessKind, Mapped, Refusal, Regime, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.commands.evidence import (
@@ -20,6 +21,7 @@ from gdbtools.commands.evidence import (
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import illustrated
 from gdbtools.commands.session import Session
+from gdbtools.commands.spaces import CURRENT, KERNEL, isolation_record, space_rows
 from gdbtools.commands.what_if import (
     Supposition,
     suppose,
@@ -51,11 +53,15 @@ class Translation:
     refused: Refusal | None
     contiguity: Contiguity | None
     suppositions: tuple[Supposition, ...]
+    isolation: Isolation | None = None
+    """Set where the address lies in a range that is a reduced one."""
+    space: str = CURRENT
 
 
 def run(session: Session, options: Namespace) -> Sequence[Translation]:
     supposed = suppose(session.machine, options, options.regime)
-    machine = supposed.machine
+    machine, spaces = supposed.machine, supposed.spaces
+    space = CURRENT if machine is spaces.machine else KERNEL
     architecture, register, read = machine.architecture, machine.register, machine.memory.read
     wanted = bool(options.access or options.el is not None or options.unprivileged)
     answers: list[Translation] = []
@@ -66,9 +72,9 @@ def run(session: Session, options: Namespace) -> Sequence[Translation]:
         state = architecture.state(register) if access else 0
         found = walk(regime, address, read)
         refused = found.refused if access is None else architecture.check(found, access, state)
-        answers.append(
-            Translation(found, architecture, access, refused, contiguity(found, read), supposed.suppositions)
-        )
+        run = contiguity(found, read)
+        isolation = spaces.isolation if spaces.hides(address) else None
+        answers.append(Translation(found, architecture, access, refused, run, supposed.suppositions, isolation, space))
     return answers
 
 
@@ -89,6 +95,7 @@ def _access(machine: Machine, regime: Regime, options: Namespace) -> Access:
 def view(answer: Translation) -> Document:
     found = answer.walk
     rows = [*supposition_rows(answer.suppositions), *_contiguity_rows(answer.contiguity)]
+    rows += space_rows(answer.isolation, answer.space)
     notes = [Facts(rows)] if rows else []
     who = f" ({access_name(answer.access)})" if answer.access else ""
     if answer.refused is not None:
@@ -129,6 +136,9 @@ def record(answer: Translation) -> JsonObject:
             "breach": None if run.breach is None else name_of(run.breach),
             "descriptor_address": optional_hexadecimal(run.pa),
         }
+    if answer.isolation is not None:
+        result["isolation"] = isolation_record(answer.isolation)
+    result["space"] = answer.space
     if answer.suppositions:
         result["supposing"] = supposition_records(answer.suppositions)
     return result

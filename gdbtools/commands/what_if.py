@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from gdbtools.arch.model import Step
 from gdbtools.arch.walk import walk
 from gdbtools.commands.model import DescriptorChange, RegisterChange
+from gdbtools.commands.spaces import KERNEL, Spaces, space_of, spaces
 from gdbtools.errors import Unavailable, UsageError
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, Patched
+from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, Patched, PhysicalMemory
 from gdbtools.render.document import Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.repair.descriptor import with_field
@@ -31,25 +32,36 @@ class Supposition:
 
 @dataclass(frozen=True)
 class Supposed:
-    """A machine as it would be, and in what it differs from the one there is."""
+    """A machine as it would be, and in what it differs from the one there is.
+
+    `spaces` has the machine in the space in force, and what is known of the kernel's; `machine` is that in the space
+    that was asked for.
+    """
 
     machine: Machine
     suppositions: tuple[Supposition, ...]
+    spaces: Spaces
 
 
 def suppose(machine: Machine, options: Namespace, regime: str | None = None) -> Supposed:
     """Give the machine that the options `--with` and `--pte` suppose: registers first, then descriptors in order.
 
+    Descriptors are those of the space that was asked for; where none was, of the kernel's for what only that maps.
     Raises `UsageError` for a register or a field that there is not.
     """
     made: list[Supposition] = []
     for change in getattr(options, "with"):
         machine, supposition = _with_register(machine, change)
         made.append(supposition)
+    found, space = spaces(machine, regime), space_of(options)
+    memory = machine.memory
     for each in options.pte:
-        machine, supposition = _with_descriptor(machine, each, regime)
+        hidden = space is None and found.hides(each.address) and found.full is not None
+        used = found.chosen(KERNEL if hidden else space)
+        memory, supposition = _with_descriptor(replace(used, memory=memory), each, regime)
         made.append(supposition)
-    return Supposed(machine, tuple(made))
+    found = replace(found, machine=replace(machine, memory=memory))
+    return Supposed(found.chosen(space), tuple(made), found)
 
 
 def _with_register(machine: Machine, change: RegisterChange) -> tuple[Machine, Supposition]:
@@ -88,7 +100,9 @@ def _known(machine: Machine, name: str) -> int | None:
         return None
 
 
-def _with_descriptor(machine: Machine, change: DescriptorChange, regime: str | None) -> tuple[Machine, Supposition]:
+def _with_descriptor(
+    machine: Machine, change: DescriptorChange, regime: str | None
+) -> tuple[PhysicalMemory, Supposition]:
     used = machine.architecture.regime_for(machine.register, change.address, regime)
     found = walk(used, change.address, machine.memory.read)
     step: Step | None = found.steps[-1] if found.steps else None
@@ -101,7 +115,7 @@ def _with_descriptor(machine: Machine, change: DescriptorChange, regime: str | N
     raw = int(after).to_bytes(used.entry_bytes, used.byte_order)
     what = f"{field.name} of the level {step.level.number} descriptor at PA {step.pa:#x}"
     memory = Patched(machine.memory, step.pa, raw)
-    return replace(machine, memory=memory), Supposition(what, field.of(word), change.value, step.pa)
+    return memory, Supposition(what, field.of(word), change.value, step.pa)
 
 
 def supposition_rows(suppositions: Sequence[Supposition]) -> list[tuple[str, Text]]:

@@ -85,6 +85,15 @@ def test_everything_is_listed_in_order_and_counted(capsys, source: list[str]) ->
     assert "supposing" not in result
 
 
+def test_how_much_was_looked_at_is_said_whatever_fits(capsys, source: list[str]) -> None:
+    """Nothing that fits in nothing that was seen would be no answer."""
+    for words in ((), ("--perm", "wx"), ("--type", "device"), ("--size", "1g")):
+        assert ask(capsys, *source, *words)["looked_at"] == {"leaves": 11 + 1, "tables": 5}
+    assert ask(capsys, *source, "0x1000,0x3000")["looked_at"] == {"leaves": 2, "tables": 4}
+    assert main(["map", *source, "--size", "1g"]) == 0
+    assert "looked at  12 leaves in 5 tables" in capsys.readouterr().out
+
+
 def test_a_run_is_recorded_whole(capsys, source: list[str], tables: Tables) -> None:
     result = ask(capsys, *source)
     run = result["runs"][0]
@@ -109,6 +118,7 @@ def test_a_run_is_recorded_whole(capsys, source: list[str], tables: Tables) -> N
             "guarded": False,
             "non_secure": False,
         },
+        "space": "current",
     }
     assert tables.memory[int(run["descriptor_address"], 16)] & 0xFFFF_F000 == 0x8000_0000
     assert result["regimes"] == ["EL1&0 stage 1, TTBR0_EL1", "EL1&0 stage 1, TTBR1_EL1"]

@@ -9,6 +9,7 @@ from gdbtools.arch.aarch64 import (
     exceptions,
     hypervisor,
     identification,
+    isolation,
     linux,
     live_change,
     processor_state,
@@ -42,6 +43,7 @@ from gdbtools.arch.aarch64.traps import registers as trap_registers
 from gdbtools.arch.aarch64.traps.deciders import deciders
 from gdbtools.arch.architecture import Architecture, DirtyConvention, ExceptionRecord
 from gdbtools.arch.borrowing import FieldChange
+from gdbtools.arch.isolation import Switch, View
 from gdbtools.arch.model import Access, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
 from gdbtools.arch.recent import Recent
 from gdbtools.bits import FieldValue, Word
@@ -130,6 +132,17 @@ class AArch64(Architecture):
 
     def regime_for(self, register: ReadRegister, address: int, name: str | None = None) -> Regime:
         return regimes.regime_for(register, address, name)
+
+    def isolated_range(self, register: ReadRegister, name: str | None = None) -> Regime | None:
+        return isolation.upper_range(register, name)
+
+    def root_switch(self, register: ReadRegister, view: View, name: str | None = None) -> Switch | None:
+        return isolation.switch(register, view, name)
+
+    def usual_switches(self, register: ReadRegister, name: str | None = None) -> Sequence[Switch]:
+        found = isolation.upper_range(register, name)
+        ttbr1 = isolation.ttbr1_name(register, name)
+        return () if found is None else linux.full_roots(ttbr1, register(ttbr1), found.levels[-1].size_bytes)
 
     def linux_registers(self, info: Mapping[str, str], el: int) -> Derived:
         return linux.registers_of(info, el)

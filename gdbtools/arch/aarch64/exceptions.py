@@ -18,10 +18,12 @@ from gdbtools.arch.aarch64.syndrome import EC
 from gdbtools.arch.architecture import ExceptionRecord
 from gdbtools.arch.model import AccessKind, FaultKind, ReadRegister, Return, Syndrome
 
+FROM_LOWER: Final = 0x400
+"""Where synchronous exceptions of a lower level in AArch64 are taken."""
 _QUARTERS: Final[Mapping[int, str]] = {
     0x000: "current EL, SP_EL0",
     0x200: "current EL, SP_ELx",
-    0x400: "lower EL, AArch64",
+    FROM_LOWER: "lower EL, AArch64",
     0x600: "lower EL, AArch32",
 }
 _SERROR: Final = 0x180
@@ -40,8 +42,12 @@ def target(register: ReadRegister) -> int:
 
 def vectors(register: ReadRegister) -> Mapping[int, str]:
     """Give the entries for synchronous exceptions of the vectors in force."""
-    base = VBAR(register(f"VBAR_EL{target(register)}")).VBA
-    return {base + offset: entry for offset, entry in _QUARTERS.items()}
+    return vectors_at(register(f"VBAR_EL{target(register)}"))
+
+
+def vectors_at(vbar: int) -> Mapping[int, str]:
+    """Give the entries for synchronous exceptions of the vectors that VBAR_ELx leads to."""
+    return {VBAR(vbar).VBA + offset: entry for offset, entry in _QUARTERS.items()}
 
 
 def entry(register: ReadRegister, pc: int) -> str:

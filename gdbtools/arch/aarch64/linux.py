@@ -1,4 +1,4 @@
-"""What a Linux kernel says of its own tables, for dumps that have no system registers.
+"""What a Linux kernel says of its own tables, for dumps that have no system registers, and where it keeps them.
 
 VMCOREINFO is text that the kernel writes for crash dumps: `NUMBER(TCR_EL1_T1SZ)=0x10`, `SYMBOL(swapper_pg_dir)=...`.
 Source: Linux, `kernel/vmcore_info.c`, `arch/arm64/kernel/vmcore_info.c` and `Documentation/admin-guide/kdump/
@@ -13,6 +13,7 @@ from typing import Final
 from gdbtools.arch.aarch64.geometry import GRANULE_BITS, MINIMUM_TnSZ
 from gdbtools.arch.aarch64.hypervisor import HCR_EL2
 from gdbtools.arch.aarch64.registers import MAIR, SCTLR, TCR_EL1, TG1_GRANULE
+from gdbtools.arch.isolation import Switch
 from gdbtools.arch.model import Derived
 from gdbtools.errors import Unavailable
 
@@ -22,6 +23,8 @@ _OUTPUT_SIZE: Final = {48: 0b101, 52: 0b110}
 _MAIR: Final = MAIR(0).with_(Attr0=0xFF, Attr1=0xFF, Attr2=0x44, Attr3=0x00, Attr4=0x04)
 _MAIR_SINCE: Final = (5, 11)
 _ADDRESSES: Final = 1 << 64
+# vmlinux.lds.S: tramp_pg_dir, then reserved_pg_dir, then swapper_pg_dir; the middle one is not in every kernel.
+_SWAPPER_PAGES: Final = (2, 1)
 
 
 def registers_of(info: Mapping[str, str], el: int) -> Derived:
@@ -60,6 +63,17 @@ def registers_of(info: Mapping[str, str], el: int) -> Derived:
         values[f"MAIR_{suffix}"] = int(_MAIR)
         assumed.append(f"MAIR_{suffix}={int(_MAIR):#x}, as Linux sets it since {'.'.join(map(str, _MAIR_SINCE))}")
     return Derived(values, tuple(assumed))
+
+
+def full_roots(ttbr1: str, value: int, page_bytes: int) -> tuple[Switch, ...]:
+    """Return where the kernel's root may be while that of its trampoline (tramp_pg_dir) is in TTBR1.
+
+    Source: Linux, `arch/arm64/kernel/vmlinux.lds.S` and `TRAMP_SWAPPER_OFFSET` in `arch/arm64/include/asm/mmu.h`.
+    """
+    return tuple(
+        Switch({ttbr1: value + pages * page_bytes}, {}, f"Linux keeps swapper_pg_dir {pages * page_bytes:#x} behind it")
+        for pages in _SWAPPER_PAGES
+    )
 
 
 def _number(info: Mapping[str, str], key: str, base: int = 0) -> int:

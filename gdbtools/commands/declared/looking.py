@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gdbtools.commands.declared.shared import ADDRESS, REGIME, WHAT_IF
+from gdbtools.commands.declared.shared import ADDRESS, EVERY_SPACE, REGIME, SPACE, WHAT_IF
 from gdbtools.commands.model import Argument, Command, Implementation, Kind
 
 
@@ -80,6 +80,7 @@ WALK = Command(
         Argument("--el", "the exception level that asks (default: the CPU's own)", Kind.CHOICE, ("0", "1", "2", "3")),
         Argument("--unprivileged", "ask for an LDTR or STTR", Kind.FLAG),
         REGIME,
+        SPACE,
         *WHAT_IF,
     ),
     implementation=_walk,
@@ -98,11 +99,16 @@ MAP = Command(
     description=(
         "List all mappings of a translation regime as maximal uniform runs: where they lead, the size of the leaves,\n"
         "what each exception level may do, memory type, access flag and dirty state. Filters join: all have to hold.\n"
-        "RANGE is FIRST,END or FIRST-END (END not included), as /proc/PID/maps has it, or FIRST,+SIZE."
+        "RANGE is FIRST,END or FIRST-END (END not included), as /proc/PID/maps has it, or FIRST,+SIZE.\n"
+        "\n"
+        "Where the kernel hides from a process that runs (page-table isolation), its half of the space in force is a\n"
+        "reduced one of a few leaves: then the kernel's own root, if it is proven, is read as well, and the answer\n"
+        "says so. With --expect-none, what could not be seen is no pass: exit status 3."
     ),
     arguments=(
         Argument("range", "only these input addresses", Kind.RANGE, many="?"),
         REGIME,
+        EVERY_SPACE,
         Argument("--perm", "only what grants at least these (wx, rw) or exactly these (r-x, --x)", dashes=True),
         Argument("--el0", "ask about EL0's rights", Kind.FLAG),
         Argument("--el1", "ask about the rights of the level above EL0: EL1, or EL2 in its own regime", Kind.FLAG),

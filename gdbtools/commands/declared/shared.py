@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gdbtools.commands.model import Argument, Kind
 
 OUTPUT = (
@@ -20,6 +22,17 @@ LEVEL = Argument("--level", "the descriptor of this level, from -1 on (default: 
 RANGE = Argument("range", "FIRST,END or FIRST-END (END not included), FIRST,+SIZE, or one address", Kind.RANGE)
 REGIMES = ("el1", "el2", "el2-vhe", "el3", "stage2", "secure-stage2")
 REGIME = Argument("--regime", "the translation regime to ask (default: the one the CPU is using)", Kind.CHOICE, REGIMES)
+SPACES = ("current", "kernel")
+SPACE = Argument(
+    "--space",
+    "the address space to ask: the one in force, or the kernel's where that is a reduced one (default: current)",
+    Kind.CHOICE,
+    SPACES,
+)
+EVERY_SPACE = replace(
+    SPACE,
+    help="only this address space (default: the current one and, where that is a reduced one, the kernel's too)",
+)
 WHAT_IF = (
     Argument(
         "--with",

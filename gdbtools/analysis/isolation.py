@@ -1,0 +1,132 @@
+"""Whether the space in force is a reduced one, and which root the full one has: by evidence from this guest alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.isolation import Isolation, Load, Switch, View, overlaid
+from gdbtools.arch.model import Hole, Mapped, Read, ReadRegister, Regime, Run
+from gdbtools.arch.scan import scan
+from gdbtools.arch.walk import walk
+from gdbtools.errors import Unavailable, Unreadable
+
+FEW = 16
+"""How many leaves a reduced range has at most: a trampoline and its data."""
+PAGE_BYTES = 1 << 12
+
+
+def isolation(
+    architecture: Architecture, register: ReadRegister, read: Read, name: str | None = None
+) -> Isolation | None:
+    """Return what is known of the full space, if the one in force (or of the regime of that name) is a reduced one.
+
+    A reduced range has few leaves, the vectors among them, and their code changes to another root.  That root is
+    believed if it maps every leaf of the reduced range to where that does, and more besides: the code that changes to
+    it has to go on running.  None where no range is a reduced one, or a register that would tell is not there.
+    """
+    try:
+        reduced = architecture.isolated_range(register, name)
+    except Unavailable:
+        return None
+    few = None if reduced is None else _few(reduced, read)
+    if reduced is None or not few:
+        return None
+    leaves = sum(run.size_bytes // run.leaf_bytes for run in few)
+    view = _views(architecture, register, read, name)
+    switch: Switch | None = None
+    try:
+        switch = architecture.root_switch(register, view, name)
+        if switch is None:
+            return None
+        candidates: Sequence[Switch] = (switch,)
+    except (Unavailable, Unreadable):
+        candidates = architecture.usual_switches(register, name)
+    wrong = "the code at its vectors cannot be read, and no table behind it is the full root"
+    for each in candidates:
+        full = architecture.regime_for(overlaid(register, each.registers), reduced.last, name)
+        try:
+            evidence = _proof(reduced, few, leaves, full, each, read)
+            entries = _entries(full, each, read)
+        except Unreadable as missing:
+            wrong = f"{each.said}, to PA {full.root:#x}, whose tables cannot be read: {missing.why}"
+            continue
+        if evidence:
+            return Isolation(reduced, leaves, full, each, (*evidence, *_vectors_said(entries)), entries)
+        if switch is not None:
+            wrong = f"{each.said}, to PA {full.root:#x}, which does not map this space's leaves where this one does"
+    return Isolation(reduced, leaves, None, None, (wrong,), {})
+
+
+def _few(regime: Regime, read: Read) -> list[Run] | None:
+    """Return the runs of a range that has next to nothing; None for any other, and for tables that cannot be read."""
+    found: list[Run] = []
+    leaves = 0
+    for each in scan(regime, read):
+        if isinstance(each, Hole):
+            return None
+        leaves += each.size_bytes // each.leaf_bytes
+        if leaves > FEW:
+            return None
+        found.append(each)
+    return found
+
+
+def _views(architecture: Architecture, register: ReadRegister, read: Read, name: str | None) -> View:
+    """Return virtual memory with some registers otherwise, each page translated once."""
+
+    def view(values: Mapping[str, int]) -> Load:
+        seen = overlaid(register, values)
+        pages: dict[int, int] = {}
+
+        def load(va: int, size_bytes: int) -> bytes:
+            page = va & -PAGE_BYTES
+            if page not in pages:
+                outcome = walk(architecture.regime_for(seen, va, name), page, read).outcome
+                if not isinstance(outcome, Mapped):
+                    raise Unavailable(f"{va:#x} is not mapped")
+                pages[page] = outcome.address
+            return read(pages[page] + va - page, size_bytes)
+
+        return load
+
+    return view
+
+
+def _proof(
+    reduced: Regime, few: Sequence[Run], leaves: int, full: Regime, switch: Switch, read: Read
+) -> tuple[str, ...]:
+    """Return what shows that `full` is the full space of `reduced`; nothing where something speaks against it."""
+    for run in few:
+        for at in range(run.first, run.last + 1, run.leaf_bytes):
+            if walk(full, at, read).outcome != walk(reduced, at, read).outcome:
+                return ()
+    if not _has_more(full, leaves, read):
+        return ()
+    return f"{switch.said}, to PA {full.root:#x}", f"that root maps {_all(leaves)} where this one does, and more"
+
+
+def _has_more(full: Regime, leaves: int, read: Read) -> bool:
+    found = 0
+    for each in scan(full, read):
+        found += 0 if isinstance(each, Hole) else each.size_bytes // each.leaf_bytes
+        if found > leaves + FEW:
+            return True
+    return False
+
+
+def _all(leaves: int) -> str:
+    return "the only leaf" if leaves == 1 else f"all {leaves} leaves"
+
+
+def _entries(full: Regime, switch: Switch, read: Read) -> Mapping[int, str]:
+    """Return the full space's vector entries, if the privileged level may execute there."""
+    if not switch.entries:
+        return {}
+    first = walk(full, min(switch.entries), read)
+    rights = first.attributes.rights if first.attributes is not None and first.refused is None else {}
+    return switch.entries if rights and rights[max(rights)].execute else {}
+
+
+def _vectors_said(entries: Mapping[int, str]) -> tuple[str, ...]:
+    return (f"its vectors, which that code sets, are at {min(entries):#x}, executable there",) if entries else ()

@@ -1,0 +1,152 @@
+"""Which address space a question is put to: the one in force, or the kernel's where that one is a reduced one."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gdbtools.analysis.isolation import isolation
+from gdbtools.arch.isolation import Isolation
+from gdbtools.arch.model import Regime
+from gdbtools.commands.evidence import number_of
+from gdbtools.errors import Unavailable
+from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden
+from gdbtools.render.document import Role, Span, Text
+from gdbtools.render.json import JsonObject, hexadecimal
+
+CURRENT, KERNEL = "current", "kernel"
+
+
+@dataclass(frozen=True)
+class Spaces:
+    """A machine, and what is known of the full space where the one in force is a reduced one."""
+
+    machine: Machine
+    isolation: Isolation | None
+
+    @property
+    def full(self) -> Machine | None:
+        """The machine as it is while the full space is in force; None where that is not proven, or not another."""
+        found = self.isolation
+        return _with_registers(self.machine, found) if found is not None and found.full is not None else None
+
+    def hides(self, address: int) -> bool:
+        """Say whether an address lies in the reduced range."""
+        return self.isolation is not None and address in within(self.isolation.reduced)
+
+    def chosen(self, space: str | None) -> Machine:
+        """Return the machine in the space of that name; raise `Unavailable` for one that is not proven."""
+        if space != KERNEL or self.isolation is None:
+            return self.machine
+        full = self.full
+        if full is None:
+            raise Unavailable(limit_text(self.isolation))
+        return full
+
+
+def of_last_exception(spaces: Spaces) -> tuple[Machine, Isolation | None, str]:
+    """Return the machine in the space that translated for the last exception, with what is known of a reduced one.
+
+    A privileged level runs in the full space: what it was refused there is asked there, wherever the CPU is by now.
+    """
+    machine = spaces.machine
+    if spaces.isolation is None:
+        return machine, None, CURRENT
+    exception = machine.exception()
+    if not exception.syndrome.address_valid or not spaces.hides(exception.address):
+        return machine, None, CURRENT
+    full = spaces.full if exception.el else None
+    return (machine, spaces.isolation, CURRENT) if full is None else (full, spaces.isolation, KERNEL)
+
+
+def within(regime: Regime) -> range:
+    return range(regime.first, regime.last + 1)
+
+
+def spaces(machine: Machine, regime: str | None = None) -> Spaces:
+    """Look whether the space in force, or that of the regime of that name, is a reduced one."""
+    return Spaces(machine, isolation(machine.architecture, machine.register, machine.memory.read, regime))
+
+
+def space_of(options: Namespace) -> str | None:
+    """Return the space that was asked for; None where that is left to the command."""
+    return getattr(options, "space", None)
+
+
+def _with_registers(machine: Machine, found: Isolation) -> Machine:
+    changed = FixedRegisters(found.registers, "the kernel's space")
+    cpu = Cpu(machine.cpu.number, Overridden(machine.cpu.registers, changed))
+    return replace(machine, cpus=tuple(cpu if each.number == cpu.number else each for each in machine.cpus))
+
+
+def _half(regime: Regime) -> str:
+    """Return what a range is called for short."""
+    return regime.name.partition(" through ")[0].rpartition(", ")[2]
+
+
+def _reduced(found: Isolation) -> str:
+    leaves = number_of(found.leaves, "leaf", "leaves")
+    return f"{_half(found.reduced)} leads to a reduced space of {leaves}, without the kernel"
+
+
+def limit_text(found: Isolation) -> str:
+    """Say in one line that the kernel is not in this space, and where it is."""
+    if found.full is None:
+        return f"{_reduced(found)}, and its full root is not proven: {found.evidence[0]}"
+    return f"{_reduced(found)}; --space kernel asks its full root, at PA {found.full.root:#x}"
+
+
+def limit_rows(found: Isolation | None) -> list[tuple[str, Text]]:
+    return [] if found is None else [("limited", Span(limit_text(found), Role.WARNING))]
+
+
+def kernel_rows(found: Isolation | None) -> list[tuple[str, Text]]:
+    """Say which root was read for the kernel; nothing where it is the one in force."""
+    if found is None or found.full is None:
+        return []
+    said = f"kernel: {_half(found.reduced)}'s full root, at PA {found.full.root:#x}, not the reduced one in force; "
+    return [("space", [said, Span("status", Role.COMMAND), " has the evidence"])]
+
+
+def space_rows(found: Isolation | None, space: str) -> list[tuple[str, Text]]:
+    """Say which space an answer is about, where the one in force is a reduced one."""
+    return limit_rows(found) if space == CURRENT else kernel_rows(found)
+
+
+def evidence_rows(found: Isolation) -> list[tuple[str, Text]]:
+    """Say what proves the full root; why nothing does is said where it is missed."""
+    return (
+        [] if found.full is None else [("evidence" if not at else "", each) for at, each in enumerate(found.evidence)]
+    )
+
+
+def isolation_record(found: Isolation | None) -> JsonObject | None:
+    """Record a reduced space in force: null where there is none."""
+    if found is None:
+        return None
+    return {
+        "reduced": found.reduced.name,
+        "first": hexadecimal(found.reduced.first),
+        "last": hexadecimal(found.reduced.last),
+        "root": hexadecimal(found.reduced.root),
+        "leaves": found.leaves,
+        "full_root": None if found.full is None else hexadecimal(found.full.root),
+        "registers": {name: hexadecimal(value) for name, value in found.registers.items()},
+        "vectors": [hexadecimal(address) for address in found.entries],
+        "evidence": list(found.evidence),
+    }
+
+
+def all_ranges(found: Spaces, space: str | None, regime: str | None) -> Sequence[tuple[str, Machine, Regime]]:
+    """Return each range to be looked at, with its space: those in force, and the full one of a reduced one.
+
+    `space` leaves it at those of one space.
+    """
+    machine = found.chosen(space)
+    named = KERNEL if machine is not found.machine else CURRENT
+    ranges = [(named, machine, each) for each in machine.architecture.regimes(machine.register, regime)]
+    full = found.full if space is None else None
+    if full is not None and found.isolation is not None and found.isolation.full is not None:
+        ranges.append((KERNEL, full, found.isolation.full))
+    return ranges

@@ -1,0 +1,209 @@
+"""Where the space in force is a reduced one, the commands say so, and answer about the kernel from its own root."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gdbtools.cli import main
+from tests.commands.test_map import saved
+from tests.isolated import (
+    CODE_PA,
+    EL1H,
+    KERNEL,
+    KERNEL_PA,
+    KERNEL_PAGES,
+    PLANTED,
+    ROOT,
+    TRAMPOLINE,
+    USER,
+    Isolated,
+)
+
+FULL = f"{ROOT + 0x2000:#018x}"
+CHECK = ("--perm", "wx", "--expect-none")
+
+
+@pytest.fixture
+def guest() -> Isolated:
+    return Isolated()
+
+
+@pytest.fixture
+def source(guest: Isolated, tmp_path: Path) -> list[str]:
+    return saved(guest.lower, tmp_path, guest.at_el0())
+
+
+def unproven(guest: Isolated, tmp_path: Path) -> list[str]:
+    """Save the guest with a full root that maps the trampoline elsewhere."""
+    guest.full.map(TRAMPOLINE, CODE_PA + 0x9000, AttrIndx=4, SH=3, AP=0b10, UXN=1, nG=1)
+    return saved(guest.lower, tmp_path, guest.at_el0())
+
+
+def asked(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> Any:
+    assert main([*words, "--json"]) == status
+    out, err = capsys.readouterr()
+    assert err == ""
+    [line] = out.splitlines()
+    return json.loads(line)["result"]
+
+
+def text(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> str:
+    assert main([*words]) == status
+    return " ".join(capsys.readouterr().out.split())
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str, status: int = 3) -> str:
+    assert main([*words]) == status
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    return err
+
+
+def spans(result: Any) -> dict[str, list[tuple[int, int]]]:
+    """Return first address and size of each run, by space."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for run in result["runs"]:
+        found.setdefault(run["space"], []).append((int(run["first"], 16), run["size"]))
+    return found
+
+
+def test_status_says_that_the_kernel_is_hidden_where_it_is_and_why(capsys, source: list[str]) -> None:
+    said = asked(capsys, "status", *source)["isolation"]
+    assert (said["leaves"], said["full_root"]) == (3, FULL)
+    assert said["registers"] == {"TTBR1_EL1": FULL}
+    assert len(said["evidence"]) == 3
+    said = text(capsys, "status", *source)
+    assert "limited TTBR1_EL1 leads to a reduced space of 3 leaves, without the kernel" in said
+    assert "moves TTBR1_EL1 by +0x2000" in said
+    assert "TTBR1_EL1 (kernel)" in said
+
+
+def test_status_of_a_kernel_that_does_not_hide_says_nothing(capsys, guest: Isolated, tmp_path: Path) -> None:
+    source = saved(guest.lower, tmp_path, guest.in_kernel())
+    assert asked(capsys, "status", *source)["isolation"] is None
+    assert "limited" not in text(capsys, "status", *source)
+
+
+def test_map_reads_both_spaces_and_what_both_have_once(capsys, source: list[str]) -> None:
+    result = asked(capsys, "map", *source)
+    assert spans(result) == {
+        "current": [(USER, 0x1000)],
+        "kernel": [(KERNEL, KERNEL_PAGES << 12), (TRAMPOLINE, 0x4000)],
+    }
+    assert result["looked_at"]["leaves"] == 1 + 3 + KERNEL_PAGES + 4
+    assert result["isolation"]["full_root"] == FULL
+
+
+def test_map_from_el0_lists_what_map_in_the_kernel_does(capsys, guest: Isolated, tmp_path: Path) -> None:
+    here = asked(capsys, "map", *saved(guest.lower, tmp_path, guest.at_el0()))
+    there = asked(capsys, "map", *saved(guest.lower, tmp_path, guest.in_kernel()))
+    pairs = [[(run["first"], run["output"], run["size"]) for run in each["runs"]] for each in (here, there)]
+    assert pairs[0] == pairs[1]
+
+
+def test_a_page_of_the_kernel_that_is_writable_and_executable_is_found_from_el0(
+    capsys, guest: Isolated, tmp_path: Path
+) -> None:
+    assert main(["map", *saved(guest.lower, tmp_path, guest.at_el0()), *CHECK]) == 0
+    guest.plant()
+    source = saved(guest.lower, tmp_path, guest.at_el0())
+    capsys.readouterr()
+    assert spans(asked(capsys, "map", *source, *CHECK, status=1)) == {"kernel": [(PLANTED, 0x1000)]}
+    assert spans(asked(capsys, "map", *source, *CHECK, "--space", "kernel", status=1))["kernel"] == [(PLANTED, 0x1000)]
+    assert asked(capsys, "map", *source, *CHECK, "--space", "current")["runs"] == []
+
+
+def test_a_page_that_only_the_reduced_space_has_is_found_as_well(capsys, guest: Isolated, tmp_path: Path) -> None:
+    """And one with other rights there than in the kernel's own: who looks at one of them alone has seen half."""
+    guest.reduced.map(TRAMPOLINE + 0x2000, CODE_PA + 0x2000, AttrIndx=4, SH=3, AP=0b00, UXN=1, nG=1)
+    source = saved(guest.lower, tmp_path, guest.at_el0())
+    assert spans(asked(capsys, "map", *source, *CHECK, status=1)) == {"current": [(TRAMPOLINE + 0x2000, 0x1000)]}
+
+
+def test_what_could_not_be_seen_is_no_pass(capsys, guest: Isolated, tmp_path: Path) -> None:
+    source = unproven(guest, tmp_path)
+    err = refused(capsys, "map", *source, *CHECK)
+    assert "not all could be seen: TTBR1_EL1 leads to a reduced space of 3 leaves" in err
+    assert "4 leaves in 8 tables" in err
+    # All of the lower half was seen, and who asks about this space alone has seen it.
+    assert asked(capsys, "map", "0,0x1000000000000", *source, *CHECK)["runs"] == []
+    assert asked(capsys, "map", *source, *CHECK, "--space", "current")["runs"] == []
+    refused(capsys, "map", f"{KERNEL:#x}", *source, *CHECK)
+    assert "its full root is not proven" in text(capsys, "map", *source)
+
+
+def test_a_finding_outweighs_what_could_not_be_seen(capsys, guest: Isolated, tmp_path: Path) -> None:
+    guest.lower.map(USER + 0x1000, 0x4062_0000, AttrIndx=4, SH=3, AP=0b00, UXN=1)
+    assert len(asked(capsys, "map", *unproven(guest, tmp_path), *CHECK, status=1)["runs"]) == 1
+
+
+def test_a_table_that_cannot_be_read_is_no_pass_either(capsys, guest: Isolated, tmp_path: Path) -> None:
+    guest.lower.memory[guest.lower.root + 8] = 0x7000_0003
+    source = saved(guest.lower, tmp_path, guest.at_el0())
+    assert "the table at PA 0x70000000" in refused(capsys, "map", *source, *CHECK)
+    assert asked(capsys, "map", f"{USER:#x},+0x1000", *source, *CHECK)["runs"] == []
+
+
+def test_walk_of_a_kernel_address_says_what_limits_it_and_walks_the_kernels_own(capsys, source: list[str]) -> None:
+    words = ("walk", f"{KERNEL:#x}", *source)
+    assert asked(capsys, *words, status=1)["isolation"]["full_root"] == FULL
+    said = text(capsys, *words, status=1)
+    assert "limited TTBR1_EL1 leads to a reduced space" in said
+    assert "--space kernel asks its full root, at PA 0x40302000" in said
+    there = asked(capsys, *words, "--space", "kernel")
+    assert (there["output"], there["space"]) == (f"{KERNEL_PA:#018x}", "kernel")
+    assert "space kernel: TTBR1_EL1's full root, at PA 0x40302000" in text(capsys, *words, "--space", "kernel")
+
+
+def test_walk_of_a_users_address_is_not_limited(capsys, source: list[str]) -> None:
+    assert "isolation" not in asked(capsys, "walk", f"{USER:#x}", *source)
+    assert "limited" not in text(capsys, "walk", f"{USER:#x}", *source)
+
+
+def test_a_kernels_space_that_is_not_proven_is_not_walked(capsys, guest: Isolated, tmp_path: Path) -> None:
+    source = unproven(guest, tmp_path)
+    said = refused(capsys, "walk", f"{KERNEL:#x}", *source, "--space", "kernel")
+    assert "its full root is not proven" in said
+    assert "does not map this space's leaves where this one does" in said
+
+
+def test_in_the_kernel_its_space_is_the_current_one(capsys, guest: Isolated, tmp_path: Path) -> None:
+    source = saved(guest.lower, tmp_path, guest.in_kernel())
+    answers = [asked(capsys, "walk", f"{KERNEL:#x}", *source, "--space", each) for each in ("current", "kernel")]
+    assert answers[0] == answers[1]
+
+
+def test_what_if_of_a_kernels_descriptor_is_asked_of_the_kernels_space(capsys, source: list[str]) -> None:
+    change = ("--pte", f"{KERNEL:#x}.AP=0")
+    assert spans(asked(capsys, "map", *source, *CHECK, *change, status=1)) == {"kernel": [(KERNEL, 0x1000)]}
+    there = asked(capsys, "walk", f"{KERNEL:#x}", *source, "--space", "kernel", *change)
+    assert there["attributes"]["rights"]["el1"] == "rwx"
+
+
+def test_what_if_of_the_root_asks_whether_that_one_is_reduced(capsys, source: list[str]) -> None:
+    result = asked(capsys, "map", *source, "--with", f"TTBR1_EL1={ROOT + 0x2000:#x}")
+    assert result["isolation"] is None
+    assert (KERNEL, KERNEL_PAGES << 12) in spans(result)["current"]
+
+
+READ_ABORT, PERMISSION_3, TRANSLATION_0 = 0x9600_0000, 0b001111, 0b000100
+
+
+def test_what_the_kernel_was_refused_is_asked_of_its_own_space(capsys, guest: Isolated, tmp_path: Path) -> None:
+    """At EL0 its last exception is still in the registers: a write to a page of its own that is read-only."""
+    last = {"ESR_EL1": READ_ABORT | 1 << 6 | PERMISSION_3, "FAR_EL1": KERNEL + 0x1008, "SPSR_EL1": EL1H}
+    result = asked(capsys, "fault", *saved(guest.lower, tmp_path, guest.at_el0(**last)), status=1)
+    assert result["verdict"] == "tables agree"
+    assert (result["space"], result["isolation"]["full_root"]) == ("kernel", FULL)
+
+
+def test_what_a_user_was_refused_is_asked_of_the_space_that_it_sees(capsys, guest: Isolated, tmp_path: Path) -> None:
+    last = {"ESR_EL1": 0x9200_0000 | TRANSLATION_0, "FAR_EL1": KERNEL + 0x1008}
+    result = asked(capsys, "fault", *saved(guest.lower, tmp_path, guest.at_el0(**last)), status=1)
+    assert result["verdict"] == "tables agree"
+    assert result["space"] == "current"

@@ -8,15 +8,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 # A file of tests runs in one process: its guests are shared.
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
+PURE := $(addprefix tests/,analysis arch commands machine render repair $(addprefix test_,bits.py captures.py cli.py layering.py readme.py))
 
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo        watch an access-flag fault be explained and repaired in a real guest"
+	@echo "make quick       lint, types and the tests that need no guest, in under a minute"
 	@echo "make test        everything that is checked on each change"
 	@echo "make test-full   and what takes longer"
 	@echo "make bench       what is measured: ratios within one run"
 	@echo "make guests      build fixtures/guests again (needs gcc-aarch64-linux-gnu)"
+
+quick: $(VENV)/.development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(PYTEST) --quiet -m "not guest and not full and not slow" $(PURE)
 
 demo: packages $(VENV)/.runtime
 	@$(BIN)/gdbtools demo
@@ -51,4 +59,4 @@ $(VENV)/.development: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: help demo test test-full bench guests packages
+.PHONY: help quick demo test test-full bench guests packages

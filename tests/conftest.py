@@ -26,6 +26,7 @@ GDBS = {
 # No clock is asserted.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+FULL_SECONDS = 2 * 60 * 60
 FOR_THE_END: list[str] = []
 """What the tests said."""
 BROWSER = ("chromium", "apt-get install chromium")
@@ -75,7 +76,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave `full` tests out unless they are asked for."""
+    """Leave `full` tests out unless they are asked for; they may take longer than the others."""
+    for item in items:
+        if item.get_closest_marker("full"):
+            item.add_marker(pytest.mark.timeout(FULL_SECONDS))
     if os.environ.get("GDBTOOLS_FULL") == "1" or config.getoption("-m"):
         return
     left_out = [item for item in items if item.get_closest_marker("full")]

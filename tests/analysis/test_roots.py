@@ -356,6 +356,7 @@ def test_tables_that_lead_to_each_other_alone_are_no_roots(size: int) -> None:
     assert image.search().found == ()
 
 
+@pytest.mark.slow
 def test_tables_that_branch_without_end_are_dismissed_before_long() -> None:
     """2^36 leaves of which no two adjoin, ten times."""
     drawn = random.Random(1)

@@ -968,6 +968,7 @@ def test_two_stages_grant_what_both_do(stages: Stages) -> None:
             assert {el: str(each) for el, each in run.attributes.rights.items()} == both
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(two_stages())
 def test_two_stages_fault_as_the_walk_does(stages: Stages) -> None:
@@ -977,6 +978,7 @@ def test_two_stages_fault_as_the_walk_does(stages: Stages) -> None:
             assert run.fault == expected, hex(va)
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(two_stages())
 def test_a_stage_1_table_that_stage_2_refuses_is_a_hole_with_the_refusal(stages: Stages) -> None:
@@ -988,6 +990,7 @@ def test_a_stage_1_table_that_stage_2_refuses_is_a_hole_with_the_refusal(stages:
             assert run.refusal.fault == expected, hex(va)
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(two_stages())
 def test_two_stages_map_what_stage_1_maps_and_no_more_in_order_and_whole(stages: Stages) -> None:

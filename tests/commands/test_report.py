@@ -252,6 +252,7 @@ def test_the_same_source_gives_the_same_page(tmp_path: Path, source: list[str]) 
     assert pages[0] == pages[1]
 
 
+@pytest.mark.slow
 def test_a_space_of_ten_thousands_of_areas_is_still_a_page_of_a_few_megabytes(capsys, tmp_path: Path) -> None:
     tables_ = Tables(_next=0x4000_1000)
     for number in range(40_000):

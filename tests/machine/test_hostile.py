@@ -50,6 +50,7 @@ ONE_INPUT_SECONDS, MEMORY_MEGABYTES = 60, 400
 """What one input may take at most, on a busy machine, and the whole run; a file is at most 100 KB."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("atheris") is None, reason="no atheris: pip install '.[dev]', on x86-64 Linux")
 @pytest.mark.parametrize("name", RUNS)
 def test_nothing_that_fuzzing_finds_is_more_than_a_line(name: str, tmp_path: Path) -> None:
@@ -107,6 +108,7 @@ def boundaries(data: bytes) -> list[int]:
     return sorted({min(max(each + beside, 0), len(data)) for each in places for beside in (-1, 0, 1)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_is_cut_short_anywhere_is_answered_or_refused(
     name: str, tmp_path: Path, registers: str, capsys: pytest.CaptureFixture[str]

@@ -13,6 +13,8 @@ import pytest
 
 from gdbtools.cli import main
 
+pytestmark = pytest.mark.slow
+
 CAPTURES = Path(__file__).resolve().parents[2] / "fixtures/captures"
 NAMES = ("access-flag", "osv-1131")
 OVERLAPS = Path(__file__).with_name("overlaps.js").read_text()

@@ -214,11 +214,13 @@ def disagreements(who: str, of: Callable[[], list[Access]]) -> Iterator[tuple[st
 WHO = [INSTALLED, NEWEST, pytest.param(LLVM, marks=pytest.mark.full)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", WHO)
 def test_every_name_that_a_disassembler_has_is_ours(who: str) -> None:
     assert list(disagreements(who, every_access)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", WHO[1:])
 def test_every_pair_that_a_disassembler_names_is_ours(who: str) -> None:
     assert list(disagreements(who, every_pair)) == []

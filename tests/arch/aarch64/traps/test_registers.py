@@ -107,6 +107,7 @@ def test_fields_are_where_linux_has_them(name: str) -> None:
     assert only_linux.keys() == described.keys() - ours.keys()
 
 
+@pytest.mark.slow
 def test_whatever_is_described_is_compared() -> None:
     compared = {name: len(_described(name)) for name in ALL if _described(name)}
     for name, count in compared.items():

@@ -73,4 +73,13 @@ def _purpose(run: Run) -> object:
     given = run.attributes
     rights = tuple(sorted(given.rights.items()))
     fault = None if run.fault is not None and run.fault.kind is FaultKind.ACCESS_FLAG else run.fault
-    return rights, given.memory, given.shareability, given.is_global, given.guarded, given.non_secure, fault
+    return (
+        rights,
+        given.memory,
+        given.shareability,
+        given.is_global,
+        given.guarded,
+        given.non_secure,
+        fault,
+        run.kind.soft_invalid,
+    )

@@ -22,6 +22,7 @@ class Aspect(enum.Enum):
     CONTIGUOUS = "contiguous"
     GUARDED = "guarded"
     NON_SECURE = "non-secure"
+    SOFT_INVALID = "soft-invalid"
     FAULT = "fault"
 
 
@@ -40,6 +41,7 @@ _TRAITS: Final = (
     Aspect.CONTIGUOUS,
     Aspect.GUARDED,
     Aspect.NON_SECURE,
+    Aspect.SOFT_INVALID,
     Aspect.FAULT,
 )
 """The aspects that all leaves of a kind share, in the order of `_traits`."""
@@ -126,7 +128,8 @@ def _traits(kind: LeafKind) -> tuple[object, ...]:
         given.contiguous,
         given.guarded,
         given.non_secure,
-        None if by_use else kind.fault,
+        kind.fault if kind.soft_invalid else None,
+        None if by_use or kind.soft_invalid else kind.fault,
     )
 
 

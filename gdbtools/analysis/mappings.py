@@ -178,9 +178,11 @@ class _Composition:
     def _kind(self, run: Run, below: Run, first: int) -> LeafKind:
         key = id(run.kind), id(below.kind)
         if key not in self._kinds:
-            attributes = walk(self.regime, first, self.read).attributes
+            found = walk(self.regime, first, self.read)
+            attributes = (found.kept or found).attributes
             assert attributes is not None, "the run has a leaf"
-            kind = LeafKind(run.kind.level, attributes, run.fault or below.fault)
+            soft = run.kind.soft_invalid or (run.fault is None and below.kind.soft_invalid)
+            kind = LeafKind(run.kind.level, attributes, run.fault or below.fault, soft)
             self._kinds[key] = self._same(kind)
         return self._kinds[key]
 

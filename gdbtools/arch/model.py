@@ -77,6 +77,7 @@ class Cause(enum.Enum):
     """What decided a refusal: one name for each rule that the manual has."""
 
     INVALID_ENTRY = enum.auto()
+    SOFT_INVALID = enum.auto()
     RESERVED_ENTRY = enum.auto()
     BLOCK_NOT_ALLOWED = enum.auto()
     OUTSIDE_RANGE = enum.auto()
@@ -130,13 +131,15 @@ class EntryKind(enum.Enum):
     """What a descriptor is at the level where it was met."""
 
     INVALID = enum.auto()
+    SOFT_INVALID = enum.auto()
+    """Nothing but its valid bit is clear: hardware faults here, and `Entry.kept` is what software left in it."""
     TABLE = enum.auto()
     BLOCK = enum.auto()
     PAGE = enum.auto()
 
     @property
     def label(self) -> str:
-        return self.name.lower()
+        return self.name.lower().replace("_", "-")
 
     @property
     def is_leaf(self) -> bool:
@@ -168,14 +171,16 @@ class Level:
 class Entry:
     """A descriptor, decoded for its level.
 
-    `address` is the next table's or the output address of the block or page; 0 and meaningless when INVALID.
-    `cause` says why an entry is INVALID.
+    `address` is the next table's or the output address of the block or page; 0 and meaningless when INVALID or
+    SOFT_INVALID.  `cause` says why hardware does not use an entry.  `kept` is what a SOFT_INVALID one would be with its
+    valid bit set, of the same word and for the same cause.
     """
 
     kind: EntryKind
     word: Word
     address: int
     cause: Cause | None = None
+    kept: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +304,8 @@ class Regime(abc.ABC):
     output_last: int
     entry_bytes: int = 8
     below: Regime | None = None
+    has_soft_invalid: bool = False
+    """Whether entries are met here that software made invalid by their valid bit alone, meaning to set it again."""
     assumed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     byte_order: Literal["little", "big"] = "little"
@@ -362,7 +369,9 @@ class Walk:
     """Every descriptor met on the way from an input address to its outcome.
 
     `refusal` is this stage's own, or that of a descriptor fetch (`fetch`) through the stage below.  `final` is the walk
-    of this stage's output through the stage below; None where there is none, or no output.
+    of this stage's output through the stage below; None where there is none, or no output.  Where a soft-invalid entry
+    refuses, at whichever stage, `kept` is the walk as if every such entry were valid: what lies below, and nothing that
+    hardware would do; None also where that cannot be read.
     """
 
     input: int
@@ -371,6 +380,7 @@ class Walk:
     refusal: Refusal | None
     fetch: Fetch | None = None
     final: Walk | None = None
+    kept: Walk | None = None
 
     @property
     def leaf(self) -> Step | None:
@@ -414,12 +424,14 @@ class LeafKind:
     """What all leaves of a run have in common.
 
     `fault` is what an access would meet at any of them: a clear access flag, an output address out of range, a refusal
-    of the stage below.
+    of the stage below, or, of those that are `soft_invalid`, the entry on the way that has only its valid bit clear:
+    none of them is mapped until software sets that again.
     """
 
     level: int
     attributes: Attributes
     fault: Fault | None
+    soft_invalid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,6 +463,10 @@ class Run:
     @property
     def fault(self) -> Fault | None:
         return self.kind.fault
+
+    @property
+    def leaves(self) -> int:
+        return self.size_bytes // self.leaf_bytes
 
     def offset_of(self, address: int) -> int:
         """Give how far beyond `output` an address within the run leads."""

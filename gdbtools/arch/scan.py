@@ -14,12 +14,14 @@ from itertools import groupby, islice
 from operator import sub
 from typing import NamedTuple
 
-from gdbtools.arch.model import Entry, EntryKind, Hole, LeafKind, Level, Read, Regime, Run, Step
-from gdbtools.arch.walk import address_of, fetch
+from gdbtools.arch.model import Entry, EntryKind, Fault, Hole, LeafKind, Level, Read, Regime, Run, Step
+from gdbtools.arch.walk import address_of, fetch, whole
 from gdbtools.errors import Unreadable
 
 SMALL = 256
 """How many pieces of a shared subtree are kept for the next time it is met."""
+HANDED_BITS = 64
+"""What tables hand down is below this bit; from it on stands the number of the fault of a soft-invalid entry."""
 
 
 class _Piece(NamedTuple):
@@ -41,6 +43,8 @@ class _Slice(NamedTuple):
     entry: int
     """Which entry of the table is its first."""
     raw: bytes
+    refused: Fault | None = None
+    """What hardware would meet instead, where only soft-invalid entries of the stage below lead here."""
 
 
 class _Seen(NamedTuple):
@@ -53,8 +57,8 @@ class _Seen(NamedTuple):
 def scan(regime: Regime, read: Read, first: int | None = None, last: int | None = None) -> Iterator[Run | Hole]:
     """Give every mapping of one stage, or those that hold any of first..last, as maximal runs, in order of address.
 
-    A leaf whose access flag is clear is among them, with its fault; a table that cannot be read is a `Hole`.  A table
-    is read once, whole, however many entries lead to it.
+    A leaf whose access flag is clear is among them, with its fault, and so is what soft-invalid entries lead to; a
+    table that cannot be read is a `Hole`.  A table is read once, whole, however many entries lead to it.
     """
     wanted = regime.first if first is None else first, regime.last if last is None else last
     yield from Scanner(regime, read).within(*wanted)
@@ -115,9 +119,11 @@ class Scanner:
         self._seen: dict[tuple[int, int, int], _Seen | None] = {}
         self._kinds: list[dict[tuple[int, int], tuple[LeafKind, int, int]]] = [{} for _ in regime.levels]
         """By depth: from a leaf without its address, and what it inherits, to its kind, high address bits and scale."""
-        self._tables: dict[tuple[int, int], int] = {}
-        """From depth and a table entry without its address to what it hands down."""
+        self._tables: dict[tuple[int, int], tuple[int, Fault | None]] = {}
+        """From depth and a table entry without its address to what it hands down, and what hardware meets at it."""
         self._distinct: list[LeafKind] = []
+        self._refused: list[Fault] = []
+        """What hardware meets at soft-invalid entries; the place of one is handed down from there."""
         self._leaf_bits = [regime.linear_bits(level) for level in regime.levels]
         self._table_bits = regime.table_bits()
         self._strides = [regime.stride(level) for level in regime.levels]
@@ -159,28 +165,30 @@ class Scanner:
         level, stride, others = self.regime.levels[depth], self._strides[depth], ~self._leaf_bits[depth]
         size, entry_bytes = level.size_bytes, self.regime.entry_bytes
         kinds, output_last = self._kinds[depth], self.regime.output_last
+        present = (1 << 64) - 1 if self.regime.has_soft_invalid else 1
         for part in self.table(table, level):
             if isinstance(part, Hole):
                 yield Hole(base + part.first, part.size_bytes, part.pa, part.why, part.refusal)
                 continue
             entry, raw = part.entry, part.raw
+            handed = inherited if part.refused is None else self._refusing(inherited, part.refused)
             skipped = max(self._first - base, 0) // size - entry
             wanted = (self._last - base) // size + 1 - entry
             if skipped > 0 or wanted < len(raw) // entry_bytes:
                 skipped = max(skipped, 0)
                 raw = raw[skipped * entry_bytes : max(wanted, 0) * entry_bytes]
                 entry += skipped
-            for index, count, value, step in _entries(raw, self.regime.byte_order, stride) if raw else ():
+            for index, count, value, step in _entries(raw, self.regime.byte_order, stride, present) if raw else ():
                 at = entry + index
                 pa, first = part.pa + (at - part.entry) * entry_bytes, base + at * size
-                known = kinds.get((value & others, inherited))
+                known = kinds.get((value & others, handed))
                 while known is None or not _is_one(value, count, step, others, known, output_last):
                     # Of a kind not met before, or a run that crosses what it may not: its first alone, then the rest.
-                    yield from self._single(_Met(depth, at, pa, value), first, path, inherited)
+                    yield from self._single(_Met(depth, at, pa, value), first, path, handed)
                     at, pa, first, value, count = at + 1, pa + entry_bytes, first + size, value + step, count - 1
                     if not count:
                         break
-                    known = kinds.get((value & others, inherited))
+                    known = kinds.get((value & others, handed))
                 else:
                     kind, high, scale = known
                     output = (value & ~others) * scale + high
@@ -189,26 +197,31 @@ class Scanner:
     def _single(self, met: _Met, first: int, path: tuple[_Met, ...], inherited: int) -> Iterator[_Piece | Hole]:
         """Go on below a table, or decode a leaf with all care and remember its kind."""
         depth, table_bits, regime = met.depth, self._table_bits, self.regime
-        handed = self._tables.get((depth, met.value & ~table_bits))
-        if handed is not None and met.value & table_bits <= regime.output_last:
-            below = met.value & table_bits
-            yield from self.subtree(below, depth + 1, first, (*path, met), inherited | handed)
+        known = self._tables.get((depth, met.value & ~table_bits))
+        below = met.value & table_bits
+        if known is not None and 0 < below <= regime.output_last:
+            handed, refused = known
+            yield from self.subtree(below, depth + 1, first, (*path, met), self._refusing(inherited, refused) | handed)
             return
-        step = self._step(met)
+        step, refused = self._step(met)
         entry = step.entry
         if entry.kind is EntryKind.INVALID:
             return
-        refusal = regime.accept(step)
+        refusal, passed = regime.accept(step), self._refusing(inherited, refused)
         if entry.kind is EntryKind.TABLE:
             if refusal is None:
                 handed = regime.handed_down(entry)
-                if entry.address == met.value & table_bits:
-                    self._tables[depth, met.value & ~table_bits] = handed
-                yield from self.subtree(entry.address, depth + 1, first, (*path, met), inherited | handed)
+                if entry.address == below:
+                    self._tables[depth, met.value & ~table_bits] = handed, refused
+                yield from self.subtree(entry.address, depth + 1, first, (*path, met), passed | handed)
             return
-        attributes = regime.attributes((*(self._step(each) for each in path), step))
+        attributes = regime.attributes((*(self._step(each)[0] for each in path), step))
         assert attributes is not None, "the path ends in a leaf"
-        kind = self._distinct_kind(LeafKind(step.level.number, attributes, refusal.fault if refusal else None))
+        fault = self._refused[(passed >> HANDED_BITS) - 1] if passed >> HANDED_BITS else None
+        soft = fault is not None
+        if fault is None and refusal is not None:
+            fault = refusal.fault
+        kind = self._distinct_kind(LeafKind(step.level.number, attributes, fault, soft))
         size, bits = step.level.size_bytes, self._leaf_bits[depth]
         if entry.address <= regime.output_last:
             scale = size // self._strides[depth]
@@ -216,10 +229,19 @@ class Scanner:
             self._kinds[depth][met.value & ~bits, inherited] = kind, high, scale
         yield _Piece(first, 1, entry.address, size, size, kind, met.pa)
 
-    def _step(self, met: _Met) -> Step:
+    def _refusing(self, inherited: int, fault: Fault | None) -> int:
+        """Add to what is inherited what hardware meets here; what it met before, it met first."""
+        if fault is None or inherited >> HANDED_BITS:
+            return inherited
+        if fault not in self._refused:
+            self._refused.append(fault)
+        return inherited | self._refused.index(fault) + 1 << HANDED_BITS
+
+    def _step(self, met: _Met) -> tuple[Step, Fault | None]:
+        """Decode an entry; a soft-invalid one as if it were valid, with what hardware meets there."""
         level = self.regime.levels[met.depth]
         raw = met.value.to_bytes(self.regime.entry_bytes, self.regime.byte_order)
-        return Step(level, met.entry, met.pa, self.regime.decode(raw, level))
+        return whole(self.regime, Step(level, met.entry, met.pa, self.regime.decode(raw, level)))
 
     def _distinct_kind(self, kind: LeafKind) -> LeafKind:
         for known in self._distinct:
@@ -251,6 +273,11 @@ class Scanner:
             index = (at - table) // entry_bytes
             pa, take = at, end - at
             via, refusal = fetch(self.regime, at, self.read)
+            refused = None
+            if via is not None and via.kept is not None and refusal is not None:
+                refused = refusal.fault
+                via = via.kept
+                refusal = self.regime.fetch_refused(via)
             if via is not None:
                 # Where stage 2 has no leaf, its last entry says how far that goes.
                 page = via.steps[-1].level.size_bytes if via.steps else end - at
@@ -261,7 +288,7 @@ class Scanner:
                 yield Hole(*covered, at, "stage 2 refuses to fetch this table", refusal)
             else:
                 try:
-                    yield _Slice(pa, index, self.read(pa, take))
+                    yield _Slice(pa, index, self.read(pa, take), refused)
                 except Unreadable as missing:
                     yield Hole(*covered, missing.pa, missing.why)
             at += take
@@ -279,17 +306,18 @@ def _moved(piece: _Piece | Hole, offset: int) -> _Piece | Hole:
     return piece._replace(first=piece.first + offset)
 
 
-def _entries(raw: bytes, order: str, stride: int) -> Sequence[tuple[int, int, int, int]]:
+def _entries(raw: bytes, order: str, stride: int, present: int) -> Sequence[tuple[int, int, int, int]]:
     """Cut a table into runs: (index, count, first descriptor, by how much each is more than the last: `stride` or 0).
 
-    Entries without their lowest bit are invalid in every architecture, and left out.
+    Entries that have none of the bits `present` are left out: the lowest, without which they are invalid in every
+    architecture, or all of them, where those may be soft-invalid.
     """
     count = len(raw) // 8
     if raw == _zeros(len(raw)):
         return ()
     little = order == "little"
     first = int.from_bytes(raw[:8], "little" if little else "big")
-    if count > 1 and first & 1:
+    if count > 1 and first & present:
         if raw == raw[:8] * count:
             return ((0, count, first, 0),)
         # Its second entry says whether the whole is worth a comparison.
@@ -298,14 +326,14 @@ def _entries(raw: bytes, order: str, stride: int) -> Sequence[tuple[int, int, in
             if int.from_bytes(raw, "little") == first * ones + ramp:
                 return ((0, count, first, stride),)
     values = struct.unpack(f"{'<' if little else '>'}{count}Q", raw)
-    valid = [index for index, value in enumerate(values) if value & 1]
+    valid = [index for index, value in enumerate(values) if value & present]
     if len(valid) < count // 4:
         return _few(values, valid, stride)
     index = 0
     found = []
     for _, group in groupby(map(sub, values, _places(count, stride))):
         length = len(tuple(group))
-        if values[index] & 1:
+        if values[index] & present:
             found.append((index, length, values[index], stride))
         index += length
     return found
@@ -362,6 +390,6 @@ def tables(regime: Regime, read: Read) -> Iterator[int | None]:
             yield part.pa
             for offset in range(0, len(part.raw), size):
                 entry: Entry = regime.decode(part.raw[offset : offset + size], level)
-                step = Step(level, part.entry + offset // size, part.pa + offset, entry)
-                if entry.kind is EntryKind.TABLE and regime.accept(step) is None:
-                    pending.append((entry.address, depth + 1))
+                step, _ = whole(regime, Step(level, part.entry + offset // size, part.pa + offset, entry))
+                if step.entry.kind is EntryKind.TABLE and regime.accept(step) is None:
+                    pending.append((step.entry.address, depth + 1))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
-from gdbtools.arch.model import Fetch, Level, Mapped, Read, Refusal, Regime, Step, Walk
+from gdbtools.arch.model import Cause, Fault, Fetch, Level, Mapped, Read, Refusal, Regime, Step, Walk
 from gdbtools.errors import Unreadable
 
 
@@ -13,6 +14,16 @@ def walk(regime: Regime, address: int, read: Read) -> Walk:
 
     A descriptor that cannot be read raises `Unreadable`: missing evidence is neither mapped nor unmapped.
     """
+    found = _walk(regime, address, read, False)
+    if found.refused is None or found.refused.decider.cause is not Cause.SOFT_INVALID:
+        return found
+    with suppress(Unreadable):
+        return replace(found, kept=_walk(regime, address, read, True))
+    return found
+
+
+def _walk(regime: Regime, address: int, read: Read, kept: bool) -> Walk:
+    """Translate `address`; with `kept`, as if soft-invalid entries were valid."""
     steps: list[Step] = []
     refusal = regime.admit(address)
     table = regime.root
@@ -20,11 +31,16 @@ def walk(regime: Regime, address: int, read: Read) -> Walk:
         index = level.index(address)
         at = table + index * regime.entry_bytes
         via, refusal = fetch(regime, at, read)
+        if kept and via is not None and via.kept is not None:
+            via = via.kept
+            refusal = regime.fetch_refused(via)
         if refusal is not None:
             assert via is not None, "only the stage below refuses a fetch"
             return Walk(address, regime, tuple(steps), refusal, Fetch(level, index, via))
         pa = at if via is None else address_of(via)
         step = Step(level, index, pa, regime.decode(_descriptor(read, pa, regime, level), level), via)
+        if kept:
+            step, _ = whole(regime, step)
         steps.append(step)
         refusal = regime.accept(step)
         if refusal is not None or step.is_leaf:
@@ -33,7 +49,17 @@ def walk(regime: Regime, address: int, read: Read) -> Walk:
     found = Walk(address, regime, tuple(steps), refusal)
     if regime.below is None or refusal is not None or found.destination is None:
         return found
-    return replace(found, final=walk(regime.below, found.destination.address, read))
+    final = walk(regime.below, found.destination.address, read)
+    return replace(found, final=final.kept if kept and final.kept is not None else final)
+
+
+def whole(regime: Regime, step: Step) -> tuple[Step, Fault | None]:
+    """Return a step with its entry as if that were valid, and the fault hardware has there; others stay as they are."""
+    if step.entry.kept is None:
+        return step, None
+    refused = regime.accept(step)
+    assert refused is not None, "hardware faults where a valid bit is clear"
+    return replace(step, entry=step.entry.kept), refused.fault
 
 
 def fetch(regime: Regime, at: int, read: Read) -> tuple[Walk | None, Refusal | None]:

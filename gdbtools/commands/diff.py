@@ -12,7 +12,7 @@ from gdbtools.analysis.mappings import mappings_of
 from gdbtools.analysis.regime_difference import RegimePair, paired
 from gdbtools.analysis.register_difference import Compared, compare_registers
 from gdbtools.arch.architecture import Architecture
-from gdbtools.arch.model import Hole
+from gdbtools.arch.model import Hole, Run
 from gdbtools.commands.declared.shared import IGNORABLE
 from gdbtools.commands.difference_of_state import (
     regime_record,
@@ -24,7 +24,7 @@ from gdbtools.commands.difference_text import SIGNS, change_text
 from gdbtools.commands.evidence import attributes_record, fault_record, size
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
-from gdbtools.errors import UsageError
+from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
@@ -46,7 +46,8 @@ class Difference:
     """What differs between two sources, and how much was the same.
 
     `pairs` are the ranges of the regimes, `changes` and `uncompared` what became of their mappings; `leaves` counts the
-    leaves after.  `page_bytes` is the granule.
+    leaves after.  `page_bytes` is the granule.  `is_blind` says that there were tables to compare, and none of
+    them could be read before, or after.
     """
 
     before: Looked
@@ -59,6 +60,7 @@ class Difference:
     leaves: int
     page_bytes: int
     ignored: tuple[str, ...]
+    is_blind: bool = False
 
     @property
     def is_different(self) -> bool:
@@ -67,7 +69,7 @@ class Difference:
             self.changes
             or self.registers.differing
             or any(pair.before is None or pair.after is None for pair in self.pairs)
-            or any(each.before is None or each.after is None for each in self.uncompared)
+            or (not self.is_blind and any(each.before is None or each.after is None for each in self.uncompared))
         )
 
 
@@ -87,7 +89,7 @@ def run(session: Session, options: Namespace) -> Sequence[Difference]:
     ignored = [aspect for aspect in Aspect if aspect.value in options.ignore]
     changes: list[Change] = []
     uncompared: list[Uncompared] = []
-    leaves, page_bytes = 0, 1 << 64
+    leaves, page_bytes, compared, tried = 0, 1 << 64, False, False
     for pair in pairs:
         if pair.before is None or pair.after is None:
             continue
@@ -95,6 +97,8 @@ def run(session: Session, options: Namespace) -> Sequence[Difference]:
             list(mappings_of(regime, machine.memory.read))
             for regime, machine in ((pair.before, before), (pair.after, after))
         )
+        tried |= bool(was or now)
+        compared |= not any(_is_covered(side) for side in (was, now))
         changed, unknown = difference(was, now, ignored)
         changes += changed
         uncompared += unknown
@@ -111,8 +115,18 @@ def run(session: Session, options: Namespace) -> Sequence[Difference]:
         leaves,
         page_bytes,
         tuple(name for name in IGNORABLE if name in options.ignore),
+        tried and not compared,
     )
+    if found.is_blind and not found.is_different:
+        hole = next(each.after or each.before for each in uncompared)
+        assert hole is not None, "what is not compared could not be read, before or after"
+        raise Unavailable(f"nothing could be compared: the table at PA {hole.pa:#x}: {hole.why}")
     return (found,)
+
+
+def _is_covered(found: Sequence[Run | Hole]) -> bool:
+    """Say whether nothing of a range could be read."""
+    return bool(found) and all(isinstance(each, Hole) and each.refusal is None for each in found)
 
 
 def _machines(session: Session, options: Namespace) -> tuple[Machine, Machine]:
@@ -137,6 +151,9 @@ def view(answer: Difference) -> Document:
 def _headline(answer: Difference, changes: int, use: int) -> list[str | Span]:
     registers = len(answer.registers.differing)
     compared = answer.registers.same + registers
+    if answer.is_blind:
+        rest = f", for want of tables; {_counted(registers, 'register')} {'differ' if registers > 1 else 'differs'}."
+        return [Span("No mappings could be compared", Role.WARNING), rest]
     if not answer.is_different:
         of = " as far as it can be read" if answer.uncompared else ""
         said = f": {answer.leaves} leaves" + (f" and {compared} registers" if compared else "") + f" are the same{of}."
@@ -233,6 +250,7 @@ def _portion_record(portion: Portion, architecture: Architecture) -> JsonObject:
         return record
     record |= {"places": portion.places, "block_size": run.leaf_bytes, "output": optional_hexadecimal(run.output)}
     record |= {"ipa": hexadecimal(run.ipa)} if run.ipa is not None else {}
+    record |= {"soft_invalid": True} if run.kind.soft_invalid else {}
     record["fault"] = None if run.fault is None else fault_record(run.fault, architecture)
     return record | {"attributes": attributes_record(run.attributes)}
 

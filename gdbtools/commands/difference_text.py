@@ -8,7 +8,7 @@ from typing import Final
 from gdbtools.analysis.aspects import Aspect
 from gdbtools.analysis.difference import Change, ChangeKind, Portion
 from gdbtools.arch.model import Attributes, Run
-from gdbtools.commands.evidence import fault_name, size
+from gdbtools.commands.evidence import fault_name, size, soft_text
 from gdbtools.render.document import Role, Span
 
 SIGNS: Final[Mapping[ChangeKind, Span]] = {
@@ -97,7 +97,10 @@ def described(portion: Portion) -> str:
     words += [] if given.is_global else ["nG"]
     words += ["contiguous"] if given.contiguous else []
     words += ["guarded"] if given.guarded else []
-    words += [fault_name(run.fault)] if run.fault is not None and given.accessed else []
+    if run.kind.soft_invalid and run.fault is not None:
+        words.append(soft_text(run.fault))
+    elif run.fault is not None and given.accessed:
+        words.append(fault_name(run.fault))
     return f"{', '.join(words)}, at {place(portion)}"
 
 
@@ -125,6 +128,14 @@ def _aspects_text(aspects: Iterable[Aspect], before: Portion, after: Portion) ->
     return ", ".join(said)
 
 
+def _soft(was: Run, now: Run) -> str:
+    """Say that leaves became soft-invalid or valid again, or that hardware stops at another level."""
+    if not now.kind.soft_invalid:
+        return "became valid again"
+    assert now.fault is not None, "hardware faults at what is soft-invalid"
+    return f"{'now' if was.kind.soft_invalid else 'became'} {soft_text(now.fault)}"
+
+
 def _aspect(aspect: Aspect, was: Run, now: Run) -> list[str]:
     """Word one aspect; where both lead is said apart."""
     one, other = was.attributes, now.attributes
@@ -141,6 +152,8 @@ def _aspect(aspect: Aspect, was: Run, now: Run) -> list[str]:
     if aspect is Aspect.FAULT:
         old, new = (fault_name(run.fault) if run.fault else "no fault" for run in (was, now))
         return [f"{old} -> {new}"]
+    if aspect is Aspect.SOFT_INVALID:
+        return [_soft(was, now)]
     if aspect is Aspect.SIZE:
         return [f"{size(was.leaf_bytes)} -> {size(now.leaf_bytes)}"]
     if aspect not in _YES_NO:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from gdbtools.arch.architecture import Architecture
 from gdbtools.arch.model import Access, Attributes, Cause, Decider, Fault, Mapped, Refusal, Step, Walk
@@ -12,6 +13,7 @@ from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexa
 
 WHY = {
     Cause.INVALID_ENTRY: "the descriptor is not valid",
+    Cause.SOFT_INVALID: "its valid bit alone is clear (soft-invalid, as Xen leaves it for the next access)",
     Cause.RESERVED_ENTRY: "the descriptor's type is reserved at the last level",
     Cause.BLOCK_NOT_ALLOWED: "a block is not allowed at this level with this granule",
     Cause.OUTSIDE_RANGE: "the address lies outside the range that TnSZ gives this half",
@@ -62,6 +64,11 @@ def fault_name(fault: Fault) -> str:
     level = f", level {fault.level}" if fault.level is not None else ""
     walk = " of a stage 1 table walk" if fault.s1ptw else ""
     return f"{stage}{name}{walk}{level}"
+
+
+def soft_text(fault: Fault) -> str:
+    """Say that leaves are soft-invalid, and where hardware stops on its way to them."""
+    return f"soft-invalid at {'the table walk, ' if fault.s1ptw else ''}level {fault.level}"
 
 
 def access_name(access: Access) -> str:
@@ -166,14 +173,34 @@ def evidence(walk: Walk, show: Callable[[Walk], Block] = steps_table) -> list[Bl
 
 def _stages(walk: Walk, show: Callable[[Walk], Block]) -> list[Block]:
     blocks: list[Block] = [show(walk)] if walk.steps or walk.fetch else []
+    blocks += _kept(walk)
     second = walk.fetch.via if walk.fetch else walk.final
     if second is not None:
         what = "the fetch of the next descriptor" if walk.fetch else "the output"
-        blocks += [Line(f"Stage 2 of {what}, IPA {second.input:#x}:"), show(second)]
+        blocks += [Line(f"Stage 2 of {what}, IPA {second.input:#x}:"), show(second), *_kept(second)]
     fetched = [step for step in walk.steps if step.via is not None and step.via.leaf is not None]
     if fetched:
         blocks += [Line("Stage 2 of each descriptor fetch, by its last step:"), _fetches(fetched)]
     return blocks
+
+
+def _kept(walk: Walk) -> list[Block]:
+    """Show what lies below the soft-invalid entry in which one stage ends."""
+    if not walk.steps or walk.steps[-1].entry.kept is None:
+        return []
+    if walk.kept is None:
+        return [Line("What lies below it cannot be read.")]
+    below = walk.kept.steps[len(walk.steps) :]
+    line = Line(f"Were it valid, {_outcome_text(walk.kept)}{':' if below else '.'}")
+    return [line, steps_table(replace(walk.kept, steps=below))] if below else [line]
+
+
+def _outcome_text(walk: Walk) -> str:
+    if walk.refused is not None:
+        return f"{walk.input:#x}: {fault_name(walk.refused.fault)}"
+    mapped = walk.outcome
+    assert isinstance(mapped, Mapped), "what nothing refuses leads somewhere"
+    return f"{walk.input:#x} -> {mapped.address:#x} ({size(mapped.size_bytes)})"
 
 
 def _fetches(steps: Sequence[Step]) -> Table:
@@ -213,6 +240,8 @@ def walk_record(walk: Walk, architecture: Architecture, refusal: Refusal | None 
         }
     if walk.final is not None:
         record["final"] = walk_record(walk.final, architecture)
+    if walk.kept is not None:
+        record["if_valid"] = walk_record(walk.kept, architecture)
     attributes = walk.attributes
     record["attributes"] = None if attributes is None else attributes_record(attributes)
     return record

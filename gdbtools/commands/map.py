@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gdbtools.analysis.contiguity import Contiguity, contiguity
@@ -14,7 +14,7 @@ from gdbtools.arch.architecture import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Hole, Read, Regime, Rights, Run
 from gdbtools.arch.walk import walk
-from gdbtools.commands.evidence import attributes_record, fault_name, fault_record, number_of, size
+from gdbtools.commands.evidence import attributes_record, fault_name, fault_record, number_of, size, soft_text
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import address_map
 from gdbtools.commands.session import Session
@@ -84,7 +84,18 @@ class Map:
 
     @property
     def mapped_bytes(self) -> int:
-        return sum(run.size_bytes for run in self.runs)
+        """How much is mapped for hardware: what is soft-invalid is not."""
+        return sum(run.size_bytes for run in self.runs if not run.kind.soft_invalid)
+
+    @property
+    def is_unseen(self) -> bool:
+        """Say whether nothing that fits was found, but not everything could be looked at: that is no "nothing"."""
+        return not self.runs and bool(self.unreadable)
+
+    @property
+    def unreadable(self) -> Sequence[Hole]:
+        """The tables that nobody could read; one that stage 2 refuses maps nothing for hardware either."""
+        return [hole for hole in self.holes if hole.refusal is None]
 
 
 def run(session: Session, options: Namespace) -> Sequence[Map]:
@@ -105,6 +116,8 @@ def run(session: Session, options: Namespace) -> Sequence[Map]:
         options.expect_none,
     )
     unseen = _unseen(found, options)
+    if found.is_unseen and not found.leaves:
+        raise Unavailable(f"nothing can be said of what is mapped: {unseen}")
     if unseen and found.unwanted and not found.runs and not found.broken:
         raise Unavailable(f"nothing that fits in the {_looked(found)}, but not all could be seen: {unseen}")
     return (found,)
@@ -127,7 +140,7 @@ class _Looked:
             if isinstance(each, Hole):
                 holes.append(each)
                 continue
-            self.leaves += each.size_bytes // each.leaf_bytes
+            self.leaves += each.leaves
             for found in _broken(regime, each, self._read):
                 self.broken.setdefault(found.run.first, found)
             runs += [part for part in onto(each, self._physical) if all(fits(part) for fits in self._keep)]
@@ -158,9 +171,9 @@ def _same(run: Run, other: Run) -> bool:
 
 def _unseen(found: Map, options: Namespace) -> str:
     """Say what of the range that was asked about could not be seen; empty where all of it was."""
-    if found.holes:
-        hole = found.holes[0]
-        more = f", and {len(found.holes) - 1} more" if len(found.holes) > 1 else ""
+    if found.unreadable:
+        hole, *others = found.unreadable
+        more = f", and {len(others)} more" if others else ""
         return f"the table at PA {hole.pa:#x}{more}: {hole.why}"
     isolated = found.isolation
     if isolated is None or isolated.full is not None or options.space is not None:
@@ -230,11 +243,6 @@ def _broken(regime: Regime, run: Run, read: Read) -> Iterator[Broken]:
 
 
 def view(answer: Map) -> Document:
-    leaves = sum(run.size_bytes // run.leaf_bytes for run in answer.runs)
-    unwanted = answer.unwanted and bool(answer.runs)
-    head: list[str | Span] = [Span(f"{len(answer.runs)} runs", Role.BAD if unwanted else Role.HEADING)]
-    head.append(f" of {leaves} leaves, {amount(answer.mapped_bytes)}" if leaves else ": nothing that fits is mapped")
-    head += [", where none is expected"] if unwanted else []
     rows: list[tuple[str, Text]] = [*supposition_rows(answer.suppositions)]
     rows += [("regime", part.regime.name + (" (kernel)" if part.space == KERNEL else "")) for part in answer.parts]
     rows += [("looked at", _looked(answer))]
@@ -243,11 +251,33 @@ def view(answer: Map) -> Document:
     rows += [("note", text) for text in dict.fromkeys(t for regime in answer.regimes for t in regime.notes)]
     rows += [("unreadable", hole_text(hole)) for hole in answer.holes]
     rows += [("broken", _broken_text(each)) for each in answer.broken]
-    blocks: list[Block] = [Line([*head, "."])]
+    blocks: list[Block] = [Line([*_headline(answer), "."])]
     if answer.runs:
         blocks += [Picture(_drawn(part), ()) for part in answer.parts]
         blocks.append(_table(answer))
     return Document([*blocks, Facts(rows)])
+
+
+def _headline(answer: Map) -> list[str | Span]:
+    if answer.is_unseen:
+        return [Span("Nothing that fits was found, but not everything could be read", Role.WARNING)]
+    unwanted = answer.unwanted and bool(answer.runs)
+    head: list[str | Span] = [Span(f"{len(answer.runs)} runs", Role.BAD if unwanted else Role.HEADING)]
+    head.append(f" of {leaves_text(answer.runs, amount)}" if answer.runs else ": nothing that fits is mapped")
+    return [*head, *([", where none is expected"] if unwanted else [])]
+
+
+def leaves_text(runs: Sequence[Run], sized: Callable[[int], str]) -> str:
+    """Return how many leaves there are and how much they map; what is soft-invalid is counted apart."""
+    valid, soft = (
+        (sum(run.leaves for run in each), sized(sum(run.size_bytes for run in each)))
+        for each in ([run for run in runs if run.kind.soft_invalid is which] for which in (False, True))
+    )
+    if not soft[0]:
+        return f"{valid[0]} leaves, {valid[1]}"
+    if not valid[0]:
+        return f"{soft[0]} soft-invalid leaves, {soft[1]}: hardware uses none of them"
+    return f"{valid[0]} leaves, {valid[1]} + {soft[0]} soft-invalid, {soft[1]}"
 
 
 def _space_rows(answer: Map) -> list[tuple[str, Text]]:
@@ -289,6 +319,8 @@ def _state(run: Run) -> Text:
     words += ["guarded"] if attributes.guarded else []
     words += [] if run.stride_bytes else ["all one page"]
     text = " ".join(words)
+    if run.kind.soft_invalid and run.fault is not None:
+        return [text, Span(f"{' ' if text else ''}{soft_text(run.fault)}", Role.WARNING)]
     if run.fault is not None and attributes.accessed:
         return [text, Span(f"{' ' if text else ''}{fault_name(run.fault)}", Role.BAD)]
     return text
@@ -342,6 +374,7 @@ def hole_record(hole: Hole) -> JsonObject:
 def _run_record(run: Run, space: str, architecture: Architecture) -> JsonObject:
     record: JsonObject = {"first": hexadecimal(run.first), "last": hexadecimal(run.last), "size": run.size_bytes}
     record |= {"ipa": hexadecimal(run.ipa)} if run.ipa is not None else {}
+    record |= {"soft_invalid": True} if run.kind.soft_invalid else {}
     return record | {
         "output": optional_hexadecimal(run.output),
         "block_size": run.leaf_bytes,

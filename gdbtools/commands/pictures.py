@@ -8,7 +8,7 @@ from typing import Final
 
 from gdbtools.arch.model import Decider, FaultKind, Hole, Mapped, Refusal, Regime, Rights, Run, Step, Walk
 from gdbtools.bits import FieldValue, Word
-from gdbtools.commands.evidence import binary, evidence, fault_name, size, steps_table, word_table
+from gdbtools.commands.evidence import binary, evidence, fault_name, size, soft_text, steps_table, word_table
 from gdbtools.render.document import Block, Picture, Role
 from gdbtools.render.drawing import AddressMap, Band, Box, Ladder, Lane, Rung, Strip, Tone
 
@@ -172,10 +172,11 @@ def _band(each: Run | Hole, levels: Sequence[int]) -> Band:
     given = each.attributes
     rights = [given.rights.get(el, _NOTHING) for el in levels]
     named = " ".join(f"EL{el} {allowed}" for el, allowed in zip(levels, rights, strict=True))
-    faults = each.fault is not None and each.fault.kind is not FaultKind.ACCESS_FLAG
+    faults = each.fault is not None and (each.fault.kind is not FaultKind.ACCESS_FLAG or each.kind.soft_invalid)
     lanes = [Lane(Tone.FAULT if faults else tone_of(allowed), str(allowed)) for allowed in rights]
     state = "" if given.accessed else ", unaccessed"
-    state += f", {fault_name(each.fault)}" if each.fault is not None and faults else ""
+    if each.fault is not None and faults:
+        state += f", {soft_text(each.fault) if each.kind.soft_invalid else fault_name(each.fault)}"
     return Band(each.first, each.size_bytes, lanes, not given.accessed, f"{named}, {given.memory}{state}")
 
 

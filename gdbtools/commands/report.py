@@ -12,7 +12,7 @@ from gdbtools.analysis.mappings import mappings_of
 from gdbtools.arch.model import FaultKind, Hole, Regime, Run
 from gdbtools.commands import fault, map, regs, status, walk  # noqa: A004
 from gdbtools.commands.declared import looking
-from gdbtools.commands.evidence import attributes_record, fault_name, size
+from gdbtools.commands.evidence import attributes_record, fault_name, size, soft_text
 from gdbtools.commands.model import Command, Implementation
 from gdbtools.commands.parser import parse
 from gdbtools.commands.pictures import address_map
@@ -198,7 +198,8 @@ def _state(area: Area) -> Text:
     words += ["guarded"] if attributes.guarded else []
     words += ["all one page"] if area.repeats else []
     if fault is not None and fault.kind is not FaultKind.ACCESS_FLAG:
-        return [", ".join([*words, ""]), Span(fault_name(fault), Role.BAD)]
+        said = soft_text(fault) if area.run.kind.soft_invalid else fault_name(fault)
+        return [", ".join([*words, ""]), Span(said, Role.BAD)]
     return ", ".join(words)
 
 

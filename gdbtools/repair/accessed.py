@@ -100,7 +100,7 @@ class _Finder:
         for run in Scanner(regime, self._read).within(first, last) if regime.levels and first <= last else ():
             if isinstance(run, Hole):
                 yield run
-            else:
+            elif not run.kind.soft_invalid:
                 yield from self._pieces(run, first, last)
 
     def _pieces(self, run: Run, first: int, last: int) -> Iterator[Stretch]:

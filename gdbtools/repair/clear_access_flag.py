@@ -76,5 +76,7 @@ def _leaves(regime: Regime, memory: Recording, first: int, last: int) -> Iterato
         if isinstance(run, Hole):
             yield run
             continue
+        if run.kind.soft_invalid:
+            continue
         start = run.first + max(first - run.first, 0) // run.leaf_bytes * run.leaf_bytes
         yield from range(start, min(run.last, last) + 1, run.leaf_bytes)

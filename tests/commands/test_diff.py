@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gdbtools.cli import main
-from tests.arch.aarch64.truth.machine import Memory, guest
+from tests.arch.aarch64.truth.machine import S2_ROOT, Memory, guest
 from tests.tables import Tables
 
 CAPTURES = Path(__file__).resolve().parents[2] / "fixtures/captures"
@@ -225,3 +225,62 @@ def test_the_text_fits_80_columns(capsys, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["diff", OSV, DEMO]) == 1
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+# Stage 2: soft-invalid entries, and tables that are not there
+
+
+def stage2_of(folder: Path, name: str, *cleared: int, **changes: int) -> tuple[str, str]:
+    """Write a stage 2 of a table with a page, with the valid bit taken from the descriptors at `cleared`."""
+    memory = Memory()
+    memory.words = {
+        S2_ROOT + 8: S2_ROOT + 0x1000 | 0x7FF,
+        S2_ROOT + 0x1000: S2_ROOT + 0x2000 | 0x7FF,
+        S2_ROOT + 0x2000: 0x8000_0000 | 0x7FF,
+    }
+    for at in cleared:
+        memory.words[at] &= ~1
+    return saved(memory, folder, name, **changes)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ((), (S2_ROOT + 8,), "1 page of 4KB: became soft-invalid at level 1"),
+        ((), (S2_ROOT + 0x1000,), "1 page of 4KB: became soft-invalid at level 2"),
+        ((S2_ROOT + 0x1000,), (S2_ROOT + 8,), "1 page of 4KB: now soft-invalid at level 1"),
+        ((S2_ROOT + 8,), (), "1 page of 4KB: became valid again"),
+    ],
+)
+def test_a_cleared_valid_bit_unmaps_nothing_and_splits_nothing(capsys, tmp_path: Path, before, after, said) -> None:
+    given = words(stage2_of(tmp_path, "before", *before), stage2_of(tmp_path, "after", *after))
+    given += ["--regime", "stage2", "--ignore", "registers"]
+    [change] = ask(capsys, *given, status=1)["changes"]
+    assert (change["kind"], change["aspects"]) == ("changed", ["soft-invalid"])
+    assert [side[0].get("soft_invalid", False) for side in (change["before"], change["after"])] == [
+        bool(before),
+        bool(after),
+    ]
+    assert main(["diff", *given]) == 1
+    assert said in capsys.readouterr().out
+    assert ask(capsys, *given, "--ignore", "soft-invalid", status=0)["changes"] == []
+
+
+@pytest.mark.parametrize("lacking", [("before",), ("after",), ("before", "after")])
+def test_tables_that_are_not_there_are_not_the_same(capsys, tmp_path: Path, lacking: tuple[str, ...]) -> None:
+    sides = [
+        stage2_of(tmp_path, side, VTTBR_EL2=0x9000_0000 if side in lacking else S2_ROOT) for side in ("before", "after")
+    ]
+    given = [*words(*sides), "--regime", "stage2", "--ignore", "registers"]
+    assert main(["diff", *given]) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("gdbtools: nothing could be compared: the table at PA 0x90000000")
+
+
+def test_registers_that_differ_are_said_though_no_mappings_could_be_compared(capsys, tmp_path: Path) -> None:
+    sides = [stage2_of(tmp_path, side, VTTBR_EL2=root) for side, root in (("one", 0x9000_0000), ("two", 0x9100_0000))]
+    given = [*words(*sides), "--regime", "stage2"]
+    assert [each["name"] for each in ask(capsys, *given, status=1)["registers"]["differing"]] == ["VTTBR_EL2"]
+    assert main(["diff", *given]) == 1
+    assert capsys.readouterr().out.startswith("No mappings could be compared, for want of tables; 1 register differs.")

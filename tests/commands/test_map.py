@@ -372,3 +372,65 @@ def test_an_el2_map_has_one_column_and_its_own_level(capsys, tmp_path: Path) -> 
     assert run["attributes"]["rights"] == {"el2": "rwx"}
     assert firsts(ask(capsys, *words, "--regime", "el2", "--el1")) == [0x5000], "--el1 is the level above EL0"
     assert firsts(ask(capsys, *words, "--regime", "el2", "--el0")) == []
+
+
+# Soft-invalid entries, and what could not be seen
+
+
+def xen(tmp_path: Path, *cleared: int) -> list[str]:
+    """Return a stage 2 of a 2MB block and two pages, with the valid bit taken from the descriptors at `cleared`."""
+    memory = Memory()
+    memory.words = {
+        S2_ROOT + 8: S2_ROOT + 0x1000 | 0x7FF,
+        S2_ROOT + 0x1000: S2_ROOT + 0x2000 | 0x7FF,
+        S2_ROOT + 0x1008: 0x8020_0000 | 0x7FD,
+        S2_ROOT + 0x2000: 0x8000_0000 | 0x7FF,
+        S2_ROOT + 0x2008: 0x8000_1000 | 0x7FF,
+    }
+    for at in cleared:
+        memory.words[at] &= ~1
+    return [*saved(memory, tmp_path, guest()), "--regime", "stage2"]
+
+
+def test_what_is_soft_invalid_is_listed_and_counted_apart(capsys, tmp_path: Path) -> None:
+    words = xen(tmp_path, S2_ROOT + 0x1000)
+    result = ask(capsys, *words)
+    assert [(run["size"], run.get("soft_invalid", False)) for run in result["runs"]] == [
+        (8 * KILO, True),
+        (2 * MEGA, False),
+    ]
+    assert result["mapped"] == 2 * MEGA, "hardware maps no more"
+    fault = result["runs"][0]["fault"]
+    assert (fault["kind"], fault["stage"], fault["level"]) == ("translation", 2, 2)
+    assert main(["map", *words]) == 0
+    head, *rest = capsys.readouterr().out.splitlines()
+    assert head == "2 runs of 1 leaves, 2 MB + 2 soft-invalid, 8 KB."
+    [row] = [line for line in rest if line.startswith("0x0000000040000000")]
+    assert "soft-invalid" in row
+
+
+def test_where_all_is_soft_invalid_nothing_is_said_to_be_mapped(capsys, tmp_path: Path) -> None:
+    words = xen(tmp_path, S2_ROOT + 8)
+    assert main(["map", *words]) == 0
+    head = capsys.readouterr().out.splitlines()[0]
+    assert head == "2 runs of 3 soft-invalid leaves, 2.01 MB: hardware uses none of them."
+    assert ask(capsys, *words)["mapped"] == 0
+    assert len(ask(capsys, *words, "--perm", "wx", "--expect-none", status=1)["runs"]) == 2, "the next access maps them"
+
+
+@pytest.mark.parametrize("expecting", [[], ["--expect-none"], ["--perm", "wx"]])
+def test_a_root_that_cannot_be_read_is_no_empty_address_space(capsys, tmp_path: Path, expecting: list[str]) -> None:
+    words = [*saved(Memory({S2_ROOT: 0}), tmp_path, guest(VTTBR_EL2=0x9000_0000)), "--regime", "stage2"]
+    assert "the table at PA 0x90000000" in refused(capsys, 3, *words, *expecting)
+
+
+def test_nothing_found_beside_a_table_that_cannot_be_read_is_no_nothing(capsys, tables: Tables, tmp_path: Path) -> None:
+    tables.memory[0x4000_2000 + 3 * 8] = 0x7000_0000 | 0b11
+    words = saved(tables, tmp_path, tables.registers(TCR_EL1=tables.registers()["TCR_EL1"] | 1 << 23))
+    nothing_fits = ["--size", "1g", "--expect-none"]
+    assert "the table at PA 0x70000000" in refused(capsys, 3, *words, *nothing_fits)
+    ask(capsys, *words, *nothing_fits, "0,0x600000", status=0)
+    ask(capsys, *words, "--size", "2m", "--expect-none", status=1)
+    ask(capsys, *words, "--size", "2m", status=0)
+    assert main(["map", *words, "--size", "1g"]) == 0
+    assert capsys.readouterr().out.startswith("Nothing that fits was found, but not everything could be read")

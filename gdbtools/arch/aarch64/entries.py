@@ -46,12 +46,37 @@ def decode(value: int, level: Level, granule_bits: int, role: Role, layout: Layo
     return Entry(EntryKind.TABLE, table, table.NextTable)
 
 
+def soft_invalid(value: int, level: Level, granule_bits: int, role: Role, layout: Layout, output_bits: int) -> Entry:
+    """Return an entry whose valid bit is clear as SOFT_INVALID if it is whole apart from that, else as INVALID.
+
+    Whole: with the bit set it would be a table or a leaf of this level, sets no reserved bit, leads to an address that
+    there is, and, a leaf, is marked accessed.  Xen leaves entries so to be told of the next access
+    (`p2m_invalidate_root` and `p2m_resolve_translation_fault` of its arch/arm/p2m.c).  What KVM keeps in invalid
+    ones has neither an address nor a type: an owner in bits [9:2], or the access flag alone for a lock (Linux,
+    arch/arm64/kvm/hyp/pgtable.c).
+    """
+    plain = decode(value, level, granule_bits, role, layout)
+    if VALID.of(value) or not value:
+        return plain
+    whole = decode(VALID.into(value, 1), level, granule_bits, role, layout)
+    word = type(whole.word)(value)
+    if whole.kind is EntryKind.INVALID or whole.word.reserved or whole.address >> output_bits:
+        return plain
+    if isinstance(word, LeafDescriptor):
+        if not word.AF or not word.with_(AF=0):
+            return plain
+    elif not whole.address:
+        return plain
+    kept = Entry(whole.kind, word, whole.address, Cause.SOFT_INVALID)
+    return Entry(EntryKind.SOFT_INVALID, word, 0, Cause.SOFT_INVALID, kept)
+
+
 def refuse_entry(step: Step, stage: int, output_bits: int, hardware_access_flag: bool) -> Refusal | None:
     """Refuse in the manual's order: translation, address size, access flag ("MMU fault prioritization")."""
     entry, word = step.entry, step.entry.word
-    if entry.kind is EntryKind.INVALID:
+    if entry.kind in (EntryKind.INVALID, EntryKind.SOFT_INVALID):
         assert entry.cause is not None
-        field = VALID if entry.cause is Cause.INVALID_ENTRY else KIND
+        field = VALID if entry.cause in (Cause.INVALID_ENTRY, Cause.SOFT_INVALID) else KIND
         return _refuse(step, stage, FaultKind.TRANSLATION, entry.cause, field)
     if entry.address >> output_bits:
         cause = Cause.OUTPUT_TOO_LARGE if step.is_leaf else Cause.TABLE_TOO_LARGE

@@ -21,7 +21,7 @@ from gdbtools.arch.aarch64.descriptors import (
     Stage2IndirectLeaf,
     Stage2Leaf,
 )
-from gdbtools.arch.aarch64.entries import aligned_root, decode, refuse_entry
+from gdbtools.arch.aarch64.entries import aligned_root, refuse_entry, soft_invalid
 from gdbtools.arch.aarch64.geometry import CONTIGUOUS_ENTRIES, stage2_levels_for
 from gdbtools.arch.aarch64.hypervisor import HCR_EL2, VTCR_EL2, VTTBR
 from gdbtools.arch.aarch64.permissions import Grant, Limit
@@ -94,6 +94,7 @@ class Stage2(Regime):
 
     stage = 2
     first = 0
+    has_soft_invalid = True
 
     @cached_property
     def name(self) -> str:  # type: ignore[override]
@@ -157,7 +158,8 @@ class Stage2(Regime):
         return None
 
     def decode(self, raw: bytes, level: Level) -> Entry:
-        return decode(int.from_bytes(raw, self.byte_order), level, self.granule_bits, self.role, self.layout)
+        value = int.from_bytes(raw, self.byte_order)
+        return soft_invalid(value, level, self.granule_bits, self.role, self.layout, self.output_bits)
 
     def accept(self, step: Step) -> Refusal | None:
         return refuse_entry(step, self.stage, self.output_bits, self.hardware_access_flag)

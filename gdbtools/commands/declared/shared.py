@@ -60,6 +60,6 @@ TABLES = ("all", "touched")
 """Which tables `capture` takes."""
 IGNORABLE = (
     "output", "size", "rights", "memory", "shareability", "af", "dirty", "global", "contiguous", "guarded",
-    "non-secure", "fault", "registers",
+    "non-secure", "soft-invalid", "fault", "registers",
 )  # fmt: skip
 """What `diff --ignore` leaves out: each aspect of a mapping, and the registers."""

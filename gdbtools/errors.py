@@ -49,6 +49,19 @@ class Unavailable(GdbtoolsError):
     status = 3
 
 
+class MissingRegister(Unavailable):
+    """Registers that a source does not have: `lacks` begins the message, `advice` ends it, `names` are between."""
+
+    def __init__(self, lacks: str, names: Sequence[str], advice: str) -> None:
+        super().__init__(f"{lacks} {', '.join(names)}; {advice}")
+        self._lacks = lacks
+        self._advice = advice
+
+    def of(self, names: Sequence[str]) -> MissingRegister:
+        """Return the same about other registers: all that a question needs, where the first was asked for."""
+        return MissingRegister(self._lacks, names, self._advice)
+
+
 class Refused(GdbtoolsError):
     """Something that could be done and must not be, with the reason."""
 

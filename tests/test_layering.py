@@ -15,6 +15,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bits": (),
     "errors": (),
     "numbers": ("errors",),
+    "spelling": (),
     "places": ("errors",),
     "arch.model": ("bits",),
     "arch.borrowing": ("arch.model",),
@@ -30,7 +31,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "arch.roots", "bits", "errors",
     ),
     "arch": ("arch",),
-    "machine": ("machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits", "errors", "numbers"),
+    "machine": (
+        "machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits", "errors", "numbers", "spelling",
+    ),
     "analysis": (
         "analysis", "arch.architecture", "arch.borrowing", "arch.isolation", "arch.model", "arch.recent", "arch.roots",
         "arch.walk", "arch.scan", "bits", "errors",
@@ -43,22 +46,21 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "commands": (
         "commands", "render", "analysis", "repair", "machine.model", "machine.capture", "machine.extents",
         "machine.vmcoreinfo", "arch.architecture", "arch.borrowing", "arch.isolation", "arch.model", "arch.remembered",
-        "arch.roots", "arch.walk", "arch.scan", "bits", "errors", "numbers",
+        "arch.roots", "arch.walk", "arch.scan", "bits", "errors", "numbers", "spelling",
     ),
     "live": (
         "live", "commands", "render", "repair", "analysis", "machine.model", "machine.qemu_ram", "machine.gdbstub",
         "machine.progress", "machine.open_source", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits",
-        "errors", "numbers",
+        "errors", "numbers", "spelling",
     ),
     "repl": (
         "repl", "commands", "render", "machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits",
-        "errors", "numbers", "places",
+        "errors", "numbers", "spelling", "places",
     ),
     # The launcher: it starts the demo, which is the one place where a face calls another.
     "cli": (
-        "commands", "render", "machine", "arch.ARCHITECTURES", "errors", "numbers", "places", "repl.PROMPTS",
-        "repl.demo",
-        "repl.mcp_server", "repl.start",
+        "commands", "render", "machine", "arch.ARCHITECTURES", "errors", "numbers", "spelling", "places",
+        "repl.PROMPTS", "repl.demo", "repl.mcp_server", "repl.start",
     ),
 }  # fmt: skip
 # A library, and the only places that may import it.

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from gdbtools.arch.architecture import Architecture, ExceptionRecord
+from gdbtools.arch.architecture import Architecture, ExceptionRecord, Shown
 from gdbtools.arch.borrowing import INSTRUCTION_BYTES
 from gdbtools.arch.model import (
     Access,
@@ -23,7 +23,7 @@ from gdbtools.arch.model import (
 )
 from gdbtools.arch.walk import walk
 from gdbtools.bits import FieldValue
-from gdbtools.errors import GdbtoolsError, Unreadable
+from gdbtools.errors import GdbtoolsError, Unavailable, Unreadable
 
 TABLE_FAULTS = (FaultKind.TRANSLATION, FaultKind.ACCESS_FLAG, FaultKind.PERMISSION, FaultKind.ADDRESS_SIZE)
 
@@ -74,13 +74,14 @@ class Diagnosis:
     refuse now (None: nothing).  `entry` names the vector entry that pc stands at; empty when it stands at none, and
     then the registers describe the last exception, whenever that was.  `controls` decide who sets the access flag;
     `traps` are what trapped the instruction, and `convention` what a call or a breakpoint instruction is for.
+    `entry` is None where pc or the vectors are not known; `shown` is what the fault shows of a control that is not.
     `leads_to` is the intermediate physical address that stage 1's tables give now, for a fault of stage 2 that has one.
     `access` is what was replayed; where only the instruction tells that it is checked as a user's, it was looked at.
     """
 
     verdict: Verdict
     exception: ExceptionRecord
-    entry: str
+    entry: str | None
     access: Access | None = None
     walk: Walk | None = None
     predicted: Refusal | None = None
@@ -89,6 +90,7 @@ class Diagnosis:
     convention: str = ""
     aborted: Aborted | None = None
     leads_to: int | None = None
+    shown: Shown | None = None
 
 
 RegimeFor = Callable[[ReadRegister, int, "str | None"], Regime]
@@ -103,7 +105,7 @@ def diagnose(
     Raises `Unavailable` for a register and `Unreadable` for a table that is not there.
     """
     exception = architecture.exception(register)
-    entry = architecture.entry(register)
+    entry = _entry(architecture, register)
     syndrome = exception.syndrome
     if syndrome.fault is None or syndrome.access_kind is None or not syndrome.address_valid:
         traps = architecture.trap_controls(exception, register)
@@ -112,23 +114,27 @@ def diagnose(
     # Registers before memory: a live source switches modes between the two.
     stage = "stage2" if syndrome.fault.stage == 2 else exception.regime
     controls = architecture.access_flag_controls(register, stage)
-    access = Access(syndrome.access_kind, exception.el)
+    access = Access(syndrome.access_kind, exception.target if exception.el is None else exception.el)
+    state = exception.state or 0
     regime = (regime_for or architecture.regime_for)(register, exception.address, exception.regime)
     if syndrome.fault.kind is FaultKind.EXTERNAL_ABORT and syndrome.fault.level is not None:
         aborted = _aborted(regime, exception.address, read, syndrome.fault)
         return Diagnosis(Verdict.WALK_ABORTED, exception, entry, access, aborted=aborted)
-    found = walk(regime, exception.address, read)
-    predicted = architecture.check(found, access, exception.state)
+    found, shown = _walked(architecture, register, read, exception, regime)
+    predicted = architecture.check(found, access, state)
     if _may_be_unprivileged(syndrome.fault, access, predicted):
         as_user = replace(access, unprivileged=True)
-        refused = architecture.check(found, as_user, exception.state)
+        refused = architecture.check(found, as_user, state)
         if refused != predicted and _is_unprivileged(architecture, register, read, exception):
             access, predicted = as_user, refused
+    if predicted is None or syndrome.fault not in (predicted.fault, level_of_lookup(predicted.fault, found)):
+        shown = architecture.shown_by(syndrome.fault, found, access, exception.state, register)
+        predicted = shown.refusal if shown else predicted
     if syndrome.fault.kind is FaultKind.EXTERNAL_ABORT:
         verdict = Verdict.ACCESS_ABORTED
     elif syndrome.fault.kind not in TABLE_FAULTS:
         verdict = Verdict.NOT_THE_TABLES
-    elif _left_to_hardware(syndrome.fault, found):
+    elif shown is None and _left_to_hardware(syndrome.fault, found):
         verdict = Verdict.LEFT_TO_HARDWARE
     elif predicted is None:
         verdict = Verdict.NOT_REPLAYED if syndrome.other_rules else Verdict.TABLES_PERMIT
@@ -146,7 +152,32 @@ def diagnose(
         predicted,
         controls=controls if FaultKind.ACCESS_FLAG in kinds else (),
         leads_to=_leads_to(found, exception),
+        shown=shown,
     )
+
+
+def _walked(
+    architecture: Architecture, register: ReadRegister, read: Read, exception: ExceptionRecord, regime: Regime
+) -> tuple[Walk, Shown | None]:
+    """Walk the address; where the first descriptor is not there, a fault may still show that it was never fetched."""
+    try:
+        return walk(regime, exception.address, read), None
+    except Unreadable:
+        fault, kind = exception.syndrome.fault, exception.syndrome.access_kind
+        assert fault is not None
+        assert kind is not None
+        unfetched = Walk(exception.address, regime, (), None)
+        shown = architecture.shown_by(fault, unfetched, Access(kind, exception.target), exception.state or 0, register)
+        if shown is None:
+            raise
+        return replace(unfetched, refusal=shown.refusal), shown
+
+
+def _entry(architecture: Architecture, register: ReadRegister) -> str | None:
+    try:
+        return architecture.entry(register)
+    except Unavailable:
+        return None
 
 
 def _left_to_hardware(fault: Fault, found: Walk) -> bool:
@@ -180,6 +211,8 @@ def _is_unprivileged(
 ) -> bool:
     """Look at the instruction itself: no syndrome says it.  One that cannot be read counts as any other."""
     at = exception.return_address
+    if at is None:
+        return False
     try:
         outcome = walk(architecture.regime_for(register, at, exception.regime), at, read).outcome
         if not isinstance(outcome, Mapped):

@@ -48,9 +48,16 @@ def read_code(architecture: Architecture, register: ReadRegister, read: Read) ->
 
     An address that a CPU has no register for, or no mapping, has no code.
     """
+
+    def returned_to() -> int:
+        address = architecture.exception(register).return_address
+        if address is None:
+            raise Unavailable("where the last exception came from is not known")
+        return address
+
     around: Sequence[Callable[[], tuple[int, int]]] = (
         lambda: (register(architecture.pc) - CODE_BYTES, 2 * CODE_BYTES),
-        lambda: (architecture.exception(register).return_address - CODE_BYTES, 2 * CODE_BYTES),
+        lambda: (returned_to() - CODE_BYTES, 2 * CODE_BYTES),
         lambda: (min(architecture.vectors(register)), VECTORS_BYTES),
     )
     missing = 0

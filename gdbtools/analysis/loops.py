@@ -31,7 +31,7 @@ def place_of(found: Diagnosis) -> Place:
     exception = found.exception
     last = found.walk.steps[-1] if found.walk is not None and found.walk.steps else None
     return Place(
-        exception.return_address,
+        exception.return_address or 0,  # a live guest has it
         exception.address,
         int(exception.syndrome.word),
         None if last is None else last.pa,

@@ -75,7 +75,8 @@ class Change:
 class Around:
     """What is known besides the fault itself.
 
-    `alone` says that there is one CPU, and it stands where the exception brought it: nobody has run since.
+    `alone` says that the source has one CPU by its own account, and it stands where the exception brought it: nobody
+    has run since.
     """
 
     elsewhere: Sequence[Elsewhere] = ()
@@ -119,7 +120,7 @@ def suspicions(diagnosis: Diagnosis, around: Around) -> tuple[Suspicion, ...]:
     order = _ORDER_OF_PERMISSION if fault.kind is FaultKind.PERMISSION else _ORDER
     found = (weigh[cause](diagnosis, around) for cause in order)
     ranked = sorted(found, key=lambda each: -each.weight)
-    return (*([] if diagnosis.entry else [Suspicion(Cause.OTHER_EXCEPTION)]), *ranked)
+    return (*([Suspicion(Cause.OTHER_EXCEPTION)] if diagnosis.entry == "" else []), *ranked)
 
 
 def _repaired(diagnosis: Diagnosis, around: Around) -> Suspicion:

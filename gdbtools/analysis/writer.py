@@ -43,12 +43,12 @@ def writer(architecture: Architecture, register: ReadRegister, read: Read, diagn
     exception, about, access = diagnosis.exception, diagnosis.walk, diagnosis.access
     if about is None or access is None or access.kind is AccessKind.EXECUTE:
         return None
-    if not diagnosis.entry or exception.el != exception.target:
+    if not diagnosis.entry or exception.el != exception.target or exception.return_address is None:
         return None
-    regime = exception.regime
+    regime, end = exception.regime, exception.return_address
     try:
-        words = _code_before(architecture, register, read, exception.return_address, regime)
-        done = tuple(architecture.recent(words, exception.return_address, register, regime, about))
+        words = _code_before(architecture, register, read, end, regime)
+        done = tuple(architecture.recent(words, end, register, regime, about))
         for position, each in enumerate(done):
             if each.deed is Deed.STORE and each.target is not None:
                 step = _written(architecture, register, read, each.target, diagnosis)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gdbtools.arch.model import Access, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
     from gdbtools.arch.recent import Recent
     from gdbtools.arch.roots import Appearance
-    from gdbtools.bits import FieldValue, Word
+    from gdbtools.bits import Field, FieldValue, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +23,33 @@ class ExceptionRecord:
 
     `target` is the level that took it, `el` the level it came from, `state` the saved processor state; `regime` names
     the regime that translated for it, and `ipa` is the page of the intermediate physical address that stage 2 refused,
-    None where no register holds one.
+    None where no register holds one.  What a source does not have is None: `el` where neither the saved state nor the
+    syndrome tells it.  `address` is 0 where the syndrome says that no register holds one, and none does.
     """
 
     target: int
     syndrome: Syndrome
     address: int
-    return_address: int
-    el: int
-    state: int
+    return_address: int | None
+    el: int | None
+    state: int | None
     regime: str
     ipa: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a fault shows of a register that the source lacks: with one of these values, `refusal` explains it.
+
+    `about` says in a word or two what is shown, `said` in a sentence how.
+    """
+
+    refusal: Refusal
+    register: str
+    field: Field
+    values: tuple[int, ...]
+    about: str
+    said: str
 
 
 class DirtyConvention(enum.Enum):
@@ -67,6 +83,22 @@ class Architecture(abc.ABC):
     @abc.abstractmethod
     def word(self, name: str, register: ReadRegister) -> Word:
         """Give a declared register as the word it is here: some are laid out by what another says."""
+
+    @abc.abstractmethod
+    def stand_in(self, name: str) -> Word | None:
+        """Return what a declared register that the source lacks is taken for; None where nothing stands in for it."""
+
+    @abc.abstractmethod
+    def register_name(self, text: str, level: int) -> str | None:
+        """Return the register that a name in any case stands for, of `level` where it says none, or None."""
+
+    @abc.abstractmethod
+    def register_names(self) -> Collection[str]:
+        """Return every name that `register_name` knows."""
+
+    @abc.abstractmethod
+    def implied(self, register: ReadRegister, given: Collection[str]) -> Derived:
+        """Return registers that follow from those that somebody wrote down, `given`, where a source lacks them."""
 
     @abc.abstractmethod
     def level(self, register: ReadRegister) -> int:
@@ -105,6 +137,15 @@ class Architecture(abc.ABC):
     @abc.abstractmethod
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
         """Say whether a walk's outcome lets `access` happen: None, or what refuses it."""
+
+    @abc.abstractmethod
+    def shown_by(
+        self, fault: Fault, walk: Walk, access: Access, state: int | None, register: ReadRegister
+    ) -> Shown | None:
+        """Return what a fault shows of a control that the source lacks; None where no value of one explains it.
+
+        `state` is None where the saved processor state is not known.
+        """
 
     @abc.abstractmethod
     def is_unprivileged(self, instruction: int) -> bool:

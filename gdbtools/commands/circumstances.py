@@ -18,7 +18,7 @@ def circumstances(machine: Machine, diagnosis: Diagnosis, seen: Seen, written: L
     architecture, register, read = machine.architecture, machine.register, machine.memory.read
     return Around(
         elsewhere=_elsewhere(machine),
-        alone=len(machine.cpus) == 1 and bool(diagnosis.entry),
+        alone=machine.counted and len(machine.cpus) == 1 and bool(diagnosis.entry),
         change=_change(machine, diagnosis, seen, written),
         writer=writer(architecture, register, read, diagnosis),
     )

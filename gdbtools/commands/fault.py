@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gdbtools.analysis.diagnosis import Aborted, Diagnosis, Verdict, diagnose, level_of_lookup
 from gdbtools.analysis.seen import steps_of
 from gdbtools.analysis.suspicion import PAGE_BYTES, Suspicion, suspicions
-from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.architecture import Architecture, ExceptionRecord, Shown
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Access, AddressMeaning, Fault, FaultKind
 from gdbtools.bits import FieldValue
@@ -84,13 +84,26 @@ def _rows(diagnosis: Diagnosis, suspected: Sequence[Suspicion]) -> list[tuple[st
         rows.append(("address", _address(diagnosis)))
     if exception.ipa is not None:
         rows.append(("IPA", _ipa(exception.ipa, diagnosis.leads_to)))
-    rows.append(("came from", f"EL{exception.el}, SPSR_EL{target} {exception.state:#x}"))
-    rows.append(("returns to", f"ELR_EL{target} {exception.return_address:#x}, {syndrome.returns.value}"))
-    stands = f"at the vector entry {diagnosis.entry}" if diagnosis.entry else "at no vector entry"
-    unsure = "" if diagnosis.entry else ": this is the last exception taken, whenever that was"
-    rows.append(("pc", f"{stands}{unsure}"))
+    rows += _interrupted(exception)
+    if diagnosis.entry is not None:
+        stands = f"at the vector entry {diagnosis.entry}" if diagnosis.entry else "at no vector entry"
+        unsure = "" if diagnosis.entry else ": this is the last exception taken, whenever that was"
+        rows.append(("pc", f"{stands}{unsure}"))
     if _repairable(diagnosis):
         rows.append(("next", Span("mmu fixup --resume" if diagnosis.entry else "mmu fixup", Role.COMMAND)))
+    return rows
+
+
+def _interrupted(exception: ExceptionRecord) -> list[tuple[str, Text]]:
+    """Say what was interrupted, as far as there are registers of it."""
+    target, rows = exception.target, list[tuple[str, Text]]()
+    if exception.state is not None:
+        rows.append(("came from", f"EL{exception.el}, SPSR_EL{target} {exception.state:#x}"))
+    elif exception.el is not None:
+        rows.append(("came from", f"EL{exception.el}, as the exception class has it: there is no SPSR_EL{target}"))
+    if exception.return_address is not None:
+        said = f"ELR_EL{target} {exception.return_address:#x}, {exception.syndrome.returns.value}"
+        rows.append(("returns to", said))
     return rows
 
 
@@ -99,6 +112,8 @@ def _limits(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
     fault, predicted, found = diagnosis.exception.syndrome.fault, diagnosis.predicted, diagnosis.walk
     if diagnosis.verdict is not Verdict.TABLES_AGREE or predicted is None or found is None or fault is None:
         return []
+    if diagnosis.shown is not None:
+        return [(diagnosis.shown.about, diagnosis.shown.said)]
     rows: list[tuple[str, Text]] = []
     if fault.kind is FaultKind.ADDRESS_SIZE:
         stage = found.final.regime if fault.stage == 2 and found.final else found.regime
@@ -169,8 +184,8 @@ def record(answer: Answer) -> JsonObject:
         "syndrome": syndrome_record(exception.syndrome, architecture, diagnosis.traps, diagnosis.convention),
         "address": hexadecimal(exception.address),
         "ipa": optional_hexadecimal(exception.ipa),
-        "return_address": hexadecimal(exception.return_address),
-        "saved_state": hexadecimal(exception.state),
+        "return_address": optional_hexadecimal(exception.return_address),
+        "saved_state": optional_hexadecimal(exception.state),
         "vector_entry": diagnosis.entry or None,
         "hardware": [_control_record(*each) for each in diagnosis.controls],
         "access": _access_record(access) if access else None,
@@ -182,9 +197,16 @@ def record(answer: Answer) -> JsonObject:
     }
     if answer.isolation is not None:
         result |= {"space": answer.space, "isolation": isolation_record(answer.isolation)}
+    if diagnosis.shown is not None:
+        result["shown"] = _shown_record(diagnosis.shown)
     if answer.suppositions:
         result["supposing"] = supposition_records(answer.suppositions)
     return result
+
+
+def _shown_record(shown: Shown) -> JsonObject:
+    values = [hexadecimal(value) for value in shown.values]
+    return {"register": shown.register, "field": shown.field.name, "values": values, "said": shown.said}
 
 
 def _access_record(access: Access) -> JsonObject:

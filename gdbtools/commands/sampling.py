@@ -145,7 +145,7 @@ class Sampling:
         pa, access = self._leaf_of(found), found.access
         if pa is not None and access is not None and pa not in self._touches:
             seconds = time.monotonic() - self._began
-            self._touches[pa] = Touch(seconds, access, machine.current, found.exception.return_address)
+            self._touches[pa] = Touch(seconds, access, machine.current, found.exception.return_address or 0)
 
     def _leaf_of(self, found: Diagnosis) -> int | None:
         leaf = None if found.walk is None else found.walk.leaf

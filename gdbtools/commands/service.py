@@ -169,7 +169,7 @@ class Service:
             self._write(change, machine)
             around = self._neighbours(machine, found) if fault.kind is FaultKind.ACCESS_FLAG else 0
             self.summary.around += around
-            self.summary.faults[Serviced(found.entry, planned.access, planned.level)] += 1
+            self.summary.faults[Serviced(found.entry or "", planned.access, planned.level)] += 1
         if self._onlooker is not None:
             self._onlooker.saw(machine, found)
         if self._log is not None:
@@ -202,7 +202,7 @@ class Service:
     def _leave(self, machine: Machine) -> Served:
         """Leave a fault to the guest, unless it is in a loop that its own handler does not end."""
         exception = machine.exception()
-        seen = exception.return_address, exception.address, int(exception.syndrome.word)
+        seen = exception.return_address or 0, exception.address, int(exception.syndrome.word)
         before, times = self._own.get(machine.current, (None, 0))
         times = times + 1 if before == seen else 1
         self._own[machine.current] = seen, times

@@ -22,7 +22,8 @@ class Status:
     """What a session works on.  `trouble` says why the translation state cannot be told; empty when it can."""
 
     architecture: str
-    cpus: int
+    cpus: int | None
+    """How many there are; None where the source does not say."""
     current: int
     memory: str
     level: int | None
@@ -49,13 +50,14 @@ def run(session: Session, options: Namespace) -> Sequence[Status]:  # noqa: ARG0
     abilities.append(("written so far", f"{len(session.written)} descriptors"))
     memory = machine.memory.description
     name = machine.architecture.name
-    cpus = len(machine.cpus)
+    cpus = len(machine.cpus) if machine.counted else None
     return (Status(name, cpus, machine.current, memory, level, regimes, trouble, abilities, isolation),)
 
 
 def view(answer: Status) -> Document:
     headline: list[str | Span] = [Span(answer.architecture, Role.HEADING)]
-    headline.append(f", CPU {answer.current} of {answer.cpus}")
+    if answer.cpus is not None:
+        headline.append(f", CPU {answer.current} of {answer.cpus}")
     if answer.level is not None:
         headline.append(f", at EL{answer.level}")
     if answer.regimes:

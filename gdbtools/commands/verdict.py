@@ -70,7 +70,8 @@ def _abort_text(aborted: Aborted, backing: str | None) -> str:
 def _untranslated(diagnosis: Diagnosis) -> list[str | Span]:
     """Say what happened where no address was translated: who did what, and what kept it from being done."""
     exception, syndrome = diagnosis.exception, diagnosis.exception.syndrome
-    said: list[str | Span] = [f"EL{exception.el} ", Span(syndrome.instruction or syndrome.name, Role.HEADING)]
+    said: list[str | Span] = ["" if exception.el is None else f"EL{exception.el} "]
+    said += [Span(syndrome.instruction or syndrome.name, Role.HEADING)]
     if syndrome.fault is not None:
         said += [": ", Span(fault_name(syndrome.fault), Role.BAD)]
         said += [] if syndrome.address_valid else [f", FAR_EL{exception.target} is not valid"]

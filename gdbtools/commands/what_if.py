@@ -74,7 +74,12 @@ def _with_register(machine: Machine, change: RegisterChange) -> tuple[Machine, S
     before = _known(machine, name)
     if change.field is None:
         return _with_value(machine, name, change.value), Supposition(name, before, change.value)
-    word = machine.architecture.word(name, machine.register)
+    architecture = machine.architecture
+    word = architecture.stand_in(name) if before is None else architecture.word(name, machine.register)
+    if word is None:
+        raise Unavailable(
+            f"the source has no {name} of which a field could be otherwise; give all: --with {name}=0x..."
+        )
     try:
         field = word.field(change.field)
         value = field.into(word, change.value)
@@ -83,7 +88,7 @@ def _with_register(machine: Machine, change: RegisterChange) -> tuple[Machine, S
         raise UsageError(f"{name} has no field {change.field}; it has: {fields}") from None
     except ValueError as error:
         raise UsageError(f"{name}.{error}; give a smaller value") from None
-    supposition = Supposition(f"{name}.{field.name}", field.of(word), change.value)
+    supposition = Supposition(f"{name}.{field.name}", None if before is None else field.of(word), change.value)
     return _with_value(machine, name, value), supposition
 
 
@@ -124,7 +129,7 @@ def supposition_rows(suppositions: Sequence[Supposition]) -> list[tuple[str, Tex
 
 
 def _was(supposition: Supposition) -> str:
-    return "" if supposition.before is None else f" (it is {supposition.before:#x})"
+    return " (the source does not have it)" if supposition.before is None else f" (it is {supposition.before:#x})"
 
 
 def supposition_records(suppositions: Sequence[Supposition]) -> list[JsonObject]:

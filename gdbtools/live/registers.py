@@ -9,7 +9,7 @@ from typing import Final
 
 import gdb
 
-from gdbtools.errors import Unavailable
+from gdbtools.errors import MissingRegister
 from gdbtools.machine.gdbstub import STUB_NAMES
 
 CONSTANT_PREFIX: Final = "ID_"
@@ -38,9 +38,8 @@ class LiveRegisters:
             if name.startswith(CONSTANT_PREFIX) or value is None:
                 self.constants[name] = value
         if value is None:
-            raise Unavailable(
-                f"this gdbstub does not give {name}; QEMU's own does for a CPU that has it: see `info registers`"
-            )
+            advice = "QEMU's own does for a CPU that has it: see `info registers`"
+            raise MissingRegister("this gdbstub does not give", (name,), advice)
         return value
 
     def _read(self, name: str) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,14 +12,14 @@ from typing import Final
 
 from gdbtools import numbers
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.model import Derived
 from gdbtools.errors import Malformed, UsageError
 from gdbtools.machine import kdump, lime, qemu, vmcoreinfo
 from gdbtools.machine.derived import with_linux_registers
 from gdbtools.machine.dump import Dump
 from gdbtools.machine.elfcore import open_core
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, one_line, unsigned
+from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, one_line
 from gdbtools.machine.raw import open_raw
+from gdbtools.machine.written_down import read_registers
 from gdbtools.numbers import Literal
 
 FORMATS: Final[Mapping[bytes, Callable[[Path], Dump]]] = {
@@ -71,22 +70,25 @@ def open_source(source: str | Sequence[str], registers: str | Path | None = None
 
 
 def _machine(dump: Dump, registers: str | Path | None, cpu: int | None) -> Machine:
-    given = None if registers is None else _read_registers(Path(registers).expanduser())
-    supplied = None if given is None else FixedRegisters(given.values, str(registers))
     whose = dump.memory.description
     if dump.architecture not in ARCHITECTURES:
         raise Malformed(f"{whose} is of {dump.architecture}, which is not one of {', '.join(ARCHITECTURES)}")
     architecture = ARCHITECTURES[dump.architecture]
     current = dump.current if cpu is None else cpu
     cpus = dump.cpus or (Cpu(0, FixedRegisters({}, whose)),)
-    if supplied:
+    given = None
+    if registers is not None:
+        path = Path(registers).expanduser()
+        own = next((each.registers for each in cpus if each.number == current), FixedRegisters({}, whose))
+        given = read_registers(path, architecture, own)
+        supplied = FixedRegisters(given.values, str(registers))
         cpus = tuple(
             Cpu(each.number, Overridden(each.registers, supplied)) if each.number == current else each for each in cpus
         )
     cpus, assumed = with_linux_registers(architecture, cpus, vmcoreinfo.parse(dump.vmcoreinfo), whose)
     if given is not None:
         assumed += given.assumed
-    machine = Machine(architecture, dump.memory, cpus, current, assumed=dump.assumed + assumed)
+    machine = Machine(architecture, dump.memory, cpus, current, assumed=dump.assumed + assumed, counted=bool(dump.cpus))
     # Raises `Unavailable` if the CPU that was asked for is not there.
     _ = machine.cpu
     return machine
@@ -125,26 +127,3 @@ def _raw(name: str) -> tuple[Path, Literal] | None:
         return Path(found["path"]), numbers.word(found["base"])
     except UsageError:
         raise UsageError(f"{name}: {found['base']!r} is not where an image starts; write PATH@0x40000000") from None
-
-
-def _read_registers(path: Path) -> Derived:
-    """Read registers by name; `assumed` among them is a list of what nobody read, in words: `find-roots` writes one."""
-    with one_line(str(path)):
-        text = path.read_bytes()
-    try:
-        given = json.loads(text)
-        assumed = given.pop("assumed", [])
-        if not isinstance(assumed, list) or not all(isinstance(each, str) for each in assumed):
-            raise ValueError(assumed)
-        return Derived({str(name): _unsigned(value) for name, value in given.items()}, tuple(assumed))
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        raise UsageError(
-            f'{path} is not a JSON object of register names to hex strings, like {{"TTBR0_EL1": "0x40000000"}}'
-        ) from None
-
-
-def _unsigned(value: object) -> int:
-    number = int(value, 0) if isinstance(value, str) else value
-    if not isinstance(number, int) or isinstance(number, bool):
-        raise ValueError(value)
-    return unsigned(number)

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from gdbtools.arch.architecture import Architecture, ExceptionRecord
-from gdbtools.errors import Refused, Unavailable, Unreadable
+from gdbtools.errors import MissingRegister, Refused, Unavailable, Unreadable
 
 
 class PhysicalMemory(Protocol):
@@ -188,6 +188,8 @@ class Machine:
     live: Live | None = None
     assumed: tuple[str, ...] = ()
     """In words, what registers that the source lacks were taken for, and why."""
+    counted: bool = True
+    """Whether the source says how many CPUs there are: a raw image does not."""
 
     @cached_property
     def cpu(self) -> Cpu:
@@ -220,9 +222,8 @@ class FixedRegisters:
         try:
             return self.values[name]
         except KeyError:
-            raise Unavailable(
-                f"{self.origin} has no {name}; give it with --registers FILE, in GDB: set mmu-registers FILE"
-            ) from None
+            advice = "give what is missing with --registers FILE, in GDB: set mmu-registers FILE"
+            raise MissingRegister(f"{self.origin} has no", (name,), advice) from None
 
     def names(self) -> Sequence[str]:
         return tuple(self.values)

@@ -177,7 +177,7 @@ def state_of(doing: Doing, status: Mapping[str, Any], fault: Mapping[str, Any] |
     return State(
         doing,
         status["cpu"],
-        status["cpus"],
+        status["cpus"] or 1,
         status["el"],
         place,
         regime,

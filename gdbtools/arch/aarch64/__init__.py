@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from gdbtools.arch.aarch64 import (
@@ -16,6 +16,8 @@ from gdbtools.arch.aarch64 import (
     recent,
     regimes,
     registers,
+    shown,
+    supplied,
     syndrome,
 )
 from gdbtools.arch.aarch64.appearance import A64Tables
@@ -33,7 +35,7 @@ from gdbtools.arch.aarch64.descriptors import (
     TwoLevelLeaf,
     software_bit,
 )
-from gdbtools.arch.aarch64.features import optional
+from gdbtools.arch.aarch64.features import STAND_INS, optional
 from gdbtools.arch.aarch64.permissions import as_user
 from gdbtools.arch.aarch64.processor_state import SPSR
 from gdbtools.arch.aarch64.stage1 import Stage1, Stage1Off
@@ -41,7 +43,7 @@ from gdbtools.arch.aarch64.stage2 import Stage2
 from gdbtools.arch.aarch64.traps import fine_grained
 from gdbtools.arch.aarch64.traps import registers as trap_registers
 from gdbtools.arch.aarch64.traps.deciders import deciders
-from gdbtools.arch.architecture import Architecture, DirtyConvention, ExceptionRecord
+from gdbtools.arch.architecture import Architecture, DirtyConvention, ExceptionRecord, Shown
 from gdbtools.arch.borrowing import FieldChange
 from gdbtools.arch.isolation import Switch, View
 from gdbtools.arch.model import Access, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
@@ -121,6 +123,19 @@ class AArch64(Architecture):
         host = hypervisor.HCR_EL2(optional(register, "HCR_EL2") or 0).E2H
         return (DECLARED if host else {**DECLARED, **_WITHOUT_HOST})[name](value)
 
+    def stand_in(self, name: str) -> Word | None:
+        value = STAND_INS.get(name)
+        return None if value is None else DECLARED[name](value)
+
+    def register_name(self, text: str, level: int) -> str | None:
+        return supplied.register_name(text, (*self.registers, *self.general), level)
+
+    def register_names(self) -> Collection[str]:
+        return supplied.register_names((*self.registers, *self.general))
+
+    def implied(self, register: ReadRegister, given: Collection[str]) -> Derived:
+        return supplied.implied(register, given)
+
     def level(self, register: ReadRegister) -> int:
         return SPSR(register("cpsr")).el
 
@@ -161,6 +176,14 @@ class AArch64(Architecture):
         if refused is not None or walk.final is None or regime.below is None:
             return refused
         return regime.below.check(walk.final, access.kind, 0 if user else 1)
+
+    def shown_by(
+        self, fault: Fault, walk: Walk, access: Access, state: int | None, register: ReadRegister
+    ) -> Shown | None:
+        by_tables = shown.address_size(fault, walk, register) or shown.access_flag(fault, walk, register)
+        if by_tables is not None or state is not None:
+            return by_tables
+        return shown.privileged_access_never(fault, self.check(walk, access, int(SPSR(0).with_(PAN=1))))
 
     def is_unprivileged(self, instruction: int) -> bool:
         return is_unprivileged(instruction)
@@ -204,6 +227,8 @@ class AArch64(Architecture):
         return exceptions.convention(found, register)
 
     def trap_controls(self, exception: ExceptionRecord, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
+        if exception.el is None:
+            return ()
         return deciders(exception.syndrome, exception.el, exception.target, register)
 
     def repair_access_flag(self, leaf: Word, written: bool, convention: DirtyConvention) -> Word:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from gdbtools.arch.aarch64 import regimes, syndrome
+from gdbtools.arch.aarch64.controls import EL3, EL10
 from gdbtools.arch.aarch64.features import optional
 from gdbtools.arch.aarch64.hypervisor import HCR_EL2, HPFAR_EL2
 from gdbtools.arch.aarch64.immediates import XEN_HYPERCALLS, brk_comment, function_name, hvc_comment, svc_comment
@@ -17,6 +18,7 @@ from gdbtools.arch.aarch64.processor_state import SPSR, VBAR
 from gdbtools.arch.aarch64.syndrome import EC
 from gdbtools.arch.architecture import ExceptionRecord
 from gdbtools.arch.model import AccessKind, FaultKind, ReadRegister, Return, Syndrome
+from gdbtools.errors import MissingRegister
 
 FROM_LOWER: Final = 0x400
 """Where synchronous exceptions of a lower level in AArch64 are taken."""
@@ -32,9 +34,15 @@ _XEN_HVC: Final = 0xEA1
 
 
 def target(register: ReadRegister) -> int:
-    """Give the level whose exception registers are the CPU's own: EL0 takes none, so EL1's, or a VHE host's."""
+    """Give the level whose exception registers are the CPU's own: EL0 takes none, so EL1's, or a VHE host's.
+
+    A source that does not say where the CPU is has the registers of the one exception that somebody wrote down.
+    """
     cpsr = optional(register, "cpsr")
-    el = 1 if cpsr is None else SPSR(cpsr).el
+    if cpsr is None:
+        written = [el for el in (1, 2, 3) if optional(register, f"ESR_EL{el}") is not None]
+        return written[0] if written else 1
+    el = SPSR(cpsr).el
     if el:
         return el
     return 2 if regimes.current(register) == "el2-vhe" else 1
@@ -65,12 +73,16 @@ def record(register: ReadRegister) -> ExceptionRecord:
     HPFAR_EL2 has its IPA.
     """
     el = target(register)
-    state = register(f"SPSR_EL{el}")
-    origin = SPSR(state).el
-    found = syndrome.decode(register(f"ESR_EL{el}"))
+    found = syndrome.decode(_or_all_that_is_missing(register, f"ESR_EL{el}", el))
+    address = optional(register, f"FAR_EL{el}")
+    if address is None:
+        needed = found.fault is not None and found.address_valid
+        address = _or_all_that_is_missing(register, f"FAR_EL{el}", el) if needed else 0
+    state = optional(register, f"SPSR_EL{el}")
+    origin = _origin(found, el, register) if state is None else SPSR(state).el
     word = found.word
     through_vncr = isinstance(word, syndrome.Encoding) and word.through_vncr
-    regime = regimes.of_level(register, el if through_vncr else origin)
+    regime = regimes.of_level(register, el if through_vncr or origin is None else origin)
     ipa = None
     if found.fault is not None and el == 2 and regime == "el1":
         # What a guest's own tables refuse, the guest takes; what comes to EL2 is stage 2's.
@@ -85,8 +97,8 @@ def record(register: ReadRegister) -> ExceptionRecord:
     return ExceptionRecord(
         target=el,
         syndrome=found,
-        address=register(f"FAR_EL{el}"),
-        return_address=register(f"ELR_EL{el}"),
+        address=address,
+        return_address=optional(register, f"ELR_EL{el}"),
         el=origin,
         state=state,
         regime=regime,
@@ -94,16 +106,44 @@ def record(register: ReadRegister) -> ExceptionRecord:
     )
 
 
-def _discards(found: Syndrome, origin: int) -> bool:
+def _or_all_that_is_missing(register: ReadRegister, name: str, el: int) -> int:
+    """Read a register that a verdict needs, or raise `MissingRegister` with all that it needs and the source lacks."""
+    try:
+        return register(name)
+    except MissingRegister as missing:
+        wanted = [f"ESR_EL{el}", f"FAR_EL{el}"]
+        roots = [f"TTBR{number}_EL{el}" for number in (0, 1)][: 1 if el == EL3.el else 2]
+        if all(optional(register, root) is None for root in roots):
+            address = optional(register, f"FAR_EL{el}")
+            upper = bool(address and address & regimes.BIT_55)
+            wanted.append(" or ".join(roots) if address is None else roots[upper and len(roots) > 1])
+        absent = [each for each in wanted if optional(register, each) is None]
+        raise missing.of(absent) from None
+
+
+def _origin(found: Syndrome, el: int, register: ReadRegister) -> int | None:
+    """Return the level that an exception came from as far as its class tells, where there is no SPSR.
+
+    What came to EL2 from below is a guest kernel's, or a process's where HCR_EL2.TGE leaves the host no EL1.
+    """
+    if found.from_lower is None:
+        return None
+    if not found.from_lower:
+        return el
+    tge = HCR_EL2(optional(register, "HCR_EL2") or 0).TGE
+    return 0 if el == EL10.el or tge else EL10.el
+
+
+def _discards(found: Syndrome, origin: int | None) -> bool:
     """Say whether this is DC IVAC: above EL0 no other cache maintenance takes a Permission fault at stage 1.
 
     Source: DDI 0595, "DC IVAC" and the other DC instructions, "Executing the instruction".
     """
     denied = found.fault is not None and found.fault.stage == 1 and found.fault.kind is FaultKind.PERMISSION
-    return denied and origin > 0 and found.access_kind is AccessKind.MAINTENANCE
+    return denied and bool(origin) and found.access_kind is AccessKind.MAINTENANCE
 
 
-def _was_trapped(found: Syndrome, taken_to: int, origin: int, register: ReadRegister) -> bool:
+def _was_trapped(found: Syndrome, taken_to: int, origin: int | None, register: ReadRegister) -> bool:
     """Say whether an SVC or SMC was kept from what it does: an SMC goes to EL3, an SVC to EL1 or where TGE sends it."""
     if taken_to != 2:
         return False

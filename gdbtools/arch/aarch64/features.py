@@ -14,6 +14,7 @@ from gdbtools.arch.aarch64.identification import (
     ID_AA64MMFR2_EL1,
     ID_AA64MMFR3_EL1,
 )
+from gdbtools.arch.aarch64.registers import SCTLR
 from gdbtools.arch.model import ReadRegister
 from gdbtools.errors import Unavailable
 
@@ -30,7 +31,19 @@ ASSUMED: Mapping[str, str] = MappingProxyType(
         "ID_AA64MMFR2_EL1": "ID_AA64MMFR2_EL1: ST=0, VARange=1, E0PD=1, FWB=1",
     }
 )
-"""What stands in for a register that the source does not have.  Without MMFR3, TCR2_ELx is believed."""
+"""What stands in for a register that the source does not have, in words.  Without MMFR3, TCR2_ELx is believed."""
+STAND_INS: Mapping[str, int] = MappingProxyType(
+    {
+        "ID_AA64MMFR0_EL1": int(ID_AA64MMFR0_EL1(0).with_(TGran16=2, TGran4=1)),
+        "ID_AA64MMFR1_EL1": int(ID_AA64MMFR1_EL1(0).with_(HAFDBS=2, HPDS=1, PAN=FEAT_PAN3, XNX=1)),
+        "ID_AA64MMFR2_EL1": int(ID_AA64MMFR2_EL1(0).with_(VARange=1, E0PD=1, FWB=1)),
+        # Absent from a source, or from QEMU before 8: then the controls themselves say what is in use.
+        "ID_AA64MMFR3_EL1": int(ID_AA64MMFR3_EL1(0).with_(S1PIE=1, S1POE=1, S2PIE=1)),
+        **{f"SCTLR_EL{el}": int(SCTLR(0).with_(M=1, C=1, I=1)) for el in (1, 2, 3)},
+        **dict.fromkeys(("HCR_EL2", "HCRX_EL2", "TCR2_EL1", "TCR2_EL2"), 0),
+    }
+)
+"""The same, but for PARange, as values; and of controls that may be absent, what the regimes take them for."""
 
 
 def optional(register: ReadRegister, name: str) -> int | None:
@@ -94,14 +107,10 @@ def features(register: ReadRegister) -> Features:
 def _features(values: tuple[int | None, ...]) -> Features:
     absent = [name for name, value in zip(IDENTIFICATION, values, strict=True) if value is None]
     mmfr0, mmfr1, mmfr2, mmfr3 = values
-    sizes = ID_AA64MMFR0_EL1(0).with_(TGran16=2, TGran4=1) if mmfr0 is None else ID_AA64MMFR0_EL1(mmfr0)
-    if mmfr1 is None:
-        limits = ID_AA64MMFR1_EL1(0).with_(HAFDBS=2, HPDS=1, PAN=FEAT_PAN3, XNX=1)
-    else:
-        limits = ID_AA64MMFR1_EL1(mmfr1)
-    ranges = ID_AA64MMFR2_EL1(0).with_(VARange=1, E0PD=1, FWB=1) if mmfr2 is None else ID_AA64MMFR2_EL1(mmfr2)
-    # An absent MMFR3 is that of a source, or of QEMU before 8; then the controls themselves say what is in use.
-    extended = ID_AA64MMFR3_EL1(0).with_(S1PIE=1, S1POE=1, S2PIE=1) if mmfr3 is None else ID_AA64MMFR3_EL1(mmfr3)
+    sizes = ID_AA64MMFR0_EL1(STAND_INS["ID_AA64MMFR0_EL1"] if mmfr0 is None else mmfr0)
+    limits = ID_AA64MMFR1_EL1(STAND_INS["ID_AA64MMFR1_EL1"] if mmfr1 is None else mmfr1)
+    ranges = ID_AA64MMFR2_EL1(STAND_INS["ID_AA64MMFR2_EL1"] if mmfr2 is None else mmfr2)
+    extended = ID_AA64MMFR3_EL1(STAND_INS["ID_AA64MMFR3_EL1"] if mmfr3 is None else mmfr3)
     first = {"4KB": sizes.TGran4 != ABSENT, "16KB": sizes.TGran16 != 0, "64KB": sizes.TGran64 != ABSENT}
     own = {"4KB": sizes.TGran4_2, "16KB": sizes.TGran16_2, "64KB": sizes.TGran64_2}
     wide = {"4KB": sizes.TGran4 == 1, "16KB": sizes.TGran16 == 2}

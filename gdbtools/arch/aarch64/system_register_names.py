@@ -7,12 +7,12 @@ of a physical one (ICV_IAR1_EL1, ICC_IAR1_EL1), the name is the physical one's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gdbtools.bits import Field
 
-__all__ = ["register_name"]
+__all__ = ["every_name", "register_name"]
 
 _NO_NAME = "-"
 
@@ -439,3 +439,12 @@ def register_name(op0: int, op1: int, CRn: int, CRm: int, op2: int, read: bool) 
         if bits & ~family.n.mask == family.fixed and family.n.of(bits) in family.numbers:
             return family.name.format(family.n.of(bits))
     return ""
+
+
+def every_name() -> Iterator[str]:
+    """Yield the name of each System register there is."""
+    for names in _NAMES.values():
+        yield from (name for name in names.split() if name != _NO_NAME)
+    yield from _READ.values()
+    for families in _FAMILIES.values():
+        yield from (family.name.format(number) for family in families for number in family.numbers)

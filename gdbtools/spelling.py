@@ -1,0 +1,31 @@
+"""What somebody may have meant who wrote a name that there is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import SequenceMatcher, get_close_matches
+from typing import Final
+
+ALIKE: Final = 0.7
+"""How much of two names has to be the same: `TTRB0_EL1` is alike, `NONSENSE` and `nsproxy` are not."""
+_TRIED: Final = 8
+
+
+def nearest(word: str, names: Iterable[str], ending: str = "") -> str:
+    """Return the name that is most like a word, in any case; empty where none is.
+
+    Of several that are as like, the first that has this `ending` is preferred.
+    """
+    spelled = {name.lower(): name for name in names}
+    lower = word.lower()
+    close = get_close_matches(lower, spelled, _TRIED, ALIKE)
+    if not close:
+        return ""
+    best = max(close, key=lambda name: (SequenceMatcher(None, name, lower).ratio(), name.endswith(ending.lower())))
+    return spelled[best]
+
+
+def did_you_mean(word: str, names: Iterable[str], otherwise: str, ending: str = "") -> str:
+    """Return the question, or what is to be said where there is no such name."""
+    name = nearest(word, names, ending)
+    return f"did you mean {name}?" if name else otherwise

@@ -6,6 +6,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A pip.conf of the user's may send packages elsewhere than into the environment.
+PIP := env -u PIP_TARGET -u PIP_PREFIX PIP_USER=0 $(BIN)/python -m pip
 # A file of tests runs in one process: its guests are shared.
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
 PURE := $(addprefix tests/,analysis arch commands machine render repair $(addprefix test_,bits.py captures.py cli.py layering.py readme.py))
@@ -52,11 +54,11 @@ $(VENV)/bin/python: | packages
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(PIP) install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 $(VENV)/.development: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(PIP) install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.runtime
 
 .PHONY: help quick demo test test-full bench guests packages

@@ -159,7 +159,8 @@ def test_an_installed_package_works_without_its_checkout(gdb_path: str, tmp_path
     """A real `pip install` into an environment of its own; needs the package index."""
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", str(ROOT)], check=True, cwd=tmp_path)
+    environment = {**os.environ, "PIP_USER": "0"}
+    subprocess.run([python, "-m", "pip", "install", "--quiet", str(ROOT)], check=True, cwd=tmp_path, env=environment)
     program = tmp_path / "venv" / "bin" / "gdbtools"
     path = subprocess.run([program, "gdbinit"], capture_output=True, text=True, check=True, cwd=tmp_path).stdout.strip()
     assert path.startswith(str(tmp_path))

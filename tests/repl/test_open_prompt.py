@@ -129,7 +129,7 @@ def test_there_are_colours_and_none_where_nobody_wants_them(opened: Start) -> No
 def test_the_pager_is_the_user_s(opened: Start, tmp_path: Path) -> None:
     terminal = opened(PAGER="sed -n '$=' | sed 's/^/paged: /'")
     terminal.enter("map")
-    terminal.wait("paged: 771")
+    terminal.wait("paged: 772")
     other = opened(PAGER="cat")
     other.enter("map")
     rows = other.wait("regime  EL1&0 stage 1, TTBR1_EL1")

@@ -5,17 +5,18 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gdbtools.analysis.diagnosis import Verdict, diagnose
 from gdbtools.analysis.footprint import read_code, read_range, read_tables
 from gdbtools.analysis.writer import writer
-from gdbtools.arch.model import Read, ReadRegister
+from gdbtools.arch.isolation import Isolation
 from gdbtools.commands.evidence import size
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
+from gdbtools.commands.spaces import CURRENT, all_ranges, isolation_record, limit_text, of_last_exception, spaces
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.capture import core_bytes
 from gdbtools.machine.model import Cpu, Machine, Recording
@@ -38,40 +39,59 @@ class Captured:
     cpus: int
     unreadable: int
     missing_bytes: int = 0
+    isolation: Isolation | None = None
+    """Set where the space in force at the current CPU is a reduced one."""
+    space: str | None = None
+    """The one space that was asked for."""
 
 
 def run(session: Session, options: Namespace) -> Sequence[Captured]:
     machine, recording = session.machine, Recording(session.machine.memory)
     missing = 0
     read = recording.read
-    unreadable = captured_tables(machine, read, options.tables != "touched")
+    here = spaces(machine)
+    here.chosen(options.space)
+    unreadable = captured_tables(machine, recording, options.tables != "touched", space=options.space)
     if options.with_code:
-        missing += sum(read_code(machine.architecture, register, read) for register in _cpus(machine))
+        each = [_fullest(cpu, options.space).register for cpu in _each(machine)]
+        missing += sum(read_code(machine.architecture, register, read) for register in each)
     for first, size_bytes in options.va:
-        missing += read_range(machine.architecture, machine.register, read, first, size_bytes)
-    return (write_capture(machine, Path(options.file), recording.extents(), unreadable, missing),)
+        missing += read_range(machine.architecture, _fullest(machine, options.space).register, read, first, size_bytes)
+    written = write_capture(machine, Path(options.file), recording.extents(), unreadable, missing)
+    return (replace(written, isolation=here.isolation, space=options.space),)
 
 
-def captured_tables(machine: Machine, read: Read, every: bool = True, code: bool = True) -> int:
+def captured_tables(
+    machine: Machine, recording: Recording, every: bool = True, code: bool = True, space: str | None = None
+) -> int:
     """Read the tables that explain each CPU's fault, or every one; give how many could not be read.
 
-    With `code`, also the instructions that a verdict rests on.
+    The kernel's own are among them where the space in force is a reduced one, unless `space` is that one.  With
+    `code`, also the instructions that a verdict rests on, or the proof of the kernel's root.
     """
     unreadable = 0
+    read = recording.read
     machine.architecture.regimes(machine.register)
-    for register in _cpus(machine):
+    for cpu in _each(machine):
         # A CPU that was never started has no tables, and one that is at no fault has nothing to diagnose.
         with suppress(Unavailable, Unreadable):
+            here = spaces(replace(cpu, memory=recording) if code and space != CURRENT else cpu)
             if every:
-                unreadable += read_tables(machine.architecture.regimes(register), read)
-            found = diagnose(machine.architecture, register, read)
+                unreadable += read_tables([regime for _, _, regime in all_ranges(here, space, None)], read)
+            asked, _, _ = of_last_exception(here)
+            found = diagnose(asked.architecture, asked.register, read)
             if code and found.verdict in (Verdict.TABLES_PERMIT, Verdict.LEFT_TO_HARDWARE):
-                writer(machine.architecture, register, read, found)
+                writer(asked.architecture, asked.register, read, found)
     return unreadable
 
 
-def _cpus(machine: Machine) -> Sequence[ReadRegister]:
-    return [cpu.registers.read for cpu in sorted(machine.cpus, key=lambda cpu: cpu.number)]
+def _each(machine: Machine) -> Sequence[Machine]:
+    """Return the machine once for each CPU, with that as its current one."""
+    return [replace(machine, current=number) for number in sorted(cpu.number for cpu in machine.cpus)]
+
+
+def _fullest(machine: Machine, space: str | None) -> Machine:
+    return machine if space == CURRENT else spaces(machine).fullest
 
 
 def write_capture(
@@ -107,7 +127,19 @@ def view(answer: Captured) -> Document:
         rows.append(("missing", Span(f"{answer.unreadable} tables could not be read", Role.WARNING)))
     if answer.missing_bytes:
         rows.append(("missing", Span(f"{answer.missing_bytes} mapped bytes could not be read", Role.WARNING)))
+    if answer.isolation is not None:
+        rows.append(("kernel", _kernel_text(answer)))
     return Document([Line(["Wrote ", Span(answer.path, Role.GOOD), "."]), Facts(rows)])
+
+
+def _kernel_text(answer: Captured) -> Text:
+    """Say whether the kernel's tables are in the file, where the space in force does not have them."""
+    found = answer.isolation
+    assert found is not None, "it is the kernel's that are in question"
+    if found.full is None or answer.space == CURRENT:
+        left_out = "" if found.full is None else ", and only the current space was asked for"
+        return Span(f"its tables are not in the file: {limit_text(found)}{left_out}", Role.WARNING)
+    return f"its own tables are in the file, from PA {found.full.root:#x}: the space in force is a reduced one"
 
 
 def record(answer: Captured) -> JsonObject:
@@ -118,6 +150,7 @@ def record(answer: Captured) -> JsonObject:
         "cpus": answer.cpus,
         "unreadable_tables": answer.unreadable,
         "missing_bytes": answer.missing_bytes,
+        "isolation": isolation_record(answer.isolation),
     }
 
 

@@ -12,7 +12,8 @@ from gdbtools.analysis.mappings import mappings_of
 from gdbtools.analysis.regime_difference import RegimePair, paired
 from gdbtools.analysis.register_difference import Compared, compare_registers
 from gdbtools.arch.architecture import Architecture
-from gdbtools.arch.model import Hole, Run
+from gdbtools.arch.isolation import Isolation
+from gdbtools.arch.model import Hole, Regime, Run
 from gdbtools.commands.declared.shared import IGNORABLE
 from gdbtools.commands.difference_of_state import (
     regime_record,
@@ -24,9 +25,19 @@ from gdbtools.commands.difference_text import SIGNS, change_text
 from gdbtools.commands.evidence import attributes_record, fault_record, size
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
+from gdbtools.commands.spaces import (
+    CURRENT,
+    KERNEL,
+    Spaces,
+    isolation_record,
+    limit_text,
+    size_of,
+    space_rows,
+    spaces,
+)
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Machine
-from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text, spans
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
 
 REGISTERS = "registers"
@@ -39,6 +50,9 @@ class Looked:
 
     name: str
     cpu: int
+    isolation: Isolation | None = None
+    """Set where the space in force is a reduced one; `space` is the one that was compared."""
+    space: str = CURRENT
 
 
 @dataclass(frozen=True)
@@ -84,14 +98,22 @@ def run(session: Session, options: Namespace) -> Sequence[Difference]:
     # Registers before memory: a live source switches modes between the two.
     names = () if REGISTERS in options.ignore else architecture.principal
     registers = compare_registers(architecture, before.register, after.register, names)
-    regimes = [architecture.regimes(machine.register, options.regime) for machine in (before, after)]
-    pairs = paired(*regimes)
+    sides = [spaces(machine, options.regime) for machine in (before, after)]
+    asked = [side.fullest if options.space is None else side.chosen(options.space) for side in sides]
+    before_space, after_space = (
+        KERNEL if machine is not side.machine else CURRENT for machine, side in zip(asked, sides, strict=True)
+    )
+    pairs = paired(*(architecture.regimes(machine.register, options.regime) for machine in asked))
     ignored = [aspect for aspect in Aspect if aspect.value in options.ignore]
     changes: list[Change] = []
     uncompared: list[Uncompared] = []
     leaves, page_bytes, compared, tried = 0, 1 << 64, False, False
     for pair in pairs:
         if pair.before is None or pair.after is None:
+            continue
+        hidden = [_hidden(side, regime) for side, regime in zip(sides, (pair.before, pair.after), strict=True)]
+        if any(hidden) and not all(hidden) and options.space is None:
+            uncompared.append(Uncompared(pair.before.first, size_of(pair.before), *hidden))
             continue
         was, now = (
             list(mappings_of(regime, machine.memory.read))
@@ -104,9 +126,10 @@ def run(session: Session, options: Namespace) -> Sequence[Difference]:
         uncompared += unknown
         leaves += sum(0 if isinstance(each, Hole) else each.size_bytes // each.leaf_bytes for each in now)
         page_bytes = min([page_bytes, *(level.size_bytes for level in pair.after.levels)])
+    name = options.after or ("the guest as it is now" if after.live else after.memory.description)
     found = Difference(
-        Looked(options.before, before.current),
-        Looked(options.after or ("the guest as it is now" if after.live else after.memory.description), after.current),
+        Looked(options.before, before.current, sides[0].isolation, before_space),
+        Looked(name, after.current, sides[1].isolation, after_space),
         architecture,
         pairs,
         registers,
@@ -127,6 +150,14 @@ def run(session: Session, options: Namespace) -> Sequence[Difference]:
 def _is_covered(found: Sequence[Run | Hole]) -> bool:
     """Say whether nothing of a range could be read."""
     return bool(found) and all(isinstance(each, Hole) and each.refusal is None for each in found)
+
+
+def _hidden(side: Spaces, regime: Regime) -> Hole | None:
+    """Return a range that one cannot see into, as a hole: a reduced one whose full root is not proven."""
+    found = side.isolation
+    if found is None or found.full is not None or found.reduced.root != regime.root:
+        return None
+    return Hole(regime.first, size_of(regime), regime.root, limit_text(found))
 
 
 def _machines(session: Session, options: Namespace) -> tuple[Machine, Machine]:
@@ -192,6 +223,8 @@ def _rows(answer: Difference) -> list[tuple[str, Text]]:
     for which, missing in (("before", answer.registers.only_before), ("after", answer.registers.only_after)):
         if missing:
             rows.append(("registers", f"only {which}: {', '.join(missing)}"))
+    for which, side in (("before", answer.before), ("after", answer.after)):
+        rows += [(label, [f"{which}: ", *spans(said)]) for label, said in space_rows(side.isolation, side.space)]
     if answer.ignored:
         rows.append(("ignored", ", ".join(answer.ignored)))
     rows += [("unreadable", _uncompared_text(each)) for each in answer.uncompared]
@@ -206,8 +239,8 @@ def _uncompared_text(each: Uncompared) -> Span:
 
 def record(answer: Difference) -> JsonObject:
     return {
-        "before": {"source": answer.before.name, "cpu": answer.before.cpu},
-        "after": {"source": answer.after.name, "cpu": answer.after.cpu},
+        "before": _looked_record(answer.before),
+        "after": _looked_record(answer.after),
         "equal": not answer.is_different,
         "ignored": list(answer.ignored),
         "regimes": [regime_record(pair) for pair in answer.pairs],
@@ -228,6 +261,11 @@ def record(answer: Difference) -> JsonObject:
             for each in answer.uncompared
         ],
     }
+
+
+def _looked_record(side: Looked) -> JsonObject:
+    isolation = isolation_record(side.isolation)
+    return {"source": side.name, "cpu": side.cpu, "space": side.space, "isolation": isolation}
 
 
 def _change_record(change: Change, architecture: Architecture) -> JsonObject:

@@ -14,7 +14,7 @@ from gdbtools.machine.model import Recording
 
 def run(session: Session, options: Namespace) -> Sequence[Captured]:
     recording = Recording(session.machine.memory)
-    unreadable = captured_tables(session.machine, recording.read, code=False)
+    unreadable = captured_tables(session.machine, recording, code=False)
     return (write_capture(session.machine, Path(options.file), recording.extents(), unreadable),)
 
 

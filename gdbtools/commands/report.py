@@ -17,6 +17,7 @@ from gdbtools.commands.model import Command, Implementation
 from gdbtools.commands.parser import parse
 from gdbtools.commands.pictures import address_map
 from gdbtools.commands.session import Session
+from gdbtools.commands.spaces import CURRENT, KERNEL, Spaces, all_ranges, spaces
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.model import Machine
 from gdbtools.numbers import number
@@ -42,6 +43,7 @@ class Space:
     regime: Regime
     found: tuple[Run | Hole, ...]
     areas: tuple[Area, ...]
+    space: str = CURRENT
 
     @property
     def mapped_bytes(self) -> int:
@@ -77,9 +79,12 @@ def run(session: Session, options: Namespace) -> Sequence[Report]:
     faults = _attempt(session, looking.FAULT)
     explained = not isinstance(faults, Missing) and faults[0].diagnosis.walk is not None
     addresses = options.address or ([] if explained else _standing_at(session.machine))
-    walked = _attempt(session, looking.WALK, *(f"{address:#x}" for address in addresses)) if addresses else ()
+    here = _spaces_of(session.machine)
+    if isinstance(here, Spaces):
+        here.chosen(options.space)
+    walked = _walked(session, here, addresses, options.space)
     found = faults if isinstance(faults, Missing) else faults[0]
-    return (Report(live, of_source, found, walked, _spaces(session.machine), _attempt(session, looking.REGS)),)
+    return (Report(live, of_source, found, walked, _spaces(here, options.space), _attempt(session, looking.REGS)),)
 
 
 def _ask(session: Session, command: Command, *words: str) -> Sequence[Any]:
@@ -101,18 +106,41 @@ def _standing_at(machine: Machine) -> list[int]:
         return []
 
 
-def _spaces(machine: Machine) -> Sequence[Space] | Missing:
-    """Scan each range of the regime in force, and the stage below it by itself."""
+def _spaces_of(machine: Machine) -> Spaces | Missing:
     try:
-        regimes = list(machine.architecture.regimes(machine.register))
+        machine.architecture.regimes(machine.register)
+        return spaces(machine)
     except Unavailable as missing:
         return Missing(str(missing))
-    regimes += [below for below in [regimes[0].below] if below is not None]
-    spaces = []
-    for regime in regimes:
-        found = tuple(mappings_of(regime, machine.memory.read))
-        spaces.append(Space(regime, found, tuple(areas(each for each in found if isinstance(each, Run)))))
-    return spaces
+
+
+def _walked(
+    session: Session, here: Spaces | Missing, addresses: Sequence[int], space: str | None
+) -> Sequence[walk.Translation] | Missing:
+    """Walk addresses: those that only the kernel's own space has in that, unless another was asked for."""
+    found: list[walk.Translation] = []
+    for address in addresses:
+        hidden = isinstance(here, Spaces) and here.hides(address) and here.full is not None
+        asked = space or (KERNEL if hidden else CURRENT)
+        answers = _attempt(session, looking.WALK, f"{address:#x}", "--space", asked)
+        if isinstance(answers, Missing):
+            return answers
+        found += answers
+    return found
+
+
+def _spaces(here: Spaces | Missing, space: str | None) -> Sequence[Space] | Missing:
+    """Scan each range of the regime in force, the kernel's own where it is a reduced one, and the stage below."""
+    if isinstance(here, Missing):
+        return here
+    ranges = [(named, regime) for named, _, regime in all_ranges(here, space, None)]
+    ranges += [(CURRENT, below) for below in [ranges[0][1].below] if below is not None]
+    found = []
+    for named, regime in ranges:
+        mapped = tuple(mappings_of(regime, here.machine.memory.read))
+        listed = tuple(areas(each for each in mapped if isinstance(each, Run)))
+        found.append(Space(regime, mapped, listed, named))
+    return found
 
 
 def view(answer: Report) -> Document:
@@ -144,10 +172,14 @@ def _register_blocks(registers: Sequence[regs.Register] | Missing) -> list[Block
     return [block for each in registers for block in regs.view(each).blocks]
 
 
-def _space_blocks(spaces: Sequence[Space] | Missing) -> list[Block]:
-    if isinstance(spaces, Missing):
-        return [_missing(spaces)]
-    return [Section(space.regime.name, _one_space(space)) for space in spaces]
+def _space_blocks(found: Sequence[Space] | Missing) -> list[Block]:
+    if isinstance(found, Missing):
+        return [_missing(found)]
+    return [Section(_named(space), _one_space(space)) for space in found]
+
+
+def _named(space: Space) -> str:
+    return f"{space.regime.name} (kernel)" if space.space == KERNEL else space.regime.name
 
 
 def _one_space(space: Space) -> list[Block]:
@@ -220,6 +252,7 @@ def record(answer: Report) -> JsonObject:
 def _space_record(space: Space) -> JsonObject:
     return {
         "name": space.regime.name,
+        "space": space.space,
         "first": hexadecimal(space.regime.first),
         "last": hexadecimal(space.regime.last),
         "mapped": space.mapped_bytes,

@@ -31,9 +31,14 @@ class Spaces:
         found = self.isolation
         return _with_registers(self.machine, found) if found is not None and found.full is not None else None
 
+    @property
+    def fullest(self) -> Machine:
+        """The machine in the space that has the kernel in it, as far as that is known."""
+        return self.full or self.machine
+
     def hides(self, address: int) -> bool:
         """Say whether an address lies in the reduced range."""
-        return self.isolation is not None and address in within(self.isolation.reduced)
+        return self.isolation is not None and self.isolation.reduced.first <= address <= self.isolation.reduced.last
 
     def chosen(self, space: str | None) -> Machine:
         """Return the machine in the space of that name; raise `Unavailable` for one that is not proven."""
@@ -60,8 +65,8 @@ def of_last_exception(spaces: Spaces) -> tuple[Machine, Isolation | None, str]:
     return (machine, spaces.isolation, CURRENT) if full is None else (full, spaces.isolation, KERNEL)
 
 
-def within(regime: Regime) -> range:
-    return range(regime.first, regime.last + 1)
+def size_of(regime: Regime) -> int:
+    return regime.last - regime.first + 1
 
 
 def spaces(machine: Machine, regime: str | None = None) -> Spaces:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 from gdbtools.analysis.reverse import aliases
+from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Regime, Step
 from gdbtools.arch.walk import walk
 from gdbtools.bits import Word
 from gdbtools.commands.evidence import binary, word_text
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
+from gdbtools.commands.spaces import CURRENT, KERNEL, Spaces, limit_text, space_rows, spaces
 from gdbtools.errors import Refused, UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
@@ -31,6 +33,9 @@ class Watched:
     step: Step
     places: Sequence[tuple[int, int]]
     stops: bool
+    isolation: Isolation | None = None
+    """Set where the address lies in a range that is a reduced one now; `space` is the one that was asked."""
+    space: str = CURRENT
 
 
 @dataclass(frozen=True)
@@ -47,17 +52,27 @@ class Hit:
 def run(session: Session, options: Namespace) -> Sequence[Watched]:
     machine, live = session.machine, session.live
     architecture = machine.architecture
-    step = descriptor(machine, options.address, options.level)
-    places = mapped_at(machine, step)
+    here = spaces(machine)
+    space = options.space or (KERNEL if here.hides(options.address) and here.full is not None else CURRENT)
+    asked = here.chosen(space)
+    step = descriptor(asked, options.address, options.level)
+    # Whoever changes it does so through the kernel's own addresses.
+    places = mapped_at(here.fullest, step)
     if not places:
         raise Refused(
             f"this CPU's tables map the descriptor at PA {step.pa:#x} nowhere, so a watchpoint, which is on a virtual "
-            "address, has nothing to stand on; stop where the writer runs and ask again"
+            f"address, has nothing to stand on; stop where the writer runs and ask again{_limits(here)}"
         )
-    regime = architecture.regime_for(machine.register, options.address)
+    regime = architecture.regime_for(asked.register, options.address)
+    isolation = here.isolation if here.hides(options.address) else None
     seen = Seen(step, regime)
     numbers = live.watch(places, regime.entry_bytes, seen.look, not options.go_on)
-    return (Watched(options.address, step, list(zip(numbers, places, strict=True)), not options.go_on),)
+    watched = list(zip(numbers, places, strict=True))
+    return (Watched(options.address, step, watched, not options.go_on, isolation, space),)
+
+
+def _limits(here: Spaces) -> str:
+    return f": {limit_text(here.isolation)}" if here.isolation is not None and here.full is None else ""
 
 
 def mapped_at(machine: Machine, step: Step) -> list[int]:
@@ -125,8 +140,9 @@ def view(answer: Watched) -> Document:
     what = f"the level {step.level.number} descriptor of {answer.va:#x}, at PA {step.pa:#x}"
     said = f"Watching {what}; {does} at each change:"
     rows = [(str(number), f"{va:#x}") for number, va in answer.places]
-    now = Facts([("now", f"{int(step.entry.word):#018x}  {word_text(step.entry.word)}")])
-    return Document([Line(said), Table(("number", "watched at"), rows, frozenset((0,))), now])
+    now: list[tuple[str, Text]] = [("now", f"{int(step.entry.word):#018x}  {word_text(step.entry.word)}")]
+    facts = Facts([*now, *space_rows(answer.isolation, answer.space)])
+    return Document([Line(said), Table(("number", "watched at"), rows, frozenset((0,))), facts])
 
 
 def record(answer: Watched) -> JsonObject:
@@ -137,6 +153,7 @@ def record(answer: Watched) -> JsonObject:
         "descriptor": hexadecimal(answer.step.entry.word),
         "watchpoints": [{"number": number, "address": hexadecimal(va)} for number, va in answer.places],
         "stops": answer.stops,
+        "space": answer.space,
     }
 
 

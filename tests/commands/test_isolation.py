@@ -16,6 +16,7 @@ from tests.isolated import (
     KERNEL,
     KERNEL_PA,
     KERNEL_PAGES,
+    MSR_TPIDRRO,
     PLANTED,
     ROOT,
     TRAMPOLINE,
@@ -207,3 +208,114 @@ def test_what_a_user_was_refused_is_asked_of_the_space_that_it_sees(capsys, gues
     result = asked(capsys, "fault", *saved(guest.lower, tmp_path, guest.at_el0(**last)), status=1)
     assert result["verdict"] == "tables agree"
     assert result["space"] == "current"
+
+
+def captured(capsys: pytest.CaptureFixture[str], source: list[str], path: Path, *words: str) -> Any:
+    """Write a capture of a source there, and return what is said of it."""
+    return asked(capsys, "capture", *source, str(path), *words)
+
+
+def test_a_capture_at_el0_has_the_kernel_in_it(capsys, guest: Isolated, source: list[str], tmp_path: Path) -> None:
+    """And what proves its root, so that all of it works offline: the same runs, the same walk, the same evidence."""
+    core = ["-s", str(tmp_path / "el0.core")]
+    assert captured(capsys, source, tmp_path / "el0.core")["isolation"]["full_root"] == FULL
+    for words in (("map",), ("walk", f"{KERNEL:#x}", "--space", "kernel")):
+        assert asked(capsys, *words, *core) == asked(capsys, *words, *source)
+    assert asked(capsys, "status", *core)["isolation"] == asked(capsys, "status", *source)["isolation"]
+
+
+def test_a_capture_says_when_the_kernel_is_not_in_it(capsys, guest: Isolated, tmp_path: Path) -> None:
+    source = unproven(guest, tmp_path)
+    said = text(capsys, "capture", *source, str(tmp_path / "el0.core"))
+    assert "kernel its tables are not in the file: TTBR1_EL1 leads to a reduced space of 3 leaves" in said
+    assert "its full root is not proven" in said
+
+
+def test_a_capture_of_one_space_has_that_alone(capsys, source: list[str], tmp_path: Path) -> None:
+    core = tmp_path / "el0.core"
+    captured(capsys, source, core, "--space", "current")
+    assert "its tables are not in the file" in text(capsys, "capture", *source, str(core), "--space", "current")
+    assert asked(capsys, "status", "-s", str(core))["isolation"]["full_root"] is None
+    refused(capsys, "walk", f"{KERNEL:#x}", "-s", str(core), "--space", "kernel")
+
+
+def test_a_capture_takes_what_a_range_of_the_kernel_holds(capsys, source: list[str], tmp_path: Path) -> None:
+    core = tmp_path / "el0.core"
+    before = captured(capsys, source, core)["memory"]
+    said = captured(capsys, source, core, "--va", f"{TRAMPOLINE + 0x3000:#x},+8")
+    assert (said["memory"], said["missing_bytes"]) == (before, 0), "its literal is a part of the proof"
+    said = captured(capsys, source, core, "--va", f"{TRAMPOLINE + 0x3100:#x},+0x10")
+    assert (said["memory"] - before, said["missing_bytes"]) == (0x10, 0)
+
+
+def test_a_redacted_capture_has_the_kernels_tables_and_no_code(
+    capsys, guest: Isolated, source: list[str], tmp_path: Path
+) -> None:
+    core = ["-s", str(tmp_path / "small.core")]
+    asked(capsys, "redact", *source, str(tmp_path / "small.core"))
+    said = asked(capsys, "status", *core)["isolation"]
+    assert said["full_root"] == FULL
+    assert "Linux keeps swapper_pg_dir 0x2000 behind it" in said["evidence"][0]
+    assert spans(asked(capsys, "map", *core)) == spans(asked(capsys, "map", *source))
+    assert MSR_TPIDRRO.to_bytes(4, "little") not in (tmp_path / "small.core").read_bytes()
+
+
+def sources(guest: Isolated, tmp_path: Path) -> dict[str, list[str]]:
+    """Save the guest twice: at EL0 and in the kernel."""
+    found = {}
+    for name, registers in (("el0", guest.at_el0()), ("kernel", guest.in_kernel())):
+        (tmp_path / name).mkdir(exist_ok=True)
+        found[name] = saved(guest.lower, tmp_path / name, registers)
+    return found
+
+
+def compared(capsys: pytest.CaptureFixture[str], before: list[str], after: list[str], *words: str, status: int) -> Any:
+    registers = ["--before-registers", before[3], "--after-registers", after[3], "--ignore", "registers"]
+    return asked(capsys, "diff", before[1], after[1], *registers, *words, status=status)
+
+
+@pytest.mark.parametrize(("one", "other"), [("el0", "kernel"), ("kernel", "el0"), ("el0", "el0")])
+def test_diff_compares_the_kernel_wherever_the_two_stops_were(
+    capsys, guest: Isolated, tmp_path: Path, one: str, other: str
+) -> None:
+    before = sources(guest, tmp_path)[one]
+    assert compared(capsys, before, sources(guest, tmp_path)[other], status=0)["equal"]
+    (tmp_path / "later").mkdir()
+    guest.plant()
+    after = sources(guest, tmp_path / "later")[other]
+    [change] = compared(capsys, before, after, status=1)["changes"]
+    assert (change["kind"], int(change["first"], 16)) == ("mapped", PLANTED)
+
+
+def test_diff_of_the_current_spaces_says_what_limits_it(capsys, guest: Isolated, tmp_path: Path) -> None:
+    both = sources(guest, tmp_path)
+    result = compared(capsys, both["kernel"], both["el0"], "--space", "current", status=1)
+    assert {each["kind"] for each in result["changes"]} == {"unmapped"}
+    assert result["after"]["isolation"]["full_root"] == FULL
+    assert result["before"]["isolation"] is None
+
+
+def test_diff_does_not_compare_a_kernel_that_one_side_hides(capsys, guest: Isolated, tmp_path: Path) -> None:
+    """The kernel is not gone, whatever the tables in force say."""
+    both = sources(guest, tmp_path)
+    (tmp_path / "later").mkdir()
+    unproven(guest, tmp_path)
+    after = sources(guest, tmp_path / "later")["el0"]
+    result = compared(capsys, both["kernel"], after, status=1)
+    assert result["changes"] == []
+    [unknown] = result["uncompared"]
+    assert (unknown["before"], unknown["first"]) == (None, "0xffff000000000000")
+    assert "its full root is not proven" in unknown["after"]
+
+
+def test_a_report_at_el0_has_the_kernel_on_it(capsys, guest: Isolated, source: list[str]) -> None:
+    guest.plant()
+    result = asked(capsys, "report", *source, f"{KERNEL:#x}")
+    assert [each["space"] for each in result["regimes"]] == ["current", "current", "kernel"]
+    assert result["regimes"][-1]["mapped"] == (KERNEL_PAGES + 4) << 12
+    assert [each["space"] for each in result["walked"]] == ["kernel"]
+    said = text(capsys, "report", *source)
+    assert "EL1&0 stage 1, TTBR1_EL1 (kernel)" in said
+    assert "limited TTBR1_EL1 leads to a reduced space" in said
+    alone = asked(capsys, "report", *source, f"{KERNEL:#x}", "--space", "current", status=1)
+    assert [each["space"] for each in alone["regimes"]] == ["current", "current"]

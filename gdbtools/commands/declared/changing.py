@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gdbtools.commands.declared.shared import (
     ADDRESS,
     BREAK,
@@ -13,6 +15,7 @@ from gdbtools.commands.declared.shared import (
     RANGE,
     REGIME,
     SERVICED,
+    SPACE,
 )
 from gdbtools.commands.model import Argument, Command, Implementation, Kind
 
@@ -110,6 +113,7 @@ WATCH = Command(
         Argument("address", "the virtual address whose mapping is watched", Kind.ADDRESS),
         LEVEL,
         Argument("--go-on", "print each change and let the guest run on", Kind.FLAG),
+        replace(SPACE, help="whose mapping (default: the kernel's, of an address that is in a reduced range now)"),
     ),
     implementation=_watch,
     live_only=True,

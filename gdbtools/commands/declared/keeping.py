@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.declared.shared import IGNORABLE, REGIME, TABLES
+from dataclasses import replace
+
+from gdbtools.commands.declared.shared import EVERY_SPACE, IGNORABLE, REGIME, TABLES
 from gdbtools.commands.model import Argument, Command, Implementation, Kind
 
 
@@ -39,15 +41,17 @@ CAPTURE = Command(
     name="capture",
     summary="Save tables and registers to a small file that opens offline",
     description=(
-        "Write an ELF core with every CPU's registers and all tables of the regimes that they are in. gdbtools, GDB\n"
-        "and readelf open it; `gdbtools fault -s FILE` says offline what `mmu fault` says now. What else memory holds\n"
-        "is not in it, but for what --va and --with-code ask for."
+        "Write an ELF core with every CPU's registers and all tables of the regimes that they are in; the kernel's,\n"
+        "too, where it hides from the process that runs, and its root is proven. gdbtools, GDB and readelf open it;\n"
+        "`gdbtools fault -s FILE` says offline what `mmu fault` says now. What else memory holds is not in it, but\n"
+        "for what --va and --with-code ask for."
     ),
     arguments=(
         Argument("file", "where to write it", Kind.FILE),
         Argument("--va", "also what this range of addresses holds; may be given again", Kind.RANGE, many="*"),
         Argument("--tables", "all of them, or those only that explain the fault", Kind.CHOICE, TABLES),
         Argument("--with-code", "also the code around pc and the fault, and the vectors", Kind.FLAG),
+        EVERY_SPACE,
     ),
     implementation=_capture,
     writes_files=True,
@@ -118,6 +122,9 @@ DIFF = Command(
         Argument("before", "the older source: a capture, a dump, or PATH@BASE"),
         Argument("after", "the newer source (default: what is attached)", many="?"),
         REGIME,
+        replace(
+            EVERY_SPACE, help="the address space to compare (default: the kernel's where that in force is reduced)"
+        ),
         Argument("--ignore", "leave this out; may be given again", Kind.CHOICE, IGNORABLE, many="*"),
         Argument("--before-registers", "as --registers, of the older source only", metavar="FILE"),
         Argument("--after-registers", "as --registers, of the newer source only", metavar="FILE"),

@@ -156,6 +156,6 @@ REPORT = Command(
         "registers, and all of it in tables. `-o report.html` makes one page that needs nothing else: no network, no\n"
         "other file. Give addresses to have their walks on it too."
     ),
-    arguments=(Argument("address", "an address to walk as well", Kind.ADDRESS, many="*"),),
+    arguments=(Argument("address", "an address to walk as well", Kind.ADDRESS, many="*"), EVERY_SPACE),
     implementation=_report,
 )

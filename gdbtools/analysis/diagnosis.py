@@ -25,6 +25,8 @@ from gdbtools.arch.walk import walk
 from gdbtools.bits import FieldValue
 from gdbtools.errors import GdbtoolsError, Unavailable, Unreadable
 
+IPA_OFFSET = (1 << 12) - 1
+"""What of an intermediate physical address no register holds but the virtual address."""
 TABLE_FAULTS = (FaultKind.TRANSLATION, FaultKind.ACCESS_FLAG, FaultKind.PERMISSION, FaultKind.ADDRESS_SIZE)
 
 
@@ -76,7 +78,8 @@ class Diagnosis:
     `traps` are what trapped the instruction, and `convention` what a call or a breakpoint instruction is for.
     `entry` is None where pc or the vectors are not known; `shown` is what the fault shows of a control that is not.
     `leads_to` is the intermediate physical address that stage 1's tables give now, for a fault of stage 2 that has one.
-    `access` is what was replayed; where only the instruction tells that it is checked as a user's, it was looked at.
+    `access` is what was replayed; where only the instruction tells that it is checked as a user's, or which cache
+    maintenance it was, it was looked at.  `inferred` says that it could not be, and that the refusal itself tells.
     """
 
     verdict: Verdict
@@ -91,6 +94,7 @@ class Diagnosis:
     aborted: Aborted | None = None
     leads_to: int | None = None
     shown: Shown | None = None
+    inferred: bool = False
 
 
 RegimeFor = Callable[[ReadRegister, int, "str | None"], Regime]
@@ -116,20 +120,35 @@ def diagnose(
     controls = architecture.access_flag_controls(register, stage)
     access = Access(syndrome.access_kind, exception.target if exception.el is None else exception.el)
     state = exception.state or 0
-    regime = (regime_for or architecture.regime_for)(register, exception.address, exception.regime)
+    name, address = _looked_up(exception)
+    regime = (regime_for or architecture.regime_for)(register, address, name)
     if syndrome.fault.kind is FaultKind.EXTERNAL_ABORT and syndrome.fault.level is not None:
-        aborted = _aborted(regime, exception.address, read, syndrome.fault)
+        aborted = _aborted(regime, address, read, syndrome.fault)
         return Diagnosis(Verdict.WALK_ABORTED, exception, entry, access, aborted=aborted)
-    found, shown = _walked(architecture, register, read, exception, regime)
+    found, shown = _walked(architecture, register, read, exception, regime, address)
     predicted = architecture.check(found, access, state)
+    if exception.undecoded and predicted is not None:
+        predicted = replace(predicted, fault=replace(predicted.fault, s1ptw=syndrome.fault.s1ptw))
+    inferred = False
     if _may_be_unprivileged(syndrome.fault, access, predicted):
         as_user = replace(access, unprivileged=True)
         refused = architecture.check(found, as_user, state)
-        if refused != predicted and _is_unprivileged(architecture, register, read, exception):
+        word = _instruction(architecture, register, read, exception) if refused != predicted else None
+        if word is not None and architecture.is_unprivileged(word):
             access, predicted = as_user, refused
     if predicted is None or syndrome.fault not in (predicted.fault, level_of_lookup(predicted.fault, found)):
         shown = architecture.shown_by(syndrome.fault, found, access, exception.state, register)
         predicted = shown.refusal if shown else predicted
+    if predicted is None and syndrome.fault.kind is FaultKind.PERMISSION and not syndrome.other_rules:
+        if access.kind is AccessKind.MAINTENANCE:
+            word = _instruction(architecture, register, read, exception)
+            # Of a kind that nobody saw: no other would have been refused.
+            kind = AccessKind.CLEAN_INVALIDATION if word is None else architecture.maintenance(word)
+            as_it_was = replace(access, kind=kind)
+            predicted = architecture.check(found, as_it_was, state)
+            access, inferred = (access, False) if predicted is None else (as_it_was, word is None)
+        else:
+            predicted = architecture.may_refuse(found, access)
     if syndrome.fault.kind is FaultKind.EXTERNAL_ABORT:
         verdict = Verdict.ACCESS_ABORTED
     elif syndrome.fault.kind not in TABLE_FAULTS:
@@ -153,20 +172,26 @@ def diagnose(
         controls=controls if FaultKind.ACCESS_FLAG in kinds else (),
         leads_to=_leads_to(found, exception),
         shown=shown,
+        inferred=inferred,
     )
 
 
 def _walked(
-    architecture: Architecture, register: ReadRegister, read: Read, exception: ExceptionRecord, regime: Regime
+    architecture: Architecture,
+    register: ReadRegister,
+    read: Read,
+    exception: ExceptionRecord,
+    regime: Regime,
+    address: int,
 ) -> tuple[Walk, Shown | None]:
     """Walk the address; where the first descriptor is not there, a fault may still show that it was never fetched."""
     try:
-        return walk(regime, exception.address, read), None
+        return walk(regime, address, read), None
     except Unreadable:
         fault, kind = exception.syndrome.fault, exception.syndrome.access_kind
         assert fault is not None
         assert kind is not None
-        unfetched = Walk(exception.address, regime, (), None)
+        unfetched = Walk(address, regime, (), None)
         shown = architecture.shown_by(fault, unfetched, Access(kind, exception.target), exception.state or 0, register)
         if shown is None:
             raise
@@ -191,6 +216,16 @@ def _left_to_hardware(fault: Fault, found: Walk) -> bool:
     return not found.attributes.accessed and fault == expected
 
 
+def _looked_up(exception: ExceptionRecord) -> tuple[str, int]:
+    """Give the regime to walk, and the address to begin with: stage 2's where the first cannot be decoded."""
+    if not exception.undecoded:
+        return exception.regime, exception.address
+    if exception.ipa is None:
+        raise Unavailable(f"{exception.undecoded}, and no register holds the intermediate physical address")
+    on_walk = exception.syndrome.fault is not None and exception.syndrome.fault.s1ptw
+    return exception.second_stage, exception.ipa | (0 if on_walk else exception.address & IPA_OFFSET)
+
+
 def level_of_lookup(fault: Fault, found: Walk) -> Fault:
     """Give a fault on the fetch of a descriptor with the level of that descriptor, as QEMU 7.2 reports it.
 
@@ -206,20 +241,20 @@ def _may_be_unprivileged(fault: Fault, access: Access, predicted: Refusal | None
     return predicted is None or predicted.decider.cause is Cause.PRIVILEGED_ACCESS_NEVER
 
 
-def _is_unprivileged(
+def _instruction(
     architecture: Architecture, register: ReadRegister, read: Read, exception: ExceptionRecord
-) -> bool:
-    """Look at the instruction itself: no syndrome says it.  One that cannot be read counts as any other."""
+) -> int | None:
+    """Give the instruction itself, for what no syndrome says; None where it cannot be read."""
     at = exception.return_address
     if at is None:
-        return False
+        return None
     try:
         outcome = walk(architecture.regime_for(register, at, exception.regime), at, read).outcome
         if not isinstance(outcome, Mapped):
-            return False
-        return architecture.is_unprivileged(int.from_bytes(read(outcome.address, INSTRUCTION_BYTES), "little"))
+            return None
+        return int.from_bytes(read(outcome.address, INSTRUCTION_BYTES), "little")
     except GdbtoolsError:
-        return False
+        return None
 
 
 def _aborted(regime: Regime, address: int, read: Read, fault: Fault) -> Aborted:
@@ -252,7 +287,7 @@ def _aborted(regime: Regime, address: int, read: Read, fault: Fault) -> Aborted:
 
 def _leads_to(found: Walk, exception: ExceptionRecord) -> int | None:
     """Give the IPA that stage 1 asks stage 2 for now: of a descriptor where that is refused, else of the output."""
-    if exception.ipa is None:
+    if exception.ipa is None or exception.undecoded:
         return None
     if found.fetch is not None:
         return found.fetch.via.input

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gdbtools.arch.borrowing import Borrowing, FieldChange
     from gdbtools.arch.isolation import Switch, View
-    from gdbtools.arch.model import Access, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
+    from gdbtools.arch.model import Access, AccessKind, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
     from gdbtools.arch.recent import Recent
     from gdbtools.arch.roots import Appearance
     from gdbtools.bits import Field, FieldValue, Word
@@ -25,6 +25,8 @@ class ExceptionRecord:
     the regime that translated for it, and `ipa` is the page of the intermediate physical address that stage 2 refused,
     None where no register holds one.  What a source does not have is None: `el` where neither the saved state nor the
     syndrome tells it.  `address` is 0 where the syndrome says that no register holds one, and none does.
+    `undecoded` says why that regime's own stage cannot be decoded, and
+    `second_stage` names the one below it, which can: both empty where it is.
     """
 
     target: int
@@ -35,6 +37,8 @@ class ExceptionRecord:
     state: int | None
     regime: str
     ipa: int | None = None
+    undecoded: str = ""
+    second_stage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,14 @@ class Architecture(abc.ABC):
 
         `state` is None where the saved processor state is not known.
         """
+
+    @abc.abstractmethod
+    def may_refuse(self, walk: Walk, access: Access) -> Refusal | None:
+        """Return why a CPU may refuse what `check` allows, where the architecture leaves that to it."""
+
+    @abc.abstractmethod
+    def maintenance(self, instruction: int) -> AccessKind:
+        """Return which kind of cache maintenance an instruction is: MAINTENANCE for the kind that needs least."""
 
     @abc.abstractmethod
     def is_unprivileged(self, instruction: int) -> bool:

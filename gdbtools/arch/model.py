@@ -95,6 +95,7 @@ class Cause(enum.Enum):
     WRITE_IMPLIES_EXECUTE_NEVER = enum.auto()
     PRIVILEGED_ACCESS_NEVER = enum.auto()
     TAGGED_FETCH = enum.auto()
+    LOGICAL_TAG_FETCH = enum.auto()
     STARTING_LEVEL = enum.auto()
     NO_READ = enum.auto()
     NO_WRITE = enum.auto()
@@ -102,6 +103,11 @@ class Cause(enum.Enum):
     OVERLAY = enum.auto()
     NOT_DIRTY = enum.auto()
     DEVICE_WALK = enum.auto()
+    SECURE_FETCH = enum.auto()
+    FOREIGN_FETCH = enum.auto()
+    DEVICE_FETCH = enum.auto()
+    MAINTENANCE_WITHOUT_WRITE = enum.auto()
+    REGISTERS_DISABLED = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +221,8 @@ class AccessKind(enum.Enum):
     """What the processor wanted to do.
 
     MAINTENANCE is cache maintenance by address, never a write to memory; INVALIDATION the kind that discards what was
-    written, and needs the right to write.
+    written, and needs the right to write; CLEAN_INVALIDATION the kind that takes it from the caches, or invalidates
+    instructions, and may need that right.
     """
 
     READ = enum.auto()
@@ -223,10 +230,15 @@ class AccessKind(enum.Enum):
     EXECUTE = enum.auto()
     MAINTENANCE = enum.auto()
     INVALIDATION = enum.auto()
+    CLEAN_INVALIDATION = enum.auto()
 
     @property
     def label(self) -> str:
-        cache = {AccessKind.MAINTENANCE: "cache maintenance", AccessKind.INVALIDATION: "cache invalidation"}
+        cache = {
+            AccessKind.MAINTENANCE: "cache maintenance",
+            AccessKind.INVALIDATION: "cache invalidation",
+            AccessKind.CLEAN_INVALIDATION: "cache clean and invalidation",
+        }
         return cache.get(self, self.name.lower())
 
 

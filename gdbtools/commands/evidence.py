@@ -31,6 +31,7 @@ WHY = {
     Cause.WRITE_IMPLIES_EXECUTE_NEVER: "it is writable, and what is writable must not be executed",
     Cause.PRIVILEGED_ACCESS_NEVER: "EL0 may access it, and Privileged Access Never is on",
     Cause.TAGGED_FETCH: "the top byte is ignored for data only, and this is an instruction fetch",
+    Cause.LOGICAL_TAG_FETCH: "the tag is left out of an address of data only, and this is an instruction fetch",
     Cause.STARTING_LEVEL: "stage 2 cannot start where SL0 says with this T0SZ and this CPU",
     Cause.NO_READ: "stage 2 lets nobody read",
     Cause.NO_WRITE: "stage 2 lets nobody write",
@@ -38,6 +39,11 @@ WHY = {
     Cause.OVERLAY: "the permission overlay takes it away",
     Cause.NOT_DIRTY: "it is not dirty, and hardware does not record the first write",
     Cause.DEVICE_WALK: "stage 2 gives the table Device memory, and walks of that are forbidden",
+    Cause.SECURE_FETCH: "it is Non-secure memory, and Secure state must not fetch instructions from that",
+    Cause.FOREIGN_FETCH: "it is memory of another state, and instructions are fetched from this state's own only",
+    Cause.DEVICE_FETCH: "it is Device memory, from which a CPU may refuse to fetch instructions",
+    Cause.MAINTENANCE_WITHOUT_WRITE: "it is not writable, and cache maintenance that invalidates needs that here",
+    Cause.REGISTERS_DISABLED: "EL3 has the permission registers taken for 0, and then they grant nothing",
 }
 _ADDRESSES = ("NextTable", "OutputAddress")
 _UNSAID = ("TYPE", "IGNORED", "IGNORED_LOW")

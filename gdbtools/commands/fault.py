@@ -73,6 +73,8 @@ def _rows(diagnosis: Diagnosis, suspected: Sequence[Suspicion]) -> list[tuple[st
     if diagnosis.controls:
         rows.append(("hardware", _hardware(diagnosis)))
     rows += _limits(diagnosis)
+    if diagnosis.inferred:
+        rows.append(("instruction", "not readable at ELR: taken for one that this refuses, as it refuses no other"))
     rows += suspicion_rows(suspected, exception.address)
     if diagnosis.verdict is Verdict.TABLES_DIFFER:
         other = "" if diagnosis.entry else ", or these registers are of another exception"
@@ -83,7 +85,7 @@ def _rows(diagnosis: Diagnosis, suspected: Sequence[Suspicion]) -> list[tuple[st
     if syndrome.address_valid:
         rows.append(("address", _address(diagnosis)))
     if exception.ipa is not None:
-        rows.append(("IPA", _ipa(exception.ipa, diagnosis.leads_to)))
+        rows.append(("IPA", _ipa(exception.ipa, diagnosis.leads_to, exception.undecoded)))
     rows += _interrupted(exception)
     if diagnosis.entry is not None:
         stands = f"at the vector entry {diagnosis.entry}" if diagnosis.entry else "at no vector entry"
@@ -124,8 +126,10 @@ def _limits(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
     return rows
 
 
-def _ipa(page: int, leads_to: int | None) -> str:
+def _ipa(page: int, leads_to: int | None, undecoded: str) -> str:
     said = f"HPFAR_EL2: in the page at {page:#x}"
+    if undecoded:
+        return f"{said}, by which stage 2 was asked: {undecoded}"
     if leads_to is None:
         return f"{said}; the guest's tables lead to no IPA now"
     agrees = leads_to // PAGE_BYTES == page // PAGE_BYTES

@@ -15,6 +15,7 @@ from gdbtools.commands.evidence import (
     access_name,
     fault_name,
     reason_text,
+    refusal_record,
     size,
     walk_record,
 )
@@ -45,7 +46,10 @@ _BREACHES = {
 
 @dataclass(frozen=True)
 class Translation:
-    """One address walked and, if an access was asked about, checked: `refused` is the walk's or the check's."""
+    """One address walked and, if an access was asked about, checked: `refused` is the walk's or the check's.
+
+    `may_refuse` is why a CPU may refuse it all the same.
+    """
 
     walk: Walk
     architecture: Architecture
@@ -56,6 +60,7 @@ class Translation:
     isolation: Isolation | None = None
     """Set where the address lies in a range that is a reduced one."""
     space: str = CURRENT
+    may_refuse: Refusal | None = None
 
 
 def run(session: Session, options: Namespace) -> Sequence[Translation]:
@@ -74,7 +79,12 @@ def run(session: Session, options: Namespace) -> Sequence[Translation]:
         refused = found.refused if access is None else architecture.check(found, access, state)
         run = contiguity(found, read)
         isolation = spaces.isolation if spaces.hides(address) else None
-        answers.append(Translation(found, architecture, access, refused, run, supposed.suppositions, isolation, space))
+        perhaps = None if access is None or refused is not None else architecture.may_refuse(found, access)
+        answers.append(
+            Translation(
+                found, architecture, access, refused, run, supposed.suppositions, isolation, space, may_refuse=perhaps
+            )
+        )
     return answers
 
 
@@ -96,6 +106,9 @@ def view(answer: Translation) -> Document:
     found = answer.walk
     rows = [*supposition_rows(answer.suppositions), *_contiguity_rows(answer.contiguity)]
     rows += space_rows(answer.isolation, answer.space)
+    if answer.may_refuse is not None:
+        fault = fault_name(answer.may_refuse.fault)
+        rows.append(("may be", [Span(f"a {fault}", Role.WARNING), ": ", *reason_text(answer.may_refuse)]))
     notes = [Facts(rows)] if rows else []
     who = f" ({access_name(answer.access)})" if answer.access else ""
     if answer.refused is not None:
@@ -128,6 +141,8 @@ def record(answer: Translation) -> JsonObject:
     if answer.access:
         access: JsonObject = {"kind": name_of(answer.access.kind), "el": answer.access.el}
         result["access"] = access | {"unprivileged": answer.access.unprivileged}
+        perhaps = answer.may_refuse
+        result["may_be_refused"] = None if perhaps is None else refusal_record(perhaps, answer.architecture)
     if answer.contiguity:
         run = answer.contiguity
         result["contiguous_run"] = {

@@ -9,7 +9,7 @@ import pytest
 from gdbtools.analysis.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
 from gdbtools.arch.model import Access, AccessKind, Cause
-from gdbtools.errors import Unreadable
+from gdbtools.errors import Unavailable, Unreadable
 from tests.arch.aarch64.truth.machine import EL1H, EL2H, S1_ROOT, S2_ROOT, Memory, el2, guest
 from tests.tables import Tables, reader
 
@@ -250,3 +250,77 @@ def test_stage_2s_own_register_says_who_sets_its_access_flag() -> None:
     assert [(register, control.field.name) for register, control in refused.controls] == [
         ("VTCR_EL2", "HA"), ("ID_AA64MMFR1_EL1", "HAFDBS"),
     ]  # fmt: skip
+
+
+CMOW, CIVAC, CVAC = 1 << 32, 0xD50B7E20, 0xD50B7A20
+USER_READ_ONLY = 0b11
+CM = 1 << 8 | WNR
+
+
+def maintained(code_pa: int, instruction: int = 0) -> Diagnosis:
+    """Give a permission fault of EL0's cache maintenance of a read-only page, with SCTLR_EL1.CMOW."""
+    t = Tables()
+    t.map(VA, PA, AP=USER_READ_ONLY)
+    t.map(CODE_VA, code_pa)
+    if instruction:
+        t.write(code_pa, instruction.to_bytes(8, "little"))
+    values = t.registers(
+        ESR_EL1=DATA_LOWER | PERMISSION_3 | CM, FAR_EL1=VA, ELR_EL1=CODE_VA, SPSR_EL1=0,
+        SCTLR_EL1=t.registers()["SCTLR_EL1"] | CMOW, ID_AA64MMFR1_EL1=1 << 56,
+    )  # fmt: skip
+    return diagnose(ARM, reader(values), t.read)
+
+
+def test_the_instruction_says_whether_cache_maintenance_had_to_write() -> None:
+    refused = maintained(CODE_PA, CIVAC)
+    assert (refused.verdict, refused.inferred) == (Verdict.TABLES_AGREE, False)
+    assert refused.access == Access(AccessKind.CLEAN_INVALIDATION, 0)
+    assert refused.predicted is not None
+    assert refused.predicted.decider.cause is Cause.MAINTENANCE_WITHOUT_WRITE
+    assert maintained(CODE_PA, CVAC).verdict is Verdict.TABLES_PERMIT
+
+
+def test_where_the_instruction_cannot_be_read_the_refusal_says_which_maintenance_it_was() -> None:
+    refused = maintained(0x9000_0000)
+    assert (refused.verdict, refused.inferred) == (Verdict.TABLES_AGREE, True)
+
+
+def test_a_refused_fetch_from_device_memory_is_no_stale_entry() -> None:
+    t = Tables()
+    t.map(VA, PA, AttrIndx=3)
+    refused = found(t, 0, ESR_EL1=0b100001 << 26 | PERMISSION_3)
+    assert refused.verdict is Verdict.TABLES_AGREE
+    assert refused.predicted is not None
+    assert refused.predicted.decider.cause is Cause.DEVICE_FETCH
+    # A load that was refused had another reason.
+    assert found(t, PERMISSION_3).verdict is Verdict.TABLES_PERMIT
+
+
+def aarch32_fault(iss: int, hpfar_valid: bool = True) -> Diagnosis:
+    """Give a fault of stage 2 that a guest took in Supervisor mode, its EL1 being AArch32."""
+    ipa = 0x6543_2000
+    memory = Memory()
+    memory.stage2(0b1111 << 2, ipa, 0x7000_0000)
+    registers = {
+        **el2(), **guest(), "ID_AA64PFR0_EL1": 0x0222, "HCR_EL2": 1, "cpsr": EL2H, "VBAR_EL2": 0, "pc": 0x600,
+        "ESR_EL2": DATA_LOWER | iss, "FAR_EL2": 0x5123, "ELR_EL2": 0x1000, "SPSR_EL2": 0b10011,
+        "HPFAR_EL2": (ipa if hpfar_valid else ipa + 0x1000) >> 12 << 4,
+    }  # fmt: skip
+    memory.words[memory.leaf_at(S2_ROOT, ipa)] &= ~(1 << 10)
+    return diagnose(ARM, reader(registers), memory.read)
+
+
+def test_stage_2_of_an_aarch32_guest_is_asked_by_the_ipa_that_hardware_left() -> None:
+    refused = aarch32_fault(ACCESS_FLAG_3)
+    assert refused.verdict is Verdict.TABLES_AGREE
+    assert refused.access == Access(AccessKind.READ, 1)
+    assert refused.walk is not None
+    assert refused.walk.input == 0x6543_2123
+    assert "AArch32" in refused.exception.undecoded
+    assert aarch32_fault(ACCESS_FLAG_3 | S1PTW).verdict is Verdict.TABLES_AGREE
+    assert aarch32_fault(ACCESS_FLAG_3, hpfar_valid=False).verdict is Verdict.TABLES_DIFFER
+
+
+def test_without_an_ipa_the_fault_of_an_aarch32_guest_is_refused_by_name() -> None:
+    with pytest.raises(Unavailable, match="EL1 is AArch32"):
+        aarch32_fault(PERMISSION_3)

@@ -21,7 +21,7 @@ from gdbtools.arch.aarch64 import (
     syndrome,
 )
 from gdbtools.arch.aarch64.appearance import A64Tables
-from gdbtools.arch.aarch64.borrowed import A64, is_unprivileged
+from gdbtools.arch.aarch64.borrowed import A64, is_unprivileged, maintenance
 from gdbtools.arch.aarch64.controls import EL2, EL3, EL10, EL20
 from gdbtools.arch.aarch64.descriptors import (
     AP_READ_ONLY,
@@ -46,7 +46,7 @@ from gdbtools.arch.aarch64.traps.deciders import deciders
 from gdbtools.arch.architecture import Architecture, DirtyConvention, ExceptionRecord, Shown
 from gdbtools.arch.borrowing import FieldChange
 from gdbtools.arch.isolation import Switch, View
-from gdbtools.arch.model import Access, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
+from gdbtools.arch.model import Access, AccessKind, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
 from gdbtools.arch.recent import Recent
 from gdbtools.bits import FieldValue, Word
 from gdbtools.errors import Refused
@@ -185,8 +185,22 @@ class AArch64(Architecture):
             return by_tables
         return shown.privileged_access_never(fault, self.check(walk, access, int(SPSR(0).with_(PAN=1))))
 
+    def may_refuse(self, walk: Walk, access: Access) -> Refusal | None:
+        """A fetch from Device memory: stage 1's says so first."""
+        regime = walk.regime
+        if access.kind is not AccessKind.EXECUTE or not isinstance(regime, Stage1 | Stage1Off | Stage2):
+            return None
+        refused = None if isinstance(regime, Stage1Off) else regime.device_fetch(walk)
+        if refused is not None or walk.final is None:
+            return refused
+        assert isinstance(walk.final.regime, Stage2), "the stage below is stage 2"
+        return walk.final.regime.device_fetch(walk.final)
+
     def is_unprivileged(self, instruction: int) -> bool:
         return is_unprivileged(instruction)
+
+    def maintenance(self, instruction: int) -> AccessKind:
+        return maintenance(instruction)
 
     def recent(
         self, words: Sequence[int], end: int, register: ReadRegister, regime: str, about: Walk

@@ -22,6 +22,7 @@ from gdbtools.bits import Field, Word
 from gdbtools.errors import Refused, Unavailable
 
 _ERET: Final = 0xD69F03E0
+_SYS: Final = 0b1101010100001
 _ISB: Final = 0xD5033FDF
 _ALL: Final = 0xFFFF_FFFF
 _X31: Final = 31
@@ -118,6 +119,23 @@ def is_unprivileged(instruction: int) -> bool:
     """Say whether an instruction is checked as EL0's, as far as PSTATE.UAO lets it be."""
     mask, match = _UNPRIVILEGED
     return instruction & mask == match
+
+
+_DISCARDED: Final = frozenset((0, 7, 6, op2) for op2 in (1, 3, 5))
+"""DC IVAC, DC IGVAC, DC IGDVAC, by (op1, CRn, CRm, op2)."""
+_TAKEN_AWAY: Final = frozenset(((3, 7, 5, 1), *((3, 7, 14, op2) for op2 in (1, 3, 5))))
+"""IC IVAU, DC CIVAC, DC CIGVAC, DC CIGDVAC: those that "SCTLR_EL1.CMOW" and "HCRX_EL2.CMOW" name."""
+
+
+def maintenance(instruction: int) -> AccessKind:
+    """Return which kind of cache maintenance an instruction is."""
+    word = SystemInstruction(instruction)
+    operation = word.op1, word.CRn, word.CRm, word.op2
+    if word.fixed == _SYS and operation in _DISCARDED:
+        return AccessKind.INVALIDATION
+    if word.fixed == _SYS and operation in _TAKEN_AWAY:
+        return AccessKind.CLEAN_INVALIDATION
+    return AccessKind.MAINTENANCE
 
 
 # TLBI, the most precise first: names without their shareability, by what is asked for.

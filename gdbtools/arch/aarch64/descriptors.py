@@ -15,6 +15,7 @@ from gdbtools.bits import NO_YES, Field, Word
 
 VALID = Field(0, doc="valid", name="VALID")
 KIND = Field((1, 0), doc="descriptor type", name="TYPE")
+TABLE_AF = Field(10, doc="access flag of a table (FEAT_HAFT)", name="AF")
 TYPE_BLOCK, TYPE_TABLE_OR_PAGE = 0b01, 0b11
 
 _ONE_LEVEL_AP = {0: "read/write", 1: "read/write", 2: "read-only", 3: "read-only"}
@@ -51,12 +52,17 @@ class Role(enum.Enum):
     NESTED = enum.auto()
     """Stage 1 of EL1&0 under HCR_EL2.{NV, NV1}: a guest hypervisor's, which has no EL0."""
     ONE_LEVEL = enum.auto()
-    """Stage 1 of EL2 or EL3."""
+    """Stage 1 of EL2, or of EL3."""
+    ROOT = enum.auto()
+    """Stage 1 of EL3 under FEAT_RME."""
     INDIRECT = enum.auto()
     """Stage 1 with permission indirection (TCR2_ELx.PIE)."""
+    ROOT_INDIRECT = enum.auto()
     STAGE2 = enum.auto()
     STAGE2_INDIRECT = enum.auto()
     """Stage 2 with VTCR_EL2.S2PIE."""
+    STAGE2_REALM = enum.auto()
+    STAGE2_REALM_INDIRECT = enum.auto()
 
 
 class InvalidDescriptor(Word):
@@ -149,10 +155,17 @@ class OneLevelLeaf(Stage1Leaf):
 
     XN = Field(54, doc="execute-never", values=NO_YES)
     DBM = Field(51, doc="dirty bit modifier", values=NO_YES)
-    NSE = Field(11, doc="with NS: the physical address space (EL3 under FEAT_RME)")
+    nG = Field(11, doc="RES0: one level has no ASIDs, and all is global")
     AP = Field(
         (7, 6), doc="access permissions", values={1: "read/write", 3: "read-only", 0: "read/write", 2: "read-only"}
     )
+
+
+class RootLeaf(OneLevelLeaf):
+    """A stage 1 leaf of EL3 under FEAT_RME."""
+
+    NSE = Field(11, doc="with NS: the physical address space")
+    nG = None  # type: ignore[assignment]
 
 
 class NestedLeaf(Stage1Leaf):
@@ -172,6 +185,13 @@ class IndirectLeaf(Stage1Leaf):
     PIIndex = Field(54, 53, 51, 6, doc="index of the base permission")
     nG = Field(11, doc="not global", values={0: "global", 1: "this ASID only"})
     nDirty = Field(7, doc="not dirty: a write has not been recorded", values=NO_YES)
+
+
+class RootIndirectLeaf(IndirectLeaf):
+    """A stage 1 leaf of EL3 under FEAT_RME whose permissions are an index."""
+
+    NSE = RootLeaf.NSE
+    nG = None  # type: ignore[assignment]
 
 
 class Stage2Leaf(LeafDescriptor):
@@ -197,22 +217,44 @@ class Stage2IndirectLeaf(LeafDescriptor):
     MemAttr = Field((5, 2), doc="memory attributes; HCR_EL2.FWB decides how they are read")
 
 
+class RealmStage2Leaf(Stage2Leaf):
+    """A stage 2 leaf of Realm state, which says whose memory it is (rule R_GYNXY)."""
+
+    SOFTWARE = Field((58, 56), doc="free for software")
+    NS = Field(55, doc="the output is Non-secure", values=NO_YES)
+
+
+class RealmStage2IndirectLeaf(Stage2IndirectLeaf):
+    """A stage 2 leaf of Realm state whose permissions are an index into S2PIR_EL2."""
+
+    SOFTWARE = RealmStage2Leaf.SOFTWARE
+    NS = RealmStage2Leaf.NS
+
+
 _LEAVES: dict[Role, type[LeafDescriptor]] = {
     Role.TWO_LEVELS: TwoLevelLeaf,
     Role.NESTED: NestedLeaf,
     Role.ONE_LEVEL: OneLevelLeaf,
+    Role.ROOT: RootLeaf,
     Role.INDIRECT: IndirectLeaf,
+    Role.ROOT_INDIRECT: RootIndirectLeaf,
     Role.STAGE2: Stage2Leaf,
     Role.STAGE2_INDIRECT: Stage2IndirectLeaf,
+    Role.STAGE2_REALM: RealmStage2Leaf,
+    Role.STAGE2_REALM_INDIRECT: RealmStage2IndirectLeaf,
 }
 # Under indirection the limits of tables do not count (TCR_ELx.HPDn is taken as 1), but they are where they were.
 _TABLES: dict[Role, type[TableDescriptor]] = {
     Role.TWO_LEVELS: TwoLevelTable,
     Role.NESTED: NestedTable,
     Role.ONE_LEVEL: OneLevelTable,
+    Role.ROOT: OneLevelTable,
     Role.INDIRECT: TwoLevelTable,
+    Role.ROOT_INDIRECT: TwoLevelTable,
     Role.STAGE2: TableDescriptor,
     Role.STAGE2_INDIRECT: TableDescriptor,
+    Role.STAGE2_REALM: TableDescriptor,
+    Role.STAGE2_REALM_INDIRECT: TableDescriptor,
 }
 
 

@@ -11,14 +11,16 @@ from typing import Final
 
 from gdbtools.arch.aarch64 import regimes, syndrome
 from gdbtools.arch.aarch64.controls import EL3, EL10
+from gdbtools.arch.aarch64.execution_state import EL1, aarch32_el1
 from gdbtools.arch.aarch64.features import optional
 from gdbtools.arch.aarch64.hypervisor import HCR_EL2, HPFAR_EL2
 from gdbtools.arch.aarch64.immediates import XEN_HYPERCALLS, brk_comment, function_name, hvc_comment, svc_comment
 from gdbtools.arch.aarch64.processor_state import SPSR, VBAR
+from gdbtools.arch.aarch64.security import SecurityState, security_state
 from gdbtools.arch.aarch64.syndrome import EC
 from gdbtools.arch.architecture import ExceptionRecord
 from gdbtools.arch.model import AccessKind, FaultKind, ReadRegister, Return, Syndrome
-from gdbtools.errors import MissingRegister
+from gdbtools.errors import MissingRegister, Unavailable
 
 FROM_LOWER: Final = 0x400
 """Where synchronous exceptions of a lower level in AArch64 are taken."""
@@ -49,7 +51,12 @@ def target(register: ReadRegister) -> int:
 
 
 def vectors(register: ReadRegister) -> Mapping[int, str]:
-    """Give the entries for synchronous exceptions of the vectors in force."""
+    """Give the entries for synchronous exceptions of the vectors in force.
+
+    Raises `Unavailable` for the vectors of AArch32, which are others.
+    """
+    if target(register) == EL1 and (why := aarch32_el1(register)):
+        raise Unavailable(f"EL1 is AArch32 ({why}), whose vectors are not AArch64's")
     return vectors_at(register(f"VBAR_EL{target(register)}"))
 
 
@@ -60,6 +67,8 @@ def vectors_at(vbar: int) -> Mapping[int, str]:
 
 def entry(register: ReadRegister, pc: int) -> str:
     """Name the vector entry at `pc` whose exception has a syndrome; empty where pc is at none."""
+    if target(register) == EL1 and aarch32_el1(register):
+        return ""
     at = vectors(register)
     if pc - _SERROR in at:
         return f"{at[pc - _SERROR]}, SError"
@@ -73,6 +82,8 @@ def record(register: ReadRegister) -> ExceptionRecord:
     HPFAR_EL2 has its IPA.
     """
     el = target(register)
+    if el == EL1 and (why := aarch32_el1(register)):
+        raise Unavailable(f"EL1 is AArch32 ({why}), whose own exception registers are not decoded")
     found = syndrome.decode(_or_all_that_is_missing(register, f"ESR_EL{el}", el))
     address = optional(register, f"FAR_EL{el}")
     if address is None:
@@ -83,8 +94,12 @@ def record(register: ReadRegister) -> ExceptionRecord:
     word = found.word
     through_vncr = isinstance(word, syndrome.Encoding) and word.through_vncr
     regime = regimes.of_level(register, el if through_vncr or origin is None else origin)
-    ipa = None
+    ipa, undecoded, second_stage = None, "", ""
     if found.fault is not None and el == 2 and regime == "el1":
+        if why := aarch32_el1(register):
+            undecoded = f"EL1 is AArch32 ({why}), whose own stage 1 is not decoded"
+            secure = security_state(register, EL1) is SecurityState.SECURE
+            second_stage = "secure-stage2" if secure else regimes.STAGE2
         # What a guest's own tables refuse, the guest takes; what comes to EL2 is stage 2's.
         found = replace(found, fault=replace(found.fault, stage=2))
         hpfar = optional(register, "HPFAR_EL2") if found.ipa_valid else None
@@ -103,6 +118,8 @@ def record(register: ReadRegister) -> ExceptionRecord:
         state=state,
         regime=regime,
         ipa=ipa,
+        undecoded=undecoded,
+        second_stage=second_stage,
     )
 
 

@@ -20,6 +20,8 @@ from gdbtools.errors import Unavailable
 
 FEAT_PAN3 = 3
 """ID_AA64MMFR1_EL1.PAN, from which on SCTLR_ELx.EPAN means something."""
+FEAT_HAFT = 3
+"""ID_AA64MMFR1_EL1.HAFDBS, from which on tables have an access flag."""
 ABSENT = 0b1111
 LPA2_STAGE2 = 3
 """ID_AA64MMFR0_EL1.TGranN_2 of a granule with 52-bit addresses at stage 2."""
@@ -27,7 +29,7 @@ LPA2_STAGE2 = 3
 ASSUMED: Mapping[str, str] = MappingProxyType(
     {
         "ID_AA64MMFR0_EL1": "ID_AA64MMFR0_EL1: PARange as the output size that is configured, every granule, LPA2",
-        "ID_AA64MMFR1_EL1": "ID_AA64MMFR1_EL1: HAFDBS=2, HPDS=1, PAN=3, XNX=1",
+        "ID_AA64MMFR1_EL1": "ID_AA64MMFR1_EL1: HAFDBS=2, HPDS=1, PAN=3, XNX=1, CMOW=1",
         "ID_AA64MMFR2_EL1": "ID_AA64MMFR2_EL1: ST=0, VARange=1, E0PD=1, FWB=1",
     }
 )
@@ -35,7 +37,7 @@ ASSUMED: Mapping[str, str] = MappingProxyType(
 STAND_INS: Mapping[str, int] = MappingProxyType(
     {
         "ID_AA64MMFR0_EL1": int(ID_AA64MMFR0_EL1(0).with_(TGran16=2, TGran4=1)),
-        "ID_AA64MMFR1_EL1": int(ID_AA64MMFR1_EL1(0).with_(HAFDBS=2, HPDS=1, PAN=FEAT_PAN3, XNX=1)),
+        "ID_AA64MMFR1_EL1": int(ID_AA64MMFR1_EL1(0).with_(HAFDBS=2, HPDS=1, PAN=FEAT_PAN3, XNX=1, CMOW=1)),
         "ID_AA64MMFR2_EL1": int(ID_AA64MMFR2_EL1(0).with_(VARange=1, E0PD=1, FWB=1)),
         # Absent from a source, or from QEMU before 8: then the controls themselves say what is in use.
         "ID_AA64MMFR3_EL1": int(ID_AA64MMFR3_EL1(0).with_(S1PIE=1, S1POE=1, S2PIE=1)),
@@ -79,6 +81,10 @@ class Features:
     execute_never_by_level: bool
     """FEAT_XNX."""
     e0pd: bool
+    maintenance_writes: bool
+    """FEAT_CMOW."""
+    tables_accessed: bool
+    """FEAT_HAFT."""
     forced_write_back: bool
     """FEAT_S2FWB."""
     indirection: bool
@@ -128,6 +134,8 @@ def _features(values: tuple[int | None, ...]) -> Features:
         pan_execution=limits.PAN >= FEAT_PAN3,
         execute_never_by_level=bool(limits.XNX),
         e0pd=bool(ranges.E0PD),
+        maintenance_writes=bool(limits.CMOW),
+        tables_accessed=limits.HAFDBS >= FEAT_HAFT,
         forced_write_back=bool(ranges.FWB),
         indirection=bool(extended.S1PIE),
         overlays=bool(extended.S1POE),

@@ -31,9 +31,11 @@ WITHOUT_OVERLAY = 0b1000
 
 
 def indirect(
-    step: Step, privileged: tuple[str, Word], user: tuple[str, Word] | None, hardware_dirty: bool
+    step: Step, privileged: tuple[str, Word], user: tuple[str, Word] | Limit | None, hardware_dirty: bool
 ) -> tuple[Base, Base | None]:
     """Give the base permissions of a leaf, from PIR_ELx and, where EL0 is in the regime, PIRE0_ELx: (name, value) each.
+
+    In place of PIRE0_ELx may stand what withholds everything from EL0.
 
     A page that EL0 may write and the privileged level may execute grants nothing to either (R_VFPJF); a Guarded Control
     Stack counts as both.
@@ -41,13 +43,19 @@ def indirect(
     above = _encoded(step, privileged)
     if user is None:
         return _base(step, above, hardware_dirty), None
+    if isinstance(user, Limit):
+        return _base(step, above, hardware_dirty), withheld(user)
     below = _encoded(step, user)
     runs, written = _rights(above), _rights(below)
     if (runs.execute or runs.shadow_stack) and (written.write or written.shadow_stack):
-        denied = Limit(Cause.WRITABLE_BY_USER, below.field, below.value, register=below.register)
-        nothing = Base(Grant(denied, denied, denied), False, None)
+        nothing = withheld(Limit(Cause.WRITABLE_BY_USER, below.field, below.value, register=below.register))
         return nothing, nothing
     return _base(step, above, hardware_dirty), _base(step, below, hardware_dirty)
+
+
+def withheld(limit: Limit) -> Base:
+    """Give a base permission that grants nothing, for one reason."""
+    return Base(Grant(limit, limit, limit), False, None)
 
 
 def _encoded(step: Step, register: tuple[str, Word]) -> Limit:

@@ -58,6 +58,10 @@ class Grant:
     def rights(self) -> Rights:
         return Rights(self.read is None, self.write is None, self.execute is None, self.shadow_stack)
 
+    def without_fetches(self, limit: Limit | None) -> Grant:
+        """Take away execution, and with it the call stack's own instructions, where there is a limit."""
+        return self if limit is None else Grant(self.read, self.write, self.execute or limit)
+
     def of(self, kind: AccessKind) -> Limit | None:
         return {AccessKind.READ: self.read, AccessKind.WRITE: self.write, AccessKind.EXECUTE: self.execute}[kind]
 
@@ -66,27 +70,34 @@ class Grant:
 class Effective:
     """What a stage 1 path grants; `user` is None where EL0 does not run in the regime.
 
-    `user_base` is what EL0 has before its overlay, by which Privileged Access Never goes; `execution_counts` says that
-    it also covers what EL0 may only execute, and `sctlr` names the register that says so.
+    `user_base` is what EL0 has before its overlay, by which Privileged Access Never goes; `execution_counts` is what
+    has it cover also what EL0 may only execute, `maintenance_writes` that EL0 needs the right to write for cache
+    maintenance that invalidates, and `sctlr` names the register that says so.
     """
 
     privileged: Grant
     user: Grant | None
     user_base: Grant | None
-    execution_counts: bool
+    execution_counts: Limit | None
+    maintenance_writes: bool
     sctlr: str
 
     def check(self, kind: AccessKind, as_user: bool, pstate: SPSR) -> Limit | None:
         """Say what withholds an access.
 
-        Data cache maintenance by VA needs to read at EL0, and above it nothing, but DC IVAC to write.
+        Cache maintenance by VA needs to read at EL0, and above it nothing, but DC IVAC to write; DC CIVAC, its kin and
+        IC IVAU need to write at EL0 where SCTLR_ELx.CMOW says so.
         """
         granted = self.user if as_user else self.privileged
         assert granted is not None, "the regime has this level"
         if kind is AccessKind.INVALIDATION:
             return granted.write
-        if kind is AccessKind.MAINTENANCE:
+        if kind is AccessKind.MAINTENANCE or (kind is AccessKind.CLEAN_INVALIDATION and not as_user):
             return granted.read if as_user else None
+        if kind is AccessKind.CLEAN_INVALIDATION:
+            denied = granted.write is not None and self.maintenance_writes
+            cmow = Limit(Cause.MAINTENANCE_WITHOUT_WRITE, SCTLR.CMOW, 1, register=self.sctlr)
+            return granted.read or (cmow if denied else None)
         if not as_user and kind is not AccessKind.EXECUTE and (never := self._access_never(pstate)):
             return never
         return granted.of(kind)
@@ -99,7 +110,7 @@ class Effective:
         if user.read is None or user.write is None or user.shadow_stack:
             return Limit(Cause.PRIVILEGED_ACCESS_NEVER, SPSR.PAN, 1, register="PSTATE")
         if user.execute is None and self.execution_counts:
-            return Limit(Cause.PRIVILEGED_ACCESS_NEVER, SCTLR.EPAN, 1, register=self.sctlr)
+            return self.execution_counts
         return None
 
 

@@ -20,11 +20,14 @@ _EXECUTION_STATE = {
     0b10001: "AArch32 FIQ",
     0b10010: "AArch32 IRQ",
     0b10011: "AArch32 Supervisor",
+    0b10110: "AArch32 Monitor",
     0b10111: "AArch32 Abort",
     0b11010: "AArch32 Hyp",
     0b11011: "AArch32 Undefined",
     0b11111: "AArch32 System",
 }
+_AARCH32_LEVELS = {0b10000: 0, 0b11010: 2, 0b10110: 3}
+"""AArch32's modes that are not EL1's: User, Hyp and Monitor ("Mapping of AArch32 modes to Exception levels")."""
 _MASKED = {0: "not masked", 1: "masked"}
 
 
@@ -57,9 +60,13 @@ class SPSR(Word):
 
     @property
     def el(self) -> int:
-        """The exception level: AArch32 modes are EL0 for a kernel that runs in AArch64."""
-        nrw_aarch32 = 0b10000
-        return 0 if self.M & nrw_aarch32 else self.M >> 2
+        """The exception level: of AArch32's modes, User is EL0, and most others are EL1 under an AArch64 EL3."""
+        return _AARCH32_LEVELS.get(self.M, 1) if self.is_aarch32 else self.M >> 2
+
+    @property
+    def is_aarch32(self) -> bool:
+        """M[4]: the execution state."""
+        return bool(self.M & 0b10000)
 
 
 class FAR(Word):

@@ -13,6 +13,7 @@ from typing import Final
 
 from gdbtools.arch.aarch64.controls import EL2, EL3, EL10, EL20, Controls, Range
 from gdbtools.arch.aarch64.descriptors import Layout, Role
+from gdbtools.arch.aarch64.execution_state import aarch32_el1
 from gdbtools.arch.aarch64.features import Features, features, optional
 from gdbtools.arch.aarch64.geometry import (
     GRANULE_BITS,
@@ -26,17 +27,21 @@ from gdbtools.arch.aarch64.geometry import (
     MINIMUM_WIDE_TnSZ,
 )
 from gdbtools.arch.aarch64.hypervisor import GPCCR_EL3, HCR_EL2, HCRX_EL2, SCR_EL3, VTCR_EL2, VTTBR
-from gdbtools.arch.aarch64.identification import ID_AA64PFR0_EL1
+from gdbtools.arch.aarch64.identification import ID_AA64MMFR0_EL1, ID_AA64PFR0_EL1
+from gdbtools.arch.aarch64.permissions import Limit
 from gdbtools.arch.aarch64.processor_state import SPSR
-from gdbtools.arch.aarch64.registers import MAIR, PIR, POR, SCTLR, TCR_EL1, TTBR
+from gdbtools.arch.aarch64.registers import MAIR, PIR, POR, SCTLR, TCR2, TCR_EL1, TTBR
+from gdbtools.arch.aarch64.security import Fetches, SecurityState, scr_el3, security_state
 from gdbtools.arch.aarch64.stage1 import LOGICAL_TAG, TAG, Permissions, Stage1, Stage1Off
 from gdbtools.arch.aarch64.stage2 import Stage2
-from gdbtools.arch.model import ReadRegister, Regime
+from gdbtools.arch.model import Cause, ReadRegister, Regime
 from gdbtools.bits import Word
 from gdbtools.errors import Unavailable
 
 WIDE_PS = 0b110
 """TCR_ELx.PS or VTCR_EL2.PS of 52 bits."""
+AARCH32_IPA_BITS = 40
+STAGE2 = "stage2"
 BIT_55 = 1 << 55
 """What chooses the range, whatever the top byte says."""
 
@@ -86,16 +91,26 @@ def _hcr(register: ReadRegister) -> HCR_EL2:
     return HCR_EL2(optional(register, "HCR_EL2") or 0)
 
 
+def _hcrx(register: ReadRegister) -> HCRX_EL2 | None:
+    """HCRX_EL2, which is as 0 while SCR_EL3.HXEn withholds it; None where nobody knows."""
+    value, scr = optional(register, "HCRX_EL2"), scr_el3(register)
+    return None if value is None else HCRX_EL2(0 if scr is not None and not scr.HXEn else value)
+
+
 def _el10(register: ReadRegister, upper: bool | None) -> tuple[Regime, ...]:
     hcr = _hcr(register)
-    scr = optional(register, "SCR_EL3")
-    secure = scr is not None and not SCR_EL3(scr).NS and not SCR_EL3(scr).NSE
+    scr = scr_el3(register)
+    secure = security_state(register, EL10.el) is SecurityState.SECURE
+    if why := aarch32_el1(register):
+        raise Unavailable(
+            f"EL1 is AArch32 ({why}), whose own stage 1 is not decoded; its stage 2 is: --regime {STAGE2}, and IPAs"
+        )
     # Without Secure EL2 there is no stage 2 in Secure state.
     below = None
     if hcr.E2H and hcr.TGE:
         # A host runs nothing in EL1&0, and VM and DC count as 0: "HCR_EL2.VM".
         hcr = HCR_EL2(0)
-    if (hcr.VM or hcr.DC) and not (secure and scr is not None and not SCR_EL3(scr).EEL2):
+    if (hcr.VM or hcr.DC) and not (secure and scr is not None and not scr.EEL2):
         below = _stage2(register, secure)
     return _stage1(register, EL10, upper, below, hcr)
 
@@ -111,7 +126,7 @@ BUILDERS: Final[Mapping[str, Builder]] = MappingProxyType(
         "el2": _without_stage_2(EL2),
         "el2-vhe": _without_stage_2(EL20),
         "el3": _without_stage_2(EL3),
-        "stage2": lambda register, _: (_stage2(register, False),),
+        STAGE2: lambda register, _: (_stage2(register, False),),
         "secure-stage2": lambda register, _: (_stage2(register, True),),
     }
 )
@@ -153,17 +168,19 @@ def _off(register: ReadRegister, controls: Controls, below: Stage2 | None, hcr: 
     tcr = controls.layout(optional(register, controls.register("TCR")) or 0)
     bounds = controls.ranges[0]
     ignored = TAG if bounds.TBIn.of(tcr) else LOGICAL_TAG if bounds.MTXn.of(tcr) else 0
-    has = features(register)
+    has, mmfr0 = features(register), optional(register, "ID_AA64MMFR0_EL1")
     return Stage1Off(
         controls=controls,
         why=f"{why} is {int(why != controls.register('SCTLR') + '.M')}",
         output_bits=has.physical_bits or WIDE_BITS,
+        parange=ID_AA64MMFR0_EL1.PARange.of(WIDE_PS if mmfr0 is None else mmfr0),
         ignored=ignored,
-        ignored_by_fetches=0 if bounds.TBIDn.of(tcr) else ignored,
+        ignored_by_fetches=TAG if ignored == TAG and not bounds.TBIDn.of(tcr) else 0,
         default_cacheable=bool(hcr.DC),
         default_tagged=bool(hcr.DC and hcr.DCT),
         unprivileged_counts=_unprivileged_counts(register, controls),
         below=below,
+        assumed=() if mmfr0 is not None else (f"ID_AA64MMFR0_EL1: PARange={WIDE_BITS} bits",),
     )
 
 
@@ -180,7 +197,9 @@ def _range(
     permissions = _permissions(register, controls, extended, has)
     indirect = permissions.pir is not None
     overlays = permissions.privileged_overlay is not None or permissions.user_overlay is not None
-    nested = controls is EL10 and hcr.NV and hcr.NV1
+    nested = _is_nested(controls, hcr)
+    state = security_state(register, controls.el)
+    fetches = Fetches(state, controls.el, bool((scr_el3(register) or SCR_EL3(0)).SIF))
     mair = optional(register, controls.register("MAIR"))
     size, granule_bits = bounds.TnSZ.of(tcr), GRANULE_BITS[granule]
     wide = layout is Layout.LPA2 or (granule == "64KB" and has.large_addresses)
@@ -194,7 +213,7 @@ def _range(
         sctlr=sctlr,
         mair=None if mair is None else MAIR(mair),
         permissions=permissions,
-        role=_role(controls, indirect, bool(nested)),
+        role=_role(controls, indirect, nested, state),
         granule_bits=granule_bits,
         layout=layout,
         output_bits=output_bits,
@@ -206,6 +225,11 @@ def _range(
         unprivileged_counts=_unprivileged_counts(register, controls),
         contiguous_counts=not extended.field("PnCH").of(extended),
         e0pd_implemented=has.e0pd,
+        maintenance_writes=has.maintenance_writes and bool(sctlr.CMOW),
+        fetches=fetches,
+        nested=nested,
+        tables_accessed=_has_table_access_flags(controls, extended, has, tcr),
+        forced_non_global=_forces_non_global(extended, bounds),
         size_in_bounds=(MINIMUM_WIDE_TnSZ if wide else MINIMUM_TnSZ) <= size <= _maximum(has, granule_bits),
         below=below,
         assumed=(
@@ -219,6 +243,24 @@ def _range(
     if ttbr.base(built.wide_root) == built.root:
         return built
     return replace(built, notes=(*built.notes, f"{bounds.ttbr}: its bits below the root table's size are ignored"))
+
+
+def _is_nested(controls: Controls, hcr: HCR_EL2) -> bool:
+    """Say whether EL1 runs a guest hypervisor: HCR_EL2.{NV, NV1}."""
+    return controls is EL10 and bool(hcr.NV and hcr.NV1)
+
+
+def _has_table_access_flags(controls: Controls, extended: Word, has: Features, tcr: Word) -> bool:
+    """Say whether hardware sets the access flag of tables: it does where it sets that of leaves, too."""
+    asked = bool(extended.field("HAFT").of(extended))
+    return asked and has.tables_accessed and bool(controls.HA.of(tcr))
+
+
+def _forces_non_global(extended: Word, bounds: Range) -> bool:
+    """Say whether all that a range translates is of one ASID (TCR2_ELx.FNGn, FEAT_ASID2)."""
+    if not isinstance(extended, TCR2):
+        return False
+    return bool(extended.FNG1 if bounds.upper else extended.FNG0)
 
 
 def _assumed_sctlr(controls: Controls) -> str:
@@ -238,7 +280,9 @@ def _notes(register: ReadRegister, below: Stage2 | None) -> tuple[str, ...]:
     )
 
 
-def _role(controls: Controls, indirect: bool, nested: bool) -> Role:
+def _role(controls: Controls, indirect: bool, nested: bool, state: SecurityState) -> Role:
+    if state is SecurityState.ROOT:
+        return Role.ROOT_INDIRECT if indirect else Role.ROOT
     if indirect:
         return Role.INDIRECT
     if nested:
@@ -270,11 +314,15 @@ def _output_bits(has: Features, ps: int, layout: Layout) -> int:
 
 
 def _extended(register: ReadRegister, controls: Controls) -> Word:
-    """TCR2_ELx, or TCR_EL3; at EL1 it counts as 0 while HCRX_EL2.TCR2En withholds it.  Refuses what is not decoded."""
+    """TCR2_ELx, or TCR_EL3; it counts as 0 while SCR_EL3.TCR2En, or at EL1 HCRX_EL2.TCR2En, withholds it.
+
+    Refuses what is not decoded.  Source: IsTCR2EL1Enabled, IsTCR2EL2Enabled.
+    """
     name, layout = controls.extended
     value = optional(register, name)
-    hcrx = optional(register, "HCRX_EL2")
-    withheld = controls is EL10 and _has_el2(register) and hcrx is not None and not HCRX_EL2(hcrx).TCR2En
+    hcrx, scr = _hcrx(register), scr_el3(register)
+    withheld = controls is EL10 and _has_el2(register) and hcrx is not None and not hcrx.TCR2En
+    withheld = withheld or (controls is not EL3 and scr is not None and not scr.TCR2En)
     word = layout(0 if value is None or withheld else value)
     for field, meaning in REFUSED:
         if word.field(field).of(word):
@@ -295,14 +343,30 @@ def _permissions(register: ReadRegister, controls: Controls, extended: Word, has
     def held(name: str, kind: type[Word]) -> tuple[str, Word]:
         return name, kind(register(name))
 
+    nested = _is_nested(controls, _hcr(register))
     indirect, overlay = has.indirection and on("PIE"), has.overlays and on("POE")
-    user_overlay = has.overlays and controls.user and on("E0POE")
+    user_overlay = has.overlays and controls.user and on("E0POE") and not nested
+    pire0: tuple[str, Word] | Limit | None = None
+    if indirect and nested:
+        # A guest hypervisor has no EL0, and PIRE0_EL1 is as 0: AArch64.GetS1TTWParamsEL10.
+        pire0 = Limit(Cause.PRIVILEGED_ONLY, HCR_EL2.NV1, 1, register="HCR_EL2")
+    elif indirect and controls.user:
+        pire0 = held(controls.register("PIRE0"), PIR)
     return Permissions(
         pir=held(controls.register("PIR"), PIR) if indirect else None,
-        pire0=held(controls.register("PIRE0"), PIR) if indirect and controls.user else None,
+        pire0=pire0,
         privileged_overlay=held(controls.register("POR"), POR) if overlay else None,
         user_overlay=held("POR_EL0", POR) if user_overlay else None,
+        disabled=None if controls is EL3 else _registers_disabled(register),
     )
+
+
+def _registers_disabled(register: ReadRegister) -> Limit | None:
+    """Give what has PIR_ELx, PIRE0_ELx, POR_ELx and S2PIR_EL2 taken for 0 below EL3: "SCR_EL3.PIEn"."""
+    scr = scr_el3(register)
+    if scr is None or scr.PIEn:
+        return None
+    return Limit(Cause.REGISTERS_DISABLED, SCR_EL3.PIEn, 0, register="SCR_EL3")
 
 
 def _stage2(register: ReadRegister, secure: bool) -> Stage2:
@@ -322,6 +386,10 @@ def _stage2(register: ReadRegister, secure: bool) -> Stage2:
     physical_bits = WIDE_BITS if has.physical_bits is None else has.physical_bits
     # "VTCR_EL2.T0SZ": stage 2 takes no more than the PE has of physical address.
     smallest = 64 - min(physical_bits, NARROW_BITS if layout is Layout.BITS_48 else WIDE_BITS)
+    if aarch32_el1(register):
+        # An AArch32 EL1 has 40 bits of IPA, however small the PE is: AArch64.S2MinTxSZ.
+        smallest = min(smallest, 64 - AARCH32_IPA_BITS)
+    hcrx = _hcrx(register) or HCRX_EL2(0)
     indirect = has.indirection_stage2 and vtcr.S2PIE
     sctlr = SCTLR(optional(register, "SCTLR_EL2") or 0)
     return Stage2(
@@ -343,6 +411,9 @@ def _stage2(register: ReadRegister, secure: bool) -> Stage2:
         execute_never_by_level=has.execute_never_by_level,
         forced_write_back=has.forced_write_back and bool(hcr.FWB),
         s2pir=PIR(register("S2PIR_EL2")) if indirect else None,
+        disabled=_registers_disabled(register),
+        realm=security_state(register, EL10.el) is SecurityState.REALM,
+        maintenance_writes=has.maintenance_writes and bool(hcrx.CMOW),
         size_in_bounds=smallest <= geometry.T0SZ <= _maximum(has, granule_bits),
         assumed=has.assumed,
         notes=_granule_note(f"{holder}.TG0", asked, granule),
@@ -356,7 +427,7 @@ def _start(geometry: VTCR_EL2, granule_bits: int, layout: Layout, physical_bits:
     """
     wide = layout is Layout.LPA2
     start = START_LEVELS[granule_bits].get((geometry.SL2 if wide and granule_bits == 12 else 0, geometry.SL0))
-    needs = {(12, 0): 44, (14, 1): 42, (16, 1): 44}
+    needs = {(12, 0): 44, (14, 1): 42, (14, 0): WIDE_BITS, (16, 1): 44}
     if start is None or physical_bits < needs.get((granule_bits, start), 0):
         return None
     if (granule_bits, start) == (12, 3) and not has.small_tables:

@@ -13,16 +13,17 @@ from typing import Literal
 
 from gdbtools.arch.aarch64 import descriptors, memory_types
 from gdbtools.arch.aarch64.controls import Controls, Range
-from gdbtools.arch.aarch64.descriptors import IndirectLeaf, Layout, Role, Stage1Leaf
+from gdbtools.arch.aarch64.descriptors import TABLE_AF, IndirectLeaf, Layout, Role, Stage1Leaf
 from gdbtools.arch.aarch64.direct import direct, is_dirty
 from gdbtools.arch.aarch64.entries import aligned_root, decode, refuse_entry
 from gdbtools.arch.aarch64.geometry import CONTIGUOUS_ENTRIES, levels_for
 from gdbtools.arch.aarch64.identification import ID_AA64MMFR0_EL1
-from gdbtools.arch.aarch64.indirect import indirect
+from gdbtools.arch.aarch64.indirect import indirect, withheld
 from gdbtools.arch.aarch64.overlay import Base, overlaid
 from gdbtools.arch.aarch64.permissions import ALL, Effective, Limit
 from gdbtools.arch.aarch64.processor_state import SPSR
-from gdbtools.arch.aarch64.registers import MAIR, SCTLR, TTBR
+from gdbtools.arch.aarch64.registers import MAIR, SCTLR, TTBR, WIDE_BASE
+from gdbtools.arch.aarch64.security import Fetches
 from gdbtools.arch.aarch64.stage2 import Stage2, attributes_of_both
 from gdbtools.arch.model import (
     AccessKind,
@@ -53,9 +54,12 @@ class Permissions:
     """The registers that permissions need besides the tables; None for what is off."""
 
     pir: tuple[str, Word] | None = None
-    pire0: tuple[str, Word] | None = None
+    pire0: tuple[str, Word] | Limit | None = None
+    """Or what withholds everything from EL0."""
     privileged_overlay: tuple[str, Word] | None = None
     user_overlay: tuple[str, Word] | None = None
+    disabled: Limit | None = None
+    """What has all of these registers taken for 0."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,15 @@ class Stage1(Regime):
     contiguous_counts: bool
     """Whether bit 52 is the Contiguous bit (TCR2_ELx.PnCH makes it Protected)."""
     e0pd_implemented: bool
+    maintenance_writes: bool
+    """SCTLR_ELx.CMOW, where there is such a thing."""
+    fetches: Fetches
+    nested: bool
+    """HCR_EL2.{NV, NV1}: a guest hypervisor, for which PSTATE.PAN counts as 0."""
+    tables_accessed: bool
+    """Whether hardware sets the access flag of tables (FEAT_HAFT)."""
+    forced_non_global: bool
+    """TCR2_ELx.FNGn."""
     size_in_bounds: bool
     below: Stage2 | None = None
     assumed: tuple[str, ...] = ()
@@ -164,15 +177,22 @@ class Stage1(Regime):
             if EPDn.of(self.tcr):
                 return self._refuse_by_tcr(Cause.RANGE_DISABLED, EPDn)
         if self.root >> self.output_bits:
-            cause = Cause.ROOT_TOO_LARGE
-            return self._refuse(FaultKind.ADDRESS_SIZE, cause, self.range.ttbr, TTBR.BADDR, self.ttbr.BADDR)
+            field = WIDE_BASE if self.wide_root else TTBR.BADDR
+            cause, value = Cause.ROOT_TOO_LARGE, field.of(self.ttbr)
+            return self._refuse(FaultKind.ADDRESS_SIZE, cause, self.range.ttbr, field, value)
         return None
 
     def admit_access(self, address: int, kind: AccessKind, user: bool) -> Refusal | None:
-        """Refuse an access whatever the tables hold: EL0's under E0PD, a fetch from a tagged address under TBID."""
+        """Refuse an access whatever the tables hold: EL0's under E0PD, a fetch from a tagged address.
+
+        A fetch has no tag under TBID, nor ever a logical one (AArch64.VAIsOutOfRange, EffectiveMTX).
+        """
         bounds = self.range
-        if kind is AccessKind.EXECUTE and bounds.TBIDn.of(self.tcr) and not self.first <= address <= self.last:
-            return self._refuse_by_tcr(Cause.TAGGED_FETCH, bounds.TBIDn)
+        if kind is AccessKind.EXECUTE and not self.first <= address <= self.last:
+            if bounds.TBIDn.of(self.tcr):
+                return self._refuse_by_tcr(Cause.TAGGED_FETCH, bounds.TBIDn)
+            if self._tag == LOGICAL_TAG:
+                return self._refuse_by_tcr(Cause.LOGICAL_TAG_FETCH, bounds.MTXn)
         for E0PDn in bounds.E0PDn:
             if user and self.e0pd_implemented and E0PDn.of(self.tcr):
                 return self._refuse_by_tcr(Cause.PRIVILEGED_ONLY, E0PDn)
@@ -225,7 +245,10 @@ class Stage1(Regime):
     def effective(self, steps: tuple[Step, ...]) -> Effective:
         """Give what a path that ends in a leaf grants at stage 1."""
         given = self.permissions
-        if given.pir is not None:
+        if given.disabled is not None and given.pir is not None:
+            privileged = withheld(given.disabled)
+            user = privileged if self.controls.user else None
+        elif given.pir is not None:
             privileged, user = indirect(steps[-1], given.pir, given.pire0, self.hardware_dirty)
         else:
             exclusive = None
@@ -235,18 +258,30 @@ class Stage1(Regime):
             above, below = direct(steps, self.hierarchical, self.hardware_dirty)
             privileged = Base(above, True, exclusive)
             user = None if below is None else Base(below, True, exclusive)
+        foreign = self.fetches.refused(steps)
+        upper = overlaid(privileged, self._overlay(steps, given.privileged_overlay))
+        lower = None if user is None else overlaid(user, self._overlay(steps, given.user_overlay))
         return Effective(
-            overlaid(privileged, self._overlay(steps, given.privileged_overlay)),
-            None if user is None else overlaid(user, self._overlay(steps, given.user_overlay)),
+            upper.without_fetches(foreign),
+            None if lower is None else lower.without_fetches(foreign),
             None if user is None else user.grant,
-            self.execution_counts,
+            self._execution_counts,
+            self.maintenance_writes,
             self.controls.register("SCTLR"),
         )
 
-    @staticmethod
-    def _overlay(steps: tuple[Step, ...], overlay: tuple[str, Word] | None) -> Limit | None:
-        if overlay is None:
+    @property
+    def _execution_counts(self) -> Limit | None:
+        """What has PAN cover pages that EL0 may only execute: with permission indirection, PAN itself."""
+        if not self.execution_counts:
             return None
+        if self.permissions.pir is not None:
+            return Limit(Cause.PRIVILEGED_ACCESS_NEVER, SPSR.PAN, 1, register="PSTATE")
+        return Limit(Cause.PRIVILEGED_ACCESS_NEVER, SCTLR.EPAN, 1, register=self.controls.register("SCTLR"))
+
+    def _overlay(self, steps: tuple[Step, ...], overlay: tuple[str, Word] | None) -> Limit | None:
+        if overlay is None or self.permissions.disabled is not None:
+            return None if overlay is None else self.permissions.disabled
         name, word = overlay
         leaf = steps[-1].entry.word
         field = word.field(f"Perm{leaf.field('POIndex').of(leaf)}")
@@ -258,10 +293,31 @@ class Stage1(Regime):
             return refused
         if walk.refusal is not None or walk.leaf is None:
             return walk.refusal
-        limit = self.effective(walk.steps).check(kind, as_user, pstate)
+        for table in walk.steps[:-1] if self.tables_accessed else ():
+            if not TABLE_AF.of(table.entry.word) and (refused := self._update_refused(table)):
+                return refused
+        counts = pstate.with_(PAN=0) if self.nested else pstate
+        limit = self.effective(walk.steps).check(kind, as_user, counts)
         if limit is not None:
             return limit.refuse(self.stage, walk.leaf.level.number)
         return self._update_refused(walk.leaf) if self._is_updated(walk.leaf, kind) else None
+
+    def device_fetch(self, walk: Walk) -> Refusal | None:
+        """Return what this PE may refuse a fetch for that ends in Device memory.
+
+        Whether it does is CONSTRAINED UNPREDICTABLE ("Instruction execution", Unpredictable_INSTRDEVICE).
+        """
+        leaf = walk.leaf
+        if leaf is None or walk.refusal is not None or self.mair is None:
+            return None
+        word = leaf.entry.word
+        assert isinstance(word, Stage1Leaf)
+        field = MAIR.field(f"Attr{word.AttrIndx}")
+        attr = field.of(self.mair)
+        if not memory_types.is_device(attr):
+            return None
+        limit = Limit(Cause.DEVICE_FETCH, field, attr, register=self.controls.register("MAIR"))
+        return limit.refuse(self.stage, leaf.level.number)
 
     def memory(self, leaf: Stage1Leaf) -> tuple[int | None, int]:
         """Give the MAIR attribute (None: MAIR is not known) and the shareability of a leaf, for data accesses."""
@@ -279,6 +335,8 @@ class Stage1(Regime):
         word, given = leaf.entry.word, self.permissions
         if not isinstance(word, IndirectLeaf):
             return is_dirty(word)
+        if given.disabled is not None:
+            return None
         assert given.pir is not None, "its permissions are indirect"
         levels = indirect(leaf, given.pir, given.pire0, hardware_dirty=True)
         writable = any(base is not None and base.grant.write is None for base in levels)
@@ -300,7 +358,7 @@ class Stage1(Regime):
             rights=rights,
             accessed=bool(leaf.AF),
             dirty=self._dirty(steps[-1]),
-            is_global=not getattr(leaf, "nG", 0),
+            is_global=not (self.controls.user and (self.forced_non_global or bool(getattr(leaf, "nG", 0)))),
             contiguous=bool(leaf.Contiguous) and self.contiguous_entries(steps[-1].level) > 1,
             guarded=bool(leaf.GP),
             non_secure=bool(leaf.NS),
@@ -319,6 +377,8 @@ class Stage1Off(Regime):
     controls: Controls
     why: str
     output_bits: int
+    parange: int
+    """ID_AA64MMFR0_EL1.PARange, or what stands in for it."""
     ignored: int
     ignored_by_fetches: int
     default_cacheable: bool
@@ -360,7 +420,7 @@ class Stage1Off(Regime):
     def _admit(self, address: int) -> Refusal | None:
         if address <= self.last:
             return None
-        decider = Decider(Cause.ADDRESS_TOO_LARGE, "ID_AA64MMFR0_EL1", ID_AA64MMFR0_EL1.PARange, self.output_bits)
+        decider = Decider(Cause.ADDRESS_TOO_LARGE, "ID_AA64MMFR0_EL1", ID_AA64MMFR0_EL1.PARange, self.parange)
         return Refusal(Fault(FaultKind.ADDRESS_SIZE, self.stage, 0), decider)
 
     def decode(self, raw: bytes, level: Level) -> Entry:

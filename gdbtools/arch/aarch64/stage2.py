@@ -17,14 +17,17 @@ from gdbtools.arch.aarch64.descriptors import (
     S2AP_WRITE,
     Layout,
     LeafDescriptor,
+    RealmStage2IndirectLeaf,
+    RealmStage2Leaf,
     Role,
     Stage2IndirectLeaf,
     Stage2Leaf,
 )
 from gdbtools.arch.aarch64.entries import aligned_root, refuse_entry, soft_invalid
 from gdbtools.arch.aarch64.geometry import CONTIGUOUS_ENTRIES, stage2_levels_for
-from gdbtools.arch.aarch64.hypervisor import HCR_EL2, VTCR_EL2, VTTBR
+from gdbtools.arch.aarch64.hypervisor import HCR_EL2, HCRX_EL2, VTCR_EL2, VTTBR
 from gdbtools.arch.aarch64.permissions import Grant, Limit
+from gdbtools.arch.aarch64.registers import WIDE_BASE
 from gdbtools.arch.model import (
     AccessKind,
     Attributes,
@@ -88,6 +91,11 @@ class Stage2(Regime):
     execute_never_by_level: bool
     forced_write_back: bool
     s2pir: Word | None
+    disabled: Limit | None
+    """What has S2PIR_EL2 taken for 0."""
+    realm: bool
+    maintenance_writes: bool
+    """HCRX_EL2.CMOW: cache maintenance that invalidates needs the right to write."""
     size_in_bounds: bool
     assumed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -106,6 +114,8 @@ class Stage2(Regime):
 
     @cached_property
     def role(self) -> Role:
+        if self.realm:
+            return Role.STAGE2_REALM if self.s2pir is None else Role.STAGE2_REALM_INDIRECT
         return Role.STAGE2 if self.s2pir is None else Role.STAGE2_INDIRECT
 
     @cached_property
@@ -153,7 +163,8 @@ class Stage2(Regime):
             decider = Decider(Cause.OUTSIDE_RANGE, self.holder, VTCR_EL2.T0SZ, size)
             return Refusal(Fault(FaultKind.TRANSLATION, self.stage, 0), decider)
         if self.root >> self.output_bits:
-            decider = Decider(Cause.ROOT_TOO_LARGE, self.table_base, VTTBR.BADDR, self.vttbr.BADDR)
+            field = WIDE_BASE if self.wide_root else VTTBR.BADDR
+            decider = Decider(Cause.ROOT_TOO_LARGE, self.table_base, field, field.of(self.vttbr))
             return Refusal(Fault(FaultKind.ADDRESS_SIZE, self.stage, 0), decider)
         return None
 
@@ -165,8 +176,14 @@ class Stage2(Regime):
         return refuse_entry(step, self.stage, self.output_bits, self.hardware_access_flag)
 
     def grant(self, leaf: Step, el: int) -> Grant:
-        """Give what a leaf grants to EL1 or EL0."""
+        """Give what a leaf grants to EL1 or EL0; Realm state fetches from no other's memory (rule R_YMCSL)."""
         word = leaf.entry.word
+        foreign = None
+        if isinstance(word, RealmStage2Leaf | RealmStage2IndirectLeaf) and word.NS:
+            foreign = Limit(Cause.FOREIGN_FETCH, RealmStage2Leaf.NS, 1, leaf)
+        return self._granted(leaf, word, el).without_fetches(foreign)
+
+    def _granted(self, leaf: Step, word: Word, el: int) -> Grant:
         if isinstance(word, Stage2IndirectLeaf):
             return self._indirect(leaf, word, el)
         assert isinstance(word, Stage2Leaf)
@@ -179,6 +196,8 @@ class Stage2(Regime):
 
     def _indirect(self, leaf: Step, word: Stage2IndirectLeaf, el: int) -> Grant:
         assert self.s2pir is not None
+        if self.disabled is not None:
+            return Grant(self.disabled, self.disabled, self.disabled)
         field = self.s2pir.field(f"Perm{word.PIIndex}")
         encoding = field.of(self.s2pir)
         may_read, may_write, may_execute = STAGE2_BASE.get(encoding, (False, False, ()))
@@ -193,10 +212,27 @@ class Stage2(Regime):
         if walk.refusal is not None or walk.leaf is None:
             return walk.refusal
         granted = self.grant(walk.leaf, el)
-        if kind in (AccessKind.MAINTENANCE, AccessKind.INVALIDATION):
-            kind, granted = AccessKind.READ, granted if el == 0 else replace(granted, read=None)
-        limit = granted.of(kind)
+        if kind in (AccessKind.READ, AccessKind.WRITE, AccessKind.EXECUTE):
+            limit = granted.of(kind)
+        else:
+            limit = self._maintenance(granted, kind, el)
         return limit.refuse(self.stage, walk.leaf.level.number) if limit else None
+
+    def _maintenance(self, granted: Grant, kind: AccessKind, el: int) -> Limit | None:
+        """Say what withholds cache maintenance: EL0 has to read, and what invalidates may have to write."""
+        denied = granted.read if el == 0 else None
+        writes = kind is AccessKind.CLEAN_INVALIDATION and self.maintenance_writes
+        if denied is None and writes and granted.write is not None:
+            return Limit(Cause.MAINTENANCE_WITHOUT_WRITE, HCRX_EL2.CMOW, 1, register="HCRX_EL2")
+        return denied
+
+    def device_fetch(self, walk: Walk) -> Refusal | None:
+        """Return what this PE may refuse a fetch for that ends in what stage 2 makes Device memory."""
+        leaf = walk.leaf
+        if leaf is None or walk.refusal is not None or not self._is_device(leaf):
+            return None
+        field = type(leaf.entry.word).field("MemAttr")
+        return Limit(Cause.DEVICE_FETCH, field, memattr_of(leaf), leaf).refuse(self.stage, leaf.level.number)
 
     def fetch_refused_by_stage_2(self, via: Walk, kind: AccessKind = AccessKind.READ) -> Refusal | None:
         """Say what refuses to fetch a stage 1 descriptor: a fault, no right to read, or HCR_EL2.PTW on Device memory.
@@ -248,6 +284,7 @@ class Stage2(Regime):
             dirty=dirty,
             is_global=True,
             contiguous=bool(word.Contiguous) and self.contiguous_entries(leaf.level) > 1,
+            non_secure=isinstance(word, RealmStage2Leaf | RealmStage2IndirectLeaf) and bool(word.NS),
         )
 
 

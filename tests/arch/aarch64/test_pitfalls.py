@@ -15,7 +15,20 @@ from gdbtools.analysis.contiguity import Breach, contiguity
 from gdbtools.analysis.diagnosis import Verdict, diagnose
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.aarch64.syndrome import InstructionAbort, decode, status
-from gdbtools.arch.model import Access, AccessKind, Fault, FaultKind, Hole, Mapped, Read, Refusal, Run, Transfer, Walk
+from gdbtools.arch.model import (
+    Access,
+    AccessKind,
+    Cause,
+    Fault,
+    FaultKind,
+    Hole,
+    Mapped,
+    Read,
+    Refusal,
+    Run,
+    Transfer,
+    Walk,
+)
 from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unreadable
@@ -534,3 +547,47 @@ def test_importing_arch_needs_no_gdb_and_says_nothing() -> None:
     code = "import sys, gdbtools.arch, gdbtools.commands; assert 'gdb' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+# --- Rules that were declared and not applied
+
+
+@pytest.mark.parametrize(("more", "fetched"), [(1 << 60, Cause.LOGICAL_TAG_FETCH), (1 << 60 | 1 << 37, None)])
+def test_a_fetch_has_no_logical_tag(more: int, fetched: Cause | None) -> None:
+    """MTX0 [60] leaves [59:56] out of the address of data only, unless TBI0 [37] leaves them out of all."""
+    walked = found({ROOT: PA | BLOCK | AF}, 0x0B << 56, TCR_EL1=tcr(4, 39, 5, more))
+    assert ARM.check(walked, Access(READ, 1), EL1H) is None
+    refused = ARM.check(walked, Access(EXECUTE, 1), EL1H)
+    assert (refused and refused.decider.cause) is fetched
+    assert refused is None or refused.fault == Fault(FaultKind.TRANSLATION, 1, 0)
+
+
+def test_a_fetch_from_device_memory_may_be_refused() -> None:
+    """CONSTRAINED UNPREDICTABLE: a permission fault, or as Normal Non-cacheable memory."""
+    device = found({ROOT: PA | BLOCK | AF}, 0, TCR_EL1=tcr(4, 39), MAIR_EL1=0xFF00)
+    normal = found({ROOT: PA | BLOCK | AF}, 0, TCR_EL1=tcr(4, 39), MAIR_EL1=0xFF)
+    assert ARM.check(device, Access(EXECUTE, 1), EL1H) is None
+    perhaps = ARM.may_refuse(device, Access(EXECUTE, 1))
+    assert perhaps is not None
+    assert perhaps.fault == Fault(FaultKind.PERMISSION, 1, 1)
+    assert ARM.may_refuse(device, Access(READ, 1)) is None
+    assert ARM.may_refuse(normal, Access(EXECUTE, 1)) is None
+
+
+@pytest.mark.parametrize(("pa_range", "outcome"), [(5, Fault(FaultKind.TRANSLATION, 2, 0)), (6, Mapped(PA, 1 << 36))])
+def test_stage_2_at_16k_starts_at_level_0_with_52_bits_only(pa_range: int, outcome: object) -> None:
+    words = {ROOT: 0x4001_0000 | TABLE, 0x4001_0000: BLOCK | AF}
+    geometry = VTCR_BASE & ~(3 << 14) | 2 << 14 | 16 | 3 << 6 | 1 << 32
+    sizes = WIDE & ~0xF | pa_range | 3 << 32
+    walked = stage2(words, 0, VTCR_EL2=geometry, ID_AA64MMFR0_EL1=sizes)
+    assert walked.outcome == (outcome if isinstance(outcome, Fault) else Mapped(0, 1 << 36))
+
+
+@pytest.mark.parametrize("mode", [0b100, 0b110])
+def test_only_an_ldc_loads_a_literal(mode: int) -> None:
+    """AM of an STC: "this encoding is reserved"."""
+    esr = 0x06 << 26 | 1 << 25 | mode << 1
+    stored, loaded = decode(esr), decode(esr | 1)
+    am = {each.field.name: each.meaning for each in stored.word.decoded()}["AM"]
+    assert (am, stored.instruction) == ("", "STC p14, c5")
+    assert "literal" in {each.field.name: each.meaning for each in loaded.word.decoded()}["AM"]

@@ -14,7 +14,7 @@ from gdbtools.arch.aarch64.syndrome.branch_target import BranchTarget
 from gdbtools.arch.aarch64.syndrome.breakpoint import Breakpoint
 from gdbtools.arch.aarch64.syndrome.call import Call, SMCAArch32
 from gdbtools.arch.aarch64.syndrome.coprocessor import Coprocessor
-from gdbtools.arch.aarch64.syndrome.coprocessor_memory import CoprocessorMemory
+from gdbtools.arch.aarch64.syndrome.coprocessor_memory import coprocessor_memory
 from gdbtools.arch.aarch64.syndrome.coprocessor_pair import CoprocessorPair
 from gdbtools.arch.aarch64.syndrome.data_abort import DataAbort, data_abort
 from gdbtools.arch.aarch64.syndrome.encoding import Encoding, ESR_ELx
@@ -68,7 +68,7 @@ CLASSES: Mapping[int, ExceptionClass] = {
     EC.CP15_MCR_MRC: ExceptionClass(_always(Coprocessor)),
     EC.CP15_MCRR_MRRC: ExceptionClass(_always(CoprocessorPair)),
     EC.CP14_MCR_MRC: ExceptionClass(_always(Coprocessor)),
-    EC.LDC_STC: ExceptionClass(_always(CoprocessorMemory)),
+    EC.LDC_STC: ExceptionClass(coprocessor_memory),
     EC.FLOATING_POINT_ACCESS: ExceptionClass(_always(FloatingPointAccess)),
     EC.VMRS: ExceptionClass(_always(Coprocessor)),
     EC.POINTER_AUTHENTICATION: ExceptionClass(_NO_ISS),

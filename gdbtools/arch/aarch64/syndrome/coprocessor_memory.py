@@ -5,6 +5,7 @@ from __future__ import annotations
 from gdbtools.arch.aarch64.syndrome.encoding import Conditional
 from gdbtools.bits import Field
 
+# "ISS encoding for an exception from an LDC or STC instruction": a literal is what only an LDC loads.
 _UNINDEXED, _POST_INDEXED, _OFFSET, _PRE_INDEXED, _LITERAL_UNINDEXED, _LITERAL = (
     0b000,
     0b001,
@@ -15,35 +16,34 @@ _UNINDEXED, _POST_INDEXED, _OFFSET, _PRE_INDEXED, _LITERAL_UNINDEXED, _LITERAL =
 )
 
 
-class CoprocessorMemory(Conditional):
-    """ISS encoding for an exception from an LDC or STC instruction."""
+_BY_REGISTER = {
+    _UNINDEXED: "immediate unindexed",
+    _POST_INDEXED: "immediate post-indexed",
+    _OFFSET: "immediate offset",
+    _PRE_INDEXED: "immediate pre-indexed",
+}
+_ADDRESSING = (3, 1)
+_WITHOUT_REGISTER = 0b100
 
+
+class _CoprocessorMemory(Conditional):
     imm8 = Field((19, 12), doc="immediate of the offset, in words")
     Rn = Field((9, 5), doc="base register, by its AArch64 number")
     Offset = Field(4, doc="offset", values={0: "subtracted", 1: "added"})
-    AM = Field(
-        (3, 1),
-        doc="addressing mode",
-        values={
-            _UNINDEXED: "immediate unindexed",
-            _POST_INDEXED: "immediate post-indexed",
-            _OFFSET: "immediate offset",
-            _PRE_INDEXED: "immediate pre-indexed",
-            _LITERAL_UNINDEXED: "literal unindexed",
-            _LITERAL: "literal offset",
-        },
-    )
+    AM = Field(_ADDRESSING, doc="addressing mode")
     Direction = Field(0, doc="direction", values={0: "STC, to memory", 1: "LDC, from memory"})
 
     def applies(self, field: Field) -> bool:
-        if field is CoprocessorMemory.Rn:
-            return self.AM not in (_LITERAL_UNINDEXED, _LITERAL)
+        if field is _CoprocessorMemory.Rn:
+            return not self.AM & _WITHOUT_REGISTER
         return super().applies(field)
 
     @property
     def instruction(self) -> str:
         """LDC and STC can only be trapped for p14, c5: DBGDTRTXint and DBGDTRRXint."""
-        base = f"R{self.Rn}" if self.applies(CoprocessorMemory.Rn) else "PC"
+        if not type(self).AM.meaning(self.AM):
+            return f"{self._mnemonic} p14, c5"
+        base = f"R{self.Rn}" if self.applies(_CoprocessorMemory.Rn) else "PC"
         offset = f"#{'' if self.Offset else '-'}{4 * self.imm8}"
         shown = {
             _UNINDEXED: f"[{base}], {{{self.imm8}}}",
@@ -51,4 +51,28 @@ class CoprocessorMemory(Conditional):
             _PRE_INDEXED: f"[{base}, {offset}]!",
             _LITERAL_UNINDEXED: f"[{base}], {{{self.imm8}}}",
         }.get(self.AM, f"[{base}, {offset}]")
-        return f"{'LDC' if self.Direction else 'STC'} p14, c5, {shown}"
+        return f"{self._mnemonic} p14, c5, {shown}"
+
+    @property
+    def _mnemonic(self) -> str:
+        return "LDC" if self.Direction else "STC"
+
+
+class StoreToMemory(_CoprocessorMemory):
+    """ISS encoding for an exception from an STC instruction."""
+
+    AM = Field(_ADDRESSING, doc="addressing mode", values=_BY_REGISTER)
+
+
+class LoadFromMemory(_CoprocessorMemory):
+    """ISS encoding for an exception from an LDC instruction."""
+
+    AM = Field(
+        _ADDRESSING,
+        doc="addressing mode",
+        values={**_BY_REGISTER, _LITERAL_UNINDEXED: "literal unindexed", _LITERAL: "literal offset"},
+    )
+
+
+def coprocessor_memory(value: int) -> type[_CoprocessorMemory]:
+    return LoadFromMemory if _CoprocessorMemory.Direction.of(value) else StoreToMemory

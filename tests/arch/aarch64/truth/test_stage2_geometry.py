@@ -58,8 +58,9 @@ INPUT = {
     14: {0: (48, 62), 1: (37, 51), 2: (26, 40), 3: (15, 29)},
     16: {1: (43, 59), 2: (30, 46), 3: (17, 33)},
 }
-# What a level needs: an address size of the PE, whatever PS says.
-NEEDS = {(12, 0): 44, (14, 1): 42, (16, 1): 44}
+# What a level needs: an address size of the PE, whatever PS says.  Level 0 at 16KB is of later editions than that
+# pseudocode is: "VTCR_EL2.SL0" has it for 52 bits only.
+NEEDS = {(12, 0): 44, (14, 1): 42, (14, 0): 52, (16, 1): 44}
 
 
 @dataclass(frozen=True)

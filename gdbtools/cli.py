@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.declared.shared import OUTPUT
+from gdbtools.commands.declared.shared import DIRTY_CONVENTIONS, OUTPUT
 from gdbtools.commands.expressions import Expressions
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.model import Argument, Command, Kind
@@ -42,6 +42,12 @@ SHARED = (
     Argument("--stop", "hold a guest that runs for as long as it is read (qmp:)", Kind.FLAG),
     Argument("--registers", "a JSON object of register names to hex strings", Kind.TEXT),
     Argument("--cpu", "which CPU of the source (default: the one that was current)", Kind.NUMBER),
+    Argument(
+        "--dirty-convention",
+        "how the guest marks what was written: that software bit of a leaf, as `set mmu-dirty` in GDB",
+        Kind.CHOICE,
+        choices=DIRTY_CONVENTIONS,
+    ),
     Argument("--elf", "an ELF file whose symbols may be used as addresses", Kind.TEXT),
     *OUTPUT,
 )
@@ -120,7 +126,7 @@ def _machine(command: Command, options: Namespace) -> Iterator[Machine]:
         return
     if not options.source:
         raise UsageError(f"say what to look at: gdbtools {command.name} -s DUMP; `gdbtools {command.name} --help`")
-    with opened(options.source, registers, options.cpu, options.stop) as machine:
+    with opened(options.source, registers, options.cpu, options.stop, options.dirty_convention) as machine:
         yield machine
 
 
@@ -129,7 +135,7 @@ def _offline(options: Namespace) -> Iterator[Callable[[Command, Sequence[str]], 
     """Give what answers a command's words with lines of JSON, from the source that `options` name."""
     evaluate = _evaluator(options.elf)
     registers = None if options.registers is None else Path(options.registers)
-    with opened(options.source, registers, options.cpu, options.stop) as machine:
+    with opened(options.source, registers, options.cpu, options.stop, options.dirty_convention) as machine:
 
         def ask(command: Command, words: Sequence[str]) -> Sequence[str]:
             session = Session(machine, open=_opener(options))
@@ -144,7 +150,7 @@ def _opener(options: Namespace) -> Open:
     """Open a second source as the first is: with `--registers`, unless it has its own, and with `--cpu`."""
 
     def open_other(name: str, registers: str | None) -> Machine:
-        return open_source(name, registers or options.registers, options.cpu)
+        return open_source(name, registers or options.registers, options.cpu, options.dirty_convention)
 
     return open_other
 

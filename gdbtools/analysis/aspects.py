@@ -52,13 +52,15 @@ class ComparedKind(NamedTuple):
     """A kind of leaf as far as it is compared: `number` is equal where nothing that counts differs.
 
     `lasting` is what of its rights use does not change; `home` is equal for the leaves of one stretch of addresses,
-    whatever use, the contiguous bit and faults do to them.
+    whatever use, the contiguous bit and faults do to them.  `dirty` and `writable`, by anybody, are as they are.
     """
 
     number: int
     traits: tuple[object, ...]
     lasting: object
     home: object
+    dirty: bool | None = None
+    writable: bool = False
 
 
 NOTHING: Final = ComparedKind(0, (), None, None)
@@ -85,9 +87,13 @@ class Kinds:
             counted = {each: trait for each, trait in zip(_TRAITS, traits, strict=True) if each not in self._ignored}
             if Aspect.DIRTY in self._ignored and Aspect.RIGHTS in counted:
                 counted[Aspect.RIGHTS] = lasting
+            writable = _is_writable(run.kind)
             home = lasting, *(trait for each, trait in counted.items() if each in _AT_HOME)
             number = self._numbers.setdefault(tuple(counted.values()), len(self._numbers) + 1)
-            met = self._met[id(run.kind)] = run.kind, ComparedKind(number, traits, lasting, home)
+            met = self._met[id(run.kind)] = (
+                run.kind,
+                ComparedKind(number, traits, lasting, home, run.attributes.dirty, writable),
+            )
         return met[1]
 
     def same(self, before: Run, after: Run) -> bool:
@@ -133,10 +139,14 @@ def _traits(kind: LeafKind) -> tuple[object, ...]:
     )
 
 
+def _is_writable(kind: LeafKind) -> bool:
+    return any(allowed.write for allowed in kind.attributes.rights.values())
+
+
 def _lasting_rights(kind: LeafKind) -> object:
     """Give what of the rights does not depend on the dirty state: who may read, and what the lowest may execute."""
     rights = kind.attributes.rights
-    if kind.attributes.dirty is None:
+    if kind.attributes.dirty is None or (kind.attributes.dirty and not _is_writable(kind)):
         return tuple(sorted(rights.items()))
     return tuple((el, rights[el].read) for el in sorted(rights)), rights[min(rights)].execute
 
@@ -145,7 +155,11 @@ def _differing(was: ComparedKind, now: ComparedKind) -> frozenset[Aspect]:
     """Say in what two kinds differ; rights that the dirty state explains are not said again."""
     pairs = zip(_TRAITS, was.traits, now.traits, strict=True)
     found = frozenset(aspect for aspect, one, other in pairs if one != other)
-    return found - {Aspect.RIGHTS} if Aspect.DIRTY in found and was.lasting == now.lasting else found
+    if Aspect.DIRTY not in found or was.lasting != now.lasting:
+        return found
+    # What hardware marks may be written once it is dirty; software's bit is set beside permissions that are its own.
+    against = (now.writable and not was.writable) if was.dirty else (was.writable and not now.writable)
+    return found if against else found - {Aspect.RIGHTS}
 
 
 def _moved(before: Run, after: Run, first: int, size_bytes: int) -> bool:

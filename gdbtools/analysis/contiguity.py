@@ -88,6 +88,9 @@ def alike(one: Attributes, other: Attributes) -> bool:
     if any(getattr(one, name) != getattr(other, name) for name in names):
         return False
     if one.dirty == other.dirty or one.dirty is None or other.dirty is None:
+        if not any(allowed.write for allowed in (*one.rights.values(), *other.rights.values())):
+            # Software's bit may have been kept where writes are refused now.
+            return one.rights == other.rights
         return one.rights == other.rights and (one.dirty is None) == (other.dirty is None)
     lowest = min(one.rights)
     reads = all(one.rights[el].read == other.rights[el].read for el in one.rights)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import abc
+import copy
 import enum
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from gdbtools.arch.borrowing import Borrowing, FieldChange
     from gdbtools.arch.isolation import Switch, View
     from gdbtools.arch.model import Access, AccessKind, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
@@ -66,15 +69,23 @@ class DirtyConvention(enum.Enum):
     BIT58 = "bit58"
     DBM = "dbm"
 
+    @property
+    def bit(self) -> int | None:
+        """The software bit of a leaf that says so; None where there is none."""
+        return int(self.value.removeprefix("bit")) if self.value.startswith("bit") else None
+
 
 class Architecture(abc.ABC):
     """What the commands ask of an architecture.
 
-    `registers` are the declared ones; `principal` names those that `regs` prints unasked, in that order.  `leaves` are
-    the layouts that a leaf descriptor may have.
+    `dirty` is the convention by which its stage 1 regimes tell a dirty leaf: it is a guest's, and somebody has to state
+    it (`reading_dirty`).  What hardware records, DBM with AP[2], is always seen.  `registers` are the declared ones;
+    `principal` names those that `regs` prints unasked, in that order.  `leaves` are the layouts that a leaf descriptor
+    may have.
     """
 
     name: str
+    dirty: DirtyConvention = DirtyConvention.NONE
     registers: Mapping[str, type[Word]]
     principal: tuple[str, ...]
     leaves: tuple[type[Word], ...]
@@ -83,6 +94,14 @@ class Architecture(abc.ABC):
     general: tuple[str, ...]
     borrowing: Borrowing
     appearance: Appearance
+
+    def reading_dirty(self, convention: DirtyConvention) -> Self:
+        """Return this architecture for a guest of that convention."""
+        if convention is self.dirty:
+            return self
+        other = copy.copy(self)
+        other.dirty = convention
+        return other
 
     @abc.abstractmethod
     def word(self, name: str, register: ReadRegister) -> Word:

@@ -11,6 +11,7 @@ from pathlib import Path
 from gdbtools.analysis.diagnosis import Verdict, diagnose
 from gdbtools.analysis.footprint import read_code, read_range, read_tables
 from gdbtools.analysis.writer import writer
+from gdbtools.arch.architecture import DirtyConvention
 from gdbtools.arch.isolation import Isolation
 from gdbtools.commands.evidence import size
 from gdbtools.commands.files import write_whole
@@ -19,7 +20,7 @@ from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, all_ranges, isolation_record, limit_text, of_last_exception, spaces
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.capture import core_bytes
-from gdbtools.machine.model import Cpu, Machine, Recording
+from gdbtools.machine.model import DIRTY_STATE, Cpu, Machine, Recording
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject
 
@@ -101,7 +102,10 @@ def write_capture(
     cpus = sorted(machine.cpus, key=lambda cpu: cpu.number)
     registers = [registers_of(machine, cpu) for cpu in cpus]
     current = [cpu.number for cpu in cpus].index(machine.current)
-    data = core_bytes(machine.architecture.name, registers, current, memory, machine.assumed)
+    architecture = machine.architecture
+    dirty = "" if architecture.dirty is DirtyConvention.NONE else architecture.dirty.value
+    assumed = [each for each in machine.assumed if not each.startswith(DIRTY_STATE)]
+    data = core_bytes(architecture.name, registers, current, memory, assumed, dirty)
     write_whole(path.expanduser(), data)
     return Captured(str(path), len(data), sum(map(len, memory.values())), len(registers), unreadable, missing_bytes)
 

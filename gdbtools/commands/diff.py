@@ -11,7 +11,7 @@ from gdbtools.analysis.difference import Change, Portion, Uncompared, difference
 from gdbtools.analysis.mappings import mappings_of
 from gdbtools.analysis.regime_difference import RegimePair, paired
 from gdbtools.analysis.register_difference import Compared, compare_registers
-from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.architecture import Architecture, DirtyConvention
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Hole, Regime, Run
 from gdbtools.commands.declared.shared import IGNORABLE
@@ -36,7 +36,7 @@ from gdbtools.commands.spaces import (
     spaces,
 )
 from gdbtools.errors import Unavailable, UsageError
-from gdbtools.machine.model import Machine
+from gdbtools.machine.model import Machine, with_dirty
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text, spans
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
 
@@ -89,7 +89,7 @@ class Difference:
 
 def run(session: Session, options: Namespace) -> Sequence[Difference]:
     before, after = _machines(session, options)
-    if before.architecture is not after.architecture:
+    if before.architecture.name != after.architecture.name:
         raise UsageError(
             f"{options.before} is of {before.architecture.name}, the other of {after.architecture.name}: "
             "compare two of one architecture"
@@ -163,7 +163,16 @@ def _hidden(side: Spaces, regime: Regime) -> Hole | None:
 def _machines(session: Session, options: Namespace) -> tuple[Machine, Machine]:
     """Open what is compared: two sources, or one with what the session works on."""
     before = session.open(options.before, options.before_registers)
-    return before, session.machine if options.after is None else session.open(options.after, options.after_registers)
+    after = session.machine if options.after is None else session.open(options.after, options.after_registers)
+    return _alike(before, after), _alike(after, before)
+
+
+def _alike(machine: Machine, other: Machine) -> Machine:
+    """Return a machine whose dirty leaves are told as the other's are, where nobody has stated how."""
+    convention = other.architecture.dirty
+    if machine.architecture.dirty is not DirtyConvention.NONE or convention is DirtyConvention.NONE:
+        return machine
+    return with_dirty(machine, convention, "as of the source that it is compared with")
 
 
 def view(answer: Difference) -> Document:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdbtools.analysis.diagnosis import Diagnosis, diagnose
-from gdbtools.arch.architecture import DirtyConvention
+from gdbtools.arch.architecture import Architecture, DirtyConvention
 from gdbtools.arch.model import AccessKind
-from gdbtools.commands.evidence import word_text
+from gdbtools.commands.evidence import WHY, fault_name, refusal_record, word_text
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.errors import Refused
@@ -24,6 +24,7 @@ from gdbtools.repair.borrow import find_return
 class Fixup:
     """A plan, whether it was applied, and the borrowed instruction that resumes the guest (None: not asked)."""
 
+    architecture: Architecture
     plan: Plan
     applied: bool
     returns_through: int | None
@@ -34,16 +35,16 @@ def run(session: Session, options: Namespace) -> Sequence[Fixup]:
     """Plan everything before anything is written, so that a refusal leaves the guest as it was."""
     machine = session.machine
     found = diagnose(machine.architecture, machine.register, machine.memory.read)
-    planned = plan(found, machine.architecture, session.dirty)
+    planned = plan(found, machine.architecture, session.dirty, machine.memory)
     through = return_address(machine, found) if options.resume else None
     if options.dry_run:
-        return (Fixup(planned, False, through, False),)
+        return (Fixup(machine.architecture, planned, False, through, False),)
     live = session.live
     session.written.make("fixup", planned.change, machine.memory)
     if through is not None:
         live.jump(through)
         session.resume_wanted = True
-    return (Fixup(planned, True, through, through is not None),)
+    return (Fixup(machine.architecture, planned, True, through, through is not None),)
 
 
 def return_address(machine: Machine, found: Diagnosis) -> int:
@@ -81,6 +82,9 @@ def dirty_text(plan: Plan) -> str:
         return "not touched: cache maintenance writes no memory, although WnR is 1"
     if kind is not AccessKind.WRITE:
         return f"not touched: {kind.label} is not a write"
+    if plan.refused_next is not None:
+        refused = plan.refused_next
+        return f"not touched: the write is refused next, by a {fault_name(refused.fault)}: {WHY[refused.decider.cause]}"
     if plan.convention is DirtyConvention.NONE:
         return "not touched: `set mmu-dirty` is none"
     return f"recorded by the convention {plan.convention.value}"
@@ -97,6 +101,9 @@ def record(answer: Fixup) -> JsonObject:
         "access": name_of(answer.plan.access.kind),
         "dirty_convention": answer.plan.convention.value,
         "hardware_should": answer.plan.hardware_should,
+        "refused_next": (
+            None if answer.plan.refused_next is None else refusal_record(answer.plan.refused_next, answer.architecture)
+        ),
         "applied": answer.applied,
         "return_through": None if through is None else hexadecimal(through),
         "resumed": answer.resumed,

@@ -22,7 +22,7 @@ from gdbtools.commands.fixup import return_address
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.errors import GdbtoolsError, Refused, UsageError
-from gdbtools.machine.model import Machine, Served
+from gdbtools.machine.model import Machine, PhysicalMemory, Served
 from gdbtools.render.document import Block, Document, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, name_of
 from gdbtools.repair.access_flag import Plan, plan
@@ -76,7 +76,7 @@ class Summary:
         return sum(self.faults.values())
 
 
-Planner = Callable[[Diagnosis, Architecture, DirtyConvention], Plan]
+Planner = Callable[[Diagnosis, Architecture, DirtyConvention, PhysicalMemory], Plan]
 KINDS: Mapping[str, tuple[FaultKind, Planner]] = {
     "access-flag": (FaultKind.ACCESS_FLAG, plan),
     "dirty": (FaultKind.PERMISSION, plan_dirty_state),
@@ -159,7 +159,7 @@ class Service:
             self.summary.already += 1
         else:
             try:
-                planned = self._planners[fault.kind](found, architecture, self.session.dirty)
+                planned = self._planners[fault.kind](found, architecture, self.session.dirty, machine.memory)
             except Refused:
                 if fault.kind is not FaultKind.ACCESS_FLAG:
                     return self._leave(machine)

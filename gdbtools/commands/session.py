@@ -28,12 +28,16 @@ class Session:
     """
 
     machine: Machine
-    dirty: DirtyConvention = DirtyConvention.NONE
     written: Log = field(default_factory=Log)
     seen: Seen = field(default_factory=Seen)
     resume_wanted: bool = False
     """Set by a command whose answer is to be shown before the guest runs on; the face then resumes it."""
     open: Open = opens_nothing
+
+    @property
+    def dirty(self) -> DirtyConvention:
+        """How the guest marks what is dirty, as far as somebody has stated it."""
+        return self.machine.architecture.dirty
 
     @property
     def live(self) -> Live:

@@ -49,7 +49,7 @@ class Face:
         self._settings = settings
         self.target = Target(CoreFile(lambda: settings.registers.path))
         self.catches = Catches(lambda: VECTORS[str(settings.vectors.value)])
-        self.guest = LiveGuest(self.target, self.catches)
+        self.guest = LiveGuest(self.target, self.catches, self.dirty)
         self.written = Log()
         self.loops = Loops()
         self.seen = Seen()
@@ -66,8 +66,12 @@ class Face:
         if self.target.attachment is not self._attachment:
             self._attachment, self.seen, self.loops = self.target.attachment, Seen(), Loops()
             self.written.connected()
-        convention = DirtyConvention(str(self._settings.dirty.value))
-        return Session(self.guest.machine(), convention, self.written, self.seen, open=open_source)
+        machine = self.guest.machine()
+        return Session(machine, self.written, self.seen, open=open_source)
+
+    def dirty(self) -> DirtyConvention:
+        """Return how the guest marks what is dirty, as far as the user has said."""
+        return DirtyConvention(str(self._settings.dirty.value))
 
     def ask(
         self, command: Command, words: Sequence[str], tell: Tell | None = None

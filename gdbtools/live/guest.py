@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 
 import gdb
 
+from gdbtools.arch.architecture import DirtyConvention
 from gdbtools.errors import Refused
 from gdbtools.live.catch import Catches
 from gdbtools.live.console import console, show
@@ -18,7 +20,7 @@ from gdbtools.live.step import keeping, step
 from gdbtools.live.target import Target
 from gdbtools.live.tlb import empty_tlb
 from gdbtools.live.watch import DescriptorWatchpoint, frames
-from gdbtools.machine.model import Machine
+from gdbtools.machine.model import Machine, with_dirty
 from gdbtools.machine.qemu_ram import backing
 from gdbtools.render.document import Document
 
@@ -28,8 +30,10 @@ Look = Callable[[Machine, Sequence[str]], Document | None]
 class LiveGuest:
     """A guest behind QEMU's gdbstub."""
 
-    def __init__(self, target: Target, catches: Catches) -> None:
+    def __init__(self, target: Target, catches: Catches, dirty: Callable[[], DirtyConvention]) -> None:
         self._target = target
+        self._dirty = dirty
+        """How the user says that the guest marks what is dirty."""
         self._catches = catches
         self._interrupt: Interrupt | None = None
         self._serving: Serving | None = None
@@ -47,7 +51,13 @@ class LiveGuest:
         return self._serving is not None
 
     def machine(self) -> Machine:
-        return self._target.machine(self)
+        machine = self._target.machine(self)
+        stated = self._dirty()
+        if stated is DirtyConvention.NONE:
+            return machine
+        if machine.live is None:
+            return with_dirty(machine, stated, "as `set mmu-dirty` says")
+        return replace(machine, architecture=machine.architecture.reading_dirty(stated))
 
     def past_stub(self, allowed: bool) -> None:
         """Say whether the guest's RAM may be reached past the stub, where that can be done."""

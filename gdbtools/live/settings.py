@@ -67,9 +67,9 @@ class Settings:
         self.dirty = Setting(
             "mmu-dirty",
             [each.value for each in DirtyConvention],
-            "how a repaired write is recorded as dirty",
-            "none: not at all. bit55 to bit58: that software bit (OSv and Linux use bit55).\n"
-            "dbm: as hardware does, clear AP[2] where DBM is set.",
+            "how the guest marks a leaf that was written: read so, and recorded so by repairs",
+            "none: nobody says, and repairs record nothing. bit55 to bit58: that software bit of a stage 1 leaf\n"
+            "(OSv and Linux use bit55). dbm: as hardware does, AP[2] clear where DBM is set; that is always read.",
         )
         self.at_stop = Setting(
             "mmu-at-stop",

@@ -12,12 +12,13 @@ from typing import Final
 
 from gdbtools import numbers
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.architecture import DirtyConvention
 from gdbtools.errors import Malformed, UsageError
 from gdbtools.machine import kdump, lime, qemu, vmcoreinfo
 from gdbtools.machine.derived import with_linux_registers
 from gdbtools.machine.dump import Dump
 from gdbtools.machine.elfcore import open_core
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, one_line
+from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, one_line, with_dirty
 from gdbtools.machine.raw import open_raw
 from gdbtools.machine.written_down import read_registers
 from gdbtools.numbers import Literal
@@ -42,7 +43,11 @@ _AT_BASE = re.compile(r"(?P<path>.+)@(?P<base>[^@/]*)", re.DOTALL)
 
 @contextmanager
 def opened(
-    source: str | Sequence[str], registers: Path | None = None, cpu: int | None = None, stop: bool = False
+    source: str | Sequence[str],
+    registers: Path | None = None,
+    cpu: int | None = None,
+    stop: bool = False,
+    dirty: str | None = None,
 ) -> Iterator[Machine]:
     """Open a source as a machine: whatever `open_source` does, or the QEMU whose monitor is at `qmp:ADDRESS`.
 
@@ -51,25 +56,31 @@ def opened(
     names = (source,) if isinstance(source, str) else tuple(source)
     monitor = next((name for name in names if name.startswith(qemu.SCHEME)), None)
     if monitor is None:
-        yield open_source(names, registers, cpu)
+        yield open_source(names, registers, cpu, dirty)
         return
     if len(names) > 1:
         raise UsageError(f"{monitor} is one of several sources; give it alone")
     with qemu.attached(monitor.removeprefix(qemu.SCHEME), stop, ARCHITECTURES["aarch64"]) as dump:
-        yield _machine(dump, registers, cpu)
+        yield _machine(dump, registers, cpu, dirty)
 
 
-def open_source(source: str | Sequence[str], registers: str | Path | None = None, cpu: int | None = None) -> Machine:
+def open_source(
+    source: str | Sequence[str],
+    registers: str | Path | None = None,
+    cpu: int | None = None,
+    dirty: str | None = None,
+) -> Machine:
     """Open a dump (`PATH`), or one or more raw images (`PATH@BASE`), as a machine without a live guest.
 
     `registers` is a JSON object of architectural names to hex strings that supplies or overrides the current CPU's.
+    `dirty` is the convention by which its guest marks what is dirty (`DirtyConvention`), if the user has stated one.
     In front of a name `~` is a home directory: not every face has a shell before it.
     """
     names = (source,) if isinstance(source, str) else source
-    return _machine(_opened([expanduser(name) for name in names]), registers, cpu)
+    return _machine(_opened([expanduser(name) for name in names]), registers, cpu, dirty)
 
 
-def _machine(dump: Dump, registers: str | Path | None, cpu: int | None) -> Machine:
+def _machine(dump: Dump, registers: str | Path | None, cpu: int | None, dirty: str | None) -> Machine:
     whose = dump.memory.description
     if dump.architecture not in ARCHITECTURES:
         raise Malformed(f"{whose} is of {dump.architecture}, which is not one of {', '.join(ARCHITECTURES)}")
@@ -91,6 +102,10 @@ def _machine(dump: Dump, registers: str | Path | None, cpu: int | None) -> Machi
     machine = Machine(architecture, dump.memory, cpus, current, assumed=dump.assumed + assumed, counted=bool(dump.cpus))
     # Raises `Unavailable` if the CPU that was asked for is not there.
     _ = machine.cpu
+    if dirty is not None:
+        return with_dirty(machine, DirtyConvention(dirty), "as --dirty-convention says")
+    if dump.dirty:
+        return with_dirty(machine, DirtyConvention(dump.dirty), "as was stated when the capture was made")
     return machine
 
 

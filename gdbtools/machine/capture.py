@@ -5,7 +5,8 @@ named `gdbtools` whose JSON carries the system registers of each CPU:
 
     {"version": 1, "architecture": "aarch64", "current": 0, "cpus": [{"registers": {"TCR_EL1": "0x..."}}]}
 
-and `"assumed": ["..."]` where registers stand in it that nobody read.
+with `"assumed": ["..."]` where registers stand in it that nobody read, and `"dirty_convention": "bit55"` where it was
+stated by which bit its guest marks what is dirty.
 
 readelf, gdb and pyelftools open it.  Source of the layouts: the System V ABI for ELF, `struct elf_prstatus` and
 `struct user_pt_regs` of Linux for AArch64.
@@ -45,11 +46,12 @@ def core_bytes(
     current: int,
     memory: Mapping[int, bytes],
     assumed: Sequence[str] = (),
+    dirty: str = "",
 ) -> bytes:
     """Give a capture: `cpus` holds the registers of each, `memory` maps physical addresses to what was there.
 
-    Neighbours become one PT_LOAD; `assumed` is what stands in for registers that nobody read.  The same arguments give
-    the same bytes.
+    Neighbours become one PT_LOAD; `assumed` is what stands in for registers that nobody read, `dirty` the convention by
+    which the guest marks what is dirty.  The same arguments give the same bytes.
     """
     notes = b"".join(_note(b"CORE", NT_PRSTATUS, _prstatus(number, registers)) for number, registers in enumerate(cpus))
     system = [
@@ -64,6 +66,8 @@ def core_bytes(
     }
     if assumed:
         body["assumed"] = list(assumed)
+    if dirty:
+        body["dirty_convention"] = dirty
     notes += _note(NOTE_NAME, NOTE_TYPE, json.dumps(body).encode())
     segments = _runs(memory)
     alignment = 4096

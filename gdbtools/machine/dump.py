@@ -21,7 +21,8 @@ class Dump:
     """What a file holds of a guest.
 
     `architecture` is its name, `current` the CPU that it was taken at.  `vmcoreinfo` is what a Linux guest left in it
-    about itself, lines of NAME=VALUE; empty where there is none.  `assumed` says what stands in it that nobody read.
+    about itself, lines of NAME=VALUE; empty where there is none.  `assumed` says what stands in it that nobody read,
+    `dirty` by which convention its guest marks what is dirty, as whoever wrote it was told; empty where nobody was.
     """
 
     architecture: str
@@ -30,6 +31,7 @@ class Dump:
     current: int = 0
     vmcoreinfo: bytes = b""
     assumed: tuple[str, ...] = ()
+    dirty: str = ""
 
 
 def map_file(path: Path) -> mmap.mmap:

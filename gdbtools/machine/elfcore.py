@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gdbtools.arch.architecture import DirtyConvention
 from gdbtools.errors import Malformed
 from gdbtools.machine import vmcoreinfo
 from gdbtools.machine.capture import (
@@ -144,7 +145,7 @@ def _with_registers(path: Path, memory: Ranges, notes: Sequence[Note]) -> Dump:
         raise Malformed(f"{path} has a gdbtools note that makes no sense; take the capture again")
     cpus = tuple(Cpu(number, FixedRegisters(each, f"the core {path.name}")) for number, each in enumerate(values))
     linux = next((each.description for each in notes if each.meaning == LINUX), b"")
-    return Dump(architecture, memory, cpus, current, linux.rstrip(b"\0"), _assumed(path, system))
+    return Dump(architecture, memory, cpus, current, linux.rstrip(b"\0"), _assumed(path, system), _dirty(path, system))
 
 
 def _assumed(path: Path, note: Mapping[str, Any]) -> tuple[str, ...]:
@@ -152,6 +153,13 @@ def _assumed(path: Path, note: Mapping[str, Any]) -> tuple[str, ...]:
     if not isinstance(assumed, list) or not all(isinstance(each, str) for each in assumed):
         raise Malformed(f"{path} has a gdbtools note that makes no sense; take the capture again")
     return tuple(assumed)
+
+
+def _dirty(path: Path, note: Mapping[str, Any]) -> str:
+    dirty = note.get("dirty_convention", "")
+    if dirty and dirty not in [each.value for each in DirtyConvention]:
+        raise Malformed(f"{path} has a gdbtools note with a dirty convention that is none; take the capture again")
+    return str(dirty)
 
 
 def _note_json(path: Path, description: bytes) -> Mapping[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
-from gdbtools.arch.architecture import Architecture, ExceptionRecord
+from gdbtools.arch.architecture import Architecture, DirtyConvention, ExceptionRecord
 from gdbtools.errors import MissingRegister, Refused, Unavailable, Unreadable
 
 
@@ -204,6 +204,19 @@ class Machine:
 
     def exception(self) -> ExceptionRecord:
         return self.architecture.exception(self.register)
+
+
+DIRTY_STATE = "dirty state: "
+"""How the assumption about a guest's convention begins."""
+
+
+def with_dirty(machine: Machine, convention: DirtyConvention, whence: str) -> Machine:
+    """Return a machine whose guest marks what is dirty by this convention, as `whence` says; it is an assumption."""
+    assumed = [each for each in machine.assumed if not each.startswith(DIRTY_STATE)]
+    if convention is not DirtyConvention.NONE:
+        assumed.append(f"{DIRTY_STATE}{convention.value}, {whence}")
+    architecture = machine.architecture.reading_dirty(convention)
+    return replace(machine, architecture=architecture, assumed=tuple(assumed))
 
 
 def no_source(architecture: Architecture) -> Machine:

@@ -11,23 +11,30 @@ from dataclasses import dataclass
 
 from gdbtools.analysis.diagnosis import Diagnosis, Verdict
 from gdbtools.arch.architecture import Architecture, DirtyConvention
-from gdbtools.arch.model import Access, AccessKind, FaultKind, Level
+from gdbtools.arch.model import Access, AccessKind, FaultKind, Level, Refusal
+from gdbtools.arch.walk import walk
 from gdbtools.errors import Refused
+from gdbtools.machine.model import Patched, PhysicalMemory
 from gdbtools.repair.change import Change
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a repair would write.  `hardware_should` warns that hardware was told to do it itself (TCR_EL1.HA)."""
+    """What a repair would write.
+
+    `hardware_should` warns that hardware was told to do it itself (TCR_EL1.HA).  `refused_next` is what the tables say
+    to the access once its flag is set: a write that is refused makes nothing dirty.
+    """
 
     change: Change
     level: Level
     access: Access
     convention: DirtyConvention
     hardware_should: bool
+    refused_next: Refusal | None = None
 
 
-def plan(diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConvention) -> Plan:
+def plan(diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConvention, memory: PhysicalMemory) -> Plan:
     """Plan the repair of an access-flag fault; anything else raises `Refused` with what it is instead."""
     found = diagnosis.walk
     if found is None or diagnosis.access is None:
@@ -44,8 +51,15 @@ def plan(diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConv
     if diagnosis.verdict is not Verdict.TABLES_AGREE and not by_hardware:
         raise Refused("the syndrome is not of this access-flag fault; `mmu fault` shows both")
     written = diagnosis.access.kind is AccessKind.WRITE
+    regime = found.regime
     after = architecture.repair_access_flag(leaf.entry.word, written, convention)
-    change = Change(leaf.pa, leaf.entry.word, after, found.regime.entry_bytes, found.regime.byte_order)
+    as_if = Patched(memory, leaf.pa, int(after).to_bytes(regime.entry_bytes, regime.byte_order))
+    again = walk(regime, found.input, as_if.read)
+    refused = again.refused or architecture.check(again, diagnosis.access, diagnosis.exception.state or 0)
+    if written and refused is not None:
+        # As copy on write has it, or stage 2: the write does not happen, and is not recorded.
+        after = architecture.repair_access_flag(leaf.entry.word, False, convention)
+    change = Change(leaf.pa, leaf.entry.word, after, regime.entry_bytes, regime.byte_order)
     # The first control is what software asked for; that the CPU cannot do it makes it no less odd.
     asked_for = bool(diagnosis.controls and diagnosis.controls[0][1].value)
-    return Plan(change, leaf.level, diagnosis.access, convention, asked_for)
+    return Plan(change, leaf.level, diagnosis.access, convention, asked_for, refused)

@@ -10,11 +10,17 @@ from gdbtools.analysis.diagnosis import Diagnosis, Verdict
 from gdbtools.arch.architecture import Architecture, DirtyConvention
 from gdbtools.arch.model import AccessKind, FaultKind
 from gdbtools.errors import Refused
+from gdbtools.machine.model import PhysicalMemory
 from gdbtools.repair.access_flag import Plan
 from gdbtools.repair.change import Change
 
 
-def plan_dirty_state(diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConvention) -> Plan:
+def plan_dirty_state(
+    diagnosis: Diagnosis,
+    architecture: Architecture,
+    convention: DirtyConvention,
+    memory: PhysicalMemory,  # noqa: ARG001
+) -> Plan:
     """Plan to make a clean leaf writable after a write to it was refused; anything else raises `Refused`."""
     found, refused, access = diagnosis.walk, diagnosis.predicted, diagnosis.access
     if (

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdbtools.commands import COMMANDS
+from gdbtools.commands.declared.shared import DIRTY_CONVENTIONS
 from gdbtools.commands.model import Argument, Command, Kind
 from gdbtools.commands.parser import HelpWanted, Parser
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
@@ -151,6 +152,7 @@ def parser() -> Parser:
     made.add_argument("--attach", metavar="ADDRESS", help="answer from a guest: :1234, HOST:PORT or a socket's path")
     made.add_argument("--registers", help="a JSON object of register names to hex strings")
     made.add_argument("--cpu", type=int, help="which CPU of the source")
+    made.add_argument("--dirty-convention", choices=DIRTY_CONVENTIONS, help="how its guest marks what was written")
     made.add_argument("--elf", help="an ELF file whose symbols may be used as addresses")
     made.add_argument(ALLOW, action="store_true", help="also offer what changes the guest or writes files")
     return made

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from gdbtools.commands.declared.shared import DIRTY_CONVENTIONS
 from gdbtools.commands.parser import Parser
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine import opened
@@ -57,6 +58,7 @@ def parser(name: str) -> Parser:
         made.add_argument("--stop", action="store_true", help="hold a guest that runs for as long as it is read (qmp:)")
         made.add_argument("--registers", help="a JSON object of register names to hex strings")
         made.add_argument("--cpu", type=int, help="which CPU of the source (default: the one that was current)")
+        made.add_argument("--dirty-convention", choices=DIRTY_CONVENTIONS, help="how the guest marks what was written")
     made.add_argument("--elf", type=Path, metavar="FILE", help="an ELF file with the guest's symbols")
     made.add_argument("-c", dest="command", metavar="COMMAND", action=_Given, help="run a command; may be repeated")
     made.add_argument("-x", dest="file", metavar="FILE", action=_Given, help="run the commands of a file")
@@ -107,7 +109,7 @@ def _planned(options: argparse.Namespace, words: Sequence[str]) -> Plan:
 def _session(name: str, options: argparse.Namespace, made: Plan | None, init: Path, runner: Runner) -> Session:
     if name == "open":
         registers = None if options.registers is None else Path(options.registers)
-        whole = lambda: opened(options.source, registers, options.cpu, options.stop)  # noqa: E731
+        whole = lambda: opened(options.source, registers, options.cpu, options.stop, options.dirty_convention)  # noqa: E731
         return Opened(runner.hear, " ".join(options.source), options.elf, whole)
     address = made.address if made is not None else options.address.removeprefix("unix:")
     elf = options.elf or (made.elf if made is not None else None)

@@ -284,3 +284,19 @@ def test_registers_that_differ_are_said_though_no_mappings_could_be_compared(cap
     assert [each["name"] for each in ask(capsys, *given, status=1)["registers"]["differing"]] == ["VTTBR_EL2"]
     assert main(["diff", *given]) == 1
     assert capsys.readouterr().out.startswith("No mappings could be compared, for want of tables; 1 register differs.")
+
+
+def test_softwares_dirty_bit_is_use_and_hides_no_change_of_rights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clean = saved(block(), tmp_path, "clean")
+    written = saved(block(SOFTWARE=1), tmp_path, "written")
+    protected = saved(block(SOFTWARE=1, AP=READ_ONLY), tmp_path, "protected")
+    stated = ("--dirty-convention", "bit55")
+    assert ask(capsys, *words(clean, written), status=0)["changes"] == []
+    (change,) = ask(capsys, *words(clean, written), *stated, status=1)["changes"]
+    assert change["aspects"] == ["dirty"]
+    (change,) = ask(capsys, *words(clean, protected), *stated, status=1)["changes"]
+    assert set(change["aspects"]) == {"dirty", "rights"}
+    (change,) = ask(capsys, *words(written, protected), *stated, "--ignore", "dirty", status=1)["changes"]
+    assert change["aspects"] == ["rights"]

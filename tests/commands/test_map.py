@@ -434,3 +434,40 @@ def test_nothing_found_beside_a_table_that_cannot_be_read_is_no_nothing(capsys, 
     ask(capsys, *words, "--size", "2m", status=0)
     assert main(["map", *words, "--size", "1g"]) == 0
     assert capsys.readouterr().out.startswith("Nothing that fits was found, but not everything could be read")
+
+
+@pytest.fixture
+def osv_like(tmp_path: Path) -> list[str]:
+    """Leaves that software marks as written by bit 55: one of two writable ones, and one of two read-only ones."""
+    t = Tables(_next=0x4000_1000)
+    for page, fields in enumerate(({"SOFTWARE": 1}, {}, {"AP": 0b10, "SOFTWARE": 1}, {"AP": 0b10})):
+        t.map(0x1000 + (page << 12), 0x8000_0000 + (page << 14), AttrIndx=NORMAL, SH=3, UXN=1, **fields)
+    registers = t.registers()
+    return saved(t, tmp_path, registers | {"TCR_EL1": registers["TCR_EL1"] | 1 << 23})
+
+
+def test_what_the_guests_convention_calls_dirty_is_found_if_the_convention_is_stated(
+    osv_like: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(capsys, *osv_like, "--dirty")["runs"] == []
+    stated = [*osv_like, "--dirty-convention", "bit55"]
+    assert [run["first"] for run in ask(capsys, *stated, "--dirty")["runs"]] == [
+        f"{va:#018x}" for va in (0x1000, 0x3000)
+    ]
+    by_state = {run["first"]: run["attributes"]["dirty"] for run in ask(capsys, *stated)["runs"]}
+    assert list(by_state.values()) == [True, False, True, None]
+    ask(capsys, *stated, "--dirty", "--expect-none", status=1)
+    ask(capsys, *osv_like, "--dirty", "--expect-none")
+    ask(capsys, *osv_like, "--dirty-convention", "bit56", "--dirty", "--expect-none")
+
+
+def test_a_stated_convention_is_said_with_the_answer_and_kept_in_a_capture(
+    osv_like: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    core = str(tmp_path / "kept.core")
+    assert main(["capture", core, *osv_like, "--dirty-convention", "bit55"]) == 0
+    capsys.readouterr()
+    assert len(ask(capsys, "-s", core, "--dirty")["runs"]) == 2
+    assert main(["map", "-s", core, "--dirty"]) == 0
+    assert "dirty state: bit55, as was stated when the capture was made" in " ".join(capsys.readouterr().out.split())
+    assert ask(capsys, "-s", core, "--dirty", "--dirty-convention", "none")["runs"] == []

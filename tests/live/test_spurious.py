@@ -263,6 +263,8 @@ def test_a_handler_that_loops_is_named_by_catch_and_by_service(gdb: Gdb, scenari
             f"a fault loop: pc {live.register('ELR_EL1'):#x} faults on {PAGE:#x} again with syndrome "
             f"{live.register('ESR_EL1'):#x}, and its descriptor at PA {leaf:#x} is still {live.descriptor(leaf):#018x}"
         )
+        # Twice may be one: QEMU says now and then that it has stepped past the vector, and has not.
+        assert "fault loop" not in live.say("continue")
         assert f"mmu: {loop}\n" in live.say("continue")
         # Left to itself the guest does nothing else.
         live.say("delete")

@@ -224,6 +224,28 @@ def test_a_service_among_other_exceptions_is_quiet_in_the_order_of_the_readme(gd
     assert len([line for line in said.splitlines() if line.strip()]) <= 12, said
 
 
+def test_what_the_guest_calls_dirty_is_what_was_written(gdb_path: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with storm(gdb_path, 1, 1, MIXED) as live:
+        live.say("set mmu-dirty bit55")
+        assert live.ask("map --dirty")[0]["runs"] == []
+        live.say("hbreak finished")
+        summary = summaries(live, f"--log {log}")
+        dirty = sum(run["size"] for run in live.ask("map --dirty")[0]["runs"]) // 4096
+        live.say("delete")
+        live.gdb.run("continue")
+        said = finished(live)
+    assert dirty == printed(said, "written")
+    faults = [json.loads(line) for line in log.read_text().splitlines()]
+    recorded = [fault for fault in faults if int(fault["after"], 0) & 1 << 55]
+    written = sum(each["faults"] for each in summary["by"] if each["access"] == "write")
+    # A page that is copied when it is written is read-only at first: that write does not happen.
+    copied = [fault for fault in faults if int(fault["before"], 0) & 1 << 7]
+    assert len(copied) == 32
+    assert len(recorded) == written - len(copied) > 0
+    assert not [fault for fault in copied if fault in recorded]
+
+
 def test_what_a_catch_ends_a_service_with_is_told_after_its_summary(gdb_path: str) -> None:
     with storm(gdb_path, 1, 1, MIXED) as live:
         live.say("set mmu-at-stop verdict")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from gdbtools.analysis.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.aarch64.registers import TCR_EL1
 from gdbtools.arch.architecture import DirtyConvention
+from gdbtools.arch.model import FaultKind
 from gdbtools.errors import Refused, Unavailable
 from gdbtools.repair.access_flag import plan
 from gdbtools.repair.borrow import find_return
+from tests.arch.aarch64.truth import machine as truth
+from tests.arch.aarch64.truth.machine import Memory
 from tests.tables import Tables, reader
 
 ARM = ARCHITECTURES["aarch64"]
@@ -18,6 +23,20 @@ VA = 0x1000
 READ, WRITE, MAINTENANCE, FETCH = 0x9600_000B, 0x9600_004B, 0x9600_014B, 0x8600_000B
 ERET = (0xD69F03E0).to_bytes(4, "little")
 AF, BIT55, AP2 = 1 << 10, 1 << 55, 1 << 7
+
+
+@dataclass(frozen=True)
+class OfTables:
+    """Tables as physical memory that nothing is written to."""
+
+    tables: Memory
+    description = "tables in a test"
+
+    def read(self, pa: int, size_bytes: int) -> bytes:
+        return self.tables.read(pa, size_bytes)
+
+    def write(self, pa: int, data: bytes) -> None:
+        raise AssertionError("a plan writes nothing")
 
 
 def diagnosed(t: Tables, esr: int, **changes: int) -> Diagnosis:
@@ -32,7 +51,7 @@ def cleared(**leaf: int) -> tuple[Tables, int]:
 def after(esr: int, convention: DirtyConvention, **leaf: int) -> int:
     """Give which bits the repair flips."""
     t, _ = cleared(**leaf)
-    change = plan(diagnosed(t, esr), ARM, convention).change
+    change = plan(diagnosed(t, esr), ARM, convention, t).change
     return int(change.before) ^ int(change.after)
 
 
@@ -56,7 +75,7 @@ def test_the_dbm_rule_clears_ap2_where_dbm_is_set() -> None:
 def test_applying_writes_and_undoing_restores() -> None:
     t, at = cleared()
     before = t.memory[at]
-    change = plan(diagnosed(t, READ), ARM, DirtyConvention.NONE).change
+    change = plan(diagnosed(t, READ), ARM, DirtyConvention.NONE, t).change
     change.apply(t)
     assert t.memory[at] == before | AF
     change.inverse.apply(t)
@@ -65,7 +84,7 @@ def test_applying_writes_and_undoing_restores() -> None:
 
 def test_a_descriptor_that_changed_meanwhile_is_left_alone() -> None:
     t, at = cleared()
-    change = plan(diagnosed(t, READ), ARM, DirtyConvention.NONE).change
+    change = plan(diagnosed(t, READ), ARM, DirtyConvention.NONE, t).change
     t.memory[at] ^= 1 << 58
     now = t.memory[at]
     with pytest.raises(Refused, match="changed since"):
@@ -81,25 +100,25 @@ def test_a_write_that_does_not_take_is_noticed() -> None:
     t = Rom()
     t.map(VA, 0x4567_8000, AF=0)
     with pytest.raises(Refused, match="did not take"):
-        plan(diagnosed(t, READ), ARM, DirtyConvention.NONE).change.apply(t)
+        plan(diagnosed(t, READ), ARM, DirtyConvention.NONE, t).change.apply(t)
 
 
 def test_anything_but_an_access_flag_fault_is_refused() -> None:
     t = Tables()
     at = t.map(VA, 0x4567_8000)
     with pytest.raises(Refused, match="access flag set"):
-        plan(diagnosed(t, READ), ARM, DirtyConvention.NONE)
+        plan(diagnosed(t, READ), ARM, DirtyConvention.NONE, t)
     t.memory[at] = 0
     with pytest.raises(Refused, match="translation fault"):
-        plan(diagnosed(t, 0x9600_0007), ARM, DirtyConvention.NONE)
+        plan(diagnosed(t, 0x9600_0007), ARM, DirtyConvention.NONE, t)
     with pytest.raises(Refused, match="SVC"):
-        plan(diagnosed(t, 0x5600_0000), ARM, DirtyConvention.NONE)
+        plan(diagnosed(t, 0x5600_0000), ARM, DirtyConvention.NONE, t)
 
 
 def test_a_syndrome_of_another_fault_is_refused_although_the_flag_is_clear() -> None:
     t, _ = cleared()
     with pytest.raises(Refused, match="syndrome"):
-        plan(diagnosed(t, 0x9600_000F), ARM, DirtyConvention.NONE)
+        plan(diagnosed(t, 0x9600_000F), ARM, DirtyConvention.NONE, t)
 
 
 @pytest.mark.parametrize(("hafdbs", "verdict"), [(0, Verdict.TABLES_AGREE), (2, Verdict.LEFT_TO_HARDWARE)])
@@ -108,11 +127,11 @@ def test_hardware_that_was_told_to_set_it_is_warned_of(hafdbs: int, verdict: Ver
     told = {"TCR_EL1": int(TCR_EL1(t.registers()["TCR_EL1"]).with_(HA=1)), "ID_AA64MMFR1_EL1": hafdbs}
     found = diagnosed(t, READ, **told)
     assert found.verdict is verdict
-    planned = plan(found, ARM, DirtyConvention.NONE)
+    planned = plan(found, ARM, DirtyConvention.NONE, t)
     assert planned.hardware_should
     planned.change.apply(t)
     assert t.memory[at] & AF
-    assert not plan(diagnosed(cleared()[0], READ), ARM, DirtyConvention.NONE).hardware_should
+    assert not plan(diagnosed(cleared()[0], READ), ARM, DirtyConvention.NONE, cleared()[0]).hardware_should
 
 
 @pytest.mark.parametrize(
@@ -172,3 +191,30 @@ def test_unaligned_bytes_that_look_like_an_eret_are_none() -> None:
     t.write(0x4800_0A00, b"\0\0" + ERET + b"\0\0")
     with pytest.raises(Refused):
         find_return(ARM, reader(t.registers()), t.read)
+
+
+def test_a_write_to_a_read_only_leaf_is_not_recorded_as_one() -> None:
+    # Copy on write: the access flag first, and then the write is refused.
+    assert after(WRITE, DirtyConvention.BIT55, AP=0b10) == AF
+    assert after(WRITE, DirtyConvention.BIT55, AP=0b00) == AF | BIT55
+    # Clean by hardware's rule, and no hardware that records the write: it faults once more.
+    assert after(WRITE, DirtyConvention.BIT55, AP=0b10, DBM=1) == AF
+    t, _ = cleared(AP=0b10)
+    planned = plan(diagnosed(t, WRITE), ARM, DirtyConvention.BIT55, t)
+    assert planned.refused_next is not None
+    assert planned.refused_next.fault.kind is FaultKind.PERMISSION
+
+
+@pytest.mark.parametrize(("s2ap", "recorded"), [(0b11, BIT55), (0b01, 0)])
+def test_a_write_that_stage_2_refuses_next_is_not_recorded_as_one(s2ap: int, recorded: int) -> None:
+    memory = Memory()
+    memory.stage1(0, output=truth.IPA)
+    memory.words[memory.leaf_at(truth.S1_ROOT, truth.VA)] &= ~AF
+    memory.identity(0b11 << 6 | 0b1111 << 2)
+    memory.stage2(s2ap << 6 | 0b1111 << 2)
+    taken = {"ESR_EL1": WRITE, "FAR_EL1": truth.VA, "ELR_EL1": 0, "SPSR_EL1": truth.EL1H, "VBAR_EL1": 0}
+    registers = reader(truth.guest(cpsr=truth.EL1H, pc=0, **taken))
+    found = diagnose(ARM, registers, memory.read)
+    assert found.verdict is Verdict.TABLES_AGREE
+    change = plan(found, ARM, DirtyConvention.BIT55, OfTables(memory)).change
+    assert int(change.before) ^ int(change.after) == AF | recorded

@@ -22,7 +22,7 @@ def flipped(esr: int, convention: DirtyConvention = DirtyConvention.NONE, **leaf
     tables = Tables()
     tables.map(VA, 0x4567_8000, **leaf)
     found = diagnose(ARM, reader(tables.registers(ESR_EL1=esr, FAR_EL1=VA)), tables.read)
-    change = plan_dirty_state(found, ARM, convention).change
+    change = plan_dirty_state(found, ARM, convention, tables).change
     change.apply(tables)
     assert (
         diagnose(ARM, reader(tables.registers(ESR_EL1=esr, FAR_EL1=VA)), tables.read).verdict is Verdict.TABLES_PERMIT

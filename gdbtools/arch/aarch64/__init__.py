@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from gdbtools.arch.aarch64 import (
@@ -143,13 +144,20 @@ class AArch64(Architecture):
         return register("cpsr")
 
     def regimes(self, register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
-        return regimes.regimes(register, name)
+        return tuple(self._with_convention(each) for each in regimes.regimes(register, name))
 
     def regime_for(self, register: ReadRegister, address: int, name: str | None = None) -> Regime:
-        return regimes.regime_for(register, address, name)
+        return self._with_convention(regimes.regime_for(register, address, name))
+
+    def _with_convention(self, regime: Regime) -> Regime:
+        """Return a regime that knows how its guest marks what is dirty: stage 2's software bits are another's."""
+        if self.dirty.bit is None or not isinstance(regime, Stage1):
+            return regime
+        return replace(regime, software_dirty=self.dirty.bit)
 
     def isolated_range(self, register: ReadRegister, name: str | None = None) -> Regime | None:
-        return isolation.upper_range(register, name)
+        found = isolation.upper_range(register, name)
+        return None if found is None else self._with_convention(found)
 
     def root_switch(self, register: ReadRegister, view: View, name: str | None = None) -> Switch | None:
         return isolation.switch(register, view, name)
@@ -256,8 +264,8 @@ class AArch64(Architecture):
         accessed = leaf.with_(AF=1)
         if not written or convention is DirtyConvention.NONE:
             return accessed
-        if convention is not DirtyConvention.DBM:
-            return type(leaf)(software_bit(int(convention.value.removeprefix("bit"))).into(accessed, 1))
+        if convention.bit is not None:
+            return type(leaf)(software_bit(convention.bit).into(accessed, 1))
         if isinstance(accessed, IndirectLeaf):
             return accessed.with_(nDirty=0)
         if isinstance(accessed, TwoLevelLeaf | OneLevelLeaf | NestedLeaf) and accessed.DBM:

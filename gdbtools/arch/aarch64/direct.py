@@ -78,6 +78,12 @@ def _two_levels(
     return Grant(None, write, never), user
 
 
+def is_read_only(leaf: Word) -> bool:
+    """Say whether a leaf's own AP refuses every write."""
+    assert isinstance(leaf, TwoLevelLeaf | OneLevelLeaf | NestedLeaf)
+    return bool(leaf.AP & AP_READ_ONLY)
+
+
 def is_dirty(leaf: Word) -> bool | None:
     """Say whether a leaf has been written: DBM with AP[2] clear; None where it keeps no dirty state."""
     assert isinstance(leaf, TwoLevelLeaf | OneLevelLeaf | NestedLeaf)

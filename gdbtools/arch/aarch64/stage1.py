@@ -14,7 +14,7 @@ from typing import Literal
 from gdbtools.arch.aarch64 import descriptors, memory_types
 from gdbtools.arch.aarch64.controls import Controls, Range
 from gdbtools.arch.aarch64.descriptors import TABLE_AF, IndirectLeaf, Layout, Role, Stage1Leaf
-from gdbtools.arch.aarch64.direct import direct, is_dirty
+from gdbtools.arch.aarch64.direct import direct, is_dirty, is_read_only
 from gdbtools.arch.aarch64.entries import aligned_root, decode, refuse_entry
 from gdbtools.arch.aarch64.geometry import CONTIGUOUS_ENTRIES, levels_for
 from gdbtools.arch.aarch64.identification import ID_AA64MMFR0_EL1
@@ -101,6 +101,8 @@ class Stage1(Regime):
     below: Stage2 | None = None
     assumed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    software_dirty: int | None = None
+    """The bit by which the guest's software says that a leaf is dirty, where its convention is known."""
 
     stage = 1
 
@@ -331,7 +333,20 @@ class Stage1(Regime):
         return attr, memory_types.effective_shareability(attr, sh)
 
     def _dirty(self, leaf: Step) -> bool | None:
-        """Say whether a leaf has been written; None where it keeps no such state, or nobody is ever to write it."""
+        """Say whether a leaf is dirty, by hardware's rule or by software's bit.
+
+        None where it keeps no such state, or nobody is to write it and it is not dirty either.
+        """
+        word, recorded = leaf.entry.word, self._recorded(leaf)
+        if self.software_dirty is None:
+            return recorded
+        if descriptors.software_bit(self.software_dirty).of(word):
+            return True
+        read_only = isinstance(word, IndirectLeaf) or is_read_only(word)
+        return recorded if recorded is not None or read_only else False
+
+    def _recorded(self, leaf: Step) -> bool | None:
+        """Say whether a write has been recorded as hardware does; None where the leaf keeps no such state."""
         word, given = leaf.entry.word, self.permissions
         if not isinstance(word, IndirectLeaf):
             return is_dirty(word)

@@ -114,7 +114,9 @@ MAP = Command(
         Argument("--el1", "ask about the rights of the level above EL0: EL1, or EL2 in its own regime", Kind.FLAG),
         Argument("--type", "only memory types that have this in their name: device, normal, non-cacheable, ..."),
         Argument("--unaccessed", "only what has its access flag clear", Kind.FLAG),
-        Argument("--dirty", "only what DBM says has been written", Kind.FLAG),
+        Argument(
+            "--dirty", "only what was written, as DBM or the guest's convention says (`set mmu-dirty`)", Kind.FLAG
+        ),
         Argument("--size", "only leaves of this size: 4k, 64k, 2m, 1g, ..."),
         Argument("--physical", "only what leads into this range of physical addresses", Kind.RANGE),
         Argument("--expect-none", "say that nothing should fit: what does is a finding, exit status 1", Kind.FLAG),

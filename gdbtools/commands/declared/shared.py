@@ -55,6 +55,7 @@ DRY_RUN = Argument("--dry-run", "show the plan and write nothing", Kind.FLAG)
 CAUGHT = ("access-flag", "translation", "permission", "any")
 """What `catch` stops at."""
 SERVICED = ("access-flag", "dirty")
+DIRTY_CONVENTIONS = ("none", "bit55", "bit56", "bit57", "bit58", "dbm")
 """What `service` repairs."""
 TABLES = ("all", "touched")
 """Which tables `capture` takes."""

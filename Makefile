@@ -16,11 +16,15 @@ PURE := $(addprefix tests/,analysis arch commands machine render repair $(addpre
 
 help:
 	@echo "make demo        watch an access-flag fault be explained and repaired in a real guest"
+	@echo "make linux       put a Debian kernel and a shell for it into build/linux, to try things on"
 	@echo "make quick       lint, types and the tests that need no guest, in under a minute"
 	@echo "make test        everything that is checked on each change"
 	@echo "make test-full   and what takes longer"
 	@echo "make bench       what is measured: ratios within one run"
 	@echo "make guests      build fixtures/guests again (needs gcc-aarch64-linux-gnu)"
+
+linux: packages $(VENV)/.development
+	@$(BIN)/python -m tests.guests.debian build/linux
 
 quick: $(VENV)/.development
 	$(BIN)/ruff check .
@@ -61,4 +65,4 @@ $(VENV)/.development: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: help quick demo test test-full bench guests packages
+.PHONY: help linux quick demo test test-full bench guests packages

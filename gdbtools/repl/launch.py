@@ -169,6 +169,10 @@ def made_folder() -> tuple[Path, int]:
     return Path(tempfile.mkdtemp(prefix="gdbtools-")), 0
 
 
+ADVICE = {"romfile": "add -nic none, or on Debian and Ubuntu: apt-get install ipxe-qemu"}
+"""What helps where QEMU says a word: its package for Arm has boot ROMs of network cards in another, not installed."""
+
+
 @dataclass
 class Launched:
     """A QEMU as a child: what it prints goes to `printed`, and `ended` hears how it ended, if nobody ended it."""
@@ -223,7 +227,8 @@ class Launched:
             await asyncio.sleep(0.02)
         said = " ".join(self._said.split())
         await self.leave()
-        raise Unavailable(f"QEMU did not start: {said or f'no gdbstub after {START_SECONDS} s'}")
+        advice = next((f"; {what}" for word, what in ADVICE.items() if word in said), "")
+        raise Unavailable(f"QEMU did not start: {said or f'no gdbstub after {START_SECONDS} s'}{advice}")
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None

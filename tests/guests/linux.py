@@ -61,10 +61,10 @@ def archive(files: Mapping[str, tuple[int, bytes]], console: str = "dev/console"
 
 
 @cache
-def initramfs(modules: tuple[Path, ...] = ()) -> bytes:
-    """Give busybox with `INIT` as its only script, which loads `modules`."""
+def initramfs(modules: tuple[Path, ...] = (), init: str = INIT) -> bytes:
+    """Return busybox with `init` as its only script, and `modules`, which `INIT` loads."""
     folders = dict.fromkeys(("bin", "dev", "lib", "proc", "sys"), (stat.S_IFDIR | 0o755, b""))
-    programs = {"bin/busybox": busybox().read_bytes(), "init": INIT.encode()}
+    programs = {"bin/busybox": busybox().read_bytes(), "init": init.encode()}
     programs |= {f"lib/{each.name}": each.read_bytes() for each in modules}
     return archive({**folders, **{name: (stat.S_IFREG | 0o755, text) for name, text in programs.items()}})
 

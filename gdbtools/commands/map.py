@@ -262,6 +262,10 @@ def _headline(answer: Map) -> list[str | Span]:
     if answer.is_unseen:
         return [Span("Nothing that fits was found, but not everything could be read", Role.WARNING)]
     unwanted = answer.unwanted and bool(answer.runs)
+    if not any(regime.levels for regime in answer.regimes):
+        name = answer.regimes[0].name
+        said = [", where nothing is expected"] if unwanted else []
+        return [Span(f"{name[0].upper()}{name[1:]}", Role.HEADING), ": every address is its own output", *said]
     head: list[str | Span] = [Span(f"{len(answer.runs)} runs", Role.BAD if unwanted else Role.HEADING)]
     head.append(f" of {leaves_text(answer.runs, amount)}" if answer.runs else ": nothing that fits is mapped")
     return [*head, *([", where none is expected"] if unwanted else [])]

@@ -118,12 +118,16 @@ def view(answer: Translation) -> Document:
     outcome = found.outcome
     assert isinstance(outcome, Mapped), "a walk that nothing refuses leads somewhere"
     allowed = f"{access_name(answer.access)} allowed, " if answer.access else ""
-    leaf = f"{size(outcome.size_bytes)} {found.leaf.entry.kind.label}" if found.leaf else "the MMU is off"
+    leaf = f"{size(outcome.size_bytes)} {found.leaf.entry.kind.label}" if found.leaf else _off(found)
     target = Span(f"{outcome.address:#x}", Role.GOOD)
     through = f"IPA {found.destination.address:#x} -> " if found.final and found.destination else ""
     return Document(
         [Line([f"{found.input:#x} -> {through}", target, f" ({allowed}{leaf})"]), *notes, *illustrated(found)]
     )
+
+
+def _off(found: Walk) -> str:
+    return "stage 2 is off" if found.regime.stage == 2 else "the MMU is off"
 
 
 def _contiguity_rows(run: Contiguity | None) -> list[tuple[str, Text]]:

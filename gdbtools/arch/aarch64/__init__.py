@@ -44,6 +44,7 @@ from gdbtools.arch.aarch64.stage2 import Stage2
 from gdbtools.arch.aarch64.traps import fine_grained
 from gdbtools.arch.aarch64.traps import registers as trap_registers
 from gdbtools.arch.aarch64.traps.deciders import deciders
+from gdbtools.arch.aarch64.whose_stage2 import Stage2Off
 from gdbtools.arch.architecture import Architecture, DirtyConvention, ExceptionRecord, Shown
 from gdbtools.arch.borrowing import FieldChange
 from gdbtools.arch.isolation import Switch, View
@@ -175,6 +176,8 @@ class AArch64(Architecture):
         pstate, regime = SPSR(state), walk.regime
         if isinstance(regime, Stage2):
             return regime.check(walk, access.kind, 0 if as_user(access, pstate, True) else 1)
+        if isinstance(regime, Stage2Off):
+            return walk.refusal
         assert isinstance(regime, Stage1 | Stage1Off)
         user = as_user(access, pstate, regime.unprivileged_counts)
         if isinstance(regime, Stage1):
@@ -216,7 +219,7 @@ class AArch64(Architecture):
         return recent.recent(words, end, register, regime, about)
 
     def levels_of(self, regime: Regime) -> tuple[int, ...]:
-        if isinstance(regime, Stage2):
+        if isinstance(regime, Stage2 | Stage2Off):
             return (0, 1)
         assert isinstance(regime, Stage1 | Stage1Off)
         controls = regime.controls

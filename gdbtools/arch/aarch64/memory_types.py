@@ -62,8 +62,11 @@ _FORCED = {
 }
 
 
-def stage2_memory_type(memattr: int, forced: bool) -> str:
-    """Name what a stage 2 MemAttr says by itself; `forced` is HCR_EL2.FWB."""
+def stage2_memory_type(memattr: int, forced: bool | None) -> str:
+    """Name what a stage 2 MemAttr says by itself; `forced` is HCR_EL2.FWB, and where that is not known (None), both."""
+    if forced is None:
+        plain, other = (stage2_memory_type(memattr, each) for each in (False, True))
+        return plain if plain == other else f"{plain} (FWB=0) or {other} (FWB=1)"
     outer, inner = memattr >> 2, memattr & 0b11
     if (memattr & 0b0111 if forced else memattr) <= 0b0011:
         return _DEVICE[inner]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
+from gdbtools.arch.aarch64 import whose_stage2
 from gdbtools.arch.aarch64.controls import EL2, EL3, EL10, EL20, Controls, Range
 from gdbtools.arch.aarch64.descriptors import Layout, Role
 from gdbtools.arch.aarch64.execution_state import aarch32_el1
@@ -112,11 +113,18 @@ def _el10(register: ReadRegister, upper: bool | None) -> tuple[Regime, ...]:
         hcr = HCR_EL2(0)
     if (hcr.VM or hcr.DC) and not (secure and scr is not None and not scr.EEL2):
         below = _stage2(register, secure)
-    return _stage1(register, EL10, upper, below, hcr)
+    built = _stage1(register, EL10, upper, below, hcr)
+    left_out = whose_stage2.left_out(register, _hcr(register))
+    return tuple(replace(each, notes=(*each.notes, *left_out)) for each in built)
 
 
 def _without_stage_2(controls: Controls) -> Builder:
     return lambda register, upper: _stage1(register, controls, upper, None, HCR_EL2(0))
+
+
+def _stage2_by_name(register: ReadRegister, secure: bool) -> tuple[Regime, ...]:
+    table_base = "VSTTBR_EL2" if secure else "VTTBR_EL2"
+    return (whose_stage2.by_name(register, table_base, lambda: _stage2(register, secure)),)
 
 
 Builder = Callable[[ReadRegister, "bool | None"], tuple[Regime, ...]]
@@ -126,8 +134,8 @@ BUILDERS: Final[Mapping[str, Builder]] = MappingProxyType(
         "el2": _without_stage_2(EL2),
         "el2-vhe": _without_stage_2(EL20),
         "el3": _without_stage_2(EL3),
-        STAGE2: lambda register, _: (_stage2(register, False),),
-        "secure-stage2": lambda register, _: (_stage2(register, True),),
+        STAGE2: lambda register, _: _stage2_by_name(register, False),
+        "secure-stage2": lambda register, _: _stage2_by_name(register, True),
     }
 )
 """Each regime by its name: from registers, and which range is wanted (None: all), to regimes."""
@@ -136,7 +144,7 @@ NAMES: Final = tuple(BUILDERS)
 
 def _stage1(
     register: ReadRegister, controls: Controls, upper: bool | None, below: Stage2 | None, hcr: HCR_EL2
-) -> tuple[Regime, ...]:
+) -> tuple[Stage1 | Stage1Off, ...]:
     sctlr = _sctlr(register, controls)
     off = "HCR_EL2.DC" if hcr.DC else "HCR_EL2.TGE" if hcr.TGE else "" if sctlr.M else f"{controls.register('SCTLR')}.M"
     if off:

@@ -401,6 +401,7 @@ class Stage1Off(Regime):
     unprivileged_counts: bool
     below: Stage2 | None = None
     assumed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     stage = 1
     root = 0

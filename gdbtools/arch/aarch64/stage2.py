@@ -89,7 +89,8 @@ class Stage2(Regime):
     hardware_access_flag: bool
     hardware_dirty: bool
     execute_never_by_level: bool
-    forced_write_back: bool
+    forced_write_back: bool | None
+    """HCR_EL2.FWB; None where the guest's is not known."""
     s2pir: Word | None
     disabled: Limit | None
     """What has S2PIR_EL2 taken for 0."""
@@ -259,7 +260,7 @@ class Stage2(Regime):
 
     def combined_memory(self, first: int, leaf: Step) -> int:
         """Give the memory type of stage 1's attribute with a stage 2 leaf."""
-        return memory_types.combined(first, memattr_of(leaf), self.forced_write_back, bool(self.hcr.CD))
+        return memory_types.combined(first, memattr_of(leaf), bool(self.forced_write_back), bool(self.hcr.CD))
 
     def shareability(self, leaf: Step) -> int:
         if self.layout is Layout.LPA2:

@@ -73,6 +73,8 @@ def regime(place: Place) -> Regime:
     values = registers((place,)).values
 
     def register(name: str) -> int:
+        if name == "HCR_EL2" and place.regime == STAGE2:
+            return int(HCR_EL2(0).with_(VM=1))
         if name not in values:
             raise Unavailable(f"nobody has said what {name} is")
         return values[name]

@@ -196,6 +196,10 @@ class Architecture(abc.ABC):
         """Give the exception levels that run in a regime, the lowest first."""
 
     @abc.abstractmethod
+    def syndrome_of(self, exception_class: int, iss: int) -> int | None:
+        """Return the syndrome of a class and what is specific to it; None where one of them is too large."""
+
+    @abc.abstractmethod
     def decode_syndrome(self, value: int) -> Syndrome:
         """Decode a syndrome; never refuses a value."""
 

@@ -43,6 +43,9 @@ class FaultKind(enum.Enum):
     GRANULE_PROTECTION = enum.auto()
     TLB_CONFLICT = enum.auto()
     UNSUPPORTED_ATOMIC = enum.auto()
+    """An atomic hardware update of a descriptor that memory does not support."""
+    UNSUPPORTED_ATOMIC_ACCESS = enum.auto()
+    """An exclusive or atomic instruction to memory that does not support it."""
     IMPLEMENTATION_DEFINED = enum.auto()
 
     @property

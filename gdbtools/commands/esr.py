@@ -13,6 +13,8 @@ from gdbtools.commands.evidence import control_text, fault_name, fault_record
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import word_picture
 from gdbtools.commands.session import Session
+from gdbtools.errors import MissingRegister, Unavailable, UsageError
+from gdbtools.machine.model import Machine
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
 
@@ -38,13 +40,38 @@ def run(session: Session, options: Namespace) -> Sequence[Decoded]:
     machine = session.machine
     architecture = machine.architecture
     if options.value is not None:
-        syndrome = architecture.decode_syndrome(options.value)
+        value = options.value if getattr(options, "class") is None else _of_class(architecture, options)
+        syndrome = architecture.decode_syndrome(value)
         return (Decoded(syndrome, architecture, architecture.convention(syndrome)),)
-    exception = machine.exception()
-    at_entry = machine.register if architecture.entry(machine.register) else None
+    if getattr(options, "class") is not None:
+        raise UsageError("--class is of an ISS that is given; write it, too: esr 0x1c08006 --class 0x24")
+    try:
+        exception = machine.exception()
+    except MissingRegister:
+        # What else the exception left is not there; the syndrome may be.
+        syndrome = architecture.syndrome(machine.register)
+        return (Decoded(syndrome, architecture, architecture.convention(syndrome)),)
+    at_entry = machine.register if _is_at_entry(machine) else None
     convention = architecture.convention(exception.syndrome, at_entry)
     traps = architecture.trap_controls(exception, machine.register)
     return (Decoded(exception.syndrome, architecture, convention, exception, traps),)
+
+
+def _of_class(architecture: Architecture, options: Namespace) -> int:
+    iss, exception_class = options.value, getattr(options, "class")
+    whole = architecture.syndrome_of(exception_class, iss)
+    if whole is None:
+        raise UsageError(
+            f"{iss:#x} with class {exception_class:#x} is no syndrome; an ISS has 25 bits, a class is from 0 to 0x3f"
+        )
+    return whole
+
+
+def _is_at_entry(machine: Machine) -> bool:
+    try:
+        return bool(machine.architecture.entry(machine.register))
+    except Unavailable:
+        return False
 
 
 def sentence(syndrome: Syndrome) -> list[str | Span]:

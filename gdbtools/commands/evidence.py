@@ -65,7 +65,7 @@ def number_of(count: int, one: str, many: str) -> str:
 
 def fault_name(fault: Fault) -> str:
     """Give a fault as sentences have it: `access flag fault, level 3`."""
-    name = fault.kind.label if fault.kind.label.endswith("abort") else f"{fault.kind.label} fault"
+    name = fault.kind.label if fault.kind.label.endswith(("abort", "access")) else f"{fault.kind.label} fault"
     stage = f"stage {fault.stage} " if fault.stage != 1 else ""
     level = f", level {fault.level}" if fault.level is not None else ""
     walk = " of a stage 1 table walk" if fault.s1ptw else ""

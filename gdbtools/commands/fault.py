@@ -13,6 +13,7 @@ from gdbtools.arch.architecture import Architecture, ExceptionRecord, Shown
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Access, AddressMeaning, Fault, FaultKind
 from gdbtools.bits import FieldValue
+from gdbtools.commands.alignment import alignment_text
 from gdbtools.commands.circumstances import circumstances
 from gdbtools.commands.esr import sentence as syndrome_sentence
 from gdbtools.commands.esr import syndrome_record, syndrome_rows
@@ -75,6 +76,8 @@ def _rows(diagnosis: Diagnosis, suspected: Sequence[Suspicion]) -> list[tuple[st
     rows += _limits(diagnosis)
     if diagnosis.inferred:
         rows.append(("instruction", "not readable at ELR: taken for one that this refuses, as it refuses no other"))
+    aligned = alignment_text(diagnosis)
+    rows += [("alignment", aligned)] if aligned else []
     rows += suspicion_rows(suspected, exception.address)
     if diagnosis.verdict is Verdict.TABLES_DIFFER:
         other = "" if diagnosis.entry else ", or these registers are of another exception"

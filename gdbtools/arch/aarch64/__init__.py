@@ -225,6 +225,12 @@ class AArch64(Architecture):
         controls = regime.controls
         return (0, controls.el) if controls.user else (controls.el,)
 
+    def syndrome_of(self, exception_class: int, iss: int) -> int | None:
+        fields = syndrome.ESR_ELx
+        if exception_class >> fields.EC.width or iss & ~(fields.ISS.mask | fields.IL.mask):
+            return None
+        return int(fields(iss).with_(EC=exception_class, IL=1))
+
     def decode_syndrome(self, value: int) -> Syndrome:
         return syndrome.decode(value)
 

@@ -17,6 +17,7 @@ from gdbtools.arch.aarch64.syndrome.coprocessor import Coprocessor
 from gdbtools.arch.aarch64.syndrome.coprocessor_memory import coprocessor_memory
 from gdbtools.arch.aarch64.syndrome.coprocessor_pair import CoprocessorPair
 from gdbtools.arch.aarch64.syndrome.data_abort import DataAbort, data_abort
+from gdbtools.arch.aarch64.syndrome.doubts import doubts
 from gdbtools.arch.aarch64.syndrome.encoding import Encoding, ESR_ELx
 from gdbtools.arch.aarch64.syndrome.exception_class import EC
 from gdbtools.arch.aarch64.syndrome.exception_return import ExceptionReturn
@@ -139,12 +140,16 @@ def _from_lower(word: Encoding) -> bool | None:
     return word.through_vncr if word.EC in _SAME else None
 
 
+def _laid_out(value: int) -> Encoding:
+    return CLASSES.get(ESR_ELx.EC.of(value), _UNALLOCATED).layout(value)(value)
+
+
 @lru_cache(maxsize=256)
 def decode(value: int) -> Syndrome:
     """Decode ESR_ELx; never refuses a value, and accounts for every bit of it."""
     number = ESR_ELx.EC.of(value)
     kind = CLASSES.get(number, _UNALLOCATED)
-    word = kind.layout(value)(value)
+    word = _laid_out(value)
     fault = word.fault
     ipa = fault is not None and not word.through_vncr and (fault.s1ptw or fault.kind in _IPA_KINDS)
     return Syndrome(
@@ -163,5 +168,5 @@ def decode(value: int) -> Syndrome:
         immediate=word.immediate,
         transfer=word.transfer,
         other_rules=word.other_rules,
-        notes=word.notes,
+        notes=(*word.notes, *doubts(word, _laid_out)),
     )

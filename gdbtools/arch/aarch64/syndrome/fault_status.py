@@ -57,7 +57,7 @@ FAULT_STATUS: Mapping[int, tuple[FaultKind, int | None]] = {
     0b110000: (_KIND.TLB_CONFLICT, None),
     0b110001: (_KIND.UNSUPPORTED_ATOMIC, None),
     0b110100: (_KIND.IMPLEMENTATION_DEFINED, None),
-    0b110101: (_KIND.IMPLEMENTATION_DEFINED, None),
+    0b110101: (_KIND.UNSUPPORTED_ATOMIC_ACCESS, None),
 }
 """Kind and level, by code; without a level, what could be on a table walk was not."""
 EXTERNAL_ABORT_NOT_ON_WALK = 0b010000
@@ -65,11 +65,12 @@ UNSUPPORTED_UPDATE, UNSUPPORTED_EXCLUSIVE = 0b110001, 0b110101
 DATA_ONLY = frozenset((0b010001, 0b100001, 0b110100, UNSUPPORTED_EXCLUSIVE))
 """What a fetch cannot raise: reserved in IFSC."""
 _NAMES: Mapping[int, str] = {
+    0b000000: "Address size fault, level 0, or of the base in TTBRn",
     0b010001: "synchronous Tag Check fault",
     0b110000: "TLB conflict abort",
     0b110001: "unsupported atomic hardware update fault",
     0b110100: "IMPLEMENTATION DEFINED fault (lockdown)",
-    0b110101: "IMPLEMENTATION DEFINED fault (unsupported Exclusive or Atomic access)",
+    0b110101: "unsupported Exclusive or Atomic access",
 }
 _CODE_OF = {(kind, level): code for code, (kind, level) in reversed(list(FAULT_STATUS.items()))}
 

@@ -131,13 +131,16 @@ def _machine(command: Command, options: Namespace) -> Iterator[Machine]:
 
 
 @contextlib.contextmanager
-def _offline(options: Namespace) -> Iterator[Callable[[Command, Sequence[str]], Sequence[str]]]:
+def _offline(options: Namespace) -> Iterator[Callable[[str, Sequence[str]], Sequence[str]]]:
     """Give what answers a command's words with lines of JSON, from the source that `options` name."""
-    evaluate = _evaluator(options.elf)
     registers = None if options.registers is None else Path(options.registers)
     with opened(options.source, registers, options.cpu, options.stop, options.dirty_convention) as machine:
+        evaluate = _evaluator(options.elf, machine.register)
 
-        def ask(command: Command, words: Sequence[str]) -> Sequence[str]:
+        def ask(name: str, words: Sequence[str]) -> Sequence[str]:
+            command = COMMANDS[name] if options.allow_writes else COMMANDS[name].looking()
+            if command is None:
+                raise UsageError(f"`{name}` does more than look, and that is not allowed here")
             session = Session(machine, open=_opener(options))
             asked = parse(command, words, evaluate, "gdbtools")
             answers = command.run(session, asked)
@@ -150,12 +153,13 @@ def _opener(options: Namespace) -> Open:
     """Open a second source as the first is: with `--registers`, unless it has its own, and with `--cpu`."""
 
     def open_other(name: str, registers: str | None) -> Machine:
-        return open_source(name, registers or options.registers, options.cpu, options.dirty_convention)
+        chosen = options.registers if registers is None else registers
+        return open_source(name, chosen, options.cpu, options.dirty_convention)
 
     return open_other
 
 
-def _evaluator(elf: str | None) -> Evaluate:
+def _evaluator(elf: str | None, register: Callable[[str], int] | None = None) -> Evaluate:
     """Read an address: a number, or a symbol of the ELF file that `--elf` names, with an offset if need be."""
 
     @cache
@@ -163,7 +167,7 @@ def _evaluator(elf: str | None) -> Evaluate:
         return {} if elf is None else symbol_values(Path(elf))
 
     whence = "is not a number; for symbols give --elf FILE" if elf is None else f"is not a symbol of {elf}"
-    return Expressions(symbols, whence).evaluate
+    return Expressions(symbols, whence, register).evaluate
 
 
 def overview() -> str:

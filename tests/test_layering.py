@@ -45,13 +45,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "render": ("render",),
     "commands": (
         "commands", "render", "analysis", "repair", "machine.model", "machine.capture", "machine.extents",
-        "machine.vmcoreinfo", "arch.architecture", "arch.borrowing", "arch.isolation", "arch.model", "arch.remembered",
-        "arch.roots", "arch.walk", "arch.scan", "bits", "errors", "numbers", "spelling",
+        "machine.files", "machine.vmcoreinfo", "arch.architecture", "arch.borrowing", "arch.isolation", "arch.model",
+        "arch.remembered", "arch.roots", "arch.walk", "arch.scan", "bits", "errors", "numbers", "spelling",
     ),
     "live": (
         "live", "commands", "render", "repair", "analysis", "machine.model", "machine.qemu_ram", "machine.gdbstub",
-        "machine.progress", "machine.open_source", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits",
-        "errors", "numbers", "spelling",
+        "machine.progress", "machine.files", "machine.open_source", "arch.architecture", "arch.model",
+        "arch.ARCHITECTURES", "bits", "errors", "numbers", "spelling",
     ),
     "repl": (
         "repl", "commands", "render", "machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits",

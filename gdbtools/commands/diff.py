@@ -162,6 +162,8 @@ def _hidden(side: Spaces, regime: Regime) -> Hole | None:
 
 def _machines(session: Session, options: Namespace) -> tuple[Machine, Machine]:
     """Open what is compared: two sources, or one with what the session works on."""
+    if options.after is None and options.after_registers is not None:
+        raise UsageError("--after-registers is for a second source; name it behind the first")
     before = session.open(options.before, options.before_registers)
     after = session.machine if options.after is None else session.open(options.after, options.after_registers)
     return _alike(before, after), _alike(after, before)

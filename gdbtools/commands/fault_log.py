@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from gdbtools.errors import Malformed
-from gdbtools.machine.model import one_line
+from gdbtools.machine.files import one_line, open_file
 from gdbtools.render.json import hexadecimal, optional_hexadecimal
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+LINE_BYTES = 1 << 16
+"""How much of a line is read: many times what a fault takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +83,8 @@ class FaultLog:
 
 def read_log(path: Path) -> Iterator[Logged]:
     """Give the faults of a log in its order; a line that is none raises `Malformed` with its number."""
-    with one_line(str(path)), path.open(encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
+    with one_line(str(path)), open_file(path) as file:
+        for number, line in enumerate(iter(partial(file.readline, LINE_BYTES), b""), 1):
             try:
                 yield _fault(json.loads(line))
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

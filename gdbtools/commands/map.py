@@ -69,6 +69,8 @@ class Map:
     tables: int
     isolation: Isolation | None = None
     unwanted: bool = False
+    rest: tuple[int, int] | None = None
+    """What was not listed because of --limit, (first, size in bytes); None: nothing."""
 
     @property
     def runs(self) -> Sequence[Run]:
@@ -99,6 +101,8 @@ class Map:
 
 
 def run(session: Session, options: Namespace) -> Sequence[Map]:
+    if options.limit == 0:
+        raise UsageError("--limit 0 lists nothing; give at least 1")
     supposed = suppose(session.machine, options, options.regime)
     keep = _filters(options)
     counted = Counted(supposed.machine.memory.read)
@@ -120,7 +124,21 @@ def run(session: Session, options: Namespace) -> Sequence[Map]:
         raise Unavailable(f"nothing can be said of what is mapped: {unseen}")
     if unseen and found.unwanted and not found.runs and not found.broken:
         raise Unavailable(f"nothing that fits in the {_looked(found)}, but not all could be seen: {unseen}")
-    return (found,)
+    return (found if options.limit is None else _limited(found, options.limit, options.range),)
+
+
+def _limited(found: Map, limit: int, wanted: tuple[int, int] | None) -> Map:
+    """Leave out what lies behind the first so many runs, in order of address, of all parts."""
+    firsts = sorted(run.first for run in found.runs)
+    if len(firsts) <= limit:
+        return found
+    # At least one, where several parts have runs that begin at the same address.
+    cut = next((first for first in firsts[limit:] if first > firsts[0]), None)
+    if cut is None:
+        return found
+    parts = [replace(part, runs=tuple(run for run in part.runs if run.first < cut)) for part in found.parts]
+    end = sum(wanted) if wanted is not None else max(part.regime.last for part in found.parts) + 1
+    return replace(found, parts=tuple(parts), rest=(cut, end - cut))
 
 
 class _Looked:
@@ -243,7 +261,10 @@ def _broken(regime: Regime, run: Run, read: Read) -> Iterator[Broken]:
 
 
 def view(answer: Map) -> Document:
-    rows: list[tuple[str, Text]] = [*supposition_rows(answer.suppositions)]
+    rows: list[tuple[str, Text]] = []
+    if answer.rest is not None:
+        rows.append(("more", Span(f"from {answer.rest[0]:#x} on: `map {_range(answer.rest)}`", Role.WARNING)))
+    rows += supposition_rows(answer.suppositions)
     rows += [("regime", part.regime.name + (" (kernel)" if part.space == KERNEL else "")) for part in answer.parts]
     rows += [("looked at", _looked(answer))]
     rows += _space_rows(answer)
@@ -266,7 +287,8 @@ def _headline(answer: Map) -> list[str | Span]:
         name = answer.regimes[0].name
         said = [", where nothing is expected"] if unwanted else []
         return [Span(f"{name[0].upper()}{name[1:]}", Role.HEADING), ": every address is its own output", *said]
-    head: list[str | Span] = [Span(f"{len(answer.runs)} runs", Role.BAD if unwanted else Role.HEADING)]
+    counted = f"{'' if answer.rest is None else 'The first '}{len(answer.runs)} runs"
+    head: list[str | Span] = [Span(counted, Role.BAD if unwanted else Role.HEADING)]
     head.append(f" of {leaves_text(answer.runs, amount)}" if answer.runs else ": nothing that fits is mapped")
     return [*head, *([", where none is expected"] if unwanted else [])]
 
@@ -293,6 +315,10 @@ def _space_rows(answer: Map) -> list[tuple[str, Text]]:
 def _drawn(part: Part) -> AddressMap:
     """Draw a range, in order of address."""
     return address_map(part.regime, sorted([*part.runs, *part.holes], key=lambda each: each.first))
+
+
+def _range(extent: tuple[int, int]) -> str:
+    return f"{extent[0]:#x},+{extent[1]:#x}"
 
 
 def _table(answer: Map) -> Table:
@@ -361,6 +387,8 @@ def record(answer: Map) -> JsonObject:
             for each in answer.broken
         ],
     }
+    if answer.rest is not None:
+        result["rest"] = {"first": hexadecimal(answer.rest[0]), "size": answer.rest[1], "range": _range(answer.rest)}
     if answer.suppositions:
         result["supposing"] = supposition_records(answer.suppositions)
     return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class Argument:
     """Whether the value of an option may itself begin with dashes."""
     metavar: str = ""
     """What stands for its value in help, where its name and its kind do not say it."""
+    writes: bool = False
+    """Whether it names a file that is written."""
 
     @property
     def is_option(self) -> bool:
@@ -111,8 +113,8 @@ class Command:
     """A question a user can ask, as every face declares it; what answers it is imported when it is first asked.
 
     With some options it needs no source at all (`sourceless`).  `live_only` commands need a running guest; those that
-    change it say so in `changes_guest`, and those that let it run before they answer in `runs_guest`.  Those that write
-    a file of the user's say `writes_files`.
+    change it say so in `changes_guest`, those that let it run before they answer in `runs_guest`, and those that leave
+    breakpoints in it in `sets_breakpoints`.
     """
 
     name: str
@@ -124,7 +126,22 @@ class Command:
     live_only: bool = False
     changes_guest: bool = False
     runs_guest: bool = False
-    writes_files: bool = False
+    sets_breakpoints: bool = False
+    withheld: tuple[Argument, ...] = ()
+    """Options that whoever asks may not give, and that count as not given."""
+
+    @property
+    def only_looks(self) -> bool:
+        """Whether it leaves everything as it is: the guest, GDB's breakpoints, the user's files."""
+        acts = self.changes_guest or self.runs_guest or self.sets_breakpoints
+        return not acts and not any(argument.writes for argument in self.arguments)
+
+    def looking(self) -> Command | None:
+        """Return the command without what it may write besides; None where it does nothing else than to act."""
+        withheld = tuple(each for each in self.arguments if each.writes and each.is_option)
+        left = tuple(each for each in self.arguments if each not in withheld)
+        looking = replace(self, arguments=left, withheld=withheld)
+        return looking if looking.only_looks else None
 
     def run(self, session: Session, options: Namespace) -> Sequence[Any]:
         return self.implementation().run(session, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -17,8 +18,20 @@ class HelpWanted(Exception):
     """The user asked for `--help`; `str()` is the text."""
 
 
+_NOTHING = re.compile(r"(--[\w-]+=|-\w)--")
+
+
 class Parser(argparse.ArgumentParser):
     """An argparse parser that raises instead of exiting: inside GDB, exit would take GDB with it."""
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        # argparse takes such a value for the end of the options, and gives a list with nothing in it.
+        for word in args or ():
+            if _NOTHING.fullmatch(word):
+                self.error(f"{word!r} gives no value")
+        return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see `{self.prog} --help`")
@@ -136,6 +149,8 @@ def parse(
         Kind.FIELD_CHANGE: reader.field_change,
         Kind.SCOPE: reader.scope,
     }
+    for argument in command.withheld:
+        setattr(options, argument.name.lstrip("-").replace("-", "_"), None)
     for argument in (*command.arguments, *shared):
         read = readers.get(argument.kind)
         name = argument.name.lstrip("-").replace("-", "_")

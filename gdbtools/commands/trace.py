@@ -11,7 +11,7 @@ from pathlib import Path
 from gdbtools.commands.fault_log import Logged, read_log
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
-from gdbtools.machine.model import one_line
+from gdbtools.machine.files import one_line
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, optional_hexadecimal
 from gdbtools.render.perfetto import Slice, perfetto

@@ -13,7 +13,8 @@ from gdbtools.errors import Unavailable
 from gdbtools.live.console import console
 from gdbtools.live.registers import unsigned
 from gdbtools.machine import open_source
-from gdbtools.machine.model import Machine, one_line
+from gdbtools.machine.files import one_line
+from gdbtools.machine.model import Machine
 
 CORE = "core"
 """What GDB calls this kind of connection."""

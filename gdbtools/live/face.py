@@ -18,6 +18,7 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.architecture import DirtyConvention
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.declared.shared import OUTPUT
+from gdbtools.commands.expressions import Expressions
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.model import Command
 from gdbtools.commands.output import Form, answered, form_of
@@ -27,9 +28,9 @@ from gdbtools.errors import GdbtoolsError, UsageError
 from gdbtools.live.catch import Catches, matches
 from gdbtools.live.console import manner, show
 from gdbtools.live.core import CoreFile
+from gdbtools.live.expressions import LIKE, GdbSymbols, evaluate
 from gdbtools.live.guest import LiveGuest
 from gdbtools.live.memory import broken
-from gdbtools.live.registers import unsigned
 from gdbtools.live.settings import VECTORS, Settings
 from gdbtools.live.target import Target
 from gdbtools.machine import open_source
@@ -82,6 +83,26 @@ class Face:
         """
         options = parse(command, words, evaluate, "mmu", OUTPUT)
         form = form_of(options)
+        session, answers = self._run(command, options, tell)
+        if options.output is not None:
+            text = answered(command, answers, form, (*options.readings, *session.machine.assumed))
+            write_whole(Path(options.output).expanduser(), text.encode())
+        return options, session, answers
+
+    def harmlessly(self, command: Command, words: Sequence[str]) -> tuple[list[str], bool]:
+        """Give what `model` gives to one who is not trusted as the user is: expressions are read here, not by GDB."""
+        expressions = Expressions(GdbSymbols, f"is no symbol that GDB knows; {LIKE}", self._register)
+        options = parse(command, words, expressions.evaluate, "mmu")
+        session, answers = self._run(command, options, None)
+        assumed = (*options.readings, *session.machine.assumed)
+        return answered(command, answers, Form.JSON, assumed).splitlines(), session.resume_wanted
+
+    def _register(self, name: str) -> int:
+        if not name.isidentifier():
+            raise UsageError(f"${name} is no register; {LIKE}")
+        return self.guest.machine().register(name)
+
+    def _run(self, command: Command, options: Namespace, tell: Tell | None) -> tuple[Session, Sequence[Any]]:
         try:
             sourceless = command.sourceless(options)
             session = self.session(sourceless)
@@ -94,10 +115,7 @@ class Face:
             if command.changes_guest and not getattr(options, "dry_run", False):
                 self.loops = Loops()
                 self.guest.written()
-            if options.output is not None:
-                text = answered(command, answers, form, (*options.readings, *session.machine.assumed))
-                write_whole(Path(options.output).expanduser(), text.encode())
-            return options, session, answers
+            return session, answers
         except gdb.error as error:
             attachment = self.target.attachment
             if attachment is not None and not attachment.connection.is_valid():
@@ -202,21 +220,3 @@ class Face:
         catch = self.catches.forget(deleted)
         if catch is not None:
             gdb.post_event(catch.delete)
-
-
-def evaluate(text: str) -> int:
-    """Read an expression as GDB does, as an unsigned 64-bit integer."""
-    try:
-        value = gdb.parse_and_eval(text)
-        if value.type.code == gdb.TYPE_CODE_VOID:
-            raise UsageError(f"{text} has no value here; give an address, like $pc, &symbol or 0xffff000012345000")
-        if value.type.strip_typedefs().code == gdb.TYPE_CODE_FLT:
-            raise UsageError(f"{text} is a floating-point number; give an address, like $pc, &symbol or 0x40000000")
-        if value.type.code in (gdb.TYPE_CODE_FUNC, gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_STRUCT):
-            return unsigned(value.address or value)
-        if value.type.code == gdb.TYPE_CODE_PTR or value.type.sizeof <= 8:
-            # As C converts to a 64-bit address: a smaller signed value is extended.
-            return int(value) & (1 << 64) - 1
-    except (gdb.error, ValueError, TypeError) as error:
-        raise UsageError(f"{text}: {error}; give an address, like $pc, &symbol or 0xffff000012345000") from None
-    raise UsageError(f"{text} is not an address: its value has {value.type.sizeof} bytes")

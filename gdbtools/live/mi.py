@@ -9,13 +9,22 @@ import gdb
 
 from gdbtools.commands import COMMANDS
 from gdbtools.live.face import Face
-from gdbtools.live.prompting import EXPLAIN, FOR_PROMPT, answer_for_prompt, explanation
+from gdbtools.live.prompting import (
+    EXPLAIN,
+    FOR_ASSISTANT,
+    FOR_PROMPT,
+    answer_for_assistant,
+    answer_for_prompt,
+    explanation,
+)
 
 
 def answer(face: Face, words: Sequence[str]) -> Mapping[str, str | list[str]] | None:
     """Run a command and give the result record; None if the guest has run, and the answer is console output."""
     if list(words[:1]) == [FOR_PROMPT]:
         return answer_for_prompt(face, words[1:])
+    if list(words[:1]) == [FOR_ASSISTANT]:
+        return answer_for_assistant(face, words[1:])
     if list(words[:1]) == [EXPLAIN]:
         return explanation(" ".join(words[1:]))
     name, *rest = words or [""]

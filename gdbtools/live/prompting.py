@@ -9,7 +9,7 @@ that.  Meanwhile the log stream says `mmu-progress READS BYTES` now and then.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,8 @@ from gdbtools.render.json import SCHEMA, JsonObject
 if TYPE_CHECKING:
     from gdbtools.live.face import Face
 
-FOR_PROMPT, EXPLAIN = "--prompt", "--explain"
+FOR_PROMPT, FOR_ASSISTANT, EXPLAIN = "--prompt", "--assistant", "--explain"
+ALLOW = "--allow-writes"
 PROGRESS = "mmu-progress"
 
 
@@ -36,11 +37,38 @@ def answer_for_prompt(face: Face, words: Sequence[str]) -> dict[str, str] | None
     command = COMMANDS.get(words[0]) if words else None
     runs = command is not None and command.runs_guest
     with face.guest.interruptible() if runs else nullcontext():
-        line = json.dumps({"schema": SCHEMA, **_answered(face, command, words)})
+        line = json.dumps({"schema": SCHEMA, **_guarded(lambda: _answered(face, command, words))})
         if runs:
             gdb.write(f"{line}\n")
             return None
     return {"answer": line}
+
+
+def answer_for_assistant(face: Face, words: Sequence[str]) -> dict[str, str] | None:
+    """Run a command for one who may only look, or with `--allow-writes` may act, and give what a prompt is given.
+
+    Its expressions are numbers, symbols and registers, with arithmetic: none of GDB's own.
+    """
+    acts, words = list(words[:1]) == [ALLOW], words[1:] if list(words[:1]) == [ALLOW] else words
+    asked = COMMANDS.get(words[0]) if words else None
+    command = asked if acts or asked is None else asked.looking()
+    runs = command is not None and command.runs_guest
+    with face.guest.interruptible() if runs else nullcontext():
+        said = _guarded(lambda: _for_assistant(face, command, words))
+        line = json.dumps({"schema": SCHEMA, **said})
+        if runs:
+            gdb.write(f"{line}\n")
+            return None
+    if said.get("resumes"):
+        gdb.post_event(face.guest.resume)
+    return {"answer": line}
+
+
+def _for_assistant(face: Face, command: Command | None, words: Sequence[str]) -> JsonObject:
+    if command is None:
+        raise UsageError(f"there is no command {' '.join(words[:1])!r} that may be asked here")
+    lines, resumes = face.harmlessly(command, words[1:])
+    return {"command": command.name, "status": 0, "resumes": resumes, "lines": lines}
 
 
 def explanation(name: str) -> dict[str, str]:
@@ -54,13 +82,19 @@ def explanation(name: str) -> dict[str, str]:
 
 
 def _answered(face: Face, command: Command | None, words: Sequence[str]) -> JsonObject:
+    if command is None:
+        raise UsageError(f"there is no command {' '.join(words[:1])!r}; they are {', '.join(COMMANDS)}")
+    options, session, answers = face.ask(command, words[1:], None if command.runs_guest else _tell)
+    status = int(any(command.finding(answer) for answer in answers))
+    shown, text = for_prompt(command, options, answers, (*options.readings, *session.machine.assumed))
+    said: JsonObject = {"lines": text.splitlines()} if text else {"documents": [carried(each) for each in shown]}
+    return {"command": command.name, "status": status, "resumes": session.resume_wanted, **said}
+
+
+def _guarded(answer: Callable[[], JsonObject]) -> JsonObject:
+    """Give an answer, or in its place what kept it from being given."""
     try:
-        if command is None:
-            raise UsageError(f"there is no command {' '.join(words[:1])!r}; they are {', '.join(COMMANDS)}")
-        options, session, answers = face.ask(command, words[1:], None if command.runs_guest else _tell)
-        status = int(any(command.finding(answer) for answer in answers))
-        shown, text = for_prompt(command, options, answers, (*options.readings, *session.machine.assumed))
-        said: JsonObject = {"lines": text.splitlines()} if text else {"documents": [carried(each) for each in shown]}
+        return answer()
     except HelpWanted as wanted:
         return {"status": 0, "help": str(wanted)}
     except GdbtoolsError as error:
@@ -69,7 +103,6 @@ def _answered(face: Face, command: Command | None, words: Sequence[str]) -> Json
         return _failed(Unavailable(" ".join(str(error).split())))
     except KeyboardInterrupt:
         return _failed(Interrupted("interrupted"))
-    return {"command": command.name, "status": status, "resumes": session.resume_wanted, **said}
 
 
 def _failed(error: GdbtoolsError) -> JsonObject:

@@ -18,7 +18,8 @@ from gdbtools.machine import kdump, lime, qemu, vmcoreinfo
 from gdbtools.machine.derived import with_linux_registers
 from gdbtools.machine.dump import Dump
 from gdbtools.machine.elfcore import open_core
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, one_line, with_dirty
+from gdbtools.machine.files import one_line, open_file
+from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, with_dirty
 from gdbtools.machine.raw import open_raw
 from gdbtools.machine.written_down import read_registers
 from gdbtools.numbers import Literal
@@ -119,7 +120,7 @@ def _opened(names: Sequence[str]) -> Dump:
     if len(names) > 1:
         raise UsageError(f"{names[images.index(None)]} is one of several sources; then all are raw images, PATH@BASE")
     (name,) = names
-    with one_line(name), Path(name).open("rb") as file:
+    with one_line(name), open_file(Path(name)) as file:
         begins = file.read(max(map(len, (*FORMATS, *NEARLY))))
     if not begins:
         raise Malformed(f"{name} is empty; name a dump that has something in it")

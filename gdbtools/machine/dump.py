@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -10,7 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from gdbtools.errors import Malformed
-from gdbtools.machine.model import Cpu, PhysicalMemory, Range, one_line
+from gdbtools.machine.files import one_line, open_file
+from gdbtools.machine.model import Cpu, PhysicalMemory, Range
 
 RANGES = 1 << 17
 """How many ranges a dump may have: a thousand times as many as real ones do, and few enough to be kept."""
@@ -36,8 +38,8 @@ class Dump:
 
 def map_file(path: Path) -> mmap.mmap:
     """Map a file for reading; an empty one, or one that cannot be read, raises an expected error."""
-    with one_line(str(path)), path.open("rb") as file:
-        if path.stat().st_size == 0:
+    with one_line(str(path)), open_file(path) as file:
+        if os.fstat(file.fileno()).st_size == 0:
             raise Malformed(f"{path} is empty; name a dump that has something in it")
         try:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -27,7 +27,8 @@ from gdbtools.machine.capture import (
     padded,
 )
 from gdbtools.machine.dump import RANGES, Dump, map_file, placed
-from gdbtools.machine.model import Cpu, FixedRegisters, Ranges, one_line, unsigned
+from gdbtools.machine.files import one_line, open_file
+from gdbtools.machine.model import Cpu, FixedRegisters, Ranges, unsigned
 
 DAMAGED = (struct.error, ValueError, OverflowError, UnicodeDecodeError, AttributeError, AssertionError)
 """What pyelftools raises for a file that is damaged, besides its own."""
@@ -83,7 +84,7 @@ def _segments(path: Path, view: mmap.mmap) -> Iterator[tuple[int, ...]]:
     from elftools.elf.elffile import ELFFile
 
     try:
-        with one_line(str(path)), path.open("rb") as stream:
+        with one_line(str(path)), open_file(path) as stream:
             elf = ELFFile(stream)
             first, count, each_bytes = elf["e_phoff"], elf.num_segments(), elf["e_phentsize"]
             kind, machine = elf["e_type"], elf["e_machine"]

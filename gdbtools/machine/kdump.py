@@ -23,8 +23,9 @@ from gdbtools.errors import Malformed, Refused, Unavailable, Unreadable
 from gdbtools.machine import kdump_reader
 from gdbtools.machine.dump import Dump
 from gdbtools.machine.elfcore import general_registers
+from gdbtools.machine.files import one_line, open_file
 from gdbtools.machine.kdump_reader import ANSWER, ARCHITECTURE, FLATTENED, QUESTION
-from gdbtools.machine.model import PAGE_BYTES, Cpu, FixedRegisters, one_line
+from gdbtools.machine.model import PAGE_BYTES, Cpu, FixedRegisters
 
 MAGICS = (b"KDUMP   ", b"DISKDUMP", FLATTENED)
 VERSIONS = range(14, 9, -1)
@@ -122,7 +123,7 @@ class KdumpMemory:
 
 def open_kdump(path: Path) -> Dump:
     """Open a kdump-compressed file; `Unavailable` says what to install where there is no library for it."""
-    with one_line(str(path)), path.open("rb") as file:
+    with one_line(str(path)), open_file(path) as file:
         flattened = file.read(len(FLATTENED)) == FLATTENED
     reader = Reader(path, libraries())
     answered, said = reader.answer()

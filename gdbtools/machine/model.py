@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -390,14 +390,3 @@ def unsigned(value: int) -> int:
     if not 0 <= value < 1 << 64:
         raise ValueError(f"{value:#x} does not fit 64 bits")
     return value
-
-
-@contextmanager
-def one_line(path: str) -> Iterator[None]:
-    """Turn the operating system's error about a file into one of ours."""
-    if "\0" in path:
-        raise Unavailable(f"{path!r} has a NUL in it; name a file that can be read")
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(f"{path}: {error.strerror or error}; name a file that can be read") from None

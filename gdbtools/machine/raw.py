@@ -15,7 +15,8 @@ from pathlib import Path
 
 from gdbtools.errors import UsageError
 from gdbtools.machine.dump import Dump, map_file, window
-from gdbtools.machine.model import Ranges, one_line
+from gdbtools.machine.files import one_line, open_file
+from gdbtools.machine.model import Ranges
 
 
 def open_raw(images: Sequence[tuple[Path, int]], architecture: str) -> Dump:
@@ -39,7 +40,7 @@ def open_raw(images: Sequence[tuple[Path, int]], architecture: str) -> Dump:
 
 def _data(path: Path, size_bytes: int) -> Iterator[tuple[int, int]]:
     """Give the parts of a file that are no holes, (offset, size): all of it where the file system does not tell."""
-    with one_line(str(path)), path.open("rb") as file:
+    with one_line(str(path)), open_file(path) as file:
         at = 0
         while at < size_bytes:
             try:

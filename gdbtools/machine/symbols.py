@@ -9,7 +9,7 @@ from pathlib import Path
 from gdbtools.errors import Malformed
 from gdbtools.machine.dump import map_file
 from gdbtools.machine.elfcore import DAMAGED
-from gdbtools.machine.model import one_line
+from gdbtools.machine.files import one_line, open_file
 
 SECTION = struct.Struct("<IIQQQQIIQQ")
 """sh_name, sh_type, sh_flags, sh_addr, sh_offset, sh_size, sh_link, sh_info, sh_addralign, sh_entsize."""
@@ -52,7 +52,7 @@ def _sections(path: Path, view: mmap.mmap) -> list[tuple[int, ...]]:
     from elftools.elf.elffile import ELFFile
 
     try:
-        with one_line(str(path)), path.open("rb") as stream:
+        with one_line(str(path)), open_file(path) as stream:
             elf = ELFFile(stream)
             first, count, each_bytes = elf["e_shoff"], elf.num_sections(), elf["e_shentsize"]
     except (ELFError, *DAMAGED) as error:

@@ -11,7 +11,8 @@ from gdbtools import numbers
 from gdbtools.arch.architecture import Architecture
 from gdbtools.arch.model import Derived
 from gdbtools.errors import Unavailable, UsageError
-from gdbtools.machine.model import FixedRegisters, Overridden, Registers, one_line
+from gdbtools.machine.files import read_small
+from gdbtools.machine.model import FixedRegisters, Overridden, Registers
 from gdbtools.spelling import nearest
 
 ASSUMED: Final = "assumed"
@@ -26,8 +27,7 @@ def read_registers(path: Path, architecture: Architecture, own: Registers) -> De
     Names may be in any case; those without a level are of the one that the CPU is at.  Raises `UsageError` for a name
     that no register has and for what is no value, and names the entry.
     """
-    with one_line(str(path)):
-        text = path.read_bytes()
+    text = read_small(path)
     try:
         entries = json.loads(text)
         assumed = entries.pop(ASSUMED, [])

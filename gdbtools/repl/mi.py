@@ -53,6 +53,13 @@ class Gdb:
     ) -> None:
         self._controller.exit()
 
+    def kill(self) -> None:
+        """End GDB without its leave: it does not let go of the guest, which stays as it is."""
+        process = self._controller.gdb_process
+        if process is not None:
+            process.kill()
+            process.wait()
+
     @property
     def pid(self) -> int:
         process = self._controller.gdb_process
@@ -79,7 +86,10 @@ class Gdb:
         while True:
             if time.monotonic() > deadline:
                 raise Unavailable(f"GDB did not answer {command!r} within {seconds:.0f} s")
-            for message in self._controller.get_gdb_response(0.2, raise_error_on_timeout=False):
+            messages = self._controller.get_gdb_response(0.2, raise_error_on_timeout=False)
+            if not messages and not self.alive():
+                raise Unavailable(f"GDB went before it answered {command!r}")
+            for message in messages:
                 kind, payload = message["type"], message["payload"]
                 if message.get("token") == self._sent:
                     return Reply("".join(text), error, results)

@@ -55,6 +55,34 @@ def test_looking_changes_nothing(shared_fault: Live, command: str) -> None:
     assert before["mode"] == "0"
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "$x0 = 1",
+        "$x0=1",
+        "$x1++",
+        "0 + --$x2",
+        "*(unsigned long *)&regions <<= 1",
+        "$x3 |= 4, $pc",
+        "(long) cpu_main(0)",
+    ],
+)
+@pytest.mark.parametrize("command", ["walk", "report"])
+def test_an_expression_that_would_change_the_guest_is_refused(
+    shared_fault: Live, command: str, expression: str
+) -> None:
+    before = shared_fault.state()
+    quoted = expression.replace('"', '\\"')
+    assert "an address is only read" in shared_fault.refusal(f'mmu {command} "{quoted}"')
+    assert shared_fault.state() == before
+    assert "is on" in shared_fault.say("show may-call-functions"), "it is as it was"
+
+
+def test_an_expression_may_compare_and_quote(shared_fault: Live) -> None:
+    (answer,) = shared_fault.ask("walk \"($x0 == $x0) * (long) &cpu_main + (1 <= 2) + ('=' - 61)\"")
+    assert int(answer["input"], 16) == symbol("cpu_main") + 1
+
+
 def test_the_roots_in_memory_are_those_in_the_registers(shared_fault: Live) -> None:
     [found] = shared_fault.ask("find-roots")
     held = {name: shared_fault.value(f"${name}") for name in ("TTBR0_EL1", "TTBR1_EL1")}

@@ -70,20 +70,29 @@ def test_an_answer_is_the_line_that_the_command_prints() -> None:
     assert [json.loads(each.text) for each in answer.content] == expected
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "said"),
-    [
-        ("walk", {}, "required: ADDRESS"),
-        ("walk", {"address": ["nonsense"]}, "'nonsense' is not a number"),
-        ("walk", {"address": ["0"], "colour": "red"}, "walk has no argument colour"),
-        ("capture", {"file": "/tmp/x"}, "there is no tool capture; --allow-writes would offer it"),
-        ("nosuch", {}, "there is no tool nosuch"),
-    ],
+MISTAKES: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("walk", {}, "required: ADDRESS"),
+    ("walk", {"address": ["nonsense"]}, "'nonsense' is not a number"),
+    ("walk", {"address": ["0"], "colour": "red"}, "walk has no argument colour"),
+    ("walk", {"address": ["--output=/tmp/x"]}, "begins with a dash"),
+    ("walk", {"address": ["0"], "unprivileged": "no"}, "true or false"),
+    ("walk", {"address": [["0"]]}, "a string or a number"),
+    ("walk", {"address": ["0\n1"]}, "cannot be printed"),
+    ("find_roots", {}, "there is no tool find_roots"),
+    ("find-roots", {"write": "/tmp/x"}, "find-roots has no argument write"),
+    ("trace", {"file": "x", "perfetto": "/tmp/x"}, "trace has no argument perfetto"),
+    ("capture", {"file": "/tmp/x"}, "there is no tool capture; --allow-writes would offer it"),
+    ("nosuch", {}, "there is no tool nosuch"),
 )
-def test_a_mistake_is_an_answer_that_says_what_to_do(name: str, arguments: dict[str, Any], said: str) -> None:
-    answer = called(("-s", DEMO), name, **arguments)
-    assert answer.is_error
-    assert said in answer.content[0].text
+
+
+def test_a_mistake_is_an_answer_that_says_what_to_do() -> None:
+    async def talk(client: Any) -> Any:
+        return [await client.call_tool(name, arguments) for name, arguments, _ in MISTAKES]
+
+    for answer, (name, arguments, said) in zip(with_client(("-s", DEMO), talk), MISTAKES, strict=True):
+        assert answer.is_error, (name, arguments)
+        assert said in answer.content[0].text
 
 
 def test_with_writes_allowed_a_capture_can_be_made(tmp_path: Path) -> None:
@@ -103,12 +112,44 @@ def test_what_cannot_be_served_is_one_line(words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_what_changes_a_guest_or_writes_a_file_is_offered_only_if_allowed(live: bool) -> None:
+def test_what_acts_is_offered_only_if_that_is_allowed(live: bool) -> None:
     harmless, all_of_them = tools(live, False), tools(live, True)
-    assert not any(each.changes_guest or each.writes_files or each.runs_guest for each in harmless)
+    acts = ("changes_guest", "runs_guest", "sets_breakpoints")
+    assert not any(getattr(each, act) for each in harmless for act in acts)
+    assert not any(argument.writes for each in harmless for argument in each.arguments)
+    assert {"find-roots", "trace"} <= {each.name for each in harmless}, "they write only if they are told to"
     assert {each.name for each in all_of_them} == {
         name for name, each in COMMANDS.items() if live or not each.live_only
     }
+
+
+def test_what_names_a_file_that_is_written_says_so() -> None:
+    named = {f"{name} {each.name}" for name, command in COMMANDS.items() for each in command.arguments if each.writes}
+    assert named == {
+        "capture file",
+        "find-roots --write",
+        "redact file",
+        "service --log",
+        "trace --perfetto",
+    }
+
+
+def test_a_list_that_is_long_is_told_in_parts_that_make_up_the_whole() -> None:
+    async def talk(client: Any) -> Any:
+        found, asked = [], {"limit": 7}
+        while True:
+            (answer,) = (await client.call_tool("map", asked)).structured_content["answers"]
+            found.append(answer["result"])
+            if "rest" not in found[-1]:
+                return found
+            asked = {"limit": 7, "range": found[-1]["rest"]["range"]}
+
+    parts = with_client(("-s", DEMO), talk)
+    (whole,) = cli("map", "-s", DEMO, "--json")
+    assert [len(part["runs"]) for part in parts] == [7, 7, 7, 3]
+    assert [run for part in parts for run in part["runs"]] == whole["result"]["runs"]
+    assert schema(COMMANDS["map"])["properties"]["limit"]["description"].endswith("(default: 200)")
+    assert "--limit=200" in words_of(COMMANDS["map"], {})
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -119,6 +160,7 @@ def test_every_argument_has_a_type_and_comes_back_as_words(name: str) -> None:
     values: dict[str, Any] = {"string": "0x1", "integer": 1, "boolean": True, "array": ["0x1", "0x2"]}
     given = {key: each.get("enum", [values[each["type"]]])[0] for key, each in properties.items()}
     words = words_of(command, given)
+    assert len(words_of(command, {})) == ("limit" in properties), "nothing else has a value that nobody gave"
     assert all(argument.name in " ".join(words) for argument in command.arguments if argument.is_option)
     with pytest.raises(UsageError, match="has no argument"):
         words_of(command, {"no_such": 1})
@@ -136,7 +178,7 @@ def test_a_live_guest_answers_and_is_not_changed(gdb_path: str, qemu: str) -> No
             walked = await client.call_tool("walk", {"address": ["$pc", "cpu_main"]})
             return names, walked, await client.call_tool("fixup", {})
 
-        words = ("--attach", str(stopped.gdbstub), "--elf", str(GUEST))
+        words = ("--attach", str(stopped.gdbstub), "--elf", str(GUEST), "--gdb", gdb_path)
         names, walked, refused = with_client(words, talk)
     assert "status" in names
     assert "fixup" not in names

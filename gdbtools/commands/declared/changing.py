@@ -37,6 +37,7 @@ CATCH = Command(
     arguments=(Argument("kind", "the faults to stop on", Kind.CHOICE, CAUGHT),),
     implementation=_catch,
     live_only=True,
+    sets_breakpoints=True,
 )
 
 
@@ -84,13 +85,12 @@ SERVICE = Command(
         Argument("--kinds", "what to repair (default: access-flag); may be given again", Kind.CHOICE, SERVICED, "*"),
         Argument("--count", "end after this many repairs", Kind.NUMBER),
         Argument("--around", "also set the access flag of up to this many neighbours in the same table", Kind.NUMBER),
-        Argument("--log", "write one JSON object a fault to this file", Kind.FILE),
+        Argument("--log", "write one JSON object a fault to this file", Kind.FILE, writes=True),
     ),
     implementation=_service,
     live_only=True,
     changes_guest=True,
     runs_guest=True,
-    writes_files=True,
 )
 
 
@@ -117,6 +117,7 @@ WATCH = Command(
     ),
     implementation=_watch,
     live_only=True,
+    sets_breakpoints=True,
 )
 
 

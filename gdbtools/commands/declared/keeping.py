@@ -23,11 +23,10 @@ TRACE = Command(
     ),
     arguments=(
         Argument("file", "the log", Kind.FILE),
-        Argument("--perfetto", "write a trace here", Kind.FILE),
+        Argument("--perfetto", "write a trace here", Kind.FILE, writes=True),
     ),
     implementation=_trace,
     sourceless=lambda _: True,
-    writes_files=True,
 )
 
 
@@ -47,14 +46,13 @@ CAPTURE = Command(
         "for what --va and --with-code ask for."
     ),
     arguments=(
-        Argument("file", "where to write it", Kind.FILE),
+        Argument("file", "where to write it", Kind.FILE, writes=True),
         Argument("--va", "also what this range of addresses holds; may be given again", Kind.RANGE, many="*"),
         Argument("--tables", "all of them, or those only that explain the fault", Kind.CHOICE, TABLES),
         Argument("--with-code", "also the code around pc and the fault, and the vectors", Kind.FLAG),
         EVERY_SPACE,
     ),
     implementation=_capture,
-    writes_files=True,
 )
 
 
@@ -71,9 +69,8 @@ REDACT = Command(
         "Write the tables and registers of a capture or a dump to a new capture, and nothing else: code and data are\n"
         "left out, also what shares a page with a table. Registers may still hold what the guest worked on."
     ),
-    arguments=(Argument("file", "where to write it", Kind.FILE),),
+    arguments=(Argument("file", "where to write it", Kind.FILE, writes=True),),
     implementation=_redact,
-    writes_files=True,
 )
 
 
@@ -94,12 +91,13 @@ FIND_ROOTS = Command(
     ),
     arguments=(
         Argument("range", "only this range of physical memory", Kind.RANGE, many="?"),
-        Argument("--write", "write registers that have the chosen roots in use to this file, for --registers"),
+        Argument(
+            "--write", "write registers that have the chosen roots in use to this file, for --registers", writes=True
+        ),
         Argument("--root", "choose this root for the register that it fits", Kind.ADDRESS, many="*"),
         Argument("--all", "list every root that was found", Kind.FLAG),
     ),
     implementation=_find_roots,
-    writes_files=True,
 )
 
 

@@ -140,6 +140,13 @@ class Architecture(abc.ABC):
         """Give the range that translates `address` in the regime of that name (None: the one in force)."""
 
     @abc.abstractmethod
+    def loaded(self, register: ReadRegister) -> Sequence[str]:
+        """Return the names of regimes whose tables the registers hold although no translation in force uses them.
+
+        At a hypervisor's stop those are its guest's.
+        """
+
+    @abc.abstractmethod
     def isolated_range(self, register: ReadRegister, name: str | None = None) -> Regime | None:
         """Return the range of the regime of that name (None: the one in force) that may be a reduced one.
 

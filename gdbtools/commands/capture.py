@@ -13,6 +13,7 @@ from gdbtools.analysis.footprint import read_code, read_range, read_tables
 from gdbtools.analysis.writer import writer
 from gdbtools.arch.architecture import DirtyConvention
 from gdbtools.arch.isolation import Isolation
+from gdbtools.arch.model import Regime
 from gdbtools.commands.evidence import size
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.model import Implementation
@@ -44,6 +45,10 @@ class Captured:
     """Set where the space in force at the current CPU is a reduced one."""
     space: str | None = None
     """The one space that was asked for."""
+    loaded: tuple[Regime, ...] = ()
+    """What the current CPU has loaded and does not use: a guest's second stage, at a hypervisor's stop."""
+    whole: bool = True
+    """Whether all tables were wanted, and not only those that explain a fault."""
 
 
 def run(session: Session, options: Namespace) -> Sequence[Captured]:
@@ -59,7 +64,9 @@ def run(session: Session, options: Namespace) -> Sequence[Captured]:
     for first, size_bytes in options.va:
         missing += read_range(machine.architecture, _fullest(machine, options.space).register, read, first, size_bytes)
     written = write_capture(machine, Path(options.file), recording.extents(), unreadable, missing)
-    return (replace(written, isolation=here.isolation, space=options.space),)
+    loaded = tuple(loaded_regimes(machine))
+    whole = options.tables != "touched"
+    return (replace(written, isolation=here.isolation, space=options.space, loaded=loaded, whole=whole),)
 
 
 def captured_tables(
@@ -79,11 +86,21 @@ def captured_tables(
             here = spaces(replace(cpu, memory=recording) if code and space != CURRENT else cpu)
             if every:
                 unreadable += read_tables([regime for _, _, regime in all_ranges(here, space, None)], read)
+                unreadable += read_tables(loaded_regimes(cpu), read)
             asked, _, _ = of_last_exception(here)
             found = diagnose(asked.architecture, asked.register, read)
             if code and found.verdict in (Verdict.TABLES_PERMIT, Verdict.LEFT_TO_HARDWARE):
                 writer(asked.architecture, asked.register, read, found)
     return unreadable
+
+
+def loaded_regimes(machine: Machine) -> Sequence[Regime]:
+    """Return the ranges whose tables the current CPU's registers hold although nothing in force uses them."""
+    architecture, register = machine.architecture, machine.register
+    try:
+        return [each for name in architecture.loaded(register) for each in architecture.regimes(register, name)]
+    except Unavailable:
+        return ()
 
 
 def _each(machine: Machine) -> Sequence[Machine]:
@@ -133,6 +150,9 @@ def view(answer: Captured) -> Document:
         rows.append(("missing", Span(f"{answer.missing_bytes} mapped bytes could not be read", Role.WARNING)))
     if answer.isolation is not None:
         rows.append(("kernel", _kernel_text(answer)))
+    for regime in answer.loaded:
+        left_out = Span(f"{regime.name}: its tables are not in the file; --tables all takes them", Role.WARNING)
+        rows.append(("loaded", f"{regime.name}: its tables are in the file, too" if answer.whole else left_out))
     return Document([Line(["Wrote ", Span(answer.path, Role.GOOD), "."]), Facts(rows)])
 
 
@@ -155,6 +175,7 @@ def record(answer: Captured) -> JsonObject:
         "unreadable_tables": answer.unreadable,
         "missing_bytes": answer.missing_bytes,
         "isolation": isolation_record(answer.isolation),
+        "loaded": [regime.name for regime in answer.loaded] if answer.whole else [],
     }
 
 

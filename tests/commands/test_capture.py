@@ -12,6 +12,7 @@ from gdbtools.cli import main
 from gdbtools.errors import Unreadable
 from gdbtools.machine import open_source
 from gdbtools.machine.capture import core_bytes
+from tests.arch.aarch64.truth.machine import EL2H, S2_ROOT, guest
 from tests.tables import Tables
 
 PAGE = 1 << 12
@@ -141,3 +142,41 @@ def test_what_was_assumed_stays_said(capsys: Any, tmp_path: Path) -> None:
     again = made(str(path), "capture")
     assert "TCR_EL1: a guess" in said(capsys, "map", "-s", again)[1]
     assert json.loads(said(capsys, "map", "--json", "-s", again)[1])["assumed"] == ["TCR_EL1: a guess"]
+
+
+# A guest's second stage, at its hypervisor's stop
+
+STAGE2_WORDS = {S2_ROOT + 8: S2_ROOT + 0x1000 | 0x7FE, S2_ROOT + 0x1000: 0x8000_0000 | 0x7FD}
+HYPERVISORS = {"cpsr": EL2H, "pc": 0x1000, "sp": 0, "ESR_EL2": 0, "FAR_EL2": 0, "ELR_EL2": 0, "SPSR_EL2": 0}
+
+
+def hypervisor(tmp_path: Path, **changes: int) -> str:
+    """Write a dump of a CPU at EL2 with its MMU off, whose VTTBR_EL2 names a table, below a soft-invalid entry."""
+    path = tmp_path / "hypervisor.core"
+    registers = {**guest(), **HYPERVISORS, "SCTLR_EL2": 0, "VBAR_EL2": 0, **changes}
+    memory = {page: bytearray(PAGE) for page in (S2_ROOT, S2_ROOT + 0x1000)}
+    for at, word in STAGE2_WORDS.items():
+        memory[at & -PAGE][at % PAGE : at % PAGE + 8] = word.to_bytes(8, "little")
+    path.write_bytes(core_bytes("aarch64", [registers], 0, {page: bytes(data) for page, data in memory.items()}))
+    return str(path)
+
+
+def test_at_a_hypervisors_stop_the_guests_stage_2_is_captured(capsys: Any, tmp_path: Path) -> None:
+    source = hypervisor(tmp_path)
+    core = made(source, "capture")
+    assert "stage 2, VTTBR_EL2: its tables are in the file" in capsys.readouterr().out
+    maps = [json.loads(said(capsys, "map", "--regime", "stage2", "-s", each, "--json")[1]) for each in (source, core)]
+    assert maps[0]["result"]["runs"] == maps[1]["result"]["runs"] != []
+
+
+def test_what_touched_tables_leave_out_is_said_and_is_no_empty_stage_2(capsys: Any, tmp_path: Path) -> None:
+    core = made(hypervisor(tmp_path), "capture", "--tables", "touched")
+    assert "its tables are not in the file" in " ".join(capsys.readouterr().out.split())
+    assert main(["map", "--regime", "stage2", "-s", core]) == 3
+    assert main(["map", "--regime", "stage2", "--expect-none", "-s", core]) == 3
+    assert main(["diff", core, core, "--regime", "stage2"]) == 3
+
+
+def test_where_no_table_is_named_a_capture_says_nothing_of_any(capsys: Any, tmp_path: Path) -> None:
+    made(hypervisor(tmp_path, VTTBR_EL2=0), "capture")
+    assert "stage 2" not in capsys.readouterr().out

@@ -20,6 +20,7 @@ from gdbtools.arch.aarch64 import (
     shown,
     supplied,
     syndrome,
+    whose_stage2,
 )
 from gdbtools.arch.aarch64.appearance import A64Tables
 from gdbtools.arch.aarch64.borrowed import A64, is_unprivileged, maintenance
@@ -167,6 +168,10 @@ class AArch64(Architecture):
         found = isolation.upper_range(register, name)
         ttbr1 = isolation.ttbr1_name(register, name)
         return () if found is None else linux.full_roots(ttbr1, register(ttbr1), found.levels[-1].size_bytes)
+
+    def loaded(self, register: ReadRegister) -> Sequence[str]:
+        in_use = any(regime.below is not None for regime in regimes.regimes(register))
+        return () if in_use or not whose_stage2.has_tables(register) else (regimes.STAGE2,)
 
     def linux_registers(self, info: Mapping[str, str], el: int) -> Derived:
         return linux.registers_of(info, el)

@@ -123,13 +123,20 @@ def foreign(hcr: HCR_EL2) -> str:
 
 def left_out(register: ReadRegister, hcr: HCR_EL2) -> Sequence[str]:
     """Say that a guest's stage 2 is left out of its stage 1: the CPU is above both, and HCR_EL2 is not the guest's."""
-    base, why = optional(register, "VTTBR_EL2"), foreign(hcr)
-    if not why or not base or not VTTBR(base).BADDR or not _is_above(register):
+    why = foreign(hcr)
+    if not why or not has_tables(register) or not _is_above(register):
         return ()
+    vmid = VTTBR(register("VTTBR_EL2")).VMID
     return (
-        f"{why}: stage 2 is left out, though VTTBR_EL2 names tables (VMID {VTTBR(base).VMID}); if these are the same "
+        f"{why}: stage 2 is left out, though VTTBR_EL2 names tables (VMID {vmid}); if these are the same "
         "guest's, an output is an IPA, and --with HCR_EL2=0x80000001 goes through both",
     )
+
+
+def has_tables(register: ReadRegister) -> bool:
+    """Say whether VTTBR_EL2 names tables."""
+    base = optional(register, "VTTBR_EL2")
+    return bool(base and VTTBR(base).BADDR)
 
 
 def _is_above(register: ReadRegister) -> bool:

@@ -80,12 +80,13 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a CPU stood, as far as its source says."""
+    """Where a CPU stood, as far as its source says; `alone`: at a level that shares its tables with no other."""
 
     number: int
     level: int | None
     pc: int | None
     sp: int | None
+    alone: bool = False
 
 
 @dataclass(frozen=True)

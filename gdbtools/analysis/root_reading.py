@@ -106,7 +106,7 @@ class Reader:
 
     @cached_property
     def _level(self) -> int | None:
-        return max((each.level for each in self.cpus if each.level is not None), default=None)
+        return max((each.level for each in self.cpus if each.level is not None and not each.alone), default=None)
 
     def _places(self, candidate: Candidate, owner: Owner) -> list[Place]:
         """Give the places whose size holds every entry that there is."""

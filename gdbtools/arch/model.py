@@ -23,10 +23,14 @@ ReadRegister = Callable[[str], int]
 
 @dataclass(frozen=True)
 class Derived:
-    """Registers that nobody read: their values, and in words where each comes from or what was taken for granted."""
+    """Registers that nobody read: their values, and in words where each comes from or what was taken for granted.
+
+    `regime` is the one that they are of, where it is one.
+    """
 
     values: Mapping[str, int]
     assumed: tuple[str, ...]
+    regime: str | None = None
 
 
 class FaultKind(enum.Enum):

@@ -109,7 +109,8 @@ NOTHING: Final = Contents(0, 0, 0, frozenset(), frozenset(), None)
 class Place:
     """A root in a register: what would have to be in there for the tables to be in use.
 
-    `upper` says that it translates the upper end of the address space.
+    `upper` says that it translates the upper end of the address space.  `below` is the register of the second stage
+    that its regime may go through; empty where there is none.
     """
 
     register: str
@@ -119,6 +120,7 @@ class Place:
     form: Form
     height: int
     input_bits: int
+    below: str = ""
 
     @property
     def first(self) -> int:

@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gdbtools.analysis.root_choice import choose
-from gdbtools.analysis.root_evidence import Sign, Standing
+from gdbtools.analysis.root_evidence import Sign, Standing, merged, outputs, overlap
 from gdbtools.analysis.root_reading import Found
-from gdbtools.analysis.roots import Search
+from gdbtools.analysis.roots import Ranking, Search
 from gdbtools.arch.architecture import Architecture
-from gdbtools.arch.model import Derived, Regime
+from gdbtools.arch.model import Derived, Mapped, Read, Regime
+from gdbtools.arch.roots import Owner
+from gdbtools.arch.walk import walk
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.found_roots import Linux, Roots, record, view
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
-from gdbtools.errors import Unavailable, UsageError
+from gdbtools.errors import Unavailable, Unreadable, UsageError
 from gdbtools.machine import vmcoreinfo
 from gdbtools.machine.extents import data_of, memory_of
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden
+
+Told = tuple[Linux, "int | None", "Derived | None"]
+"""What a kernel wrote of itself, of how many bits the root is that it names, and registers."""
 
 
 def run(session: Session, options: Namespace) -> Sequence[Roots]:
@@ -28,15 +34,20 @@ def run(session: Session, options: Namespace) -> Sequence[Roots]:
     architecture, memory = machine.architecture, machine.memory
     # Registers before memory: a live source switches modes between the two.
     cpus = [_standing(machine, cpu) for cpu in machine.cpus]
-    held = {} if machine.assumed else {regime.root: _register(regime) for regime in _regimes(architecture, machine)}
+    # What was assumed says whose registers it is of by its first word; a root that nobody read is no evidence.
+    unread = {text.partition("=")[0].partition(":")[0] for text in machine.assumed}
+    regimes = [each for each in _regimes(architecture, machine) if _register(each) not in unread]
+    held = {root: _register(each) for each in regimes if (root := _root(each, memory.read)) is not None}
     wanted = memory_of(memory, options.range)
     search = Search(architecture, memory.read, wanted, data_of(memory, options.range), cpus)
     interrupted = _look(search)
-    level = max((cpu.level for cpu in cpus if cpu.level is not None), default=1)
+    level = max((cpu.level for cpu in cpus if cpu.level is not None and not cpu.alone), default=1)
     linux = [_linux(machine, note.pa, note.text, level) for note in search.surveyed.notes]
-    named = {each.root: bits for each, bits, _ in linux if each.root is not None}
-    signs = {**dict.fromkeys(named, Sign.NAMED), **dict.fromkeys(held, Sign.HELD)}
-    ranking = search.rank(signs, {root: bits for root, bits in named.items() if bits is not None})
+    ranking = _rank(search, linux, held)
+    placed = [(_in_machine(each, ranking.found), bits, derived) for each, bits, derived in linux]
+    if placed != linux:
+        linux = placed
+        ranking = _rank(search, linux, held)
     for root in options.root:
         if not any(each.place.root == root for each in ranking.found):
             raise UsageError(f"{root:#x} is none of the roots that were found; leave --root out to see them")
@@ -59,6 +70,28 @@ def run(session: Session, options: Namespace) -> Sequence[Roots]:
             written=options.write if options.write is not None and chosen else "",
         ),
     )
+
+
+def _rank(search: Search, linux: Sequence[Told], held: Mapping[int, str]) -> Ranking:
+    """Rank what was seen, with what kernels name and registers hold."""
+    named = {each.root: bits for each, bits, _ in linux if each.root is not None}
+    signs = {**dict.fromkeys(named, Sign.NAMED), **dict.fromkeys(held, Sign.HELD)}
+    return search.rank(signs, {root: bits for root, bits in named.items() if bits is not None})
+
+
+def _in_machine(linux: Linux, found: Sequence[Found]) -> Linux:
+    """Return it with its root where it is in physical memory: what a kernel names is an address of its machine's."""
+    for each in found:
+        runs = each.tree.runs if each.owner is Owner.VIRTUAL_MACHINE and each.likely else ()
+        if linux.root is None or not overlap((linux.pa, linux.pa + 1), merged(map(outputs, runs))):
+            continue
+        run = each.tree.at(linux.root)
+        if run is None or run.output is None:
+            why = f"it names IPA {linux.root:#x}, where its virtual machine, at {each.place.root:#x}, has nothing"
+            return replace(linux, root=None, why=why)
+        pa = run.output + run.offset_of(linux.root)
+        return linux if pa == linux.root else replace(linux, root=pa, ipa=linux.root, machine=each.place.root)
+    return linux
 
 
 def _look(search: Search) -> bool:
@@ -84,32 +117,51 @@ def _standing(machine: Machine, cpu: Cpu) -> Standing:
         level = architecture.level(cpu.registers.read)
     except Unavailable:
         level = None
-    return Standing(cpu.number, level, known(architecture.pc), known(architecture.appearance.stack))
+    try:
+        levels = architecture.levels_of(architecture.regimes(cpu.registers.read)[0])
+    except Unavailable:
+        levels = ()
+    alone = len(levels) == 1 and level == levels[0]
+    return Standing(cpu.number, level, known(architecture.pc), known(architecture.appearance.stack), alone)
 
 
 def _regimes(architecture: Architecture, machine: Machine) -> Iterator[Regime]:
-    """Give every stage with tables that a CPU of the source is using."""
+    """Give every stage with tables that a CPU of the source is using, or has loaded."""
     for cpu in machine.cpus:
+        read = cpu.registers.read
         try:
-            found = architecture.regimes(cpu.registers.read)
+            found = [*architecture.regimes(read)]
+            found += [each for name in architecture.loaded(read) for each in architecture.regimes(read, name)]
         except Unavailable:
             continue
         for regime in found:
             yield from (stage for stage in (regime, regime.below) if stage is not None and stage.levels)
 
 
+def _root(regime: Regime, read: Read) -> int | None:
+    """Return where a root is in physical memory; None where the stage below has nothing there."""
+    if regime.below is None:
+        return regime.root
+    try:
+        found = walk(regime.below, regime.root, read)
+    except Unreadable:
+        return None
+    outcome = (found.kept or found).outcome
+    return outcome.address if isinstance(outcome, Mapped) else None
+
+
 def _register(regime: Regime) -> str:
     return regime.name.partition(" through ")[0].rpartition(", ")[2]
 
 
-def _linux(machine: Machine, pa: int, text: bytes, level: int) -> tuple[Linux, int | None, Derived | None]:
+def _linux(machine: Machine, pa: int, text: bytes, level: int) -> Told:
     """Give what a kernel's VMCOREINFO says: the root that it names, of how many bits, and registers."""
     info = vmcoreinfo.parse(text)
     release = info.get("OSRELEASE", "of unknown release")
     try:
         derived = machine.architecture.linux_registers(info, level)
         registers = Overridden(machine.cpu.registers, FixedRegisters(derived.values, "VMCOREINFO"))
-        upper = machine.architecture.regimes(registers.read)[-1]
+        upper = machine.architecture.regimes(registers.read, derived.regime)[-1]
     except Unavailable as why:
         return Linux(pa, release, None, str(why)), None, None
     bits = (upper.last - upper.first).bit_length()

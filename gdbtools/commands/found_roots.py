@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from gdbtools.analysis.root_choice import apart
 from gdbtools.analysis.root_evidence import Evidence, Sign
 from gdbtools.analysis.root_reading import Found
 from gdbtools.analysis.roots import Ranking
@@ -33,12 +34,18 @@ OWNERS: Mapping[Owner, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Linux:
-    """A Linux kernel's VMCOREINFO: where it is, of which release, the root that it names (None: `why` it does not)."""
+    """A Linux kernel's VMCOREINFO: where it is, of which release, the root that it names (None: `why` it does not).
+
+    Where it is in the memory of a virtual machine that has other addresses, `ipa` is what it names, `machine` the root
+    of that machine's second stage, and `root` where that leads.
+    """
 
     pa: int
     release: str
     root: int | None
     why: str = ""
+    ipa: int | None = None
+    machine: int | None = None
 
 
 @dataclass(frozen=True)
@@ -153,14 +160,19 @@ def _said(answer: Roots, each: Found, one: Evidence) -> str:
 
 def _rest(answer: Roots) -> Iterator[tuple[str, Text]]:
     survey, ranking = answer.survey, answer.ranking
+    taken = {each.place.register for each in answer.chosen}
     for each in ranking.dismissed:
         why = next(_said(answer, each, one) for one in each.evidence if one.sign in (Sign.ONE_PLACE, Sign.ENDLESS))
         yield "dismissed", Span(f"{each.place.root:#x}: {why}", Role.WARNING)
+    for each in ranking.found:
+        if each.likely and each.place.register not in taken and (others := apart(each, answer.chosen)):
+            with_what = ", ".join(f"{other.place.register} = {other.place.root:#x}" for other in others)
+            yield "not chosen", f"{each.place.register} = {each.place.root:#x}: another guest's than {with_what}"
     for linux in answer.linux:
         if linux.root is None:
             yield "VMCOREINFO", Span(f"at PA {linux.pa:#x}, Linux {linux.release}: {linux.why}", Role.WARNING)
         elif not any(each.place.root == linux.root for each in answer.chosen):
-            yield "VMCOREINFO", f"at PA {linux.pa:#x}, Linux {linux.release}: names {linux.root:#x}"
+            yield "VMCOREINFO", f"at PA {linux.pa:#x}, Linux {linux.release}: names {_named(linux)}"
     looked = f"{amount(survey.examined_bytes)}: {len(survey.tables)} pages like tables, {ranking.candidates} candidates"
     yield "looked at", looked
     if answer.interrupted:
@@ -175,6 +187,12 @@ def _rest(answer: Roots) -> Iterator[tuple[str, Text]]:
     for at, text in enumerate(answer.registers.assumed):
         yield "assumed" if not at else "", text
     yield from _next(answer)
+
+
+def _named(linux: Linux) -> str:
+    if linux.ipa is None:
+        return f"{linux.root:#x}"
+    return f"IPA {linux.ipa:#x}, which is PA {linux.root:#x} to the virtual machine at {linux.machine:#x}"
 
 
 def _next(answer: Roots) -> Iterator[tuple[str, Text]]:
@@ -198,15 +216,7 @@ def record(answer: Roots) -> JsonObject:
         "registers": {name: hexadecimal(value) for name, value in answer.registers.values.items()},
         "assumed": list(answer.registers.assumed),
         "written": answer.written or None,
-        "vmcoreinfo": [
-            {
-                "address": hexadecimal(linux.pa),
-                "release": linux.release,
-                "root": optional_hexadecimal(linux.root),
-                "why": linux.why or None,
-            }
-            for linux in answer.linux
-        ],
+        "vmcoreinfo": [_linux_record(linux) for linux in answer.linux],
         "total": survey.total_bytes,
         "examined": survey.examined_bytes,
         "unreadable": survey.unreadable_bytes,
@@ -215,6 +225,18 @@ def record(answer: Roots) -> JsonObject:
         "candidates": ranking.candidates,
         "unexamined": ranking.unexamined,
     }
+
+
+def _linux_record(linux: Linux) -> JsonObject:
+    record: JsonObject = {
+        "address": hexadecimal(linux.pa),
+        "release": linux.release,
+        "root": optional_hexadecimal(linux.root),
+        "why": linux.why or None,
+    }
+    if linux.ipa is None or linux.machine is None:
+        return record
+    return record | {"ipa": hexadecimal(linux.ipa), "virtual_machine": hexadecimal(linux.machine)}
 
 
 def _root_record(answer: Roots, each: Found) -> JsonObject:

@@ -311,6 +311,58 @@ def test_a_size_that_the_source_names_is_believed() -> None:
     assert image.search(sizes={ROOT: 44}).found[0].place.input_bits == 44
 
 
+# What goes together
+
+GUESTS, OTHERS = BASE + 20 * MEGA, BASE + 22 * MEGA
+
+
+def two_machines() -> tuple[Image, Tables, Tables]:
+    """Return an image with a kernel, the virtual machine that it runs in, and another that maps more."""
+    image = Image(32 * MEGA)
+    kernel(image, 12, 16, ROOT, TABLES)
+    own, other = (Tables(TnSZ=25, root=root, _next=root + PAGE) for root in (GUESTS, OTHERS))
+    for page in range(64):
+        own.map(page * PAGE, ROOT + page * PAGE, SH=3)
+    for page in range(2048):
+        other.map(BASE + page * PAGE, BASE + 24 * MEGA + page * PAGE, SH=3)
+    for tables in (own, other):
+        for at, word in tables.memory.items():
+            if word >> 10 & 1:
+                tables.memory[at] = int(word) | 0b11 << 6 | 0b1111 << 2
+        image.add(tables)
+    return image, own, other
+
+
+def chosen(image: Image, **names: dict[int, Sign]) -> dict[str, int]:
+    return {each.place.register: each.place.root for each in choose(image.search(**names).found)}
+
+
+def test_a_kernel_is_chosen_with_the_virtual_machine_that_it_runs_in_and_with_no_other() -> None:
+    image, own, other = two_machines()
+    ranked = [each.place.root for each in image.search().found]
+    assert ranked.index(other.root) < ranked.index(own.root), "by itself the other has more to say for it"
+    named = {own.root: Sign.NAMED, other.root: Sign.NAMED}
+    assert chosen(image, held=named) == {"TTBR1_EL1": ROOT, "VTTBR_EL2": own.root}
+
+
+def test_the_virtual_machine_that_a_register_holds_is_chosen_without_another_ones_kernel() -> None:
+    image, own, other = two_machines()
+    assert chosen(image, held={other.root: Sign.HELD}) == {"VTTBR_EL2": other.root}
+    assert chosen(image, held={own.root: Sign.HELD}) == {"TTBR1_EL1": ROOT, "VTTBR_EL2": own.root}
+
+
+def test_what_leads_to_no_memory_is_not_chosen_whatever_holds_it() -> None:
+    image = Image()
+    kernel(image, 12, 16, ROOT, TABLES)
+    nowhere = image.add(Tables(root=PROCESSES, _next=PROCESSES + PAGE))
+    nowhere.map(0x40_0000, 0x900_0000, **USER)
+    image.add(nowhere)
+    held = {PROCESSES: Sign.HELD, ROOT: Sign.HELD}
+    found = next(each for each in image.search(held=held).found if each.place.root == PROCESSES)
+    assert signs(found)[Sign.IN_MEMORY] == (0, 1)
+    assert chosen(image, held=held) == {"TTBR1_EL1": ROOT}
+
+
 # What is no root
 
 

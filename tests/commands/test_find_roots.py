@@ -11,6 +11,7 @@ from gdbtools.cli import main
 from gdbtools.commands import find_roots
 from gdbtools.machine import open_source
 from tests.images import BASE, CODE, Image, kernel, process
+from tests.tables import Tables
 
 OSV = Path(__file__).resolve().parents[2] / "fixtures/captures/osv-1131.core"
 DEMO = OSV.with_name("access-flag.core")
@@ -231,6 +232,61 @@ def test_a_vmcoreinfo_that_names_what_is_no_root_is_not_believed(capsys, tmp_pat
     assert result["chosen"] == [f"{ROOT:#018x}"]
     assert int(result["vmcoreinfo"][0]["root"], 16) == ROOT + 0x3000
     assert "named" not in [each["sign"] for each in result["roots"][0]["evidence"]]
+
+
+# A hypervisor's stop
+
+GUEST, GUESTS_MEMORY = BASE + 11 * MEGA, BASE + 12 * MEGA
+EL2H = 0b1001
+
+
+def hypervisor(tmp_path: Path, image: Image, first: int) -> list[str]:
+    """Give an image a virtual machine whose memory is at `first`, which VTTBR_EL2 holds while the CPU is at EL2."""
+    tables = Tables(TnSZ=25, root=GUEST, _next=GUEST + 4096)
+    for page in range(512):
+        at = tables.map(first + page * 4096, GUESTS_MEMORY + page * 4096, SH=3)
+        tables.memory[at] = int(tables.memory[at]) | 0b11 << 6 | 0b1111 << 2
+    image.add(tables)
+    vtcr = 25 | 1 << 6 | 3 << 12 | 5 << 16 | 1 << 31
+    values = {"cpsr": EL2H, "SCTLR_EL2": 0, "HCR_EL2": 1 << 31 | 1, "VTCR_EL2": vtcr, "VTTBR_EL2": GUEST | 3 << 48}
+    (tmp_path / "stop.json").write_text(json.dumps({name: hex(value) for name, value in values.items()}))
+    return ["-s", saved(image, tmp_path), "--registers", str(tmp_path / "stop.json")]
+
+
+def test_at_a_hypervisors_stop_the_stage_2_that_it_has_loaded_is_not_lost(capsys, tmp_path: Path) -> None:
+    result = ask(capsys, *hypervisor(tmp_path, Image(), 0))["result"]
+    [root] = [each for each in result["roots"] if each["register"] == "VTTBR_EL2"]
+    assert int(root["root"], 16) == GUEST
+    assert "held" in [one["sign"] for one in root["evidence"]]
+    assert result["chosen"] == [f"{GUEST:#018x}"]
+
+
+def test_a_root_that_was_assumed_is_held_by_nobody_and_other_assumptions_are_nothing_to_it(capsys, tmp_path: Path):
+    words = hypervisor(tmp_path, Image(), 0)
+    values = json.loads((tmp_path / "stop.json").read_text())
+    for assumed, held in (("SCTLR_EL2: M=0", True), (f"VTTBR_EL2={GUEST:#x}, VTCR_EL2: T0SZ=25", False)):
+        (tmp_path / "stop.json").write_text(json.dumps({**values, "assumed": [assumed]}))
+        [root] = ask(capsys, *words)["result"]["roots"]
+        assert ("held" in [one["sign"] for one in root["evidence"]]) is held
+
+
+def test_what_a_kernel_names_is_an_address_of_its_own_machine(capsys, tmp_path: Path) -> None:
+    """A guest's VMCOREINFO names an IPA, and to the hypervisor's own kernel that number is another page."""
+    image = both()
+    at = GUESTS_MEMORY + 0x1000 - BASE
+    image.data[at : at + len(INFO)] = INFO.encode()
+    words = hypervisor(tmp_path, image, ROOT - 0x5000)
+    result = ask(capsys, *words)["result"]
+    [named] = result["vmcoreinfo"]
+    assert (int(named["ipa"], 16), int(named["root"], 16)) == (ROOT, GUESTS_MEMORY + 0x5000)
+    assert int(named["virtual_machine"], 16) == GUEST
+    [kernels] = [each for each in result["roots"] if int(each["root"], 16) == ROOT]
+    assert "named" not in [one["sign"] for one in kernels["evidence"]]
+    assert result["chosen"] == [f"{GUEST:#018x}"], "the kernel that was found is no guest of this machine"
+    assert main(["find-roots", *words]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"names IPA {ROOT:#x}, which is PA {GUESTS_MEMORY + 0x5000:#x} to the virtual machine at {GUEST:#x}" in said
+    assert f"not chosen TTBR1_EL1 = {ROOT:#x}: another guest's than VTTBR_EL2 = {GUEST:#x}" in said
 
 
 def test_a_crash_that_has_registers_says_which_of_them_holds_a_root(capsys) -> None:

@@ -62,7 +62,7 @@ def registers_of(info: Mapping[str, str], el: int) -> Derived:
     if _version(release) >= _MAIR_SINCE:
         values[f"MAIR_{suffix}"] = int(_MAIR)
         assumed.append(f"MAIR_{suffix}={int(_MAIR):#x}, as Linux sets it since {'.'.join(map(str, _MAIR_SINCE))}")
-    return Derived(values, tuple(assumed))
+    return Derived(values, tuple(assumed), "el2-vhe" if el == 2 else "el1")
 
 
 def full_roots(ttbr1: str, value: int, page_bytes: int) -> tuple[Switch, ...]:

@@ -48,7 +48,7 @@ def places(root: int, form: Form, height: int, owner: Owner, level: int | None) 
         name, suffix = ("el2-vhe", "EL2") if level == EL20.el else ("el1", "EL1")
         ranges = [(f"TTBR0_{suffix}", name, False), (f"TTBR1_{suffix}", name, True)][: 1 if owner is Owner.USER else 2]
     return [
-        Place(register, name, upper, root, form, height, bits)
+        Place(register, name, upper, root, form, height, bits, "VTTBR_EL2" if name == "el1" else "")
         for register, name, upper in ranges
         for bits in _sizes(form, height, name == STAGE2)
     ]

@@ -59,6 +59,23 @@ class Shown:
     said: str
 
 
+class Fit(enum.Enum):
+    """Whether the registers of an exception can be of one and the same."""
+
+    FITS = enum.auto()
+    CONTRADICTS = enum.auto()
+    NOT_SHOWN = enum.auto()
+    """Nothing that can be read says so, or says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Whether a syndrome fits the state and the instruction beside it, and what says so, in words."""
+
+    fit: Fit
+    reason: str
+
+
 class DirtyConvention(enum.Enum):
     """How a guest remembers that a page was written: the values of `set mmu-dirty`."""
 
@@ -225,6 +242,19 @@ class Architecture(abc.ABC):
     @abc.abstractmethod
     def exception(self, register: ReadRegister) -> ExceptionRecord:
         """Join the registers that describe the last exception."""
+
+    @abc.abstractmethod
+    def raised_at(self, exception: ExceptionRecord) -> int:
+        """Return the address of the instruction that an exception is about, if it is about one."""
+
+    @abc.abstractmethod
+    def fits(
+        self, exception: ExceptionRecord, instruction: int | None, register: ReadRegister | None = None
+    ) -> Agreement:
+        """Return whether an exception's syndrome fits the rest of its record, and the instruction at `raised_at`.
+
+        `instruction` is None where it cannot be read; `register` is given where the general registers are still its.
+        """
 
     @abc.abstractmethod
     def linux_registers(self, info: Mapping[str, str], el: int) -> Derived:

@@ -68,3 +68,13 @@ def assemble(sources: Sequence[str]) -> list[Code]:
         here = symbols.get(f"here.{number}", start) - start
         codes.append(Code(words, here, tuple(texts[at].strip() for at in range(start, end, 4))))
     return codes
+
+
+def disassemble(words: Sequence[int]) -> list[str]:
+    """Return what binutils make of each word."""
+    with tempfile.NamedTemporaryFile(prefix="gdbtools-words-") as file:
+        file.write(struct.pack(f"<{len(words)}I", *words))
+        file.flush()
+        command = [DISASSEMBLER, "-D", "-b", "binary", "-m", "aarch64", "-z", file.name]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return re.findall(r"^ *[0-9a-f]+:\t[0-9a-f]{8} \t(.*)$", said, re.MULTILINE)

@@ -8,23 +8,28 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from random import Random
 
 import pytest
 
+from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
 from gdbtools.arch.aarch64.hypervisor import HPFAR_EL2
 from gdbtools.arch.aarch64.processor_state import SPSR
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx, decode
-from gdbtools.arch.model import Return, Syndrome
+from gdbtools.arch.architecture import ExceptionRecord, Fit
+from gdbtools.arch.model import ReadRegister, Return, Syndrome
 from gdbtools.errors import Unavailable
 from tests.guests import packages
 from tests.guests.assembly import Code, assemble
 from tests.guests.controls import EVERY_CASE
 from tests.guests.packages import QEMU_SUITES
-from tests.guests.states import counting
+from tests.guests.states import SEED, counting
 from tests.guests.syndromes import CODE, PSTATE_M, Record, Syndromes, missing
 from tests.guests.triggers import TRIGGERS, lay
 from tests.guests.triggers.departures import NO_QEMU_HAS, NOT_RAISED, departure
-from tests.guests.triggers.model import Trigger
+from tests.guests.triggers.model import AT, Trigger
+from tests.tables import reader
 
 ROOT_WORLD = "max,x-rme=on"
 MACHINES = {
@@ -201,3 +206,74 @@ def test_every_class_is_raised_or_said_why_not() -> None:
     raised = {each.ec for each in there if not departure("11.1", lambda _: True, each)}
     assert raised | NOT_RAISED.keys() == set(EC)
     assert not raised & NOT_RAISED.keys()
+
+
+# --- Whether a syndrome is of the instruction at ELR.
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An exception as registers have it, the instruction that raised it, and the registers that it had."""
+
+    trigger: Trigger
+    exception: ExceptionRecord
+    word: int
+    general: ReadRegister
+
+
+def raised(trigger: Trigger, code: Code, record: Record) -> Raised:
+    el = record.target
+    registers = {
+        "cpsr": AT[el],
+        "pc": record.vector,
+        "ID_AA64PFR0_EL1": 0x1111,
+        "SCR_EL3": 1 | 1 << 10,
+        "HCR_EL2": trigger.case.registers.get("HCR_EL2", EVERY_CASE["HCR_EL2"]),
+        f"ESR_EL{el}": record.esr,
+        f"FAR_EL{el}": record.far,
+        f"ELR_EL{el}": record.elr,
+        f"SPSR_EL{el}": record.spsr,
+        **{f"x{number}": value for number, value in enumerate(record.x)},
+    }
+    read = reader(registers)
+    return Raised(trigger, ARM.exception(read), code.words[code.here // 4], read)
+
+
+def exceptions_of(guest: Syndromes) -> list[Raised]:
+    """Raise everything that this guest can, and leave out what is known to depart from the manual."""
+    triggers = [each for each in TRIGGERS if each.level == guest.level and all(map(guest.has, each.needs))]
+    codes = assemble([each.case.source for each in triggers])
+    records = guest.run_code([each.case for each in triggers], codes)
+    return [
+        raised(trigger, code, record)
+        for trigger, code, record in zip(triggers, codes, records, strict=True)
+        if record is not None and not record.completed and not departure(guest.version, guest.has, trigger)
+    ]
+
+
+def test_every_exception_fits_the_instruction_that_raised_it_and_hardly_any_fits_anothers(
+    guest: Syndromes, counted: Counter[str]
+) -> None:
+    found = exceptions_of(guest)
+    assert len(found) > 5
+    wrong = []
+    for each in found:
+        agreed = ARM.fits(each.exception, each.word, each.general)
+        counted[f"its own instruction: {agreed.fit.name}"] += 1
+        if agreed.fit is Fit.CONTRADICTS:
+            wrong.append(f"{each.trigger.name}: {agreed.reason}")
+    assert not wrong, f"{len(wrong)} of {len(found)} do not fit their own:\n" + "\n".join(wrong)
+
+    # An interrupt leaves ELR and SPSR of whatever it came after.
+    random, refused, pairs = Random(SEED), 0, 0
+    a64 = [each for each in found if not SPSR(each.exception.state).is_aarch32 and not each.trigger.serror]
+    for each in a64:
+        other = random.choice(a64)
+        if (other.trigger.ec, other.word) == (each.trigger.ec, each.word):
+            continue
+        mixed = replace(each.exception, return_address=other.exception.return_address, el=other.exception.el)
+        agreed = ARM.fits(replace(mixed, state=other.exception.state), other.word)
+        pairs += 1
+        refused += agreed.fit is Fit.CONTRADICTS
+        counted[f"another's instruction: {agreed.fit.name}"] += 1
+    assert pairs < 50 or refused > 0.75 * pairs, f"{refused} of {pairs}"

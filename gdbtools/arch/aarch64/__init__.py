@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from gdbtools.arch.aarch64 import (
+    agreement,
     exceptions,
     hypervisor,
     identification,
@@ -46,7 +47,7 @@ from gdbtools.arch.aarch64.traps import fine_grained
 from gdbtools.arch.aarch64.traps import registers as trap_registers
 from gdbtools.arch.aarch64.traps.deciders import deciders
 from gdbtools.arch.aarch64.whose_stage2 import Stage2Off
-from gdbtools.arch.architecture import Architecture, DirtyConvention, ExceptionRecord, Shown
+from gdbtools.arch.architecture import Agreement, Architecture, DirtyConvention, ExceptionRecord, Shown
 from gdbtools.arch.borrowing import FieldChange
 from gdbtools.arch.isolation import Switch, View
 from gdbtools.arch.model import Access, AccessKind, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
@@ -252,6 +253,14 @@ class AArch64(Architecture):
 
     def exception(self, register: ReadRegister) -> ExceptionRecord:
         return exceptions.record(register)
+
+    def raised_at(self, exception: ExceptionRecord) -> int:
+        return agreement.raised_at(exception)
+
+    def fits(
+        self, exception: ExceptionRecord, instruction: int | None, register: ReadRegister | None = None
+    ) -> Agreement:
+        return agreement.fits(exception, instruction, register)
 
     def vectors(self, register: ReadRegister) -> Mapping[int, str]:
         return exceptions.vectors(register)

@@ -6,15 +6,15 @@ import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from gdbtools.analysis.belonging import Belonging, belonging
+from gdbtools.analysis.instruction import instruction_at
 from gdbtools.arch.architecture import Architecture, ExceptionRecord, Shown
-from gdbtools.arch.borrowing import INSTRUCTION_BYTES
 from gdbtools.arch.model import (
     Access,
     AccessKind,
     Cause,
     Fault,
     FaultKind,
-    Mapped,
     Read,
     ReadRegister,
     Refusal,
@@ -23,7 +23,7 @@ from gdbtools.arch.model import (
 )
 from gdbtools.arch.walk import walk
 from gdbtools.bits import FieldValue
-from gdbtools.errors import GdbtoolsError, Unavailable, Unreadable
+from gdbtools.errors import Unavailable, Unreadable
 
 IPA_OFFSET = (1 << 12) - 1
 """What of an intermediate physical address no register holds but the virtual address."""
@@ -49,6 +49,10 @@ class Verdict(enum.Enum):
     """Memory, or a device, did not answer the access itself, where the tables lead."""
     NOT_THE_TABLES = enum.auto()
     """The syndrome is not something that translation tables decide."""
+    INTERRUPT = enum.auto()
+    """An interrupt has been taken, which has no syndrome: what there is, is of an older exception."""
+    NOT_ONE_EXCEPTION = enum.auto()
+    """The syndrome is not of the state that is saved beside it, so that nobody knows what to replay."""
 
     @property
     def label(self) -> str:
@@ -73,10 +77,10 @@ class Diagnosis:
     """The whole evidence of one fault.
 
     `walk` and `access` are None where the syndrome names no address; `predicted` is what walk and permission check
-    refuse now (None: nothing).  `entry` names the vector entry that pc stands at; empty when it stands at none, and
-    then the registers describe the last exception, whenever that was.  `controls` decide who sets the access flag;
+    refuse now (None: nothing).  `belongs` says whether the registers are of one exception, and of the current one: at
+    no vector entry they describe the last one, whenever that was.  `controls` decide who sets the access flag;
     `traps` are what trapped the instruction, and `convention` what a call or a breakpoint instruction is for.
-    `entry` is None where pc or the vectors are not known; `shown` is what the fault shows of a control that is not.
+    `shown` is what the fault shows of a control that is not known.
     `leads_to` is the intermediate physical address that stage 1's tables give now, for a fault of stage 2 that has one.
     `access` is what was replayed; where only the instruction tells that it is checked as a user's, or which cache
     maintenance it was, it was looked at.  `inferred` says that it could not be, and that the refusal itself tells.
@@ -84,7 +88,7 @@ class Diagnosis:
 
     verdict: Verdict
     exception: ExceptionRecord
-    entry: str | None
+    belongs: Belonging
     access: Access | None = None
     walk: Walk | None = None
     predicted: Refusal | None = None
@@ -95,6 +99,11 @@ class Diagnosis:
     leads_to: int | None = None
     shown: Shown | None = None
     inferred: bool = False
+
+    @property
+    def entry(self) -> str | None:
+        """The vector entry at which it has just been taken, empty where the CPU is at none, None where nobody knows."""
+        return self.belongs.entry if self.belongs.current or self.belongs.entry is None else ""
 
 
 RegimeFor = Callable[[ReadRegister, int, "str | None"], Regime]
@@ -109,12 +118,13 @@ def diagnose(
     Raises `Unavailable` for a register and `Unreadable` for a table that is not there.
     """
     exception = architecture.exception(register)
-    entry = _entry(architecture, register)
-    syndrome = exception.syndrome
+    belongs, syndrome = belonging(architecture, register, read, exception), exception.syndrome
+    if not belongs.joined:
+        return _apart(architecture, register, read, exception, belongs)
     if syndrome.fault is None or syndrome.access_kind is None or not syndrome.address_valid:
         traps = architecture.trap_controls(exception, register)
-        convention = architecture.convention(syndrome, register if entry else None)
-        return Diagnosis(Verdict.NOT_THE_TABLES, exception, entry, traps=traps, convention=convention)
+        convention = architecture.convention(syndrome, register if belongs.current else None)
+        return Diagnosis(Verdict.NOT_THE_TABLES, exception, belongs, traps=traps, convention=convention)
     # Registers before memory: a live source switches modes between the two.
     stage = "stage2" if syndrome.fault.stage == 2 else exception.regime
     controls = architecture.access_flag_controls(register, stage)
@@ -124,7 +134,7 @@ def diagnose(
     regime = (regime_for or architecture.regime_for)(register, address, name)
     if syndrome.fault.kind is FaultKind.EXTERNAL_ABORT and syndrome.fault.level is not None:
         aborted = _aborted(regime, address, read, syndrome.fault)
-        return Diagnosis(Verdict.WALK_ABORTED, exception, entry, access, aborted=aborted)
+        return Diagnosis(Verdict.WALK_ABORTED, exception, belongs, access, aborted=aborted)
     found, shown = _walked(architecture, register, read, exception, regime, address)
     predicted = architecture.check(found, access, state)
     if exception.undecoded and predicted is not None:
@@ -165,7 +175,7 @@ def diagnose(
     return Diagnosis(
         verdict,
         exception,
-        entry,
+        belongs,
         access,
         found,
         predicted,
@@ -198,11 +208,24 @@ def _walked(
         return replace(unfetched, refusal=shown.refusal), shown
 
 
-def _entry(architecture: Architecture, register: ReadRegister) -> str | None:
+def _apart(
+    architecture: Architecture, register: ReadRegister, read: Read, exception: ExceptionRecord, belongs: Belonging
+) -> Diagnosis:
+    """Return what can be said of a syndrome whose saved state is another's: no more than where its address leads now.
+
+    Syndrome and address are written together.  Who asked for it, and with what rights, only the state would say.
+    """
+    if belongs.interrupt:
+        return Diagnosis(Verdict.INTERRUPT, exception, belongs)
+    syndrome = exception.syndrome
+    if syndrome.fault is None or not syndrome.address_valid or syndrome.from_lower is None:
+        return Diagnosis(Verdict.NOT_ONE_EXCEPTION, exception, belongs)
+    name = architecture.regime_of_level(register, 0 if syndrome.from_lower else exception.target)
     try:
-        return architecture.entry(register)
-    except Unavailable:
-        return None
+        found = walk(architecture.regime_for(register, exception.address, name), exception.address, read)
+    except (Unavailable, Unreadable):
+        return Diagnosis(Verdict.NOT_ONE_EXCEPTION, exception, belongs)
+    return Diagnosis(Verdict.NOT_ONE_EXCEPTION, exception, belongs, walk=found, predicted=found.refused)
 
 
 def _left_to_hardware(fault: Fault, found: Walk) -> bool:
@@ -246,15 +269,7 @@ def _instruction(
 ) -> int | None:
     """Give the instruction itself, for what no syndrome says; None where it cannot be read."""
     at = exception.return_address
-    if at is None:
-        return None
-    try:
-        outcome = walk(architecture.regime_for(register, at, exception.regime), at, read).outcome
-        if not isinstance(outcome, Mapped):
-            return None
-        return int.from_bytes(read(outcome.address, INSTRUCTION_BYTES), "little")
-    except GdbtoolsError:
-        return None
+    return None if at is None else instruction_at(architecture, register, read, exception, at)
 
 
 def _aborted(regime: Regime, address: int, read: Read, fault: Fault) -> Aborted:

@@ -59,6 +59,17 @@ class Shown:
     said: str
 
 
+@dataclass(frozen=True, slots=True)
+class VectorEntry:
+    """A vector entry: the manual's name for it, and the kind of interrupt that it is for, empty for other exceptions.
+
+    What interrupts has no syndrome: where it is taken, the registers of an earlier exception are left as they are.
+    """
+
+    name: str
+    interrupt: str = ""
+
+
 class Fit(enum.Enum):
     """Whether the registers of an exception can be of one and the same."""
 
@@ -244,8 +255,8 @@ class Architecture(abc.ABC):
         """Join the registers that describe the last exception."""
 
     @abc.abstractmethod
-    def raised_at(self, exception: ExceptionRecord) -> int:
-        """Return the address of the instruction that an exception is about, if it is about one."""
+    def raised_at(self, exception: ExceptionRecord) -> int | None:
+        """Return the address of the instruction that an exception is about, if it is about one; None if not known."""
 
     @abc.abstractmethod
     def fits(
@@ -268,8 +279,21 @@ class Architecture(abc.ABC):
         """Give the addresses where synchronous exceptions are taken, with the manual's name for each entry."""
 
     @abc.abstractmethod
+    def vector_entry(self, register: ReadRegister) -> VectorEntry | None:
+        """Return the vector entry that pc stands at, None where it stands at none."""
+
     def entry(self, register: ReadRegister) -> str:
         """Name the vector entry that pc stands at, if its exceptions have a syndrome; empty where it stands at none."""
+        found = self.vector_entry(register)
+        return "" if found is None or found.interrupt else found.name
+
+    @abc.abstractmethod
+    def fits_entry(self, exception: ExceptionRecord, entry: VectorEntry) -> str:
+        """Say why an exception cannot have been taken at a vector entry; empty where nothing speaks against it."""
+
+    @abc.abstractmethod
+    def regime_of_level(self, register: ReadRegister, level: int) -> str:
+        """Name the regime that translates for a level."""
 
     @abc.abstractmethod
     def convention(self, found: Syndrome, register: ReadRegister | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gdbtools.analysis.belonging import belonging
 from gdbtools.analysis.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.analysis.seen import Seen, Sighting, steps_of
 from gdbtools.analysis.suspicion import Around, Change, Elsewhere, change_seen
@@ -33,6 +34,8 @@ def _elsewhere(machine: Machine) -> list[Elsewhere]:
             continue
         try:
             exception = architecture.exception(cpu.registers.read)
+            if not belonging(architecture, cpu.registers.read, machine.memory.read, exception).joined:
+                continue
             regime = architecture.regime_for(cpu.registers.read, exception.address, exception.regime)
         except GdbtoolsError:
             continue

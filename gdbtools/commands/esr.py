@@ -6,15 +6,15 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gdbtools.analysis.belonging import Belonging, belonging
 from gdbtools.arch.architecture import Architecture, ExceptionRecord
 from gdbtools.arch.model import Syndrome, Transfer
 from gdbtools.bits import FieldValue
-from gdbtools.commands.evidence import control_text, fault_name, fault_record
+from gdbtools.commands.evidence import belonging_record, control_text, fault_name, fault_record
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import word_picture
 from gdbtools.commands.session import Session
-from gdbtools.errors import MissingRegister, Unavailable, UsageError
-from gdbtools.machine.model import Machine
+from gdbtools.errors import MissingRegister, UsageError
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
 
@@ -34,6 +34,7 @@ class Decoded:
     convention: str
     exception: ExceptionRecord | None = None
     traps: TrapControls = ()
+    belongs: Belonging | None = None
 
 
 def run(session: Session, options: Namespace) -> Sequence[Decoded]:
@@ -51,10 +52,10 @@ def run(session: Session, options: Namespace) -> Sequence[Decoded]:
         # What else the exception left is not there; the syndrome may be.
         syndrome = architecture.syndrome(machine.register)
         return (Decoded(syndrome, architecture, architecture.convention(syndrome)),)
-    at_entry = machine.register if _is_at_entry(machine) else None
-    convention = architecture.convention(exception.syndrome, at_entry)
-    traps = architecture.trap_controls(exception, machine.register)
-    return (Decoded(exception.syndrome, architecture, convention, exception, traps),)
+    belongs = belonging(architecture, machine.register, machine.memory.read, exception)
+    convention = architecture.convention(exception.syndrome, machine.register if belongs.current else None)
+    traps = architecture.trap_controls(exception, machine.register) if belongs.joined else ()
+    return (Decoded(exception.syndrome, architecture, convention, exception, traps, belongs),)
 
 
 def _of_class(architecture: Architecture, options: Namespace) -> int:
@@ -65,13 +66,6 @@ def _of_class(architecture: Architecture, options: Namespace) -> int:
             f"{iss:#x} with class {exception_class:#x} is no syndrome; an ISS has 25 bits, a class is from 0 to 0x3f"
         )
     return whole
-
-
-def _is_at_entry(machine: Machine) -> bool:
-    try:
-        return bool(machine.architecture.entry(machine.register))
-    except Unavailable:
-        return False
 
 
 def sentence(syndrome: Syndrome) -> list[str | Span]:
@@ -113,17 +107,34 @@ def transfer_text(transfer: Transfer) -> str:
 
 def view(answer: Decoded) -> Document:
     syndrome, exception = answer.syndrome, answer.exception
-    blocks: list[Block] = [Line([f"{int(syndrome.word):#x}: ", *sentence(syndrome)])]
+    belongs = answer.belongs
+    blocks: list[Block] = [Line([f"{int(syndrome.word):#x}: ", *_whose(belongs), *sentence(syndrome)])]
     level = "x" if exception is None else str(exception.target)
-    rows: list[tuple[str, Text]] = syndrome_rows(syndrome, exception, answer.traps, answer.convention)
+    joined = exception if belongs is None or belongs.joined else None
+    rows: list[tuple[str, Text]] = syndrome_rows(syndrome, joined, answer.traps, answer.convention)
     rows.append((f"FAR_EL{level}", syndrome.address.value))
     if syndrome.ipa_valid:
         rows.append(("HPFAR_EL2", "the page of the IPA, if this was taken to EL2 for a fault of stage 2"))
-    rows.append((f"ELR_EL{level}", syndrome.returns.value))
+    rows.append(
+        (f"ELR_EL{level}", syndrome.returns.value if belongs is None or belongs.joined else _not_of_it(belongs))
+    )
     blocks.append(Facts(rows))
     blocks.append(word_picture(syndrome.word, "the syndrome"))
     unused = [each.field.name for each in syndrome.word.decoded() if not each.applicable]
     return Document([*blocks, Facts([("not applicable", ", ".join(unused))])] if unused else blocks)
+
+
+def _whose(belongs: Belonging | None) -> list[str | Span]:
+    """Say which exception a syndrome is of, where it is not the one that the CPU has just taken."""
+    if belongs is None or not belongs.last:
+        return []
+    return ["older exception: " if belongs.interrupt else "last exception: "]
+
+
+def _not_of_it(belongs: Belonging) -> str:
+    if belongs.interrupt:
+        return f"not of this exception, but of the {belongs.interrupt} that was taken after it"
+    return f"not of this exception: {belongs.reason}"
 
 
 def syndrome_record(
@@ -178,8 +189,13 @@ def transfer_record(transfer: Transfer) -> JsonObject:
     }
 
 
+def record(answer: Decoded) -> JsonObject:
+    said = syndrome_record(answer.syndrome, answer.architecture, answer.traps, answer.convention)
+    return said if answer.belongs is None else said | belonging_record(answer.belongs)
+
+
 IMPLEMENTATION = Implementation(
     run=run,
     view=view,
-    record=lambda answer: syndrome_record(answer.syndrome, answer.architecture, answer.traps, answer.convention),
+    record=record,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from gdbtools.analysis.belonging import Belonging
 from gdbtools.arch.architecture import Architecture
 from gdbtools.arch.model import Access, Attributes, Cause, Decider, Fault, Mapped, Refusal, Step, Walk
 from gdbtools.bits import FieldValue, Word
@@ -325,3 +326,8 @@ def word_table(word: Word) -> Table:
         note = Span("bits that no field claims are set", Role.WARNING)
         rows.append(("", "reserved", f"{word.reserved:#x}", note))
     return Table(("bits", "field", "value", "meaning"), rows, frozenset((2,)))
+
+
+def belonging_record(found: Belonging) -> JsonObject:
+    """Record whether an exception is the current one, and what shows that its registers are of one."""
+    return {"current": found.current, "evidence": {"kind": name_of(found.evidence), "reason": found.reason or None}}

@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gdbtools.analysis.belonging import Belonging, Evidence
 from gdbtools.analysis.diagnosis import Aborted, Diagnosis, Verdict, diagnose, level_of_lookup
 from gdbtools.analysis.seen import steps_of
 from gdbtools.analysis.suspicion import PAGE_BYTES, Suspicion, suspicions
@@ -17,7 +18,14 @@ from gdbtools.commands.alignment import alignment_text
 from gdbtools.commands.circumstances import circumstances
 from gdbtools.commands.esr import sentence as syndrome_sentence
 from gdbtools.commands.esr import syndrome_record, syndrome_rows
-from gdbtools.commands.evidence import decider_text, field_value, refusal_record, steps_table, walk_record
+from gdbtools.commands.evidence import (
+    belonging_record,
+    decider_text,
+    field_value,
+    refusal_record,
+    steps_table,
+    walk_record,
+)
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import illustrated
 from gdbtools.commands.session import Session
@@ -79,6 +87,8 @@ def _rows(diagnosis: Diagnosis, suspected: Sequence[Suspicion]) -> list[tuple[st
     aligned = alignment_text(diagnosis)
     rows += [("alignment", aligned)] if aligned else []
     rows += suspicion_rows(suspected, exception.address)
+    if not diagnosis.belongs.joined:
+        return [*rows, *_apart_rows(diagnosis)]
     if diagnosis.verdict is Verdict.TABLES_DIFFER:
         other = "" if diagnosis.entry else ", or these registers are of another exception"
         rows.append(("perhaps", f"the tables changed since the fault{other}"))
@@ -90,10 +100,7 @@ def _rows(diagnosis: Diagnosis, suspected: Sequence[Suspicion]) -> list[tuple[st
     if exception.ipa is not None:
         rows.append(("IPA", _ipa(exception.ipa, diagnosis.leads_to, exception.undecoded)))
     rows += _interrupted(exception)
-    if diagnosis.entry is not None:
-        stands = f"at the vector entry {diagnosis.entry}" if diagnosis.entry else "at no vector entry"
-        unsure = "" if diagnosis.entry else ": this is the last exception taken, whenever that was"
-        rows.append(("pc", f"{stands}{unsure}"))
+    rows += _standing(diagnosis.belongs)
     if _repairable(diagnosis):
         rows.append(("next", Span("mmu fixup --resume" if diagnosis.entry else "mmu fixup", Role.COMMAND)))
     return rows
@@ -110,6 +117,45 @@ def _interrupted(exception: ExceptionRecord) -> list[tuple[str, Text]]:
         said = f"ELR_EL{target} {exception.return_address:#x}, {exception.syndrome.returns.value}"
         rows.append(("returns to", said))
     return rows
+
+
+def _standing(belongs: Belonging) -> list[tuple[str, Text]]:
+    """Say where the CPU is, and what that or the code shows of the registers."""
+    if belongs.entry:
+        return [("pc", f"at the vector entry {belongs.entry}")]
+    if not belongs.joined and belongs.entry is not None:
+        return [("pc", "at no vector entry: what the registers hold is left from exceptions before")]
+    if belongs.entry is None:
+        return []
+    rows: list[tuple[str, Text]] = [("pc", "at no vector entry: this is the last exception taken, whenever that was")]
+    if belongs.evidence is Evidence.FITS:
+        rows.append(("evidence", f"{belongs.reason}: syndrome and ELR may be of one exception"))
+    elif belongs.evidence is Evidence.NOT_SHOWN:
+        rows.append(("evidence", f"whether syndrome and ELR are of one exception is not shown: {belongs.reason}"))
+    return rows
+
+
+def _saved(exception: ExceptionRecord) -> str:
+    """Return the saved state, as far as there are registers of it."""
+    target, said = exception.target, [] if exception.el is None else [f"EL{exception.el}"]
+    said += [] if exception.state is None else [f"SPSR_EL{target} {exception.state:#x}"]
+    said += [] if exception.return_address is None else [f"ELR_EL{target} {exception.return_address:#x}"]
+    return ", ".join(said)
+
+
+def _apart_rows(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
+    """Say what is of the older exception, and what of the later; what would have to join the two is left out."""
+    exception, belongs = diagnosis.exception, diagnosis.belongs
+    target, syndrome = exception.target, exception.syndrome
+    older, later = ("older", "taken from") if belongs.interrupt else ("syndrome", "later")
+    saved = _saved(exception)
+    said: Text = [f"ESR_EL{target} {int(syndrome.word):#x}  ", *syndrome_sentence(syndrome)]
+    rows: list[tuple[str, Text]] = [(later, saved)] if belongs.interrupt else []
+    rows.append((older, said))
+    if syndrome.address_valid:
+        rows.append(("" if belongs.interrupt else "address", _address(diagnosis)))
+    rows += [] if belongs.interrupt else [(later, f"{saved}: an interrupt's, or another context's")]
+    return [*rows, *_standing(belongs)]
 
 
 def _limits(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
@@ -193,7 +239,8 @@ def record(answer: Answer) -> JsonObject:
         "ipa": optional_hexadecimal(exception.ipa),
         "return_address": optional_hexadecimal(exception.return_address),
         "saved_state": optional_hexadecimal(exception.state),
-        "vector_entry": diagnosis.entry or None,
+        "vector_entry": diagnosis.belongs.entry or None,
+        **belonging_record(diagnosis.belongs),
         "hardware": [_control_record(*each) for each in diagnosis.controls],
         "access": _access_record(access) if access else None,
         "suspicions": [suspicion_record(each) for each in answer.suspicions],
@@ -232,6 +279,9 @@ def _aborted_record(aborted: Aborted) -> JsonObject:
     }
 
 
-IMPLEMENTATION = Implementation(
-    run=run, view=view, record=record, finding=lambda answer: answer.diagnosis.exception.syndrome.fault is not None
-)
+def _is_a_fault(answer: Answer) -> bool:
+    diagnosis = answer.diagnosis
+    return diagnosis.exception.syndrome.fault is not None and diagnosis.verdict is not Verdict.INTERRUPT
+
+
+IMPLEMENTATION = Implementation(run=run, view=view, record=record, finding=_is_a_fault)

@@ -6,10 +6,11 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gdbtools.analysis.belonging import Belonging
 from gdbtools.analysis.diagnosis import Diagnosis, diagnose
 from gdbtools.arch.architecture import Architecture, DirtyConvention
 from gdbtools.arch.model import AccessKind
-from gdbtools.commands.evidence import WHY, fault_name, refusal_record, word_text
+from gdbtools.commands.evidence import WHY, belonging_record, fault_name, refusal_record, word_text
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.errors import Refused
@@ -22,10 +23,14 @@ from gdbtools.repair.borrow import find_return
 
 @dataclass(frozen=True)
 class Fixup:
-    """A plan, whether it was applied, and the borrowed instruction that resumes the guest (None: not asked)."""
+    """A plan, whether it was applied, and the borrowed instruction that resumes the guest (None: not asked).
+
+    `belongs` says how it is known that the registers are of the fault that is repaired.
+    """
 
     architecture: Architecture
     plan: Plan
+    belongs: Belonging
     applied: bool
     returns_through: int | None
     resumed: bool
@@ -38,13 +43,13 @@ def run(session: Session, options: Namespace) -> Sequence[Fixup]:
     planned = plan(found, machine.architecture, session.dirty, machine.memory)
     through = return_address(machine, found) if options.resume else None
     if options.dry_run:
-        return (Fixup(machine.architecture, planned, False, through, False),)
+        return (Fixup(machine.architecture, planned, found.belongs, False, through, False),)
     live = session.live
     session.written.make("fixup", planned.change, machine.memory)
     if through is not None:
         live.jump(through)
         session.resume_wanted = True
-    return (Fixup(machine.architecture, planned, True, through, through is not None),)
+    return (Fixup(machine.architecture, planned, found.belongs, True, through, through is not None),)
 
 
 def return_address(machine: Machine, found: Diagnosis) -> int:
@@ -67,6 +72,9 @@ def view(answer: Fixup) -> Document:
         ("dirty", dirty_text(answer.plan)),
         ("TLB", "no maintenance: an entry whose access flag is clear is never cached"),
     ]
+    if answer.belongs.last:
+        rows.append(("of", f"the last exception, whenever that was: {answer.belongs.reason}"))
+        rows.append(("safe", "the tables refuse just this now, and the next access would set the same flag"))
     if answer.plan.hardware_should:
         rows.append(("warning", Span("TCR_EL1.HA says hardware sets it; why did it not?", Role.WARNING)))
     if answer.returns_through is not None:
@@ -107,6 +115,7 @@ def record(answer: Fixup) -> JsonObject:
         "applied": answer.applied,
         "return_through": None if through is None else hexadecimal(through),
         "resumed": answer.resumed,
+        **belonging_record(answer.belongs),
     }
 
 

@@ -14,8 +14,47 @@ from gdbtools.render.document import Role, Span
 NOT_THE_TABLES = ": not a matter of the translation tables."
 
 
+LAST = "last exception: "
+"""What a headline begins with where nothing shows that the exception is the current one."""
+
+
 def sentence(diagnosis: Diagnosis, suspected: Sequence[Suspicion] = (), backing: str | None = None) -> list[str | Span]:
-    """Say it; `backing` is what answers at `answering_pa`, empty for nothing, None where nobody knows."""
+    """Return the headline: what happened, whether it is what happened last, and what the tables say of it.
+
+    `backing` is what answers at `answering_pa`, empty for nothing, None where nobody knows.
+    """
+    if diagnosis.verdict is Verdict.INTERRUPT:
+        return _interrupted(diagnosis)
+    if diagnosis.verdict is Verdict.NOT_ONE_EXCEPTION:
+        return [LAST, *_apart(diagnosis)]
+    said = _of_one_exception(diagnosis, suspected, backing)
+    return [LAST, *said] if diagnosis.belongs.last else said
+
+
+def _interrupted(diagnosis: Diagnosis) -> list[str | Span]:
+    exception = diagnosis.exception
+    said: list[str | Span] = ["interrupt: ", Span(diagnosis.belongs.interrupt, Role.HEADING), " taken"]
+    said += [] if exception.el is None else [f" from EL{exception.el}"]
+    said += [] if exception.return_address is None else [f", before {exception.return_address:#x}"]
+    return [*said, "; it has no syndrome."]
+
+
+def _apart(diagnosis: Diagnosis) -> list[str | Span]:
+    """Say what the syndrome is of, and that the state beside it is not."""
+    exception, syndrome = diagnosis.exception, diagnosis.exception.syndrome
+    said: list[str | Span] = [Span(syndrome.instruction or syndrome.name, Role.HEADING)]
+    if syndrome.fault is not None:
+        said = [f"{syndrome.access_kind.label} of " if syndrome.access_kind else ""]
+        said += [
+            f"{exception.address:#x}: " if syndrome.address_valid else "",
+            Span(fault_name(syndrome.fault), Role.BAD),
+        ]
+    target = exception.target
+    other = Span(f"ELR_EL{target} and SPSR_EL{target} are not of it", Role.WARNING)
+    return [*said, ", but ", other, f": {diagnosis.belongs.reason}."]
+
+
+def _of_one_exception(diagnosis: Diagnosis, suspected: Sequence[Suspicion], backing: str | None) -> list[str | Span]:
     fault, access, predicted = diagnosis.exception.syndrome.fault, diagnosis.access, diagnosis.predicted
     if fault is None or access is None:
         return [*_untranslated(diagnosis), NOT_THE_TABLES]

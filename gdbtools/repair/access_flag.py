@@ -34,9 +34,19 @@ class Plan:
     refused_next: Refusal | None = None
 
 
+def _not_of_one(diagnosis: Diagnosis) -> str:
+    """Say why the exception registers do not tell what to repair."""
+    belongs, target = diagnosis.belongs, diagnosis.exception.target
+    if belongs.interrupt:
+        return f"nothing to repair: an {belongs.interrupt} was taken, and ESR_EL{target} is of an older exception"
+    return f"ESR_EL{target} and ELR_EL{target} are not of one exception: {belongs.reason}"
+
+
 def plan(diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConvention, memory: PhysicalMemory) -> Plan:
     """Plan the repair of an access-flag fault; anything else raises `Refused` with what it is instead."""
     found = diagnosis.walk
+    if not diagnosis.belongs.joined:
+        raise Refused(f"{_not_of_one(diagnosis)}; stop at the next fault with `mmu catch access-flag`")
     if found is None or diagnosis.access is None:
         raise Refused(f"nothing to repair: {diagnosis.exception.syndrome.name} is not an access-flag fault")
     refusal, leaf = found.refusal, found.leaf

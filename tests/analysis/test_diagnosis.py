@@ -234,7 +234,7 @@ def test_a_permission_fault_of_el1s_cache_maintenance_is_of_one_that_needs_to_wr
     t.map(VA, PA, AF=0)
     missed = found(t, ACCESS_FLAG_3 | cm)
     assert missed.access == Access(AccessKind.MAINTENANCE, 1)
-    user = found(t, PERMISSION_3 | cm, ESR_EL1=DATA_LOWER | PERMISSION_3 | cm, SPSR_EL1=0)
+    user = found(t, PERMISSION_3 | cm, ESR_EL1=DATA_LOWER | PERMISSION_3 | cm, SPSR_EL1=0, pc=0x8000_0400)
     assert user.access == Access(AccessKind.MAINTENANCE, 0)
 
 
@@ -265,7 +265,7 @@ def maintained(code_pa: int, instruction: int = 0) -> Diagnosis:
     if instruction:
         t.write(code_pa, instruction.to_bytes(8, "little"))
     values = t.registers(
-        ESR_EL1=DATA_LOWER | PERMISSION_3 | CM, FAR_EL1=VA, ELR_EL1=CODE_VA, SPSR_EL1=0,
+        ESR_EL1=DATA_LOWER | PERMISSION_3 | CM, FAR_EL1=VA, ELR_EL1=CODE_VA, SPSR_EL1=0, pc=0x8000_0400,
         SCTLR_EL1=t.registers()["SCTLR_EL1"] | CMOW, ID_AA64MMFR1_EL1=1 << 56,
     )  # fmt: skip
     return diagnose(ARM, reader(values), t.read)
@@ -288,7 +288,7 @@ def test_where_the_instruction_cannot_be_read_the_refusal_says_which_maintenance
 def test_a_refused_fetch_from_device_memory_is_no_stale_entry() -> None:
     t = Tables()
     t.map(VA, PA, AttrIndx=3)
-    refused = found(t, 0, ESR_EL1=0b100001 << 26 | PERMISSION_3)
+    refused = found(t, 0, ESR_EL1=0b100001 << 26 | PERMISSION_3, ELR_EL1=VA)
     assert refused.verdict is Verdict.TABLES_AGREE
     assert refused.predicted is not None
     assert refused.predicted.decider.cause is Cause.DEVICE_FETCH

@@ -15,12 +15,14 @@ from gdbtools.arch.recent import Deed, Recent
 from gdbtools.arch.walk import walk
 from gdbtools.cli import main
 from gdbtools.commands.suspicion import briefly, suspicion_rows
+from gdbtools.repl.session import Doing, state_of
 from tests.commands.test_map import saved
 from tests.commands.test_what_if import CRASH, OSV, ask
 from tests.tables import Tables, reader
 
 VA, PA = 0x1234_5000, 0x4800_0000
 DATA_SAME, TRANSLATION_3, ABORT, ABORT_ON_WALK_3 = 0b100101 << 26, 0b000111, 0b010000, 0b010111
+ACCESS_FLAG_3 = 0b001011
 
 
 def sentence(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -33,7 +35,8 @@ def test_a_clear_flag_that_hardware_was_told_to_set_is_neither_denied_nor_spurio
     told = ("--with", "TCR_EL1.HA=1", "--with", "ID_AA64MMFR1_EL1.HAFDBS=1")
     (answer,) = ask(capsys, "fault", "-s", OSV, *told, status=1)
     assert answer["sentence"] == (
-        f"EL1 execute of {CRASH}: access flag fault, level 3, but the tables leave the access flag to hardware."
+        f"last exception: EL1 execute of {CRASH}: access flag fault, level 3, "
+        "but the tables leave the access flag to hardware."
     )
     assert answer["verdict"] == "left to hardware"
     assert answer["suspicions"] == []
@@ -66,6 +69,71 @@ def test_at_no_vector_entry_tables_that_say_another_fault_may_be_of_another_exce
         assert "the tables say access flag fault, level 3" in sentence(capsys, *source)
         main(["fault", *source])
         assert ("of another exception" in " ".join(capsys.readouterr().out.split())) == other
+
+
+def stale(tmp_path: Path, **changes: int) -> list[str]:
+    """Give the options for a source whose syndrome is of an access-flag fault, and whose ELR is at an SVC."""
+    t = Tables(_next=0x4010_1000)
+    t.map(VA, PA, AF=0)
+    t.map(0x40_0000, 0x4200_0000)
+    t.write(0x4200_0000, (0xD400_0001).to_bytes(8, "little"))
+    values = {"ESR_EL1": DATA_SAME | ACCESS_FLAG_3, "FAR_EL1": VA, "ELR_EL1": 0x40_0000, "pc": 0x4444, **changes}
+    return saved(t, tmp_path, t.registers(**values))
+
+
+def test_what_is_not_of_one_exception_is_said_and_not_joined(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    source = stale(tmp_path)
+    main(["fault", *source])
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith(f"last exception: read of {VA:#x}: access flag fault, level 3, but ELR_EL1 and SPSR_EL1 are")
+    assert "at ELR_EL1 0x400000 is SVC #0x0, no load." in said
+    assert "returns to" not in said
+    assert "came from" not in said
+    assert "mmu fixup" not in said
+    (answer,) = ask(capsys, "fault", *source, status=1)
+    assert (answer["verdict"], answer["current"]) == ("not one exception", False)
+    assert answer["evidence"]["kind"] == "contradicts"
+    assert answer["access"] is None
+
+
+def test_at_an_interrupt_the_older_exception_stands_apart(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    source = stale(tmp_path, pc=0x8000_0280)
+    (answer,) = ask(capsys, "fault", *source, status=0)
+    assert answer["sentence"] == "interrupt: IRQ taken from EL1, before 0x400000; it has no syndrome."
+    assert (answer["verdict"], answer["vector_entry"]) == ("interrupt", "current EL, SP_ELx, IRQ")
+    assert (answer["current"], answer["walk"]) == (False, None)
+    main(["fault", *source])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "older ESR_EL1 0x9400000b" in said
+    assert "returns to" not in said
+
+
+def test_a_syndrome_that_is_decoded_from_registers_says_whether_it_is_the_current_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for changes, whose, elr in (
+        ({"pc": 0x8000_0200}, "", "the instruction that raised it"),
+        ({}, "last exception: ", "not of this exception: at ELR_EL1 0x400000 is SVC #0x0, no load"),
+        ({"pc": 0x8000_0280}, "older exception: ", "not of this exception, but of the IRQ that was taken after it"),
+    ):
+        source = stale(tmp_path, **changes)
+        main(["esr", *source])
+        said = " ".join(capsys.readouterr().out.split())
+        assert said.startswith(f"0x9400000b: {whose}Data Abort from the same")
+        assert f"ELR_EL1 {elr}" in said
+        assert ask(capsys, "esr", *source)[0]["current"] is not bool(whose)
+
+
+def test_every_face_says_that_an_exception_is_the_last_one(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    source = stale(tmp_path)
+    (status,), (fault,) = ask(capsys, "status", *source), ask(capsys, "fault", *source, status=1)
+    assert state_of(Doing.STOPPED, status, fault, "").verdict.startswith("last exception: ")
+    (report,) = ask(capsys, "report", *source, status=1)
+    assert report["fault"]["sentence"].startswith("last exception: ")
+    assert main(["report", *source, "--html"]) == 1
+    assert "last exception: " in capsys.readouterr().out
 
 
 # --- Suspicions in words

@@ -213,7 +213,7 @@ def test_a_write_that_stage_2_refuses_next_is_not_recorded_as_one(s2ap: int, rec
     memory.identity(0b11 << 6 | 0b1111 << 2)
     memory.stage2(s2ap << 6 | 0b1111 << 2)
     taken = {"ESR_EL1": WRITE, "FAR_EL1": truth.VA, "ELR_EL1": 0, "SPSR_EL1": truth.EL1H, "VBAR_EL1": 0}
-    registers = reader(truth.guest(cpsr=truth.EL1H, pc=0, **taken))
+    registers = reader(truth.guest(cpsr=truth.EL1H, pc=0x200, **taken))
     found = diagnose(ARM, registers, memory.read)
     assert found.verdict is Verdict.TABLES_AGREE
     change = plan(found, ARM, DirtyConvention.BIT55, OfTables(memory)).change

@@ -47,7 +47,7 @@ from gdbtools.arch.aarch64.traps import fine_grained
 from gdbtools.arch.aarch64.traps import registers as trap_registers
 from gdbtools.arch.aarch64.traps.deciders import deciders
 from gdbtools.arch.aarch64.whose_stage2 import Stage2Off
-from gdbtools.arch.architecture import Agreement, Architecture, DirtyConvention, ExceptionRecord, Shown
+from gdbtools.arch.architecture import Agreement, Architecture, DirtyConvention, ExceptionRecord, Shown, VectorEntry
 from gdbtools.arch.borrowing import FieldChange
 from gdbtools.arch.isolation import Switch, View
 from gdbtools.arch.model import Access, AccessKind, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
@@ -254,7 +254,7 @@ class AArch64(Architecture):
     def exception(self, register: ReadRegister) -> ExceptionRecord:
         return exceptions.record(register)
 
-    def raised_at(self, exception: ExceptionRecord) -> int:
+    def raised_at(self, exception: ExceptionRecord) -> int | None:
         return agreement.raised_at(exception)
 
     def fits(
@@ -265,8 +265,14 @@ class AArch64(Architecture):
     def vectors(self, register: ReadRegister) -> Mapping[int, str]:
         return exceptions.vectors(register)
 
-    def entry(self, register: ReadRegister) -> str:
-        return exceptions.entry(register, register(self.pc))
+    def vector_entry(self, register: ReadRegister) -> VectorEntry | None:
+        return exceptions.vector_entry(register, register(self.pc))
+
+    def fits_entry(self, exception: ExceptionRecord, entry: VectorEntry) -> str:
+        return agreement.against_entry(exception, entry)
+
+    def regime_of_level(self, register: ReadRegister, level: int) -> str:
+        return regimes.of_level(register, level)
 
     def convention(self, found: Syndrome, register: ReadRegister | None = None) -> str:
         return exceptions.convention(found, register)

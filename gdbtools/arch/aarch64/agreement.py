@@ -17,9 +17,9 @@ from gdbtools.arch.aarch64.instructions import is_always_defined, text
 from gdbtools.arch.aarch64.memory_instructions import Encoding, memory_access
 from gdbtools.arch.aarch64.processor_state import SPSR
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx
-from gdbtools.arch.architecture import Agreement, ExceptionRecord, Fit
+from gdbtools.arch.architecture import Agreement, ExceptionRecord, Fit, VectorEntry
 from gdbtools.arch.borrowing import INSTRUCTION_BYTES
-from gdbtools.arch.model import AccessKind, AddressMeaning, ReadRegister, Return, Syndrome
+from gdbtools.arch.model import AccessKind, AddressMeaning, FaultKind, ReadRegister, Return, Syndrome
 from gdbtools.bits import Field
 from gdbtools.errors import Unavailable
 
@@ -67,6 +67,7 @@ AARCH64_ONLY: Final = frozenset(
 )
 """The classes that only one execution state can raise."""
 
+_MAINTENANCE: Final = (AccessKind.MAINTENANCE, AccessKind.INVALIDATION, AccessKind.CLEAN_INVALIDATION)
 Words = tuple[Encoding, ...]
 
 
@@ -173,7 +174,7 @@ def _accesses(found: Syndrome, instruction: int) -> bool:
     access = memory_access(instruction)
     if access is None:
         return False
-    kind = AccessKind.MAINTENANCE if found.access_kind is AccessKind.INVALIDATION else found.access_kind
+    kind = AccessKind.MAINTENANCE if found.access_kind in _MAINTENANCE else found.access_kind
     if kind is not None and kind not in access.kinds:
         return False
     moved = found.transfer
@@ -233,8 +234,10 @@ RULES: Final[Mapping[int, Rule]] = {
 """What is known of the instruction, by class; the others say nothing of one."""
 
 
-def raised_at(exception: ExceptionRecord) -> int:
+def raised_at(exception: ExceptionRecord) -> int | None:
     """Return the address of the A64 instruction that an exception is about: ELR_ELx, or behind which ELR_ELx is."""
+    if exception.return_address is None:
+        return None
     behind = exception.syndrome.returns is Return.NEXT_INSTRUCTION
     return exception.return_address - (INSTRUCTION_BYTES if behind else 0) & (1 << 64) - 1
 
@@ -248,15 +251,18 @@ def fits(exception: ExceptionRecord, instruction: int | None, register: ReadRegi
     against = _against_registers(exception)
     if against:
         return Agreement(Fit.CONTRADICTS, against)
-    found, elr = exception.syndrome, f"ELR_EL{exception.target}"
+    found, elr, at = exception.syndrome, f"ELR_EL{exception.target}", raised_at(exception)
+    if at is None:
+        return Agreement(Fit.NOT_SHOWN, f"there is no {elr}")
     if found.access_kind is AccessKind.EXECUTE or ESR_ELx.EC.of(found.word) == EC.PC_ALIGNMENT:
         return Agreement(Fit.FITS, f"{elr} is where it was fetched from")
     rule = RULES.get(ESR_ELx.EC.of(found.word))
     if rule is None:
         return Agreement(Fit.NOT_SHOWN, "this class says nothing of an instruction")
+    if exception.state is None:
+        return Agreement(Fit.NOT_SHOWN, f"there is no SPSR_EL{exception.target}, so that {elr} may be in AArch32 code")
     if SPSR(exception.state).is_aarch32:
         return Agreement(Fit.NOT_SHOWN, f"{elr} is in AArch32 code, which is not decoded")
-    at = raised_at(exception)
     where = f"{elr} {at:#x}" if at == exception.return_address else f"{at:#x}, before {elr},"
     if instruction is None:
         return Agreement(Fit.NOT_SHOWN, f"the instruction at {where} cannot be read")
@@ -267,6 +273,26 @@ def fits(exception: ExceptionRecord, instruction: int | None, register: ReadRegi
     if elsewhere:
         return Agreement(Fit.CONTRADICTS, f"{said} at {where} accesses {elsewhere}")
     return Agreement(Fit.FITS, f"{said} is at {where}")
+
+
+def against_entry(exception: ExceptionRecord, entry: VectorEntry) -> str:
+    """Say why an exception cannot have been taken at a vector entry; empty where nothing speaks against it."""
+    target = exception.target
+    if exception.state is None or exception.el is None:
+        return ""
+    state = SPSR(exception.state)
+    came = f"SPSR_EL{target} says EL{exception.el}"
+    if entry.name.startswith("lower EL") is not (exception.el < target):
+        return f"pc is at the vector entry {entry.name}, and {came}"
+    if entry.name.startswith("current EL") and ("SP_ELx" in entry.name) is not bool(state.M & 1):
+        return f"pc is at the vector entry {entry.name}, and {came} with {'SP_ELx' if state.M & 1 else 'SP_EL0'}"
+    found, at_serror = exception.syndrome, entry.name.endswith("SError")
+    is_serror = ESR_ELx.EC.of(found.word) == EC.SERROR
+    # "SCTLR2_ELx.EASE": an External abort may be taken at SError's.
+    aborts = found.fault is not None and found.fault.kind is FaultKind.EXTERNAL_ABORT
+    if is_serror is not at_serror and not (at_serror and aborts):
+        return f"pc is at the vector entry {entry.name}, and ESR_EL{target} says {found.name}"
+    return _against_registers(exception)
 
 
 def _what(found: Syndrome) -> str:
@@ -282,7 +308,10 @@ def _what(found: Syndrome) -> str:
 
 def _against_registers(exception: ExceptionRecord) -> str:
     """Say what in SPSR, FAR and ELR the syndrome cannot be of, whatever the instruction is; empty for nothing."""
-    found, target, state = exception.syndrome, exception.target, SPSR(exception.state)
+    found, target = exception.syndrome, exception.target
+    if exception.state is None or exception.el is None or exception.return_address is None:
+        return ""
+    state = SPSR(exception.state)
     number = ESR_ELx.EC.of(found.word)
     spsr = f"SPSR_EL{target} says EL{exception.el}"
     if found.from_lower is not None and found.from_lower is not (exception.el < target):
@@ -302,7 +331,7 @@ def _against_registers(exception: ExceptionRecord) -> str:
 def _base_differs(exception: ExceptionRecord, instruction: int, register: ReadRegister | None) -> str:
     """Say where an instruction's own base leads, if FAR is not there; empty where it is, or that is not known."""
     found, access = exception.syndrome, memory_access(instruction)
-    known = register is not None and found.address is AddressMeaning.ACCESSED and not SPSR(exception.state).is_aarch32
+    known = register is not None and found.address is AddressMeaning.ACCESSED
     if access is None or access.base is None or access.offset is None or not known:
         return ""
     assert register is not None, "it is known"
@@ -313,6 +342,6 @@ def _base_differs(exception: ExceptionRecord, instruction: int, register: ReadRe
         return ""
     size_bytes = access.size_bytes or 1
     # What is about a line or a block is about all of it, wherever in it the address is.
-    below = size_bytes if found.access_kind is AccessKind.MAINTENANCE or "ZVA" in access.text else 0
+    below = size_bytes if found.access_kind in _MAINTENANCE or "ZVA" in access.text else 0
     distance = _TAG.into(exception.address - first + below & (1 << 64) - 1, 0)
     return "" if distance < size_bytes + below else f"{first & (1 << 64) - 1:#x}, not FAR_EL{exception.target}'s"

@@ -18,7 +18,7 @@ from gdbtools.arch.aarch64.immediates import XEN_HYPERCALLS, brk_comment, functi
 from gdbtools.arch.aarch64.processor_state import SPSR, VBAR
 from gdbtools.arch.aarch64.security import SecurityState, security_state
 from gdbtools.arch.aarch64.syndrome import EC
-from gdbtools.arch.architecture import ExceptionRecord
+from gdbtools.arch.architecture import ExceptionRecord, VectorEntry
 from gdbtools.arch.model import AccessKind, FaultKind, ReadRegister, Return, Syndrome
 from gdbtools.errors import MissingRegister, Unavailable
 
@@ -30,8 +30,13 @@ _QUARTERS: Final[Mapping[int, str]] = {
     FROM_LOWER: "lower EL, AArch64",
     0x600: "lower EL, AArch32",
 }
-_SERROR: Final = 0x180
-"""Where SError's entry is in its quarter; a synchronous exception's is at 0.  IRQ and FIQ have no syndrome."""
+_KINDS: Final[Mapping[int, tuple[str, bool]]] = {
+    0x000: ("", False),
+    0x080: (", IRQ", True),
+    0x100: (", FIQ", True),
+    0x180: (", SError", False),
+}
+"""Where each kind has its entry in a quarter: what its name has after the quarter's, and whether it is an interrupt."""
 _XEN_HVC: Final = 0xEA1
 
 
@@ -65,14 +70,16 @@ def vectors_at(vbar: int) -> Mapping[int, str]:
     return {VBAR(vbar).VBA + offset: entry for offset, entry in _QUARTERS.items()}
 
 
-def entry(register: ReadRegister, pc: int) -> str:
-    """Name the vector entry at `pc` whose exception has a syndrome; empty where pc is at none."""
+def vector_entry(register: ReadRegister, pc: int) -> VectorEntry | None:
+    """Return the one of the sixteen vector entries that is at `pc`; IRQ and FIQ have no syndrome, SError has."""
     if target(register) == EL1 and aarch32_el1(register):
-        return ""
-    at = vectors(register)
-    if pc - _SERROR in at:
-        return f"{at[pc - _SERROR]}, SError"
-    return at.get(pc, "")
+        return None
+    quarters = vectors(register)
+    for offset, (kind, interrupts) in _KINDS.items():
+        quarter = quarters.get(pc - offset)
+        if quarter is not None:
+            return VectorEntry(f"{quarter}{kind}", kind.removeprefix(", ") if interrupts else "")
+    return None
 
 
 def record(register: ReadRegister) -> ExceptionRecord:

@@ -6,6 +6,7 @@ import pytest
 
 from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
 from gdbtools.arch.aarch64.syndrome import EC
+from gdbtools.arch.architecture import VectorEntry
 from gdbtools.arch.model import ReadRegister, Return
 from tests.tables import reader
 
@@ -56,15 +57,48 @@ def test_a_call_returns_behind_itself_unless_it_was_trapped(
     assert (record.target, record.syndrome.returns) == (to, returns)
 
 
-def test_the_vector_entry_tells_level_stack_pointer_and_whether_it_is_an_serror() -> None:
-    names = {
-        0x000: "current EL, SP_EL0", 0x200: "current EL, SP_ELx",
-        0x400: "lower EL, AArch64", 0x600: "lower EL, AArch32",
-        0x180: "current EL, SP_EL0, SError", 0x780: "lower EL, AArch32, SError",
-        0x080: "", 0x100: "", 0x280: "", 0x4: "", 0x800: "",
-    }  # fmt: skip
-    for offset, name in names.items():
-        assert ARM.entry(taken(1, EL1H, EC.BRK, pc=VBAR + offset)) == name, hex(offset)
+QUARTERS = ("current EL, SP_EL0", "current EL, SP_ELx", "lower EL, AArch64", "lower EL, AArch32")
+KINDS = ("", ", IRQ", ", FIQ", ", SError")
+
+
+def test_each_of_the_sixteen_vector_entries_is_known_and_an_interrupts_has_no_syndrome() -> None:
+    for at in range(16):
+        register = taken(1, EL1H, EC.BRK, pc=VBAR + at * 0x80)
+        name, interrupts = QUARTERS[at // 4] + KINDS[at % 4], at % 4 in (1, 2)
+        assert ARM.vector_entry(register) == VectorEntry(name, KINDS[at % 4].removeprefix(", ") if interrupts else "")
+        assert ARM.entry(register) == ("" if interrupts else name)
+    for offset in (0x4, 0x84, 0x800):
+        assert ARM.vector_entry(taken(1, EL1H, EC.BRK, pc=VBAR + offset)) is None
+
+
+@pytest.mark.parametrize(
+    ("offset", "came_from", "exception_class", "against"),
+    [
+        (0x200, EL1H, EC.BRK, ""),
+        (0x000, 0b0100, EC.BRK, ""),
+        (0x400, EL0T, EC.SVC, ""),
+        (0x600, 0b10000, EC.SVC_AARCH32, ""),
+        (0x380, EL1H, EC.SERROR, ""),
+        (0x200, EL0T, EC.BRK, "pc is at the vector entry current EL, SP_ELx, and SPSR_EL1 says EL0"),
+        (0x400, EL1H, EC.BRK, "pc is at the vector entry lower EL, AArch64, and SPSR_EL1 says EL1"),
+        (0x000, EL1H, EC.BRK, "pc is at the vector entry current EL, SP_EL0, and SPSR_EL1 says EL1 with SP_ELx"),
+        (0x380, EL1H, EC.BRK, "pc is at the vector entry current EL, SP_ELx, SError, and ESR_EL1 says BRK"),
+        (0x200, EL1H, EC.SERROR, "pc is at the vector entry current EL, SP_ELx, and ESR_EL1 says SError"),
+        (0x200, EL1H, EC.DATA_ABORT_LOWER_EL, "SPSR_EL1 says EL1, and the class is of a lower level"),
+    ],
+)
+def test_registers_that_cannot_be_of_the_entry_are_not_taken_for_its_exception(
+    offset: int, came_from: int, exception_class: EC, against: str
+) -> None:
+    register = taken(1, came_from, exception_class, pc=VBAR + offset)
+    entry = ARM.vector_entry(register)
+    assert entry is not None
+    assert ARM.fits_entry(ARM.exception(register), entry) == against
+
+
+def test_a_synchronous_external_abort_may_be_taken_at_serrors_entry() -> None:
+    register = taken(1, EL1H, EC.DATA_ABORT_SAME_EL, 0b010000, pc=VBAR + 0x380)
+    assert not ARM.fits_entry(ARM.exception(register), VectorEntry("current EL, SP_ELx, SError"))
 
 
 def test_the_ipa_of_a_stage_2_fault_comes_from_hpfar_where_that_is_valid() -> None:

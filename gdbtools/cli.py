@@ -26,6 +26,7 @@ from gdbtools.machine import open_source, opened
 from gdbtools.machine.model import Machine, no_source
 from gdbtools.machine.symbols import symbol_values
 from gdbtools.places import gdbinit
+from gdbtools.printable import in_a_line
 from gdbtools.render.text import DEFAULT_WIDTH, wants_colour
 from gdbtools.repl import PROMPTS
 
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(str(help_text), end="")
         return ANSWERED
     except GdbtoolsError as error:
-        print("gdbtools:", " ".join(str(error).splitlines()), file=sys.stderr)
+        print("gdbtools:", in_a_line(str(error)), file=sys.stderr)
         return error.status
     except BrokenPipeError:
         # The reader has gone; what it wanted, it has.

@@ -16,6 +16,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "errors": (),
     "numbers": ("errors",),
     "spelling": (),
+    "printable": (),
     "places": ("errors",),
     "arch.model": ("bits",),
     "arch.borrowing": ("arch.model",),
@@ -42,7 +43,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "repair", "analysis", "machine.model", "arch.architecture", "arch.borrowing", "arch.model", "arch.walk",
         "arch.scan", "bits", "errors",
     ),
-    "render": ("render",),
+    "render": ("render", "printable"),
     "commands": (
         "commands", "render", "analysis", "repair", "machine.model", "machine.capture", "machine.extents",
         "machine.files", "machine.vmcoreinfo", "arch.architecture", "arch.borrowing", "arch.isolation", "arch.model",
@@ -51,15 +52,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "live": (
         "live", "commands", "render", "repair", "analysis", "machine.model", "machine.qemu_ram", "machine.gdbstub",
         "machine.progress", "machine.files", "machine.open_source", "arch.architecture", "arch.model",
-        "arch.ARCHITECTURES", "bits", "errors", "numbers", "spelling",
+        "arch.ARCHITECTURES", "bits", "errors", "numbers", "printable", "spelling",
     ),
     "repl": (
         "repl", "commands", "render", "machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits",
-        "errors", "numbers", "spelling", "places",
+        "errors", "printable", "numbers", "spelling", "places",
     ),
     # The launcher: it starts the demo, which is the one place where a face calls another.
     "cli": (
-        "commands", "render", "machine", "arch.ARCHITECTURES", "errors", "numbers", "spelling", "places",
+        "commands", "render", "machine", "arch.ARCHITECTURES", "errors", "printable", "numbers", "spelling", "places",
         "repl.PROMPTS", "repl.demo", "repl.mcp_server", "repl.start",
     ),
 }  # fmt: skip

@@ -18,6 +18,7 @@ from gdbtools.commands.model import Command, Kind
 from gdbtools.commands.parser import HelpWanted, complete, parser_for
 from gdbtools.errors import GdbtoolsError
 from gdbtools.live.settings import Settings
+from gdbtools.printable import in_a_line
 
 if TYPE_CHECKING:
     from gdbtools.live.face import Face
@@ -31,7 +32,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except (GdbtoolsError, gdb.error) as error:
-        raise gdb.GdbError(" ".join(str(error).split())) from None
+        raise gdb.GdbError(in_a_line(str(error))) from None
 
 
 class Prefix(gdb.Command):

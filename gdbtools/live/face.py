@@ -36,6 +36,7 @@ from gdbtools.live.target import Target
 from gdbtools.machine import open_source
 from gdbtools.machine.model import no_source
 from gdbtools.machine.progress import Counted, Tell
+from gdbtools.printable import in_a_line
 from gdbtools.repair.log import Log
 
 LOOP = 3
@@ -147,7 +148,7 @@ class Face:
             options, session, answers = self.ask(command, words)
             form = form_of(options)
             if options.output is not None:
-                gdb.write(f"Wrote {options.output}.\n")
+                gdb.write(f"Wrote {in_a_line(options.output)}.\n")
             else:
                 gdb.write(answered(command, answers, form, (*options.readings, *session.machine.assumed), *manner()))
         if command.runs_guest and form is Form.TEXT:
@@ -164,7 +165,7 @@ class Face:
         try:
             news = self.catches.follow(self.guest.machine())
             if news and not self.guest.busy:
-                gdb.write(f"mmu: {news}\n")
+                gdb.write(f"mmu: {in_a_line(news)}\n")
             if not isinstance(event, gdb.BreakpointEvent):
                 return
             if self.guest.busy:
@@ -172,7 +173,7 @@ class Face:
             else:
                 self._tell_caught(event.breakpoints)
         except (GdbtoolsError, gdb.error) as error:
-            gdb.write(f"mmu: {error}\n", gdb.STDERR)
+            gdb.write(f"mmu: {in_a_line(str(error))}\n", gdb.STDERR)
 
     def _tell_caught(self, breakpoints: Sequence[gdb.Breakpoint]) -> None:
         """Say what a catch stopped at, if one did: nothing where the CPU has left its vector, as after a repair."""
@@ -191,7 +192,7 @@ class Face:
         try:
             self._tell_caught([each for each in held if each.is_valid()])
         except (GdbtoolsError, gdb.error) as error:
-            gdb.write(f"mmu: {error}\n", gdb.STDERR)
+            gdb.write(f"mmu: {in_a_line(str(error))}\n", gdb.STDERR)
 
     def _name_loop(self) -> None:
         """Say so if this CPU's last caught fault was the same, and nothing has been done about it since."""
@@ -204,7 +205,7 @@ class Face:
         finally:
             self.target.attached().release()
         if self.loops.times(machine.current, place) >= LOOP:
-            gdb.write(f"mmu: {place.said()}\n")
+            gdb.write(f"mmu: {in_a_line(place.said())}\n")
 
     def _explain(self) -> None:
         command = COMMANDS["fault"]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import gdb
 
 from gdbtools.errors import GdbtoolsError
+from gdbtools.printable import in_a_line
 
 FRAMES = 8
 """How many frames of the writer are told."""
@@ -29,7 +30,7 @@ class DescriptorWatchpoint(gdb.Breakpoint):
         try:
             changed = self._look(frames())
         except (GdbtoolsError, gdb.error) as error:
-            gdb.write(f"mmu: {error}\n", gdb.STDERR)
+            gdb.write(f"mmu: {in_a_line(str(error))}\n", gdb.STDERR)
             return True
         return changed and self._stops
 

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
+from gdbtools.printable import visible
 from gdbtools.render.document import (
     Block,
     Document,
@@ -26,6 +27,7 @@ from gdbtools.render.drawing import AddressMap, Drawing, Strip
 from gdbtools.render.html_drawing import ladder, strip
 from gdbtools.render.html_heat import heat
 from gdbtools.render.html_map import address_map
+from gdbtools.render.safe import safe
 
 _HERE: Final = Path(__file__).resolve().parent
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -38,6 +40,7 @@ _IN_TEXT = re.compile(r"0x[0-9a-f]+|0b[01]+")
 
 def page(title: str, documents: Sequence[Document]) -> str:
     """Give a page of these documents, in order; the title of the first, if it has one, is the page's."""
+    documents, title = [safe(document) for document in documents], visible(title)
     title = next((document.title for document in documents if document.title), title)
     anchors = _Anchors()
     body = "\n".join(_document(document, anchors) for document in documents)

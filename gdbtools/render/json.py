@@ -29,4 +29,6 @@ def name_of(member: enum.Enum) -> str:
 def json_line(command: str, result: JsonObject, assumed: Sequence[str] = ()) -> str:
     """Give one answer as one line; `assumed` is what the source did not say, there only if something was."""
     supposing = {"assumed": list(assumed)} if assumed else {}
-    return json.dumps({"schema": SCHEMA, "command": command, **supposing, "result": result})
+    line = json.dumps({"schema": SCHEMA, "command": command, **supposing, "result": result})
+    # The one control that JSON takes as it is.
+    return line.replace("\x7f", "\\u007f")

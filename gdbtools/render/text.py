@@ -26,6 +26,7 @@ from gdbtools.render.document import (
 )
 from gdbtools.render.fit import GAP, column_widths, fitting, width_for_last
 from gdbtools.render.heat import column_length, drawn, glyphs
+from gdbtools.render.safe import safe
 from gdbtools.render.scale import amount
 
 MINIMUM_WIDTH = 40
@@ -66,6 +67,7 @@ def render(
     `colour` is a palette, or says whether to use the one for dark screens.  What `encoding` cannot write is drawn in
     ASCII.  To `fit` a screen, tables do without what they can spare; what is read by programs is left whole.
     """
+    document = safe(document)
     width = max(width, MINIMUM_WIDTH)
     palette: Palette = (DARK if colour is True else {}) if isinstance(colour, bool) else colour
     blocks = fitting(document.blocks, width) if fit else document.blocks

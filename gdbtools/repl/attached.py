@@ -190,7 +190,7 @@ class Attached(Session):
 
     async def symbols(self, prefix: str) -> Sequence[str]:
         start = "print &"
-        return [each.removeprefix(start) for each in await self.completions(f"{start}{prefix}")]
+        return [each.removeprefix(start) for each in await self.completions(f"{start}{prefix}") if each.isprintable()]
 
     async def completions(self, line: str) -> Sequence[str]:
         return () if self._deaf else await asking.completions(self._debugger, line)

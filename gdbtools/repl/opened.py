@@ -45,7 +45,9 @@ class Symbols:
 
     def beginning(self, prefix: str) -> Sequence[str]:
         """Give those that begin so, not too many of them."""
-        found = sorted(name for name in self.values if name.startswith(prefix) and not name.startswith("$"))
+        found = sorted(
+            name for name in self.values if name.startswith(prefix) and not name.startswith("$") and name.isprintable()
+        )
         return found[:MOST_SYMBOLS]
 
     def place(self, address: int) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gdbtools.errors import Unavailable
+from gdbtools.printable import visible
 from gdbtools.render.document import Role
 from gdbtools.render.text import render
 from gdbtools.repl.interrupts import ctrl_c_is_theirs, interruptible
@@ -26,7 +27,7 @@ PIPE_WIDTH = 1000
 def deliver(answered: Answered, outlet: Outlet | None, screen: Screen, pages: bool) -> int:
     """Show an answer, or send it on; gives the exit status: the answer's, or that of the pipe."""
     if answered.note:
-        screen.write(screen.painted(answered.note, Role.WARNING) + "\n\n")
+        screen.write(screen.painted(visible(answered.note), Role.WARNING) + "\n\n")
     if outlet is None:
         with interruptible():
             text = answered.text or "\n".join(screen.rendered(each) for each in answered.documents)

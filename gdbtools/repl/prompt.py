@@ -21,6 +21,7 @@ from prompt_toolkit.output.color_depth import ColorDepth
 from prompt_toolkit.styles import Style
 
 from gdbtools.errors import UsageError
+from gdbtools.printable import in_a_line
 from gdbtools.render.document import Role
 from gdbtools.repl.completion import WordCompleter, hint
 from gdbtools.repl.interrupts import on_ctrl_c
@@ -173,7 +174,7 @@ class Prompt:
             try:
                 request = read(text)
             except UsageError as error:
-                self._screen.write(self._screen.painted(str(error), Role.BAD) + "\n")
+                self._screen.write(self._screen.painted(in_a_line(str(error)), Role.BAD) + "\n")
                 continue
             if request == Own("quit", ()):
                 return 0

@@ -9,6 +9,7 @@ from dataclasses import replace
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.parser import parser_for
 from gdbtools.errors import GdbtoolsError, UsageError
+from gdbtools.printable import in_a_line, tame
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 from gdbtools.repl.news import News, Note, Printed
 from gdbtools.repl.outlet import deliver, show
@@ -35,7 +36,8 @@ class Runner:
     def hear(self, news: News) -> None:
         """Print what nobody asked for."""
         if isinstance(news, Printed):
-            text = self.screen.painted(news.text, Role.BAD) if news.is_error else news.text
+            text = tame(news.text)
+            text = self.screen.painted(text, Role.BAD) if news.is_error else text
             self._say(text, news.is_error)
         elif isinstance(news, Note):
             self._say(self.screen.rendered(news.document))
@@ -93,7 +95,7 @@ class Runner:
         return await run_in_terminal(above)
 
     def _failed(self, request: Request, error: GdbtoolsError) -> None:
-        said = " ".join(str(error).split())
+        said = in_a_line(str(error))
         if isinstance(request, Question) and request.command.name in SHADOWED and isinstance(error, UsageError):
             name = request.command.name
             said += f" (GDB's own: `{GDB} {name} ...`)"

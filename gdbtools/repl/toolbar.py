@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gdbtools.printable import visible
 from gdbtools.repl.session import Doing, State
 
 _GAP = "  "
@@ -31,5 +32,6 @@ def standing(state: State) -> str:
 
 def _fitted(text: str, columns: int) -> str:
     room = max(columns - 2, 8)
+    text = visible(text)
     said = text if len(text) <= room else f"{text[: room - 3]}..."
     return f" {said:<{room}} "

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gdbtools.printable import visible
 from gdbtools.render.document import Document, Facts, Heat, HeatRow, Line, Picture, Role, Section, Span, Table
 from gdbtools.render.drawing import AddressMap, Band, Box, Ladder, Lane, Rung, Strip, Tone
 from gdbtools.render.html import MANY, page
@@ -158,7 +159,7 @@ def test_whatever_a_name_is_it_is_text(name: str) -> None:
     blocks = [Line(name), Facts([(name, name)]), Table((name,), [(name,)]), Picture(drawing, ())]
     boxes = Picture(Strip(name, [Box(1, 0, name, name, name)]), ())
     found = parsed(page(name, [Document([*blocks, Section(name, [boxes])], name)]))
-    wanted = " ".join(name.replace("->", "→").split())
+    wanted = " ".join(visible(name).replace("->", "→").split())
     assert text(next(found.iter("td"))) == wanted
     assert text(next(found.iter("dd"))) == wanted
     assert len(list(found.iter("script"))) == 1

@@ -63,7 +63,7 @@ def run(session: Session, options: Namespace) -> Sequence[Captured]:
         missing += sum(read_code(machine.architecture, register, read) for register in each)
     for first, size_bytes in options.va:
         missing += read_range(machine.architecture, _fullest(machine, options.space).register, read, first, size_bytes)
-    written = write_capture(machine, Path(options.file), recording.extents(), unreadable, missing)
+    written = write_capture(session, Path(options.file), recording.extents(), unreadable, missing)
     loaded = tuple(loaded_regimes(machine))
     whole = options.tables != "touched"
     return (replace(written, isolation=here.isolation, space=options.space, loaded=loaded, whole=whole),)
@@ -113,9 +113,10 @@ def _fullest(machine: Machine, space: str | None) -> Machine:
 
 
 def write_capture(
-    machine: Machine, path: Path, memory: Mapping[int, bytes], unreadable: int, missing_bytes: int = 0
+    session: Session, path: Path, memory: Mapping[int, bytes], unreadable: int, missing_bytes: int = 0
 ) -> Captured:
     """Write these parts of memory and the registers of every CPU."""
+    machine = session.machine
     cpus = sorted(machine.cpus, key=lambda cpu: cpu.number)
     registers = [registers_of(machine, cpu) for cpu in cpus]
     current = [cpu.number for cpu in cpus].index(machine.current)
@@ -123,6 +124,7 @@ def write_capture(
     dirty = "" if architecture.dirty is DirtyConvention.NONE else architecture.dirty.value
     assumed = [each for each in machine.assumed if not each.startswith(DIRTY_STATE)]
     data = core_bytes(architecture.name, registers, current, memory, assumed, dirty)
+    session.make_sure()
     write_whole(path.expanduser(), data)
     return Captured(str(path), len(data), sum(map(len, memory.values())), len(registers), unreadable, missing_bytes)
 

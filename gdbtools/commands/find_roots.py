@@ -54,6 +54,7 @@ def run(session: Session, options: Namespace) -> Sequence[Roots]:
     chosen = choose(ranking.found, options.root)
     registers = _registers(architecture, chosen, [derived for _, _, derived in linux if derived is not None])
     if options.write is not None and chosen:
+        session.make_sure()
         _write(Path(options.write), registers)
     return (
         Roots(

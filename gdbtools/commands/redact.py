@@ -15,7 +15,7 @@ from gdbtools.machine.model import Recording
 def run(session: Session, options: Namespace) -> Sequence[Captured]:
     recording = Recording(session.machine.memory)
     unreadable = captured_tables(session.machine, recording, code=False)
-    return (write_capture(session.machine, Path(options.file), recording.extents(), unreadable),)
+    return (write_capture(session, Path(options.file), recording.extents(), unreadable),)
 
 
 IMPLEMENTATION = Implementation(run=run, view=view, record=record)

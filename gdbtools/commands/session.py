@@ -33,6 +33,8 @@ class Session:
     resume_wanted: bool = False
     """Set by a command whose answer is to be shown before the guest runs on; the face then resumes it."""
     open: Open = opens_nothing
+    make_sure: Callable[[], None] = lambda: None
+    """Raises `Unavailable` if what was read cannot be believed after all: asked before it goes into a file."""
 
     @property
     def dirty(self) -> DirtyConvention:

@@ -17,6 +17,7 @@ from gdbtools.commands.declared.shared import OUTPUT
 from gdbtools.commands.model import Command, Kind
 from gdbtools.commands.parser import HelpWanted, complete, parser_for
 from gdbtools.errors import GdbtoolsError
+from gdbtools.live.attaching import Attaching
 from gdbtools.live.settings import Settings
 from gdbtools.printable import in_a_line
 
@@ -138,6 +139,7 @@ def register() -> None:
             raise gdb.GdbError(f"{missing.name} cannot be imported; {advice}") from None
         return Face(settings)
 
+    gdb.events.stop.connect(Attaching().stopped)
     Prefix()
     for command in COMMANDS.values():
         Subcommand(face, command)

@@ -27,7 +27,7 @@ from gdbtools.commands.session import Session
 from gdbtools.errors import GdbtoolsError, UsageError
 from gdbtools.live.catch import Catches, matches
 from gdbtools.live.console import manner, show
-from gdbtools.live.core import CoreFile
+from gdbtools.live.core import CoreFile, has_core
 from gdbtools.live.expressions import LIKE, GdbSymbols, evaluate
 from gdbtools.live.guest import LiveGuest
 from gdbtools.live.memory import broken
@@ -69,7 +69,7 @@ class Face:
             self._attachment, self.seen, self.loops = self.target.attachment, Seen(), Loops()
             self.written.connected()
         machine = self.guest.machine()
-        return Session(machine, self.written, self.seen, open=open_source)
+        return Session(machine, self.written, self.seen, open=open_source, make_sure=self.make_sure)
 
     def dirty(self) -> DirtyConvention:
         """Return how the guest marks what is dirty, as far as the user has said."""
@@ -110,23 +110,44 @@ class Face:
             if command.live_only and not sourceless:
                 _ = session.live
             self.guest.past_stub(not command.changes_guest)
+            if not sourceless:
+                # First, so that a stub that does not answer is asked one thing, and not each register in turn.
+                self.make_sure()
             if tell is not None:
                 session.machine = replace(session.machine, memory=Counted(session.machine.memory, tell))
             answers = command.run(session, options)
             if command.changes_guest and not getattr(options, "dry_run", False):
                 self.loops = Loops()
                 self.guest.written()
+            if not sourceless:
+                self.make_sure()
             return session, answers
+        except GdbtoolsError:
+            # Said of answers that may have been other questions'.
+            self._make_sure_if_stopped()
+            raise
         except gdb.error as error:
             attachment = self.target.attachment
             if attachment is not None and not attachment.connection.is_valid():
                 # GDB speaks of what it misses then, registers say, and not of why.
                 raise broken(error) from None
+            self._make_sure_if_stopped()
             raise
         finally:
             self.guest.past_stub(True)
             if self.target.attachment is not None:
                 self.target.attachment.release()
+
+    def make_sure(self) -> None:
+        """Raise `Unavailable` if what the guest's stub has answered cannot be believed."""
+        if self.target.attachment is not None and not has_core():
+            self.target.attachment.make_sure()
+
+    def _make_sure_if_stopped(self) -> None:
+        """Make sure where that may be asked: QEMU stops a guest that runs for whatever it is sent."""
+        thread = gdb.selected_thread()
+        if thread is not None and not thread.is_running():
+            self.make_sure()
 
     def model(self, command: Command, words: Sequence[str]) -> tuple[list[str], bool]:
         """Give the answers as lines of JSON, and whether the guest is to run on once they are out."""
@@ -199,6 +220,7 @@ class Face:
         try:
             machine = self.guest.machine()
             found = diagnose(machine.architecture, machine.register, machine.memory.read)
+            self.make_sure()
             place = place_of(found)
             if found.walk is not None:
                 self.seen.remember(steps_of(found.walk), machine.current)

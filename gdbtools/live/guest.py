@@ -119,6 +119,7 @@ class LiveGuest:
         def changed(writer: Sequence[str]) -> bool:
             try:
                 document = look(self.machine(), writer)
+                self._target.attached().make_sure()
             finally:
                 self._target.attached().release()
             if document is not None:

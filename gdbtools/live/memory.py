@@ -8,16 +8,23 @@ operation, whatever happened.  Raw packets also go past GDB's caches and the sha
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import gdb
 
 from gdbtools.errors import Refused, Unavailable, Unreadable
+from gdbtools.live.order import SILENT, Order
 
 CHUNK_BYTES = 1 << 11
 """What fits one `m` packet: QEMU's PacketSize is 0x1000, and each byte takes two digits."""
 WRITE_BYTES = 1 << 10
+SLOW_SECONDS = 1.0
+"""An answer that took longer is doubted: GDB may have asked twice for it."""
+_ERROR = re.compile(rb"E[0-9a-fA-F]{2}|E\..*", re.DOTALL)
+"""How a stub says that it cannot."""
 
 
 def broken(error: gdb.error) -> Unavailable:
@@ -36,6 +43,12 @@ class StubMemory:
     """How to ask while GDB's own connection is spoken over by somebody else; None: by GDB's."""
     _supported: bool | None = field(default=None)
     _on: bool = field(default=False)
+    _sure: bool = field(default=False)
+    """Whether this operation has made sure, before it wrote, that answers belong to their questions."""
+    order: Order = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.order = Order(self._asked)
 
     @property
     def description(self) -> str:
@@ -52,9 +65,19 @@ class StubMemory:
     def packet(self, text: str) -> bytes:
         if self.past_gdb is not None:
             return self.past_gdb(text)
+        self.order.believe()
+        began = time.monotonic()
+        answer = self._asked(text)
+        if time.monotonic() - began > SLOW_SECONDS:
+            self.order.check()
+        return answer
+
+    def _asked(self, text: str) -> bytes:
         try:
             answer = self.connection.send_packet(text)
         except gdb.error as error:
+            if self.connection.is_valid():
+                self.order.lose(SILENT)
             raise broken(error) from None
         return b"" if answer is None else answer
 
@@ -72,10 +95,10 @@ class StubMemory:
             raise Unavailable("the gdbstub would not switch to physical memory; is the guest running? interrupt it")
 
     def release(self) -> None:
-        """Switch physical mode off, if an operation switched it on."""
-        if self._on:
-            self.packet("Qqemu.PhyMemMode:0")
-            self._on = False
+        """Switch physical mode off, if an operation switched it on; of a silent stub that is the next attachment's."""
+        if self._on and self.order.lost != SILENT:
+            (self._asked if self.order.lost else self.packet)("Qqemu.PhyMemMode:0")
+        self._on = self._sure = False
 
     def read(self, pa: int, size_bytes: int) -> bytes:
         self._hold()
@@ -88,13 +111,25 @@ class StubMemory:
             except ValueError:
                 data = b""
             if len(data) != take:
+                self._make_sure()
+                if not _ERROR.fullmatch(answer):
+                    said = answer[:20].decode("ascii", "backslashreplace")
+                    raise Unreadable(at, take, f"the gdbstub said {said!r}, which is not that memory; ask again")
                 raise Unreadable(at, take, "the gdbstub refuses it; no memory is there")
             parts.append(data)
         return b"".join(parts)
 
     def write(self, pa: int, data: bytes) -> None:
         self._hold()
+        if not self._sure:
+            self._make_sure()
+            self._sure = True
         for offset in range(0, len(data), WRITE_BYTES):
             part = data[offset : offset + WRITE_BYTES]
             if self.packet(f"M{pa + offset:x},{len(part):x}:{part.hex()}") != b"OK":
                 raise Refused(f"the gdbstub would not write {len(part)} bytes at PA {pa + offset:#x}")
+
+    def _make_sure(self) -> None:
+        """Raise `Unavailable` if answers do not belong to their questions; past GDB each is awaited by its number."""
+        if self.past_gdb is None:
+            self.order.check()

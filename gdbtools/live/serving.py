@@ -226,6 +226,7 @@ class Serving:
         """Handle one stop; an error ends the service, and physical mode is off before the guest runs."""
         try:
             machine = self._guest.machine()
+            self._target.attached().make_sure()
             try:
                 served = self._handle(machine)
                 if served.through is not None:

@@ -10,9 +10,10 @@ import gdb
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Unavailable
+from gdbtools.live.attaching import put_right
 from gdbtools.live.console import console
 from gdbtools.live.core import CoreFile, has_core
-from gdbtools.live.memory import StubMemory
+from gdbtools.live.memory import StubMemory, broken
 from gdbtools.live.registers import LiveRegisters
 from gdbtools.live.wire import open_wire
 from gdbtools.machine.model import Cpu, Live, Machine
@@ -35,10 +36,19 @@ class Attachment:
         if self.connection.is_valid():
             self.stub.release()
 
+    def make_sure(self) -> None:
+        """Raise `Unavailable` if what the stub has answered cannot be believed: its answers are others' answers."""
+        if self.connection.is_valid():
+            self.stub.order.check()
+
 
 def attach(connection: gdb.RemoteTargetConnection) -> Attachment:
-    """Make an attachment of a connection; nothing is asked yet."""
+    """Make an attachment of a connection, whose stub reads virtual memory as GDB expects."""
     stub = StubMemory(connection)
+    try:
+        put_right(connection)
+    except gdb.error as error:
+        raise broken(error) from None
 
     def look() -> Sequence[Window]:
         """Find the RAM of a QEMU on this host; a stub that is none has no monitor to ask."""
@@ -116,6 +126,7 @@ class Target:
             raise Unavailable("no CPU is selected; choose one with: thread 1")
         if self.attachment is None or self.attachment.connection is not connection:
             self.attachment = attach(connection)
+        self.attachment.stub.order.believe()
         return self.attachment
 
     def connected(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ CORE = (*(f"x{n}" for n in range(31)), "sp", "pc", "cpsr")
 SYSTEM = ("TTBR0_EL1", "TTBR1_EL1", "TCR_EL1", "SCTLR_EL1", "MAIR_EL1", "ESR_EL1", "FAR_EL1", "ELR_EL1", "SPSR_EL1")
 SYSTEM += ("VBAR_EL1", "ID_AA64MMFR0_EL1", "ID_AA64MMFR1_EL1")
 PAGE_BYTES = 0x1000
+LATE_SECONDS = 1.4
 MODE = "Qqemu.PhyMemMode:"
 
 
@@ -40,6 +42,8 @@ class Stub:
     """Physical addresses whose reads fail, as where no memory is."""
     drop_at: int = 0
     """The physical read, counted from 1, that is answered by closing the connection."""
+    late_at: int = 0
+    """The physical read, counted from 1, whose answer takes longer than a GDB waits that is told to wait a second."""
     architecture: str = "aarch64"
     pages: Mapping[int, bytes] = field(default_factory=dict)
     """Pages that the capture lacks, by their physical address."""
@@ -129,6 +133,8 @@ class Stub:
         self.reads.append(at)
         if len(self.reads) == self.drop_at:
             return None
+        if len(self.reads) == self.late_at:
+            time.sleep(LATE_SECONDS)
         if at in self.unreadable:
             return "E14"
         page = self.pages.get(at & -PAGE_BYTES)

@@ -93,3 +93,32 @@ def test_another_architecture_is_named(gdb_path: str, tmp_path: Path) -> None:
     with on_a_stub(gdb_path, tmp_path, architecture="i386:x86-64") as (session, _):
         assert "GDB takes the target for i386:x86-64" in session.refusal("mmu status")
         assert "only aarch64 is decoded" in session.refusal("mmu walk 0")
+
+
+@pytest.mark.parametrize(("command", "read"), [(f"walk {FAR:#x}", 3), ("map", 1), ("fixup", 3), ("capture CORE", 1)])
+def test_nothing_is_said_on_answers_that_are_other_questions(
+    gdb_path: str, tmp_path: Path, command: str, read: int
+) -> None:
+    """GDB asks again after `remotetimeout`, and from then on takes each answer for the next question's."""
+    (tmp_path / "other").mkdir()
+    core = tmp_path / "core"
+    with (
+        on_a_stub(gdb_path, tmp_path, late_at=read) as (session, stub),
+        Stub(tmp_path / "other" / "stub", CAPTURE) as other,
+    ):
+        session.say("set remotetimeout 1")
+        for each in (command, "regs esr", "status"):
+            assert "disconnect, and attach again" in session.refusal(f"mmu {each.replace('CORE', str(core))}")
+        assert not core.exists()
+        assert stub.writes == []
+        session.say("disconnect")
+        session.say(f"target remote {other.path}")
+        assert session.ask("fault")[0]["verdict"] == "tables agree"
+
+
+def test_physical_mode_left_on_by_another_connection_is_put_right_when_attached(gdb_path: str, tmp_path: Path) -> None:
+    with Stub(tmp_path / "stub", CAPTURE) as stub, gdb_session(gdb_path) as session:
+        stub.mode = True
+        assert "was left in physical memory mode" in session.say(f"target remote {stub.path}")
+        assert not stub.mode
+        assert session.ask("fault")[0]["verdict"] == "tables agree"

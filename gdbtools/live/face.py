@@ -25,7 +25,7 @@ from gdbtools.commands.output import Form, answered, form_of
 from gdbtools.commands.parser import parse
 from gdbtools.commands.session import Session
 from gdbtools.errors import GdbtoolsError, UsageError
-from gdbtools.live.catch import Catches, matches
+from gdbtools.live.catch import Catch, Catches, matches
 from gdbtools.live.console import manner, show
 from gdbtools.live.core import CoreFile, has_core
 from gdbtools.live.expressions import LIKE, GdbSymbols, evaluate
@@ -60,8 +60,11 @@ class Face:
         """What GDB stopped at last while a command ran the guest."""
         gdb.events.stop.connect(self._stopped)
         gdb.events.breakpoint_deleted.connect(self._deleted)
+        gdb.events.before_prompt.connect(self._sweep)
+        self._doomed: list[Catch] = []
 
     def session(self, sourceless: bool) -> Session:
+        self._sweep()
         if sourceless:
             return Session(no_source(ARCHITECTURES["aarch64"]), open=open_source)
         self.target.stopped()
@@ -181,6 +184,7 @@ class Face:
         """Follow a changed VBAR, and say what was caught; of a command that runs the guest, when it is done."""
         self.seen.moved_on()
         self._held = None
+        self._sweep()
         if not self.catches.active:
             return
         try:
@@ -239,7 +243,16 @@ class Face:
             show(document)
 
     def _deleted(self, deleted: gdb.Breakpoint) -> None:
-        """A catch lives and dies as one; GDB must be done with this deletion before the next."""
+        """A catch lives and dies as one; GDB must be done with this deletion before the next.
+
+        Until then the others are disabled.  No event is posted for them: GDB 13 dies of one that is pending when it
+        exits, as in batch mode each is.
+        """
         catch = self.catches.forget(deleted)
         if catch is not None:
-            gdb.post_event(catch.delete)
+            self._doomed.append(catch)
+
+    def _sweep(self) -> None:
+        """Delete what is left of catches of which one breakpoint was deleted."""
+        while self._doomed:
+            self._doomed.pop().delete()

@@ -189,7 +189,9 @@ class LiveGuest:
         if self._interrupt is not None:
             yield self._interrupt
             return
-        with Interrupt() as self._interrupt:
+        connection = gdb.selected_inferior().connection
+        details = connection.details if isinstance(connection, gdb.RemoteTargetConnection) else ""
+        with Interrupt(details or "") as self._interrupt:
             try:
                 yield self._interrupt
             finally:

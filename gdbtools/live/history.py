@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from gdbtools.errors import Interrupted, Refused, Unavailable
 from gdbtools.live.console import console
-from gdbtools.live.interrupt import Interrupt
+from gdbtools.live.interrupt import EVERY_SECONDS, Interrupt
 from gdbtools.live.step import forget
 from gdbtools.live.target import Attachment
 from gdbtools.live.wire import open_wire
-from gdbtools.machine.gdbstub import Lost, Wire
+from gdbtools.machine.gdbstub import Lost, Silent, Wire
 
 ABILITY = b"ReverseContinue+"
 WRITE = "Z2", "z2"
@@ -128,11 +128,14 @@ class Replay:
             waiting.register(self.interrupt, select.POLLIN)
         asked = False
         while (packet := self.wire.received()) is None:
-            waiting.poll()
+            waiting.poll(1000 * EVERY_SECONDS if asked else None)
+            if asked and self.interrupt.given_up:
+                raise Silent("the gdbstub does not answer")
             if self.minded and self.interrupt.typed and not asked:
                 asked = True
                 waiting.unregister(self.interrupt)
                 self.wire.interrupt()
+                self.interrupt.told()
                 continue
             self.wire.receive()
         return packet

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 from gdbtools.arch.architecture import Architecture
 from gdbtools.errors import Unavailable
-from gdbtools.live.interrupt import Interrupt
+from gdbtools.live.interrupt import EVERY_SECONDS, Interrupt
 from gdbtools.live.registers import CONSTANT_PREFIX
-from gdbtools.machine.gdbstub import STUB_NAMES, Lost, Wire
+from gdbtools.machine.gdbstub import STUB_NAMES, Lost, Silent, Wire
 from gdbtools.machine.model import Cpu, Machine, PhysicalMemory, Served
 
 _THREAD = re.compile(rb"thread:([^;]+);")
@@ -189,12 +189,15 @@ class Relay:
                 if packet != b"OK":
                     raise Lost("the gdbstub would not set pc")
                 continue
-            waiting.poll()
+            waiting.poll(1000 * EVERY_SECONDS if asked else None)
+            if interrupt.given_up:
+                raise Silent("the gdbstub does not answer")
             if interrupt.wanted and not asked:
                 # Once: when the guest has stopped already, it is ignored, and the stop is on its way.
                 asked = True
                 waiting.unregister(interrupt)
                 self.wire.interrupt()
+                interrupt.told()
                 continue
             self.wire.receive()
         thread = _THREAD.search(packet)

@@ -11,17 +11,22 @@ import gdb
 from gdbtools.errors import GdbtoolsError, Unavailable
 from gdbtools.live.catch import Catches, matches, vectors
 from gdbtools.live.interrupt import Interrupt
+from gdbtools.live.order import SILENT
 from gdbtools.live.registers import forget_registers, machine_pc
 from gdbtools.live.relay import Plan, Relay
 from gdbtools.live.target import Target
 from gdbtools.live.wire import open_wire
-from gdbtools.machine.gdbstub import Lost, register_numbers
+from gdbtools.machine.gdbstub import Lost, Silent, register_numbers
 from gdbtools.machine.model import Machine, Served
 
 if TYPE_CHECKING:
     from gdbtools.live.guest import LiveGuest
 
 GONE = "the guest is gone: QEMU closed the connection"
+DEAF = (
+    "QEMU does not answer: is it stopped itself, or its machine too busy? The connection is given up, the guest as "
+    "it is; attach again when it answers"
+)
 INTERRUPTED, STOPPED = "interrupted", "stopped"
 OURS = ("", INTERRUPTED, STOPPED)
 """What a stop of our own making is called."""
@@ -69,6 +74,8 @@ class Serving:
         """Serve, and give why that ended; empty where the handler wanted no more, or the time was over."""
         ended = self._serve()
         self._settle()
+        if self._interrupt.given_up and not self._target.connected():
+            return DEAF
         if ended in OURS:
             ended = INTERRUPTED if self._interrupt.typed else "" if self._interrupt.wanted else ended or GONE
         return self._ending or ended
@@ -95,7 +102,8 @@ class Serving:
                 goes_on: Callable[[], bool] = lambda: self._serve_in_gdb(relay) and not self._interrupt.wanted  # noqa: E731
                 breakpoints += [VectorBreakpoint(address, goes_on) for address in entries]
                 if relay is None:
-                    gdb.execute("continue")
+                    with self._interrupt.by_gdb():
+                        gdb.execute("continue")
                 else:
                     self._serve_past_gdb(relay, ended)
         except gdb.error as error:
@@ -151,7 +159,8 @@ class Serving:
             first = False
             self._relayed = False
             # Not `continue`, which steps past a breakpoint at pc if GDB itself stopped at that pc last.
-            gdb.execute(f"with confirm off -- jump *{machine_pc():#x}")
+            with self._interrupt.by_gdb():
+                gdb.execute(f"with confirm off -- jump *{machine_pc():#x}")
             if not self._relayed or self._interrupt.wanted:
                 return
         if relay.ended:
@@ -168,18 +177,31 @@ class Serving:
         stub.past_gdb = lambda packet: relay.wire.ask([packet])[0]
         try:
             return relay.run(self._handle, self._interrupt, here if first else "")
+        except Silent:
+            self._give_up(relay)
+            return True
         except Lost:
             return False
         except (GdbtoolsError, gdb.error) as error:
             self._ending = str(error)
             return True
         finally:
-            with suppress(Lost):
-                stub.release()
-                relay.wire.ask([f"Hg{here}"])
+            if not stub.order.lost:
+                with suppress(Lost):
+                    stub.release()
+                    relay.wire.ask([f"Hg{here}"])
             stub.past_gdb = None
-            forget_registers()
-            self._select(relay)
+            if not stub.order.lost:
+                forget_registers()
+                self._select(relay)
+
+    def _give_up(self, relay: Relay) -> None:
+        """Part from a stub that does not answer: what it says later must not be taken for anything."""
+        self._ending = DEAF
+        relay.wire.cut()
+        self._target.attached().stub.order.lost = SILENT
+        with suppress(gdb.error):
+            gdb.execute("disconnect", to_string=True)
 
     def _select(self, relay: Relay) -> None:
         """Select the CPU that stopped last, as GDB does."""

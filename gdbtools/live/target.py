@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import overload
 
@@ -13,7 +14,7 @@ from gdbtools.errors import Unavailable
 from gdbtools.live.attaching import put_right
 from gdbtools.live.console import console
 from gdbtools.live.core import CoreFile, has_core
-from gdbtools.live.memory import StubMemory, broken
+from gdbtools.live.memory import StubMemory
 from gdbtools.live.registers import LiveRegisters
 from gdbtools.live.wire import open_wire
 from gdbtools.machine.model import Cpu, Live, Machine
@@ -45,10 +46,9 @@ class Attachment:
 def attach(connection: gdb.RemoteTargetConnection) -> Attachment:
     """Make an attachment of a connection, whose stub reads virtual memory as GDB expects."""
     stub = StubMemory(connection)
-    try:
+    # A guest that runs cannot be asked; what it was when GDB attached has been put right then.
+    with suppress(gdb.error):
         put_right(connection)
-    except gdb.error as error:
-        raise broken(error) from None
 
     def look() -> Sequence[Window]:
         """Find the RAM of a QEMU on this host; a stub that is none has no monitor to ask."""

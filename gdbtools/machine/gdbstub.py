@@ -10,6 +10,7 @@ import re
 import select
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
@@ -37,6 +38,10 @@ _ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
 
 class Lost(Exception):
     """The stub has closed the connection, or does not answer."""
+
+
+class Silent(Lost):
+    """The stub does not answer, although the connection stands: what it says later would be other questions'."""
 
 
 @lru_cache(maxsize=1 << 10)
@@ -81,6 +86,11 @@ class Wire:
         except OSError as error:
             raise Lost(str(error)) from None
 
+    def cut(self) -> None:
+        """End the connection, GDB's own with it."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def ask(self, packets: Sequence[str]) -> list[bytes]:
         """Give the answers to packets that are sent in one piece, in their order."""
         self.send(packets)
@@ -100,7 +110,7 @@ class Wire:
 
     def _await(self) -> None:
         if not self._poll.poll(1000 * ANSWER_SECONDS):
-            raise Lost("the gdbstub does not answer")
+            raise Silent("the gdbstub does not answer")
         self.receive()
 
     def fileno(self) -> int:

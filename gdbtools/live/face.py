@@ -252,7 +252,7 @@ class Face:
         if catch is not None:
             self._doomed.append(catch)
 
-    def _sweep(self) -> None:
+    def _sweep(self, _: None = None) -> None:
         """Delete what is left of catches of which one breakpoint was deleted."""
         while self._doomed:
             self._doomed.pop().delete()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,8 +16,8 @@ from gdbtools.errors import Unavailable, UsageError
 from gdbtools.places import place
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 from gdbtools.repl.children import DIES_WITH_PARENT, QEMU, ended_how
+from gdbtools.repl.folders import SHARED_MEMORY
 
-SHARED_MEMORY = Path("/dev/shm")
 START_SECONDS = 20
 _WITH_A_BACKEND = re.compile(r"virt(-\d+\.\d+)?|sbsa-ref")
 """Machines whose RAM may be given as a memory backend."""
@@ -49,6 +47,8 @@ class Plan:
     address: str
     socket: Path | None
     elf: Path | None
+    lock: int | None = None
+    """The descriptor of the folder's lock, which QEMU holds too."""
 
 
 def plan(words: Sequence[str], folder: Path, room_bytes: int) -> Plan:
@@ -162,13 +162,6 @@ def guest_words(name: str) -> list[str]:
     return [QEMU, *shape, *quiet, "-kernel", str(found)]
 
 
-def made_folder() -> tuple[Path, int]:
-    """Make a folder for sockets and RAM, in memory where that can be; with how many bytes of RAM fit in it."""
-    if os.access(SHARED_MEMORY, os.W_OK):
-        return Path(tempfile.mkdtemp(prefix="gdbtools-", dir=SHARED_MEMORY)), shutil.disk_usage(SHARED_MEMORY).free
-    return Path(tempfile.mkdtemp(prefix="gdbtools-")), 0
-
-
 ADVICE = {"romfile": "add -nic none, or on Debian and Ubuntu: apt-get install ipxe-qemu"}
 """What helps where QEMU says a word: its package for Arm has boot ROMs of network cards in another, not installed."""
 
@@ -214,6 +207,7 @@ class Launched:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=() if self.made.lock is None else (self.made.lock,),
         )
         self._watching = asyncio.create_task(self._watch(self._process))
         for _ in range(START_SECONDS * 50):

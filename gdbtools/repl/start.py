@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from gdbtools.commands.declared.shared import DIRTY_CONVENTIONS
@@ -19,7 +20,8 @@ from gdbtools.machine import opened
 from gdbtools.render.text import render
 from gdbtools.repl import PROMPTS
 from gdbtools.repl.attached import Attached, Target
-from gdbtools.repl.launch import Plan, explained, guest_words, made_folder, plan
+from gdbtools.repl.folders import made_folder
+from gdbtools.repl.launch import Plan, explained, guest_words, plan
 from gdbtools.repl.opened import Opened
 from gdbtools.repl.runner import Runner
 from gdbtools.repl.screen import Screen, size
@@ -98,9 +100,9 @@ def _parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _planned(options: argparse.Namespace, words: Sequence[str]) -> Plan:
     asked = [*(guest_words(options.guest) if options.guest else ()), *words]
-    folder, room_bytes = made_folder()
+    folder, room_bytes, lock = made_folder()
     try:
-        return plan(asked, folder, room_bytes)
+        return replace(plan(asked, folder, room_bytes), lock=lock)
     except UsageError:
         shutil.rmtree(folder)
         raise

@@ -87,6 +87,19 @@ class Agreement:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class EntryNeed:
+    """Virtual addresses that an exception's entry needs; `name` says what they are."""
+
+    first: int
+    size_bytes: int
+    name: str
+
+    @property
+    def end(self) -> int:
+        return self.first + self.size_bytes
+
+
 class DirtyConvention(enum.Enum):
     """How a guest remembers that a page was written: the values of `set mmu-dirty`."""
 
@@ -325,8 +338,11 @@ class Architecture(abc.ABC):
         """
 
     @abc.abstractmethod
-    def entry_addresses(self, register: ReadRegister) -> Mapping[int, str]:
-        """Give what taking an exception touches before its state is saved, with its name: vectors and stack."""
+    def entry_needs(self, register: ReadRegister) -> Sequence[EntryNeed]:
+        """Return what taking an exception touches, or may touch, before its state is saved: vectors, stack, and more.
+
+        A fault on any of it loses the exception that was being taken, whoever repairs it.
+        """
 
     @abc.abstractmethod
     def changes(self, before: Word, after: Word, cached: bool, register: ReadRegister) -> Sequence[FieldChange]:

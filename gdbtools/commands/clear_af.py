@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from gdbtools.arch.borrowing import Need
 from gdbtools.commands import maintenance
@@ -20,6 +21,7 @@ from gdbtools.repair.log import Repair, Way
 from gdbtools.repair.tlb import Invalidation
 
 SHOWN = 8
+UPPER_HALF = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,35 @@ def view(answer: Cleared) -> Document:
     ]
     if count > SHOWN:
         rows.append(("...", "", "", ""))
-    setter = "hardware, and nobody faults (TCR_ELx.HA)" if plan.by_hardware else "the guest's handler, or `mmu service`"
-    facts: list[tuple[str, Text]] = [("set again", f"by {setter}")]
+    facts: list[tuple[str, Text]] = [("set again", _setter(plan))]
+    facts += _kept(plan)
     way = Way.WRITE if answer.invalidation is None else Way.INVALIDATE
     facts += maintenance.tlb_rows(way, Need.INVALIDATION, answer.invalidation, answer.applied)
     facts += [("hole", Span(f"the table at PA {hole.pa:#x}: {hole.why}", Role.WARNING)) for hole in plan.holes]
     facts += [("undo", "mmu undo")] if answer.applied else []
     return Document([head, Table(("from", "at PA", "descriptor", "says"), rows), Facts(facts)])
+
+
+def _setter(plan: Plan) -> Text:
+    """Say who sets the flags again, as far as that is known of any guest."""
+    if plan.by_hardware:
+        return "by hardware, and nobody faults (TCR_ELx.HA)"
+    if any((each.address or 0) & UPPER_HALF for each in plan.changes):
+        habit = "Linux has a handler for user addresses, and dies of a kernel's"
+    else:
+        habit = "Linux has a handler for user addresses, OSv of before 2023 has none"
+    said = "by `mmu service`, once it runs; by the guest only if it has a handler, which is not known here"
+    return [Span(said, Role.WARNING), f" ({habit})"]
+
+
+def _kept(plan: Plan) -> list[tuple[str, Text]]:
+    """Say which leaves keep their flags: those next to one another, for one reason, on a line."""
+    rows: list[tuple[str, Text]] = []
+    for why, together in groupby(sorted(plan.spared.items()), lambda each: each[1]):
+        addresses = [address for address, _ in together]
+        count = "" if len(addresses) == 1 else f" and {len(addresses) - 1} more leaves"
+        rows.append(("" if rows else "left out", f"{addresses[0]:#x}{count}: {why}; its fault would lose an exception"))
+    return rows
 
 
 def record(answer: Cleared) -> JsonObject:
@@ -86,6 +110,7 @@ def record(answer: Cleared) -> JsonObject:
         "already_clear": answer.plan.already,
         "holes": [hexadecimal(hole.pa) for hole in answer.plan.holes],
         "by_hardware": answer.plan.by_hardware,
+        "spared": {hexadecimal(address): why for address, why in answer.plan.spared.items()},
         "invalidation": maintenance.invalidation_record(answer.invalidation),
         "applied": answer.applied,
     }

@@ -25,6 +25,7 @@ from gdbtools.machine.model import Machine
 from gdbtools.repair import lend, tlb
 from gdbtools.repair.accessed import AccessFlags, Stretch, find, set_by_hardware
 from gdbtools.repair.log import Written, net
+from gdbtools.repair.needed import Needed
 from gdbtools.repair.tlb import Invalidation
 
 
@@ -182,14 +183,11 @@ class Sampling:
 
     def _spare(self, machine: Machine, method: Method) -> Mapping[Leaf, str]:
         """Give the leaves without which no fault could be taken, or returned from."""
-        reasons: dict[int | None, str] = {}
-        for cpu in machine.cpus:
-            read = cpu.registers.read
-            for address, name in machine.architecture.entry_addresses(read).items():
-                reasons[self._descriptor(machine, read, address)] = f"{name} of CPU {cpu.number}"
+        needed = Needed(machine, self._regime, machine.memory.read)
         for address in lend.returns(machine).values() if method is Method.FAULTS else ():
-            reasons[self._descriptor(machine, machine.register, address)] = "the exception return that is borrowed"
-        return {leaf: reasons[leaf.pa] for leaf in self._leaves if leaf.pa in reasons}
+            needed.add(address, "the exception return that is borrowed")
+        reasons = {leaf: needed.why(leaf.first, leaf.size_bytes, leaf.pa) for leaf in self._leaves}
+        return {leaf: why for leaf, why in reasons.items() if why}
 
     def _descriptor(self, machine: Machine, read: ReadRegister, address: int) -> int | None:
         """Give where the leaf descriptor of an address is, None where nothing maps it."""

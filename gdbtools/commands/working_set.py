@@ -85,6 +85,9 @@ def run(session: Session, options: Namespace) -> Sequence[WorkingSet]:
 def view(answer: WorkingSet) -> Document:
     if not answer.samples:
         return Document([Line([Span("Nothing was sampled", Role.WARNING), f": {answer.ended}."])])
+    if not every_leaf(answer.samples):
+        gone = "Nothing of the range was mapped when the samples ended: what runs has another address space."
+        return Document([Line(Span(gone, Role.WARNING)), Facts(_facts(answer))])
     blocks: list[Block] = [Line(_headline(answer)), _map(answer)]
     if len(answer.samples) > 1:
         blocks.append(_timeline(answer))

@@ -164,7 +164,7 @@ class AccessFlags:
             for stretch in stretches:
                 self._stretches.append(stretch)
                 for leaf, value, leads in self._leaves(stretch):
-                    if leaf.pa in seen or leads is None or (as_known and self._leads[leaf.pa] != leads):
+                    if leaf.pa in seen or leads is None or (as_known and self._leads.get(leaf.pa) != leads):
                         continue
                     seen.add(leaf.pa)
                     self._leads[leaf.pa] = leads

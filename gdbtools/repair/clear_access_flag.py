@@ -5,8 +5,8 @@ Descriptors are found by the walk of each leaf's own address, so that an access 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from gdbtools.arch.model import Hole, Regime
 from gdbtools.arch.scan import Scanner
@@ -14,6 +14,7 @@ from gdbtools.arch.walk import walk
 from gdbtools.errors import Refused
 from gdbtools.machine.model import Machine, Recording
 from gdbtools.repair.change import Change
+from gdbtools.repair.needed import Needed
 
 LIMIT = 1 << 16
 """How many leaves one command clears: each is compared, written and read back."""
@@ -28,6 +29,8 @@ class Plan:
     holes: Sequence[Hole]
     by_hardware: bool
     """Whether hardware sets the flags again (TCR_ELx.HA): then nobody faults."""
+    spared: Mapping[int, str] = field(default_factory=dict)
+    """The leaves that keep their flags, by address, with what of them an exception's entry needs."""
 
 
 def plan(machine: Machine, wanted: tuple[int, int], name: str | None) -> Plan:
@@ -36,9 +39,10 @@ def plan(machine: Machine, wanted: tuple[int, int], name: str | None) -> Plan:
     architecture, register = machine.architecture, machine.register
     memory = Recording(machine.memory)
     regimes = architecture.regimes(register, name)
-    entries = set(architecture.vectors(register))
     if not any(regime.levels for regime in regimes):
         raise Refused(f"the MMU is off ({regimes[0].name}); nothing has an access flag")
+    needed = Needed(machine, name, memory.read)
+    spared: dict[int, str] = {}
     by_hardware = False
     changes: dict[int, Change] = {}
     clear: set[int] = set()
@@ -56,17 +60,20 @@ def plan(machine: Machine, wanted: tuple[int, int], name: str | None) -> Plan:
                 clear.add(step.pa)
                 continue
             by_hardware = regime.accept(replace(step, entry=replace(step.entry, word=after))) is None
-            leaf = range(found, found + step.level.size_bytes)
-            hit = next((entry for entry in entries if entry in leaf), None)
-            if hit is not None and not by_hardware:
-                raise Refused(
-                    f"{found:#x} maps the exception vector {hit:#x}: without its access flag every fault would fault "
-                    "again, for ever; leave it out of the range"
-                )
+            why = "" if by_hardware else needed.why(found, step.level.size_bytes, step.pa)
+            if why:
+                spared[found] = why
+                continue
             changes[step.pa] = Change(step.pa, before, after, regime.entry_bytes, regime.byte_order, found)
             if len(changes) > LIMIT:
                 raise Refused(f"more than {LIMIT} leaves are in that range; give a smaller one")
-    return Plan(tuple(changes.values()), len(clear), tuple(holes), by_hardware)
+    if spared and not changes:
+        first, why = next(iter(spared.items()))
+        raise Refused(
+            f"{first:#x} maps {why}: a fault there loses the exception that is being taken, whoever repairs it; "
+            "give a range without it"
+        )
+    return Plan(tuple(changes.values()), len(clear), tuple(holes), by_hardware, spared)
 
 
 def _leaves(regime: Regime, memory: Recording, first: int, last: int) -> Iterator[int | Hole]:

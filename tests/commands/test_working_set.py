@@ -342,3 +342,15 @@ def test_json_has_each_touched_run_of_each_sample() -> None:
         [(VA + 4 * PAGE, PAGE, "read")],
     ]
     assert answer["touched"] == 3 * PAGE
+
+
+def test_a_range_that_is_not_mapped_any_more_when_a_sample_ends_is_said_to_be() -> None:
+    def leaves(guest: Guest, handle: Handle) -> str:
+        # As when the process has ended, or another runs.
+        guest.tables.memory.update(dict.fromkeys(guest.at, 0))
+        return ""
+
+    answer = Guest([leaves, idle]).ask()
+    said = " ".join(render(working_set.view(answer)).split())
+    assert "Nothing of the range was mapped when the samples ended" in said
+    assert [sample["resident"] for sample in working_set.record(answer)["samples"]] == [0, 0]

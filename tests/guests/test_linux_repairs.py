@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shlex
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Thread
 
 import pytest
 
 from gdbtools.errors import Unavailable
+from gdbtools.render.json import hexadecimal
+from gdbtools.repl.children import find_gdb
 from gdbtools.repl.mi import Gdb
 from tests.guests.linux import Area, LinuxGuest, areas
 from tests.guests.test_linux import KERNEL, USER, Shape
@@ -132,3 +139,31 @@ def test_in_the_kernel_a_load_of_its_own_and_a_users_page(linux: LinuxGuest, sha
                 assert session.ask(f"probe {va:#x} --unprivileged")[0]["first"][0]["done"]
             assert changed(before, registers(session)) <= LOST
         assert linux.run("echo alive") == "alive"
+
+
+def test_linux_lives_with_cleared_flags_all_around_its_stack_while_it_is_served() -> None:
+    try:
+        guest, program = Shape("6.1-4k", "cortex-a57").guest(), find_gdb()
+    except Unavailable as missing:
+        pytest.skip(str(missing))
+    with guest as linux, Gdb(program, INIT) as gdb:
+        linux.run(f"sh -c {shlex.quote(KERNEL)} & echo started")
+        with stopped(linux, gdb, 1) as session:
+            sp, task = session.value("$sp"), session.value("$SP_EL0")
+            assert "the stack of CPU 0" in session.refusal(f"mmu clear-af {sp:#x}")
+            assert "as Linux's current task of CPU 0" in session.refusal(f"mmu clear-af {task:#x}")
+            (cleared,) = session.ask(f"clear-af {sp - (1 << 20):#x},{sp + (1 << 20):#x} --tlbi")
+            assert hexadecimal(sp & -4096) in cleared["spared"]
+            assert len(cleared["changes"]) > 10
+            answers: list[str] = []
+            serving = Thread(target=lambda: answers.append(gdb.run("mmu service --json", 300).text))
+            serving.start()
+            try:
+                assert [linux.run("echo alive; ls -R /proc/self > /dev/null") for _ in range(2)] == ["alive"] * 2
+            finally:
+                os.kill(gdb.pid, signal.SIGINT)
+                serving.join()
+            (line,) = [each for each in answers[0].splitlines() if each.startswith("{")]
+            summary = json.loads(line)["result"]
+            assert summary["ended"] == "interrupted"
+            assert summary["faults"] > 0

@@ -404,7 +404,7 @@ def test_without_an_invalidation_the_tlb_hides_a_cleared_access_flag(guest: Tlb)
 
 
 def test_the_vectors_own_access_flag_is_not_cleared(guest: Tlb) -> None:
-    assert "maps the exception vector" in guest.refusal("mmu clear-af 0x40200000,0x40300000")
+    assert "maps the exception vectors of CPU 0" in guest.refusal("mmu clear-af 0x40200000,0x40300000")
 
 
 def test_undo_restores_every_byte_of_any_sequence(either: Tlb) -> None:

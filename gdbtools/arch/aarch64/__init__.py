@@ -38,6 +38,7 @@ from gdbtools.arch.aarch64.descriptors import (
     TwoLevelLeaf,
     software_bit,
 )
+from gdbtools.arch.aarch64.entry_needs import entry_needs
 from gdbtools.arch.aarch64.features import STAND_INS, optional
 from gdbtools.arch.aarch64.permissions import as_user
 from gdbtools.arch.aarch64.processor_state import SPSR
@@ -47,7 +48,15 @@ from gdbtools.arch.aarch64.traps import fine_grained
 from gdbtools.arch.aarch64.traps import registers as trap_registers
 from gdbtools.arch.aarch64.traps.deciders import deciders
 from gdbtools.arch.aarch64.whose_stage2 import Stage2Off
-from gdbtools.arch.architecture import Agreement, Architecture, DirtyConvention, ExceptionRecord, Shown, VectorEntry
+from gdbtools.arch.architecture import (
+    Agreement,
+    Architecture,
+    DirtyConvention,
+    EntryNeed,
+    ExceptionRecord,
+    Shown,
+    VectorEntry,
+)
 from gdbtools.arch.borrowing import FieldChange
 from gdbtools.arch.isolation import Switch, View
 from gdbtools.arch.model import Access, AccessKind, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
@@ -102,8 +111,6 @@ DECLARED: Final[Mapping[str, type[Word]]] = {
 }
 _WITHOUT_HOST: Final[Mapping[str, type[Word]]] = {"TCR_EL2": registers.TCR_EL2, **trap_registers.WITHOUT_HOST}
 """What is laid out otherwise while HCR_EL2.E2H is clear."""
-FRAME_BYTES: Final = 512
-"""How far below its stack pointer a handler saves what it interrupted: Linux takes 336 bytes, others less."""
 _STAGE2: Final = ("stage2", "secure-stage2")
 
 
@@ -320,11 +327,8 @@ class AArch64(Architecture):
             given.append(("ID_AA64MMFR1_EL1", FieldValue(hafdbs, hafdbs.of(mmfr1))))
         return given
 
-    def entry_addresses(self, register: ReadRegister) -> Mapping[int, str]:
-        found = {address: f"the vector {entry}" for address, entry in exceptions.vectors(register).items()}
-        # At EL0 the stack is that of the level that will take the exception.
-        stack = register("sp") if self.level(register) else optional(register, f"SP_EL{exceptions.target(register)}")
-        return found if stack is None else {**found, stack - 1: "the stack", stack - FRAME_BYTES: "the stack"}
+    def entry_needs(self, register: ReadRegister) -> Sequence[EntryNeed]:
+        return entry_needs(register)
 
     def changes(self, before: Word, after: Word, cached: bool, register: ReadRegister) -> Sequence[FieldChange]:
         return live_change.changes(before, after, cached, register)

@@ -23,6 +23,9 @@ _OUTPUT_SIZE: Final = {48: 0b101, 52: 0b110}
 _MAIR: Final = MAIR(0).with_(Attr0=0xFF, Attr1=0xFF, Attr2=0x44, Attr3=0x00, Attr4=0x04)
 _MAIR_SINCE: Final = (5, 11)
 _ADDRESSES: Final = 1 << 64
+_PER_CPU_ALIGNMENT: Final = 1 << 12
+# Debian's images have 30 MB from the vectors to the end.
+_IMAGE_BYTES: Final = 1 << 25
 # vmlinux.lds.S: tramp_pg_dir, then reserved_pg_dir, then swapper_pg_dir; the middle one is not in every kernel.
 _SWAPPER_PAGES: Final = (2, 1)
 
@@ -88,3 +91,15 @@ def _number(info: Mapping[str, str], key: str, base: int = 0) -> int:
 def _version(release: str) -> tuple[int, ...]:
     parts = release.split("-")[0].split(".")
     return tuple(int(part) for part in parts[:2] if part.isdigit())
+
+
+def per_cpu_data(vectors: int, offset: int | None) -> tuple[int, int] | None:
+    """Return where a CPU's per-CPU data may be, (first, size in bytes); None where nothing says that this is Linux.
+
+    TPIDR_EL1 is what is added to the address of a per-CPU symbol, which the kernel's image has behind its vectors: a
+    multiple of the page, and so is no other guest's that is known here.  Source: Linux, `arch/arm64/include/asm/
+    percpu.h`; the vectors are in `.entry.text`, early in the image, `.data..percpu` comes late in it.
+    """
+    if not offset or offset % _PER_CPU_ALIGNMENT or not vectors >> 55 & 1:
+        return None
+    return (vectors + offset) % _ADDRESSES & -_PER_CPU_ALIGNMENT, _IMAGE_BYTES

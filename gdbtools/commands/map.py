@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from gdbtools.analysis.areas import Area, areas
 from gdbtools.analysis.contiguity import Contiguity, contiguity
 from gdbtools.analysis.mappings import Counted, mappings_of
 from gdbtools.analysis.selection import Keep, Permission, Who, onto, permits, touched_by, within
@@ -14,6 +15,7 @@ from gdbtools.arch.architecture import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Hole, Read, Regime, Rights, Run
 from gdbtools.arch.walk import walk
+from gdbtools.commands.area_table import area_record, area_table
 from gdbtools.commands.evidence import attributes_record, fault_name, fault_record, number_of, size, soft_text
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import address_map
@@ -31,6 +33,8 @@ from gdbtools.render.drawing import AddressMap
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
 from gdbtools.render.scale import amount as amount
 
+MANY = 40
+"""More runs than a screen shows."""
 _UNITS = {"k": 10, "m": 20, "g": 30, "t": 40}
 
 
@@ -69,12 +73,19 @@ class Map:
     tables: int
     isolation: Isolation | None = None
     unwanted: bool = False
+    as_areas: bool = False
+    """Whether areas are listed, not runs."""
     rest: tuple[int, int] | None = None
     """What was not listed because of --limit, (first, size in bytes); None: nothing."""
 
     @property
     def runs(self) -> Sequence[Run]:
         return [run for part in self.parts for run in part.runs]
+
+    @property
+    def areas(self) -> Sequence[Area]:
+        """The runs, merged where they agree in their attributes."""
+        return [area for part in self.parts for area in areas(part.runs)]
 
     @property
     def holes(self) -> Sequence[Hole]:
@@ -118,6 +129,7 @@ def run(session: Session, options: Namespace) -> Sequence[Map]:
         len(counted.tables),
         supposed.spaces.isolation,
         options.expect_none,
+        options.areas,
     )
     unseen = _unseen(found, options)
     if found.is_unseen and not found.leaves:
@@ -275,8 +287,18 @@ def view(answer: Map) -> Document:
     blocks: list[Block] = [Line([*_headline(answer), "."])]
     if answer.runs:
         blocks += [Picture(_drawn(part), ()) for part in answer.parts]
-        blocks.append(_table(answer))
+        blocks.append(area_table(answer.areas) if answer.as_areas else _table(answer))
+        rows += _listed_rows(answer)
     return Document([*blocks, Facts(rows)])
+
+
+def _listed_rows(answer: Map) -> list[tuple[str, Text]]:
+    """Say how to see every run where areas are listed, and areas where runs are many that merge."""
+    if answer.as_areas:
+        return [("listed", "areas of equal attributes, wherever they lead; without --areas, every run")]
+    if len(answer.runs) < MANY or 2 * len(answer.areas) > len(answer.runs):
+        return []
+    return [("shorter", f"--areas lists these runs in {len(answer.areas)} rows, by their attributes")]
 
 
 def _headline(answer: Map) -> list[str | Span]:
@@ -288,6 +310,9 @@ def _headline(answer: Map) -> list[str | Span]:
         said = [", where nothing is expected"] if unwanted else []
         return [Span(f"{name[0].upper()}{name[1:]}", Role.HEADING), ": every address is its own output", *said]
     counted = f"{'' if answer.rest is None else 'The first '}{len(answer.runs)} runs"
+    if answer.as_areas and answer.runs:
+        found = len(answer.areas)
+        counted = f"{found} area{'' if found == 1 else 's'} of {counted[0].lower()}{counted[1:]}"
     head: list[str | Span] = [Span(counted, Role.BAD if unwanted else Role.HEADING)]
     head.append(f" of {leaves_text(answer.runs, amount)}" if answer.runs else ": nothing that fits is mapped")
     return [*head, *([", where none is expected"] if unwanted else [])]
@@ -387,6 +412,8 @@ def record(answer: Map) -> JsonObject:
             for each in answer.broken
         ],
     }
+    if answer.as_areas:
+        result["areas"] = [area_record(area) for area in answer.areas]
     if answer.rest is not None:
         result["rest"] = {"first": hexadecimal(answer.rest[0]), "size": answer.rest[1], "range": _range(answer.rest)}
     if answer.suppositions:

@@ -9,10 +9,10 @@ from typing import Any
 
 from gdbtools.analysis.areas import Area, areas
 from gdbtools.analysis.mappings import mappings_of
-from gdbtools.arch.model import FaultKind, Hole, Regime, Run
+from gdbtools.arch.model import Hole, Regime, Run
 from gdbtools.commands import fault, map, regs, status, walk  # noqa: A004
+from gdbtools.commands.area_table import area_record, area_table
 from gdbtools.commands.declared import looking
-from gdbtools.commands.evidence import attributes_record, fault_name, size, soft_text
 from gdbtools.commands.model import Command, Implementation
 from gdbtools.commands.parser import parse
 from gdbtools.commands.pictures import address_map
@@ -21,8 +21,8 @@ from gdbtools.commands.spaces import CURRENT, KERNEL, Spaces, all_ranges, spaces
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.model import Machine
 from gdbtools.numbers import number
-from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Section, Span, Table, Text
-from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
+from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Section, Span, Text
+from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.render.scale import amount
 
 AREAS = 2000
@@ -188,51 +188,9 @@ def _one_space(space: Space) -> list[Block]:
     rows: list[tuple[str, Text]] = [("unreadable", map.hole_text(hole)) for hole in space.unreadable]
     if space.omitted:
         rows.append(("left out", f"{space.omitted} more areas: `map` lists everything"))
-    table = [_table(space)] if space.areas else []
+    table = [area_table(space.areas[:AREAS])] if space.areas else []
     said = f"{amount(space.mapped_bytes)} in {len(space.areas)} area{'s' if len(space.areas) != 1 else ''}."
     return [Line(said), Picture(address_map(space.regime, space.found), [*table, Facts(rows)])]
-
-
-def _table(space: Space) -> Table:
-    listed = space.areas[:AREAS]
-    levels = sorted({el for area in listed for el in area.run.attributes.rights}, reverse=True)
-    two = any(area.run.ipa is not None for area in listed)
-    headers = ["from", "to", "size", "of", *(["IPA"] if two else []), "PA", *(f"EL{el}" for el in levels)]
-    rows: list[Sequence[Text]] = []
-    for area in listed:
-        run = area.run
-        row: list[Text] = [f"{area.first:#018x}", f"{area.last:#018x}", size(area.size_bytes), _sizes(area)]
-        row += ["" if run.ipa is None else f"{run.ipa:#x}"] if two else []
-        row.append(_place(area))
-        row += [str(run.attributes.rights.get(el, "")) for el in levels]
-        rows.append([*row, run.attributes.memory, _state(area)])
-    return Table([*headers, "memory", "state"], rows, frozenset((2, 3)), spare=("to",), coded=("memory",))
-
-
-def _sizes(area: Area) -> str:
-    return " ".join(size(leaf) for leaf in sorted(area.leaves, reverse=True))
-
-
-def _place(area: Area) -> str:
-    output = "-" if area.run.output is None else f"{area.run.output:#x}"
-    return output if area.places == 1 else f"{area.places} places"
-
-
-def _state(area: Area) -> Text:
-    """Say of an area what `map` says of a run; of what only some of it is, how much."""
-    attributes, fault = area.run.attributes, area.run.fault
-    inner = "Inner" in attributes.shareability or "Normal" not in attributes.memory
-    words = [] if inner else [attributes.shareability]
-    for what, part in (("unaccessed", area.unaccessed_bytes), ("dirty", area.dirty_bytes)):
-        if part:
-            words.append(what if part == area.size_bytes else f"{amount(part)} {what}")
-    words += [] if attributes.is_global else ["nG"]
-    words += ["guarded"] if attributes.guarded else []
-    words += ["all one page"] if area.repeats else []
-    if fault is not None and fault.kind is not FaultKind.ACCESS_FLAG:
-        said = soft_text(fault) if area.run.kind.soft_invalid else fault_name(fault)
-        return [", ".join([*words, ""]), Span(said, Role.BAD)]
-    return ", ".join(words)
 
 
 def record(answer: Report) -> JsonObject:
@@ -256,28 +214,9 @@ def _space_record(space: Space) -> JsonObject:
         "first": hexadecimal(space.regime.first),
         "last": hexadecimal(space.regime.last),
         "mapped": space.mapped_bytes,
-        "areas": [_area_record(area) for area in space.areas[:AREAS]],
+        "areas": [area_record(area) for area in space.areas[:AREAS]],
         "omitted": space.omitted,
         "unreadable": [map.hole_record(hole) for hole in space.unreadable],
-    }
-
-
-def _area_record(area: Area) -> JsonObject:
-    run = area.run
-    attributes = attributes_record(run.attributes)
-    shared = ("memory", "shareability", "rights", "global", "guarded", "non_secure")
-    return {
-        "first": hexadecimal(area.first),
-        "last": hexadecimal(area.last),
-        "size": area.size_bytes,
-        "leaves": {str(leaf): count for leaf, count in sorted(area.leaves.items())},
-        "ipa": optional_hexadecimal(run.ipa),
-        "output": optional_hexadecimal(run.output),
-        "places": area.places,
-        "repeats": area.repeats,
-        "unaccessed": area.unaccessed_bytes,
-        "dirty": area.dirty_bytes,
-        "attributes": {name: attributes[name] for name in shared},
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,19 +13,30 @@ from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.machine.files import one_line
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
-from gdbtools.render.json import JsonObject, optional_hexadecimal
+from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.render.perfetto import Slice, perfetto
+
+HOTTEST = 8
+"""How many pages, and places in the code, are shown."""
+PAGE_BYTES = 1 << 12
 
 
 @dataclass(frozen=True)
 class Traced:
-    """A log, counted: faults, and (CPU, verdict) of each; `perfetto` is the trace that was written, empty if none."""
+    """A log, counted: faults, and (CPU, verdict) of each; `perfetto` is the trace that was written, empty if none.
+
+    `accesses` counts by what was wanted, `pages` by the page that was touched, and `code` by who touched it: the
+    symbol, or the address where there is none.
+    """
 
     log: str
     faults: int
     around: int
     seconds: float
     by: Counter[tuple[int, str]]
+    accesses: Counter[str]
+    pages: Counter[int]
+    code: Counter[str]
     perfetto: str
 
 
@@ -44,6 +55,9 @@ def run(session: Session, options: Namespace) -> Sequence[Traced]:  # noqa: ARG0
             sum(fault.around for fault in faults),
             max((fault.time + fault.seconds for fault in faults), default=0.0),
             Counter((fault.cpu, fault.verdict) for fault in faults),
+            Counter(fault.access or "none" for fault in faults),
+            Counter(fault.va & -PAGE_BYTES for fault in faults),
+            Counter(fault.symbol or f"{fault.pc:#x}" for fault in faults),
             options.perfetto or "",
         ),
     )
@@ -76,7 +90,19 @@ def view(answer: Traced) -> Document:
     if answer.perfetto:
         facts.append(("trace", f"{answer.perfetto}: open it at https://ui.perfetto.dev"))
     table = [Table(("CPU", "verdict", "faults"), rows, frozenset((0, 2)))] if rows else []
-    return Document([head, *table, *([Facts(facts)] if facts else [])])
+    hottest = [*_hottest(answer)] if answer.faults else []
+    return Document([head, *table, *hottest, *([Facts(facts)] if facts else [])])
+
+
+def _hottest(answer: Traced) -> Iterator[Table]:
+    """Show what was wanted, by whom, and of which pages, the most frequent first."""
+    counted: Sequence[tuple[str, Sequence[tuple[str, int]]]] = (
+        ("access", answer.accesses.most_common()),
+        ("code", answer.code.most_common(HOTTEST)),
+        ("page", [(f"{page:#x}", count) for page, count in answer.pages.most_common(HOTTEST)]),
+    )
+    for what, found in counted:
+        yield Table((what, "faults"), [(name, str(count)) for name, count in found], frozenset((1,)))
 
 
 def record(answer: Traced) -> JsonObject:
@@ -88,6 +114,9 @@ def record(answer: Traced) -> JsonObject:
         "by": [
             {"cpu": cpu, "verdict": verdict, "faults": count} for (cpu, verdict), count in sorted(answer.by.items())
         ],
+        "accesses": dict(answer.accesses.most_common()),
+        "code": [{"place": place, "faults": count} for place, count in answer.code.most_common(HOTTEST)],
+        "pages": [{"page": hexadecimal(page), "faults": count} for page, count in answer.pages.most_common(HOTTEST)],
         "perfetto": answer.perfetto or None,
     }
 

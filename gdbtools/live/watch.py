@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import gdb
 
+from gdbtools.analysis.frames import Frame, told
 from gdbtools.errors import GdbtoolsError
 from gdbtools.printable import in_a_line
 
-FRAMES = 8
-"""How many frames of the writer are told."""
+DEPTH = 256
+"""How many frames are looked through at most: a damaged stack may have no end."""
 
 
 class DescriptorWatchpoint(gdb.Breakpoint):
@@ -36,15 +37,19 @@ class DescriptorWatchpoint(gdb.Breakpoint):
 
 
 def frames() -> list[str]:
-    """Give the innermost frames: address, function and, where it is known, source line."""
-    found: list[str] = []
+    """Return the frames of who runs, innermost first: address, function and, where it is known, source line."""
+    return told(_frames())
+
+
+def _frames() -> Iterator[Frame]:
     frame: gdb.Frame | None = gdb.newest_frame()
-    while frame is not None and len(found) < FRAMES:
+    for _ in range(DEPTH):
+        if frame is None:
+            return
         try:
             place = frame.find_sal()
-            source = f"  {place.symtab.filename}:{place.line}" if place.symtab else ""
-            found.append(f"{frame.pc():#x}  {frame.name() or '?'}{source}")
+            source = f"{place.symtab.filename}:{place.line}" if place.symtab else ""
+            yield Frame(int(frame.pc()), frame.name() or "", source, frame.type() == gdb.INLINE_FRAME)
             frame = frame.older()
         except gdb.error:
-            break
-    return found
+            return

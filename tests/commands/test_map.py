@@ -471,3 +471,39 @@ def test_a_stated_convention_is_said_with_the_answer_and_kept_in_a_capture(
     assert main(["map", "-s", core, "--dirty"]) == 0
     assert "dirty state: bit55, as was stated when the capture was made" in " ".join(capsys.readouterr().out.split())
     assert ask(capsys, "-s", core, "--dirty", "--dirty-convention", "none")["runs"] == []
+
+
+@pytest.fixture
+def scattered(tmp_path: Path) -> list[str]:
+    """A heap of 60 pages in no order of physical addresses, then a read-only page."""
+    t = Tables(_next=0x4000_1000)
+    for page in range(60):
+        t.map(0x10_0000 + (page << 12), 0x8000_0000 + (page * 7 % 60 << 13), AttrIndx=NORMAL, SH=3, UXN=1)
+    t.map(0x13_C000, 0x9000_0000, AttrIndx=NORMAL, SH=3, UXN=1, AP=0b10)
+    registers = t.registers()
+    return saved(t, tmp_path, registers | {"TCR_EL1": registers["TCR_EL1"] | 1 << 23})
+
+
+def test_areas_merge_what_agrees_and_count_the_places_it_leads_to(
+    scattered: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = ask(capsys, *scattered, "--areas")
+    assert len(found["runs"]) == 61
+    heap, read_only = found["areas"]
+    assert (heap["first"], heap["size"], heap["places"]) == (f"{0x10_0000:#018x}", 60 * 4096, 60)
+    assert (read_only["size"], read_only["places"]) == (4096, 1)
+    assert "areas" not in ask(capsys, *scattered)
+    assert main(["map", *scattered, "--areas"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("2 areas of 61 runs of 61 leaves")
+    assert "60 places" in said
+    assert "without --areas, every run" in said
+
+
+def test_a_long_list_that_would_merge_says_how_to_have_it_short(
+    scattered: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["map", *scattered]) == 0
+    assert "--areas lists these runs in 2 rows" in " ".join(capsys.readouterr().out.split())
+    assert main(["map", "0x100000,0x104000", *scattered]) == 0
+    assert "--areas" not in capsys.readouterr().out

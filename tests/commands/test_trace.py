@@ -70,3 +70,11 @@ def test_a_line_that_is_no_fault_is_named(log: Path, capsys, line: str) -> None:
 def test_a_log_that_is_not_there_is_one_line(tmp_path: Path, capsys) -> None:
     assert main(["trace", str(tmp_path / "none")]) == 3
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_hottest_pages_and_places_and_the_kinds_of_access_are_counted(log: Path, capsys) -> None:
+    assert main(["trace", str(log), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)["result"]
+    assert answer["accesses"] == {"write": 1, "read": 1}
+    assert answer["pages"] == [{"page": f"{0x1234_5000:#018x}", "faults": 2}]
+    assert {each["place"] for each in answer["code"]} == {"memcpy + 4", "0x4000"}

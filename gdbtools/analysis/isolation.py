@@ -13,6 +13,8 @@ from gdbtools.errors import Unavailable, Unreadable
 
 FEW = 16
 """How many leaves a reduced range has at most: a trampoline and its data."""
+FEW_TABLES = 64
+"""How many tables lead to those: what has more is no reduced range, or no tables at all."""
 PAGE_BYTES = 1 << 12
 
 
@@ -58,11 +60,56 @@ def isolation(
     return Isolation(reduced, leaves, None, None, (wrong,), {})
 
 
+def vector_entries(architecture: Architecture, register: ReadRegister, read: Read) -> Mapping[int, str]:
+    """Return where a CPU takes synchronous exceptions, now and in the other space of its process, if there are two.
+
+    From a reduced space that is where its code sets the vectors of the full one; from the full one, every entry of a
+    reduced space whose code changes to the root in force.
+    """
+    here = architecture.vectors(register)
+    known = isolation(architecture, register, read)
+    return {**here, **(known.entries if known is not None else _ways_in(architecture, register, read))}
+
+
+def _ways_in(architecture: Architecture, register: ReadRegister, read: Read) -> Mapping[int, str]:
+    """Return the entries of reduced spaces that lead to the space in force: where they are kept is tried, not believed.
+
+    What is there has to be a reduced space, to map nothing elsewhere than the full one does, and to have code that
+    changes to this very root.
+    """
+    try:
+        full = architecture.isolated_range(register)
+    except Unavailable:
+        return {}
+    found: dict[int, str] = {}
+    view = _views(architecture, register, read, None)
+    for registers in architecture.usual_reduced(register) if full is not None else ():
+        assert full is not None, "there is a range to look for another of"
+        reduced = architecture.regime_for(overlaid(register, registers), full.last)
+        try:
+            few = _few(reduced, read)
+            if not few or not _agree(few, reduced, full, read):
+                continue
+        except Unreadable:
+            continue
+        for run in few:
+            found |= architecture.ways_in(register, registers, view, run.first, run.size_bytes)
+    return found
+
+
 def _few(regime: Regime, read: Read) -> list[Run] | None:
     """Return the runs of a range that has next to nothing; None for any other, and for tables that cannot be read."""
     found: list[Run] = []
-    leaves = 0
-    for each in scan(regime, read):
+    leaves = tables = 0
+
+    def sparingly(pa: int, size_bytes: int) -> bytes:
+        nonlocal tables
+        tables += 1
+        if tables > FEW_TABLES:
+            raise Unreadable(pa, size_bytes, "a reduced space has fewer tables")
+        return read(pa, size_bytes)
+
+    for each in scan(regime, sparingly):
         if isinstance(each, Hole):
             return None
         leaves += each.size_bytes // each.leaf_bytes
@@ -70,6 +117,12 @@ def _few(regime: Regime, read: Read) -> list[Run] | None:
             return None
         found.append(each)
     return found
+
+
+def _agree(few: Sequence[Run], reduced: Regime, full: Regime, read: Read) -> bool:
+    """Say whether both spaces map the reduced one's leaves to the same places."""
+    leaves = (at for run in few for at in range(run.first, run.last + 1, run.leaf_bytes))
+    return all(walk(full, at, read).outcome == walk(reduced, at, read).outcome for at in leaves)
 
 
 def _views(architecture: Architecture, register: ReadRegister, read: Read, name: str | None) -> View:
@@ -97,11 +150,7 @@ def _proof(
     reduced: Regime, few: Sequence[Run], leaves: int, full: Regime, switch: Switch, read: Read
 ) -> tuple[str, ...]:
     """Return what shows that `full` is the full space of `reduced`; nothing where something speaks against it."""
-    for run in few:
-        for at in range(run.first, run.last + 1, run.leaf_bytes):
-            if walk(full, at, read).outcome != walk(reduced, at, read).outcome:
-                return ()
-    if not _has_more(full, leaves, read):
+    if not _agree(few, reduced, full, read) or not _has_more(full, leaves, read):
         return ()
     return f"{switch.said}, to PA {full.root:#x}", f"that root maps {_all(leaves)} where this one does, and more"
 

@@ -206,6 +206,16 @@ class Architecture(abc.ABC):
         """Return where operating systems keep the full root of a reduced one, for vectors that cannot be read."""
 
     @abc.abstractmethod
+    def usual_reduced(self, register: ReadRegister) -> Sequence[Mapping[str, int]]:
+        """Return registers that lead to where operating systems keep the reduced root of the full one in force."""
+
+    @abc.abstractmethod
+    def ways_in(
+        self, register: ReadRegister, reduced: Mapping[str, int], view: View, first: int, size_bytes: int
+    ) -> Mapping[int, str]:
+        """Return the vector entries in a part of a reduced space whose code changes to the root in force."""
+
+    @abc.abstractmethod
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
         """Say whether a walk's outcome lets `access` happen: None, or what refuses it."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from gdbtools.commands.model import Implementation
@@ -14,25 +14,44 @@ from gdbtools.render.json import JsonObject, hexadecimal
 
 @dataclass(frozen=True)
 class Caught:
-    """What was set: (breakpoint number, address, vector entry) of each."""
+    """What was set: (breakpoint number, address, vector entry) of each; `in_force` are the addresses of VBAR's own."""
 
     kind: str
     places: Sequence[tuple[int, int, str]]
+    in_force: Collection[int]
 
 
 def run(session: Session, options: Namespace) -> Sequence[Caught]:
-    return (Caught(options.kind, session.live.catch(options.kind)),)
+    in_force = frozenset(session.machine.architecture.vectors(session.machine.register))
+    return (Caught(options.kind, session.live.catch(options.kind), in_force),)
 
 
 def view(answer: Caught) -> Document:
     kind = "MMU" if answer.kind == "any" else answer.kind
-    rows = [(str(number), f"{address:#x}", entry) for number, address, entry in answer.places]
+    two = any(address not in answer.in_force for _, address, _ in answer.places)
+    rows = [
+        (str(number), f"{address:#x}", entry, *([_space(address in answer.in_force)] if two else []))
+        for number, address, entry in answer.places
+    ]
+    headers = "number", "vector", "entry", *(["vectors"] if two else [])
     headline = Line(["Catching ", Span(f"{kind} faults", Role.HEADING), "; deleting one of these deletes all:"])
-    return Document([headline, Table(("number", "vector", "entry"), rows, frozenset((0,)))])
+    return Document([headline, Table(headers, rows, frozenset((0,)))])
+
+
+def _space(in_force: bool) -> str:
+    return "in force" if in_force else "of another space or CPU"
 
 
 def record(answer: Caught) -> JsonObject:
-    places = [{"number": n, "address": hexadecimal(address), "entry": entry} for n, address, entry in answer.places]
+    places = [
+        {
+            "number": number,
+            "address": hexadecimal(address),
+            "entry": entry,
+            "in_force": address in answer.in_force,
+        }
+        for number, address, entry in answer.places
+    ]
     return {"kind": answer.kind, "breakpoints": places}
 
 

@@ -6,11 +6,13 @@ a user can write `hbreak *ADDRESS if $_mmu_fault("permission")` just as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import gdb
 
+from gdbtools.analysis.isolation import vector_entries
 from gdbtools.arch.model import FaultKind
 from gdbtools.errors import GdbtoolsError, Refused, UsageError
 from gdbtools.live.console import console
@@ -25,11 +27,18 @@ KINDS = {
 
 
 def matches(machine: Machine, kind: str) -> bool:
-    """Say whether the last exception is an MMU fault of this kind; reads the syndrome and nothing else."""
+    """Say whether an MMU fault of this kind is taken here: pc is at an entry of the vectors in force.
+
+    Elsewhere the syndrome is of an older exception: vectors that are used no more are code like any other.  It reads
+    the syndrome first, and of most stops nothing else.
+    """
     if kind not in KINDS:
         raise UsageError(f"{kind!r} is not a kind of fault; say one of: {', '.join(KINDS)}")
-    fault = machine.architecture.syndrome(machine.register).fault
-    return fault is not None and KINDS[kind] in (None, fault.kind)
+    architecture, register = machine.architecture, machine.register
+    fault = architecture.syndrome(register).fault
+    if fault is None or KINDS[kind] not in (None, fault.kind):
+        return False
+    return register(architecture.pc) in architecture.vectors(register)
 
 
 def condition(kind: str) -> str:
@@ -38,29 +47,35 @@ def condition(kind: str) -> str:
 
 
 def vectors(machine: Machine) -> Mapping[int, str]:
-    """Give the vector entries of this CPU; ones that the guest has not set yet raise `Refused`."""
-    entries = machine.architecture.vectors(machine.register)
-    if 0 in entries:
+    """Return the vector entries that the guest uses, as far as they are known now; none set yet raise `Refused`.
+
+    That is those of this CPU and, where its process has two address spaces, of the other one; and those of each other
+    CPU, which may be in the other one.
+    """
+    architecture = machine.architecture
+    if 0 in architecture.vectors(machine.register):
         raise Refused(
             "VBAR_EL1 is 0: the guest has not set its vectors yet; run it until it has "
             "(say: hbreak on a later function, continue) and ask again"
         )
+    entries = dict(vector_entries(architecture, machine.register, machine.memory.read))
+    for cpu in machine.cpus:
+        # A CPU that was never started has none.
+        with suppress(GdbtoolsError):
+            found = architecture.vectors(cpu.registers.read)
+            entries |= {} if 0 in found else found
     return entries
 
 
 @dataclass
 class Catch:
-    """One `mmu catch`: a breakpoint at each vector entry, of one life."""
+    """One `mmu catch`: a breakpoint at each vector entry that was ever met, of one life."""
 
     kind: str
     breakpoints: dict[int, gdb.Breakpoint] = field(default_factory=dict)
 
-    def cover(self, addresses: tuple[int, ...]) -> None:
-        """Have a breakpoint at each address, and at no other."""
-        for address in [each for each in self.breakpoints if each not in addresses]:
-            old = self.breakpoints.pop(address)
-            if old.is_valid():
-                old.delete()
+    def cover(self, addresses: Iterable[int]) -> None:
+        """Have a breakpoint at each address as well."""
         for address in addresses:
             if address not in self.breakpoints:
                 # As a command, because a gdb.Breakpoint announces itself and cannot be told not to.
@@ -71,7 +86,10 @@ class Catch:
         return any(each is breakpoint_ or each == breakpoint_ for each in self.breakpoints.values())
 
     def delete(self) -> None:
-        self.cover(())
+        for each in self.breakpoints.values():
+            if each.is_valid():
+                each.delete()
+        self.breakpoints = {}
 
 
 @dataclass
@@ -88,7 +106,7 @@ class Catches:
         catch = Catch(kind)
         self.active.append(catch)
         try:
-            catch.cover(tuple(wanted))
+            catch.cover(wanted)
         except (gdb.error, RuntimeError) as error:
             catch.delete()
             self.active.remove(catch)
@@ -96,21 +114,29 @@ class Catches:
         return [(catch.breakpoints[address].number, address, entry) for address, entry in wanted.items()]
 
     def _wanted(self, machine: Machine) -> dict[int, str]:
+        return self._chosen(vectors(machine))
+
+    def _chosen(self, entries: Mapping[int, str]) -> dict[int, str]:
         wanted = self.entries()
-        return {address: entry for address, entry in vectors(machine).items() if not wanted or entry in wanted}
+        return {address: entry for address, entry in entries.items() if not wanted or entry in wanted}
 
     def follow(self, machine: Machine) -> str:
-        """Move the catches if this CPU's vectors are elsewhere now; gives what to tell the user, or nothing."""
+        """Catch at the vectors of this CPU too, if they are new; gives what to tell the user, or nothing.
+
+        Those that were met before stay: a guest whose kernel hides from its processes changes them at each entry.
+        """
         if not self.active:
             return ""
         try:
-            addresses = tuple(self._wanted(machine))
+            here = set(self._chosen(machine.architecture.vectors(machine.register)))
+            if all(here <= set(catch.breakpoints) for catch in self.active):
+                return ""
+            wanted = self._wanted(machine)
         except GdbtoolsError:
             return ""
-        moved = [catch for catch in self.active if not set(addresses) <= set(catch.breakpoints)]
-        for catch in moved:
-            catch.cover(addresses)
-        return f"VBAR_EL1 changed: catching at {min(addresses):#x} now" if moved else ""
+        for catch in self.active:
+            catch.cover(wanted)
+        return f"VBAR_EL1 changed: catching at {min(here):#x} too"
 
     def forget(self, deleted: gdb.Breakpoint) -> Catch | None:
         """Give the catch that a deleted breakpoint belonged to; its others stop no more, and are to be deleted."""

@@ -188,7 +188,10 @@ class Face:
         if not self.catches.active:
             return
         try:
-            news = self.catches.follow(self.guest.machine())
+            try:
+                news = self.catches.follow(self.guest.machine())
+            finally:
+                self.target.attached().release()
             if news and not self.guest.busy:
                 gdb.write(f"mmu: {in_a_line(news)}\n")
             if not isinstance(event, gdb.BreakpointEvent):

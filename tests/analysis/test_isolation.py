@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from gdbtools.analysis.isolation import isolation
+from gdbtools.analysis.isolation import isolation, vector_entries
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.aarch64.entry_code import Logical
 from gdbtools.arch.isolation import Isolation
 from gdbtools.errors import Unreadable
 from tests.isolated import (
+    B_HERE,
+    BL_8,
     CODE_PA,
     KERNEL_VECTORS,
+    MRS_TTBR1,
+    MSR_TPIDRRO,
+    MSR_TTBR1,
     NOP,
     RET,
     ROOT,
     TRAMPOLINE,
     VECTORS,
     Isolated,
+    add_pages,
 )
 from tests.tables import reader
 
@@ -123,6 +129,48 @@ def test_vectors_that_the_full_root_does_not_map_are_not_said() -> None:
     assert known is not None
     assert known.full is not None
     assert known.entries == {}
+
+
+LOWER = [VECTORS + 0x400, VECTORS + 0x600]
+
+
+def entries(guest: Isolated, registers: dict[str, int]) -> list[int]:
+    return list(vector_entries(ARM, reader(registers), guest.read))
+
+
+def test_from_el0_the_vectors_of_both_spaces_are_known() -> None:
+    guest = Isolated()
+    both = [base + offset for base in (VECTORS, KERNEL_VECTORS) for offset in (0, 0x200, 0x400, 0x600)]
+    assert entries(guest, guest.at_el0()) == both
+
+
+@pytest.mark.parametrize(("pages", "known"), [(2, LOWER), (1, LOWER), (4, [])])
+def test_in_the_kernel_the_trampolines_entries_are_those_whose_code_leads_there(pages: int, known: list[int]) -> None:
+    """Where Linux keeps its root; the current level's entries of a trampoline lead nowhere."""
+    guest = Isolated(pages)
+    own = [KERNEL_VECTORS + offset for offset in (0, 0x200, 0x400, 0x600)]
+    assert entries(guest, guest.in_kernel()) == own + known
+
+
+def test_in_the_kernel_code_that_leads_to_another_root_is_no_way_in() -> None:
+    guest = Isolated()
+    guest.write_entry([MSR_TPIDRRO, BL_8, B_HERE, MRS_TTBR1, add_pages(3), MSR_TTBR1, RET])
+    assert len(entries(guest, guest.in_kernel())) == 4
+
+
+def test_tables_that_are_none_are_not_read_without_end() -> None:
+    """Behind the root of a guest without a trampoline anything may be: here, tables upon tables without a leaf."""
+    guest = Isolated()
+    for at in range(ROOT, ROOT + 0x1000, 8):
+        guest.lower.memory[at] = (0x4200_0000 + ((at & 0xFFF) << 9)) | 3
+    read: list[int] = []
+
+    def counted(pa: int, size_bytes: int) -> bytes:
+        read.append(pa)
+        return guest.read(pa, size_bytes)
+
+    assert len(vector_entries(ARM, reader(guest.in_kernel()), counted)) == 4
+    assert len(read) < 1000
 
 
 @pytest.mark.parametrize(

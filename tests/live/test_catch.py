@@ -125,16 +125,29 @@ def set_vbar(live: Live, vbar: int) -> str:
     return said
 
 
-def test_a_changed_vbar_is_followed_at_the_next_stop(at_fault: Live) -> None:
+def test_a_changed_vbar_is_caught_too_at_the_next_stop(at_fault: Live) -> None:
+    """The vectors that were met before stay: a guest that changes them back and forth is caught at both."""
     live, moved = at_fault, VECTORS + 0x800
-    assert "VBAR_EL1 changed: catching at" in set_vbar(live, moved)
-    assert listed(live) == {moved, moved + 0x200, moved + 0x400, moved + 0x600}
+    both = {base + offset for base in (VECTORS, moved) for offset in (0, 0x200, 0x400, 0x600)}
+    assert f"VBAR_EL1 changed: catching at {moved:#x} too" in set_vbar(live, moved)
+    assert listed(live) == both
     live.touch("a64_read", Leaf(4, 1 << 44, 3).word)
     assert live.value("$pc") == moved + 0x200
-    assert "VBAR_EL1 changed: catching at" in set_vbar(live, VECTORS)
-    assert listed(live) == {*ENTRIES["all"], LANDING}
+    assert "VBAR_EL1 changed" not in set_vbar(live, VECTORS)
+    assert listed(live) == {*both, LANDING}
     live.touch("a64_read", Leaf(4, 1 << 44, 3).word)
     assert live.value("$pc") == VECTORS + 0x200
+
+
+def test_vectors_that_are_not_in_force_are_code_like_any_other(at_fault: Live) -> None:
+    """The last exception was a fault that is caught, but it was not taken there."""
+    live, moved = at_fault, VECTORS + 0x800
+    asks = '$_mmu_fault("any")'
+    assert live.value(asks) == 1
+    set_vbar(live, moved)
+    for pc, taken in ((VECTORS + 0x200, 0), (moved + 0x200, 1), (LANDING, 0)):
+        live.set_registers(pc=pc)
+        assert live.value(asks) == taken
 
 
 @pytest.mark.parametrize("setting", ["nothing", "verdict", "fault"])

@@ -181,6 +181,16 @@ class AArch64(Architecture):
         in_use = any(regime.below is not None for regime in regimes.regimes(register))
         return () if in_use or not whose_stage2.has_tables(register) else (regimes.STAGE2,)
 
+    def usual_reduced(self, register: ReadRegister) -> Sequence[Mapping[str, int]]:
+        found = isolation.upper_range(register, None)
+        ttbr1 = isolation.ttbr1_name(register, None)
+        return () if found is None else linux.reduced_roots(ttbr1, register(ttbr1), found.levels[-1].size_bytes)
+
+    def ways_in(
+        self, register: ReadRegister, reduced: Mapping[str, int], view: View, first: int, size_bytes: int
+    ) -> Mapping[int, str]:
+        return isolation.ways_in(register, reduced, view, first, size_bytes)
+
     def linux_registers(self, info: Mapping[str, str], el: int) -> Derived:
         return linux.registers_of(info, el)
 

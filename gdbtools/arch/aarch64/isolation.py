@@ -16,9 +16,12 @@ from gdbtools.arch.aarch64.processor_state import VBAR
 from gdbtools.arch.aarch64.registers import TTBR
 from gdbtools.arch.isolation import Load, Switch, View
 from gdbtools.arch.model import ReadRegister, Regime
+from gdbtools.errors import GdbtoolsError
 
 _LEVELS: Final[Mapping[str, int]] = {"el1": 1, "el2-vhe": 2}
 """The regimes that have an upper range and a user, and who takes the user's exceptions."""
+
+_VECTORS_BYTES: Final = VBAR.VBA.scale
 
 
 def _level(register: ReadRegister, name: str | None) -> int | None:
@@ -56,3 +59,27 @@ def switch(register: ReadRegister, view: View, name: str | None) -> Switch | Non
     apart = TTBR(found.root).BADDR - TTBR(now).BADDR
     said = f"the code at its vector entry {entry:#x} moves {ttbr1} by {apart:+#x}, at {found.at:#x}"
     return Switch({ttbr1: found.root}, entries, said)
+
+
+def ways_in(
+    register: ReadRegister, reduced: Mapping[str, int], view: View, first: int, size_bytes: int
+) -> Mapping[int, str]:
+    """Return the entries for a user's exceptions in a part of a reduced space that move TTBR1 to its value now.
+
+    A trampoline has several sets of vectors, of which each CPU takes the one that suits it.
+    """
+    ttbr1 = ttbr1_name(register, None)
+    now = TTBR(register(ttbr1)).BADDR
+
+    def code(root: int | None) -> Load:
+        return view(reduced if root is None else {ttbr1: root})
+
+    found: dict[int, str] = {}
+    for base in range(first & -_VECTORS_BYTES, first + size_bytes, _VECTORS_BYTES):
+        try:
+            root = entry_code.follow(base + FROM_LOWER, reduced[ttbr1], code).root
+        except GdbtoolsError:
+            continue
+        if root is not None and now == TTBR(root).BADDR:
+            found |= {at: entry for at, entry in vectors_at(base).items() if at >= base + FROM_LOWER}
+    return found

@@ -79,6 +79,11 @@ def full_roots(ttbr1: str, value: int, page_bytes: int) -> tuple[Switch, ...]:
     )
 
 
+def reduced_roots(ttbr1: str, value: int, page_bytes: int) -> tuple[Mapping[str, int], ...]:
+    """Return where the trampoline's root (tramp_pg_dir) may be while the kernel's own is in TTBR1."""
+    return tuple({ttbr1: value - pages * page_bytes} for pages in _SWAPPER_PAGES if value > pages * page_bytes)
+
+
 def _number(info: Mapping[str, str], key: str, base: int = 0) -> int:
     try:
         return int(info[key], base)

@@ -32,7 +32,9 @@ CATCH = Command(
     description=(
         "Set hardware breakpoints on the synchronous entries of the exception vectors (current EL with SP_EL0 and\n"
         "with SP_ELx, lower EL in AArch64 and in AArch32) that stop only for MMU faults of this kind.\n"
-        "`info breakpoints` shows them, `delete` removes them; they follow VBAR_EL1 when it changes."
+        "Every set of vectors that the guest uses has them: of this CPU and the others, of the kernel and of the\n"
+        "trampoline where it hides from its processes (page-table isolation), and each VBAR_EL1 that a later stop\n"
+        "meets. `info breakpoints` shows them, `delete` removes them."
     ),
     arguments=(Argument("kind", "the faults to stop on", Kind.CHOICE, CAUGHT),),
     implementation=_catch,

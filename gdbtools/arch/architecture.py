@@ -305,6 +305,18 @@ class Architecture(abc.ABC):
     def vector_entry(self, register: ReadRegister) -> VectorEntry | None:
         """Return the vector entry that pc stands at, None where it stands at none."""
 
+    @abc.abstractmethod
+    def vectors_for(self, register: ReadRegister, regime: str) -> Mapping[int, str]:
+        """Return where the faults of the regime of that name are taken, at whichever level the CPU is."""
+
+    @abc.abstractmethod
+    def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:
+        """Return the register that says where these vectors are; without a name, those in force."""
+
+    @abc.abstractmethod
+    def is_of(self, exception: ExceptionRecord, regime: str) -> bool:
+        """Say whether an exception is a fault of the regime of that name."""
+
     def entry(self, register: ReadRegister) -> str:
         """Name the vector entry that pc stands at, if its exceptions have a syndrome; empty where it stands at none."""
         found = self.vector_entry(register)

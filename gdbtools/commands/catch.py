@@ -17,13 +17,17 @@ class Caught:
     """What was set: (breakpoint number, address, vector entry) of each; `in_force` are the addresses of VBAR's own."""
 
     kind: str
+    regime: str | None
     places: Sequence[tuple[int, int, str]]
     in_force: Collection[int]
 
 
 def run(session: Session, options: Namespace) -> Sequence[Caught]:
+    if options.regime is not None:
+        places = session.live.catch(options.kind, options.regime)
+        return (Caught(options.kind, options.regime, places, frozenset(address for _, address, _ in places)),)
     in_force = frozenset(session.machine.architecture.vectors(session.machine.register))
-    return (Caught(options.kind, session.live.catch(options.kind), in_force),)
+    return (Caught(options.kind, None, session.live.catch(options.kind), in_force),)
 
 
 def view(answer: Caught) -> Document:
@@ -34,7 +38,8 @@ def view(answer: Caught) -> Document:
         for number, address, entry in answer.places
     ]
     headers = "number", "vector", "entry", *(["vectors"] if two else [])
-    headline = Line(["Catching ", Span(f"{kind} faults", Role.HEADING), "; deleting one of these deletes all:"])
+    of = "" if answer.regime is None else f" of {answer.regime}"
+    headline = Line(["Catching ", Span(f"{kind} faults{of}", Role.HEADING), "; deleting one of these deletes all:"])
     return Document([headline, Table(headers, rows, frozenset((0,)))])
 
 
@@ -52,7 +57,7 @@ def record(answer: Caught) -> JsonObject:
         }
         for number, address, entry in answer.places
     ]
-    return {"kind": answer.kind, "breakpoints": places}
+    return {"kind": answer.kind, "regime": answer.regime, "breakpoints": places}
 
 
 IMPLEMENTATION = Implementation(run=run, view=view, record=record)

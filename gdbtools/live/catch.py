@@ -26,11 +26,11 @@ KINDS = {
 }
 
 
-def matches(machine: Machine, kind: str) -> bool:
+def matches(machine: Machine, kind: str, regime: str | None = None) -> bool:
     """Say whether an MMU fault of this kind is taken here: pc is at an entry of the vectors in force.
 
     Elsewhere the syndrome is of an older exception: vectors that are used no more are code like any other.  It reads
-    the syndrome first, and of most stops nothing else.
+    the syndrome first, and of most stops nothing else.  With `regime`, faults of that one alone.
     """
     if kind not in KINDS:
         raise UsageError(f"{kind!r} is not a kind of fault; say one of: {', '.join(KINDS)}")
@@ -38,26 +38,31 @@ def matches(machine: Machine, kind: str) -> bool:
     fault = architecture.syndrome(register).fault
     if fault is None or KINDS[kind] not in (None, fault.kind):
         return False
-    return register(architecture.pc) in architecture.vectors(register)
+    if register(architecture.pc) not in architecture.vectors(register):
+        return False
+    return regime is None or architecture.is_of(architecture.exception(register), regime)
 
 
-def condition(kind: str) -> str:
+def condition(kind: str, regime: str | None = None) -> str:
     """Return the condition of a catch's breakpoints, as GDB is told it."""
-    return f'$_mmu_fault("{kind}")'
+    return f'$_mmu_fault("{kind}")' if regime is None else f'$_mmu_fault("{kind}", "{regime}")'
 
 
-def vectors(machine: Machine) -> Mapping[int, str]:
+def vectors(machine: Machine, regime: str | None = None) -> Mapping[int, str]:
     """Return the vector entries that the guest uses, as far as they are known now; none set yet raise `Refused`.
 
     That is those of this CPU and, where its process has two address spaces, of the other one; and those of each other
-    CPU, which may be in the other one.
+    CPU, which may be in the other one.  With `regime`, where faults of that one come in, which may be another level's.
     """
     architecture = machine.architecture
-    if 0 in architecture.vectors(machine.register):
+    name = architecture.vector_base(machine.register, regime)
+    if not machine.register(name):
         raise Refused(
-            "VBAR_EL1 is 0: the guest has not set its vectors yet; run it until it has "
+            f"{name} is 0: the guest has not set its vectors yet; run it until it has "
             "(say: hbreak on a later function, continue) and ask again"
         )
+    if regime is not None:
+        return architecture.vectors_for(machine.register, regime)
     entries = dict(vector_entries(architecture, machine.register, machine.memory.read))
     for cpu in machine.cpus:
         # A CPU that was never started has none.
@@ -72,14 +77,20 @@ class Catch:
     """One `mmu catch`: a breakpoint at each vector entry that was ever met, of one life."""
 
     kind: str
+    regime: str | None = None
+    """The one regime whose faults are caught; None is whatever the vectors in force take."""
     breakpoints: dict[int, gdb.Breakpoint] = field(default_factory=dict)
+
+    @property
+    def condition(self) -> str:
+        return condition(self.kind, self.regime)
 
     def cover(self, addresses: Iterable[int]) -> None:
         """Have a breakpoint at each address as well."""
         for address in addresses:
             if address not in self.breakpoints:
                 # As a command, because a gdb.Breakpoint announces itself and cannot be told not to.
-                console(f"hbreak *{address:#x} if {condition(self.kind)}")
+                console(f"hbreak *{address:#x} if {self.condition}")
                 self.breakpoints[address] = gdb.breakpoints()[-1]
 
     def owns(self, breakpoint_: gdb.Breakpoint) -> bool:
@@ -100,10 +111,10 @@ class Catches:
     """Which vector entries the user wants to stop at; empty: all."""
     active: list[Catch] = field(default_factory=list)
 
-    def add(self, machine: Machine, kind: str) -> list[tuple[int, int, str]]:
+    def add(self, machine: Machine, kind: str, regime: str | None = None) -> list[tuple[int, int, str]]:
         """Catch `kind` at the vectors: gives (number, address, entry) of each breakpoint."""
-        wanted = self._wanted(machine)
-        catch = Catch(kind)
+        wanted = self._wanted(machine, regime)
+        catch = Catch(kind, regime)
         self.active.append(catch)
         try:
             catch.cover(wanted)
@@ -113,8 +124,8 @@ class Catches:
             raise Refused(f"GDB cannot set a hardware breakpoint there: {error}") from None
         return [(catch.breakpoints[address].number, address, entry) for address, entry in wanted.items()]
 
-    def _wanted(self, machine: Machine) -> dict[int, str]:
-        return self._chosen(vectors(machine))
+    def _wanted(self, machine: Machine, regime: str | None = None) -> dict[int, str]:
+        return self._chosen(vectors(machine, regime))
 
     def _chosen(self, entries: Mapping[int, str]) -> dict[int, str]:
         wanted = self.entries()
@@ -125,18 +136,23 @@ class Catches:
 
         Those that were met before stay: a guest whose kernel hides from its processes changes them at each entry.
         """
-        if not self.active:
-            return ""
+        said = (self._follow(machine, regime) for regime in dict.fromkeys(catch.regime for catch in self.active))
+        return "; ".join(each for each in said if each)
+
+    def _follow(self, machine: Machine, regime: str | None) -> str:
+        architecture, register = machine.architecture, machine.register
+        catches = [catch for catch in self.active if catch.regime == regime]
         try:
-            here = set(self._chosen(machine.architecture.vectors(machine.register)))
-            if all(here <= set(catch.breakpoints) for catch in self.active):
+            found = architecture.vectors(register) if regime is None else architecture.vectors_for(register, regime)
+            here = set(self._chosen(found))
+            if all(here <= set(catch.breakpoints) for catch in catches):
                 return ""
-            wanted = self._wanted(machine)
+            wanted = self._wanted(machine, regime)
         except GdbtoolsError:
             return ""
-        for catch in self.active:
+        for catch in catches:
             catch.cover(wanted)
-        return f"VBAR_EL1 changed: catching at {min(here):#x} too"
+        return f"{architecture.vector_base(register, regime)} changed: catching at {min(here):#x} too"
 
     def forget(self, deleted: gdb.Breakpoint) -> Catch | None:
         """Give the catch that a deleted breakpoint belonged to; its others stop no more, and are to be deleted."""
@@ -154,15 +170,19 @@ class Catches:
 
         That a catch is among them is no evidence: its condition has to hold of what the CPU's registers say.
         """
-        return any(catch.owns(each) and matches(machine, catch.kind) for catch in self.active for each in breakpoints)
+        return any(
+            catch.owns(each) and matches(machine, catch.kind, catch.regime)
+            for catch in self.active
+            for each in breakpoints
+        )
 
     def wanted(self, machine: Machine, address: int) -> bool:
         """Say whether a catch wants a CPU's stop at a vector entry."""
-        return any(address in catch.breakpoints and matches(machine, catch.kind) for catch in self.active)
+        return any(address in catch.breakpoints and matches(machine, catch.kind, catch.regime) for catch in self.active)
 
     def as_made(self, breakpoint_: gdb.Breakpoint) -> bool:
         """Say whether a breakpoint is a catch's, and nobody has made anything else of it."""
         for catch in self.active:
             if catch.owns(breakpoint_):
-                return not breakpoint_.ignore_count and breakpoint_.condition == condition(catch.kind)
+                return not breakpoint_.ignore_count and breakpoint_.condition == catch.condition
         return False

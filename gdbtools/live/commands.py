@@ -81,18 +81,19 @@ def word_of(text: str) -> str:
 
 
 class FaultFunction(gdb.Function):
-    """$_mmu_fault(KIND): 1 at an exception vector if the exception is such a fault.
+    """$_mmu_fault(KIND [, REGIME]): 1 at an exception vector if the exception is such a fault, of that regime.
 
-    KIND is "access-flag", "translation", "permission" or "any".  While `mmu service` runs, access-flag faults are its.
+    KIND is "access-flag", "translation", "permission" or "any", REGIME like "el1" or "stage2".  While `mmu service`
+    runs, access-flag faults are its.
     """
 
     def __init__(self, face: MakeFace) -> None:
         super().__init__("_mmu_fault")
         self._face = face
 
-    def invoke(self, kind: gdb.Value) -> int:  # type: ignore[override]
+    def invoke(self, kind: gdb.Value, regime: gdb.Value | None = None) -> int:  # type: ignore[override]
         try:
-            return int(self._face().faulted(kind.string()))
+            return int(self._face().faulted(kind.string(), None if regime is None else regime.string()))
         except GdbtoolsError as error:
             raise gdb.GdbError(str(error)) from None
 

@@ -159,11 +159,11 @@ class Face:
         lines = answered(command, answers, Form.JSON, assumed).splitlines()
         return lines, session.resume_wanted
 
-    def faulted(self, kind: str) -> bool:
+    def faulted(self, kind: str, regime: str | None = None) -> bool:
         """Say whether the last exception is such a fault; while `mmu service` runs, access-flag faults are its."""
         machine = self.guest.machine()
         taken = self.guest.serving and matches(machine, "access-flag")
-        return matches(machine, kind) and not taken
+        return matches(machine, kind, regime) and not taken
 
     def show(self, command: Command, words: Sequence[str]) -> None:
         """Answer at the prompt, then resume the guest if the command asked for that."""

@@ -10,7 +10,7 @@ import gdb
 
 from gdbtools.arch.architecture import DirtyConvention
 from gdbtools.errors import Refused
-from gdbtools.live.catch import Catches
+from gdbtools.live.catch import Catch, Catches
 from gdbtools.live.console import console, show
 from gdbtools.live.history import Replay, replayed
 from gdbtools.live.interrupt import Interrupt
@@ -74,7 +74,7 @@ class LiveGuest:
             ("connection", f"{connection.type} {connection.details or ''}, {self._qemu_version()}"),
             ("system registers", f"{system}, read-only" if has_tables else "none: this stub does not expose them"),
             ("writes", "physical memory, general registers, pc; not system registers"),
-            ("catching", ", ".join(catch.kind for catch in self._catches.active) or "nothing"),
+            ("catching", ", ".join(map(_caught, self._catches.active)) or "nothing"),
         )
 
     def _qemu_version(self) -> str:
@@ -106,8 +106,8 @@ class LiveGuest:
         self._target.attached().release()
         gdb.execute("continue")
 
-    def catch(self, kind: str) -> Sequence[tuple[int, int, str]]:
-        return self._catches.add(self.machine(), kind)
+    def catch(self, kind: str, regime: str | None = None) -> Sequence[tuple[int, int, str]]:
+        return self._catches.add(self.machine(), kind, regime)
 
     def watch(
         self,
@@ -196,3 +196,7 @@ class LiveGuest:
                 yield self._interrupt
             finally:
                 self._interrupt = None
+
+
+def _caught(catch: Catch) -> str:
+    return catch.kind if catch.regime is None else f"{catch.kind} of {catch.regime}"

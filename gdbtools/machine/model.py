@@ -63,8 +63,11 @@ class Live(Protocol):
         """Let the guest run until something stops it."""
         ...
 
-    def catch(self, kind: str) -> Sequence[tuple[int, int, str]]:
-        """Stop on faults of `kind` at the vectors: gives (breakpoint number, address, entry) for each."""
+    def catch(self, kind: str, regime: str | None = None) -> Sequence[tuple[int, int, str]]:
+        """Stop on faults of `kind` at the vectors: gives (breakpoint number, address, entry) for each.
+
+        With `regime`, on that one's alone, at the vectors of the level that takes them.
+        """
         ...
 
     def watch(

@@ -282,6 +282,15 @@ class AArch64(Architecture):
     def vectors(self, register: ReadRegister) -> Mapping[int, str]:
         return exceptions.vectors(register)
 
+    def vectors_for(self, register: ReadRegister, regime: str) -> Mapping[int, str]:
+        return exceptions.vectors_for(register, regime)
+
+    def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:
+        return f"VBAR_EL{exceptions.target(register) if regime is None else exceptions.taken_at(regime)}"
+
+    def is_of(self, exception: ExceptionRecord, regime: str) -> bool:
+        return exceptions.is_of(exception, regime)
+
     def vector_entry(self, register: ReadRegister) -> VectorEntry | None:
         return exceptions.vector_entry(register, register(self.pc))
 

@@ -5,7 +5,7 @@ Source: DDI 0487, "Exception entry", "Exception vectors", "Preferred exception r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -68,6 +68,33 @@ def vectors(register: ReadRegister) -> Mapping[int, str]:
 def vectors_at(vbar: int) -> Mapping[int, str]:
     """Give the entries for synchronous exceptions of the vectors that VBAR_ELx leads to."""
     return {VBAR(vbar).VBA + offset: entry for offset, entry in _QUARTERS.items()}
+
+
+def taken_at(regime: str) -> int:
+    """Return the level that takes the faults of a regime: stage 2's go to EL2."""
+    return {"el1": 1, "el3": 3}.get(regime, 2)
+
+
+def vectors_for(register: ReadRegister, regime: str) -> Mapping[int, str]:
+    """Return the entries for synchronous exceptions where faults of a regime come in, wherever the CPU is.
+
+    Stage 2's are of lower levels, and a level that shares its regime with none faults at its own.
+    """
+    vba = VBAR(register(f"VBAR_EL{taken_at(regime)}")).VBA
+    offsets: Collection[int] = _QUARTERS
+    if regime.endswith("stage2"):
+        offsets = [offset for offset in _QUARTERS if offset >= FROM_LOWER]
+    elif regime in ("el2", "el3"):
+        offsets = [offset for offset in _QUARTERS if offset < FROM_LOWER]
+    return {vba + offset: _QUARTERS[offset] for offset in offsets}
+
+
+def is_of(exception: ExceptionRecord, regime: str) -> bool:
+    """Say whether an exception is a fault of a regime: of stage 2 by the stage, of others by who asked."""
+    fault = exception.syndrome.fault
+    if fault is None or exception.target != taken_at(regime):
+        return False
+    return fault.stage == 2 if regime.endswith("stage2") else fault.stage == 1 and exception.regime == regime
 
 
 def vector_entry(register: ReadRegister, pc: int) -> VectorEntry | None:

@@ -36,7 +36,14 @@ CATCH = Command(
         "trampoline where it hides from its processes (page-table isolation), and each VBAR_EL1 that a later stop\n"
         "meets. `info breakpoints` shows them, `delete` removes them."
     ),
-    arguments=(Argument("kind", "the faults to stop on", Kind.CHOICE, CAUGHT),),
+    arguments=(
+        Argument("kind", "the faults to stop on", Kind.CHOICE, CAUGHT),
+        replace(
+            REGIME,
+            help="only faults of this regime, at the vectors of the level that takes them: stage2, at EL2's, while the "
+            "CPU is in a guest (default: what the vectors in force take)",
+        ),
+    ),
     implementation=_catch,
     live_only=True,
     sets_breakpoints=True,

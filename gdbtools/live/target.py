@@ -10,6 +10,7 @@ from typing import overload
 import gdb
 
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.live.undecoded import undecoded
 from gdbtools.errors import Unavailable
 from gdbtools.live.attaching import put_right
 from gdbtools.live.console import console
@@ -150,10 +151,7 @@ class Target:
         attachment = self.attached()
         name = gdb.newest_frame().architecture().name()
         if name not in ARCHITECTURES:
-            raise Unavailable(
-                f"GDB takes the target for {name}; only {', '.join(ARCHITECTURES)} is decoded: use gdb-multiarch, "
-                "or say: set architecture aarch64"
-            )
+            raise Unavailable(undecoded(name, ARCHITECTURES))
         selected = gdb.selected_thread()
         assert selected is not None, "attached() saw to it"
         cpus = LiveCpus(selected, attachment)

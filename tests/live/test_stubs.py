@@ -91,7 +91,10 @@ def test_another_connection_starts_afresh(gdb_path: str, tmp_path: Path) -> None
 
 def test_another_architecture_is_named(gdb_path: str, tmp_path: Path) -> None:
     with on_a_stub(gdb_path, tmp_path, architecture="i386:x86-64") as (session, _):
-        assert "GDB takes the target for i386:x86-64" in session.refusal("mmu status")
+        said = session.refusal("mmu status")
+        assert "GDB takes the guest for an x86 (i386:x86-64)" in said
+        assert "monitor info tlb" in said
+        assert "set architecture" not in said
         assert "only aarch64 is decoded" in session.refusal("mmu walk 0")
 
 

@@ -53,6 +53,8 @@ class Verdict(enum.Enum):
     """An interrupt has been taken, which has no syndrome: what there is, is of an older exception."""
     NOT_ONE_EXCEPTION = enum.auto()
     """The syndrome is not of the state that is saved beside it, so that nobody knows what to replay."""
+    NONE_TAKEN = enum.auto()
+    """The registers are as after reset: there has been no exception."""
 
     @property
     def label(self) -> str:
@@ -119,6 +121,8 @@ def diagnose(
     """
     exception = architecture.exception(register)
     belongs, syndrome = belonging(architecture, register, read, exception), exception.syndrome
+    if exception.untaken:
+        return Diagnosis(Verdict.NONE_TAKEN, exception, belongs)
     if not belongs.joined:
         return _apart(architecture, register, read, exception, belongs)
     if syndrome.fault is None or syndrome.access_kind is None or not syndrome.address_valid:

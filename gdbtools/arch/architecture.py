@@ -29,7 +29,8 @@ class ExceptionRecord:
     None where no register holds one.  What a source does not have is None: `el` where neither the saved state nor the
     syndrome tells it.  `address` is 0 where the syndrome says that no register holds one, and none does.
     `undecoded` says why that regime's own stage cannot be decoded, and
-    `second_stage` names the one below it, which can: both empty where it is.
+    `second_stage` names the one below it, which can: both empty where it is.  `untaken` names the registers whose being
+    0, as after reset, says that no exception was ever taken; empty where one was.
     """
 
     target: int
@@ -42,6 +43,7 @@ class ExceptionRecord:
     ipa: int | None = None
     undecoded: str = ""
     second_stage: str = ""
+    untaken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

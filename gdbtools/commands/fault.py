@@ -77,6 +77,8 @@ def _rows(diagnosis: Diagnosis, suspected: Sequence[Suspicion]) -> list[tuple[st
     exception, predicted = diagnosis.exception, diagnosis.predicted
     target = exception.target
     rows: list[tuple[str, Text]] = []
+    if diagnosis.verdict is Verdict.NONE_TAKEN:
+        return rows
     if predicted is not None:
         rows.append(("deciding bit", decider_text(predicted.decider)))
     if diagnosis.controls:

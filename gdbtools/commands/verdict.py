@@ -23,6 +23,10 @@ def sentence(diagnosis: Diagnosis, suspected: Sequence[Suspicion] = (), backing:
 
     `backing` is what answers at `answering_pa`, empty for nothing, None where nobody knows.
     """
+    if diagnosis.verdict is Verdict.NONE_TAKEN:
+        registers = ", ".join(diagnosis.exception.untaken)
+        none = Span("No exception has been taken since reset", Role.HEADING)
+        return [none, f", as far as the registers say: {registers} are 0."]
     if diagnosis.verdict is Verdict.INTERRUPT:
         return _interrupted(diagnosis)
     if diagnosis.verdict is Verdict.NOT_ONE_EXCEPTION:

@@ -10,13 +10,13 @@ from typing import overload
 import gdb
 
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.live.undecoded import undecoded
 from gdbtools.errors import Unavailable
 from gdbtools.live.attaching import put_right
 from gdbtools.live.console import console
 from gdbtools.live.core import CoreFile, has_core
 from gdbtools.live.memory import StubMemory
 from gdbtools.live.registers import LiveRegisters
+from gdbtools.live.undecoded import undecoded
 from gdbtools.live.wire import open_wire
 from gdbtools.machine.model import Cpu, Live, Machine
 from gdbtools.machine.qemu_ram import GuestRam, Window, look_into

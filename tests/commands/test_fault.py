@@ -205,3 +205,30 @@ def test_rows_begin_with_how_likely_they_are_and_end_in_the_test_but_for_the_unl
     assert str(rows[1][1]).endswith("look at the writer")
     assert rows[2][1] == "the tables were repaired after the fault"
     assert suspicion_rows([Suspicion(Cause.REPAIRED)], VA)[0][0] == "perhaps"
+
+
+# At reset
+
+RESET = {"ESR_EL1": 0, "ELR_EL1": 0, "SPSR_EL1": 0, "FAR_EL1": 0, "pc": 0, "VBAR_EL1": 0}
+
+
+@pytest.mark.parametrize("changes", [{}, {"pc": 0x4000_0000}, {"pc": 0x200}])
+def test_at_reset_there_has_been_no_exception(capsys: pytest.CaptureFixture[str], tmp_path: Path, changes) -> None:
+    """Also where pc is an entry of vectors that nobody has set: VBAR and pc are both 0 there."""
+    words = saved(Tables(memory={0x4000_0000: 0}), tmp_path, {**Tables().registers(), **RESET, **changes})
+    (answer,) = ask(capsys, "fault", *words, status=0)
+    assert answer["verdict"] == "none taken"
+    assert answer["sentence"] == (
+        "No exception has been taken since reset, as far as the registers say: ESR_EL1, ELR_EL1, SPSR_EL1 are 0."
+    )
+    assert main(["fault", *words]) == 0
+    out = capsys.readouterr().out
+    assert "came from" not in out
+    assert "unknown reason" not in out
+
+
+@pytest.mark.parametrize("changes", [{"ESR_EL1": 0x0200_0000}, {"ELR_EL1": 0x4000_0000}, {"SPSR_EL1": 0x3C5}])
+def test_what_any_exception_leaves_is_one(capsys: pytest.CaptureFixture[str], tmp_path: Path, changes) -> None:
+    words = saved(Tables(memory={0x4000_0000: 0}), tmp_path, {**Tables().registers(), **RESET, "pc": 64, **changes})
+    (answer,) = ask(capsys, "fault", *words, status=0)
+    assert answer["verdict"] != "none taken"

@@ -154,7 +154,17 @@ def record(register: ReadRegister) -> ExceptionRecord:
         ipa=ipa,
         undecoded=undecoded,
         second_stage=second_stage,
+        untaken=_untaken(register, el),
     )
+
+
+def _untaken(register: ReadRegister, el: int) -> tuple[str, ...]:
+    """Return ESR, ELR and SPSR of a level, if all that there are of them are 0, as QEMU resets them.
+
+    No exception leaves them so: ESR_ELx.IL is 1 for an unknown reason, and an interrupt writes where it came from.
+    """
+    values = {name: optional(register, f"{name}_EL{el}") for name in ("ESR", "ELR", "SPSR")}
+    return () if any(values.values()) else tuple(f"{name}_EL{el}" for name, each in values.items() if each is not None)
 
 
 def _or_all_that_is_missing(register: ReadRegister, name: str, el: int) -> int:

@@ -59,7 +59,7 @@ def test_a_table_on_the_way_can_be_watched_and_a_level_that_is_not_there_cannot(
     (watched,) = at_scan.ask(f"watch {PAGE.va:#x} --level 2")
     assert watched["level"] == 2
     assert len(watched["watchpoints"]) >= 1
-    assert "no level 4 descriptor; it has: 0, 1, 2, 3" in at_scan.refusal(f"mmu watch {PAGE.va:#x} --level 4")
+    assert "no level -1 descriptor; it has: 0, 1, 2, 3" in at_scan.refusal(f"mmu watch {PAGE.va:#x} --level=-1")
     assert "no descriptor to watch" in at_scan.refusal("mmu watch 0x00ff000000000000")
 
 

@@ -91,7 +91,7 @@ def test_what_is_no_value_names_its_entry(given, value: object) -> None:
 
 
 def test_one_register_by_two_names_is_an_error(given) -> None:
-    with pytest.raises(UsageError, match="has ESR_EL1 twice, once as ESR; write it once"):
+    with pytest.raises(UsageError, match="has ESR_EL1 twice, with other values, once as ESR"):
         given(ESR_EL1="0x1", ESR="0x2")
 
 

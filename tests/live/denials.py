@@ -37,7 +37,6 @@ PERMISSION, ACCESS_FLAG = "permission fault, level 3", "access flag fault, level
 NOT_VALID, NO_EL0, NO_WRITE, NO_EXECUTION = (
     "the descriptor is not valid", "EL0 has no access", "nobody may write", "execution is denied",
 )  # fmt: skip
-SOFT_INVALID = "its valid bit alone is clear (soft-invalid, as Xen leaves it for the next access)"
 ADDRESS_SIZE_0, ADDRESS_SIZE_2, ADDRESS_SIZE_3 = (f"address size fault, level {level}" for level in (0, 2, 3))
 BEYOND = "address is beyond the physical address size"
 CLEAR = "the access flag is clear"

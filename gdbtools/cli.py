@@ -8,7 +8,7 @@ import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 
 from gdbtools.arch import ARCHITECTURES
@@ -24,7 +24,7 @@ from gdbtools.commands.session import Open, Session
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine import open_source, opened
 from gdbtools.machine.model import Machine, no_source
-from gdbtools.machine.symbols import symbol_values
+from gdbtools.machine.symbols import Symbols
 from gdbtools.places import gdbinit
 from gdbtools.printable import in_a_line
 from gdbtools.render.text import DEFAULT_WIDTH, wants_colour
@@ -49,7 +49,7 @@ SHARED = (
         Kind.CHOICE,
         choices=DIRTY_CONVENTIONS,
     ),
-    Argument("--elf", "an ELF file whose symbols may be used as addresses", Kind.TEXT),
+    Argument("--elf", "an ELF file whose symbols may be used as addresses, and name them in answers", Kind.TEXT),
     *OUTPUT,
 )
 
@@ -101,11 +101,12 @@ def _main(words: Sequence[str]) -> int:
 
 def _answer(command: Command, words: Sequence[str]) -> int:
     elf = parser_for(command, "gdbtools", SHARED).parse_args(joined(command, words)).elf
-    options = parse(command, words, _evaluator(elf), "gdbtools", SHARED)
+    symbols = Symbols(None if elf is None else Path(elf))
+    options = parse(command, words, _evaluator(symbols), "gdbtools", SHARED)
     if command.live_only:
         raise Unavailable(f"`{command.name}` needs a live guest; in GDB: source {gdbinit()}, then mmu {command.name}")
     form = form_of(options)
-    with _machine(command, options) as machine:
+    with _machine(command, options, symbols) as machine:
         answers = command.run(Session(machine, open=_opener(options)), options)
     assumed = (*options.readings, *machine.assumed)
     if options.output is None:
@@ -120,7 +121,7 @@ def _answer(command: Command, words: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def _machine(command: Command, options: Namespace) -> Iterator[Machine]:
+def _machine(command: Command, options: Namespace, symbols: Symbols) -> Iterator[Machine]:
     registers = None if options.registers is None else Path(options.registers)
     if not options.source and command.sourceless(options):
         yield no_source(ARCHITECTURES["aarch64"])
@@ -128,21 +129,22 @@ def _machine(command: Command, options: Namespace) -> Iterator[Machine]:
     if not options.source:
         raise UsageError(f"say what to look at: gdbtools {command.name} -s DUMP; `gdbtools {command.name} --help`")
     with opened(options.source, registers, options.cpu, options.stop, options.dirty_convention) as machine:
-        yield machine
+        yield replace(machine, named=symbols.name)
 
 
 @contextlib.contextmanager
 def _offline(options: Namespace) -> Iterator[Callable[[str, Sequence[str]], Sequence[str]]]:
     """Give what answers a command's words with lines of JSON, from the source that `options` name."""
+    symbols = Symbols(None if options.elf is None else Path(options.elf))
     registers = None if options.registers is None else Path(options.registers)
     with opened(options.source, registers, options.cpu, options.stop, options.dirty_convention) as machine:
-        evaluate = _evaluator(options.elf, machine.register)
+        evaluate = _evaluator(symbols, machine.register)
 
         def ask(name: str, words: Sequence[str]) -> Sequence[str]:
             command = COMMANDS[name] if options.allow_writes else COMMANDS[name].looking()
             if command is None:
                 raise UsageError(f"`{name}` does more than look, and that is not allowed here")
-            session = Session(machine, open=_opener(options))
+            session = Session(replace(machine, named=symbols.name), open=_opener(options))
             asked = parse(command, words, evaluate, "gdbtools")
             answers = command.run(session, asked)
             return answered(command, answers, Form.JSON, (*asked.readings, *machine.assumed)).splitlines()
@@ -160,15 +162,9 @@ def _opener(options: Namespace) -> Open:
     return open_other
 
 
-def _evaluator(elf: str | None, register: Callable[[str], int] | None = None) -> Evaluate:
+def _evaluator(symbols: Symbols, register: Callable[[str], int] | None = None) -> Evaluate:
     """Read an address: a number, or a symbol of the ELF file that `--elf` names, with an offset if need be."""
-
-    @cache
-    def symbols() -> dict[str, int]:
-        return {} if elf is None else symbol_values(Path(elf))
-
-    whence = "is not a number; for symbols give --elf FILE" if elf is None else f"is not a symbol of {elf}"
-    return Expressions(symbols, whence, register).evaluate
+    return Expressions(lambda: symbols.values, symbols.whence, register).evaluate
 
 
 def overview() -> str:

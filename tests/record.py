@@ -72,6 +72,7 @@ def verdicts() -> None:
                 to_fault(live, scenario, needs)
                 live.say(f"mmu capture {VERDICTS / scenario}.core --tables touched")
                 (answer,) = live.ask("fault")
+            del answer["symbols"]  # the debugger's, not the source's
             (VERDICTS / f"{scenario}.json").write_text(json.dumps(answer) + "\n")
             print(f"{scenario}: {answer['sentence']}")
 

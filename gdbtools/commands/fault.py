@@ -33,8 +33,35 @@ from gdbtools.commands.spaces import CURRENT, isolation_record, of_last_exceptio
 from gdbtools.commands.suspicion import suspicion_record, suspicion_rows
 from gdbtools.commands.verdict import answering_pa, sentence
 from gdbtools.commands.what_if import Supposition, suppose, supposition_records, supposition_rows
+from gdbtools.errors import Unavailable
+from gdbtools.machine.model import Machine
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """What is at the pc, at ELR and at FAR, by name; empty where that is not known."""
+
+    pc: str = ""
+    return_address: str = ""
+    address: str = ""
+
+
+def symbols_of(machine: Machine, exception: ExceptionRecord) -> Symbols:
+    """Name the addresses of an exception, as far as there are any, and names for them."""
+    try:
+        pc = machine.symbol(machine.register(machine.architecture.pc))
+    except Unavailable:
+        pc = ""
+    elr = exception.return_address
+    far = machine.symbol(exception.address) if exception.syndrome.address_valid else ""
+    return Symbols(pc, "" if elr is None else machine.symbol(elr), far)
+
+
+def named(address: int, symbol: str) -> str:
+    """Return an address with its symbol behind it, as GDB writes it."""
+    return f"{address:#x} <{symbol}>" if symbol else f"{address:#x}"
 
 
 @dataclass(frozen=True)
@@ -52,6 +79,8 @@ class Answer:
     isolation: Isolation | None = None
     """Set where the address lies in a range that is a reduced one now; `space` is the one that was walked."""
     space: str = CURRENT
+    symbols: Symbols = Symbols()
+    live: bool = True
 
     @property
     def verdict(self) -> list[str | Span]:
@@ -69,11 +98,13 @@ def run(session: Session, options: Namespace) -> Sequence[Answer]:
         session.seen.remember(steps_of(found.walk), machine.current)
     aborted_at = answering_pa(found)
     backing = None if aborted_at is None or machine.live is None else machine.live.backing(aborted_at)
-    made = supposed.suppositions
-    return (Answer(found, machine.architecture, made, suspected, backing, isolation, space),)
+    made, symbols = supposed.suppositions, symbols_of(machine, found.exception)
+    live = machine.live is not None
+    return (Answer(found, machine.architecture, made, suspected, backing, isolation, space, symbols, live),)
 
 
-def _rows(diagnosis: Diagnosis, suspected: Sequence[Suspicion]) -> list[tuple[str, Text]]:
+def _rows(answer: Answer) -> list[tuple[str, Text]]:
+    diagnosis, suspected, symbols = answer.diagnosis, answer.suspicions, answer.symbols
     exception, predicted = diagnosis.exception, diagnosis.predicted
     target = exception.target
     rows: list[tuple[str, Text]] = []
@@ -90,7 +121,7 @@ def _rows(diagnosis: Diagnosis, suspected: Sequence[Suspicion]) -> list[tuple[st
     rows += [("alignment", aligned)] if aligned else []
     rows += suspicion_rows(suspected, exception.address)
     if not diagnosis.belongs.joined:
-        return [*rows, *_apart_rows(diagnosis)]
+        return [*rows, *_apart_rows(diagnosis, symbols)]
     if diagnosis.verdict is Verdict.TABLES_DIFFER:
         other = "" if diagnosis.entry else ", or these registers are of another exception"
         rows.append(("perhaps", f"the tables changed since the fault{other}"))
@@ -98,17 +129,17 @@ def _rows(diagnosis: Diagnosis, suspected: Sequence[Suspicion]) -> list[tuple[st
     rows += syndrome_rows(syndrome, exception, diagnosis.traps, diagnosis.convention)
     rows.append(("syndrome", [f"ESR_EL{target} {int(syndrome.word):#x}  ", *syndrome_sentence(syndrome)]))
     if syndrome.address_valid:
-        rows.append(("address", _address(diagnosis)))
+        rows.append(("address", _address(diagnosis, symbols)))
     if exception.ipa is not None:
         rows.append(("IPA", _ipa(exception.ipa, diagnosis.leads_to, exception.undecoded)))
-    rows += _interrupted(exception)
-    rows += _standing(diagnosis.belongs)
-    if _repairable(diagnosis):
+    rows += _interrupted(exception, symbols)
+    rows += _standing(diagnosis.belongs, symbols)
+    if answer.live and _repairable(diagnosis):
         rows.append(("next", Span("mmu fixup --resume" if diagnosis.entry else "mmu fixup", Role.COMMAND)))
     return rows
 
 
-def _interrupted(exception: ExceptionRecord) -> list[tuple[str, Text]]:
+def _interrupted(exception: ExceptionRecord, symbols: Symbols) -> list[tuple[str, Text]]:
     """Say what was interrupted, as far as there are registers of it."""
     target, rows = exception.target, list[tuple[str, Text]]()
     if exception.state is not None:
@@ -116,20 +147,24 @@ def _interrupted(exception: ExceptionRecord) -> list[tuple[str, Text]]:
     elif exception.el is not None:
         rows.append(("came from", f"EL{exception.el}, as the exception class has it: there is no SPSR_EL{target}"))
     if exception.return_address is not None:
-        said = f"ELR_EL{target} {exception.return_address:#x}, {exception.syndrome.returns.value}"
+        at = named(exception.return_address, symbols.return_address)
+        said = f"ELR_EL{target} {at}, {exception.syndrome.returns.value}"
         rows.append(("returns to", said))
     return rows
 
 
-def _standing(belongs: Belonging) -> list[tuple[str, Text]]:
+def _standing(belongs: Belonging, symbols: Symbols) -> list[tuple[str, Text]]:
     """Say where the CPU is, and what that or the code shows of the registers."""
+    at = f"{symbols.pc}, at" if symbols.pc else "at"
     if belongs.entry:
-        return [("pc", f"at the vector entry {belongs.entry}")]
+        return [("pc", f"{at} the vector entry {belongs.entry}")]
     if not belongs.joined and belongs.entry is not None:
-        return [("pc", "at no vector entry: what the registers hold is left from exceptions before")]
+        return [("pc", f"{at} no vector entry: what the registers hold is left from exceptions before")]
     if belongs.entry is None:
         return []
-    rows: list[tuple[str, Text]] = [("pc", "at no vector entry: this is the last exception taken, whenever that was")]
+    rows: list[tuple[str, Text]] = [
+        ("pc", f"{at} no vector entry: this is the last exception taken, whenever that was")
+    ]
     if belongs.evidence is Evidence.FITS:
         rows.append(("evidence", f"{belongs.reason}: syndrome and ELR may be of one exception"))
     elif belongs.evidence is Evidence.NOT_SHOWN:
@@ -137,27 +172,31 @@ def _standing(belongs: Belonging) -> list[tuple[str, Text]]:
     return rows
 
 
-def _saved(exception: ExceptionRecord) -> str:
+def _saved(exception: ExceptionRecord, symbols: Symbols) -> str:
     """Return the saved state, as far as there are registers of it."""
     target, said = exception.target, [] if exception.el is None else [f"EL{exception.el}"]
     said += [] if exception.state is None else [f"SPSR_EL{target} {exception.state:#x}"]
-    said += [] if exception.return_address is None else [f"ELR_EL{target} {exception.return_address:#x}"]
+    said += [
+        f"ELR_EL{target} {named(each, symbols.return_address)}"
+        for each in [exception.return_address]
+        if each is not None
+    ]
     return ", ".join(said)
 
 
-def _apart_rows(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
+def _apart_rows(diagnosis: Diagnosis, symbols: Symbols) -> list[tuple[str, Text]]:
     """Say what is of the older exception, and what of the later; what would have to join the two is left out."""
     exception, belongs = diagnosis.exception, diagnosis.belongs
     target, syndrome = exception.target, exception.syndrome
     older, later = ("older", "taken from") if belongs.interrupt else ("syndrome", "later")
-    saved = _saved(exception)
+    saved = _saved(exception, symbols)
     said: Text = [f"ESR_EL{target} {int(syndrome.word):#x}  ", *syndrome_sentence(syndrome)]
     rows: list[tuple[str, Text]] = [(later, saved)] if belongs.interrupt else []
     rows.append((older, said))
     if syndrome.address_valid:
-        rows.append(("" if belongs.interrupt else "address", _address(diagnosis)))
+        rows.append(("" if belongs.interrupt else "address", _address(diagnosis, symbols)))
     rows += [] if belongs.interrupt else [(later, f"{saved}: an interrupt's, or another context's")]
-    return [*rows, *_standing(belongs)]
+    return [*rows, *_standing(belongs, symbols)]
 
 
 def _limits(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
@@ -187,9 +226,9 @@ def _ipa(page: int, leads_to: int | None, undecoded: str) -> str:
     return f"{said}, as the guest's tables say" if agrees else f"{said}; the guest's tables lead to {leads_to:#x} now"
 
 
-def _address(diagnosis: Diagnosis) -> str:
+def _address(diagnosis: Diagnosis, symbols: Symbols) -> str:
     exception, meaning = diagnosis.exception, diagnosis.exception.syndrome.address
-    said = f"FAR_EL{exception.target} {exception.address:#x}"
+    said = f"FAR_EL{exception.target} {named(exception.address, symbols.address)}"
     if meaning not in (AddressMeaning.ACCESSED, AddressMeaning.FETCHED):
         said += f", {meaning.value}"
     tag = diagnosis.walk.regime.tag_of(exception.address) if diagnosis.walk else 0
@@ -220,7 +259,7 @@ def view(answer: Answer) -> Document:
         Facts(
             [
                 *supposition_rows(answer.suppositions),
-                *_rows(diagnosis, answer.suspicions),
+                *_rows(answer),
                 *space_rows(answer.isolation, answer.space),
             ]
         ),
@@ -243,6 +282,11 @@ def record(answer: Answer) -> JsonObject:
         "saved_state": optional_hexadecimal(exception.state),
         "vector_entry": diagnosis.belongs.entry or None,
         **belonging_record(diagnosis.belongs),
+        "symbols": {
+            "pc": answer.symbols.pc or None,
+            "return_address": answer.symbols.return_address or None,
+            "address": answer.symbols.address or None,
+        },
         "hardware": [_control_record(*each) for each in diagnosis.controls],
         "access": _access_record(access) if access else None,
         "suspicions": [suspicion_record(each) for each in answer.suspicions],

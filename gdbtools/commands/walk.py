@@ -61,6 +61,8 @@ class Translation:
     """Set where the address lies in a range that is a reduced one."""
     space: str = CURRENT
     may_refuse: Refusal | None = None
+    symbol: str = ""
+    """What is at the address, by name; empty where that is not known."""
 
 
 def run(session: Session, options: Namespace) -> Sequence[Translation]:
@@ -82,7 +84,16 @@ def run(session: Session, options: Namespace) -> Sequence[Translation]:
         perhaps = None if access is None or refused is not None else architecture.may_refuse(found, access)
         answers.append(
             Translation(
-                found, architecture, access, refused, run, supposed.suppositions, isolation, space, may_refuse=perhaps
+                found,
+                architecture,
+                access,
+                refused,
+                run,
+                supposed.suppositions,
+                isolation,
+                space,
+                perhaps,
+                machine.symbol(address),
             )
         )
     return answers
@@ -110,7 +121,8 @@ def view(answer: Translation) -> Document:
         fault = fault_name(answer.may_refuse.fault)
         rows.append(("may be", [Span(f"a {fault}", Role.WARNING), ": ", *reason_text(answer.may_refuse)]))
     notes = [Facts(rows)] if rows else []
-    who = f" ({access_name(answer.access)})" if answer.access else ""
+    who = f" <{answer.symbol}>" if answer.symbol else ""
+    who += f" ({access_name(answer.access)})" if answer.access else ""
     if answer.refused is not None:
         name = fault_name(answer.refused.fault)
         headline = Line([f"{found.input:#x}{who}: ", Span(name, Role.BAD)])
@@ -120,9 +132,10 @@ def view(answer: Translation) -> Document:
     allowed = f"{access_name(answer.access)} allowed, " if answer.access else ""
     leaf = f"{size(outcome.size_bytes)} {found.leaf.entry.kind.label}" if found.leaf else _off(found)
     target = Span(f"{outcome.address:#x}", Role.GOOD)
+    symbol = f" <{answer.symbol}>" if answer.symbol else ""
     through = f"IPA {found.destination.address:#x} -> " if found.final and found.destination else ""
     return Document(
-        [Line([f"{found.input:#x} -> {through}", target, f" ({allowed}{leaf})"]), *notes, *illustrated(found)]
+        [Line([f"{found.input:#x}{symbol} -> {through}", target, f" ({allowed}{leaf})"]), *notes, *illustrated(found)]
     )
 
 
@@ -142,6 +155,7 @@ def _contiguity_rows(run: Contiguity | None) -> list[tuple[str, Text]]:
 
 def record(answer: Translation) -> JsonObject:
     result = walk_record(answer.walk, answer.architecture, answer.refused)
+    result["symbol"] = answer.symbol or None
     if answer.access:
         access: JsonObject = {"kind": name_of(answer.access.kind), "el": answer.access.el}
         result["access"] = access | {"unprivileged": answer.access.unprivileged}

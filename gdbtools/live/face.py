@@ -24,7 +24,7 @@ from gdbtools.commands.model import Command
 from gdbtools.commands.output import Form, answered, form_of
 from gdbtools.commands.parser import parse
 from gdbtools.commands.session import Session
-from gdbtools.errors import GdbtoolsError, UsageError
+from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.live.catch import Catch, Catches, matches
 from gdbtools.live.console import manner, show
 from gdbtools.live.core import CoreFile, has_core
@@ -34,7 +34,7 @@ from gdbtools.live.memory import broken
 from gdbtools.live.settings import VECTORS, Settings
 from gdbtools.live.target import Target
 from gdbtools.machine import open_source
-from gdbtools.machine.model import no_source
+from gdbtools.machine.model import Machine, no_source
 from gdbtools.machine.progress import Counted, Tell
 from gdbtools.printable import in_a_line
 from gdbtools.repair.log import Log
@@ -162,6 +162,9 @@ class Face:
     def faulted(self, kind: str, regime: str | None = None) -> bool:
         """Say whether the last exception is such a fault; while `mmu service` runs, access-flag faults are its."""
         machine = self.guest.machine()
+        if _at_interrupt(machine):
+            # It has no syndrome: what there is, is of an exception before it.
+            return False
         taken = self.guest.serving and matches(machine, "access-flag")
         return matches(machine, kind, regime) and not taken
 
@@ -259,3 +262,12 @@ class Face:
         """Delete what is left of catches of which one breakpoint was deleted."""
         while self._doomed:
             self._doomed.pop().delete()
+
+
+def _at_interrupt(machine: Machine) -> bool:
+    """Return whether the CPU is at the vector entry of an interrupt, as far as that is known."""
+    try:
+        entry = machine.architecture.vector_entry(machine.register)
+    except Unavailable:
+        return False
+    return entry is not None and bool(entry.interrupt)

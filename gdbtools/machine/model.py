@@ -191,6 +191,8 @@ class Machine:
     live: Live | None = None
     assumed: tuple[str, ...] = ()
     """In words, what registers that the source lacks were taken for, and why."""
+    named: Callable[[int], str] | None = None
+    """Names what is at a virtual address, where no debugger does: see `symbol`."""
     counted: bool = True
     """Whether the source says how many CPUs there are: a raw image does not."""
 
@@ -204,6 +206,12 @@ class Machine:
 
     def register(self, name: str) -> int:
         return self.cpu.registers.read(name)
+
+    def symbol(self, address: int) -> str:
+        """Return what is at a virtual address, as `NAME + OFFSET`; empty where that is not known."""
+        if self.named is not None:
+            return self.named(address)
+        return "" if self.live is None else self.live.symbol(address)
 
     def exception(self) -> ExceptionRecord:
         return self.architecture.exception(self.register)

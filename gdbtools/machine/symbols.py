@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import mmap
 import struct
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from gdbtools.errors import Malformed
@@ -15,9 +18,65 @@ SECTION = struct.Struct("<IIQQQQIIQQ")
 """sh_name, sh_type, sh_flags, sh_addr, sh_offset, sh_size, sh_link, sh_info, sh_addralign, sh_entsize."""
 SYMBOL = struct.Struct("<IBBHQQ")
 """st_name, st_info, st_other, st_shndx, st_value, st_size."""
+ALLOCATED = 1 << 1  # SHF_ALLOC
 SYMBOL_TABLES = (2, 11)  # SHT_SYMTAB, SHT_DYNSYM
 NAME_BYTES, TIMES = 1 << 12, 4
 """How long a name may be (C++ and Rust stay below), and how much of the file all together: linkers share their ends."""
+
+
+MOST_SYMBOLS = 200
+"""How many are offered at once."""
+
+
+class Symbols:
+    """The symbols of an ELF file, read when they are first asked for; without a file, none."""
+
+    def __init__(self, elf: Path | None) -> None:
+        self.elf = elf
+
+    @cached_property
+    def values(self) -> Mapping[str, int]:
+        return {} if self.elf is None else symbol_values(self.elf)
+
+    @cached_property
+    def _sorted(self) -> Sequence[tuple[int, str]]:
+        return sorted((value, name) for name, value in self.values.items() if not name.startswith("$"))
+
+    @cached_property
+    def _places(self) -> Sequence[tuple[int, int]]:
+        return () if self.elf is None else section_places(self.elf)
+
+    @property
+    def whence(self) -> str:
+        """What to say of a name that is none of them."""
+        return "is not a number; for symbols give --elf FILE" if self.elf is None else f"is not a symbol of {self.elf}"
+
+    def beginning(self, prefix: str) -> Sequence[str]:
+        """Return those that begin so, not too many of them."""
+        found = sorted(
+            name for name in self.values if name.startswith(prefix) and not name.startswith("$") and name.isprintable()
+        )
+        return found[:MOST_SYMBOLS]
+
+    def name(self, address: int) -> str:
+        """Return what is at a virtual address as GDB's `info symbol` does, `NAME + OFFSET`; empty where nothing is."""
+        place = next((each for each in self._places if each[0] <= address < each[1]), None)
+        at = bisect_right(self._sorted, (address, "\U0010ffff")) - 1
+        if place is None or at < 0 or self._sorted[at][0] < place[0]:
+            return ""
+        value, name = self._sorted[at]
+        return f"{name} + {address - value}" if address > value else name
+
+    def place(self, address: int) -> str:
+        """Return an address with the symbol it is behind, as GDB writes it: `0x40200210 <vectors+528>`."""
+        found = self.name(address).replace(" + ", "+")
+        return f"{address:#x} <{found}>" if found else f"{address:#x}"
+
+
+def section_places(path: Path) -> Sequence[tuple[int, int]]:
+    """Return where the sections are that are there when the program runs: (first address, end)."""
+    sections = _sections(path, map_file(path))
+    return [(each[3], each[3] + each[5]) for each in sections if each[2] & ALLOCATED and each[5]]
 
 
 def symbol_values(path: Path) -> dict[str, int]:

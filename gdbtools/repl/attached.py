@@ -16,11 +16,12 @@ from gdbtools.arch.architecture import Architecture
 from gdbtools.errors import GdbtoolsError, Interrupted, Unavailable
 from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine
+from gdbtools.machine.symbols import Symbols
 from gdbtools.repl import asking
 from gdbtools.repl.debugger import Debugger, Detached, Event, Gone, Resumed, Stopped
 from gdbtools.repl.launch import Launched, Plan
 from gdbtools.repl.news import Hear, Note, Printed
-from gdbtools.repl.opened import Symbols, snapshot_question
+from gdbtools.repl.opened import snapshot_question
 from gdbtools.repl.session import Answered, Doing, Session, State, state_of
 from gdbtools.repl.words import STEPS, ForGdb, Question, behind, first_word
 

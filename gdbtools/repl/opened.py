@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 
 from gdbtools.arch.architecture import Architecture
@@ -14,49 +12,13 @@ from gdbtools.commands import COMMANDS
 from gdbtools.commands.expressions import Expressions
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine.model import Machine
-from gdbtools.machine.symbols import symbol_values
+from gdbtools.machine.symbols import Symbols
 from gdbtools.render.json import JsonObject
 from gdbtools.repl.news import Hear, Progressed
 from gdbtools.repl.session import Answered, Doing, Session, State, answer_from, state_of
 from gdbtools.repl.words import ForGdb, Question, first_word
 
 NEEDS_A_GUEST = "needs a live guest, and a dump is not one: gdbtools attach"
-MOST_SYMBOLS = 200
-
-
-class Symbols:
-    """The symbols of an ELF file, read when they are first asked for; without a file, none."""
-
-    def __init__(self, elf: Path | None) -> None:
-        self.elf = elf
-
-    @cached_property
-    def values(self) -> Mapping[str, int]:
-        return {} if self.elf is None else symbol_values(self.elf)
-
-    @cached_property
-    def _sorted(self) -> Sequence[tuple[int, str]]:
-        return sorted((value, name) for name, value in self.values.items() if not name.startswith("$"))
-
-    @property
-    def whence(self) -> str:
-        """What to say of a name that is none of them."""
-        return "is not a number; for symbols give --elf FILE" if self.elf is None else f"is not a symbol of {self.elf}"
-
-    def beginning(self, prefix: str) -> Sequence[str]:
-        """Give those that begin so, not too many of them."""
-        found = sorted(
-            name for name in self.values if name.startswith(prefix) and not name.startswith("$") and name.isprintable()
-        )
-        return found[:MOST_SYMBOLS]
-
-    def place(self, address: int) -> str:
-        """Write an address with the symbol it is behind, as GDB does: `0x40200210 <vectors+528>`."""
-        at = bisect_right(self._sorted, (address, "\U0010ffff")) - 1
-        if at < 0:
-            return f"{address:#x}"
-        value, name = self._sorted[at]
-        return f"{address:#x} <{name}{f'+{address - value}' if address > value else ''}>"
 
 
 class Opened(Session):
@@ -83,7 +45,8 @@ class Opened(Session):
 
     async def open(self) -> None:
         self._held.close()
-        self._machine = self._held.enter_context(self._opened())
+        machine = self._held.enter_context(self._opened())
+        self._machine = replace(machine, named=self._symbols.name)
         self.state = State(Doing.SOURCE)
 
     async def close(self) -> None:
@@ -141,4 +104,5 @@ def snapshot_question(machine: Machine, question: Question, symbols: Symbols, he
         raise Unavailable(f"`{question.command.name}` changes the guest, and {why}")
     evaluate = Expressions(lambda: symbols.values, symbols.whence, machine.register).evaluate
     tell = lambda reads, size_bytes: hear(Progressed(reads, size_bytes))  # noqa: E731
-    return answer_from(machine, question, evaluate, tell, f"needs the guest stopped, and {why}")
+    named = replace(machine, named=symbols.name)
+    return answer_from(named, question, evaluate, tell, f"needs the guest stopped, and {why}")

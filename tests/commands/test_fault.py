@@ -20,6 +20,7 @@ from tests.commands.test_map import saved
 from tests.commands.test_what_if import CRASH, OSV, ask
 from tests.tables import Tables, reader
 
+ROOT = Path(__file__).resolve().parents[2]
 VA, PA = 0x1234_5000, 0x4800_0000
 DATA_SAME, TRANSLATION_3, ABORT, ABORT_ON_WALK_3 = 0b100101 << 26, 0b000111, 0b010000, 0b010111
 ACCESS_FLAG_3 = 0b001011
@@ -134,6 +135,35 @@ def test_every_face_says_that_an_exception_is_the_last_one(capsys: pytest.Captur
     assert report["fault"]["sentence"].startswith("last exception: ")
     assert main(["report", *source, "--html"]) == 1
     assert "last exception: " in capsys.readouterr().out
+
+
+# --- Names, and what comes next
+
+
+CAUGHT, GUEST = "fixtures/captures/access-flag.core", "fixtures/guests/access_flag/access_flag.elf"
+
+
+def test_pc_elr_and_walked_addresses_have_the_names_of_the_elf_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with_elf = ("-s", str(ROOT / CAUGHT), "--elf", str(ROOT / GUEST))
+    main(["fault", *with_elf])
+    said = capsys.readouterr().out
+    assert "returns to    ELR_EL1 0x40202000 <touch_start>, the instruction that raised it\n" in said
+    assert "pc            vectors + 512, at the vector entry current EL, SP_ELx\n" in said
+    (answer,) = ask(capsys, "fault", *with_elf, status=1)
+    assert answer["symbols"] == {"pc": "vectors + 512", "return_address": "touch_start", "address": None}
+    main(["walk", *with_elf, "vectors+4", "0x600000000010"])
+    said = capsys.readouterr().out
+    assert "0x40200004 <vectors + 4> -> 0x40200004" in said
+    assert "\n0x600000000010: access flag fault" in said, "nothing of the file is there"
+    (answer,) = ask(capsys, "fault", "-s", str(ROOT / CAUGHT), status=1)
+    assert set(answer["symbols"].values()) == {None}
+
+
+def test_a_dump_is_not_offered_what_refuses_dumps(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["fault", "-s", str(ROOT / CAUGHT)])
+    said = capsys.readouterr().out
+    assert "the access flag is clear" in said
+    assert "mmu fixup" not in said
 
 
 # --- Suspicions in words

@@ -31,7 +31,8 @@ BUSY = (
     "while :; do :; done",
 )
 QUARTERS = ("current EL, SP_EL0", "current EL, SP_ELx", "lower EL, AArch64", "lower EL, AArch32")
-SVC, INSTRUCTION_ABORTS, DATA_ABORTS, BRK = 0x15, (0x20, 0x21), (0x24, 0x25), 0x3C
+SVC, LOWER_FETCH, LOWER_DATA, BRK = 0x15, 0x20, 0x24, 0x3C
+INSTRUCTION_ABORTS, DATA_ABORTS = (LOWER_FETCH, LOWER_FETCH + 1), (LOWER_DATA, LOWER_DATA + 1)
 MEMORY = re.compile(r"(ld|st|swp|cas|dc|ic|at)")
 
 pytestmark = [
@@ -76,6 +77,9 @@ def contradiction(session: Session, answer: dict[str, Any]) -> str | None:
     """Say what of a headline the instruction at ELR contradicts; empty for nothing, None where nobody can tell."""
     esr, elr = int(answer["syndrome"]["value"], 16), int(answer["return_address"], 16)
     number = esr >> 26 & 0x3F
+    lower = {LOWER_FETCH: True, LOWER_DATA: True, LOWER_FETCH + 1: False, LOWER_DATA + 1: False}.get(number)
+    if lower is not None and lower is not (int(answer["saved_state"], 16) >> 2 & 3 == 0):
+        return "SPSR has another level"
     if number in INSTRUCTION_ABORTS:
         return "" if (int(answer["address"], 16) ^ elr) >> 12 == 0 else "a fetch from elsewhere"
     said = instruction(session, elr - 4 if number == SVC else elr)

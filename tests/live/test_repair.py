@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.live.session import LANDING, Leaf, Live, symbol
@@ -90,6 +92,34 @@ def test_repairing_without_resuming_leaves_pc_where_it_is(shared_fault: Live) ->
     live.say("mmu fixup")
     assert live.descriptor(pa) & AF
     assert live.value("$pc") == pc
+
+
+def test_at_an_interrupts_entry_nothing_is_repaired_and_no_condition_holds(shared_fault: Live) -> None:
+    live = shared_fault
+    pa = fault(live, Leaf(*LEVEL_3, 10), "read")
+    pc = live.value("$pc")
+    assert live.value('$_mmu_fault("any")') == 1
+    live.set_registers(pc=pc + 0x80)
+    assert live.value('$_mmu_fault("any")') == 0
+    before = live.state()
+    assert "an IRQ was taken, and ESR_EL1 is of an older exception" in live.refusal("mmu fixup")
+    assert live.state() == before
+    (answer,) = live.ask("fault")
+    assert (answer["verdict"], answer["current"]) == ("interrupt", False)
+    live.set_registers(pc=pc)
+    live.say("mmu fixup")
+    assert live.descriptor(pa) & AF
+
+
+def test_the_answer_names_where_the_fault_was_and_what_repairs_it(shared_fault: Live) -> None:
+    live = shared_fault
+    fault(live, Leaf(*LEVEL_3, 11), "read")
+    said = live.say("mmu fault")
+    assert re.search(r"^returns to +ELR_EL1 0x\w+ <a64_read>, the instruction", said, re.MULTILINE)
+    assert re.search(r"^pc +vectors \+ 512, at the vector entry current EL, SP_ELx$", said, re.MULTILINE)
+    assert re.search(r"^next +mmu fixup --resume$", said, re.MULTILINE)
+    assert live.say("mmu walk $pc").startswith(f"{live.value('$pc'):#x} <vectors + 512> -> ")
+    live.say("mmu fixup")
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,11 @@ from prompt_toolkit.history import FileHistory, InMemoryHistory
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.commands import COMMANDS
 from gdbtools.machine import opened
+from gdbtools.machine.symbols import Symbols
 from gdbtools.render.text import DARK, LIGHT
 from gdbtools.repl.completion import WordCompleter, at, hint, leaf_fields
 from gdbtools.repl.news import News
-from gdbtools.repl.opened import Opened, Symbols
+from gdbtools.repl.opened import Opened
 from gdbtools.repl.outlet import pager
 from gdbtools.repl.prompt import history, likes_vi
 from gdbtools.repl.session import Doing, State

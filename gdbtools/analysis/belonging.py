@@ -63,8 +63,14 @@ class Belonging:
         return self.evidence not in (Evidence.INTERRUPT, Evidence.CONTRADICTS)
 
 
-def belonging(architecture: Architecture, register: ReadRegister, read: Read, exception: ExceptionRecord) -> Belonging:
-    """Return what is known of an exception that a CPU's registers have."""
+def belonging(
+    architecture: Architecture,
+    register: ReadRegister,
+    read: Read,
+    exception: ExceptionRecord,
+    fetch: Read | None = None,
+) -> Belonging:
+    """Return what is known of an exception that a CPU's registers have; `fetch` is as `instruction_at` has it."""
     stands: str | None = ""
     try:
         entry = architecture.vector_entry(register)
@@ -76,6 +82,6 @@ def belonging(architecture: Architecture, register: ReadRegister, read: Read, ex
         against = architecture.fits_entry(exception, entry)
         return Belonging(Evidence.CONTRADICTS if against else Evidence.AT_ENTRY, entry.name, reason=against)
     at = architecture.raised_at(exception)
-    word = None if at is None else instruction_at(architecture, register, read, exception, at)
+    word = None if at is None else instruction_at(architecture, register, read, exception, at, fetch)
     agreed = architecture.fits(exception, word)
     return Belonging(_FROM_FIT[agreed.fit], stands, reason=agreed.reason)

@@ -112,15 +112,20 @@ RegimeFor = Callable[[ReadRegister, int, "str | None"], Regime]
 
 
 def diagnose(
-    architecture: Architecture, register: ReadRegister, read: Read, regime_for: RegimeFor | None = None
+    architecture: Architecture,
+    register: ReadRegister,
+    read: Read,
+    regime_for: RegimeFor | None = None,
+    fetch: Read | None = None,
 ) -> Diagnosis:
     """Join the exception registers with a walk of the faulting address.
 
-    `regime_for` is the architecture's own, or stands in for it where many faults share a regime.
+    `regime_for` is the architecture's own, or stands in for it where many faults share a regime.  `read` reads tables;
+    instructions too, unless `fetch` is what does.
     Raises `Unavailable` for a register and `Unreadable` for a table that is not there.
     """
     exception = architecture.exception(register)
-    belongs, syndrome = belonging(architecture, register, read, exception), exception.syndrome
+    belongs, syndrome = belonging(architecture, register, read, exception, fetch), exception.syndrome
     if exception.untaken:
         return Diagnosis(Verdict.NONE_TAKEN, exception, belongs)
     if not belongs.joined:
@@ -147,7 +152,7 @@ def diagnose(
     if _may_be_unprivileged(syndrome.fault, access, predicted):
         as_user = replace(access, unprivileged=True)
         refused = architecture.check(found, as_user, state)
-        word = _instruction(architecture, register, read, exception) if refused != predicted else None
+        word = _instruction(architecture, register, read, exception, fetch) if refused != predicted else None
         if word is not None and architecture.is_unprivileged(word):
             access, predicted = as_user, refused
     if predicted is None or syndrome.fault not in (predicted.fault, level_of_lookup(predicted.fault, found)):
@@ -155,7 +160,7 @@ def diagnose(
         predicted = shown.refusal if shown else predicted
     if predicted is None and syndrome.fault.kind is FaultKind.PERMISSION and not syndrome.other_rules:
         if access.kind is AccessKind.MAINTENANCE:
-            word = _instruction(architecture, register, read, exception)
+            word = _instruction(architecture, register, read, exception, fetch)
             # Of a kind that nobody saw: no other would have been refused.
             kind = AccessKind.CLEAN_INVALIDATION if word is None else architecture.maintenance(word)
             as_it_was = replace(access, kind=kind)
@@ -269,11 +274,11 @@ def _may_be_unprivileged(fault: Fault, access: Access, predicted: Refusal | None
 
 
 def _instruction(
-    architecture: Architecture, register: ReadRegister, read: Read, exception: ExceptionRecord
+    architecture: Architecture, register: ReadRegister, read: Read, exception: ExceptionRecord, fetch: Read | None
 ) -> int | None:
     """Give the instruction itself, for what no syndrome says; None where it cannot be read."""
     at = exception.return_address
-    return None if at is None else instruction_at(architecture, register, read, exception, at)
+    return None if at is None else instruction_at(architecture, register, read, exception, at, fetch)
 
 
 def _aborted(regime: Regime, address: int, read: Read, fault: Fault) -> Aborted:

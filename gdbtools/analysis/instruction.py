@@ -10,9 +10,16 @@ from gdbtools.errors import GdbtoolsError
 
 
 def instruction_at(
-    architecture: Architecture, register: ReadRegister, read: Read, exception: ExceptionRecord, address: int
+    architecture: Architecture,
+    register: ReadRegister,
+    read: Read,
+    exception: ExceptionRecord,
+    address: int,
+    fetch: Read | None = None,
 ) -> int | None:
     """Return the instruction at `address`, where the exception was taken from; None where it cannot be read.
+
+    `read` reads tables; code too, unless `fetch` is what does.
 
     One that has been executed has been mapped: that its page's access flag is clear now is no reason not to look.
     """
@@ -20,7 +27,7 @@ def instruction_at(
         level = exception.target if exception.el is None else exception.el
         regime = architecture.regime_of_level(register, level)
         pa = _leads_to(walk(architecture.regime_for(register, address, regime), address, read))
-        return None if pa is None else int.from_bytes(read(pa, INSTRUCTION_BYTES), "little")
+        return None if pa is None else int.from_bytes((fetch or read)(pa, INSTRUCTION_BYTES), "little")
     except GdbtoolsError:
         return None
 

@@ -88,7 +88,9 @@ def captured_tables(
                 unreadable += read_tables([regime for _, _, regime in all_ranges(here, space, None)], read)
                 unreadable += read_tables(loaded_regimes(cpu), read)
             asked, _, _ = of_last_exception(here)
-            found = diagnose(asked.architecture, asked.register, read)
+            # What is looked at without being kept is looked at past the recording.
+            fetch = read if code else machine.memory.read
+            found = diagnose(asked.architecture, asked.register, read, fetch=fetch)
             if code and found.verdict in (Verdict.TABLES_PERMIT, Verdict.LEFT_TO_HARDWARE):
                 writer(asked.architecture, asked.register, read, found)
     return unreadable

@@ -137,6 +137,19 @@ def test_every_face_says_that_an_exception_is_the_last_one(capsys: pytest.Captur
     assert "last exception: " in capsys.readouterr().out
 
 
+def test_the_instruction_that_shows_it_is_captured_and_is_left_out_of_what_is_redacted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    source, svc = stale(tmp_path), (0xD400_0001).to_bytes(4, "little")
+    for command, kind in (("capture", "contradicts"), ("redact", "not shown")):
+        core = tmp_path / f"{command}.core"
+        assert main([command, *source, str(core)]) == 0
+        capsys.readouterr()
+        assert (svc in core.read_bytes()) == (command == "capture")
+        (answer,) = ask(capsys, "fault", "-s", str(core), status=1)
+        assert answer["evidence"]["kind"] == kind
+
+
 # --- Names, and what comes next
 
 

@@ -203,6 +203,14 @@ def test_what_the_kernel_was_refused_is_asked_of_its_own_space(capsys, guest: Is
     assert (result["space"], result["isolation"]["full_root"]) == ("kernel", FULL)
 
 
+def test_an_older_fault_of_the_kernel_is_walked_in_its_space_although_the_state_is_a_users(
+    capsys, guest: Isolated, tmp_path: Path
+) -> None:
+    last = {"ESR_EL1": READ_ABORT | 1 << 6 | PERMISSION_3, "FAR_EL1": KERNEL + 0x1008, "SPSR_EL1": 0}
+    result = asked(capsys, "fault", *saved(guest.lower, tmp_path, guest.at_el0(**last)), status=1)
+    assert (result["verdict"], result["space"]) == ("not one exception", "kernel")
+
+
 def test_what_a_user_was_refused_is_asked_of_the_space_that_it_sees(capsys, guest: Isolated, tmp_path: Path) -> None:
     last = {"ESR_EL1": 0x9200_0000 | TRANSLATION_0, "FAR_EL1": KERNEL + 0x1008}
     result = asked(capsys, "fault", *saved(guest.lower, tmp_path, guest.at_el0(**last)), status=1)

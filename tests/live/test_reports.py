@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gdbtools.cli import main
-from tests.live.session import CAPTURE, ROOT, Leaf, Live, attached
+from tests.live.session import CAPTURE, GUEST, ROOT, Leaf, Live, attached
 from tests.render.pages import loads, parsed, section, text
 
 pytestmark = pytest.mark.guest
@@ -84,7 +84,7 @@ def test_the_live_report_says_what_a_report_of_its_capture_says(faulted: Live, t
     faulted.say(f"mmu capture {core}")
     assert faulted.say(f"mmu report -o {file}").strip() == f"Wrote {file}."
     [live] = faulted.ask("report")
-    assert main(["report", "-s", str(core), "--json"]) == 1
+    assert main(["report", "-s", str(core), "--elf", str(GUEST), "--json"]) == 1
     offline = json.loads(capsys.readouterr().out)["result"]
     for part in ("fault", "walked", "regimes", "registers"):
         assert live[part] == offline[part]

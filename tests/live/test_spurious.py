@@ -192,7 +192,7 @@ def test_a_fault_that_is_long_over_is_said_to_be_so(gdb: Gdb) -> None:
     with planted(gdb, "both_read_only", **TWO) as live:
         live.say(f"hbreak *{live.calls_finished():#x} thread 1")
         live.say("continue")
-        suspected = permitted(live, "EL1 write", PERMISSION, "perhaps an older exception")
+        suspected = permitted(live, "last exception: EL1 write", PERMISSION, "perhaps an older exception")
         assert suspected[0]["cause"] == "other exception"
 
 

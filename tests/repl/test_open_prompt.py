@@ -12,11 +12,11 @@ from tests.repl.conftest import PROMPT, Start
 from tests.repl.terminal import CTRL_C, CTRL_D, CTRL_R, ENTER, ESCAPE, TAB, UP
 from tests.repl.wide import BASE, tables
 
-SENTENCE = "EL1 execute of 0x100000120e40: access flag fault, level 3, and the tables agree:"
+SENTENCE = "last exception: EL1 execute of 0x100000120e40: access flag fault, level 3, and the tables agree:"
 
 
 def test_the_toolbar_has_the_verdict_and_where_the_dump_stands(opened: Start) -> None:
-    terminal = opened(columns=120, lines=40)
+    terminal = opened(columns=140, lines=40)
     terminal.wait("Dump, ")
     rows = terminal.still()
     assert rows[0] == "`help` lists what can be asked; Ctrl-D leaves."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import shutil
 import sys
@@ -57,21 +59,43 @@ SHARED = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status; bad input is one line on stderr."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if sys.stdout is None:
+        sys.stdout = _Closed()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal's encoding may not have every character that an answer has.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return _main(words)
+        status = _main(words)
+        sys.stdout.flush()
+        return status
     except HelpWanted as help_text:
         print(str(help_text), end="")
         return ANSWERED
     except GdbtoolsError as error:
         print("gdbtools:", in_a_line(str(error)), file=sys.stderr)
         return error.status
-    except BrokenPipeError:
-        # The reader has gone; what it wanted, it has.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ANSWERED
+    except OSError as error:
+        # Of standard output: what is read or written by name is an error of ours.
+        return _not_written(error)
     except KeyboardInterrupt:
         return 130
+
+
+class _Closed(io.StringIO):
+    """Standard output where there is none."""
+
+    def write(self, text: str) -> int:  # noqa: ARG002
+        raise OSError(errno.EBADF, "standard output is closed")
+
+
+def _not_written(error: OSError) -> int:
+    """Say that nobody takes what is printed: the disk is full, or the reader has gone."""
+    with contextlib.suppress(OSError, ValueError):
+        # What is left of it is not tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError, ValueError):
+        print("gdbtools: the answer could not be written:", in_a_line(error.strerror or str(error)), file=sys.stderr)
+    return MISSING
 
 
 def _main(words: Sequence[str]) -> int:

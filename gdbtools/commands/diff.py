@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gdbtools.analysis.aspects import Aspect
@@ -40,6 +40,8 @@ from gdbtools.machine.model import Machine, with_dirty
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text, spans
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
 
+MOST_RUNS, MOST_CHANGES = 50_000, 10_000
+"""How many runs of a side are compared, and how many changes are told: more than anybody reads."""
 REGISTERS = "registers"
 """What `--ignore` calls all differences of registers."""
 
@@ -75,6 +77,8 @@ class Difference:
     page_bytes: int
     ignored: tuple[str, ...]
     is_blind: bool = False
+    left_out: int = 0
+    """How many changes are not among them, because there are too many."""
 
     @property
     def is_different(self) -> bool:
@@ -116,7 +120,7 @@ def run(session: Session, options: Namespace) -> Sequence[Difference]:
             uncompared.append(Uncompared(pair.before.first, size_of(pair.before), *hidden))
             continue
         was, now = (
-            list(mappings_of(regime, machine.memory.read))
+            list(_at_most(MOST_RUNS, mappings_of(regime, machine.memory.read), regime))
             for regime, machine in ((pair.before, before), (pair.after, after))
         )
         tried |= bool(was or now)
@@ -133,18 +137,28 @@ def run(session: Session, options: Namespace) -> Sequence[Difference]:
         architecture,
         pairs,
         registers,
-        tuple(changes),
+        tuple(changes[:MOST_CHANGES]),
         tuple(uncompared),
         leaves,
         page_bytes,
         tuple(name for name in IGNORABLE if name in options.ignore),
         tried and not compared,
+        max(len(changes) - MOST_CHANGES, 0),
     )
     if found.is_blind and not found.is_different:
         hole = next(each.after or each.before for each in uncompared)
         assert hole is not None, "what is not compared could not be read, before or after"
         raise Unavailable(f"nothing could be compared: the table at PA {hole.pa:#x}: {hole.why}")
     return (found,)
+
+
+def _at_most(most: int, found: Iterator[Run | Hole], regime: Regime) -> Iterator[Run | Hole]:
+    """Leave out what comes after so many runs, and say so: both sides are held as a whole."""
+    for number, each in enumerate(found):
+        if number == most and isinstance(each, Run):
+            yield Hole(each.first, regime.last - each.first + 1, regime.root, f"it maps more than {most} runs")
+            return
+        yield each
 
 
 def _is_covered(found: Sequence[Run | Hole]) -> bool:
@@ -181,6 +195,9 @@ def view(answer: Difference) -> Document:
     changes = [change for change in answer.changes if not change.is_use]
     use = [change for change in answer.changes if change.is_use]
     blocks: list[Block] = [Line(_headline(answer, len(changes), len(use)))]
+    if answer.left_out:
+        said = f"{answer.left_out} more changes are left out, from above {answer.changes[-1].last:#x} on."
+        blocks.append(Line(Span(said, Role.WARNING)))
     if changes:
         blocks.append(_table(changes, answer.page_bytes))
     if use:
@@ -205,7 +222,8 @@ def _headline(answer: Difference, changes: int, use: int) -> list[str | Span]:
     alone = [pair for pair in answer.pairs if pair.before is None or pair.after is None]
     if len(alone) == len(answer.pairs):
         return [Span("Other regimes", Role.HEADING), f": there are no mappings to compare{rest}"]
-    said = f"{_counted(changes, 'change')} in the mappings" if changes or not use else ""
+    said = "the first " if answer.left_out else ""
+    said += f"{_counted(changes, 'change')} in the mappings" if changes or not use else ""
     if use:
         said += ", and " if said else ""
         said += f"{_counted(use, 'change')} by use alone"
@@ -262,6 +280,7 @@ def record(answer: Difference) -> JsonObject:
             "only_after": list(answer.registers.only_after),
         },
         "changes": [_change_record(each, answer.architecture) for each in answer.changes],
+        "changes_left_out": answer.left_out,
         "uncompared": [
             {
                 "first": hexadecimal(each.first),

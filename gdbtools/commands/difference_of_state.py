@@ -78,7 +78,7 @@ def _is(aspect: RegimeAspect, regime: Regime) -> str:
     if aspect is RegimeAspect.RANGE:
         return f"{regime.first:#x} to {regime.last:#x}"
     if aspect is RegimeAspect.GRANULE:
-        return size(regime.levels[-1].size_bytes)
+        return size(regime.levels[-1].size_bytes) if regime.levels else "none: the MMU is off"
     if aspect is RegimeAspect.LEVELS:
         return str(len(regime.levels))
     if aspect is RegimeAspect.OUTPUT_SIZE:

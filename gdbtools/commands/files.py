@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from gdbtools.errors import Unavailable
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file beside its place and rename it, so that it is whole or as it was; a pipe or a device is written to.
+    """Write a file, so that it is whole or as it was; a pipe or a device is written to."""
+    with written_whole(path) as file:
+        file.write(data)
 
-    A link stays one, and a file that is replaced keeps its permissions.
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Have a file written beside its place and renamed when the block ends, so that it is whole or as it was.
+
+    A pipe or a device is written to.  A link stays one, and a file that is replaced keeps its permissions.  What cannot
+    be written, a full disk or a pipe that nobody reads, raises `Unavailable`.
     """
     target = path.resolve()
     beside = target.parent / f".{target.name}.{uuid4().hex}"
     try:
         if target.exists() and not target.is_file():
-            target.write_bytes(data)
+            with target.open("wb") as file:
+                yield file
             return
-        beside.write_bytes(data)
+        with beside.open("xb") as file:
+            yield file
         if target.exists():
             beside.chmod(stat.S_IMODE(target.stat().st_mode))
         os.replace(beside, target)

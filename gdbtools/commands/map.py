@@ -35,6 +35,8 @@ from gdbtools.render.scale import amount as amount
 
 MANY = 40
 """More runs than a screen shows."""
+MOST_RUNS = 20_000
+"""How many runs are listed where nobody says: more than real tables have, and what a list may cost that has no end."""
 _UNITS = {"k": 10, "m": 20, "g": 30, "t": 40}
 
 
@@ -54,6 +56,8 @@ class Part:
     regime: Regime
     runs: tuple[Run, ...]
     holes: tuple[Hole, ...]
+    left_at: int | None = None
+    """Where it was left because that is enough; None: it was not."""
 
 
 @dataclass(frozen=True)
@@ -112,12 +116,13 @@ class Map:
 
 
 def run(session: Session, options: Namespace) -> Sequence[Map]:
+    limit = MOST_RUNS if options.limit is None else options.limit
     if options.limit == 0:
         raise UsageError("--limit 0 lists nothing; give at least 1")
     supposed = suppose(session.machine, options, options.regime)
     keep = _filters(options)
     counted = Counted(supposed.machine.memory.read)
-    looked = _Looked(counted, options.range, options.physical, keep)
+    looked = _Looked(counted, options.range, options.physical, keep, limit)
     ranges = all_ranges(supposed.spaces, options.space, options.regime)
     parts = _once([looked.at(space, regime) for space, _, regime in ranges])
     found = Map(
@@ -136,18 +141,18 @@ def run(session: Session, options: Namespace) -> Sequence[Map]:
         raise Unavailable(f"nothing can be said of what is mapped: {unseen}")
     if unseen and found.unwanted and not found.runs and not found.broken:
         raise Unavailable(f"nothing that fits in the {_looked(found)}, but not all could be seen: {unseen}")
-    return (found if options.limit is None else _limited(found, options.limit, options.range),)
+    return (_limited(found, limit, options.range),)
 
 
 def _limited(found: Map, limit: int, wanted: tuple[int, int] | None) -> Map:
     """Leave out what lies behind the first so many runs, in order of address, of all parts."""
     firsts = sorted(run.first for run in found.runs)
-    if len(firsts) <= limit:
-        return found
     # At least one, where several parts have runs that begin at the same address.
-    cut = next((first for first in firsts[limit:] if first > firsts[0]), None)
-    if cut is None:
+    cuts = [each for each in firsts[limit:] if each > firsts[0]][:1]
+    cuts += [part.left_at for part in found.parts if part.left_at is not None]
+    if not cuts:
         return found
+    cut = min(cuts)
     parts = [replace(part, runs=tuple(run for run in part.runs if run.first < cut)) for part in found.parts]
     end = sum(wanted) if wanted is not None else max(part.regime.last for part in found.parts) + 1
     return replace(found, parts=tuple(parts), rest=(cut, end - cut))
@@ -157,11 +162,17 @@ class _Looked:
     """Ranges that are looked at, one after another: what fits, and how much there was."""
 
     def __init__(
-        self, read: Read, wanted: tuple[int, int] | None, physical: tuple[int, int] | None, keep: Sequence[Keep]
+        self,
+        read: Read,
+        wanted: tuple[int, int] | None,
+        physical: tuple[int, int] | None,
+        keep: Sequence[Keep],
+        limit: int,
     ) -> None:
         self.leaves = 0
         self.broken: dict[int, Broken] = {}
         self._read, self._wanted, self._physical, self._keep = read, wanted, physical, keep
+        self._limit = limit
 
     def at(self, space: str, regime: Regime) -> Part:
         runs: list[Run] = []
@@ -174,6 +185,8 @@ class _Looked:
             for found in _broken(regime, each, self._read):
                 self.broken.setdefault(found.run.first, found)
             runs += [part for part in onto(each, self._physical) if all(fits(part) for fits in self._keep)]
+            if len(runs) > self._limit:
+                return Part(space, regime, tuple(runs[: self._limit]), tuple(holes), runs[self._limit].first)
         return Part(space, regime, tuple(runs), tuple(holes))
 
 

@@ -21,7 +21,7 @@ from gdbtools.commands.fault_log import FaultLog, Logged
 from gdbtools.commands.fixup import return_address
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
-from gdbtools.errors import GdbtoolsError, Refused, UsageError
+from gdbtools.errors import GdbtoolsError, Refused, Unavailable, UsageError
 from gdbtools.machine.model import Machine, PhysicalMemory, Served
 from gdbtools.render.document import Block, Document, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, name_of
@@ -173,7 +173,13 @@ class Service:
         if self._onlooker is not None:
             self._onlooker.saw(machine, found)
         if self._log is not None:
-            self._log.write(self._logged(machine, found, change, around, began))
+            try:
+                self._log.write(self._logged(machine, found, change, around, began))
+            except Unavailable as error:
+                # This CPU has been served, and goes where it was to go.
+                self._log = None
+                self.summary.ended = str(error)
+                return Served(False, through)
         if self.count is not None and self.summary.total >= self.count:
             self.summary.ended = f"{self.count} faults repaired, as asked"
             return Served(False, through)

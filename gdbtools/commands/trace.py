@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from gdbtools.commands.fault_log import Logged, read_log
+from gdbtools.commands.files import written_whole
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
-from gdbtools.machine.files import one_line
+from gdbtools.errors import Malformed
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.render.perfetto import Slice, perfetto
@@ -19,9 +21,14 @@ from gdbtools.render.perfetto import Slice, perfetto
 HOTTEST = 8
 """How many pages, and places in the code, are shown."""
 PAGE_BYTES = 1 << 12
+T = TypeVar("T")
+MOST_PLACES = 1 << 18
+"""How many pages, and places in the code, are told apart: a gigabyte's."""
+MOST = 1 << 13
+"""How many CPUs with different verdicts there may be: each of 4,096 CPUs has two."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Traced:
     """A log, counted: faults, and (CPU, verdict) of each; `perfetto` is the trace that was written, empty if none.
 
@@ -39,28 +46,37 @@ class Traced:
     code: Counter[str]
     perfetto: str
 
+    def count(self, fault: Logged) -> None:
+        """Count one fault more; raises `Malformed` for what no service says."""
+        self.faults += 1
+        self.around += fault.around
+        self.seconds = max(self.seconds, fault.time + fault.seconds)
+        self.by[fault.cpu, fault.verdict] += 1
+        _count(self.accesses, fault.access or "none")
+        _count(self.pages, fault.va & -PAGE_BYTES)
+        _count(self.code, fault.symbol or f"{fault.pc:#x}")
+        if len(self.by) > MOST:
+            raise Malformed(f"{self.log} has faults of more than {MOST} CPUs and verdicts, which no service has seen")
+
+
+def _count(counted: Counter[T], what: T) -> None:
+    """Count one more of what is counted; what comes after very many others is none of the hottest."""
+    if what in counted or len(counted) < MOST_PLACES:
+        counted[what] += 1
+
 
 def run(session: Session, options: Namespace) -> Sequence[Traced]:  # noqa: ARG001
-    faults = list(read_log(Path(options.file)))
+    path = Path(options.file).expanduser()
+    found = Traced(options.file, 0, 0, 0.0, Counter(), Counter(), Counter(), Counter(), options.perfetto or "")
+    for fault in read_log(path):
+        found.count(fault)
     if options.perfetto is not None:
-        tracks = {cpu: f"CPU {cpu}" for cpu in sorted({fault.cpu for fault in faults})}
-        with one_line(options.perfetto):
-            Path(options.perfetto).write_text(
-                perfetto("gdbtools service", tracks, map(slice_of, faults)), encoding="utf-8"
-            )
-    return (
-        Traced(
-            options.file,
-            len(faults),
-            sum(fault.around for fault in faults),
-            max((fault.time + fault.seconds for fault in faults), default=0.0),
-            Counter((fault.cpu, fault.verdict) for fault in faults),
-            Counter(fault.access or "none" for fault in faults),
-            Counter(fault.va & -PAGE_BYTES for fault in faults),
-            Counter(fault.symbol or f"{fault.pc:#x}" for fault in faults),
-            options.perfetto or "",
-        ),
-    )
+        tracks = {cpu: f"CPU {cpu}" for cpu in sorted({cpu for cpu, _ in found.by})}
+        # Read again: a log is as long as somebody's patience, and is never held as a whole.
+        with written_whole(Path(options.perfetto).expanduser()) as file:
+            for piece in perfetto("gdbtools service", tracks, map(slice_of, read_log(path))):
+                file.write(piece.encode())
+    return (found,)
 
 
 def slice_of(fault: Logged) -> Slice:

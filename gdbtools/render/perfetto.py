@@ -6,7 +6,7 @@ Source: Google's "Trace Event Format", complete events (ph X) and metadata (ph M
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 PROCESS = 1
@@ -25,26 +25,30 @@ class Slice:
     arguments: Mapping[str, str | int | None]
 
 
-def perfetto(process: str, tracks: Mapping[int, str], slices: Iterable[Slice]) -> str:
-    """Give a trace with one track for each number in `tracks`, in that order."""
-    events: list[dict[str, object]] = [_metadata("process_name", 0, {"name": process})]
+def perfetto(process: str, tracks: Mapping[int, str], slices: Iterable[Slice]) -> Iterator[str]:
+    """Yield, piece by piece, a trace with one track for each number in `tracks`, in that order."""
+    yield '{"displayTimeUnit": "ms", "traceEvents": [\n'
+    for number, event in enumerate(_events(process, tracks, slices)):
+        yield (",\n" if number else "") + json.dumps(event)
+    yield "\n]}\n"
+
+
+def _events(process: str, tracks: Mapping[int, str], slices: Iterable[Slice]) -> Iterator[dict[str, object]]:
+    yield _metadata("process_name", 0, {"name": process})
     for order, (track, name) in enumerate(tracks.items()):
-        events.append(_metadata("thread_name", track, {"name": name}))
-        events.append(_metadata("thread_sort_index", track, {"sort_index": order}))
+        yield _metadata("thread_name", track, {"name": name})
+        yield _metadata("thread_sort_index", track, {"sort_index": order})
     for each in slices:
-        events.append(
-            {
-                "ph": "X",
-                "pid": PROCESS,
-                "tid": each.track + 1,
-                "name": each.name,
-                "cat": each.category,
-                "ts": round(each.start * MICROSECONDS, 3),
-                "dur": round(each.duration * MICROSECONDS, 3),
-                "args": dict(each.arguments),
-            }
-        )
-    return json.dumps({"displayTimeUnit": "ms", "traceEvents": events}) + "\n"
+        yield {
+            "ph": "X",
+            "pid": PROCESS,
+            "tid": each.track + 1,
+            "name": each.name,
+            "cat": each.category,
+            "ts": round(each.start * MICROSECONDS, 3),
+            "dur": round(each.duration * MICROSECONDS, 3),
+            "args": dict(each.arguments),
+        }
 
 
 def _metadata(name: str, track: int, arguments: Mapping[str, object]) -> dict[str, object]:

@@ -61,7 +61,9 @@ def _key(argument: Argument) -> str:
 
 
 def _property(argument: Argument) -> dict[str, Any]:
-    said = f"{argument.help} (default: {LISTED})" if _key(argument) == LIMIT else argument.help
+    said = argument.help
+    if _key(argument) == LIMIT:
+        said = f"{said.partition(' (default')[0]} (default: {LISTED})"
     one: dict[str, Any] = {"type": _TYPES.get(argument.kind, "string")}
     if argument.choices:
         one["enum"] = list(argument.choices)

@@ -8,7 +8,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gdbtools.errors import Unavailable
+from gdbtools.commands.files import write_whole
+from gdbtools.machine.files import one_line
 from gdbtools.printable import visible
 from gdbtools.render.document import Role
 from gdbtools.render.text import render
@@ -83,8 +84,8 @@ def run(command: Sequence[str], text: str) -> int:
 def put(text: str, outlet: Outlet) -> None:
     """Write text to a file, or behind what it has."""
     path = Path(outlet.where.strip("'\"")).expanduser()
-    try:
-        with path.open("a" if outlet.how == ">>" else "w") as file:
-            file.write(text)
-    except OSError as error:
-        raise Unavailable(f"{path}: {error.strerror}; name a file that can be written") from None
+    before = b""
+    if outlet.how == ">>" and path.is_file():
+        with one_line(str(path)):
+            before = path.read_bytes()
+    write_whole(path, before + text.encode())

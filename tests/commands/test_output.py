@@ -12,7 +12,7 @@ import pytest
 
 from gdbtools.cli import main
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.files import write_whole
+from gdbtools.commands.files import write_whole, written_whole
 from gdbtools.errors import Unavailable
 
 OSV = str(Path(__file__).resolve().parents[2] / "fixtures/captures/osv-1131.core")
@@ -106,18 +106,19 @@ def test_a_reader_sees_the_old_or_the_new_and_never_a_part(tmp_path: Path) -> No
     assert seen <= texts
 
 
-def test_a_write_that_fails_half_way_leaves_nothing_beside_it(tmp_path: Path, monkeypatch) -> None:
+def test_a_write_that_fails_half_way_leaves_nothing_beside_it(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_text("before")
 
-    def full(self: Path, data: bytes) -> int:
-        with self.open("wb") as opened:
-            opened.write(data[:3])
-        raise OSError(28, "No space left on device")
+    def written() -> None:
+        with written_whole(file) as opened:
+            opened.write(b"aft")
+            opened.flush()
+            assert len([*tmp_path.iterdir()]) == 2, "it is written beside it"
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(Unavailable, match="No space left"):
-        write_whole(file, b"after")
+        written()
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
     assert file.read_text() == "before"
 

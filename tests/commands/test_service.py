@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.commands.fault_log import FaultLog
 from gdbtools.commands.service import GUEST_LOOP, Service
 from gdbtools.commands.session import Session
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine
@@ -54,6 +57,19 @@ class World:
 
     def accessed(self) -> list[int]:
         return [index for index, pa in enumerate(self.at) if self.tables.memory[pa] & AF]
+
+
+def test_a_log_that_cannot_be_written_ends_the_service_with_this_cpu_served() -> None:
+    world = World()
+    with FaultLog(Path("/dev/full")) as log:
+        live = SimpleNamespace(symbol=lambda _: "")
+        world.session.machine = replace(world.session.machine, live=live)  # type: ignore[arg-type]
+        world.service = Service(world.session, Namespace(count=None, around=None, kinds=[]), world.written, log)
+        assert world.fault(1) is False
+    assert world.accessed() == [1]
+    assert world.went == [VECTORS + 0x80], "it is sent on"
+    assert world.service.summary.total == 1
+    assert "the log /dev/full cannot be written (No space left on device)" in str(world.service.summary.ended)
 
 
 def test_a_fault_is_repaired_and_returns_through_the_guests_eret() -> None:

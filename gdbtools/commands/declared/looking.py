@@ -123,7 +123,12 @@ MAP = Command(
         Argument("--size", "only leaves of this size: 4k, 64k, 2m, 1g, ..."),
         Argument("--physical", "only what leads into this range of physical addresses", Kind.RANGE),
         Argument("--areas", "merge neighbours of equal attributes, and count the pieces that they lead to", Kind.FLAG),
-        Argument("--limit", "list this many runs at most, and say where to go on", Kind.NUMBER, metavar="RUNS"),
+        Argument(
+            "--limit",
+            "list this many runs at most, and say where to go on (default: 20000)",
+            Kind.NUMBER,
+            metavar="RUNS",
+        ),
         Argument("--expect-none", "say that nothing should fit: what does is a finding, exit status 1", Kind.FLAG),
         *WHAT_IF,
     ),

@@ -10,6 +10,10 @@ from contextlib import suppress
 
 import gdb
 
+PROGRAM = (
+    "this stub serves a program, as qemu-aarch64 -g and gdbserver do: it has no translation tables, those are "
+    "the kernel's below it; attach to a machine's: qemu-system-aarch64 -s"
+)
 LEFT_ON = "the gdbstub was left in physical memory mode by an earlier connection; it is off now"
 
 
@@ -21,6 +25,11 @@ def put_right(connection: gdb.RemoteTargetConnection) -> bool:
     for cache in ("register-cache", "dcache"):
         gdb.execute(f"maintenance flush {cache}", to_string=True)
     return True
+
+
+def no_machine(connection: gdb.RemoteTargetConnection) -> str:
+    """Return what to say of a stub that serves a program, as its auxiliary vector shows."""
+    return PROGRAM if b"qXfer:auxv:read" in (connection.send_packet("qSupported") or b"") else ""
 
 
 class Attaching:

@@ -11,7 +11,7 @@ import gdb
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Unavailable
-from gdbtools.live.attaching import put_right
+from gdbtools.live.attaching import no_machine, put_right
 from gdbtools.live.console import console
 from gdbtools.live.core import CoreFile, has_core
 from gdbtools.live.memory import StubMemory
@@ -33,6 +33,9 @@ class Attachment:
     numbers: Mapping[str, int] = field(default_factory=dict)
     """The stub's own numbers of its registers; empty until somebody speaks to it past GDB."""
 
+    foreign: str = ""
+    """What is to be said of a target that is no machine; empty for one that is."""
+
     def release(self) -> None:
         """Switch physical memory mode off, if the connection still stands to do it on."""
         if self.connection.is_valid():
@@ -48,8 +51,10 @@ def attach(connection: gdb.RemoteTargetConnection) -> Attachment:
     """Make an attachment of a connection, whose stub reads virtual memory as GDB expects."""
     stub = StubMemory(connection)
     # A guest that runs cannot be asked; what it was when GDB attached has been put right then.
+    foreign = ""
     with suppress(gdb.error):
         put_right(connection)
+        foreign = no_machine(connection)
 
     def look() -> Sequence[Window]:
         """Find the RAM of a QEMU on this host; a stub that is none has no monitor to ask."""
@@ -65,7 +70,7 @@ def attach(connection: gdb.RemoteTargetConnection) -> Attachment:
         except gdb.error:
             return ()
 
-    return Attachment(connection, stub, GuestRam(stub, look))
+    return Attachment(connection, stub, GuestRam(stub, look), foreign=foreign)
 
 
 def _monitor(command: str) -> str:
@@ -150,6 +155,8 @@ class Target:
             return core
         attachment = self.attached()
         name = gdb.newest_frame().architecture().name()
+        if attachment.foreign:
+            raise Unavailable(attachment.foreign)
         if name not in ARCHITECTURES:
             raise Unavailable(undecoded(name, ARCHITECTURES))
         selected = gdb.selected_thread()

@@ -119,13 +119,28 @@ def peer_of(connected: socket.socket) -> int | None:
     if connected.family == socket.AF_UNIX:
         return _unix_peer(connected)
     ours, theirs = _place(connected.getsockname()), _place(connected.getpeername())
+    for local, remote, inode in _established():
+        if (local, remote) == (theirs, ours):
+            return _holder({inode})
+    return None
+
+
+def connections_to(port: int) -> Iterator[int | None]:
+    """Yield, for each connection of this host to a port of its own, who has made it; None where that is not known."""
+    known = list(_established())
+    for local, remote, _ in known:
+        if local[1] == port and local[0] == remote[0]:
+            yield next((_holder({inode}) for here, there, inode in known if (here, there) == (remote, local)), None)
+
+
+def _established() -> Iterator[tuple[tuple[Address, int], tuple[Address, int], str]]:
+    """Yield this host's own TCP connections: here, there, and the inode of the socket here."""
     for table in ("tcp", "tcp6"):
         with suppress(OSError, ValueError):
             for line in (PROC / "self/net" / table).read_text().splitlines()[1:]:
                 _, local, remote, state, *rest = line.split()
-                if int(state, 16) == TCP_ESTABLISHED and (_written(local), _written(remote)) == (theirs, ours):
-                    return _holder({rest[5]})
-    return None
+                if int(state, 16) == TCP_ESTABLISHED:
+                    yield _written(local), _written(remote), rest[5]
 
 
 def _unix_peer(connected: socket.socket) -> int | None:

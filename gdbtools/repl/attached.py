@@ -18,7 +18,8 @@ from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine
 from gdbtools.machine.symbols import Symbols
 from gdbtools.repl import asking
-from gdbtools.repl.debugger import Debugger, Detached, Event, Gone, Resumed, Stopped
+from gdbtools.repl.debugger import Debugger, Detached, Event, Gone, Reply, Resumed, Stopped
+from gdbtools.repl.holding import holder
 from gdbtools.repl.launch import Launched, Plan
 from gdbtools.repl.news import Hear, Note, Printed
 from gdbtools.repl.opened import snapshot_question
@@ -27,6 +28,16 @@ from gdbtools.repl.words import STEPS, ForGdb, Question, behind, first_word
 
 ARCHITECTURE = "aarch64"
 """What is completed until GDB has said what the guest is."""
+ATTACH_SECONDS = 10.0
+WITHOUT = "if that is in the way, --nx leaves ~/.gdbinit out"
+END = "end that one, or have it say: disconnect"
+WHY_NOT = {
+    Doing.RUNNING: "the guest is running; Ctrl-C stops it",
+    Doing.BUSY: "the guest is being served; Ctrl-C stops it",
+    Doing.ABSENT: "no guest is attached; `reconnect` attaches to {address}",
+    Doing.LOST: "GDB is gone; `reconnect` starts it again and attaches to {address}",
+}
+"""Why only what was kept can be asked."""
 PIECE_SECONDS = 0.05
 """How long a piece of a line waits for its rest."""
 
@@ -87,10 +98,10 @@ class Attached(Session):
                 await self._start_gdb()
             elif self._debugger.attached:
                 await self._debugger.ask("disconnect")
-            reply = await self._debugger.ask(f"target remote {self._target.address}")
+            reply = await self._attach()
         finally:
             self._quiet = False
-        if reply.error:
+        if not self._debugger.attached:
             self.state = State(Doing.ABSENT)
             raise Unavailable(
                 f"GDB cannot attach to {self._target.address} ({reply.error.rstrip('.')}): start QEMU with -s, or say "
@@ -98,6 +109,33 @@ class Attached(Session):
             )
         self.state = State(Doing.STOPPED)
         self._idle.set()
+        if reply.error:
+            self.say(f"Attached; a hook of GDB's own set-up failed meanwhile ({reply.error.rstrip('.')}): {WITHOUT}.")
+        try:
+            await asking.answer(self._debugger, "status", ("--json",))
+        except Unavailable as missing:
+            self.say(f"{str(missing)[:1].upper()}{str(missing)[1:]}.")
+
+    async def _attach(self) -> Reply:
+        """Have GDB attach; raises `Unavailable` at once where it is known that nobody would answer."""
+        held = holder(self._target.address)
+        if held:
+            self.state = State(Doing.ABSENT)
+            raise Unavailable(
+                f"{held} is attached to {self._target.address}, which serves one debugger at a time: {END}"
+            )
+        asked = asyncio.ensure_future(self._debugger.ask(f"target remote {self._target.address}"))
+        done, _ = await asyncio.wait({asked}, timeout=ATTACH_SECONDS)
+        if not done:
+            self._debugger.interrupt()
+            await asyncio.wait({asked}, timeout=ATTACH_SECONDS)
+            asked.cancel()
+            self.state = State(Doing.ABSENT)
+            raise Unavailable(
+                f"{self._target.address} takes the connection and says nothing: is another debugger attached to it, or "
+                "its QEMU stopped? A gdbstub serves one debugger at a time"
+            )
+        return await asked
 
     async def _start_gdb(self) -> None:
         self._debugger = Debugger(self._heard, self._target.gdb)
@@ -127,7 +165,7 @@ class Attached(Session):
     # Asking.
 
     async def ask(self, question: Question) -> Answered:
-        if self.waits:
+        if self.waits or (self._kept is not None and self.state.doing in (Doing.ABSENT, Doing.LOST)):
             return self._ask_what_was_kept(question)
         runs = question.command.runs_guest
         if runs:
@@ -151,9 +189,9 @@ class Attached(Session):
         return answered
 
     def _ask_what_was_kept(self, question: Question) -> Answered:
-        why = f"the guest is {'running' if self.state.doing is Doing.RUNNING else 'being served'}; Ctrl-C stops it"
+        why = WHY_NOT[self.state.doing].format(address=self._target.address)
         if question.command.live_only or question.command.changes_guest:
-            raise Unavailable(f"`{question.command.name}` needs the guest stopped, and {why}")
+            raise Unavailable(f"`{question.command.name}` needs a guest that is stopped, and {why}")
         if self._kept is None:
             raise Unavailable(f"nothing was kept of the last stop, and {why}")
         if self._kept_machine is None:

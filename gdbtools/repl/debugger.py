@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import signal
 import threading
 from collections import deque
@@ -101,6 +102,8 @@ class Debugger:
     def start(self, words: Sequence[str] = ()) -> None:
         """Start GDB with these arguments; raises `Unavailable` where there is none."""
         program = self.path or find_gdb()
+        if shutil.which(program) is None:
+            raise Unavailable(f"{program} is no program that can be run; name a GDB: --gdb gdb-multiarch")
         command = [*DIES_WITH_PARENT, *IN_ITS_OWN_SESSION, program, "-q", "--interpreter=mi3", *words]
         self._controller = GdbController(command, time_to_check_for_additional_output_sec=ANSWER_SECONDS)
         self._loop = asyncio.get_running_loop()
@@ -162,6 +165,9 @@ class Debugger:
             self.interrupt()
             await self._until(lambda: not self.busy and not self.running)
         with suppress(OSError):
+            if self.attached:
+                # What the stub calls a program that GDB has started would be killed; it was not started here.
+                self._controller.write("-target-detach", read_response=False)
             self._controller.write("-gdb-exit", read_response=False)
         await self._until(lambda: process.poll() is not None)
         process.kill()
@@ -251,9 +257,10 @@ class Debugger:
         if self._echoes and text.rstrip("\n") == self._echoes[0].rstrip("\n"):
             self._echoes.popleft()
             return
-        progress = PROGRESS.fullmatch(text)
-        if progress:
-            self.tell(Progressed(int(progress[1]), int(progress[2])))
+        for reads, size_bytes in PROGRESS.findall(text):
+            self.tell(Progressed(int(reads), int(size_bytes)))
+        text = PROGRESS.sub("", text)
+        if not text:
             return
         asked = next(iter(self._asked.values()), None)
         if asked is not None:

@@ -19,14 +19,16 @@ from gdbtools.repl.session import Answered
 from gdbtools.repl.words import Outlet
 
 LESS = "less"
-LESS_OPTIONS = ("-RSX", "-Plines %lt to %lb of {lines} (space, b\\: on, back; /\\: search; q\\: leave)")
-"""Colours, long lines cut (the right arrow shows the rest), and what has been read stays on the screen."""
+LESS_OPTIONS = ("-RSXF", "-Plines %lt to %lb of {lines} (space, b\\: on, back; /\\: search; q\\: leave)")
+"""Colours, long lines cut (the right arrow shows the rest), what has been read stays, and what fits is only shown."""
 PIPE_WIDTH = 1000
 """Of what a program reads: a cell is never wrapped."""
 
 
 def deliver(answered: Answered, outlet: Outlet | None, screen: Screen, pages: bool) -> int:
     """Show an answer, or send it on; gives the exit status: the answer's, or that of the pipe."""
+    screen.clear_progress()
+    screen.begin_line()
     if answered.note:
         screen.write(screen.painted(visible(answered.note), Role.WARNING) + "\n\n")
     if outlet is None:

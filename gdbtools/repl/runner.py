@@ -40,6 +40,7 @@ class Runner:
             text = self.screen.painted(text, Role.BAD) if news.is_error else text
             self._say(text, news.is_error)
         elif isinstance(news, Note):
+            self.screen.begin_line()
             self._say(self.screen.rendered(news.document))
         else:
             self.screen.progress(news.reads, news.size_bytes)
@@ -100,6 +101,7 @@ class Runner:
             name = request.command.name
             said += f" (GDB's own: `{GDB} {name} ...`)"
         line = self.screen.rendered(Document([Line(Span(said, Role.BAD))]))
+        self.screen.begin_line()
         self._say(line if self._interactive else f"gdbtools: {said}\n", is_error=True)
 
     async def _own(self, session: Session, own: Own) -> int:

@@ -68,6 +68,8 @@ class Screen:
     _flushing: asyncio.Task[None] | None = None
     _progress: bool = False
     _scanned: int = 0
+    _unfinished: bool = False
+    """Whether what was printed last did not end its line: a piece of the guest's."""
 
     @property
     def columns(self) -> int:
@@ -96,8 +98,7 @@ class Screen:
         text, self._pending = self._pending, ""
         if text:
             self.clear_progress()
-            self.stream.write(text)
-            self.stream.flush()
+            self._put(text)
 
     async def _flush_above(self) -> None:
         from prompt_toolkit.application import run_in_terminal
@@ -107,7 +108,15 @@ class Screen:
             whole, newline, self._pending = self._pending.rpartition("\n")
             await run_in_terminal(lambda text=whole + newline: self._put(text))  # type: ignore[misc]
 
+    def begin_line(self) -> None:
+        """End a line that somebody else has begun, so that what comes begins its own."""
+        if self.application is None:
+            self.flush()
+            if self._unfinished:
+                self._put("\n")
+
     def _put(self, text: str) -> None:
+        self._unfinished = not text.endswith("\n")
         self.stream.write(text)
         self.stream.flush()
 

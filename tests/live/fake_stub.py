@@ -45,6 +45,7 @@ class Stub:
     late_at: int = 0
     """The physical read, counted from 1, whose answer takes longer than a GDB waits that is told to wait a second."""
     architecture: str = "aarch64"
+    serves_a_program: bool = False
     pages: Mapping[int, bytes] = field(default_factory=dict)
     """Pages that the capture lacks, by their physical address."""
     monitor: Mapping[str, str] = field(default_factory=dict)
@@ -52,6 +53,8 @@ class Stub:
     mode: bool = field(default=False, init=False)
     reads: list[int] = field(default_factory=list, init=False)
     modes: list[bool] = field(default_factory=list, init=False)
+    ended: str = field(default="", init=False)
+    """How it was parted from: `D` let go, `k` or `v` killed."""
     writes: list[int] = field(default_factory=list, init=False)
     """Physical addresses that were to be written; nothing is."""
     _machine: Machine = field(init=False, repr=False)
@@ -93,6 +96,10 @@ class Stub:
 
     def answer(self, text: str) -> str | None:
         """Give the answer to a packet, empty to an unknown one, or None to close the connection."""
+        if text[:1] in ("D", "k") or text.startswith("vKill"):
+            self.ended = text[:1]
+        if text == "qAttached":
+            return str(int(not self.serves_a_program))
         if text in FIXED:
             return FIXED[text]
         for start, method in ANSWERS.items():
@@ -167,12 +174,12 @@ FIXED: Mapping[str, str] = {
     "qC": "QC1",
     "qfThreadInfo": "m1",
     "qsThreadInfo": "l",
-    "qAttached": "1",
     "D": "OK",
 }
 ANSWERS: Mapping[str, Callable[[Stub, str], str | None]] = {
-    "qSupported": lambda stub, _: "PacketSize=1000;qXfer:features:read+",
+    "qSupported": lambda stub, _: "PacketSize=1000;qXfer:features:read+" + stub.serves_a_program * ";qXfer:auxv:read+",
     "qXfer:features:read:target.xml:": Stub._features,
+    "qXfer:auxv:read::": lambda stub, _: "l" * stub.serves_a_program,
     "qqemu.PhyMemMode": Stub._get_mode,
     MODE: Stub._set_mode,
     "qRcmd,": Stub._monitor,

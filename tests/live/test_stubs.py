@@ -98,6 +98,11 @@ def test_another_architecture_is_named(gdb_path: str, tmp_path: Path) -> None:
         assert "only aarch64 is decoded" in session.refusal("mmu walk 0")
 
 
+def test_a_stub_of_a_program_is_told_from_a_machines(gdb_path: str, tmp_path: Path) -> None:
+    with on_a_stub(gdb_path, tmp_path, serves_a_program=True) as (session, _):
+        assert "this stub serves a program, as qemu-aarch64 -g" in session.refusal("mmu status")
+
+
 @pytest.mark.parametrize(("command", "read"), [(f"walk {FAR:#x}", 3), ("map", 1), ("fixup", 3), ("capture CORE", 1)])
 def test_nothing_is_said_on_answers_that_are_other_questions(
     gdb_path: str, tmp_path: Path, command: str, read: int

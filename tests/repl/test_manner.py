@@ -188,4 +188,4 @@ def test_the_pager_is_the_user_s_or_less() -> None:
     assert pager({"PAGER": "more -d"}, 100) == ("sh", "-c", "more -d")
     assert pager({"PAGER": "cat"}, 100) == ()
     assert pager({"PAGER": ""}, 100) == ()
-    assert pager({}, 2077)[:2] in (("less", "-RSX"), ())
+    assert pager({}, 2077)[:2] in (("less", "-RSXF"), ())

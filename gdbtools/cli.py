@@ -11,9 +11,12 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
+from gdbtools import __version__
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.model import ReadRegister
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.declared.shared import DIRTY_CONVENTIONS, OUTPUT
 from gdbtools.commands.expressions import Expressions
@@ -27,10 +30,12 @@ from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine import open_source, opened
 from gdbtools.machine.model import Machine, no_source
 from gdbtools.machine.symbols import Symbols
+from gdbtools.numbers import number
 from gdbtools.places import gdbinit
 from gdbtools.printable import in_a_line
 from gdbtools.render.text import DEFAULT_WIDTH, wants_colour
 from gdbtools.repl import PROMPTS
+from gdbtools.spelling import nearest
 
 ANSWERED, FINDING, USAGE, MISSING, REFUSED = 0, 1, 2, 3, 4
 """The exit statuses that scripts rely on."""
@@ -103,6 +108,9 @@ def _main(words: Sequence[str]) -> int:
         print(overview(), end="")
         return ANSWERED if words else USAGE
     name, rest = words[0], words[1:]
+    if name in ("--version", "-V"):
+        print(f"gdbtools {__version__}")
+        return ANSWERED
     if name == "gdbinit":
         print(gdbinit())
         return ANSWERED
@@ -119,18 +127,43 @@ def _main(words: Sequence[str]) -> int:
 
         return mcp_server.serve(rest, _offline, gdbinit())
     if name not in COMMANDS:
-        raise UsageError(f"there is no command {name!r}; `gdbtools --help` lists them")
+        raise UsageError(_no_command(name))
     return _answer(COMMANDS[name], rest)
 
 
+def _no_command(name: str) -> str:
+    if _is_file(name):
+        return f"{name} is a file; say what to ask of it: gdbtools fault -s {name}"
+    listed = "`gdbtools --help` lists them"
+    meant = nearest(name, (*COMMANDS, *PROMPTS, "gdbinit", "demo", "mcp", "help"))
+    return f"there is no command {name!r}; {f'did you mean {meant}? ' if meant else ''}{listed}"
+
+
+def _is_file(word: str) -> bool:
+    try:
+        return Path(word.rpartition("@")[0] or word).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
 def _answer(command: Command, words: Sequence[str]) -> int:
-    elf = parser_for(command, "gdbtools", SHARED).parse_args(joined(command, words)).elf
-    symbols = Symbols(None if elf is None else Path(elf))
-    options = parse(command, words, _evaluator(symbols), "gdbtools", SHARED)
+    # What needs a guest has no source; given one all the same, that is what is to be said.
+    shared = OUTPUT if command.live_only and {"-h", "--help"} & set(words) else SHARED
+    raw = parser_for(command, "gdbtools", shared).parse_args(joined(command, words))
     if command.live_only:
-        raise Unavailable(f"`{command.name}` needs a live guest; in GDB: source {gdbinit()}, then mmu {command.name}")
-    form = form_of(options)
-    with _machine(command, options, symbols) as machine:
+        raise Unavailable(
+            f"`{command.name}` needs a live guest: gdbtools attach, or in GDB source {gdbinit()} and mmu {command.name}"
+        )
+    _refuse_files(command, raw)
+    raw.cpu = None if raw.cpu is None else number(raw.cpu)
+    with contextlib.ExitStack() as held:
+        symbols = Symbols(None if raw.elf is None else Path(raw.elf))
+        # Opened when it is first asked: by `$pc` among the words, else when they have been read.
+        opening = cache(lambda: held.enter_context(_machine(command, raw, symbols)))
+        evaluate = _evaluator(symbols, lambda name: opening().register(name))
+        options = parse(command, words, evaluate, "gdbtools", shared)
+        form = form_of(options)
+        machine = opening()
         answers = command.run(Session(machine, open=_opener(options)), options)
     assumed = (*options.readings, *machine.assumed)
     if options.output is None:
@@ -142,6 +175,16 @@ def _answer(command: Command, words: Sequence[str]) -> int:
     else:
         write_whole(Path(options.output), answered(command, answers, form, assumed).encode())
     return FINDING if any(command.finding(answer) for answer in answers) else ANSWERED
+
+
+def _refuse_files(command: Command, raw: Namespace) -> None:
+    """Refuse a file where an address belongs: it is meant to be looked at."""
+    for argument in command.arguments:
+        if argument.kind in (Kind.ADDRESS, Kind.RANGE, Kind.WORD) and not argument.is_option:
+            given = getattr(raw, argument.name)
+            for word in given if isinstance(given, list) else [given]:
+                if word is not None and _is_file(word):
+                    raise UsageError(f"{word} is a file, where {argument.name} belongs; to look at it: -s {word}")
 
 
 @contextlib.contextmanager
@@ -186,8 +229,8 @@ def _opener(options: Namespace) -> Open:
     return open_other
 
 
-def _evaluator(symbols: Symbols, register: Callable[[str], int] | None = None) -> Evaluate:
-    """Read an address: a number, or a symbol of the ELF file that `--elf` names, with an offset if need be."""
+def _evaluator(symbols: Symbols, register: ReadRegister) -> Evaluate:
+    """Read an address: a register, or a symbol of the ELF file that `--elf` names, with an offset if need be."""
     return Expressions(lambda: symbols.values, symbols.whence, register).evaluate
 
 
@@ -207,7 +250,7 @@ def overview() -> str:
     lines += [f'  {"gdbinit":{width}}Print the file to source inside GDB: gdb -x "$(gdbtools gdbinit)"']
     lines += [f"  {'mcp':{width}}Serve the commands to an assistant (Model Context Protocol)"]
     lines += [f"  {'demo':{width}}Watch an access-flag fault be explained and repaired in a real guest"]
-    lines += ["", "`gdbtools COMMAND --help` explains each.", ""]
+    lines += ["", "`gdbtools COMMAND --help` explains each; --version says which this is.", ""]
     return "\n".join(lines)
 
 

@@ -34,6 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "arch": ("arch",),
     "machine": (
         "machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits", "errors", "numbers", "spelling",
+        "__version__",
     ),
     "analysis": (
         "analysis", "arch.architecture", "arch.borrowing", "arch.isolation", "arch.model", "arch.recent", "arch.roots",
@@ -43,7 +44,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "repair", "analysis", "machine.model", "arch.architecture", "arch.borrowing", "arch.model", "arch.walk",
         "arch.scan", "bits", "errors",
     ),
-    "render": ("render", "printable"),
+    "render": ("render", "printable", "__version__"),
     "commands": (
         "commands", "render", "analysis", "repair", "machine.model", "machine.capture", "machine.extents",
         "machine.files", "machine.vmcoreinfo", "arch.architecture", "arch.borrowing", "arch.isolation", "arch.model",
@@ -60,8 +61,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     # The launcher: it starts the demo, which is the one place where a face calls another.
     "cli": (
-        "commands", "render", "machine", "arch.ARCHITECTURES", "errors", "printable", "numbers", "spelling", "places",
-        "repl.PROMPTS", "repl.demo", "repl.mcp_server", "repl.start",
+        "commands", "render", "machine", "arch.model", "arch.ARCHITECTURES", "errors", "printable", "numbers",
+        "spelling", "places", "__version__", "repl.PROMPTS", "repl.demo", "repl.mcp_server", "repl.start",
     ),
 }  # fmt: skip
 # A library, and the only places that may import it.

@@ -86,7 +86,7 @@ def syndrome_rows(
     """Say what follows from a syndrome, and from the registers around it."""
     rows: list[tuple[str, Text]] = []
     if exception is not None and syndrome.instruction and not traps and syndrome.target:
-        rows.append(("trapped by", "no control that is set now: the registers changed, or are not to be had"))
+        rows.append(("trapped by", "no control that is set now: the registers changed, or are not available"))
     rows += [("trapped by" if number == 0 else "", trap_text(*trap)) for number, trap in enumerate(traps)]
     rows += [("convention", convention)] if convention else []
     rows += [("transfer", transfer_text(syndrome.transfer))] if syndrome.transfer else []

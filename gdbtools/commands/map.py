@@ -322,7 +322,7 @@ def _headline(answer: Map) -> list[str | Span]:
         name = answer.regimes[0].name
         said = [", where nothing is expected"] if unwanted else []
         return [Span(f"{name[0].upper()}{name[1:]}", Role.HEADING), ": every address is its own output", *said]
-    counted = f"{'' if answer.rest is None else 'The first '}{len(answer.runs)} runs"
+    counted = f"{'' if answer.rest is None else 'The first '}{number_of(len(answer.runs), 'run', 'runs')}"
     if answer.as_areas and answer.runs:
         found = len(answer.areas)
         counted = f"{found} area{'' if found == 1 else 's'} of {counted[0].lower()}{counted[1:]}"
@@ -338,10 +338,10 @@ def leaves_text(runs: Sequence[Run], sized: Callable[[int], str]) -> str:
         for each in ([run for run in runs if run.kind.soft_invalid is which] for which in (False, True))
     )
     if not soft[0]:
-        return f"{valid[0]} leaves, {valid[1]}"
+        return f"{number_of(valid[0], 'leaf', 'leaves')}, {valid[1]}"
     if not valid[0]:
         return f"{soft[0]} soft-invalid leaves, {soft[1]}: hardware uses none of them"
-    return f"{valid[0]} leaves, {valid[1]} + {soft[0]} soft-invalid, {soft[1]}"
+    return f"{number_of(valid[0], 'leaf', 'leaves')}, {valid[1]} + {soft[0]} soft-invalid, {soft[1]}"
 
 
 def _space_rows(answer: Map) -> list[tuple[str, Text]]:

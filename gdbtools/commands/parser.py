@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from gdbtools.commands.complaints import Known, complaint
 from gdbtools.commands.model import Argument, Command, Kind
 from gdbtools.commands.reading import Evaluate, Reader, level, seconds
 from gdbtools.errors import UsageError
@@ -34,7 +35,10 @@ class Parser(argparse.ArgumentParser):
         return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see `{self.prog} --help`")
+        choices = {(each.option_strings or [each.dest])[-1]: [*each.choices] for each in self._actions if each.choices}
+        known = Known([name for each in self._actions for name in each.option_strings], choices)
+        said = complaint(message, known)
+        raise UsageError(f"{said}{'' if said.endswith('?') else ';'} see `{self.prog} --help`")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:  # noqa: ARG002
         raise HelpWanted(message or "")

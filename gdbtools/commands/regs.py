@@ -14,6 +14,7 @@ from gdbtools.commands.session import Session
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.render.document import Document, Line, Role, Span
 from gdbtools.render.json import JsonObject, hexadecimal
+from gdbtools.spelling import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ def run(session: Session, options: Namespace) -> Sequence[Register]:
     for name in options.name:
         known = by_name.get(name.lower()) or by_name.get(f"{name.lower()}_el1")
         if known is None:
-            raise UsageError(f"{name} is not a register that is decoded here; these are: {', '.join(declared)}")
+            meant = did_you_mean(name, declared, "`regs --help` says how to name one", "_EL1")
+            raise UsageError(f"{name} is not a register that is decoded here; {meant}")
         answers.append(_read(session, known))
     return answers
 

@@ -181,7 +181,7 @@ class Service:
                 self.summary.ended = str(error)
                 return Served(False, through)
         if self.count is not None and self.summary.total >= self.count:
-            self.summary.ended = f"{self.count} faults repaired, as asked"
+            self.summary.ended = f"{self.count} {'fault' if self.count == 1 else 'faults'} repaired, as asked"
             return Served(False, through)
         return Served(True, through)
 
@@ -268,7 +268,10 @@ def run(session: Session, options: Namespace) -> Sequence[Summary]:
 def view(answer: Summary) -> Document:
     rate = f", {answer.total / answer.seconds:.0f} a second" if answer.total and answer.seconds else ""
     head: list[str | Span] = [
-        Span(f"{answer.total} {' and '.join(answer.kinds)} faults repaired", Role.GOOD),
+        Span(
+            f"{answer.total} {' and '.join(answer.kinds)} {'fault' if answer.total == 1 else 'faults'} repaired",
+            Role.GOOD,
+        ),
         f" in {answer.seconds:.1f} s{rate}.",
     ]
     if answer.already:

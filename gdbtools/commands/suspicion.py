@@ -55,13 +55,13 @@ _SPECIALLY = {Cause.REPAIRED: _repaired_by, Cause.MISSING_BARRIER: _missing}
 
 
 def suspicion_rows(suspected: Sequence[Suspicion], address: int) -> list[tuple[str, Text]]:
-    """Give a row for each: the first is what to think of first, `hardly` what something speaks against."""
+    """Give a row for each: the first is what to think of first, `unlikely` what something speaks against."""
     return [(_label(number, each), _sentences(each, address)) for number, each in enumerate(suspected)]
 
 
 def _label(number: int, suspicion: Suspicion) -> str:
     if suspicion.weight is Weight.UNLIKELY:
-        return "hardly"
+        return "unlikely"
     return "or" if number else "probably" if suspicion.weight >= Weight.LIKELY else "perhaps"
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from gdbtools.commands.evidence import number_of
 from gdbtools.commands.fault_log import Logged, read_log
 from gdbtools.commands.files import written_whole
 from gdbtools.commands.model import Implementation
@@ -96,7 +97,7 @@ def slice_of(fault: Logged) -> Slice:
 
 
 def view(answer: Traced) -> Document:
-    head = Line([Span(f"{answer.faults} faults", Role.HEADING), f" in {answer.seconds:.1f} s."])
+    head = Line([Span(number_of(answer.faults, "fault", "faults"), Role.HEADING), f" in {answer.seconds:.1f} s."])
     rows: list[Sequence[Text]] = [
         (str(cpu), verdict, str(count)) for (cpu, verdict), count in sorted(answer.by.items())
     ]

@@ -15,6 +15,7 @@ from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, Pat
 from gdbtools.render.document import Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.repair.descriptor import with_field
+from gdbtools.spelling import did_you_mean, nearest
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def _with_register(machine: Machine, change: RegisterChange) -> tuple[Machine, S
     name = declared.get(change.register.lower())
     if name is None:
         raise UsageError(
-            f"{change.register} is not a register that is decoded here; write its whole name, like TCR_EL1"
+            f"{change.register} is not a register that is decoded here; "
+            + did_you_mean(change.register, declared.values(), "write its whole name, like TCR_EL1", "_EL1")
         )
     before = _known(machine, name)
     if change.field is None:
@@ -85,7 +87,9 @@ def _with_register(machine: Machine, change: RegisterChange) -> tuple[Machine, S
         value = field.into(word, change.value)
     except KeyError:
         fields = ", ".join(each.name for each in word.fields())
-        raise UsageError(f"{name} has no field {change.field}; it has: {fields}") from None
+        meant = nearest(change.field, [each.name for each in word.fields()])
+        near = f"did you mean {meant}? " if meant else ""
+        raise UsageError(f"{name} has no field {change.field}; {near}it has: {fields}") from None
     except ValueError as error:
         raise UsageError(f"{name}.{error}; give a smaller value") from None
     supposition = Supposition(f"{name}.{field.name}", None if before is None else field.of(word), change.value)

@@ -20,6 +20,7 @@ from gdbtools.errors import GdbtoolsError
 from gdbtools.live.attaching import Attaching
 from gdbtools.live.settings import Settings
 from gdbtools.printable import in_a_line
+from gdbtools.spelling import nearest
 
 if TYPE_CHECKING:
     from gdbtools.live.face import Face
@@ -44,7 +45,10 @@ class Prefix(gdb.Command):
 
     def invoke(self, argument: str, from_tty: bool) -> None:  # noqa: ARG002
         if argument:
-            raise gdb.GdbError(f"mmu has no command {argument.split()[0]!r}; `help mmu` lists them")
+            name = argument.split()[0]
+            meant = nearest(name, COMMANDS)
+            near = f"did you mean mmu {meant}? " if meant else ""
+            raise gdb.GdbError(f"mmu has no command {name!r}; {near}`help mmu` lists them")
         gdb.execute("help mmu")
 
 

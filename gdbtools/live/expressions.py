@@ -46,7 +46,7 @@ def evaluate(text: str) -> int:
             raise Refused(
                 f"{text} calls a function of the guest, and an address is only read; call it before"
             ) from None
-        raise UsageError(f"{text}: {error}; {LIKE}") from None
+        raise UsageError(f"{text}: {str(error).rstrip('.')}; {LIKE}") from None
     raise UsageError(f"{text} is not an address: its value has {value.type.sizeof} bytes")
 
 

@@ -18,6 +18,8 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 
+from gdbtools import __version__
+
 NOTE_NAME = b"gdbtools"
 NOTE_TYPE = 0x4D4D55
 NOTE_VERSION = 1
@@ -60,6 +62,7 @@ def core_bytes(
     ]
     body: dict[str, object] = {
         "version": NOTE_VERSION,
+        "written_by": f"gdbtools {__version__}",
         "architecture": architecture,
         "current": current,
         "cpus": system,

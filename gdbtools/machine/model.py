@@ -247,6 +247,8 @@ class FixedRegisters:
             return self.values[name]
         except KeyError:
             advice = "give what is missing with --registers FILE, in GDB: set mmu-registers FILE"
+            if not self.values:
+                advice += "; `find-roots --write FILE` makes one of the tables that it finds"
             raise MissingRegister(f"{self.origin} has no", (name,), advice) from None
 
     def names(self) -> Sequence[str]:

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
+from gdbtools import __version__
 from gdbtools.printable import visible
 from gdbtools.render.document import (
     Block,
@@ -53,6 +54,7 @@ def page(title: str, documents: Sequence[Document]) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">
 <meta name="color-scheme" content="light dark">
+<meta name="generator" content="gdbtools {escape(__version__)}">
 <title>{escape(title)}</title>
 <style>
 {(_HERE / "page.css").read_text(encoding="utf-8")}</style>

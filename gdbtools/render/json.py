@@ -6,6 +6,8 @@ import enum
 import json
 from collections.abc import Sequence
 
+from gdbtools import __version__
+
 SCHEMA = "gdbtools/1"
 
 JsonObject = dict[str, object]
@@ -27,8 +29,11 @@ def name_of(member: enum.Enum) -> str:
 
 
 def json_line(command: str, result: JsonObject, assumed: Sequence[str] = ()) -> str:
-    """Give one answer as one line; `assumed` is what the source did not say, there only if something was."""
+    """Return one answer as one line, with the version that gave it.
+
+    `assumed` is what the source did not say, there only if something was.
+    """
     supposing = {"assumed": list(assumed)} if assumed else {}
-    line = json.dumps({"schema": SCHEMA, "command": command, **supposing, "result": result})
+    said = {"schema": SCHEMA, "version": __version__, "command": command, **supposing, "result": result}
     # The one control that JSON takes as it is.
-    return line.replace("\x7f", "\\u007f")
+    return json.dumps(said).replace("\x7f", "\\u007f")

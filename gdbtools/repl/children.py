@@ -34,8 +34,16 @@ def find_qemu() -> str:
     return found
 
 
-def find_gdb() -> str:
-    """Give a GDB that knows AArch64: the system's, or the one in this Python's own environment."""
+def find_gdb(asked: str = "") -> str:
+    """Return a GDB that knows AArch64: the one that is asked for, the system's, or that of this Python's environment.
+
+    Raises `Unavailable` where there is none, and for one that was asked for and is no program.
+    """
+    if asked:
+        named = shutil.which(asked)
+        if named is None:
+            raise Unavailable(f"{asked} is no program that can be run; name a GDB: --gdb {GDBS[0]}")
+        return named
     inside = Path(sys.prefix) / "bin" / "gdb"
     for each in (*GDBS, str(inside)):
         found = shutil.which(each)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import signal
 import threading
 from collections import deque
@@ -101,9 +100,7 @@ class Debugger:
 
     def start(self, words: Sequence[str] = ()) -> None:
         """Start GDB with these arguments; raises `Unavailable` where there is none."""
-        program = self.path or find_gdb()
-        if shutil.which(program) is None:
-            raise Unavailable(f"{program} is no program that can be run; name a GDB: --gdb gdb-multiarch")
+        program = find_gdb(self.path)
         command = [*DIES_WITH_PARENT, *IN_ITS_OWN_SESSION, program, "-q", "--interpreter=mi3", *words]
         self._controller = GdbController(command, time_to_check_for_additional_output_sec=ANSWER_SECONDS)
         self._loop = asyncio.get_running_loop()

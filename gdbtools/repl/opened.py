@@ -16,7 +16,8 @@ from gdbtools.machine.symbols import Symbols
 from gdbtools.render.json import JsonObject
 from gdbtools.repl.news import Hear, Progressed
 from gdbtools.repl.session import Answered, Doing, Session, State, answer_from, state_of
-from gdbtools.repl.words import ForGdb, Question, first_word
+from gdbtools.repl.words import OWN, ForGdb, Question, first_word
+from gdbtools.spelling import nearest
 
 NEEDS_A_GUEST = "needs a live guest, and a dump is not one: gdbtools attach"
 
@@ -83,7 +84,11 @@ class Opened(Session):
 
     async def through(self, line: ForGdb) -> int:
         name = first_word(line.text) or line.text
-        raise UsageError(f"{name!r} is no command of gdbtools, and {self._name} is not behind a GDB; `help` lists them")
+        meant = nearest(name, (*COMMANDS, *OWN))
+        near = f"did you mean {meant}? " if meant else ""
+        raise UsageError(
+            f"{name!r} is no command of gdbtools, and {self._name} is not behind a GDB; {near}`help` lists them"
+        )
 
     async def select(self, cpu: int) -> None:
         wanted = replace(self.machine, current=cpu)

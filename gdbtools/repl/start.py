@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -30,6 +31,8 @@ from gdbtools.repl.session import Session
 from gdbtools.repl.themes import THEMES, theme_for
 
 DEFAULT_ADDRESS = ":1234"
+QEMU_NAMES = "qemu-"
+"""What the program of a QEMU begins with."""
 
 
 class _Given(argparse.Action):
@@ -62,8 +65,16 @@ def parser(name: str) -> Parser:
         made.add_argument("--cpu", type=int, help="which CPU of the source (default: the one that was current)")
         made.add_argument("--dirty-convention", choices=DIRTY_CONVENTIONS, help="how the guest marks what was written")
     made.add_argument("--elf", type=Path, metavar="FILE", help="an ELF file with the guest's symbols")
-    made.add_argument("-c", dest="command", metavar="COMMAND", action=_Given, help="run a command; may be repeated")
-    made.add_argument("-x", dest="file", metavar="FILE", action=_Given, help="run the commands of a file")
+    made.add_argument(
+        "-c",
+        dest="command",
+        metavar="COMMAND",
+        action=_Given,
+        help="run a command; may be repeated: the first that fails is the last",
+    )
+    made.add_argument(
+        "-x", dest="file", metavar="FILE", action=_Given, help="run the commands of a file, up to one that fails"
+    )
     made.add_argument("--json", action="store_true", help="print answers as JSON; everything else goes to stderr")
     made.add_argument("--theme", choices=list(THEMES), help="colours for this background")
     made.add_argument("--keys", choices=("emacs", "vi"), help="keys (default: as ~/.inputrc says)")
@@ -93,6 +104,10 @@ def start(name: str, words: Sequence[str], init: Path) -> int:
 def _parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Cut at `--`: what is ours, and QEMU's."""
     if "--" not in words:
+        at = next((at for at, word in enumerate(words) if Path(word).name.startswith(QEMU_NAMES)), None)
+        if at is not None:
+            line = shlex.join(["gdbtools", "run", *words[:at], "--", *words[at:]])
+            raise UsageError(f"QEMU's command line stands behind `--`: {line}")
         return list(words), []
     at = words.index("--")
     return list(words[:at]), list(words[at + 1 :])

@@ -204,10 +204,10 @@ def test_the_second_source_may_be_the_one_that_every_command_takes(capsys) -> No
 @pytest.mark.parametrize(
     ("status", "given", "says"),
     [
-        (2, [], "required: BEFORE"),
+        (2, [], "BEFORE is missing"),
         (2, [OSV], "-s DUMP"),
-        (2, [OSV, OSV, OSV], "unrecognized"),
-        (2, [OSV, OSV, "--ignore", "everything"], "invalid choice"),
+        (2, [OSV, OSV, OSV], "one word too many"),
+        (2, [OSV, OSV, "--ignore", "everything"], "not 'everything'"),
         (3, [OSV, "/nonexistent/core"], "/nonexistent/core"),
         (3, [OSV, OSV, "--cpu", "3"], "no CPU 3"),
         (3, [OSV, OSV, "--after-registers", "/nonexistent/json"], "/nonexistent/json"),

@@ -243,7 +243,7 @@ def test_what_speaks_for_a_cause_or_against_it_is_said(suspicion: Suspicion, bec
 def test_rows_begin_with_how_likely_they_are_and_end_in_the_test_but_for_the_unlikely() -> None:
     likely = Suspicion(Cause.STALE_LEAF, Weight.LIKELY)
     rows = suspicion_rows([likely, Suspicion(Cause.MISSING_BARRIER), Suspicion(Cause.REPAIRED, Weight.UNLIKELY)], VA)
-    assert [label for label, _ in rows] == ["probably", "or", "hardly"]
+    assert [label for label, _ in rows] == ["probably", "or", "unlikely"]
     assert str(rows[0][1]).endswith("until `mmu tlbi 0x12345000`")
     assert str(rows[1][1]).endswith("look at the writer")
     assert rows[2][1] == "the tables were repaired after the fault"

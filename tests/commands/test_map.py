@@ -404,7 +404,7 @@ def test_what_is_soft_invalid_is_listed_and_counted_apart(capsys, tmp_path: Path
     assert (fault["kind"], fault["stage"], fault["level"]) == ("translation", 2, 2)
     assert main(["map", *words]) == 0
     head, *rest = capsys.readouterr().out.splitlines()
-    assert head == "2 runs of 1 leaves, 2 MB + 2 soft-invalid, 8 KB."
+    assert head == "2 runs of 1 leaf, 2 MB + 2 soft-invalid, 8 KB."
     [row] = [line for line in rest if line.startswith("0x0000000040000000")]
     assert "soft-invalid" in row
 

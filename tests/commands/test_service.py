@@ -137,7 +137,7 @@ def test_what_comes_together_with_the_last_returns_unrepaired() -> None:
     assert not world.fault(7, cpu=1)
     assert world.accessed() == [3]
     assert len(world.went) == 2
-    assert world.service.summary.ended == "1 faults repaired, as asked"
+    assert world.service.summary.ended == "1 fault repaired, as asked"
 
 
 def test_an_exception_that_is_no_fault_is_left_alone_however_often() -> None:

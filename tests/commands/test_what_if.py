@@ -228,4 +228,4 @@ def test_a_supposition_that_makes_no_sense_is_one_line_that_helps(
 
 def test_words_without_a_value_are_a_usage_error(capsys, source: list[str]) -> None:
     for option in ("--with", "--pte"):
-        assert "argument" in one_line(capsys, 2, "walk", *source, "0x1000", option)
+        assert f"{option} needs a value" in one_line(capsys, 2, "walk", *source, "0x1000", option)

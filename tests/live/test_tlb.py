@@ -326,7 +326,7 @@ def test_at_el0_a_probe_is_el0s_and_comes_back_to_it(at_el0: Tlb) -> None:
     stale = live.probe(f"{PAGE_A:#x}")
     assert (stale["verdict"], stale["access"]["el"]) == ("stale", 0)
     assert "the CPU is at EL0, which may not invalidate a TLB" in live.refusal(f"mmu probe {PAGE_A:#x} --tlbi")
-    assert "at EL0, where AT is not to be had" in live.refusal(f"mmu probe {PAGE_A:#x} --by at")
+    assert "at EL0, where AT is not available" in live.refusal(f"mmu probe {PAGE_A:#x} --by at")
     before = live.registers()
     found = live.probe(f"{symbol('faults'):#x}")
     assert (found["verdict"], kind(found["first"][0]["fault"])) == ("agrees", ("permission", 3))

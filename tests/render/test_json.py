@@ -8,6 +8,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gdbtools import __version__
 from gdbtools.render.json import hexadecimal, json_line, name_of, optional_hexadecimal
 
 
@@ -32,4 +33,4 @@ def test_an_enum_is_its_name_in_words() -> None:
 def test_an_answer_is_one_line_whatever_it_holds(result: dict) -> None:
     line = json_line("walk", result)
     assert len(line.splitlines()) == 1
-    assert json.loads(line) == {"schema": "gdbtools/1", "command": "walk", "result": result}
+    assert json.loads(line) == {"schema": "gdbtools/1", "version": __version__, "command": "walk", "result": result}

@@ -71,7 +71,7 @@ def test_an_answer_is_the_line_that_the_command_prints() -> None:
 
 
 MISTAKES: tuple[tuple[str, dict[str, Any], str], ...] = (
-    ("walk", {}, "required: ADDRESS"),
+    ("walk", {}, "ADDRESS is missing"),
     ("walk", {"address": ["nonsense"]}, "'nonsense' is not a number"),
     ("walk", {"address": ["0"], "colour": "red"}, "walk has no argument colour"),
     ("walk", {"address": ["--output=/tmp/x"]}, "begins with a dash"),

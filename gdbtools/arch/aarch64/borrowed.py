@@ -210,7 +210,7 @@ class A64(Borrowing):
         if access.kind not in (_READ, _WRITE):
             raise Refused("AT asks about reads and writes; no instruction asks about execution")
         if state.el not in (1, 2):
-            raise Refused(f"the CPU is at EL{state.el}, where AT is not to be had; stop at EL1 or EL2")
+            raise Refused(f"the CPU is at EL{state.el}, where AT is not available; stop at EL1 or EL2")
         if state.el == 1 and hcr.AT:
             raise Refused("HCR_EL2.AT traps this guest's AT to EL2; ask by a load, or stop at EL2")
         regime = 1 if state.el == 1 or access.unprivileged else 2

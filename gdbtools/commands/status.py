@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Regime
-from gdbtools.commands.evidence import number_of, size
+from gdbtools.commands.evidence import size
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import evidence_rows, isolation_record, limit_rows, spaces
@@ -47,7 +47,7 @@ def run(session: Session, options: Namespace) -> Sequence[Status]:  # noqa: ARG0
         trouble = str(missing)
     abilities = list(machine.live.describe()) if machine.live else []
     abilities.append(("dirty convention", session.dirty.value))
-    abilities.append(("written so far", number_of(len(session.written), "descriptor", "descriptors")))
+    abilities.append(("written so far", f"{len(session.written)} descriptors"))
     memory = machine.memory.description
     name = machine.architecture.name
     cpus = len(machine.cpus) if machine.counted else None
@@ -71,18 +71,18 @@ def view(answer: Status) -> Document:
     rows = [_row(regime) for regime in stages if regime.levels]
     if answer.isolation is not None:
         full = answer.isolation.full
-        rows += [_row(full, " (kernel)")] if full is not None else []
+        rows += [_row(full, "kernel")] if full is not None else []
         facts = [*limit_rows(answer.isolation), *evidence_rows(answer.isolation), *facts]
     if rows:
         blocks.append(Table(("range", "from", "to", "granule", "levels", "root at PA"), rows))
     return Document([*blocks, Facts(facts)])
 
 
-def _row(regime: Regime, which: str = "") -> Sequence[Text]:
+def _row(regime: Regime, name: str = "") -> Sequence[Text]:
     granule = size(regime.levels[-1].size_bytes)
     levels = f"{regime.levels[0].number} to {regime.levels[-1].number}"
-    name = regime.name.partition(" through ")[0].rpartition(", ")[2]
-    return name + which, f"{regime.first:#x}", f"{regime.last:#x}", granule, levels, f"{regime.root:#x}"
+    name = name or regime.name.partition(" through ")[0].rpartition(", ")[2]
+    return name, f"{regime.first:#x}", f"{regime.last:#x}", granule, levels, f"{regime.root:#x}"
 
 
 def record(answer: Status) -> JsonObject:

@@ -127,6 +127,8 @@ class Word(int):
     """An immutable unsigned integer of `width` bits whose named parts are `Field` attributes."""
 
     width: ClassVar[int] = 64
+    RES1: ClassVar[int] = 0
+    """Bits that the manual wants set and gives no name: nobody's, and no surprise."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -166,8 +168,8 @@ class Word(int):
 
     @property
     def reserved(self) -> int:
-        """The bits that are set although no field claims them: worth a note, never an error."""
-        return self & self.reserved_mask()
+        """The bits that are set although no field claims them, nor RES1: worth a note, never an error."""
+        return self & self.reserved_mask() & ~self.RES1
 
     def with_(self, **values: int) -> Self:
         """Give the same word with some fields changed."""

@@ -14,7 +14,18 @@ if TYPE_CHECKING:
 
     from gdbtools.arch.borrowing import Borrowing, FieldChange
     from gdbtools.arch.isolation import Switch, View
-    from gdbtools.arch.model import Access, AccessKind, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
+    from gdbtools.arch.model import (
+        Access,
+        AccessKind,
+        Brief,
+        Derived,
+        Fault,
+        ReadRegister,
+        Refusal,
+        Regime,
+        Syndrome,
+        Walk,
+    )
     from gdbtools.arch.recent import Recent
     from gdbtools.arch.roots import Appearance
     from gdbtools.bits import Field, FieldValue, Word
@@ -123,14 +134,15 @@ class Architecture(abc.ABC):
 
     `dirty` is the convention by which its stage 1 regimes tell a dirty leaf: it is a guest's, and somebody has to state
     it (`reading_dirty`).  What hardware records, DBM with AP[2], is always seen.  `registers` are the declared ones;
-    `principal` names those that `regs` prints unasked, in that order.  `leaves` are the layouts that a leaf descriptor
-    may have.
+    `principal` names those of translation and of faults, in order, and `brief_fields` has, by a register's name without
+    its level, what says most of it.  `leaves` are the layouts that a leaf descriptor may have.
     """
 
     name: str
     dirty: DirtyConvention = DirtyConvention.NONE
     registers: Mapping[str, type[Word]]
     principal: tuple[str, ...]
+    brief_fields: Mapping[str, Brief]
     leaves: tuple[type[Word], ...]
     regime_names: tuple[str, ...]
     pc: str
@@ -165,6 +177,21 @@ class Architecture(abc.ABC):
     @abc.abstractmethod
     def implied(self, register: ReadRegister, given: Collection[str]) -> Derived:
         """Return registers that follow from those that somebody wrote down, `given`, where a source lacks them."""
+
+    @abc.abstractmethod
+    def laid_out_by(self, name: str) -> tuple[str, str] | None:
+        """Return the register and its field that decide how another is laid out; None where its layout is fixed."""
+
+    @abc.abstractmethod
+    def in_force(self, register: ReadRegister) -> Sequence[str]:
+        """Return the names of the registers that translate now, and of those that hold the last exception."""
+
+    @abc.abstractmethod
+    def bare_regime(self, granule: str, name: str, level: int | None) -> Regime:
+        """Return a regime of that name of which nothing is known but its granule: `4k`, `16k` or `64k`.
+
+        It has `level`, if the architecture gives that granule one.
+        """
 
     @abc.abstractmethod
     def level(self, register: ReadRegister) -> int:

@@ -534,6 +534,14 @@ class Return(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Brief:
+    """The fields that say most of a register: `always`, and those that say something while they are not 0."""
+
+    always: tuple[str, ...]
+    if_set: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Transfer:
     """What a faulting load or store would have moved: bytes between memory and one register.
 

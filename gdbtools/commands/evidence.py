@@ -145,9 +145,11 @@ def steps_table(walk: Walk) -> Table:
 
 def attribute_rows(walk: Walk) -> list[tuple[str, Text]]:
     """Show what the whole path grants."""
-    attributes = walk.attributes
-    if attributes is None:
-        return []
+    return [] if walk.attributes is None else attributes_rows(walk.attributes)
+
+
+def attributes_rows(attributes: Attributes) -> list[tuple[str, Text]]:
+    """Show what a path, or a leaf by itself, grants."""
     rights: list[str] = [f"EL{el} {allowed}" for el, allowed in sorted(attributes.rights.items(), reverse=True)]
     state = ["accessed" if attributes.accessed else "not accessed"]
     if attributes.dirty is not None:

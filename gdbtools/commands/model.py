@@ -79,6 +79,8 @@ class Argument:
     many: str = ""
     dashes: bool = False
     """Whether the value of an option may itself begin with dashes."""
+    alone: Kind | None = None
+    """How it is read where no further positional is given, if that is otherwise."""
     metavar: str = ""
     """What stands for its value in help, where its name and its kind do not say it."""
     writes: bool = False
@@ -106,6 +108,8 @@ class Implementation:
     view: Callable[[Any], Document]
     record: Callable[[Any], JsonObject]
     finding: Callable[[Any], bool] = never
+    documents: Callable[[Sequence[Any]], Sequence[Document]] | None = None
+    """What shows all answers of one question, where that is more than each by itself."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,11 @@ class Command:
 
     def view(self, answer: Any) -> Document:
         return self.implementation().view(answer)
+
+    def documents(self, answers: Sequence[Any]) -> list[Document]:
+        """Show every answer of one question, in order."""
+        together = self.implementation().documents
+        return [self.view(answer) for answer in answers] if together is None else list(together(answers))
 
     def record(self, answer: Any) -> JsonObject:
         return self.implementation().record(answer)

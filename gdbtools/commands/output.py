@@ -61,7 +61,7 @@ def answered(
 
 def documents_of(command: Command, answers: Sequence[Any], assumed: Sequence[str] = ()) -> list[Document]:
     """Give the answers of a command as they are shown, and behind them what was assumed."""
-    documents = [command.view(answer) for answer in answers]
+    documents = command.documents(answers)
     if assumed:
         documents.append(Document([Facts([("" if at else "assumed", text) for at, text in enumerate(assumed)])]))
     return documents

@@ -125,6 +125,8 @@ def _add(parser: Parser, argument: Argument) -> None:
     choices = argument.choices or None
     if argument.many and argument.is_option:
         parser.add_argument(*names, action="append", default=[], choices=choices, metavar=metavar, help=argument.help)
+    elif argument.many == "*":
+        parser.add_argument(*names, nargs="*", default=[], choices=choices, metavar=metavar, help=argument.help)
     elif argument.many:
         parser.add_argument(*names, nargs=argument.many, choices=choices, metavar=metavar, help=argument.help)
     else:
@@ -156,13 +158,20 @@ def parse(
     for argument in command.withheld:
         setattr(options, argument.name.lstrip("-").replace("-", "_"), None)
     for argument in (*command.arguments, *shared):
-        read = readers.get(argument.kind)
+        read = readers.get(_kind_of(argument, command, options))
         name = argument.name.lstrip("-").replace("-", "_")
         given = getattr(options, name)
         if read is not None and given is not None:
             setattr(options, name, [read(word) for word in given] if isinstance(given, list) else read(given))
     options.readings = tuple(dict.fromkeys(reader.said))
     return options
+
+
+def _kind_of(argument: Argument, command: Command, options: argparse.Namespace) -> Kind:
+    """Give how an argument is read: one that stands alone may be something else."""
+    others = [each.name for each in command.arguments if not each.is_option and each is not argument]
+    alone = argument.alone is not None and not any(getattr(options, name) for name in others)
+    return argument.alone if alone and argument.alone is not None else argument.kind
 
 
 def joined(command: Command, words: Sequence[str]) -> list[str]:

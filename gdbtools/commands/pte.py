@@ -1,4 +1,7 @@
-"""`pte`: change fields of a descriptor in the live tables, in a way that is safe for what they are."""
+"""`pte`: change fields of a descriptor in the live tables, in a way that is safe for what they are; or decode one.
+
+Which of the two it is, is plain from the words: without FIELD=VALUE nothing is read and nothing is changed.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdbtools.arch.borrowing import FieldChange, Need
-from gdbtools.commands import maintenance
+from gdbtools.commands import bare_descriptor, maintenance
+from gdbtools.commands.bare_descriptor import Bare
 from gdbtools.commands.evidence import word_text
 from gdbtools.commands.maintenance import NEEDS
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
+from gdbtools.errors import UsageError
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of
 from gdbtools.repair import descriptor
@@ -32,9 +37,14 @@ class Rewrite:
     applied: bool
 
 
-def run(session: Session, options: Namespace) -> Sequence[Rewrite]:
+def run(session: Session, options: Namespace) -> Sequence[Rewrite | Bare]:
     """Plan everything before anything is written, so that a refusal leaves the guest as it was."""
     machine = session.machine
+    if not options.change:
+        return (bare_descriptor.decode(machine.architecture, options),)
+    for name in bare_descriptor.OF_VALUES:
+        if getattr(options, name):
+            raise UsageError(f"--{name} is of a value to decode, and this changes a descriptor; write pte VALUE")
     planned = descriptor.plan(machine, options.address, options.change, options.regime, options.level)
     way = maintenance.way_of(options)
     repair = Repair("pte", (planned.change,), way)
@@ -49,7 +59,9 @@ def run(session: Session, options: Namespace) -> Sequence[Rewrite]:
     return (Rewrite(planned, way, invalidation, True),)
 
 
-def view(answer: Rewrite) -> Document:
+def view(answer: Rewrite | Bare) -> Document:
+    if isinstance(answer, Bare):
+        return bare_descriptor.view(answer)
     plan, change = answer.plan, answer.plan.change
     done = Span("Changed", Role.GOOD) if answer.applied else Span("Would change", Role.WARNING)
     head = Line([done, f" the level {plan.step.level.number} descriptor at PA {change.pa:#x} of {plan.walk.input:#x}."])
@@ -73,7 +85,9 @@ def _value(width: int, value: int) -> str:
     return str(value) if width == 1 else f"{value:#0{width + 2}b}" if width <= 6 else f"{value:#x}"
 
 
-def record(answer: Rewrite) -> JsonObject:
+def record(answer: Rewrite | Bare) -> JsonObject:
+    if isinstance(answer, Bare):
+        return bare_descriptor.record(answer)
     change = answer.plan.change
     return {
         "input": hexadecimal(answer.plan.walk.input),

@@ -112,14 +112,15 @@ class Face:
             session = self.session(sourceless)
             if command.live_only and not sourceless:
                 _ = session.live
-            self.guest.past_stub(not command.changes_guest)
+            changes = command.changes_guest and not sourceless
+            self.guest.past_stub(not changes)
             if not sourceless:
                 # First, so that a stub that does not answer is asked one thing, and not each register in turn.
                 self.make_sure()
             if tell is not None:
                 session.machine = replace(session.machine, memory=Counted(session.machine.memory, tell))
             answers = command.run(session, options)
-            if command.changes_guest and not getattr(options, "dry_run", False):
+            if changes and not getattr(options, "dry_run", False):
                 self.loops = Loops()
                 self.guest.written()
             if not sourceless:

@@ -146,3 +146,11 @@ def test_the_recorded_fault_is_this_fault(shared_fault: Live, command: str) -> N
 
 def test_the_capture_is_the_recorded_one_again(just_captured: Path) -> None:
     assert just_captured.read_bytes() == CAPTURE.read_bytes()
+
+
+def test_a_value_is_decoded_without_a_word_to_the_guest(shared_fault: Live) -> None:
+    """Nothing tells it from the same question where there is no guest at all."""
+    for command in ("pte 0040000040211703", "pte 40000705 --level 1", "regs ESR=96000046 TCR_EL2=80803520"):
+        before = shared_fault.state()
+        assert shared_fault.say(f"mmu {command}") == offline(command.split())
+        assert shared_fault.state() == before

@@ -14,12 +14,14 @@ from gdbtools.arch.aarch64 import (
     isolation,
     linux,
     live_change,
+    overview,
     processor_state,
     recent,
     regimes,
     registers,
     shown,
     supplied,
+    supposed,
     syndrome,
     whose_stage2,
 )
@@ -120,6 +122,7 @@ class AArch64(Architecture):
     name = "aarch64"
     registers = DECLARED
     principal = tuple(_OF_TRANSLATION)
+    brief_fields = overview.FIELDS
     leaves = (TwoLevelLeaf, OneLevelLeaf, NestedLeaf, IndirectLeaf, Stage2Leaf, Stage2IndirectLeaf)
     regime_names = regimes.NAMES
     pc = "pc"
@@ -146,6 +149,15 @@ class AArch64(Architecture):
 
     def implied(self, register: ReadRegister, given: Collection[str]) -> Derived:
         return supplied.implied(register, given)
+
+    def laid_out_by(self, name: str) -> tuple[str, str] | None:
+        return ("HCR_EL2", "E2H") if name in _WITHOUT_HOST else None
+
+    def in_force(self, register: ReadRegister) -> Sequence[str]:
+        return tuple(overview.in_force(register))
+
+    def bare_regime(self, granule: str, name: str, level: int | None) -> Regime:
+        return supposed.bare_regime(granule, name, level)
 
     def level(self, register: ReadRegister) -> int:
         return SPSR(register("cpsr")).el

@@ -125,6 +125,8 @@ class HCRX_EL2(Word):
 class VTCR_EL2(Word):
     """Virtualization Translation Control Register: stage 2 of EL1&0."""
 
+    RES1 = 1 << 31
+
     HDBSS = Field(45, doc="hardware tracks the dirty state in a structure (FEAT_HDBSS)", values=OFF_ON)
     HAFT = Field(44, doc="hardware sets the access flag of tables (FEAT_HAFT)", values=OFF_ON)
     TL0 = Field(41, doc="TopLevel0 permission attribute checks", values=OFF_ON)
@@ -157,6 +159,8 @@ class VTCR_EL2(Word):
 class VSTCR_EL2(Word):
     """Virtualization Secure Translation Control Register: what Secure stage 2 does not take from VTCR_EL2."""
 
+    RES1 = 1 << 31
+
     SL2 = Field(33, doc="starting level -1 (4KB, FEAT_LPA2)", values=NO_YES)
     SA = Field(30, doc="Secure IPAs translate to the Non-secure address space", values=NO_YES)
     SW = Field(29, doc="Secure stage 2 tables are Non-secure", values=NO_YES)
@@ -180,6 +184,8 @@ class HPFAR_EL2(Word):
 
 class SCR_EL3(Word):
     """Secure Configuration Register."""
+
+    RES1 = 1 << 5 | 1 << 4
 
     NSE = Field(62, doc="Realm, together with NS (FEAT_RME)", values=NO_YES)
     HACDBSEn = Field(61, doc="HACDBSBR_EL2, HACDBSCONS_EL2", values=_NOT_TO_EL3)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gdbtools.arch.aarch64.memory_names import DEVICE
 from gdbtools.arch.aarch64.registers import SHAREABILITY
 
 DEVICE_nGnRnE: Final = 0x00
@@ -16,42 +17,11 @@ NON_CACHEABLE: Final = 0x44
 WRITE_BACK: Final = 0xFF
 NON_SHAREABLE, OUTER_SHAREABLE, INNER_SHAREABLE = 0b00, 0b10, 0b11
 
-_DEVICE = {0b00: "Device-nGnRnE", 0b01: "Device-nGnRE", 0b10: "Device-nGRE", 0b11: "Device-GRE"}
-# Whole encodings that the nibble rules do not give.
-_SPECIAL = {
-    0b0100_0000: "Normal Non-cacheable, XS=0",
-    0b1010_0000: "Normal Write-Through, XS=0",
-    0b1111_0000: "Normal Write-Back, Tagged",
-}
-# What those are, once the XS attribute and tagging are taken from them.
+# What the whole encodings are, once the XS attribute and tagging are taken from them.
 _PLAIN = {0b0100_0000: 0x44, 0b1010_0000: 0xAA, 0b1111_0000: 0xFF}
-# One nibble of a Normal encoding: the policy; the allocation hints are its two low bits.
-_POLICY = {0b00: "Write-Through Transient", 0b01: "Write-Back Transient", 0b10: "Write-Through", 0b11: "Write-Back"}
-_HINTS = {0b00: "no allocate", 0b01: "W-allocate", 0b10: "R-allocate", 0b11: "RW-allocate"}
 _NC, _WT, _WB = 0b0100, 0b1000, 0b1100
 _RW_ALLOCATE = 0b0011
 TAGGED: Final = 0xF0
-
-
-def _cacheability(nibble: int) -> str:
-    if nibble == _NC:
-        return "Non-cacheable"
-    return f"{_POLICY[nibble >> 2]} {_HINTS[nibble & 0b11]}"
-
-
-def memory_type(attr: int) -> str:
-    """Name the memory type of one 8-bit MAIR attribute; UNPREDICTABLE encodings say so."""
-    outer, inner = attr >> 4, attr & 0xF
-    if attr in _SPECIAL:
-        return _SPECIAL[attr]
-    if outer == 0:
-        name = _DEVICE[inner >> 2]
-        return {0b00: name, 0b01: f"{name}, XS=0"}.get(inner & 0b11, f"UNPREDICTABLE ({attr:#04x})")
-    if inner == 0:
-        return f"UNPREDICTABLE ({attr:#04x})"
-    if outer == inner:
-        return f"Normal {_cacheability(inner)}"
-    return f"Normal inner {_cacheability(inner)}, outer {_cacheability(outer)}"
 
 
 _STAGE2 = {0b01: "Non-cacheable", 0b10: "Write-Through", 0b11: "Write-Back"}
@@ -69,7 +39,7 @@ def stage2_memory_type(memattr: int, forced: bool | None) -> str:
         return plain if plain == other else f"{plain} (FWB=0) or {other} (FWB=1)"
     outer, inner = memattr >> 2, memattr & 0b11
     if (memattr & 0b0111 if forced else memattr) <= 0b0011:
-        return _DEVICE[inner]
+        return DEVICE[inner]
     if forced:
         return _FORCED.get(memattr & 0b0111, f"reserved ({memattr:#06b})")
     if inner == 0:

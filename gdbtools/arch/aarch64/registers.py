@@ -6,6 +6,9 @@ what is architected, whether or not the CPU at hand implements it: a feature's f
 
 from __future__ import annotations
 
+from typing import Final
+
+from gdbtools.arch.aarch64.memory_names import memory_type
 from gdbtools.bits import NO_YES, OFF_ON, Field, Word
 
 WIDE_BASE = Field((5, 2), (47, 6), doc="a base of 52 bits: [51:48] are in [5:2]", scale=1 << 6, name="BADDR")
@@ -98,6 +101,8 @@ class TCR_EL1(Word):
 
 class TCR_EL2(Word):
     """Translation Control Register (EL2) while HCR_EL2.E2H is clear: one range."""
+
+    RES1 = 1 << 31 | 1 << 23
 
     MTX = Field(33, doc="extended memory tag checking", values=OFF_ON)
     DS = Field(32, doc="52-bit output addresses and level -1 at 4KB and 16KB (FEAT_LPA2)", values=OFF_ON)
@@ -242,6 +247,8 @@ class SCTLR_EL2(SCTLR):
 class SCTLR_EL3(Word):
     """System Control Register of a level that has no EL0: of EL3, and of EL2 while HCR_EL2.E2H is clear."""
 
+    RES1 = 0x30C5_0830
+
     SPINTMASK = Field(62, doc="SP interrupt mask (FEAT_NMI)", values=OFF_ON)
     NMI = Field(61, doc="non-maskable interrupts", values=OFF_ON)
     TCSO = Field(59, doc="tag checking store only", values=OFF_ON)
@@ -269,17 +276,25 @@ class SCTLR_EL3(Word):
     M = Field(0, doc="MMU, stage 1", values=OFF_ON)
 
 
+def _attribute(index: int) -> Field:
+    high = 8 * index + 7
+    return Field((high, high - 7), doc=f"memory attribute of AttrIndx {index}", values=_MEMORY_TYPES)
+
+
+_MEMORY_TYPES: Final = {attr: memory_type(attr) for attr in range(256)}
+
+
 class MAIR(Word):
     """Memory Attribute Indirection Register."""
 
-    Attr7 = Field((63, 56), doc="memory attribute of AttrIndx 7")
-    Attr6 = Field((55, 48), doc="memory attribute of AttrIndx 6")
-    Attr5 = Field((47, 40), doc="memory attribute of AttrIndx 5")
-    Attr4 = Field((39, 32), doc="memory attribute of AttrIndx 4")
-    Attr3 = Field((31, 24), doc="memory attribute of AttrIndx 3")
-    Attr2 = Field((23, 16), doc="memory attribute of AttrIndx 2")
-    Attr1 = Field((15, 8), doc="memory attribute of AttrIndx 1")
-    Attr0 = Field((7, 0), doc="memory attribute of AttrIndx 0")
+    Attr7 = _attribute(7)
+    Attr6 = _attribute(6)
+    Attr5 = _attribute(5)
+    Attr4 = _attribute(4)
+    Attr3 = _attribute(3)
+    Attr2 = _attribute(2)
+    Attr1 = _attribute(1)
+    Attr0 = _attribute(0)
 
 
 # "PIR_EL1, Permission Indirection Register 1 (EL1)": what each encoding grants before the overlay.

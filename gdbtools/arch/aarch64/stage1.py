@@ -19,6 +19,7 @@ from gdbtools.arch.aarch64.entries import aligned_root, decode, refuse_entry
 from gdbtools.arch.aarch64.geometry import CONTIGUOUS_ENTRIES, levels_for
 from gdbtools.arch.aarch64.identification import ID_AA64MMFR0_EL1
 from gdbtools.arch.aarch64.indirect import indirect, withheld
+from gdbtools.arch.aarch64.memory_names import memory_type
 from gdbtools.arch.aarch64.overlay import Base, overlaid
 from gdbtools.arch.aarch64.permissions import ALL, Effective, Limit
 from gdbtools.arch.aarch64.processor_state import SPSR
@@ -368,7 +369,7 @@ class Stage1(Regime):
         if granted.user is not None:
             rights = {0: granted.user.rights, **rights}
         own = Attributes(
-            memory=f"MAIR Attr{leaf.AttrIndx}" if attr is None else memory_types.memory_type(attr),
+            memory=f"MAIR Attr{leaf.AttrIndx}" if attr is None else memory_type(attr),
             shareability=memory_types.shareability(sh),
             rights=rights,
             accessed=bool(leaf.AF),
@@ -457,7 +458,7 @@ class Stage1Off(Regime):
         levels = (0, self.controls.el) if self.controls.user else (self.controls.el,)
         fetches = "" if self.default_cacheable else " for data; instruction fetches as SCTLR.I says"
         own = Attributes(
-            memory=memory_types.memory_type(attr) + fetches,
+            memory=memory_type(attr) + fetches,
             shareability=memory_types.shareability(sh),
             rights=dict.fromkeys(levels, ALL),
             accessed=True,

@@ -26,6 +26,7 @@ from gdbtools.arch.aarch64.descriptors import (
 from gdbtools.arch.aarch64.entries import aligned_root, refuse_entry, soft_invalid
 from gdbtools.arch.aarch64.geometry import CONTIGUOUS_ENTRIES, stage2_levels_for
 from gdbtools.arch.aarch64.hypervisor import HCR_EL2, HCRX_EL2, VTCR_EL2, VTTBR
+from gdbtools.arch.aarch64.memory_names import memory_type
 from gdbtools.arch.aarch64.permissions import Grant, Limit
 from gdbtools.arch.aarch64.registers import WIDE_BASE
 from gdbtools.arch.model import (
@@ -306,7 +307,7 @@ def attributes_of_both(own: Attributes, attr: int | None, sh: int, final: Walk) 
     memory, shareability = own.memory, own.shareability
     if attr is not None:
         joined, wider = memory_of_both(attr, sh, final)
-        memory, shareability = memory_types.memory_type(joined), memory_types.shareability(wider)
+        memory, shareability = memory_type(joined), memory_types.shareability(wider)
     return replace(own, memory=memory, shareability=shareability, rights=rights)
 
 

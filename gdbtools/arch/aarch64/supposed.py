@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gdbtools.arch.aarch64 import regimes
-from gdbtools.arch.aarch64.controls import EL2, EL10, EL20, Controls, Range
+from gdbtools.arch.aarch64.controls import EL2, EL3, EL10, EL20, Controls, Range
 from gdbtools.arch.aarch64.geometry import (
     CONCATENATED_BITS,
     GRANULE_BITS,
@@ -147,3 +147,49 @@ def _of_stage2(place: Place, values: dict[str, int], assumed: list[str]) -> None
     values["VTCR_EL2"] = int(VTCR_EL2(0).with_(T0SZ=T0SZ, SL0=SL0, SL2=SL2, TG0=TG0, PS=_PS))
     assumed.append(f"VTTBR_EL2={place.root:#x}, VTCR_EL2: T0SZ={T0SZ}, TG0={granule}, SL0={SL0}: as the tables are")
     assumed.append(f"VTCR_EL2: PS={NARROW_BITS} bits, DS=0, HA=0, S2PIE=0; HCR_EL2: FWB=0")
+
+
+_BARE_GRANULES: Final = {"4k": "4KB", "16k": "16KB", "64k": "64KB"}
+_WIDE_PS: Final = next(code for code, bits in PHYSICAL_BITS.items() if bits == WIDE_BITS)
+_WIDEST_LEVEL: Final = -1
+
+
+def bare_regime(granule: str, name: str, level: int | None) -> Regime:
+    """Give a regime of which only the granule is known: 48 bits, or 52 where a level is asked for that needs them."""
+    named = _BARE_GRANULES[granule]
+    wide = level == _WIDEST_LEVEL and granule == "4k"
+    values = {"HCR_EL2": int(HCR_EL2(0).with_(E2H=1, TGE=1)) if name == "el2-vhe" else 0}
+    if name.endswith(STAGE2):
+        values["HCR_EL2"] = int(HCR_EL2(0).with_(VM=1, RW=1))
+        _bare_stage2(named, wide, values)
+    else:
+        _bare_stage1(_CONTROLS[name], named, wide, values)
+
+    def register(wanted: str) -> int:
+        if wanted not in values:
+            raise Unavailable(f"nobody has said what {wanted} is")
+        return values[wanted]
+
+    return regimes.regime_for(register, 0, name)
+
+
+_CONTROLS: Final[Mapping[str, Controls]] = {**_STAGE1, "el3": EL3}
+
+
+def _bare_stage1(controls: Controls, granule: str, wide: bool, values: dict[str, int]) -> None:
+    word = controls.DS.into(controls.PS.into(0, _WIDE_PS), int(wide))
+    for bounds in controls.ranges:
+        code = next(code for code, name in bounds.granules.items() if name == granule)
+        word = bounds.TGn.into(bounds.TnSZ.into(word, ADDRESS_BITS - (WIDE_BITS if wide else NARROW_BITS)), code)
+        values[bounds.ttbr] = 0
+    values[controls.register("TCR")] = word
+
+
+def _bare_stage2(granule: str, wide: bool, values: dict[str, int]) -> None:
+    granule_bits = GRANULE_BITS[granule]
+    start = _WIDEST_LEVEL if wide else HIGHEST_START[granule_bits]
+    SL2, SL0 = next(code for code, level in START_LEVELS[granule_bits].items() if level == start)
+    TG0 = next(code for code, name in TG0_GRANULE.items() if name == granule)
+    T0SZ = ADDRESS_BITS - (WIDE_BITS if wide else NARROW_BITS)
+    geometry = int(VTCR_EL2(0).with_(T0SZ=T0SZ, SL0=SL0, SL2=SL2, TG0=TG0, PS=_WIDE_PS, DS=int(wide)))
+    values |= {"VTCR_EL2": geometry, "VSTCR_EL2": geometry, "VTTBR_EL2": 0, "VSTTBR_EL2": 0}

@@ -1,0 +1,168 @@
+"""A descriptor by its value alone: what it is at each level where it may stand, and what `walk` would say of it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.model import Attributes, EntryKind, Level, Refusal, Regime, Step
+from gdbtools.bits import Word
+from gdbtools.commands.evidence import (
+    WHY,
+    attributes_record,
+    attributes_rows,
+    fault_name,
+    refusal_record,
+    size,
+    word_record,
+    word_text,
+)
+from gdbtools.commands.pictures import word_picture
+from gdbtools.errors import UsageError
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.json import JsonObject, hexadecimal
+
+OF_CHANGES: Final = ("tlbi", "break", "live", "dry_run")
+OF_VALUES: Final = ("granule", "stage", "arch")
+ANYWHERE: Final = 0
+"""Where a descriptor is that nobody read: no address of it is shown."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a value is at some levels: the first of `levels` was decoded, at the others it is the same."""
+
+    step: Step
+    levels: tuple[Level, ...]
+    attributes: Attributes | None
+    refused: Refusal | None
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A value, and what it is to a regime of which only the granule was given."""
+
+    value: int
+    regime: Regime
+    architecture: Architecture
+    readings: tuple[Reading, ...]
+
+
+def decode(architecture: Architecture, options: Namespace) -> Bare:
+    """Decode `options.address` as a descriptor; raises `UsageError` for what only a change would need."""
+    meant = [f"--{name.replace('_', '-')}" for name in OF_CHANGES if getattr(options, name)]
+    if meant:
+        raise UsageError(f"{meant[0]} is of a change, and nothing is to change; write pte ADDRESS FIELD=VALUE")
+    stage2 = options.stage == "2"
+    if stage2 and options.regime not in (None, "stage2", "secure-stage2"):
+        raise UsageError(f"--stage 2 and --regime {options.regime} exclude each other; give one of them")
+    regime = architecture.bare_regime(options.granule or "4k", options.regime or ("stage2" if stage2 else "el1"),
+                                      options.level)  # fmt: skip
+    levels = [each for each in regime.levels if options.level in (None, each.number)]
+    if not levels:
+        known = ", ".join(str(each.number) for each in regime.levels)
+        raise UsageError(f"there is no level {options.level} with this granule; there are {known}")
+    readings: list[Reading] = []
+    raw = options.address.to_bytes(regime.entry_bytes, regime.byte_order)
+    for level in levels:
+        step = Step(level, 0, ANYWHERE, regime.decode(raw, level))
+        reading = Reading(step, (level,), regime.attributes((step,)), regime.accept(step))
+        if readings and _alike(readings[-1].step, step):
+            before = readings.pop()
+            reading = Reading(before.step, (*before.levels, level), before.attributes, before.refused)
+        readings.append(reading)
+    return Bare(options.address, regime, architecture, tuple(readings))
+
+
+def _alike(first: Step, second: Step) -> bool:
+    """Say whether two levels make the same of a value: a leaf's size is its level's own."""
+    same = first.entry.kind is second.entry.kind and first.entry.cause is second.entry.cause
+    return same and not first.is_leaf
+
+
+def view(answer: Bare) -> Document:
+    blocks: list[Block] = [
+        Line([Span(f"{answer.value:#018x}", Role.HEADING), ", decoded as a descriptor; nothing was read or changed."])
+    ]
+    if len(answer.readings) == 1:
+        blocks += _blocks(answer.readings[0])
+    else:
+        rows = [_row(each) for each in answer.readings]
+        blocks.append(Table(("level", "is", "leads to", "rights", "says"), rows))
+        blocks.append(Line([Span("--level N explains every field of one of them.", Role.QUIET)]))
+    granule = size(answer.regime.levels[-1].size_bytes)
+    said = f"{granule} granule; memory types, output size and hardware's updates are not known without registers"
+    blocks.append(Facts([("taken for", f"{answer.regime.name.partition(',')[0]}, {said}")]))
+    return Document(blocks)
+
+
+def _row(reading: Reading) -> Sequence[Text]:
+    entry = reading.step.entry
+    level = _span(reading.levels)
+    if entry.kind is EntryKind.INVALID:
+        assert entry.cause is not None, "an invalid entry has a cause"
+        return (level, Span("invalid", Role.BAD), "", "", WHY[entry.cause])
+    of = f"a {entry.kind.label} of {size(reading.step.level.size_bytes)}" if reading.step.is_leaf else "a table"
+    rights = ""
+    if reading.attributes is not None:
+        given = sorted(reading.attributes.rights.items(), reverse=True)
+        rights = "  ".join(f"EL{el} {allowed}" for el, allowed in given)
+    says = word_text(entry.word).partition(" ")[2].partition(" ")[2]
+    if reading.refused is not None:
+        said = f"{fault_name(reading.refused.fault)}: {WHY[reading.refused.decider.cause]}"
+        return (level, of, f"{entry.address:#x}", rights, [Span(said, Role.BAD), f"; {says}"])
+    return (level, of, f"{entry.address:#x}", rights, says)
+
+
+def _blocks(reading: Reading) -> list[Block]:
+    entry = reading.step.entry
+    name = f"At level{'s' * (len(reading.levels) > 1)} {_span(reading.levels)}: "
+    if entry.kind is EntryKind.INVALID:
+        assert entry.cause is not None, "an invalid entry has a cause"
+        return [Line([name, Span("invalid", Role.BAD), f": {WHY[entry.cause]}."]), _fields(entry.word)]
+    if entry.kind is EntryKind.TABLE:
+        return [
+            Line([name, "a table; the next is at ", Span(f"{entry.address:#x}", Role.GOOD), "."]),
+            _fields(entry.word),
+        ]
+    of = size(reading.step.level.size_bytes)
+    head: list[str | Span] = [name, f"a {entry.kind.label} of {of} at ", Span(f"{entry.address:#x}", Role.GOOD)]
+    if reading.refused is not None:
+        cause = WHY[reading.refused.decider.cause]
+        head += [", ", Span(fault_name(reading.refused.fault), Role.BAD), f" on access: {cause}"]
+    rows: list[tuple[str, Text]] = [] if reading.attributes is None else list(attributes_rows(reading.attributes))
+    return [Line([*head, "."]), *([Facts(rows)] if rows else []), _fields(entry.word)]
+
+
+def _fields(word: Word) -> Block:
+    return word_picture(word, "the descriptor")
+
+
+def _span(levels: Sequence[Level]) -> str:
+    numbers = [each.number for each in levels]
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+
+def record(answer: Bare) -> JsonObject:
+    return {
+        "descriptor": hexadecimal(answer.value),
+        "regime": answer.regime.name,
+        "readings": [_record(each, answer.architecture) for each in answer.readings],
+    }
+
+
+def _record(reading: Reading, architecture: Architecture) -> JsonObject:
+    entry, attributes = reading.step.entry, reading.attributes
+    valid = entry.kind is not EntryKind.INVALID
+    return {
+        "levels": [each.number for each in reading.levels],
+        "kind": entry.kind.label,
+        "address": hexadecimal(entry.address) if valid else None,
+        "block_size": reading.step.level.size_bytes if reading.step.is_leaf else None,
+        "fault": None if reading.refused is None else refusal_record(reading.refused, architecture),
+        "attributes": None if attributes is None else attributes_record(attributes),
+        "fields": word_record(entry.word),
+    }

@@ -122,6 +122,11 @@ def _main(words: Sequence[str]) -> int:
         from gdbtools.repl.start import start  # the same
 
         return start(name, rest, gdbinit())
+    if name == "completion":
+        from gdbtools.repl import shells  # the same
+
+        print(shells.completion(rest, SHARED, ("gdbinit", "demo", "help")))
+        return ANSWERED
     if name == "mcp":
         from gdbtools.repl import mcp_server  # the same
 
@@ -238,7 +243,7 @@ def overview() -> str:
     """Give the help of the program: its commands, a line each."""
     offline = [command for command in COMMANDS.values() if not command.live_only]
     inside = [command for command in COMMANDS.values() if command.live_only]
-    width = max(len(name) for name in (*COMMANDS, "gdbinit")) + 2
+    width = max(len(name) for name in (*COMMANDS, "completion")) + 2
     lines = ["usage: gdbtools COMMAND [-s SOURCE] [OPTIONS]", "", "What do the translation tables say?", ""]
     lines += ["on a dump (gdbtools COMMAND -s SOURCE) and live (mmu COMMAND, inside GDB):"]
     lines += [f"  {command.name:{width}}{command.summary}" for command in offline]
@@ -250,6 +255,7 @@ def overview() -> str:
     lines += [f'  {"gdbinit":{width}}Print the file to source inside GDB: gdb -x "$(gdbtools gdbinit)"']
     lines += [f"  {'mcp':{width}}Serve the commands to an assistant (Model Context Protocol)"]
     lines += [f"  {'demo':{width}}Watch an access-flag fault be explained and repaired in a real guest"]
+    lines += [f"  {'completion':{width}}Print what a shell needs to complete all this: bash, zsh, fish or tcsh"]
     lines += ["", "`gdbtools COMMAND --help` explains each; --version says which this is.", ""]
     return "\n".join(lines)
 

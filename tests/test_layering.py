@@ -62,7 +62,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # The launcher: it starts the demo, which is the one place where a face calls another.
     "cli": (
         "commands", "render", "machine", "arch.model", "arch.ARCHITECTURES", "errors", "printable", "numbers",
-        "spelling", "places", "__version__", "repl.PROMPTS", "repl.demo", "repl.mcp_server", "repl.start",
+        "spelling", "places", "__version__", "repl.PROMPTS", "repl.demo", "repl.mcp_server", "repl.shells",
+        "repl.start",
     ),
 }  # fmt: skip
 # A library, and the only places that may import it.

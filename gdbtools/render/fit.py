@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from gdbtools.render.columns import columns
 from gdbtools.render.document import Block, Facts, Picture, Section, Table, Text, plain
 
 GAP = "  "
@@ -33,7 +34,7 @@ def column_widths(headers: Sequence[str], rows: Sequence[Sequence[Text]]) -> lis
     widths = [0] * max(len(headers), *(len(row) for row in rows)) if rows else [0] * len(headers)
     for row in (headers, *rows):
         for column, cell in enumerate(row):
-            widths[column] = max(widths[column], len(plain(cell)))
+            widths[column] = max(widths[column], columns(plain(cell)))
     return widths
 
 

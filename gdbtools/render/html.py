@@ -96,11 +96,17 @@ def _document(document: Document, anchors: _Anchors) -> str:
     parts: list[str] = []
     if blocks and isinstance(blocks[0], Line):
         parts.append(f'<p class="answer">{_inline(blocks.pop(0).text)}</p>')  # type: ignore[union-attr]
-    parts += _blocks(blocks, anchors, 0)
+    parts += _blocks(blocks, anchors, 0, _main(blocks))
     return "<article>\n" + "\n".join(filter(None, parts)) + "\n</article>"
 
 
-def _blocks(blocks: Sequence[Block], anchors: _Anchors, depth: int) -> Iterator[str]:
+def _main(blocks: Sequence[Block]) -> Table | None:
+    """Return the table that is the answer, where nothing is drawn that is an overview of it."""
+    drawn = any(isinstance(block, Picture | Section) for block in blocks)
+    return None if drawn else next((block for block in blocks if isinstance(block, Table)), None)
+
+
+def _blocks(blocks: Sequence[Block], anchors: _Anchors, depth: int, main: Table | None = None) -> Iterator[str]:
     for block in blocks:
         if isinstance(block, Section):
             name, level = anchors.name(block.title, depth), min(depth + 2, 6)
@@ -121,7 +127,7 @@ def _blocks(blocks: Sequence[Block], anchors: _Anchors, depth: int) -> Iterator[
         elif isinstance(block, Heat):
             yield heat(block, _inline)
         else:
-            yield _table(block)
+            yield _table(block, block is main)
 
 
 def _drawing(drawing: Drawing) -> str:
@@ -137,7 +143,7 @@ def _facts(facts: Facts) -> str:
     return f'<dl class="facts">\n{rows}\n</dl>'
 
 
-def _table(table: Table) -> str:
+def _table(table: Table, is_open: bool = False) -> str:
     right = ["r" if column in table.right else "" for column in range(len(table.headers))]
     head = "".join(
         f'<th scope="col"{_class(side)}>{escape(text)}</th>' for text, side in zip(table.headers, right, strict=True)
@@ -146,7 +152,9 @@ def _table(table: Table) -> str:
     body = f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>'
     if len(table.rows) <= MANY:
         return body
-    return f'<details class="rows"><summary>{len(table.rows)} rows</summary>\n{body}</details>'
+    return (
+        f'<details class="rows"{" open" if is_open else ""}><summary>{len(table.rows)} rows</summary>\n{body}</details>'
+    )
 
 
 def _cell(text: Text, side: str) -> str:

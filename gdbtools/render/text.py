@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tabulate import tabulate
 
+from gdbtools.render.columns import columns, filled
 from gdbtools.render.document import (
     Block,
     Document,
@@ -80,7 +81,7 @@ def _blocks(blocks: Sequence[Block], colour: Palette, width: int, encoding: str,
         if isinstance(block, Picture):
             yield from _blocks(block.instead, colour, width, encoding, underline)
         elif isinstance(block, Section):
-            yield _inline(Span(f"{block.title}\n{underline * len(block.title)}", Role.HEADING), colour)
+            yield _inline(Span(f"{block.title}\n{underline * columns(block.title)}", Role.HEADING), colour)
             yield from _blocks(block.blocks, colour, width, encoding, "-")
         elif isinstance(block, Heat):
             yield _heat(block, colour, width, encoding)
@@ -98,16 +99,16 @@ def _block(block: Line | Facts | Table, colour: Palette, width: int) -> str:
 
 
 def _heat(block: Heat, colour: Palette, width: int, encoding: str) -> str:
-    labels = max(len(plain(row.label)) for row in block.rows)
-    after = max(len(plain(row.after)) for row in block.rows)
+    labels = max(columns(plain(row.label)) for row in block.rows)
+    after = max(columns(plain(row.after)) for row in block.rows)
     length = column_length(block, max(width - labels - after - 2 * len(GAP), 8))
     drawing = glyphs(encoding)
     pictures = [drawn(row, length, drawing) for row in block.rows]
-    columns = max(len(plain(picture)) for picture in pictures)
+    drawn_columns = max(columns(plain(picture)) for picture in pictures)
     lines = []
     for row, picture in zip(block.rows, pictures, strict=True):
-        label, rest = " " * (labels - len(plain(row.label))), " " * (columns - len(plain(picture)))
-        end = " " * (after - len(plain(row.after)))
+        label, rest = " " * (labels - columns(plain(row.label))), " " * (drawn_columns - columns(plain(picture)))
+        end = " " * (after - columns(plain(row.after)))
         painted = (
             _inline(row.label, colour) + label,
             _inline(picture, colour) + rest,
@@ -123,9 +124,12 @@ def _heat(block: Heat, colour: Palette, width: int, encoding: str) -> str:
 
 def _wrapped(text: Text, width: int, colour: Palette) -> list[str]:
     """Wrap first and colour afterwards, so that escapes never count as columns."""
-    if len(plain(text)) <= width:
+    if columns(plain(text)) <= width:
         return [_inline(text, colour)]
-    lines = textwrap.wrap(plain(text), width, break_long_words=False, break_on_hyphens=False) or [""]
+    if columns(plain(text)) == len(plain(text)):
+        lines = textwrap.wrap(plain(text), width, break_long_words=False, break_on_hyphens=False) or [""]
+    else:
+        lines = filled(plain(text), width)
     if not colour:
         return lines
     pieces = [(word, span.role) for span in spans(text) for word in re.findall(r"\S+", span.text)]

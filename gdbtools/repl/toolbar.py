@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gdbtools.printable import visible
+from gdbtools.render.columns import columns as taken
 from gdbtools.repl.session import Doing, State
 
 _GAP = "  "
@@ -33,5 +34,8 @@ def standing(state: State) -> str:
 def _fitted(text: str, columns: int) -> str:
     room = max(columns - 2, 8)
     text = visible(text)
-    said = text if len(text) <= room else f"{text[: room - 3]}..."
-    return f" {said:<{room}} "
+    if taken(text) > room:
+        while taken(text) > room - 3:
+            text = text[:-1]
+        text += "..."
+    return f" {text}{' ' * (room - taken(text))} "

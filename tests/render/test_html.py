@@ -94,6 +94,13 @@ def test_a_long_table_is_folded_up_and_a_short_one_is_not() -> None:
         assert len(tables(found)[0][1]) == rows
 
 
+def test_a_long_table_that_is_the_answer_is_open_and_what_follows_it_is_not() -> None:
+    long, other = (Table(("n",), [(str(row),) for row in range(MANY + more)]) for more in (1, 2))
+    for blocks, opened in (([long, other], [True, False]), ([Section("s", [long])], [False])):
+        found = parsed(page("x", [Document([Line("An answer."), *blocks])]))
+        assert [each.get("open") is not None for each in found.iter("details")] == opened
+
+
 def test_a_picture_is_drawn_and_what_stands_for_it_is_there_too() -> None:
     for drawing in (STRIP, LADDER, a_map(band(0, 4096))):
         found = parsed(page("x", [Document([Picture(drawing, [TABLE])])]))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 
-from gdbtools.render.document import Document, Facts, Line, Role, Span, Table
+from wcwidth import wcswidth
+
+from gdbtools.render.document import Document, Facts, Line, Role, Section, Span, Table
 from gdbtools.render.text import render, wants_colour
+from gdbtools.repl.session import Doing, State
+from gdbtools.repl.toolbar import toolbar
 
 TABLE = Document([Table(("level", "says"), [("0", "one two three four five six seven eight nine ten"), ("12", "x")],
                         frozenset((0,)))])  # fmt: skip
@@ -19,6 +23,19 @@ def test_columns_align_and_the_last_one_wraps_within_the_width() -> None:
         "       eight nine ten",
         "   12  x",
     ]
+
+
+def test_wide_and_combining_characters_align_as_terminals_draw_them() -> None:
+    names = ("\u6f22\u5b57", "e\u0301", "plain")
+    document = Document([Table(("name", "value"), [(name, f"0x{at}") for at, name in enumerate(names)])])
+    lines = render(document).splitlines()
+    assert {wcswidth(line.partition("0x")[0]) for line in lines[1:]} == {len("plain  ")}
+    for fits in (
+        render(Document([Line("\u6f22" * 15 + " " + "\u5b57" * 15)]), width=40),
+        toolbar(State(Doing.STOPPED), "\u6f22" * 99, 40),
+    ):
+        assert all(wcswidth(line) <= 40 for line in fits.splitlines())
+    assert render(Document([Section("\u6f22", [Line("x")])])).splitlines()[:2] == ["\u6f22", "=="]
 
 
 def test_colour_never_changes_the_layout() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Regime
-from gdbtools.commands.evidence import size
+from gdbtools.commands.evidence import number_of, size
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import evidence_rows, isolation_record, limit_rows, spaces
@@ -47,7 +47,7 @@ def run(session: Session, options: Namespace) -> Sequence[Status]:  # noqa: ARG0
         trouble = str(missing)
     abilities = list(machine.live.describe()) if machine.live else []
     abilities.append(("dirty convention", session.dirty.value))
-    abilities.append(("written so far", f"{len(session.written)} descriptors"))
+    abilities.append(("written so far", number_of(len(session.written), "descriptor", "descriptors")))
     memory = machine.memory.description
     name = machine.architecture.name
     cpus = len(machine.cpus) if machine.counted else None

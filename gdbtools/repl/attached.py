@@ -191,7 +191,7 @@ class Attached(Session):
     def _ask_what_was_kept(self, question: Question) -> Answered:
         why = WHY_NOT[self.state.doing].format(address=self._target.address)
         if question.command.live_only or question.command.changes_guest:
-            raise Unavailable(f"`{question.command.name}` needs a guest that is stopped, and {why}")
+            raise Unavailable(f"`{question.command.name}` needs the guest stopped, and {why}")
         if self._kept is None:
             raise Unavailable(f"nothing was kept of the last stop, and {why}")
         if self._kept_machine is None:

@@ -25,6 +25,11 @@ GDBS = ("gdb-multiarch", "aarch64-linux-gnu-gdb")
 # SIGKILL to the child when its parent dies, even by SIGKILL; util-linux, which is on every Debian and Ubuntu.
 DIES_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 
+# What is set for the Python that runs this is not for the one inside GDB: with warnings as errors GDB 13's own modules
+# cannot be imported, and another Python's home is none of its.
+_PYTHONS = ("HOME", "PLATLIBDIR", "EXECUTABLE", "WARNINGS", "DEVMODE", "OPTIMIZE", "INSPECT")
+WITH_ITS_OWN_PYTHON = ("env", *(word for name in _PYTHONS for word in ("-u", f"PYTHON{name}")))
+
 
 def find_qemu() -> str:
     """Give QEMU's path, or raise `Unavailable` with the package to install."""

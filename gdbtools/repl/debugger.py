@@ -17,7 +17,7 @@ from typing import Any
 from pygdbmi.gdbcontroller import GdbController
 
 from gdbtools.errors import Unavailable
-from gdbtools.repl.children import DIES_WITH_PARENT, ended_how, find_gdb
+from gdbtools.repl.children import DIES_WITH_PARENT, WITH_ITS_OWN_PYTHON, ended_how, find_gdb
 from gdbtools.repl.mi import ANSWER_SECONDS
 from gdbtools.repl.news import Printed, Progressed
 
@@ -100,8 +100,8 @@ class Debugger:
 
     def start(self, words: Sequence[str] = ()) -> None:
         """Start GDB with these arguments; raises `Unavailable` where there is none."""
-        program = find_gdb(self.path)
-        command = [*DIES_WITH_PARENT, *IN_ITS_OWN_SESSION, program, "-q", "--interpreter=mi3", *words]
+        before = (*DIES_WITH_PARENT, *IN_ITS_OWN_SESSION, *WITH_ITS_OWN_PYTHON)
+        command = [*before, find_gdb(self.path), "-q", "--interpreter=mi3", *words]
         self._controller = GdbController(command, time_to_check_for_additional_output_sec=ANSWER_SECONDS)
         self._loop = asyncio.get_running_loop()
         self.alive = True

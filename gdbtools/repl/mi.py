@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pygdbmi.gdbcontroller import GdbController
 
 from gdbtools.errors import Unavailable
-from gdbtools.repl.children import DIES_WITH_PARENT, find_gdb
+from gdbtools.repl.children import DIES_WITH_PARENT, WITH_ITS_OWN_PYTHON, find_gdb
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -40,7 +40,7 @@ class Gdb:
     _sent: int = field(default=0, init=False)
 
     def __enter__(self) -> Self:
-        command = [*DIES_WITH_PARENT, find_gdb(self.path), "-nx", "-q", "--interpreter=mi3"]
+        command = [*DIES_WITH_PARENT, *WITH_ITS_OWN_PYTHON, find_gdb(self.path), "-nx", "-q", "--interpreter=mi3"]
         self._controller = GdbController(command, time_to_check_for_additional_output_sec=ANSWER_SECONDS)
         for setting in ("set host-charset UTF-8", "set confirm off", "set pagination off", "set width 80"):
             self.run(setting)

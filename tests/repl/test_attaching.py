@@ -97,6 +97,25 @@ def test_a_program_is_told_from_a_machine_and_is_let_go(gdb_path: str, tmp_path:
 
 
 @pytest.mark.guest
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONWARNINGS": "error"},
+        {"PYTHONDEVMODE": "1", "PYTHONOPTIMIZE": "2"},
+        {"LC_ALL": "tr_TR.UTF-8", "HOME": "/nonexistent", "TMPDIR": "/nonexistent"},
+        {"LC_ALL": "C", "TERM": "", "COLUMNS": "20"},
+    ],
+    ids=lambda each: " ".join(each),
+)
+def test_whatever_the_surroundings_say_a_guest_is_looked_at(
+    qemu: str, gdb_path: str, environment: dict[str, str]
+) -> None:
+    said = answers("run", "--gdb", gdb_path, "--guest", "access_flag", "-c", "walk $pc", **environment)
+    assert said.returncode == 0, said.stderr
+    assert "MMU off" in " ".join(said.stdout.split())
+
+
+@pytest.mark.guest
 def test_a_guest_of_32_bit_arm_is_told_from_ours(qemu: str, gdb_path: str) -> None:
     machine = ("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a15", "-display", "none", "-nic", "none")
     said = answers("run", "--gdb", gdb_path, "--nx", "-c", "print 1", "-c", "status", "--", *machine)

@@ -114,7 +114,7 @@ def test_ctrl_c_stops_a_guest_that_runs_and_until_then_the_last_stop_answers(run
     rows = until_bar(terminal, "running  Ctrl-C stops it")
     assert PROMPT in rows
     terminal.enter("walk $pc")
-    rows = terminal.wait("0x40201768 -> 0x40201768 (the MMU is off)")
+    rows = terminal.wait(" -> 0x40201768 (the MMU is off)")
     assert any("As of the last stop" in row for row in rows)
     terminal.enter("catch any")
     terminal.wait("`catch` needs the guest stopped, and the guest is running; Ctrl-C stops it")
@@ -141,7 +141,7 @@ def test_ctrl_c_ends_a_scan_and_the_next_question_is_answered(run: Start, tmp_pa
     rows = terminal.wait("interrupted")
     assert not any("Ctrl-C stops" in row for row in rows), "the progress is taken away"
     terminal.enter("walk $pc")
-    terminal.wait("0x40201640 -> 0x40201640 (4KB page)")
+    terminal.wait(" -> 0x40201640 (4KB page)")
     terminal.enter("x/i $pc")
     terminal.wait("=> 0x40201640 <clear_access_flags+16>:")
 

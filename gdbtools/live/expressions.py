@@ -11,11 +11,13 @@ import gdb
 
 from gdbtools.errors import Refused, UsageError
 from gdbtools.live.registers import unsigned
+from gdbtools.machine.gdbstub import STUB_NAMES
 
 LIKE: Final = "give an address, like $pc, &symbol or 0xffff000012345000"
 _ASSIGNS: Final = re.compile(r"\+\+|--|(?:<<|>>)=|(?<![=!<>])=(?!=)")
 _LITERALS: Final = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
 _NAME: Final = re.compile(r"[A-Za-z_]\w*(?:::[A-Za-z_]\w*)*", re.ASCII)
+_REGISTER: Final = re.compile(r"\$([A-Za-z_]\w*)")
 MAY_CALL: Final = "may-call-functions"
 """GDB's setting that lets an expression run functions of the guest."""
 
@@ -31,7 +33,7 @@ def evaluate(text: str) -> int:
     try:
         # Only where it can matter: a client of MI is told of each setting that changes.
         with _no_calls() if "(" in text else nullcontext():
-            value = gdb.parse_and_eval(text)
+            value = gdb.parse_and_eval(_REGISTER.sub(_as_the_stub_has_it, text))
         if value.type.code == gdb.TYPE_CODE_VOID:
             raise UsageError(f"{text} has no value here; {LIKE}")
         if value.type.strip_typedefs().code == gdb.TYPE_CODE_FLT:
@@ -48,6 +50,14 @@ def evaluate(text: str) -> int:
             ) from None
         raise UsageError(f"{text}: {str(error).rstrip('.')}; {LIKE}") from None
     raise UsageError(f"{text} is not an address: its value has {value.type.sizeof} bytes")
+
+
+def _as_the_stub_has_it(found: re.Match[str]) -> str:
+    """Write a register by the stub's own name, where it has none by the architecture's: GDB takes that for a void."""
+    own = STUB_NAMES.get(found[1])
+    if own is None or gdb.parse_and_eval(found[0]).type.code != gdb.TYPE_CODE_VOID:
+        return found[0]
+    return f"${own}"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import select
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from types import MappingProxyType
@@ -22,6 +22,13 @@ from gdbtools.machine.process import peer_of
 STUB_NAMES: Final[Mapping[str, str]] = MappingProxyType(
     {"SCTLR_EL1": "SCTLR", "VBAR_EL1": "VBAR", "CPACR_EL1": "CPACR"}
 )
+
+
+def architectural(names: Iterable[str]) -> frozenset[str]:
+    """Return the names of a stub's registers, and the architecture's for those that it calls otherwise."""
+    listed = frozenset(name for name in names if name)
+    return listed | {name for name, own in STUB_NAMES.items() if own in listed}
+
 
 ANSWER_SECONDS = 10.0
 """How long a stub that has been asked may take: it answers at once, or its host is lost."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.architecture import Architecture
 from gdbtools.errors import GdbtoolsError, Interrupted, Unavailable
 from gdbtools.machine import open_source
+from gdbtools.machine.gdbstub import architectural
 from gdbtools.machine.model import Machine
 from gdbtools.machine.symbols import Symbols
 from gdbtools.repl import asking
@@ -81,10 +82,15 @@ class Attached(Session):
         """What the guest has printed of a line so far."""
         self._idle = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._registers: Collection[str] | None = None
 
     @property
     def architecture(self) -> Architecture:
         return ARCHITECTURES[ARCHITECTURE]
+
+    @property
+    def registers(self) -> Collection[str] | None:
+        return self._registers
 
     # Connecting and parting.
 
@@ -107,6 +113,8 @@ class Attached(Session):
                 f"GDB cannot attach to {self._target.address} ({reply.error.rstrip('.')}): start QEMU with -s, or say "
                 "where its gdbstub is: gdbtools attach HOST:PORT or unix:/path"
             )
+        listed = await self._debugger.ask("-data-list-register-names", unasked=True)
+        self._registers = architectural(listed.results.get("register-names", ())) or None
         self.state = State(Doing.STOPPED)
         self._idle.set()
         if reply.error:

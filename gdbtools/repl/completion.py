@@ -148,18 +148,24 @@ class WordCompleter(Completer):
         ):
             found = self._session.architecture
             names = dict.fromkeys((found.pc, *found.general, *found.principal))
-            yield from _matching([f"${name}" for name in names], cursor.word, "register")
+            yield from _matching([f"${name}" for name in names if self._is_there(name)], cursor.word, "register")
 
-    def _registers(self, word: str) -> Iterator[Completion]:
+    def _is_there(self, name: str) -> bool:
+        """Say whether the guest or the source has a register; where that is not known, it is offered."""
+        known = self._session.registers
+        return known is None or name in known
+
+    def _registers(self, word: str, supposed: bool = False) -> Iterator[Completion]:
+        """Complete a register's name; one that is only `supposed` need not be there."""
         wanted = word.upper()
         for name in self._session.architecture.registers:
-            if name.upper().startswith(wanted):
+            if name.upper().startswith(wanted) and (supposed or self._is_there(name)):
                 yield _completion(name, word, "")
 
     def _register_change(self, word: str) -> Iterator[Completion]:
         name, dot, field = word.partition(".")
         if not dot:
-            for each in self._registers(word):
+            for each in self._registers(word, supposed=True):
                 yield Completion(f"{each.text}.", each.start_position, each.text)
             return
         registers = self._session.architecture.registers

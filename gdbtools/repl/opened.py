@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +43,10 @@ class Opened(Session):
     @property
     def architecture(self) -> Architecture:
         return self.machine.architecture
+
+    @property
+    def registers(self) -> Collection[str] | None:
+        return self.machine.cpu.registers.names()
 
     async def open(self) -> None:
         self._held.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,11 @@ class Session(abc.ABC):
     @abc.abstractmethod
     def architecture(self) -> Architecture:
         """The architecture whose names are completed."""
+
+    @property
+    def registers(self) -> Collection[str] | None:
+        """The names of the registers that there are; None where nobody knows."""
+        return None
 
     @abc.abstractmethod
     async def open(self) -> None:

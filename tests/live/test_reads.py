@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gdbtools.machine.gdbstub import architectural
 from tests.live.session import CAPTURE, ROOT, Leaf, Live, attached, symbol
 
 pytestmark = pytest.mark.guest
@@ -154,3 +155,18 @@ def test_a_value_is_decoded_without_a_word_to_the_guest(shared_fault: Live) -> N
         before = shared_fault.state()
         assert shared_fault.say(f"mmu {command}") == offline(command.split())
         assert shared_fault.state() == before
+
+
+@pytest.mark.parametrize("name", ["VBAR_EL1", "ELR_EL1", "TTBR0_EL1"])
+def test_a_register_is_an_address_whatever_the_stub_calls_it(shared_fault: Live, name: str) -> None:
+    [register] = shared_fault.ask(f"regs {name}")
+    [walked] = shared_fault.ask(f"walk ${name}")
+    assert walked["input"] == register["value"]
+    [beyond] = shared_fault.ask(f"walk ${name}+0x200")
+    assert int(beyond["input"], 16) == int(register["value"], 16) + 0x200
+
+
+def test_a_stubs_own_names_stand_for_the_architectures() -> None:
+    """QEMU 7.2 and 10.0 have VBAR for VBAR_EL1; nothing of EL2 is there that the stub does not list."""
+    offered = architectural(["pc", "", "VBAR", "TTBR0_EL1"])
+    assert {"VBAR_EL1", "VBAR", "TTBR0_EL1", "pc"} == offered

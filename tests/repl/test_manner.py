@@ -55,6 +55,9 @@ def completions(line: str) -> list[str]:
         ("catch a", ["catch access-flag", "catch any"]),
         ("regs tcr_el1", ["regs TCR_EL1"]),
         ("regs TTBR0_EL1 MAIR_EL1", ["regs TTBR0_EL1 MAIR_EL1"]),
+        # A capture of a CPU without EL2 and EL3 has none of their registers.
+        ("regs TTBR0", ["regs TTBR0_EL1"]),
+        ("walk $VBAR", ["walk $VBAR_EL1"]),
         ("map --with SCTLR_EL1.WX", ["map --with SCTLR_EL1.WXN="]),
         ("map --with HCR_EL2.TG", ["map --with HCR_EL2.TGE="]),
         ("pte 0x1000 PX", ["pte 0x1000 PXN=", "pte 0x1000 PXNTable="]),

@@ -12,6 +12,9 @@ import pytest
 
 import gdbtools
 from gdbtools.cli import main
+from gdbtools.render.document import Document, Facts, Line, Role, Span
+from gdbtools.render.text import render
+from gdbtools.repl.words import as_typed_here
 from gdbtools.spelling import nearest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,13 +36,13 @@ def said(capsys: pytest.CaptureFixture[str], *words: str, status: int = 2) -> st
         (("stauts",), "did you mean status?"),
         (("--nosuch",), "there is no command '--nosuch'; `gdbtools --help` lists them"),
         (("walk",), "ADDRESS is missing; see `gdbtools walk --help`"),
-        (("pte",), "ADDRESS and FIELD=VALUE are missing; see `gdbtools pte --help`"),
+        (("pte",), "is missing; see `gdbtools pte --help`"),
         (("walk", "0", "--acces", "read"), "there is no option --acces; did you mean --access?"),
         (("walk", "0", "--access", "raed"), "--access is read, write or execute, not 'raed'; did you mean read?"),
         (("walk", "0", "--access"), "--access needs a value: read, write or execute; see"),
         (("status", "extra"), "'extra' is one word too many; see"),
         (("regs", "-s", CORE, "TTRB0_EL1"), "not a register that is decoded here; did you mean TTBR0_EL1?"),
-        (("regs", "-s", CORE, "nonsense"), "not a register that is decoded here; `regs --help` says"),
+        (("regs", "-s", CORE, "nonsense"), "not a register that is decoded here; `regs --all` shows"),
         (("walk", "-s", CORE, "0", "--with", "TRC_EL1=0"), "did you mean TCR_EL1?"),
         (("walk", "-s", CORE, "0", "--with", "TCR_EL1.IPSS=0"), "has no field IPSS; did you mean IPS? it has:"),
         ((CORE,), f"{CORE} is a file; say what to ask of it: gdbtools fault -s {CORE}"),
@@ -117,3 +120,31 @@ def test_only_what_is_alike_is_meant() -> None:
     assert nearest("TTBR1_ELI", names, "_EL1") == "TTBR1_EL1"
     assert nearest("TTBR1_ELI", names, "_EL2") == "TTBR1_EL2"
     assert nearest("nonsense", names) == ""
+
+
+def at_the_prompt(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gdbtools.cli", "open", CORE, *(each for word in words for each in ("-c", word))]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, stdin=subprocess.DEVNULL)
+
+
+def test_at_the_prompt_a_command_is_called_as_it_is_typed_there() -> None:
+    done = at_the_prompt("walk --help", "fixup --dry-run", "walk 0 --nosuch")
+    assert "usage: walk ADDRESS..." in done.stdout
+    assert "there is no option --nosuch; see `walk --help`" in done.stderr
+    assert "mmu " not in done.stdout + done.stderr
+
+
+def test_only_the_name_of_a_command_loses_its_prefix() -> None:
+    assert as_typed_here("`mmu tlbi 0x10`, mmu fixup --resume") == "`tlbi 0x10`, fixup --resume"
+    assert as_typed_here("set mmu-dirty, the mmu is off, mmu walking") == "set mmu-dirty, the mmu is off, mmu walking"
+    document = Document([Line(["next: ", Span("mmu fixup", Role.COMMAND)]), Facts([("undo", "mmu undo")])])
+    assert render(document.reworded(as_typed_here)) == "next: fixup\n\nundo  undo\n"
+
+
+def test_a_cpu_at_el3_has_one_range_once(capsys, tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(bytes(0x1000))
+    registers = {"cpsr": "0x3cd", "TCR_EL3": "0x80803520", "TTBR0_EL3": "0x40000000", "SCTLR_EL3": "0x30c50835"}
+    (tmp_path / "registers.json").write_text(json.dumps(registers))
+    source = ["-s", f"{tmp_path / 'image'}@0x40000000", "--registers", str(tmp_path / "registers.json")]
+    assert main(["status", *source]) == 0
+    assert capsys.readouterr().out.count("TTBR0_EL3") == 1

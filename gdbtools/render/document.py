@@ -6,8 +6,8 @@ A view makes one from a model; a renderer knows documents and roles, never page 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,6 +54,15 @@ def spans(text: Text) -> list[Span]:
 def plain(text: Text) -> str:
     """Give a text without roles."""
     return text if isinstance(text, str) else "".join(span.text for span in spans(text))
+
+
+def reworded(text: Text, say: Callable[[str], str]) -> Text:
+    """Return a text with each of its pieces as `say` has it."""
+    if isinstance(text, str):
+        return say(text)
+    if isinstance(text, Span):
+        return Span(say(text.text), text.role)
+    return [Span(say(span.text), span.role) for span in spans(text)]
 
 
 @dataclass(frozen=True)
@@ -129,3 +138,19 @@ class Document:
 
     blocks: Sequence[Block]
     title: str = ""
+
+    def reworded(self, say: Callable[[str], str]) -> Document:
+        """Return it with each piece of its sentences, facts and tables as `say` has it."""
+        return replace(self, blocks=[_reworded(each, say) for each in self.blocks])
+
+
+def _reworded(block: Block, say: Callable[[str], str]) -> Block:
+    if isinstance(block, Line):
+        return Line(reworded(block.text, say))
+    if isinstance(block, Facts):
+        return Facts([(name, reworded(text, say)) for name, text in block.rows])
+    if isinstance(block, Table):
+        return replace(block, rows=[[reworded(cell, say) for cell in row] for row in block.rows])
+    if isinstance(block, Section):
+        return replace(block, blocks=[_reworded(each, say) for each in block.blocks])
+    return block

@@ -16,7 +16,7 @@ from gdbtools.render.text import render
 from gdbtools.repl.interrupts import ctrl_c_is_theirs, interruptible
 from gdbtools.repl.screen import Screen, echoing, size
 from gdbtools.repl.session import Answered
-from gdbtools.repl.words import Outlet
+from gdbtools.repl.words import Outlet, as_typed_here
 
 LESS = "less"
 LESS_OPTIONS = ("-RSXF", "-Plines %lt to %lb of {lines} (space, b\\: on, back; /\\: search; q\\: leave)")
@@ -37,7 +37,9 @@ def deliver(answered: Answered, outlet: Outlet | None, screen: Screen, pages: bo
         show(text, screen, pages)
         return answered.status
     with interruptible():
-        plain = answered.text or "\n".join(render(each, width=PIPE_WIDTH) for each in answered.documents)
+        plain = answered.text or "\n".join(
+            render(each.reworded(as_typed_here), width=PIPE_WIDTH) for each in answered.documents
+        )
     screen.flush()
     if outlet.how == "|":
         return pipe(plain, outlet.where)

@@ -15,7 +15,7 @@ from gdbtools.repl.news import News, Note, Printed
 from gdbtools.repl.outlet import deliver, show
 from gdbtools.repl.screen import Screen
 from gdbtools.repl.session import SHARED, Answered, Doing, Session
-from gdbtools.repl.words import GDB, OWN, PREFIX, SHADOWED, ForGdb, Own, Question, Request
+from gdbtools.repl.words import GDB, OWN, PREFIX, SHADOWED, ForGdb, Own, Question, Request, as_typed_here
 
 JSON = "--json"
 _HELP = {"-h", "--help"}
@@ -96,7 +96,7 @@ class Runner:
         return await run_in_terminal(above)
 
     def _failed(self, request: Request, error: GdbtoolsError) -> None:
-        said = in_a_line(str(error))
+        said = as_typed_here(in_a_line(str(error)))
         if isinstance(request, Question) and request.command.name in SHADOWED and isinstance(error, UsageError):
             name = request.command.name
             said += f" (GDB's own: `{GDB} {name} ...`)"
@@ -118,7 +118,7 @@ class Runner:
 
     def _show_help(self, session: Session, name: str) -> None:
         if name in COMMANDS:
-            text = fitted(parser_for(COMMANDS[name], PREFIX, SHARED).format_help(), self.screen.columns)
+            text = fitted(as_typed_here(parser_for(COMMANDS[name], PREFIX, SHARED).format_help()), self.screen.columns)
         elif name in OWN:
             text = f"{name}: {OWN[name]}.\n"
         else:

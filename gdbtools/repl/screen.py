@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from gdbtools.render.document import Document, Role
 from gdbtools.render.text import DEFAULT_WIDTH, Palette, render
+from gdbtools.repl.words import as_typed_here
 
 if TYPE_CHECKING:
     from prompt_toolkit.application import Application
@@ -76,7 +77,7 @@ class Screen:
         return size()[0]
 
     def rendered(self, document: Document) -> str:
-        return render(document, self.palette, self.columns, fit=self.is_terminal)
+        return render(document.reworded(as_typed_here), self.palette, self.columns, fit=self.is_terminal)
 
     def painted(self, text: str, role: Role) -> str:
         """Give text in a role's colour, line by line."""

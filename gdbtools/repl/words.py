@@ -43,6 +43,8 @@ _OPENS = frozenset({"commands", "define", "document", "if", "py", "python", "whi
 _WHOLE = frozenset({"py", "python"})
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'|[^\s"\']+')
 
+_PREFIXED = re.compile(rf"\b{PREFIX} (?=(?:{'|'.join(COMMANDS)})\b)")
+
 
 @dataclass(frozen=True)
 class Outlet:
@@ -103,6 +105,11 @@ def read(text: str) -> Request | None:
     if name in OWN:
         return Own(name, tuple(rest.split()))
     return ForGdb(line)
+
+
+def as_typed_here(text: str) -> str:
+    """Return what is said of our commands as they are typed at the prompt: `walk` where GDB has `mmu walk`."""
+    return _PREFIXED.sub("", text) if PREFIX in text else text
 
 
 def first_word(text: str) -> str:

@@ -75,7 +75,7 @@ def test_help_lists_what_can_be_asked_of_a_dump_and_explains_each(opened: Start)
     assert not any(row.startswith(("service ", "reconnect ")) for row in rows), "a dump has no use for them"
     for asked in ("help service", "service --help"):
         terminal.enter(asked)
-        terminal.wait("usage: mmu service")
+        terminal.wait("usage: service")
         rows = terminal.wait("instruction. Every other exception is the guest's own and runs on unseen. Ends")
         assert max(map(len, rows)) <= 80
 

@@ -22,6 +22,8 @@ from tests.live.session import CAPTURE, GUEST, INIT, Session, symbol
 
 pytestmark = pytest.mark.guest
 
+KINDS = ("access-flag", "any", "permission", "translation")
+
 PROMPT = "(gdb) "
 DECODED = "0x9600004b: "
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -142,10 +144,7 @@ def test_completion_gives_the_commands(alone: Session) -> None:
         ("mmu catch a", ["mmu catch access-flag", "mmu catch any"]),
         (
             "mmu catch ",
-            [
-                f"mmu catch {each}"
-                for each in ("--html", "--json", "--output", "access-flag", "any", "permission", "translation")
-            ],
+            [f"mmu catch {each}" for each in ("--html", "--json", "--output", "--regime", *KINDS)],
         ),
         ("mmu catch access-", ["mmu catch access-flag"]),
         ("mmu fixup --", [f"mmu fixup --{each}" for each in ("dry-run", "html", "json", "output", "resume")]),

@@ -172,10 +172,12 @@ def _answer(command: Command, words: Sequence[str]) -> int:
         answers = command.run(Session(machine, open=_opener(options)), options)
     assumed = (*options.readings, *machine.assumed)
     if options.output is None:
-        width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
+        size = shutil.get_terminal_size((DEFAULT_WIDTH, 24))
         is_terminal = sys.stdout.isatty()
+        height = size.lines if is_terminal else None
         colour = wants_colour(is_terminal)
-        print(answered(command, answers, form, assumed, colour, width, fit=is_terminal), end="")
+        shown = answered(command, answers, form, assumed, colour, size.columns, fit=is_terminal, height=height)
+        print(shown, end="")
         sys.stdout.flush()
     else:
         write_whole(Path(options.output), answered(command, answers, form, assumed).encode())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from gdbtools.analysis.areas import Area, areas
 from gdbtools.analysis.contiguity import Contiguity, contiguity
@@ -38,6 +40,15 @@ MANY = 40
 MOST_RUNS = 20_000
 """How many runs are listed where nobody says: more than real tables have, and what a list may cost that has no end."""
 _UNITS = {"k": 10, "m": 20, "g": 30, "t": 40}
+
+
+class Listing(enum.Enum):
+    """What is listed, a row each."""
+
+    FITTING = enum.auto()
+    """Runs, or areas on a screen that the runs are too many for."""
+    RUNS = enum.auto()
+    AREAS = enum.auto()
 
 
 @dataclass(frozen=True)
@@ -77,8 +88,7 @@ class Map:
     tables: int
     isolation: Isolation | None = None
     unwanted: bool = False
-    as_areas: bool = False
-    """Whether areas are listed, not runs."""
+    listing: Listing = Listing.FITTING
     rest: tuple[int, int] | None = None
     """What was not listed because of --limit, (first, size in bytes); None: nothing."""
 
@@ -86,7 +96,7 @@ class Map:
     def runs(self) -> Sequence[Run]:
         return [run for part in self.parts for run in part.runs]
 
-    @property
+    @cached_property
     def areas(self) -> Sequence[Area]:
         """The runs, merged where they agree in their attributes."""
         return [area for part in self.parts for area in areas(part.runs)]
@@ -119,6 +129,7 @@ def run(session: Session, options: Namespace) -> Sequence[Map]:
     limit = MOST_RUNS if options.limit is None else options.limit
     if options.limit == 0:
         raise UsageError("--limit 0 lists nothing; give at least 1")
+    listing = _listing(options)
     supposed = suppose(session.machine, options, options.regime)
     keep = _filters(options)
     counted = Counted(supposed.machine.memory.read)
@@ -134,7 +145,7 @@ def run(session: Session, options: Namespace) -> Sequence[Map]:
         len(counted.tables),
         supposed.spaces.isolation,
         options.expect_none,
-        options.areas,
+        listing,
     )
     unseen = _unseen(found, options)
     if found.is_unseen and not found.leaves:
@@ -142,6 +153,12 @@ def run(session: Session, options: Namespace) -> Sequence[Map]:
     if unseen and found.unwanted and not found.runs and not found.broken:
         raise Unavailable(f"nothing that fits in the {_looked(found)}, but not all could be seen: {unseen}")
     return (_limited(found, limit, options.range),)
+
+
+def _listing(options: Namespace) -> Listing:
+    if options.areas and options.runs:
+        raise UsageError("--areas and --runs exclude each other; leave both out to have what fits the screen")
+    return Listing.AREAS if options.areas else Listing.RUNS if options.runs else Listing.FITTING
 
 
 def _limited(found: Map, limit: int, wanted: tuple[int, int] | None) -> Map:
@@ -286,6 +303,17 @@ def _broken(regime: Regime, run: Run, read: Read) -> Iterator[Broken]:
 
 
 def view(answer: Map) -> Document:
+    pictures = [Picture(_drawn(part), ()) for part in answer.parts] if answer.runs else []
+    merged = _blocks(answer, pictures, by_area=True)
+    if answer.listing is Listing.AREAS:
+        return Document(merged)
+    # Where nothing merges, areas would have as many rows, and say less in each.
+    short = answer.listing is Listing.FITTING and len(answer.areas) < len(answer.runs)
+    return Document(_blocks(answer, pictures, by_area=False), short=merged if short else ())
+
+
+def _blocks(answer: Map, pictures: Sequence[Picture], by_area: bool) -> Sequence[Block]:
+    """Return the answer with a row for each area, or for each run."""
     rows: list[tuple[str, Text]] = []
     if answer.rest is not None:
         rows.append(("more", Span(f"from {answer.rest[0]:#x} on: `map {_range(answer.rest)}`", Role.WARNING)))
@@ -297,24 +325,24 @@ def view(answer: Map) -> Document:
     rows += [("note", text) for text in dict.fromkeys(t for regime in answer.regimes for t in regime.notes)]
     rows += [("unreadable", hole_text(hole)) for hole in answer.holes]
     rows += [("broken", _broken_text(each)) for each in answer.broken]
-    blocks: list[Block] = [Line([*_headline(answer), "."])]
+    blocks: list[Block] = [Line([*_headline(answer, by_area), "."])]
     if answer.runs:
-        blocks += [Picture(_drawn(part), ()) for part in answer.parts]
-        blocks.append(area_table(answer.areas) if answer.as_areas else _table(answer))
-        rows += _listed_rows(answer)
-    return Document([*blocks, Facts(rows)])
+        blocks += pictures
+        blocks.append(area_table(answer.areas) if by_area else _table(answer))
+        rows += _listed_rows(answer, by_area)
+    return [*blocks, Facts(rows)]
 
 
-def _listed_rows(answer: Map) -> list[tuple[str, Text]]:
+def _listed_rows(answer: Map, by_area: bool) -> list[tuple[str, Text]]:
     """Say how to see every run where areas are listed, and areas where runs are many that merge."""
-    if answer.as_areas:
-        return [("listed", "areas of equal attributes, wherever they lead; without --areas, every run")]
-    if len(answer.runs) < MANY or 2 * len(answer.areas) > len(answer.runs):
+    if by_area:
+        return [("listed", "areas of equal attributes, wherever they lead; --runs lists every run")]
+    if answer.listing is Listing.RUNS or len(answer.runs) < MANY or 2 * len(answer.areas) > len(answer.runs):
         return []
     return [("shorter", f"--areas lists these runs in {len(answer.areas)} rows, by their attributes")]
 
 
-def _headline(answer: Map) -> list[str | Span]:
+def _headline(answer: Map, by_area: bool) -> list[str | Span]:
     if answer.is_unseen:
         return [Span("Nothing that fits was found, but not everything could be read", Role.WARNING)]
     unwanted = answer.unwanted and bool(answer.runs)
@@ -323,7 +351,7 @@ def _headline(answer: Map) -> list[str | Span]:
         said = [", where nothing is expected"] if unwanted else []
         return [Span(f"{name[0].upper()}{name[1:]}", Role.HEADING), ": every address is its own output", *said]
     counted = f"{'' if answer.rest is None else 'The first '}{number_of(len(answer.runs), 'run', 'runs')}"
-    if answer.as_areas and answer.runs:
+    if by_area and answer.runs:
         found = len(answer.areas)
         counted = f"{found} area{'' if found == 1 else 's'} of {counted[0].lower()}{counted[1:]}"
     head: list[str | Span] = [Span(counted, Role.BAD if unwanted else Role.HEADING)]
@@ -425,7 +453,7 @@ def record(answer: Map) -> JsonObject:
             for each in answer.broken
         ],
     }
-    if answer.as_areas:
+    if answer.listing is Listing.AREAS:
         result["areas"] = [area_record(area) for area in answer.areas]
     if answer.rest is not None:
         result["rest"] = {"first": hexadecimal(answer.rest[0]), "size": answer.rest[1], "range": _range(answer.rest)}

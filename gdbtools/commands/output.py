@@ -45,8 +45,9 @@ def answered(
     width: int = DEFAULT_WIDTH,
     encoding: str = "utf-8",
     fit: bool = False,
+    height: int | None = None,
 ) -> str:
-    """Give the answers of a command as they are written; text has an empty line between two.
+    """Return the answers of a command as they are written; text has an empty line between two.
 
     `assumed` is what the source did not say and was taken for granted: it is said in every form.  The rest is as
     `render` has it.
@@ -56,7 +57,7 @@ def answered(
     documents = documents_of(command, answers, assumed)
     if form is Form.HTML:
         return page(f"gdbtools {command.name}", documents)
-    return "\n".join(render(document, colour, width, encoding, fit) for document in documents)
+    return "\n".join(render(document, colour, width, encoding, fit, height) for document in documents)
 
 
 def documents_of(command: Command, answers: Sequence[Any], assumed: Sequence[str] = ()) -> list[Document]:

@@ -26,9 +26,9 @@ def show(document: Document) -> None:
     gdb.write(render(document, *manner()))
 
 
-def manner() -> tuple[bool, int, str, bool]:
-    """Give how text is written here, as `render` takes it: whether in colour, width, encoding, whether to fit."""
-    return colour(), width(), gdb.host_charset(), on_screen()
+def manner() -> tuple[bool, int, str, bool, int | None]:
+    """Return how text is written here, as `render` takes it: colour, width, encoding, whether to fit, height."""
+    return colour(), width(), gdb.host_charset(), on_screen(), height()
 
 
 def colour() -> bool:
@@ -44,3 +44,21 @@ def width() -> int:
     """GDB's own width; unlimited (as in batch mode) means the terminal's."""
     set_width = gdb.parameter("width")
     return int(set_width) if set_width else shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
+
+
+def height() -> int | None:
+    """Return the lines of the screen; None where there is none, or where somebody else reads what is printed.
+
+    GDB itself takes the height for unlimited in batch mode, and for as long as a command's output goes into `pipe` or
+    becomes a string.
+    """
+    set_height = gdb.parameter("height")
+    return int(set_height) if set_height and os.isatty(1) and not _logging() else None
+
+
+def _logging() -> bool:
+    """Say whether what is printed goes into a file too: `set logging enabled`, which is younger than GDB 11."""
+    try:
+        return bool(gdb.parameter("logging enabled"))
+    except (RuntimeError, gdb.error):
+        return False

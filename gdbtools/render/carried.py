@@ -5,6 +5,7 @@
     {"table": {"headers": [...], "rows": [[text, ...], ...], "right": [column, ...]}}
     {"section": {"title": string, "blocks": [...]}}
     {"heat": {"rows": [[text, [[bytes, heat], ...], text], ...], "unit": bytes, "cold": string, "hot": string}}
+    {"short": [...]}, last: the blocks that stand for all of them on a screen that those are too long for
 
 Of a picture, what is said instead is carried.
 
@@ -36,13 +37,16 @@ _ROLES = {name_of(role): role for role in Role}
 
 
 def carried(document: Document) -> list[JsonObject]:
-    """Give a document as JSON has it."""
-    return _blocks(document.blocks)
+    """Return a document as JSON has it."""
+    short: list[JsonObject] = [{"short": _blocks(document.short)}] if document.short else []
+    return [*_blocks(document.blocks), *short]
 
 
 def document_of(blocks: Sequence[JsonObject]) -> Document:
-    """Give back the document that `carried` took apart."""
-    return Document([_block_of(block) for block in blocks])
+    """Return the document that `carried` took apart."""
+    short = cast("Sequence[JsonObject]", blocks[-1]["short"]) if blocks and "short" in blocks[-1] else ()
+    whole = blocks[:-1] if short else blocks
+    return Document([_block_of(block) for block in whole], short=[_block_of(block) for block in short])
 
 
 def _blocks(blocks: Sequence[Block]) -> list[JsonObject]:

@@ -134,14 +134,19 @@ Block = Line | Facts | Table | Picture | Section | Heat
 
 @dataclass(frozen=True)
 class Document:
-    """Blocks with an empty line between them; the answer comes first.  `title` is for a page of its own."""
+    """Blocks with an empty line between them; the answer comes first.  `title` is for a page of its own.
+
+    `short`, where there is one, stands for all of `blocks` on a screen that they are too long for.
+    """
 
     blocks: Sequence[Block]
     title: str = ""
+    short: Sequence[Block] = ()
 
     def reworded(self, say: Callable[[str], str]) -> Document:
         """Return it with each piece of its sentences, facts and tables as `say` has it."""
-        return replace(self, blocks=[_reworded(each, say) for each in self.blocks])
+        whole, short = ([_reworded(each, say) for each in blocks] for blocks in (self.blocks, self.short))
+        return replace(self, blocks=whole, short=short)
 
 
 def _reworded(block: Block, say: Callable[[str], str]) -> Block:

@@ -62,17 +62,26 @@ def render(
     width: int = DEFAULT_WIDTH,
     encoding: str = "utf-8",
     fit: bool = False,
+    height: int | None = None,
 ) -> str:
-    """Give a document as text that ends in a newline; `width` in columns, long cells wrap.
+    """Return a document as text that ends in a newline; `width` in columns, long cells wrap.
 
     `colour` is a palette, or says whether to use the one for dark screens.  What `encoding` cannot write is drawn in
-    ASCII.  To `fit` a screen, tables do without what they can spare; what is read by programs is left whole.
+    ASCII.  To `fit` a screen, tables do without what they can spare; what is read by programs is left whole.  `height`
+    is the screen's, in lines, of which the prompt takes one: what is longer is given in its short form, if it has one.
+    None: there is no screen, or it has no end.
     """
     document = safe(document)
     width = max(width, MINIMUM_WIDTH)
     palette: Palette = (DARK if colour is True else {}) if isinstance(colour, bool) else colour
-    blocks = fitting(document.blocks, width) if fit else document.blocks
-    return "\n\n".join(_blocks(blocks, palette, width, encoding)) + "\n"
+
+    def written(blocks: Sequence[Block]) -> str:
+        return "\n\n".join(_blocks(fitting(blocks, width) if fit else blocks, palette, width, encoding)) + "\n"
+
+    text = written(document.blocks)
+    if document.short and height is not None and text.count("\n") >= height:
+        return written(document.short)
+    return text
 
 
 def _blocks(blocks: Sequence[Block], colour: Palette, width: int, encoding: str, underline: str = "=") -> Iterator[str]:

@@ -77,7 +77,9 @@ class Screen:
         return size()[0]
 
     def rendered(self, document: Document) -> str:
-        return render(document.reworded(as_typed_here), self.palette, self.columns, fit=self.is_terminal)
+        columns, lines = size()
+        height = lines if self.is_terminal else None
+        return render(document.reworded(as_typed_here), self.palette, columns, fit=self.is_terminal, height=height)
 
     def painted(self, text: str, role: Role) -> str:
         """Give text in a role's colour, line by line."""

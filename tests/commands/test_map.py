@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -497,7 +498,7 @@ def test_areas_merge_what_agrees_and_count_the_places_it_leads_to(
     said = " ".join(capsys.readouterr().out.split())
     assert said.startswith("2 areas of 61 runs of 61 leaves")
     assert "60 places" in said
-    assert "without --areas, every run" in said
+    assert "--runs lists every run" in said
 
 
 def test_a_long_list_that_would_merge_says_how_to_have_it_short(
@@ -507,3 +508,50 @@ def test_a_long_list_that_would_merge_says_how_to_have_it_short(
     assert "--areas lists these runs in 2 rows" in " ".join(capsys.readouterr().out.split())
     assert main(["map", "0x100000,0x104000", *scattered]) == 0
     assert "--areas" not in capsys.readouterr().out
+
+
+def test_a_list_longer_than_the_terminal_is_of_areas_and_says_how_to_see_every_run(
+    scattered: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(*words: str, lines: int = 24) -> str:
+        # pytest's own, which is another for each phase of a test.
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        monkeypatch.setenv("LINES", str(lines))
+        assert main(["map", *scattered, *words]) == 0
+        return capsys.readouterr().out
+
+    monkeypatch.setenv("NO_COLOR", "1")
+    short = said()
+    assert short.startswith("2 areas of 61 runs of 61 leaves")
+    assert "--runs lists every run" in short
+    assert said("0x100000,0x104000").startswith("4 runs"), "it fits"
+    whole = said("--runs")
+    assert whole.startswith("61 runs of 61 leaves")
+    assert sum(line.startswith("0x") for line in whole.splitlines()) == 61
+    # The prompt of a shell takes a line too.
+    height = len(said(lines=1000).splitlines())
+    assert said(lines=height + 1).startswith("61 runs")
+    assert said(lines=height).startswith("2 areas")
+    assert json.loads(said("--json"))["result"].keys() == ask(capsys, *scattered).keys()
+    page = said("--html")
+    assert "61 runs" in page
+    assert "areas of" not in page
+
+
+def test_a_list_that_does_not_merge_is_shown_as_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    t = Tables()
+    for page in range(40):
+        t.map(0x10_0000 + (page << 13), 0x8000_0000 + (page << 13), AttrIndx=NORMAL, SH=3, UXN=1)
+    source = saved(t, tmp_path, t.registers())
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("LINES", "24")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert main(["map", *source]) == 0
+    assert capsys.readouterr().out.startswith("80 runs of 80 leaves")
+
+
+def test_areas_and_every_run_exclude_each_other(scattered: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["map", *scattered, "--areas", "--runs"]) == 2
+    assert "--areas and --runs exclude each other" in capsys.readouterr().err

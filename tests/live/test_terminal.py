@@ -18,13 +18,14 @@ from gdbtools.commands import COMMANDS
 from gdbtools.repl.children import DIES_WITH_PARENT, Qemu
 from tests.live.ctrl_c import wait_until_begun
 from tests.live.fake_stub import Stub
-from tests.live.session import CAPTURE, GUEST, INIT, Session, symbol
+from tests.live.session import CAPTURE, GUEST, INIT, ROOT, Session, symbol
 
 pytestmark = pytest.mark.guest
 
 KINDS = ("access-flag", "any", "permission", "translation")
 
 PROMPT = "(gdb) "
+OSV = ROOT / "fixtures/captures/osv-1131.core"
 DECODED = "0x9600004b: "
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -105,6 +106,36 @@ def test_there_is_none_outside_a_terminal(alone: Session, tmp_path: Path) -> Non
         said = alone.say("mmu esr 0x9600004b")
         assert DECODED in said
         assert "\x1b" not in said
+
+
+EVERY_RUN = "762 runs of 3926 leaves, 2.47 GB."
+
+
+@pytest.fixture
+def on_osv(terminal: Terminal) -> Terminal:
+    """A screen of 40 lines, and a core that has hundreds of runs."""
+    for each in ("set style enabled off", "set width 120", "set height 40", f"core-file {OSV}"):
+        terminal.say(each)
+    return terminal
+
+
+def test_a_map_longer_than_gdb_s_screen_is_of_areas_and_a_pipe_has_every_run(on_osv: Terminal) -> None:
+    said = on_osv.say("mmu map")
+    assert f"24 areas of {EVERY_RUN}" in said
+    assert "--runs lists every run" in said
+    assert EVERY_RUN in on_osv.say("mmu map --runs").splitlines()
+    assert "762" in on_osv.say("pipe mmu map | grep -c ^0x").splitlines()
+    on_osv.say("set height 0")
+    assert EVERY_RUN in on_osv.say("mmu map").splitlines(), "nothing is too long for it"
+
+
+def test_a_map_that_is_logged_has_every_run(on_osv: Terminal, tmp_path: Path) -> None:
+    on_osv.say(f"set logging file {tmp_path / 'said.txt'}")
+    on_osv.say("set logging enabled on")
+    on_osv.say("mmu map")
+    on_osv.say("set logging enabled off")
+    said = (tmp_path / "said.txt").read_text()
+    assert sum(line.startswith("0x") for line in said.splitlines()) == 762
 
 
 def test_ctrl_c_typed_ends_a_service_and_gdb_goes_on(qemu: str, terminal: Terminal) -> None:

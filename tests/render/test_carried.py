@@ -70,3 +70,11 @@ def test_a_command_s_document_looks_the_same_afterwards(name: str) -> None:
     for answer in command.run(session, parse(command, ASKED.get(name, ()), number, "mmu")):
         document = command.view(answer)
         assert render(crossed(document), True, 100) == render(document, True, 100)
+
+
+def test_the_short_form_crosses_too_and_is_chosen_by_who_has_the_screen() -> None:
+    document = Document([Line("one"), Line("two"), Line("three")], short=[Line("all three")])
+    assert crossed(document) == document
+    assert render(crossed(document), height=6) == "one\n\ntwo\n\nthree\n"
+    assert render(crossed(document), height=5) == "all three\n", "five lines, and the prompt's own"
+    assert render(crossed(document)) == "one\n\ntwo\n\nthree\n"

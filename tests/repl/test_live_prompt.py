@@ -152,7 +152,7 @@ def test_a_map_of_two_thousand_lines_is_paged_searched_piped_and_written(run: St
     wide.write_bytes(tables(8))
     terminal = run("-device", f"loader,file={wide},addr={BASE:#x},force-raw=on")
     to(terminal, tmp_path, TO_WIDE)
-    terminal.enter("map")
+    terminal.enter("map --runs")
     rows = terminal.wait("lines 1 to 23 of 2081")
     assert rows[0] == "2071 runs of 2282 leaves, 14.2 GB."
     assert rows[2].startswith("from                 size   of  PA          EL1  EL0  memory  state")

@@ -128,13 +128,28 @@ def test_there_are_colours_and_none_where_nobody_wants_them(opened: Start) -> No
 
 def test_the_pager_is_the_user_s(opened: Start, tmp_path: Path) -> None:
     terminal = opened(PAGER="sed -n '$=' | sed 's/^/paged: /'")
-    terminal.enter("map")
+    terminal.enter("map --runs")
     terminal.wait("paged: 772")
     other = opened(PAGER="cat")
-    other.enter("map")
+    other.enter("map --runs")
     rows = other.wait("looked at  3926 leaves")
     assert "lines" not in " ".join(rows)
     assert sum(row.startswith("0x") for row in other.above()) > 600
+
+
+def test_a_map_longer_than_the_screen_is_of_areas_and_a_program_or_a_file_has_every_run(
+    opened: Start, tmp_path: Path
+) -> None:
+    terminal = opened(lines=40, columns=110, PAGER="cat")
+    terminal.enter("map")
+    terminal.wait("24 areas of 762 runs of 3926 leaves")
+    terminal.wait("--runs lists every run")
+    terminal.enter("map | grep -c ^0x")
+    terminal.wait("762")
+    terminal.enter(f"map > {tmp_path / 'map.txt'}")
+    terminal.enter("map 0x8000000,0x9000000")
+    terminal.wait("looked at  32 leaves")
+    assert (tmp_path / "map.txt").read_text().startswith("762 runs of 3926 leaves")
 
 
 def test_ctrl_c_ends_a_scan(start: Start, tmp_path: Path) -> None:

@@ -118,6 +118,9 @@ MAP = Command(
         "what each exception level may do, memory type, access flag and dirty state. Filters join: all have to hold.\n"
         "RANGE is FIRST,END or FIRST-END (END not included), as /proc/PID/maps has it, or FIRST,+SIZE.\n"
         "\n"
+        "On a terminal that the list is too long for, runs are merged as with --areas. A pipe, a file and JSON have\n"
+        "every run, and so has a terminal with --runs.\n"
+        "\n"
         "Where the kernel hides from a process that runs (page-table isolation), its half of the space in force is a\n"
         "reduced one of a few leaves: then the kernel's own root, if it is proven, is read as well, and the answer\n"
         "says so. With --expect-none, what could not be seen is no pass: exit status 3."
@@ -137,6 +140,7 @@ MAP = Command(
         Argument("--size", "only leaves of this size: 4k, 64k, 2m, 1g, ..."),
         Argument("--physical", "only what leads into this range of physical addresses", Kind.RANGE),
         Argument("--areas", "merge neighbours of equal attributes, and count the pieces that they lead to", Kind.FLAG),
+        Argument("--runs", "list every run, on a terminal too that the list is too long for", Kind.FLAG),
         Argument(
             "--limit",
             "list this many runs at most, and say where to go on (default: 20000)",

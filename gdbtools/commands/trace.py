@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -12,15 +12,14 @@ from typing import TypeVar
 from gdbtools.commands.evidence import number_of
 from gdbtools.commands.fault_log import Logged, read_log
 from gdbtools.commands.files import written_whole
+from gdbtools.commands.hottest import Hottest
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.errors import Malformed
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
-from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
+from gdbtools.render.json import JsonObject, optional_hexadecimal
 from gdbtools.render.perfetto import Slice, perfetto
 
-HOTTEST = 8
-"""How many pages, and places in the code, are shown."""
 PAGE_BYTES = 1 << 12
 T = TypeVar("T")
 MOST_PLACES = 1 << 18
@@ -33,8 +32,7 @@ MOST = 1 << 13
 class Traced:
     """A log, counted: faults, and (CPU, verdict) of each; `perfetto` is the trace that was written, empty if none.
 
-    `accesses` counts by what was wanted, `pages` by the page that was touched, and `code` by who touched it: the
-    symbol, or the address where there is none.
+    `hottest` counts faults by what was wanted, by who wanted it, and by the page of 4 KiB that was touched.
     """
 
     log: str
@@ -42,9 +40,7 @@ class Traced:
     around: int
     seconds: float
     by: Counter[tuple[int, str]]
-    accesses: Counter[str]
-    pages: Counter[int]
-    code: Counter[str]
+    hottest: Hottest
     perfetto: str
 
     def count(self, fault: Logged) -> None:
@@ -53,9 +49,9 @@ class Traced:
         self.around += fault.around
         self.seconds = max(self.seconds, fault.time + fault.seconds)
         self.by[fault.cpu, fault.verdict] += 1
-        _count(self.accesses, fault.access or "none")
-        _count(self.pages, fault.va & -PAGE_BYTES)
-        _count(self.code, fault.symbol or f"{fault.pc:#x}")
+        _count(self.hottest.accesses, fault.access or "none")
+        _count(self.hottest.pages, fault.va & -PAGE_BYTES)
+        _count(self.hottest.code, fault.symbol or f"{fault.pc:#x}")
         if len(self.by) > MOST:
             raise Malformed(f"{self.log} has faults of more than {MOST} CPUs and verdicts, which no service has seen")
 
@@ -68,7 +64,8 @@ def _count(counted: Counter[T], what: T) -> None:
 
 def run(session: Session, options: Namespace) -> Sequence[Traced]:  # noqa: ARG001
     path = Path(options.file).expanduser()
-    found = Traced(options.file, 0, 0, 0.0, Counter(), Counter(), Counter(), Counter(), options.perfetto or "")
+    hottest = Hottest(Counter(), Counter(), Counter())
+    found = Traced(options.file, 0, 0, 0.0, Counter(), hottest, options.perfetto or "")
     for fault in read_log(path):
         found.count(fault)
     if options.perfetto is not None:
@@ -107,19 +104,8 @@ def view(answer: Traced) -> Document:
     if answer.perfetto:
         facts.append(("trace", f"{answer.perfetto}: open it at https://ui.perfetto.dev"))
     table = [Table(("CPU", "verdict", "faults"), rows, frozenset((0, 2)))] if rows else []
-    hottest = [*_hottest(answer)] if answer.faults else []
+    hottest = [*answer.hottest.access_tables("faults"), answer.hottest.page_table("faults")] if answer.faults else []
     return Document([head, *table, *hottest, *([Facts(facts)] if facts else [])])
-
-
-def _hottest(answer: Traced) -> Iterator[Table]:
-    """Show what was wanted, by whom, and of which pages, the most frequent first."""
-    counted: Sequence[tuple[str, Sequence[tuple[str, int]]]] = (
-        ("access", answer.accesses.most_common()),
-        ("code", answer.code.most_common(HOTTEST)),
-        ("page", [(f"{page:#x}", count) for page, count in answer.pages.most_common(HOTTEST)]),
-    )
-    for what, found in counted:
-        yield Table((what, "faults"), [(name, str(count)) for name, count in found], frozenset((1,)))
 
 
 def record(answer: Traced) -> JsonObject:
@@ -131,9 +117,7 @@ def record(answer: Traced) -> JsonObject:
         "by": [
             {"cpu": cpu, "verdict": verdict, "faults": count} for (cpu, verdict), count in sorted(answer.by.items())
         ],
-        "accesses": dict(answer.accesses.most_common()),
-        "code": [{"place": place, "faults": count} for place, count in answer.code.most_common(HOTTEST)],
-        "pages": [{"page": hexadecimal(page), "faults": count} for page, count in answer.pages.most_common(HOTTEST)],
+        **answer.hottest.record("faults"),
         "perfetto": answer.perfetto or None,
     }
 

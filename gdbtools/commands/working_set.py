@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gdbtools.analysis.working_set import (
@@ -20,6 +21,7 @@ from gdbtools.analysis.working_set import (
 )
 from gdbtools.commands import maintenance
 from gdbtools.commands.evidence import field_value, size
+from gdbtools.commands.hottest import HOTTEST, Hottest
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.sampling import Method, Sampling, Setting
 from gdbtools.commands.session import Session
@@ -31,7 +33,6 @@ from gdbtools.render.scale import amount
 SECONDS = 1.0
 REGIONS = 12
 """How many rows of addresses there are at most."""
-HOTTEST = 8
 ADDRESS_COLUMNS = len(f"{0:#018x}")
 """Rows of addresses and rows of samples begin in one column."""
 
@@ -42,6 +43,7 @@ class WorkingSet:
 
     `restored` flags were set again afterwards, with `left` none; None says that the guest was gone with them.  `ended`
     says why the guest stopped before its time was up; `symbols` names the code that touched.
+    `hottest` counts by the first touches that were seen, and pages by the samples in which they were touched.
     """
 
     first: int
@@ -54,6 +56,7 @@ class WorkingSet:
     left: bool
     ended: str
     symbols: Mapping[int, str]
+    hottest: Hottest
 
 
 def run(session: Session, options: Namespace) -> Sequence[WorkingSet]:
@@ -77,9 +80,23 @@ def run(session: Session, options: Namespace) -> Sequence[WorkingSet]:
     return (
         WorkingSet(
             first, size_bytes, interval, sampling.setting, options.by is not None, samples, restored, options.leave,
-            ended, symbols,
+            ended, symbols, _hottest(samples, session.live.symbol),
         ),
     )  # fmt: skip
+
+
+def _hottest(samples: Sequence[Sample], symbol: Callable[[int], str]) -> Hottest:
+    """Return what was touched most often, and who did it; only of that the symbols are asked for."""
+    touches = [touch for sample in samples for touch in sample.touched.values() if touch is not None]
+    code = Counter(touch.pc for touch in touches).most_common(HOTTEST)
+    times = heat(samples)
+    pages = Counter({leaf.first: times[leaf] for leaf in sorted(times, key=lambda leaf: leaf.first)})
+    return Hottest(
+        Counter(f"EL{touch.access.el} {touch.access.kind.label}" for touch in touches),
+        Counter({symbol(pc) or f"{pc:#x}": count for pc, count in code}),
+        pages,
+        {page: name for page, _ in pages.most_common(HOTTEST) if (name := symbol(page))},
+    )
 
 
 def view(answer: WorkingSet) -> Document:
@@ -94,6 +111,9 @@ def view(answer: WorkingSet) -> Document:
     runs = hottest(touched_runs(answer.samples), HOTTEST)
     if runs:
         blocks.append(_table(answer, runs))
+    blocks += answer.hottest.access_tables("first touches")
+    if answer.hottest.names:
+        blocks.append(answer.hottest.page_table("samples"))
     return Document([*blocks, Facts(_facts(answer))])
 
 
@@ -211,6 +231,7 @@ def record(answer: WorkingSet) -> JsonObject:
         "invalidation": maintenance.invalidation_record(setting.borrowed),
         "samples": [_sample_record(answer, sample) for sample in answer.samples],
         "touched": sum(leaf.size_bytes for leaf in heat(answer.samples)),
+        "hottest": answer.hottest.record("count"),
         "spared": {hexadecimal(leaf.first): why for leaf, why in setting.spared.items()},
         "holes": [hexadecimal(hole.pa) for hole in setting.holes],
         "restored": answer.restored,

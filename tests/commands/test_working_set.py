@@ -330,7 +330,45 @@ def test_the_answer_comes_first_and_fits() -> None:
     assert any(line.startswith("sample 2, ") and " ·█······  4 KB of 32 KB" in line for line in lines)
     assert max(map(len, lines)) <= 80
     rows = [line.split() for line in lines if line.startswith("0x10")]
-    assert rows == [["0x101000", "4KB", "4KB", "2/2"], ["0x100000", "4KB", "4KB", "1/2"]]
+    assert rows == [
+        *(["0x101000", "4KB", "4KB", "2/2"], ["0x100000", "4KB", "4KB", "1/2"]),
+        *(["0x101000", "at_101000", "2"], ["0x100000", "at_100000", "1"]),
+    ]
+
+
+def test_the_code_and_the_accesses_that_touched_most_are_shown_and_pages_by_their_names() -> None:
+    def script(guest: Guest, handle: Handle) -> str:
+        assert guest.fault(0, handle, WRITE, pc=0x6000)
+        assert guest.fault(1, handle, READ, pc=0x7000)
+        assert guest.fault(2, handle, READ, pc=0x7000)
+        return ""
+
+    answer = Guest([script, faults(2)]).ask()
+    lines = [line.split() for line in render(working_set.view(answer)).splitlines()]
+    tables = lines[lines.index(["access", "first", "touches"]) :]
+    assert tables[: tables.index([])] == [["access", "first", "touches"], ["EL1", "read", "3"], ["EL1", "write", "1"]]
+    code = lines[lines.index(["code", "first", "touches"]) :]
+    assert code[1 : code.index([])] == [["at_7000", "2"], ["at_6000", "1"], ["at_5000", "1"]]
+    pages = lines[lines.index(["page", "samples"]) :]
+    assert pages[1:4] == [
+        ["0x102000", "at_102000", "2"],
+        ["0x100000", "at_100000", "1"],
+        ["0x101000", "at_101000", "1"],
+    ]
+    hottest: Any = working_set.record(answer)["hottest"]
+    assert hottest["accesses"] == {"EL1 read": 3, "EL1 write": 1}
+    assert hottest["code"][0] == {"place": "at_7000", "count": 2}
+    assert hottest["pages"][0] == {"page": f"{VA + 2 * PAGE:#018x}", "name": "at_102000", "count": 2}
+
+
+def test_without_symbols_code_has_its_address_and_pages_are_not_listed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Guest, "symbol", lambda self, address: "")
+    answer = Guest([faults(1)]).ask()
+    lines = [line.split() for line in render(working_set.view(answer)).splitlines()]
+    assert ["0x5000", "1"] in lines
+    assert ["page", "samples"] not in lines
+    hottest: Any = working_set.record(answer)["hottest"]
+    assert hottest["pages"] == [{"page": f"{VA + PAGE:#018x}", "count": 1}]
 
 
 def test_json_has_each_touched_run_of_each_sample() -> None:

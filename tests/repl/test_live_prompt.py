@@ -157,8 +157,8 @@ def test_a_map_of_two_thousand_lines_is_paged_searched_piped_and_written(run: St
     assert rows[0] == "2071 runs of 2282 leaves, 14.2 GB."
     assert rows[2].startswith("from                 size   of  PA          EL1  EL0  memory  state")
     terminal.type(f"/0x0000200000ffe000{ENTER}")
-    rows = terminal.wait("0x0000200000ffe000")
-    assert rows[0].startswith("0x0000200000ffe000    4KB  4KB  0x1fe000")
+    # At the top: what is searched for is on the screen from when it is typed.
+    terminal.until(lambda rows: rows[0].startswith("0x0000200000ffe000    4KB  4KB  0x1fe000"), "row that was found")
     terminal.type("q")
     until_bar(terminal, "stopped")
     terminal.enter("map | grep -c 'rw-'")

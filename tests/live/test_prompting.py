@@ -41,7 +41,7 @@ def test_with_json_the_lines_are_those_of_the_mi_command(shared_fault: Live) -> 
         ("walk 0x40200000", 0, ""),
         ("walk 0xdead000", 1, ""),
         ("fault", 1, ""),
-        ("walk", 2, "required: ADDRESS"),
+        ("walk", 2, "ADDRESS is missing"),
         ("walk nosuch", 2, "give an address"),
         ("nosuch", 2, "there is no command 'nosuch'; they are status, regs"),
         ("regs TCR_EL9", 2, "is not a register that is decoded"),

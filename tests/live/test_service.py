@@ -27,11 +27,12 @@ def attached_still(live: Live) -> bool:
 
 @pytest.mark.parametrize("count", [1, 7])
 def test_a_count_ends_it_after_so_many_repairs(at_scan: Live, count: int) -> None:
+    plural = "" if count == 1 else "s"
     (summary,) = at_scan.ask(f"service --count {count}")
     assert summary["faults"] == count
-    assert summary["ended"] == f"{count} faults repaired, as asked"
+    assert summary["ended"] == f"{count} fault{plural} repaired, as asked"
     assert sum(each["faults"] for each in summary["by"]) == count
-    assert at_scan.ask("status")[0]["abilities"]["written so far"] == f"{count} descriptors"
+    assert at_scan.ask("status")[0]["abilities"]["written so far"] == f"{count} descriptor{plural}"
 
 
 def test_a_breakpoint_of_the_users_ends_it(at_scan: Live) -> None:
@@ -184,7 +185,7 @@ def test_a_catch_does_not_call_another_fault_a_loop(at_fault: Live) -> None:
     [
         ("--around 0", "--around takes a number of neighbours from 1 to 512"),
         ("--around 513", "--around takes a number of neighbours from 1 to 512"),
-        ("--kinds alignment", "invalid choice"),
+        ("--kinds alignment", "--kinds is access-flag or dirty"),
         ("--log /nowhere/log", "No such file or directory"),
     ],
 )

@@ -51,7 +51,7 @@ def test_sourcing_imports_nothing_that_only_an_answer_needs(gdb_path: str) -> No
     known = "[name for name in __import__('sys').modules if name.startswith(('gdbtools.', 'tabulate', 'elftools'))]"
     loaded = batch(gdb_path, "-x", str(INIT), "-ex", f"python print(*{known})").stdout.split()
     assert {".".join(name.split(".")[:2]) for name in loaded} == {
-        f"gdbtools.{part}" for part in ("arch", "commands", "errors", "live", "numbers")
+        f"gdbtools.{part}" for part in ("arch", "commands", "errors", "live", "numbers", "printable", "spelling")
     }
     assert not {f"gdbtools.commands.{name.replace('-', '_')}" for name in COMMANDS} & set(loaded)
 

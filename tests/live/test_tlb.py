@@ -404,7 +404,11 @@ def test_without_an_invalidation_the_tlb_hides_a_cleared_access_flag(guest: Tlb)
 
 
 def test_the_vectors_own_access_flag_is_not_cleared(guest: Tlb) -> None:
-    assert "maps the exception vectors of CPU 0" in guest.refusal("mmu clear-af 0x40200000,0x40300000")
+    assert "maps the exception vectors of CPU 0" in guest.refusal("mmu clear-af 0x40200000,0x40201000")
+    [cleared] = guest.ask("clear-af 0x40200000,0x40300000")
+    assert "vectors" in cleared["spared"]["0x0000000040200000"]
+    assert guest.ask("walk 0x40200000")[0]["attributes"]["accessed"]
+    guest.say("mmu undo")
 
 
 def test_undo_restores_every_byte_of_any_sequence(either: Tlb) -> None:

@@ -293,7 +293,7 @@ def test_what_it_says_at_a_prompt_begins_with_the_answer_and_fits(gdb_path: str)
         ("0x8000000000 --interval nan", "'nan' is no length of time"),
         ("0x8000000000 --samples 0", "--samples takes a number of samples from 1 on"),
         ("0x7000000000,+0x1000", "nothing is mapped from 0x7000000000 on; `mmu map` lists what is"),
-        ("0x8000000000 --by magic", "invalid choice"),
+        ("0x8000000000 --by magic", "--by is faults or flags"),
     ],
 )
 def test_words_that_make_no_sense_are_refused_before_anything_is_written(

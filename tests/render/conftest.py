@@ -12,9 +12,12 @@ import pytest
 from tests.conftest import BROWSER
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A headless Chromium; it needs no network, and gets none."""
+    """A headless Chromium; it needs no network, and gets none.
+
+    Not for longer than a module: while Playwright is there its event loop runs, and no other test can have one.
+    """
     program, install = BROWSER
     path = shutil.which(program)
     if path is None:

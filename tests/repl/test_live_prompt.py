@@ -13,7 +13,7 @@ from tests.live.session import ROOT
 from tests.repl.conftest import PROMPT, Start
 from tests.repl.guest import FOR_EVER, TO_SCAN, TO_WIDE, child, gated, kill, open_gate, script
 from tests.repl.terminal import CTRL_C, CTRL_D, ENTER, TAB, Terminal
-from tests.repl.wide import BASE, tables
+from tests.repl.wide import BASE, WHOLE, tables
 
 pytestmark = pytest.mark.guest
 
@@ -135,7 +135,7 @@ def test_ctrl_c_ends_a_scan_and_the_next_question_is_answered(run: Start, tmp_pa
     wide.write_bytes(tables(4096))
     terminal = run("-device", f"loader,file={wide},addr={BASE:#x},force-raw=on")
     to(terminal, tmp_path, TO_WIDE)
-    terminal.enter("map")
+    terminal.enter(WHOLE)
     rows = terminal.wait("MB read; Ctrl-C stops")
     assert any(row.startswith("[") and " tables, " in row for row in rows)
     terminal.type(CTRL_C)
@@ -235,7 +235,7 @@ def test_a_gdb_that_is_killed_at_a_question_takes_only_the_answer_with_it(run: S
     wide.write_bytes(tables(4096))
     terminal = run("-device", f"loader,file={wide},addr={BASE:#x},force-raw=on")
     to(terminal, tmp_path, TO_WIDE)
-    terminal.enter("map")
+    terminal.enter(WHOLE)
     terminal.wait("MB read; Ctrl-C stops")
     kill(terminal, "gdb")
     terminal.wait("GDB went before it answered")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.repl.conftest import PROMPT, Start
 from tests.repl.terminal import CTRL_C, CTRL_D, CTRL_R, ENTER, ESCAPE, TAB, UP
-from tests.repl.wide import BASE, tables
+from tests.repl.wide import BASE, WHOLE, tables
 
 SENTENCE = "last exception: EL1 execute of 0x100000120e40: access flag fault, level 3, and the tables agree:"
 
@@ -159,7 +159,7 @@ def test_ctrl_c_ends_a_scan(start: Start, tmp_path: Path) -> None:
     ours = {"TTBR0_EL1": f"{BASE:#x}", "TTBR1_EL1": "0x0", "TCR_EL1": "0x500803510", "SCTLR_EL1": "0x1"}
     registers.write_text(json.dumps(ours))
     terminal = start("open", f"{image}@{BASE:#x}", "--registers", str(registers))
-    terminal.enter("map")
+    terminal.enter(WHOLE)
     rows = terminal.wait("MB read; Ctrl-C stops")
     assert any(row.startswith("[") and " tables, " in row for row in rows)
     terminal.type(CTRL_C)

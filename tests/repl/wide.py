@@ -10,6 +10,8 @@ PAGE = 4096
 TABLE, LEAF = 0b11, 0x0060_0000_0000_0703
 """A descriptor of a table, and of a page: Inner Shareable, accessed, no execution."""
 RUNS_OF_A_TABLE = 256
+WHOLE = "map --limit 10000000"
+"""A `map` of all there is, for a scan that goes on until somebody ends it."""
 
 
 def tables(last_level: int, base: int = BASE) -> bytes:

@@ -36,6 +36,8 @@ ISOLATED, WHOLE = Shape("6.1-4k", "cortex-a57"), Shape("6.12-4k", "max")
 SEED = int(os.environ.get("GDBTOOLS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 STOPS, MANY_STOPS, MOST_STOPS = 4, 50, 60
 """How many stops, at least; and until both levels were seen, or so many."""
+MOST_FAULTS = 3000
+"""Until one of each kind was seen: a process that starts has some hundred of EL0's for each of EL1's."""
 PAGE_BYTES = 1 << 12
 VMALLOC, VMALLOC_END = 0xFFFF_8000_0000_0000, 0xFFFF_FB00_0000_0000
 ACCESSED, PXN = 1 << 10, 1 << 53
@@ -250,7 +252,7 @@ def test_catch_any_sees_demand_paging_of_el0_and_uaccess_faults_of_el1(
         sets = {int(each["address"], 16) & -0x800 for each in caught["breakpoints"]}
         assert (len(sets) > 1) == (shape is ISOLATED)
         seen: dict[int, tuple[str, str]] = {}
-        for _ in range(200):
+        for _ in range(MOST_FAULTS):
             session.say("continue")
             (found,) = session.ask("fault")
             seen[found["access"]["el"]] = (found["vector_entry"], found["verdict"])

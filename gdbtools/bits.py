@@ -91,7 +91,8 @@ class Field:
         """Give `word` with this field set to `value`; a value that does not fit raises ValueError."""
         remaining, odd = divmod(value, self.scale)
         if odd or not 0 <= remaining < 1 << self.width:
-            raise ValueError(f"{self.name} has {self.width} bits: {value:#x} does not fit")
+            bits = "1 bit" if self.width == 1 else f"{self.width} bits"
+            raise ValueError(f"{self.name} has {bits}: {value:#x} does not fit")
         word &= ~self.mask
         for high, low in reversed(self.spans):
             width = high - low + 1

@@ -8,7 +8,7 @@ from typing import Final
 from gdbtools.analysis.aspects import Aspect
 from gdbtools.analysis.difference import Change, ChangeKind, Portion
 from gdbtools.arch.model import Attributes, Run
-from gdbtools.commands.evidence import fault_name, size, soft_text
+from gdbtools.commands.evidence import fault_name, number_of, size, soft_text
 from gdbtools.render.document import Role, Span
 
 SIGNS: Final[Mapping[ChangeKind, Span]] = {
@@ -114,7 +114,7 @@ def place(portion: Portion) -> str:
     assert run is not None, "it is mapped"
     output = "no PA" if run.output is None else f"PA {run.output:#x}"
     said = output if run.ipa is None else f"IPA {run.ipa:#x}, {output}"
-    return said if portion.places == 1 else f"{said} and {portion.places - 1} more places"
+    return said if portion.places == 1 else f"{said} and {number_of(portion.places - 1, 'more place', 'more places')}"
 
 
 def _aspects_text(aspects: Iterable[Aspect], before: Portion, after: Portion) -> str:

@@ -14,6 +14,7 @@ from gdbtools.commands.evidence import belonging_record, control_text, fault_nam
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import word_picture
 from gdbtools.commands.session import Session
+from gdbtools.commands.verdict import none_taken
 from gdbtools.errors import MissingRegister, UsageError
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
@@ -107,6 +108,8 @@ def transfer_text(transfer: Transfer) -> str:
 
 def view(answer: Decoded) -> Document:
     syndrome, exception = answer.syndrome, answer.exception
+    if exception is not None and exception.untaken:
+        return Document([Line(none_taken(exception))])
     belongs = answer.belongs
     blocks: list[Block] = [Line([f"{int(syndrome.word):#x}: ", *_whose(belongs), *sentence(syndrome)])]
     level = "x" if exception is None else str(exception.target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -11,6 +12,13 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from gdbtools.errors import Unavailable
+
+
+def _unblocked(special: Path) -> BinaryIO:
+    """Open a pipe or a device to write to it; a pipe that nobody reads is an error, and nothing to wait for."""
+    descriptor = os.open(special, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(descriptor, True)
+    return os.fdopen(descriptor, "wb")
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -30,7 +38,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     beside = target.parent / f".{target.name}.{uuid4().hex}"
     try:
         if target.exists() and not target.is_file():
-            with target.open("wb") as file:
+            with _unblocked(target) as file:
                 yield file
             return
         with beside.open("xb") as file:
@@ -39,6 +47,8 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
             beside.chmod(stat.S_IMODE(target.stat().st_mode))
         os.replace(beside, target)
     except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise Unavailable(f"{path}: nobody reads this pipe; start its reader first") from None
         raise Unavailable(f"{path}: {error.strerror or error}; name a file that can be written") from None
     finally:
         with suppress(OSError):

@@ -30,6 +30,7 @@ from gdbtools.commands.what_if import (
     supposition_rows,
 )
 from gdbtools.errors import Unavailable, UsageError
+from gdbtools.machine.model import Machine
 from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Span, Table, Text
 from gdbtools.render.drawing import AddressMap
 from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
@@ -49,6 +50,10 @@ class Listing(enum.Enum):
     """Runs, or areas on a screen that the runs are too many for."""
     RUNS = enum.auto()
     AREAS = enum.auto()
+
+
+Asked = tuple[str, Machine, Regime]
+"""A range to look at: its space, the machine as it is in that, and how it is translated."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,7 @@ def run(session: Session, options: Namespace) -> Sequence[Map]:
     keep = _filters(options)
     counted = Counted(supposed.machine.memory.read)
     looked = _Looked(counted, options.range, options.physical, keep, limit)
-    ranges = all_ranges(supposed.spaces, options.space, options.regime)
+    ranges = _of_range(all_ranges(supposed.spaces, options.space, options.regime), options.range)
     parts = _once([looked.at(space, regime) for space, _, regime in ranges])
     found = Map(
         tuple(parts),
@@ -153,6 +158,14 @@ def run(session: Session, options: Namespace) -> Sequence[Map]:
     if unseen and found.unwanted and not found.runs and not found.broken:
         raise Unavailable(f"nothing that fits in the {_looked(found)}, but not all could be seen: {unseen}")
     return (_limited(found, limit, options.range),)
+
+
+def _of_range(ranges: Sequence[Asked], wanted: tuple[int, int] | None) -> Sequence[Asked]:
+    """Return the halves that have some of the addresses that are wanted; all, where none has."""
+    if wanted is None:
+        return ranges
+    first, last = wanted[0], sum(wanted) - 1
+    return [each for each in ranges if each[2].first <= last and first <= each[2].last] or ranges
 
 
 def _listing(options: Namespace) -> Listing:

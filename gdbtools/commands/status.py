@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gdbtools.arch.isolation import Isolation
@@ -39,8 +40,9 @@ def run(session: Session, options: Namespace) -> Sequence[Status]:  # noqa: ARG0
     regimes: tuple[Regime, ...] = ()
     trouble = ""
     isolation: Isolation | None = None
-    try:
+    with suppress(Unavailable):
         level = machine.architecture.level(machine.register)
+    try:
         regimes = machine.architecture.regimes(machine.register)
         isolation = spaces(machine).isolation
     except Unavailable as missing:

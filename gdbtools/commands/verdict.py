@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gdbtools.analysis.diagnosis import Aborted, Diagnosis, Verdict
 from gdbtools.analysis.suspicion import Suspicion
+from gdbtools.arch.architecture import ExceptionRecord
 from gdbtools.arch.model import FaultKind, Mapped
 from gdbtools.commands.evidence import WHY, access_name, fault_name, field_value
 from gdbtools.commands.suspicion import briefly
@@ -24,15 +25,19 @@ def sentence(diagnosis: Diagnosis, suspected: Sequence[Suspicion] = (), backing:
     `backing` is what answers at `answering_pa`, empty for nothing, None where nobody knows.
     """
     if diagnosis.verdict is Verdict.NONE_TAKEN:
-        registers = ", ".join(diagnosis.exception.untaken)
-        none = Span("No exception has been taken since reset", Role.HEADING)
-        return [none, f", as far as the registers say: {registers} are 0."]
+        return none_taken(diagnosis.exception)
     if diagnosis.verdict is Verdict.INTERRUPT:
         return _interrupted(diagnosis)
     if diagnosis.verdict is Verdict.NOT_ONE_EXCEPTION:
         return [LAST, *_apart(diagnosis)]
     said = _of_one_exception(diagnosis, suspected, backing)
     return [LAST, *said] if diagnosis.belongs.last else said
+
+
+def none_taken(exception: ExceptionRecord) -> list[str | Span]:
+    """Return what is said where the registers of the last exception are as reset leaves them."""
+    said = f", as far as the registers say: {', '.join(exception.untaken)} are 0."
+    return [Span("No exception has been taken since reset", Role.HEADING), said]
 
 
 def _interrupted(diagnosis: Diagnosis) -> list[str | Span]:

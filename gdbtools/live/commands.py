@@ -16,7 +16,7 @@ from gdbtools.commands import COMMANDS
 from gdbtools.commands.declared.shared import OUTPUT
 from gdbtools.commands.model import Command, Kind
 from gdbtools.commands.parser import HelpWanted, complete, parser_for
-from gdbtools.errors import GdbtoolsError
+from gdbtools.errors import GdbtoolsError, UsageError
 from gdbtools.live.attaching import Attaching
 from gdbtools.live.settings import Settings
 from gdbtools.printable import in_a_line
@@ -95,8 +95,10 @@ class FaultFunction(gdb.Function):
         super().__init__("_mmu_fault")
         self._face = face
 
-    def invoke(self, kind: gdb.Value, regime: gdb.Value | None = None) -> int:  # type: ignore[override]
+    def invoke(self, kind: gdb.Value | None = None, regime: gdb.Value | None = None) -> int:  # type: ignore[override]
         try:
+            if kind is None:
+                raise UsageError('KIND is missing, like $_mmu_fault("any")')
             return int(self._face().faulted(kind.string(), None if regime is None else regime.string()))
         except GdbtoolsError as error:
             raise gdb.GdbError(str(error)) from None

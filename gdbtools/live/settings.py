@@ -48,8 +48,15 @@ class RegistersFile(gdb.Parameter):
         self.show_doc = "Show the file with the registers that a core file lacks."
         super().__init__("mmu-registers", gdb.COMMAND_DATA, gdb.PARAM_OPTIONAL_FILENAME)
         self.value = ""
+        self._before: object = ""
 
     def get_set_string(self) -> str:
+        """Refuse what is no file, and keep what was there: nobody else will say it before the next answer."""
+        path = self.path
+        if path is not None and not path.is_file():
+            self.value = self._before
+            raise gdb.GdbError(f"{path} is no file; name a JSON object of register names to hex strings")
+        self._before = self.value
         return ""
 
     def get_show_string(self, value: str) -> str:

@@ -158,6 +158,15 @@ def test_how_many_cpus_there_are_is_not_asserted_of_what_does_not_say(report: Re
     assert "CPU 0 of 1" not in report.capsys.readouterr().out
 
 
+def test_status_shows_the_translation_that_walk_uses_where_no_cpsr_says_the_level(report: Report) -> None:
+    registers = {**LEAST, "TTBR0_EL1": "0x0", "TCR_EL1": USUAL, "SCTLR_EL1": "0x1"}
+    words = report.words(registers, DESCRIPTORS, FAR, ROOT)
+    assert main(["status", *words, "--json"]) == 0
+    said = json.loads(report.capsys.readouterr().out)["result"]
+    assert (said["el"], said["trouble"]) == (None, None)
+    assert said["regimes"]
+
+
 def test_a_permission_fault_shows_that_pan_was_set_where_no_spsr_says_so(report: Report) -> None:
     leaf = DESCRIPTORS[3] | USER
     words = report.words({**LEAST, "ESR": "9600000f"}, [*DESCRIPTORS[:3], leaf], FAR, ROOT)

@@ -268,6 +268,8 @@ def test_at_reset_there_has_been_no_exception(capsys: pytest.CaptureFixture[str]
     out = capsys.readouterr().out
     assert "came from" not in out
     assert "unknown reason" not in out
+    assert main(["esr", *words]) == 0
+    assert " ".join(capsys.readouterr().out.split()) == answer["sentence"], "a syndrome of nothing says the same"
 
 
 @pytest.mark.parametrize("changes", [{"ESR_EL1": 0x0200_0000}, {"ELR_EL1": 0x4000_0000}, {"SPSR_EL1": 0x3C5}])

@@ -90,7 +90,9 @@ def test_how_much_was_looked_at_is_said_whatever_fits(capsys, source: list[str])
     """Nothing that fits in nothing that was seen would be no answer."""
     for words in ((), ("--perm", "wx"), ("--type", "device"), ("--size", "1g")):
         assert ask(capsys, *source, *words)["looked_at"] == {"leaves": 11 + 1, "tables": 5}
-    assert ask(capsys, *source, "0x1000,0x3000")["looked_at"] == {"leaves": 2, "tables": 4}
+    of_a_range = ask(capsys, *source, "0x1000,0x3000")
+    assert of_a_range["looked_at"] == {"leaves": 2, "tables": 4}
+    assert of_a_range["regimes"] == ["EL1&0 stage 1, TTBR0_EL1"], "the other half has none of these addresses"
     assert main(["map", *source, "--size", "1g"]) == 0
     assert "looked at  12 leaves in 5 tables" in capsys.readouterr().out
 

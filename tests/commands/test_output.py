@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import stat
 import threading
 from pathlib import Path
@@ -149,9 +150,29 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path, command: list[str
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     read: list[bytes] = []
-    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    # Open before it is written to: who comes later is told.
+    end = os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb")
+    os.set_blocking(end.fileno(), True)
+    reader = threading.Thread(target=lambda: read.append(end.read()))
+    written = threading.Thread(
+        target=lambda: main([*command, str(pipe)] if command[0] == "capture" else [*command, "-o", str(pipe)])
+    )
+    # A pipe holds less than what is written, and has its end only once the writer has closed it.
+    written.start()
+    while not select.select([end], [], [], 10)[0]:
+        pass
     reader.start()
-    main([*command, str(pipe)] if command[0] == "capture" else [*command, "-o", str(pipe)])
+    written.join(10)
     reader.join(10)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert len(read[0]) > 100
+
+
+@pytest.mark.parametrize("command", [WALK, ["capture", "-s", OSV]])
+def test_a_pipe_that_nobody_reads_is_one_line_and_nothing_to_wait_for(
+    capsys, tmp_path: Path, command: list[str]
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert main([*command, str(pipe)] if command[0] == "capture" else [*command, "-o", str(pipe)]) == 3
+    assert capsys.readouterr().err == f"gdbtools: {pipe}: nobody reads this pipe; start its reader first\n"

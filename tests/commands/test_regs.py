@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.model import Brief
+from gdbtools.bits import FieldValue
 from gdbtools.cli import main
+from gdbtools.commands import regs
 from gdbtools.commands.regs import SYNDROME
 from tests.tables import EL1H, Tables
 
@@ -133,3 +136,13 @@ def test_what_gives_no_value_is_one_line(capsys, text: str) -> None:
 def test_a_given_value_goes_before_the_sources(capsys, tmp_path: Path) -> None:
     given, own = said(capsys, "--json", "SPSR_EL1=0x0", "SPSR_EL1", *source(tmp_path, SPSR_EL1=EL1H)).splitlines()
     assert fields_of(given)["M"] == fields_of(own)["M"] == 0
+
+
+def test_no_two_values_of_a_field_read_alike_in_an_overview() -> None:
+    """HAFDBS=2 was cut at its comma to what 1 says."""
+    for name, layout in ARM.registers.items():
+        brief = ARM.brief_fields.get(name.partition("_EL")[0], Brief(()))
+        for field in layout.fields():
+            if field.name in (*brief.always, *brief.if_set) and field.width < 8:
+                said = [regs._said(FieldValue(field, value)) for value in range(1 << field.width)]
+                assert len(set(said)) == len(said), f"{name}.{field.name}: {said}"

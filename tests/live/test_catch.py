@@ -168,3 +168,4 @@ def test_the_condition_works_in_a_breakpoint_of_ones_own(at_scan: Live) -> None:
 
 def test_a_condition_with_an_unknown_kind_says_which_there_are(at_fault: Live) -> None:
     assert "say one of: access-flag, translation, permission, any" in at_fault.refusal('print $_mmu_fault("nosuch")')
+    assert at_fault.refusal("print $_mmu_fault()").endswith('KIND is missing, like $_mmu_fault("any")')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -117,8 +118,10 @@ def test_registers_that_a_core_lacks_are_asked_for_and_can_be_given(capsys, sess
     session.say(f"set mmu-registers {file}")
     assert str(file) in session.say("show mmu-registers")
     assert session.ask("fault") == offline(capsys, "fault", "-s", str(OSV))
-    session.say(f"set mmu-registers {tmp_path / 'none'}")
-    assert "name a file" in session.refusal("mmu fault")
+    os.mkfifo(tmp_path / "pipe")
+    for nothing in (tmp_path / "none", tmp_path / "pipe", tmp_path):
+        assert "is no file; name a JSON object" in session.gdb.run(f"set mmu-registers {nothing}").error
+        assert str(file) in session.say("show mmu-registers"), "what was there is kept"
     session.say("set mmu-registers")
     assert "none" in session.say("show mmu-registers")
     assert "set mmu-registers FILE" in session.refusal("mmu walk $pc")

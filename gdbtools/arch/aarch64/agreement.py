@@ -272,7 +272,7 @@ def fits(exception: ExceptionRecord, instruction: int | None, register: ReadRegi
     elsewhere = _base_differs(exception, instruction, register)
     if elsewhere:
         return Agreement(Fit.CONTRADICTS, f"{said} at {where} accesses {elsewhere}")
-    return Agreement(Fit.FITS, f"{said} is at {where}")
+    return Agreement(Fit.FITS, f"{said} is at {where.rstrip(',')}")
 
 
 def against_entry(exception: ExceptionRecord, entry: VectorEntry) -> str:

@@ -77,8 +77,12 @@ class ID_AA64MMFR1_EL1(Word):
     VH = _feature(11, 8, "Virtualization Host Extensions")
     VMIDBits = _feature(7, 4, "VMID bits", {0: "8", 2: "16"})
     HAFDBS = _feature(
-        3, 0, "hardware updates", {0: "none", 1: "access flag", 2: "access flag, dirty state", 3: "and table AF"}
-    )
+        3, 0, "hardware updates",
+        {
+            0: "none", 1: "access flag", 2: "access flag and dirty state",
+            3: "access flag (of tables too) and dirty state",
+        },
+    )  # fmt: skip
 
 
 class ID_AA64MMFR2_EL1(Word):

@@ -75,7 +75,9 @@ OF_CLASS: Sequence[tuple[EC, int, str, str]] = (
 
 @pytest.mark.parametrize(("ec", "iss", "own", "other"), OF_CLASS)
 def test_a_syndrome_fits_its_own_instruction_and_not_another(ec: EC, iss: int, own: str, other: str) -> None:
-    assert asked(ec, iss, own).fit is Fit.FITS
+    found = asked(ec, iss, own)
+    assert found.fit is Fit.FITS
+    assert not found.reason.endswith(","), "a sentence goes on after it"
     assert asked(ec, iss, other).fit is Fit.CONTRADICTS
 
 

@@ -52,8 +52,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "live": (
         "live", "commands", "render", "repair", "analysis", "machine.model", "machine.qemu_ram", "machine.gdbstub",
-        "machine.progress", "machine.files", "machine.open_source", "arch.architecture", "arch.model",
-        "arch.ARCHITECTURES", "bits", "errors", "numbers", "printable", "spelling",
+        "machine.process", "machine.progress", "machine.files", "machine.open_source", "arch.architecture",
+        "arch.model", "arch.ARCHITECTURES", "bits", "errors", "numbers", "printable", "spelling",
     ),
     "repl": (
         "repl", "commands", "render", "machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits",

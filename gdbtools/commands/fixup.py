@@ -17,7 +17,7 @@ from gdbtools.errors import Refused
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, name_of
-from gdbtools.repair.access_flag import Plan, plan
+from gdbtools.repair.access_flag import Plan, plan, plan_return
 from gdbtools.repair.borrow import find_return
 
 
@@ -40,16 +40,19 @@ def run(session: Session, options: Namespace) -> Sequence[Fixup]:
     """Plan everything before anything is written, so that a refusal leaves the guest as it was."""
     machine = session.machine
     found = diagnose(machine.architecture, machine.register, machine.memory.read)
-    planned = plan(found, machine.architecture, session.dirty, machine.memory)
+    planned = plan_return(found, session.dirty) if options.resume else None
+    if planned is None:
+        planned = plan(found, machine.architecture, session.dirty, machine.memory)
     through = return_address(machine, found) if options.resume else None
     if options.dry_run:
         return (Fixup(machine.architecture, planned, found.belongs, False, through, False),)
     live = session.live
-    session.written.make("fixup", planned.change, machine.memory)
+    if planned.writes:
+        session.written.make("fixup", planned.change, machine.memory)
     if through is not None:
         live.jump(through)
         session.resume_wanted = True
-    return (Fixup(machine.architecture, planned, found.belongs, True, through, through is not None),)
+    return (Fixup(machine.architecture, planned, found.belongs, planned.writes, through, through is not None),)
 
 
 def return_address(machine: Machine, found: Diagnosis) -> int:
@@ -64,6 +67,8 @@ def return_address(machine: Machine, found: Diagnosis) -> int:
 
 def view(answer: Fixup) -> Document:
     change = answer.plan.change
+    if not answer.plan.writes:
+        return _settled(answer)
     done = Span("Set the access flag", Role.GOOD) if answer.applied else Span("Would set the access flag", Role.WARNING)
     head = Line([done, f" of the level {answer.plan.level.number} descriptor at PA {change.pa:#x}."])
     rows: list[tuple[str, Text]] = [
@@ -77,10 +82,25 @@ def view(answer: Fixup) -> Document:
         rows.append(("safe", "the tables refuse just this now, and the next access would set the same flag"))
     if answer.plan.hardware_should:
         rows.append(("warning", Span("TCR_EL1.HA says hardware sets it; why did it not?", Role.WARNING)))
-    if answer.returns_through is not None:
-        verb = "returning" if answer.resumed else "would return"
-        rows.append(("return", f"{verb} through the guest's own eret at {answer.returns_through:#x}"))
-    return Document([head, Facts(rows)])
+    return Document([head, Facts([*rows, *_return_rows(answer)])])
+
+
+def _settled(answer: Fixup) -> Document:
+    """Say that there is nothing to write, and what comes of returning."""
+    change, refused = answer.plan.change, answer.plan.refused_next
+    set_ = Span("The access flag is set already", Role.GOOD)
+    head = Line([set_, f" in the level {answer.plan.level.number} descriptor at PA {change.pa:#x}: nothing written."])
+    rows: list[tuple[str, Text]] = [("descriptor", f"{int(change.before):#018x}  {word_text(change.before)}")]
+    if refused is not None:
+        rows.append(("next", f"{fault_name(refused.fault)}: {WHY[refused.decider.cause]}"))
+    return Document([head, Facts([*rows, *_return_rows(answer)])])
+
+
+def _return_rows(answer: Fixup) -> list[tuple[str, Text]]:
+    if answer.returns_through is None:
+        return []
+    verb = "returning" if answer.resumed else "would return"
+    return [("return", f"{verb} through the guest's own eret at {answer.returns_through:#x}")]
 
 
 def dirty_text(plan: Plan) -> str:

@@ -25,7 +25,7 @@ from gdbtools.errors import GdbtoolsError, Refused, Unavailable, UsageError
 from gdbtools.machine.model import Machine, PhysicalMemory, Served
 from gdbtools.render.document import Block, Document, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, name_of
-from gdbtools.repair.access_flag import Plan, plan
+from gdbtools.repair.access_flag import Plan, plan, settled
 from gdbtools.repair.borrow import find_return
 from gdbtools.repair.change import Change
 from gdbtools.repair.dirty_state import plan_dirty_state
@@ -150,10 +150,11 @@ class Service:
         if self._onlooker is not None and not self._onlooker.wants(found):
             return self._leave(machine)
         change, around = None, 0
-        if found.verdict is Verdict.TABLES_PERMIT:
+        if found.verdict is Verdict.TABLES_PERMIT or settled(found):
             place = place_of(found)
             if self._loops.times(machine.current, place) > 1:
-                self.summary.ended = f"{place.said()}, which permits it"
+                permits = found.verdict is Verdict.TABLES_PERMIT
+                self.summary.ended = f"{place.said()}, {'which permits it' if permits else 'whose access flag is set'}"
                 return Served(False)
             through = self._return(machine, found)
             self.summary.already += 1

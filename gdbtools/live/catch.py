@@ -165,6 +165,14 @@ class Catches:
                 return catch
         return None
 
+    def abandon(self) -> Sequence[Catch]:
+        """Catch nothing any more: gives the catches there were, whose breakpoints are disabled and to be deleted."""
+        abandoned, self.active = self.active, []
+        for catch in abandoned:
+            for each in catch.breakpoints.values():
+                each.enabled = False
+        return abandoned
+
     def caught(self, machine: Machine, breakpoints: Sequence[gdb.Breakpoint]) -> bool:
         """Say whether a catch stopped the guest at one of these: an event of GDB's names whatever is at that address.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,25 @@ class Face:
         if sourceless:
             return Session(no_source(ARCHITECTURES["aarch64"]), open=open_source)
         self.target.stopped()
-        if self.target.attachment is not self._attachment:
-            self._attachment, self.seen, self.loops = self.target.attachment, Seen(), Loops()
-            self.written.connected()
+        self._meet()
         machine = self.guest.machine()
         return Session(machine, self.written, self.seen, open=open_source, make_sure=self.make_sure)
+
+    def _meet(self) -> None:
+        """Notice a new connection: what was seen of an older guest is forgotten, as far as this one is another."""
+        before, now = self._attachment, self.target.attachment
+        if now is before:
+            return
+        self._attachment, self.seen, self.loops = now, Seen(), Loops()
+        self.written.connected()
+        if before is None or now is None or not now.has_another_guest_than(before):
+            return
+        changed, abandoned = self.written.forget(), self.catches.abandon()
+        self._doomed += abandoned
+        gone = [f"{changed} descriptor{'s' if changed > 1 else ''} to take back"] if changed else []
+        gone += [f"catch {each.kind}" for each in abandoned]
+        if gone:
+            gdb.write(f"mmu: this is another guest; forgotten with the one before: {', '.join(gone)}\n", gdb.STDERR)
 
     def dirty(self) -> DirtyConvention:
         """Return how the guest marks what is dirty, as far as the user has said."""
@@ -189,6 +203,7 @@ class Face:
         self.seen.moved_on()
         self._held = None
         self._sweep()
+        self._meet_at_a_stop()
         if not self.catches.active:
             return
         try:
@@ -206,6 +221,14 @@ class Face:
                 self._tell_caught(event.breakpoints)
         except (GdbtoolsError, gdb.error) as error:
             gdb.write(f"mmu: {in_a_line(str(error))}\n", gdb.STDERR)
+
+    def _meet_at_a_stop(self) -> None:
+        """Notice a guest that GDB has just attached to, before it sets an older one's breakpoints in it."""
+        if self.target.attachment is self._attachment is None or has_core():
+            return
+        with suppress(GdbtoolsError, gdb.error):
+            self.target.attached()
+            self._meet()
 
     def _tell_caught(self, breakpoints: Sequence[gdb.Breakpoint]) -> None:
         """Say what a catch stopped at, if one did: nothing where the CPU has left its vector, as after a repair."""

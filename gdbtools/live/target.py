@@ -19,6 +19,7 @@ from gdbtools.live.registers import LiveRegisters
 from gdbtools.live.undecoded import undecoded
 from gdbtools.live.wire import open_wire
 from gdbtools.machine.model import Cpu, Live, Machine
+from gdbtools.machine.process import Life, qemu_life
 from gdbtools.machine.qemu_ram import GuestRam, Window, look_into
 
 
@@ -35,6 +36,13 @@ class Attachment:
 
     foreign: str = ""
     """What is to be said of a target that is no machine; empty for one that is."""
+
+    guest: Life | None = None
+    """Which run of which QEMU answers; None where that cannot be seen from here."""
+
+    def has_another_guest_than(self, before: Attachment) -> bool:
+        """Return whether this is shown to be another guest than an attachment before it had: it may be without."""
+        return None not in (self.guest, before.guest) and self.guest != before.guest
 
     def release(self) -> None:
         """Switch physical memory mode off, if the connection still stands to do it on."""
@@ -60,17 +68,24 @@ def attach(connection: gdb.RemoteTargetConnection) -> Attachment:
         """Find the RAM of a QEMU on this host; a stub that is none has no monitor to ask."""
         if not stub.supported():
             return ()
-        wire = open_wire(connection.details or "")
-        if wire is None:
-            return ()
-        peer = wire.peer
-        wire.close()
         try:
             return look_into(peer, _monitor)
         except gdb.error:
             return ()
 
-    return Attachment(connection, stub, GuestRam(stub, look), foreign=foreign)
+    peer = _peer(connection)
+    return Attachment(connection, stub, GuestRam(stub, look), foreign=foreign, guest=qemu_life(peer))
+
+
+def _peer(connection: gdb.RemoteTargetConnection) -> int | None:
+    """Return the process that answers, None where it is not known to be on this host."""
+    wire = open_wire(connection.details or "")
+    if wire is None:
+        return None
+    try:
+        return wire.peer
+    finally:
+        wire.close()
 
 
 def _monitor(command: str) -> str:

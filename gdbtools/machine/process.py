@@ -52,6 +52,28 @@ class Mapping:
         return joins and kind == (before.writable, before.shared, before.device, before.inode)
 
 
+@dataclass(frozen=True)
+class Life:
+    """One run of a program: a process's number, which another may have later, and when it began, in clock ticks."""
+
+    process: int
+    began: int
+
+
+def qemu_life(process: int | None) -> Life | None:
+    """Return which run of a QEMU a process is; None for no QEMU, such as a relay before one, or where it is not known.
+
+    Source: proc_pid_stat(5), field 22; the name before it may hold anything but its last bracket.
+    """
+    if process is None:
+        return None
+    with suppress(OSError, ValueError, IndexError):
+        if is_qemu(mappings(process)):
+            fields = (PROC / str(process) / "stat").read_bytes().rpartition(b")")[2].split()
+            return Life(process, int(fields[19]))
+    return None
+
+
 def mappings(process: int) -> Sequence[Mapping]:
     """Return what a process maps, in order of address; raise `OSError` where that may not be seen."""
     text = os.fsdecode((PROC / str(process) / "maps").read_bytes())

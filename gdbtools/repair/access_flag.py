@@ -33,6 +33,34 @@ class Plan:
     hardware_should: bool
     refused_next: Refusal | None = None
 
+    @property
+    def writes(self) -> bool:
+        """Whether there is anything to write."""
+        return self.change.before != self.change.after
+
+
+def settled(diagnosis: Diagnosis) -> bool:
+    """Return whether the leaf's flag has been set since the fault: nothing is left to do but to return.
+
+    What the tables say to the access itself does not matter: that is refused after its flag has been looked at, and
+    in its own way, once it comes again.
+    """
+    fault, found = diagnosis.exception.syndrome.fault, diagnosis.walk
+    if not diagnosis.belongs.joined or fault is None or found is None or fault.kind is not FaultKind.ACCESS_FLAG:
+        return False
+    flagged = found.attributes is not None and found.attributes.accessed
+    return flagged and found.refusal is None and fault.stage == found.regime.stage
+
+
+def plan_return(diagnosis: Diagnosis, convention: DirtyConvention) -> Plan | None:
+    """Plan to return from an access-flag fault that is settled, with nothing written; None for any other."""
+    found = diagnosis.walk
+    if not settled(diagnosis) or found is None or found.leaf is None or diagnosis.access is None:
+        return None
+    leaf, regime = found.leaf, found.regime
+    nothing = Change(leaf.pa, leaf.entry.word, leaf.entry.word, regime.entry_bytes, regime.byte_order)
+    return Plan(nothing, leaf.level, diagnosis.access, convention, False, diagnosis.predicted)
+
 
 def _not_of_one(diagnosis: Diagnosis) -> str:
     """Say why the exception registers do not tell what to repair."""
@@ -53,7 +81,8 @@ def plan(diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConv
     by_hardware = diagnosis.verdict is Verdict.LEFT_TO_HARDWARE
     if refusal is None and not by_hardware:
         where = f"the tables map {found.input:#x} with its access flag set"
-        raise Refused(f"nothing to repair: {where}; `mmu fault` says what they refuse, if anything")
+        back = ", `mmu fixup --resume` returns to it" if diagnosis.belongs.current and settled(diagnosis) else ""
+        raise Refused(f"nothing to repair: {where}; `mmu fault` says what they refuse, if anything{back}")
     if leaf is None or (refusal is not None and refusal.fault.kind is not FaultKind.ACCESS_FLAG):
         assert refusal is not None, "a walk without a leaf has been refused"
         where = f"walking {found.input:#x} ends in a {refusal.fault.kind.label} fault"

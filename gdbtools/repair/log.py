@@ -85,6 +85,13 @@ class Log:
         """There is a new connection: what was written before can be taken back, but tells nothing of this guest."""
         self._of_others = len(self.repairs)
 
+    def forget(self) -> int:
+        """Forget every repair, and return how many descriptors they changed: the guest that has them is gone."""
+        count = len(self)
+        self.repairs.clear()
+        self._of_others = 0
+        return count
+
     @contextmanager
     def going_on(self, what: str) -> Iterator[Written]:
         """Log a repair that is made in many steps, while it is being made."""

@@ -19,6 +19,8 @@ from gdbtools.repl.children import DIES_WITH_PARENT, QEMU, ended_how
 from gdbtools.repl.folders import SHARED_MEMORY
 
 START_SECONDS = 20
+RAM = "ram"
+"""The file in its folder that is the guest's RAM."""
 _WITH_A_BACKEND = re.compile(r"virt(-\d+\.\d+)?|sbsa-ref")
 """Machines whose RAM may be given as a memory backend."""
 _UNITS = {"": 20, "k": 10, "m": 20, "g": 30, "t": 40}
@@ -108,7 +110,7 @@ def _ram(words: Sequence[str], folder: Path, room_bytes: int) -> Addition:
         return Addition((), "left out: the command line does not say how much there is (-m 512M)", what)
     if size_bytes > room_bytes:
         return Addition((), f"left out: {SHARED_MEMORY} has no room for {size_bytes >> 20} MB", what)
-    backend = f"memory-backend-file,id=gdbtools-ram,size={size_bytes >> 20}M,mem-path={folder / 'ram'},share=on"
+    backend = f"memory-backend-file,id=gdbtools-ram,size={size_bytes >> 20}M,mem-path={folder / RAM},share=on"
     why = "guest memory as a file in memory: tables are read in microseconds, not over the gdbstub"
     return Addition(("-object", backend, "-machine", "memory-backend=gdbtools-ram"), why)
 
@@ -196,8 +198,10 @@ class Launched:
             raise Unavailable(
                 f"{self.made.command[0]} is not installed; on Debian and Ubuntu: apt-get install qemu-system-arm"
             )
-        if self.made.socket is not None:
-            self.made.socket.unlink(missing_ok=True)
+        # RAM too: what a guest before this one left in it would be there at this one's reset.
+        for old in (self.made.socket, self.made.folder / RAM):
+            if old is not None:
+                old.unlink(missing_ok=True)
         self._said, self._started = "", False
         self._process = await asyncio.create_subprocess_exec(
             *DIES_WITH_PARENT,

@@ -22,7 +22,8 @@ VA = 0x10_0000
 AF = 1 << 10
 VECTORS = 0x4300_0000
 (RETURN,) = ARM.borrowing.returns
-READ, TRANSLATION, SVC = 0x9600_000B, 0x9600_0007, 0x5600_0000
+READ, WRITE, TRANSLATION, SVC = 0x9600_000B, 0x9600_004B, 0x9600_0007, 0x5600_0000
+READ_ONLY = 1 << 7
 
 
 @dataclass
@@ -86,6 +87,18 @@ def test_a_fault_that_another_cpus_repair_cured_is_spurious_and_returns_too() ->
     assert world.fault(3, cpu=1)
     assert (world.service.summary.total, world.service.summary.already) == (1, 1)
     assert len(world.went) == 2
+
+
+def test_a_repaired_write_that_is_refused_next_returns_to_be_refused_for_that() -> None:
+    """As copy on write has it: that the leaf is read-only is the guest's affair, and another fault."""
+    world = World()
+    world.tables.memory[world.at[3]] |= READ_ONLY
+    assert world.fault(3, cpu=0, esr=WRITE)
+    assert world.fault(3, cpu=1, esr=WRITE)
+    assert (world.service.summary.total, world.service.summary.already) == (1, 1)
+    assert len(world.went) == 2
+    assert not world.fault(3, cpu=1, esr=WRITE), "a flag that is set and not seen"
+    assert "whose access flag is set" in world.service.summary.ended
 
 
 def test_a_spurious_fault_that_comes_again_is_a_loop() -> None:

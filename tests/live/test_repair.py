@@ -62,6 +62,23 @@ def test_the_dbm_convention_makes_the_page_writable_as_hardware_does(shared_faul
     assert changed_bits(live, leaf, "write", "dbm") == AF | READ_ONLY
 
 
+def test_what_was_repaired_before_is_returned_to_with_nothing_written(at_fault: Live) -> None:
+    live = at_fault
+    live.say("mmu fixup")
+    assert "`mmu fixup --resume` returns to it" in live.refusal("mmu fixup")
+    written = live.ask("status")[0]["abilities"]["written so far"]
+    (planned,) = live.ask("fixup --resume --dry-run")
+    assert (planned["before"], planned["applied"], planned["resumed"]) == (planned["after"], False, False)
+    assert "The access flag is set already" in live.say("mmu fixup --resume --dry-run")
+    said = live.say("mmu fixup --resume")
+    assert "returning through the guest's own eret" in said
+    assert "Breakpoint" in said, "the guest has gone on to its next fault"
+    assert live.ask("status")[0]["abilities"]["written so far"] == written
+    live.say("mmu fixup")
+    (served,) = live.ask("service --count 1")
+    assert (served["already_repaired"], served["faults"]) == (1, 1)
+
+
 def test_a_dry_run_leaves_registers_and_tables_as_they_are(shared_fault: Live) -> None:
     live = shared_fault
     fault(live, Leaf(*LEVEL_3, 7), "write")

@@ -12,7 +12,7 @@ from gdbtools.arch.aarch64.registers import TCR_EL1
 from gdbtools.arch.architecture import DirtyConvention
 from gdbtools.arch.model import FaultKind
 from gdbtools.errors import Refused, Unavailable
-from gdbtools.repair.access_flag import plan
+from gdbtools.repair.access_flag import plan, plan_return
 from gdbtools.repair.borrow import find_return
 from tests.arch.aarch64.truth import machine as truth
 from tests.arch.aarch64.truth.machine import Memory
@@ -203,6 +203,19 @@ def test_a_write_to_a_read_only_leaf_is_not_recorded_as_one() -> None:
     planned = plan(diagnosed(t, WRITE), ARM, DirtyConvention.BIT55, t)
     assert planned.refused_next is not None
     assert planned.refused_next.fault.kind is FaultKind.PERMISSION
+
+
+@pytest.mark.parametrize("esr", [READ, WRITE])
+def test_once_its_flag_is_set_nothing_is_left_but_to_return_whatever_refuses_the_access_next(esr: int) -> None:
+    t, leaf = cleared(AP=0b10)
+    assert plan_return(diagnosed(t, esr), DirtyConvention.NONE) is None
+    t.memory[leaf] |= AF
+    planned = plan_return(diagnosed(t, esr), DirtyConvention.NONE)
+    assert planned is not None
+    assert not planned.writes
+    assert (planned.refused_next is not None) == (esr == WRITE)
+    t.memory[leaf] = 0
+    assert plan_return(diagnosed(t, esr), DirtyConvention.NONE) is None, "there is no flag"
 
 
 @pytest.mark.parametrize(("s2ap", "recorded"), [(0b11, BIT55), (0b01, 0)])

@@ -42,11 +42,15 @@ def gated() -> tuple[str, ...]:
     )
 
 
+def ram_of(terminal: Terminal) -> Path:
+    """Return the file that the guest's RAM is in."""
+    (backend,) = (word for word in arguments(child(terminal, "qemu")) if "mem-path=" in word)
+    return Path(backend.partition("mem-path=")[2].partition(",")[0])
+
+
 def open_gate(terminal: Terminal) -> None:
     """Let the guest pass, through the file that its RAM is in."""
-    (backend,) = (word for word in arguments(child(terminal, "qemu")) if "mem-path=" in word)
-    path = backend.partition("mem-path=")[2].partition(",")[0]
-    with open(path, "r+b") as ram:
+    with ram_of(terminal).open("r+b") as ram:
         ram.seek(OPENED_BY)
         ram.write(b"\x01")
 

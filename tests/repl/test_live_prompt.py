@@ -11,7 +11,7 @@ import pytest
 
 from tests.live.session import ROOT
 from tests.repl.conftest import PROMPT, Start
-from tests.repl.guest import FOR_EVER, TO_SCAN, TO_WIDE, child, gated, kill, open_gate, script
+from tests.repl.guest import FOR_EVER, OPENED_BY, TO_SCAN, TO_WIDE, child, gated, kill, open_gate, ram_of, script
 from tests.repl.terminal import CTRL_C, CTRL_D, ENTER, TAB, Terminal
 from tests.repl.wide import BASE, WHOLE, tables
 
@@ -193,6 +193,7 @@ def test_after_a_resize_everything_has_the_new_width(run: Start, tmp_path: Path)
 def test_a_guest_that_is_killed_is_said_so_and_comes_back_with_reconnect(run: Start, tmp_path: Path) -> None:
     terminal = run()
     to(terminal, tmp_path, TO_SCAN)
+    open_gate(terminal)
     kill(terminal, "qemu")
     terminal.wait("QEMU has ended (killed by SIGKILL); `reconnect` starts it again, from reset.")
     until_bar(terminal, "no guest")
@@ -200,6 +201,9 @@ def test_a_guest_that_is_killed_is_said_so_and_comes_back_with_reconnect(run: St
     terminal.wait("no guest is attached; `reconnect` attaches to")
     terminal.enter("reconnect")
     terminal.wait("Stopped, CPU 0 of 1, EL1, MMU off, pc 0x40201768 <_start>.")
+    with ram_of(terminal).open("rb") as ram:
+        ram.seek(OPENED_BY)
+        assert ram.read(1) == b"\0", "what was written to the one before is not in this one's RAM"
     to(terminal, tmp_path, TO_SCAN)
 
 

@@ -10,9 +10,9 @@ import socket
 import time
 from pathlib import Path
 
-from gdbtools.machine.gdbstub import Lost, Wire, register_numbers
+from gdbtools.children.processes import Qemu
+from gdbtools.machine.live.gdbstub import Lost, Wire, register_numbers
 from gdbtools.machine.symbols import symbol_values
-from gdbtools.repl.children import Qemu
 
 ACCESS_FLAG = 1 << 10
 ENTRIES = (0, 0x200, 0x400, 0x600)

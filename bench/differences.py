@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from bench.maps import Half, opened, runs_of, timed
-from gdbtools.analysis.difference import difference
+from gdbtools.analysis.comparison.difference import difference
 from gdbtools.arch.model import Run
 
 HALVES = (Half(1 << 17, 1 << 17), Half(1 << 17, 32), Half(1 << 17, 1))

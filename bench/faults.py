@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import median
 
 from bench.bare import serial
+from gdbtools.children.processes import DIES_WITH_PARENT, Qemu, find_gdb
 from gdbtools.places import gdbinit
-from gdbtools.repl.children import DIES_WITH_PARENT, Qemu, find_gdb
 
 ROOT = Path(__file__).resolve().parent.parent
 GUEST = ROOT / "fixtures/guests/storm/storm.elf"

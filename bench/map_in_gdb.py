@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gdbtools.analysis.mappings import mappings
 from gdbtools.live.core import CoreFile
-from gdbtools.live.target import Target
+from gdbtools.live.stub.target import Target
 from gdbtools.machine.model import FixedRegisters
 
 ROUNDS = 3

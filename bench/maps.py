@@ -15,10 +15,10 @@ from pathlib import Path
 
 from gdbtools.analysis.mappings import mappings
 from gdbtools.arch.model import Read, Run
+from gdbtools.children.processes import DIES_WITH_PARENT, Qemu, find_gdb
 from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine
 from gdbtools.places import gdbinit
-from gdbtools.repl.children import DIES_WITH_PARENT, Qemu, find_gdb
 
 RAM = 0x4400_0000
 """Where the tables lie: the live guest's own image is below."""

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pexpect
 
+from gdbtools.children.processes import Qemu, find_gdb
 from gdbtools.places import gdbinit
-from gdbtools.repl.children import Qemu, find_gdb
 
 GUEST = Path(__file__).resolve().parent.parent / "fixtures/guests/tlb/tlb.elf"
 """One that runs for ever: each GDB that leaves lets it run on."""

@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 
 from bench.maps import RAM, Half, image, timed
-from gdbtools.analysis.roots import Search
+from gdbtools.analysis.roots.search import Search
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.machine import open_source
-from gdbtools.machine.extents import data_of, memory_of
+from gdbtools.machine.dumps.extents import data_of, memory_of
 from gdbtools.machine.model import PhysicalMemory
 
 MEGA = 1 << 20

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import time
 
+from gdbtools.children.processes import find_gdb
 from gdbtools.places import gdbinit
-from gdbtools.repl.children import find_gdb
 
 ROUNDS = 5
 TIMED = "python import time; started = time.perf_counter()"

@@ -13,9 +13,9 @@ from unittest import mock
 from bench.maps import GUEST, RAM, Half, image, registers, runs_of, timed
 from gdbtools.errors import Unavailable
 from gdbtools.machine import opened
-from gdbtools.machine.capture import core_bytes
+from gdbtools.machine.dumps.capture import core_bytes
 from tests.guests.dumps import monitored
-from tests.machine.formats import Segment, compression, flattened, kdump, lime, recompressed, vmcore
+from tests.machine.dumps.formats import Segment, compression, flattened, kdump, lime, recompressed, vmcore
 
 HALF = Half(1 << 20, 1 << 30)
 """A kernel half of 4 GB in 4 KiB pages, 8 MB of tables, which are few runs: so that reading is what is measured."""
@@ -99,5 +99,5 @@ def report(smallest: bool = False) -> None:
                 print(f"  {form:28} not measured: {missing}")
         with through_qemu(folder) as source:
             measure("QEMU, its memory", source, given, half)
-            with mock.patch("gdbtools.machine.qemu.peer_of", return_value=None):
+            with mock.patch("gdbtools.machine.live.qemu.peer_of", return_value=None):
                 measure("QEMU, by its monitor's xp", source, given, half)

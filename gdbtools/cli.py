@@ -123,14 +123,14 @@ def _main(words: Sequence[str]) -> int:
 
         return start(name, rest, gdbinit())
     if name == "completion":
-        from gdbtools.repl import shells  # the same
+        from gdbtools import shells  # the same
 
         print(shells.completion(rest, SHARED, ("gdbinit", "demo", "help")))
         return ANSWERED
     if name == "mcp":
-        from gdbtools.repl import mcp_server  # the same
+        from gdbtools.mcp import server  # the same
 
-        return mcp_server.serve(rest, _offline, gdbinit())
+        return server.serve(rest, _offline, gdbinit())
     if name not in COMMANDS:
         raise UsageError(_no_command(name))
     return _answer(COMMANDS[name], rest)

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from gdbtools.children.processes import find_qemu
 from gdbtools.errors import Unavailable
-from gdbtools.repl.children import find_qemu
 from tests.said import SAID
 
 GDBS = {

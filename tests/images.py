@@ -7,9 +7,9 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gdbtools.analysis.root_evidence import Sign, Standing
-from gdbtools.analysis.root_reading import Found
-from gdbtools.analysis.roots import Ranking, Search
+from gdbtools.analysis.roots.evidence import Sign, Standing
+from gdbtools.analysis.roots.reading import Found
+from gdbtools.analysis.roots.search import Ranking, Search
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Unreadable
 from tests.tables import Tables

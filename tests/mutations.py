@@ -31,19 +31,20 @@ from types import ModuleType
 import hypothesis
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.places import ROOT
+
 FOLDER = "gdbtools/arch/aarch64"
 TARGETS: Mapping[str, tuple[str, ...]] = {
-    "permissions.py": (),
-    "direct.py": (),
-    "indirect.py": (),
-    "overlay.py": (),
-    "entries.py": ("decode", "refuse_entry", "_refuse"),
-    "stage1.py": (
+    "permissions/checks.py": (),
+    "permissions/direct.py": (),
+    "permissions/indirect.py": (),
+    "permissions/overlay.py": (),
+    "tables/entries.py": ("decode", "refuse_entry", "_refuse"),
+    "translation/stage1.py": (
         "handed_down", "admit_access", "accept", "_update_refused", "_is_updated", "has_overlays", "fetch_refused",
         "effective", "_overlay", "check", "_dirty", "attributes",
     ),
-    "stage2.py": (
+    "translation/stage2.py": (
         "STAGE2_BASE", "MOSTLY_READ_ONLY", "accept", "grant", "_indirect", "check", "fetch_refused_by_stage_2",
         "_walker_may_write", "_is_device", "attributes", "attributes_of_both",
     ),
@@ -60,119 +61,122 @@ _INDIRECT_LEAF = "stage 2's leaves are indirect exactly where there is a S2PIR_E
 _BELOW_AND_VIA = "a step has been fetched through the stage below exactly where there is one"
 EQUIVALENT: Mapping[tuple[str, str], str] = {
     (
-        "permissions.py:Effective._access_never",
+        "permissions/checks.py:Effective._access_never",
         "if [user.read is None or user.write is None or user.shadow_stack -> user.read is None or user.shadow_stack]:",
     ): _READ_COMES_WITH_WRITE,
     (
-        "permissions.py:Effective._access_never",
+        "permissions/checks.py:Effective._access_never",
         "if [user.read is None or user.write is None or user.shadow_stack -> user.read is None or user.write is None]:",
     ): _READ_COMES_WITH_WRITE,
     (
-        "overlay.py:overlaid",
+        "permissions/overlay.py:overlaid",
         "both = [base.exclusive is not None and grant.write is None and grant.execute is None -> "
         "grant.write is None and grant.execute is None]",
     ): "without an exclusive rule, what it would put in place of a right is None: the right",
     (
-        "overlay.py:overlaid",
+        "permissions/overlay.py:overlaid",
         "return [Grant(grant.read, None, base.exclusive, grant.shadow_stack) -> "
         "Grant(None, None, base.exclusive, grant.shadow_stack)] if both else grant",
     ): _READ_COMES_WITH_WRITE,
     (
-        "overlay.py:overlaid",
+        "permissions/overlay.py:overlaid",
         "return [Grant(read, write, execute, grant.shadow_stack) -> Grant(read, write, execute, None)]",
     ): "the encodings with a Guarded Control Stack have no overlay: it is False here",
-    ("stage1.py:Stage1.handed_down", "return [0 -> 1]"): "a constant: all tables are alike in what they hand down",
     (
-        "stage1.py:Stage1._update_refused",
+        "translation/stage1.py:Stage1.handed_down",
+        "return [0 -> 1]",
+    ): "a constant: all tables are alike in what they hand down",
+    (
+        "translation/stage1.py:Stage1._update_refused",
         "if [self.below is None or step.via is None -> step.via is None]:",
     ): _BELOW_AND_VIA,
     (
-        "stage1.py:Stage1._update_refused",
+        "translation/stage1.py:Stage1._update_refused",
         "if [self.below is None or step.via is None -> self.below is None]:",
     ): _BELOW_AND_VIA,
     (
-        "stage1.py:Stage1._is_updated",
+        "translation/stage1.py:Stage1._is_updated",
         "if [kind is not AccessKind.WRITE or not self.hardware_dirty -> kind is not AccessKind.WRITE]:",
     ): "without hardware that records it, a write to what is not dirty has been refused before",
     (
-        "stage1.py:Stage1.attributes",
+        "translation/stage1.py:Stage1.attributes",
         "contiguous=bool(leaf.Contiguous) and self.contiguous_entries(steps[-1].level) > [1 -> 2],",
     ): _NO_RUN_OF_TWO,
     (
-        "stage1.py:Stage1Off.check",
+        "translation/stage1.py:Stage1Off.check",
         "if [walk.refusal is None and kind is AccessKind.EXECUTE -> kind is AccessKind.EXECUTE]:",
     ): "what data may not reach, no fetch may: fewer bits of its address are ignored",
     (
-        "stage1.py:Stage1.check",
+        "translation/stage1.py:Stage1.check",
         "if [walk.refusal is not None or walk.leaf is None -> walk.refusal is not None]:",
     ): _NO_LEAF,
     (
-        "stage2.py:Stage2._walker_may_write",
+        "translation/stage2.py:Stage2._walker_may_write",
         "if [self.s2pir is None or not isinstance(word, Stage2IndirectLeaf) -> "
         "not isinstance(word, Stage2IndirectLeaf)]:",
     ): _INDIRECT_LEAF,
     (
-        "stage2.py:Stage2._walker_may_write",
+        "translation/stage2.py:Stage2._walker_may_write",
         "if [self.s2pir is None or not isinstance(word, Stage2IndirectLeaf) -> self.s2pir is None]:",
     ): _INDIRECT_LEAF,
     (
-        "stage2.py:Stage2.attributes",
+        "translation/stage2.py:Stage2.attributes",
         "contiguous=bool(word.Contiguous) and self.contiguous_entries(leaf.level) > [1 -> 2],",
     ): _NO_RUN_OF_TWO,
     (
-        "stage2.py:Stage2.check",
+        "translation/stage2.py:Stage2.check",
         "if [walk.refusal is not None or walk.leaf is None -> walk.refusal is not None]:",
     ): _NO_LEAF,
     (
-        "stage2.py:Stage2.fetch_refused_by_stage_2",
+        "translation/stage2.py:Stage2.fetch_refused_by_stage_2",
         "refusal = self.check(via, AccessKind.READ, [1 -> 2])",
     ): _NO_FETCH,
     (
-        "stage2.py:Stage2.fetch_refused_by_stage_2",
+        "translation/stage2.py:Stage2.fetch_refused_by_stage_2",
         "refusal = self.check(via, kind, [1 -> 2])",
     ): _NO_FETCH,
     (
-        "stage2.py:Stage2.fetch_refused_by_stage_2",
+        "translation/stage2.py:Stage2.fetch_refused_by_stage_2",
         "if [refusal is None and kind is AccessKind.WRITE and not self._walker_may_write(via) -> "
         "kind is AccessKind.WRITE and (not self._walker_may_write(via))]:",
     ): "what is updated has been fetched: reading it was not refused",
     (
-        "stage2.py:Stage2.fetch_refused_by_stage_2",
+        "translation/stage2.py:Stage2.fetch_refused_by_stage_2",
         "if [refusal is None and kind is AccessKind.WRITE and not self._walker_may_write(via) -> "
         "refusal is None and (not self._walker_may_write(via))]:",
     ): "to ask about reading again says the same again",
     (
-        "stage2.py:Stage2.fetch_refused_by_stage_2",
+        "translation/stage2.py:Stage2.fetch_refused_by_stage_2",
         "if [refusal is None and self.hcr.PTW and not self.hcr.TGE and via.leaf is not None and "
         "self._is_device(via.leaf) -> refusal is None and self.hcr.PTW and (via.leaf is not None) and "
         "self._is_device(via.leaf)]:",
     ): "with TGE, stage 1 of EL1&0 is off and fetches nothing",
     (
-        "stage2.py:Stage2.fetch_refused_by_stage_2",
+        "translation/stage2.py:Stage2.fetch_refused_by_stage_2",
         "if [refusal is None and self.hcr.PTW and not self.hcr.TGE and via.leaf is not None and "
         "self._is_device(via.leaf) -> refusal is None and self.hcr.PTW and (not self.hcr.TGE) and "
         "self._is_device(via.leaf)]:",
     ): _NO_LEAF,
     (
-        "stage2.py:attributes_of_both",
+        "translation/stage2.py:attributes_of_both",
         "if [second is None or final.leaf is None -> final.leaf is None]:",
     ): _LEAF_HAS_ATTRIBUTES,
     (
-        "stage2.py:attributes_of_both",
+        "translation/stage2.py:attributes_of_both",
         "if [second is None or final.leaf is None -> second is None]:",
     ): _LEAF_HAS_ATTRIBUTES,
     (
-        "stage2.py:attributes_of_both",
+        "translation/stage2.py:attributes_of_both",
         "rights = {el: allowed & second.rights.get(el, Rights([False -> True], False, False)) "
         "for el, allowed in own.rights.items()}",
     ): _BOTH_LEVELS,
     (
-        "stage2.py:attributes_of_both",
+        "translation/stage2.py:attributes_of_both",
         "rights = {el: allowed & second.rights.get(el, Rights(False, [False -> True], False)) "
         "for el, allowed in own.rights.items()}",
     ): _BOTH_LEVELS,
     (
-        "stage2.py:attributes_of_both",
+        "translation/stage2.py:attributes_of_both",
         "rights = {el: allowed & second.rights.get(el, Rights(False, False, [False -> True])) "
         "for el, allowed in own.rights.items()}",
     ): _BOTH_LEVELS,

@@ -9,13 +9,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from gdbtools.repl.children import find_gdb
-from gdbtools.repl.mi import Gdb
+from gdbtools.children.mi import Gdb
+from gdbtools.children.processes import find_gdb
 from tests.guests.test_linux import KERNEL, Shape
 from tests.guests.test_linux_repairs import stopped
 from tests.live.denials import MAX
-from tests.live.session import INIT, ROOT
+from tests.live.session import INIT
 from tests.live.verdicts import Planted, planted, symbol
+from tests.places import ROOT
 
 FOLDER = ROOT / "fixtures/captures"
 VERDICTS = FOLDER / "verdicts"

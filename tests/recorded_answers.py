@@ -15,13 +15,13 @@ import random
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gdbtools.cli import main as answer
 from tests.machine.test_answers import mutated
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 RECORDED = ROOT / "tests/recorded_answers.txt"
 CAPTURES = "fixtures/captures"
 MUTATED, SEED = 40, 14
@@ -132,7 +132,13 @@ def answers(only: str = "") -> Iterator[tuple[str, str]]:
 
 def digest(text: str) -> str:
     """Return an answer's exit status, size and digest."""
-    return f"{text[0]} {len(text):>8} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return f"{text[0]} {len(text):08} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def recorded() -> Mapping[str, str]:
+    """Return the digest that was recorded of each command line."""
+    pairs = (line.partition("  ") for line in RECORDED.read_text().splitlines())
+    return {line: said for said, _, line in pairs}
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gdbtools.arch.aarch64.descriptors import TYPE_BLOCK, TYPE_TABLE_OR_PAGE, leaf_descriptor, table_descriptor
-from gdbtools.arch.aarch64.geometry import levels_for
-from gdbtools.arch.aarch64.registers import TCR_EL1
+from gdbtools.arch.aarch64.registers.translation import TCR_EL1
+from gdbtools.arch.aarch64.tables.descriptors import TYPE_BLOCK, TYPE_TABLE_OR_PAGE, leaf_descriptor, table_descriptor
+from gdbtools.arch.aarch64.tables.geometry import levels_for
 from gdbtools.arch.model import Level
 from gdbtools.errors import Unavailable, Unreadable
 

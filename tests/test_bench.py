@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.live.session import ROOT
+from tests.places import ROOT
 
 pytestmark = pytest.mark.guest
 

@@ -9,8 +9,9 @@ import pytest
 
 from gdbtools.cli import main
 from gdbtools.commands import COMMANDS
+from tests.places import ROOT
 
-CAPTURES = Path(__file__).resolve().parent.parent / "fixtures/captures"
+CAPTURES = ROOT / "fixtures/captures"
 OSV = str(CAPTURES / "osv-1131.core")
 DEMO = str(CAPTURES / "access-flag.core")
 

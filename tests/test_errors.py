@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from gdbtools.children.debugger import Lost
 from gdbtools.errors import (
     KINDS,
     GdbtoolsError,
@@ -18,7 +19,6 @@ from gdbtools.errors import (
     crossed,
     crossing,
 )
-from gdbtools.repl.debugger import Lost
 
 EACH = (
     Unreadable((1 << 63) + 8, 8, "the dump has no memory there"),

@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
+from gdbtools.children.processes import Qemu, find_gdb
 from gdbtools.commands import COMMANDS
-from gdbtools.repl.children import Qemu, find_gdb
-from gdbtools.repl.mcp_server import words_of
+from gdbtools.mcp.server import words_of
 from tests.live.session import CAPTURE, GUEST, Leaf, Session, gdb_session, symbol
+from tests.mcp.test_server import with_client
 from tests.repl.conftest import GDBTOOLS
 from tests.repl.guest import TO_SCAN
-from tests.repl.test_mcp_server import with_client
 
 pytestmark = pytest.mark.guest
 

@@ -7,71 +7,62 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.places import ROOT
+
 PACKAGE = ROOT / "gdbtools"
 
+LEAVES = ("bits", "errors", "numbers", "printable", "spelling", "places", "units", "wording", "__version__")
+"""What knows of no room."""
+MODEL = (
+    "arch.model",
+    "arch.capabilities",
+    "arch.isolation",
+    "arch.gadgets",
+    "arch.table_heuristics",
+    "bits",
+    "errors",
+    "units",
+    "wording",
+)
+"""What is said of any architecture: values and interfaces."""
+ARCH = (*MODEL, "arch.instruction_effects", "arch.regime_cache", "arch.walk", "arch.scan")
 # A folder (or a file of the top level) and what it may import of gdbtools; the longest prefix of a module decides.
 ALLOWED: dict[str, tuple[str, ...]] = {
-    "bits": (),
-    "errors": (),
+    **dict.fromkeys(LEAVES, ()),
     "numbers": ("errors",),
-    "spelling": (),
-    "printable": (),
     "places": ("errors",),
-    "arch.model": ("bits",),
-    "arch.borrowing": ("arch.model",),
-    "arch.recent": (),
-    "arch.roots": ("arch.model",),
-    "arch.isolation": ("arch.model",),
-    "arch.architecture": ("arch.borrowing", "arch.isolation", "arch.model", "arch.recent", "arch.roots", "bits"),
-    "arch.walk": ("arch.model", "errors"),
-    "arch.scan": ("arch.model", "arch.walk", "errors"),
-    "arch.remembered": ("arch.architecture", "arch.model", "errors"),
-    "arch.aarch64": (
-        "arch.aarch64", "arch.architecture", "arch.borrowing", "arch.isolation", "arch.model", "arch.recent",
-        "arch.roots", "bits", "errors",
-    ),
-    "arch": ("arch",),
-    "machine": (
-        "machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits", "errors", "numbers", "spelling",
-        "__version__",
-    ),
-    "analysis": (
-        "analysis", "arch.architecture", "arch.borrowing", "arch.isolation", "arch.model", "arch.recent", "arch.roots",
-        "arch.walk", "arch.scan", "bits", "errors",
-    ),
-    "repair": (
-        "repair", "analysis", "machine.model", "arch.architecture", "arch.borrowing", "arch.model", "arch.walk",
-        "arch.scan", "bits", "errors",
-    ),
-    "render": ("render", "printable", "__version__"),
+    "arch": ("arch", "bits", "errors", "units", "wording"),
+    "arch.model": ("arch.model", "bits", "errors", "wording"),
+    "arch.aarch64": ("arch.aarch64", *ARCH),
+    "machine": ("machine", "arch.ARCHITECTURES", *MODEL, *LEAVES),
+    "analysis": ("analysis", "machine.model", *ARCH),
+    "repair": ("repair", "analysis", "machine.model", *ARCH),
+    "render": ("render", "printable", "wording", "__version__"),
+    "children": ("children", "machine.live", "render.document", *LEAVES),
     "commands": (
-        "commands", "render", "analysis", "repair", "machine.model", "machine.capture", "machine.extents",
-        "machine.files", "machine.vmcoreinfo", "arch.architecture", "arch.borrowing", "arch.isolation", "arch.model",
-        "arch.remembered", "arch.roots", "arch.walk", "arch.scan", "bits", "errors", "numbers", "spelling",
+        "commands", "render", "analysis", "repair", "machine.model", "machine.dumps.capture", "machine.dumps.extents",
+        "machine.dumps.files", "machine.dumps.vmcoreinfo", *ARCH, *LEAVES,
     ),
     "live": (
-        "live", "commands", "render", "repair", "analysis", "machine.model", "machine.qemu_ram", "machine.gdbstub",
-        "machine.process", "machine.progress", "machine.files", "machine.open_source", "arch.architecture",
-        "arch.model", "arch.ARCHITECTURES", "bits", "errors", "numbers", "printable", "spelling",
+        "live", "commands", "render", "repair", "analysis", "machine.model", "machine.live", "machine.progress",
+        "machine.dumps.files", "machine.open_source", "arch.ARCHITECTURES", *ARCH, *LEAVES,
     ),
-    "repl": (
-        "repl", "commands", "render", "machine", "arch.architecture", "arch.model", "arch.ARCHITECTURES", "bits",
-        "errors", "printable", "numbers", "spelling", "places",
-    ),
+    "repl": ("repl", "children", "commands", "render", "machine", "arch.ARCHITECTURES", *MODEL, *LEAVES),
+    "mcp": ("mcp", "children.mi", "commands", "machine", *LEAVES),
     # The launcher: it starts the demo, which is the one place where a face calls another.
     "cli": (
-        "commands", "render", "machine", "arch.model", "arch.ARCHITECTURES", "errors", "printable", "numbers",
-        "spelling", "places", "__version__", "repl.PROMPTS", "repl.demo", "repl.mcp_server", "repl.shells",
-        "repl.start",
+        "commands", "render", "machine", "arch.ARCHITECTURES", *MODEL, *LEAVES, "repl.PROMPTS", "repl.start",
+        "repl.demo", "shells", "mcp.server",
     ),
+    "shells": ("commands", "repl.PROMPTS", "repl.start", "mcp.server", "arch.ARCHITECTURES", *LEAVES),
 }  # fmt: skip
 # A library, and the only places that may import it.
 ONLY: dict[str, tuple[str, ...]] = {
     "gdb": ("live", "gdbinit.d"),
-    "pygdbmi": ("repl",),
+    "pygdbmi": ("children",),
     "prompt_toolkit": ("repl",),
     "elftools": ("machine",),
+    "mcp": ("mcp",),
     "tabulate": ("render",),
 }
 AT_IMPORT = ("subprocess", "os.system", "gdb.execute", "socket")
@@ -141,7 +132,7 @@ def test_nothing_is_spawned_or_touched_at_import(module: str) -> None:
         ("commands.walk", "def f():\n    import gdb"),
         ("render.text", "from gdbtools.arch.model import Walk"),
         ("machine.raw", "from tabulate import tabulate"),
-        ("live.guest", "from gdbtools.repl.mi import Gdb"),
+        ("live.guest", "from gdbtools.children.mi import Gdb"),
         ("repl.mi", "from gdbtools.live.guest import LiveGuest"),
         ("arch.model", "from gdbtools.arch.aarch64 import regimes"),
         ("bits", "from gdbtools.errors import Refused"),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+
+from tests.places import ROOT
 
 
 @pytest.mark.full
 def test_every_broken_rule_is_noticed() -> None:
-    root = Path(__file__).resolve().parent.parent
+    root = ROOT
     done = subprocess.run(
         [sys.executable, "-m", "tests.mutations"], cwd=root, capture_output=True, text=True, check=False, timeout=3600
     )

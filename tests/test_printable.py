@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from gdbtools.children.debugger import Printed
 from gdbtools.cli import main
 from gdbtools.printable import in_a_line, tame, visible
 from gdbtools.render.text import DARK
-from gdbtools.repl.news import Printed
 from gdbtools.repl.runner import Runner
-from gdbtools.repl.screen import Screen
 from gdbtools.repl.session import Doing, State
-from gdbtools.repl.toolbar import toolbar
+from gdbtools.repl.terminal.screen import Screen
+from gdbtools.repl.terminal.toolbar import toolbar
 from tests.live.conftest import shared_fault as shared_fault
 from tests.live.session import Live
-from tests.machine.formats import Segment, note, status, vmcore
-from tests.machine.hostile import PA, REGISTERS, chain
+from tests.machine.dumps.formats import Segment, note, status, vmcore
+from tests.machine.dumps.hostile import PA, REGISTERS, chain
 
 HOSTILE = "\x1b]0;owned\x07\x1b[6n\x9b2J\x7f\x00\u202e\u2066\u2028\ud800x\r\n"
 """A title, a question, a screen that is cleared, text that is turned around, half a pair, and a second line."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from gdbtools.analysis.diagnosis import Verdict
+from gdbtools.analysis.faults.diagnosis import Verdict
 from gdbtools.cli import main
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.parser import summary_usage
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 
 

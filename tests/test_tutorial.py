@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.session import ROOT
+from tests.places import ROOT
 from tests.repl.terminal import CTRL_C, Terminal
 
 pytestmark = pytest.mark.guest

@@ -14,10 +14,10 @@ import gdbtools
 from gdbtools.cli import main
 from gdbtools.render.document import Document, Facts, Line, Role, Span
 from gdbtools.render.text import render
-from gdbtools.repl.words import as_typed_here
+from gdbtools.repl.command_line import as_typed_here
 from gdbtools.spelling import nearest
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 CORE = str(ROOT / "fixtures/captures/access-flag.core")
 
 

@@ -7,13 +7,13 @@ from contextlib import suppress
 
 from gdbtools.analysis.mappings import mappings_of
 from gdbtools.analysis.selection import within
-from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Mapped, Read, ReadRegister, Regime, Run
 from gdbtools.arch.scan import tables
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.units import PAGE_BYTES
 
-PAGE_BYTES = 1 << 12
 CODE_BYTES = 64
 """How much code is kept to each side of an address."""
 VECTORS_BYTES = 1 << 11

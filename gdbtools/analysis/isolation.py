@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation, Load, Switch, View, overlaid
 from gdbtools.arch.model import Hole, Mapped, Read, ReadRegister, Regime, Run
 from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.units import PAGE_BYTES
 
 FEW = 16
 """How many leaves a reduced range has at most: a trampoline and its data."""
 FEW_TABLES = 64
 """How many tables lead to those: what has more is no reduced range, or no tables at all."""
-PAGE_BYTES = 1 << 12
 
 
 def isolation(

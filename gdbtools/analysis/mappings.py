@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Fault, FaultKind, Hole, LeafKind, Read, ReadRegister, Regime, Run
 from gdbtools.arch.scan import Scanner, scan
 from gdbtools.arch.walk import walk

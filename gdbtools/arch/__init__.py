@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.capabilities import Architecture
 
 
 def _aarch64() -> Architecture:

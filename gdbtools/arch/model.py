@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gdbtools.bits import Field, FieldValue, Word
+from gdbtools.wording import name_of
 
 Read = Callable[[int, int], bytes]
 """Give `size_bytes` of physical memory at `pa`, or raise `Unreadable`: what a walk is handed."""
@@ -55,7 +56,7 @@ class FaultKind(enum.Enum):
     @property
     def label(self) -> str:
         """The kind as JSON and sentences have it."""
-        return self.name.lower().replace("_", " ")
+        return name_of(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.analysis.diagnosis import Diagnosis
+from gdbtools.analysis.faults.diagnosis import Diagnosis
 from gdbtools.arch.model import FaultKind
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from gdbtools.analysis.areas import Area
 from gdbtools.arch.model import FaultKind
-from gdbtools.commands.evidence import attributes_record, fault_name, size, soft_text
+from gdbtools.commands.evidence import attributes_record, fault_name, soft_text
 from gdbtools.render.document import Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.render.scale import amount
+from gdbtools.wording import size
 
 
 def area_table(listed: Sequence[Area]) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Attributes, EntryKind, Level, Refusal, Regime, Step
 from gdbtools.bits import Word
 from gdbtools.commands.evidence import (
@@ -16,7 +16,6 @@ from gdbtools.commands.evidence import (
     attributes_rows,
     fault_name,
     refusal_record,
-    size,
     word_record,
     word_text,
 )
@@ -24,6 +23,7 @@ from gdbtools.commands.pictures import word_picture
 from gdbtools.errors import UsageError
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal
+from gdbtools.wording import size
 
 OF_CHANGES: Final = ("tlbi", "break", "live", "dry_run")
 OF_VALUES: Final = ("granule", "stage", "arch")

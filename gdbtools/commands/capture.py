@@ -8,22 +8,22 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gdbtools.analysis.diagnosis import Verdict, diagnose
+from gdbtools.analysis.faults.diagnosis import Verdict, diagnose
+from gdbtools.analysis.faults.writer import writer
 from gdbtools.analysis.footprint import read_code, read_range, read_tables
-from gdbtools.analysis.writer import writer
-from gdbtools.arch.architecture import DirtyConvention
+from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Regime
-from gdbtools.commands.evidence import size
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, all_ranges, isolation_record, limit_text, of_last_exception, spaces
 from gdbtools.errors import Unavailable, Unreadable
-from gdbtools.machine.capture import core_bytes
+from gdbtools.machine.dumps.capture import core_bytes
 from gdbtools.machine.model import DIRTY_STATE, Cpu, Machine, Recording
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject
+from gdbtools.wording import size
 
 TABLES = ("all", "touched")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from gdbtools.arch.borrowing import Need
+from gdbtools.arch.gadgets import Need
 from gdbtools.commands import maintenance
 from gdbtools.commands.evidence import word_text
 from gdbtools.commands.model import Implementation

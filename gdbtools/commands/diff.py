@@ -6,12 +6,12 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gdbtools.analysis.aspects import Aspect
-from gdbtools.analysis.difference import Change, Portion, Uncompared, difference
+from gdbtools.analysis.comparison.compared_attributes import Aspect
+from gdbtools.analysis.comparison.difference import Change, Portion, Uncompared, difference
+from gdbtools.analysis.comparison.regime_difference import RegimePair, paired
+from gdbtools.analysis.comparison.register_difference import Compared, compare_registers
 from gdbtools.analysis.mappings import mappings_of
-from gdbtools.analysis.regime_difference import RegimePair, paired
-from gdbtools.analysis.register_difference import Compared, compare_registers
-from gdbtools.arch.architecture import Architecture, DirtyConvention
+from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Hole, Regime, Run
 from gdbtools.commands.declared.shared import IGNORABLE
@@ -22,7 +22,7 @@ from gdbtools.commands.difference_of_state import (
     register_table,
 )
 from gdbtools.commands.difference_text import SIGNS, change_text
-from gdbtools.commands.evidence import attributes_record, fault_record, size
+from gdbtools.commands.evidence import attributes_record, fault_record
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import (
@@ -38,7 +38,8 @@ from gdbtools.commands.spaces import (
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Machine, with_dirty
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text, spans
-from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
+from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
+from gdbtools.wording import name_of, size
 
 MOST_RUNS, MOST_CHANGES = 50_000, 10_000
 """How many runs of a side are compared, and how many changes are told: more than anybody reads."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from gdbtools.analysis.regime_difference import RegimeAspect, RegimePair
-from gdbtools.analysis.register_difference import FieldDifference, RegisterDifference
+from gdbtools.analysis.comparison.regime_difference import RegimeAspect, RegimePair
+from gdbtools.analysis.comparison.register_difference import FieldDifference, RegisterDifference
 from gdbtools.arch.model import Regime
 from gdbtools.bits import FieldValue, Word
-from gdbtools.commands.evidence import binary, size
+from gdbtools.commands.evidence import binary
 from gdbtools.render.document import Role, Span, Table, Text
-from gdbtools.render.json import JsonObject, hexadecimal, name_of
+from gdbtools.render.json import JsonObject, hexadecimal
+from gdbtools.wording import name_of, size
 
 
 def register_table(differing: Iterable[RegisterDifference]) -> Table:

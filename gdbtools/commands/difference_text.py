@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from gdbtools.analysis.aspects import Aspect
-from gdbtools.analysis.difference import Change, ChangeKind, Portion
+from gdbtools.analysis.comparison.compared_attributes import Aspect
+from gdbtools.analysis.comparison.difference import Change, ChangeKind, Portion
 from gdbtools.arch.model import Attributes, Run
-from gdbtools.commands.evidence import fault_name, number_of, size, soft_text
+from gdbtools.commands.evidence import fault_name, soft_text
 from gdbtools.render.document import Role, Span
+from gdbtools.wording import number_of, size
 
 SIGNS: Final[Mapping[ChangeKind, Span]] = {
     ChangeKind.MAPPED: Span("+", Role.GOOD),
@@ -32,7 +33,7 @@ def leaves(size_bytes: int, leaf_bytes: int, page_bytes: int) -> str:
     """Give `3 blocks of 2MB`, `512 pages of 4KB`."""
     count = size_bytes // leaf_bytes
     noun = "page" if leaf_bytes <= page_bytes else "block"
-    return f"{count} {noun}{'s' if count != 1 else ''} of {size(leaf_bytes)}"
+    return f"{number_of(count, noun)} of {size(leaf_bytes)}"
 
 
 def change_text(change: Change, page_bytes: int) -> str:

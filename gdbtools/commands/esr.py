@@ -6,8 +6,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gdbtools.analysis.belonging import Belonging, belonging
-from gdbtools.arch.architecture import Architecture, ExceptionRecord
+from gdbtools.analysis.faults.belonging import Belonging, belonging
+from gdbtools.arch.capabilities import Architecture, ExceptionRecord
 from gdbtools.arch.model import Syndrome, Transfer
 from gdbtools.bits import FieldValue
 from gdbtools.commands.evidence import belonging_record, control_text, fault_name, fault_record
@@ -17,7 +17,8 @@ from gdbtools.commands.session import Session
 from gdbtools.commands.verdict import none_taken
 from gdbtools.errors import MissingRegister, UsageError
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
-from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
+from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
+from gdbtools.wording import name_of
 
 TrapControls = Sequence[tuple[str, FieldValue]]
 

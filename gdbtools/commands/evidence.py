@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from gdbtools.analysis.belonging import Belonging
-from gdbtools.arch.architecture import Architecture
+from gdbtools.analysis.faults.belonging import Belonging
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Access, Attributes, Cause, Decider, Fault, Mapped, Refusal, Step, Walk
 from gdbtools.bits import FieldValue, Word
 from gdbtools.render.document import Block, Facts, Line, Role, Span, Table, Text
-from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
+from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
+from gdbtools.wording import name_of, size
 
 WHY = {
     Cause.INVALID_ENTRY: "the descriptor is not valid",
@@ -48,20 +49,6 @@ WHY = {
 }
 _ADDRESSES = ("NextTable", "OutputAddress")
 _UNSAID = ("TYPE", "IGNORED", "IGNORED_LOW")
-_UNITS = ((1 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"))
-
-
-def size(size_bytes: int) -> str:
-    """Give a size in the largest unit that divides it."""
-    for unit, name in _UNITS:
-        if size_bytes >= unit and size_bytes % unit == 0:
-            return f"{size_bytes // unit}{name}"
-    return f"{size_bytes} bytes"
-
-
-def number_of(count: int, one: str, many: str) -> str:
-    """Return how many there are, with the word that goes with it."""
-    return f"{count} {one if count == 1 else many}"
 
 
 def fault_name(fault: Fault) -> str:

@@ -6,16 +6,16 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gdbtools.analysis.belonging import Belonging, Evidence
-from gdbtools.analysis.diagnosis import Aborted, Diagnosis, Verdict, diagnose, level_of_lookup
-from gdbtools.analysis.seen import steps_of
-from gdbtools.analysis.suspicion import PAGE_BYTES, Suspicion, suspicions
-from gdbtools.arch.architecture import Architecture, ExceptionRecord, Shown
+from gdbtools.analysis.faults.belonging import Belonging, Evidence
+from gdbtools.analysis.faults.descriptor_history import steps_of
+from gdbtools.analysis.faults.diagnosis import Aborted, Diagnosis, Verdict, diagnose, level_of_lookup
+from gdbtools.analysis.faults.spurious_causes import Suspicion, suspicions
+from gdbtools.analysis.faults.spurious_evidence import spurious_evidence
+from gdbtools.arch.capabilities import Architecture, ExceptionRecord, Shown
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Access, AddressMeaning, Fault, FaultKind
 from gdbtools.bits import FieldValue
 from gdbtools.commands.alignment import alignment_text
-from gdbtools.commands.circumstances import circumstances
 from gdbtools.commands.esr import sentence as syndrome_sentence
 from gdbtools.commands.esr import syndrome_record, syndrome_rows
 from gdbtools.commands.evidence import (
@@ -36,7 +36,9 @@ from gdbtools.commands.what_if import Supposition, suppose, supposition_records,
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
-from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
+from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
+from gdbtools.units import PAGE_BYTES
+from gdbtools.wording import name_of
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def run(session: Session, options: Namespace) -> Sequence[Answer]:
     found = diagnose(machine.architecture, machine.register, machine.memory.read)
     suspected: tuple[Suspicion, ...] = ()
     if found.verdict is Verdict.TABLES_PERMIT:
-        suspected = suspicions(found, circumstances(machine, found, session.seen, session.written))
+        suspected = suspicions(found, spurious_evidence(machine, found, session.seen, session.written.last_change))
     if found.walk is not None and not supposed.suppositions:
         session.seen.remember(steps_of(found.walk), machine.current)
     aborted_at = answering_pa(found)

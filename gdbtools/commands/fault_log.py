@@ -6,15 +6,15 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from gdbtools.errors import Malformed, Unavailable
-from gdbtools.machine.files import one_line, open_file
+from gdbtools.machine.dumps.files import one_line, open_file
 from gdbtools.render.json import hexadecimal, optional_hexadecimal
+from gdbtools.repair.service import Logged
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -26,28 +26,6 @@ LONGEST_SECONDS = 1e9
 """Thirty years: JSON's numbers have no end, and what is written of them has."""
 LINE_BYTES = 1 << 16
 """How much of a line is read: many times what a fault takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Logged:
-    """One fault.  `time` and `seconds`, how long it was handled, are in seconds since the service began.
-
-    `before` and `after` are the descriptor that was looked at; equal where nothing had to be repaired, None where no
-    descriptor was met.  `around` counts the neighbours whose access flag was set with it.
-    """
-
-    time: float
-    seconds: float
-    cpu: int
-    pc: int
-    symbol: str
-    va: int
-    access: str
-    level: int | None
-    verdict: str
-    before: int | None
-    after: int | None
-    around: int
 
 
 class FaultLog:

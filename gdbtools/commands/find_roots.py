@@ -8,21 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gdbtools.analysis.root_choice import choose
-from gdbtools.analysis.root_evidence import Sign, Standing, merged, outputs, overlap
-from gdbtools.analysis.root_reading import Found
-from gdbtools.analysis.roots import Ranking, Search
-from gdbtools.arch.architecture import Architecture
+from gdbtools.analysis.roots.choice import choose
+from gdbtools.analysis.roots.evidence import Sign, Standing, merged, outputs, overlap
+from gdbtools.analysis.roots.reading import Found
+from gdbtools.analysis.roots.search import Ranking, Search
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Derived, Mapped, Read, Regime
-from gdbtools.arch.roots import Owner
+from gdbtools.arch.table_heuristics import Owner
 from gdbtools.arch.walk import walk
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.found_roots import Linux, Roots, record, view
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.errors import Unavailable, Unreadable, UsageError
-from gdbtools.machine import vmcoreinfo
-from gdbtools.machine.extents import data_of, memory_of
+from gdbtools.machine.dumps import vmcoreinfo
+from gdbtools.machine.dumps.extents import data_of, memory_of
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden
 
 Told = tuple[Linux, "int | None", "Derived | None"]

@@ -6,19 +6,18 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gdbtools.analysis.belonging import Belonging
-from gdbtools.analysis.diagnosis import Diagnosis, diagnose
-from gdbtools.arch.architecture import Architecture, DirtyConvention
+from gdbtools.analysis.faults.belonging import Belonging
+from gdbtools.analysis.faults.diagnosis import diagnose
+from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import AccessKind
 from gdbtools.commands.evidence import WHY, belonging_record, fault_name, refusal_record, word_text
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
-from gdbtools.errors import Refused
-from gdbtools.machine.model import Machine
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
-from gdbtools.render.json import JsonObject, hexadecimal, name_of
+from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.repair.access_flag import Plan, plan, plan_return
-from gdbtools.repair.borrow import find_return
+from gdbtools.repair.find_gadget import return_address
+from gdbtools.wording import name_of
 
 
 @dataclass(frozen=True)
@@ -53,16 +52,6 @@ def run(session: Session, options: Namespace) -> Sequence[Fixup]:
         live.jump(through)
         session.resume_wanted = True
     return (Fixup(machine.architecture, planned, found.belongs, planned.writes, through, through is not None),)
-
-
-def return_address(machine: Machine, found: Diagnosis) -> int:
-    """Give an exception return to borrow; only at a vector entry is the guest's state still untouched."""
-    if not found.entry:
-        pc = machine.register(machine.architecture.pc)
-        raise Refused(
-            f"pc {pc:#x} is not at a vector entry, so registers may be clobbered; stop there with `mmu catch`"
-        )
-    return find_return(machine.architecture, machine.register, machine.memory.read)
 
 
 def view(answer: Fixup) -> Document:

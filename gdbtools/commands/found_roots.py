@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from gdbtools.analysis.root_choice import apart
-from gdbtools.analysis.root_evidence import Evidence, Sign
-from gdbtools.analysis.root_reading import Found
-from gdbtools.analysis.roots import Ranking
-from gdbtools.analysis.table_survey import Survey
-from gdbtools.arch.architecture import Architecture
+from gdbtools.analysis.roots.choice import apart
+from gdbtools.analysis.roots.evidence import Evidence, Sign
+from gdbtools.analysis.roots.reading import Found
+from gdbtools.analysis.roots.search import Ranking
+from gdbtools.analysis.roots.table_survey import Survey
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Derived
-from gdbtools.arch.roots import Owner
-from gdbtools.commands.evidence import size
+from gdbtools.arch.table_heuristics import Owner
 from gdbtools.commands.map import amount
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
+from gdbtools.wording import size
 
 ROWS = 12
 """How many roots are shown unless all are asked for."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 
-from gdbtools.arch.borrowing import Extent, Need, Scope
+from gdbtools.arch.gadgets import Extent, Need, Scope
 from gdbtools.errors import Refused, UsageError
 from gdbtools.render.document import Role, Span, Text
-from gdbtools.render.json import JsonObject, hexadecimal, name_of
-from gdbtools.repair.borrow import Loan
+from gdbtools.render.json import JsonObject, hexadecimal
+from gdbtools.repair.find_gadget import Loan
 from gdbtools.repair.log import Repair, Way
 from gdbtools.repair.tlb import Invalidation
+from gdbtools.wording import name_of
 
 NEEDS = {
     Need.NOTHING: "safe in place",

@@ -13,12 +13,12 @@ from gdbtools.analysis.areas import Area, areas
 from gdbtools.analysis.contiguity import Contiguity, contiguity
 from gdbtools.analysis.mappings import Counted, mappings_of
 from gdbtools.analysis.selection import Keep, Permission, Who, onto, permits, touched_by, within
-from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Hole, Read, Regime, Rights, Run
 from gdbtools.arch.walk import walk
 from gdbtools.commands.area_table import area_record, area_table
-from gdbtools.commands.evidence import attributes_record, fault_name, fault_record, number_of, size, soft_text
+from gdbtools.commands.evidence import attributes_record, fault_name, fault_record, soft_text
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import address_map
 from gdbtools.commands.session import Session
@@ -33,8 +33,9 @@ from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Span, Table, Text
 from gdbtools.render.drawing import AddressMap
-from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
+from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.render.scale import amount as amount
+from gdbtools.wording import name_of, number_of, size
 
 MANY = 40
 """More runs than a screen shows."""

@@ -8,9 +8,10 @@ from typing import Final
 
 from gdbtools.arch.model import Decider, FaultKind, Hole, Mapped, Refusal, Regime, Rights, Run, Step, Walk
 from gdbtools.bits import FieldValue, Word
-from gdbtools.commands.evidence import binary, evidence, fault_name, size, soft_text, steps_table, word_table
+from gdbtools.commands.evidence import binary, evidence, fault_name, soft_text, steps_table, word_table
 from gdbtools.render.document import Block, Picture, Role
 from gdbtools.render.drawing import AddressMap, Band, Box, Ladder, Lane, Rung, Strip, Tone
+from gdbtools.wording import size
 
 _NEVER_QUIET: Final = ("AF", "NextTable", "OutputAddress")
 _ALWAYS_QUIET: Final = ("TYPE", "IGNORED", "IGNORED_LOW")

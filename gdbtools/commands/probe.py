@@ -14,10 +14,11 @@ from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.errors import UsageError
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
-from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
+from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.repair import probe, tlb
-from gdbtools.repair.borrow import Loan
+from gdbtools.repair.find_gadget import Loan
 from gdbtools.repair.probe import Ask, Plan, Verdict
+from gdbtools.wording import name_of
 
 _ACCESSES = {"read": AccessKind.READ, "write": AccessKind.WRITE}
 _SAID = {

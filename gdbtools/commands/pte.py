@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gdbtools.arch.borrowing import FieldChange, Need
+from gdbtools.arch.gadgets import FieldChange, Need
 from gdbtools.commands import bare_descriptor, maintenance
 from gdbtools.commands.bare_descriptor import Bare
 from gdbtools.commands.evidence import word_text
@@ -18,11 +18,12 @@ from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.errors import UsageError
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
-from gdbtools.render.json import JsonObject, hexadecimal, name_of
+from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.repair import descriptor
 from gdbtools.repair.descriptor import Plan
 from gdbtools.repair.log import Repair, Way
 from gdbtools.repair.tlb import Invalidation
+from gdbtools.wording import name_of
 
 _ROLES = {Need.NOTHING: Role.GOOD, Need.INVALIDATION: Role.PLAIN, Need.BREAK: Role.WARNING}
 

@@ -11,7 +11,7 @@ from gdbtools.errors import UsageError
 from gdbtools.numbers import Literal, number
 
 if TYPE_CHECKING:
-    from gdbtools.arch.borrowing import Scope
+    from gdbtools.arch.gadgets import Scope
 
 Evaluate = Callable[[str], int]
 """A face's own way from an expression to an unsigned 64-bit integer; raises `UsageError`.
@@ -117,7 +117,7 @@ class Reader:
         return field, self._value(value, whole=field == WHOLE)
 
     def scope(self, text: str) -> Scope:
-        from gdbtools.arch.borrowing import Extent, Scope
+        from gdbtools.arch.gadgets import Extent, Scope
 
         if text == "all":
             return Scope(Extent.ALL)

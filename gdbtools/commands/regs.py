@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Brief
 from gdbtools.bits import NO_YES, OFF_ON, FieldValue, Word
 from gdbtools.commands.esr import sentence

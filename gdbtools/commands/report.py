@@ -24,6 +24,7 @@ from gdbtools.numbers import number
 from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Section, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.render.scale import amount
+from gdbtools.wording import number_of
 
 AREAS = 2000
 """How many areas of a range are listed; `map` lists all there is."""
@@ -189,7 +190,7 @@ def _one_space(space: Space) -> list[Block]:
     if space.omitted:
         rows.append(("left out", f"{space.omitted} more areas: `map` lists everything"))
     table = [area_table(space.areas[:AREAS])] if space.areas else []
-    said = f"{amount(space.mapped_bytes)} in {len(space.areas)} area{'s' if len(space.areas) != 1 else ''}."
+    said = f"{amount(space.mapped_bytes)} in {number_of(len(space.areas), 'area')}."
     return [Line(said), Picture(address_map(space.regime, space.found), [*table, Facts(rows)])]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gdbtools.analysis.seen import Seen
-from gdbtools.arch.architecture import DirtyConvention
+from gdbtools.analysis.faults.descriptor_history import Seen
+from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Live, Machine
 from gdbtools.repair.log import Log

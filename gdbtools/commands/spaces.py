@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from gdbtools.analysis.isolation import isolation
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Regime
-from gdbtools.commands.evidence import number_of
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden
 from gdbtools.render.document import Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
+from gdbtools.wording import number_of
 
 CURRENT, KERNEL = "current", "kernel"
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Regime
-from gdbtools.commands.evidence import number_of, size
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import evidence_rows, isolation_record, limit_rows, spaces
 from gdbtools.errors import Unavailable
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal
+from gdbtools.wording import number_of, size
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gdbtools.analysis.suspicion import Cause, Change, Suspicion, Weight
-from gdbtools.analysis.writer import Writer
+from gdbtools.analysis.faults.spurious_causes import Cause, Change, Suspicion, Weight
+from gdbtools.analysis.faults.writer import Writer
 from gdbtools.render.document import Text
-from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
+from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
+from gdbtools.wording import name_of
 
 _BRIEFLY = {
     Cause.OTHER_EXCEPTION: "an older exception",

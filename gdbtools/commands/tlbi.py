@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gdbtools.arch.borrowing import Extent, Scope
+from gdbtools.arch.gadgets import Extent, Scope
 from gdbtools.commands import maintenance
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from gdbtools.commands.evidence import number_of
-from gdbtools.commands.fault_log import Logged, read_log
+from gdbtools.commands.fault_log import read_log
 from gdbtools.commands.files import written_whole
 from gdbtools.commands.hottest import Hottest
 from gdbtools.commands.model import Implementation
@@ -19,8 +18,10 @@ from gdbtools.errors import Malformed
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, optional_hexadecimal
 from gdbtools.render.perfetto import Slice, perfetto
+from gdbtools.repair.service import Logged
+from gdbtools.units import PAGE_BYTES
+from gdbtools.wording import number_of
 
-PAGE_BYTES = 1 << 12
 T = TypeVar("T")
 MOST_PLACES = 1 << 18
 """How many pages, and places in the code, are told apart: a gigabyte's."""

@@ -6,17 +6,18 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gdbtools.arch.architecture import Architecture
-from gdbtools.arch.borrowing import Need
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.gadgets import Need
 from gdbtools.commands import maintenance
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.errors import UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
-from gdbtools.render.json import JsonObject, name_of
+from gdbtools.render.json import JsonObject
 from gdbtools.repair import descriptor
 from gdbtools.repair.log import Repair, Way
+from gdbtools.wording import name_of, number_of
 
 SHOWN = 8
 """How many descriptors of one repair are listed."""
@@ -60,7 +61,7 @@ def view(answer: Undone) -> Document:
     repair = answer.repair
     done = Span("Took back", Role.GOOD) if answer.applied else Span("Would take back", Role.WARNING)
     count = len(repair.changes)
-    head = Line([done, f" `{repair.what}`: {count} descriptor{'s' if count > 1 else ''}."])
+    head = Line([done, f" `{repair.what}`: {number_of(count, 'descriptor')}."])
     rows: list[Sequence[Text]] = [
         (f"{each.pa:#x}", f"{int(each.after):#018x}", f"{int(each.before):#018x}")
         for each in list(reversed(repair.changes))[:SHOWN]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gdbtools.analysis.diagnosis import Aborted, Diagnosis, Verdict
-from gdbtools.analysis.suspicion import Suspicion
-from gdbtools.arch.architecture import ExceptionRecord
+from gdbtools.analysis.faults.diagnosis import Aborted, Diagnosis, Verdict
+from gdbtools.analysis.faults.spurious_causes import Suspicion
+from gdbtools.arch.capabilities import ExceptionRecord
 from gdbtools.arch.model import FaultKind, Mapped
 from gdbtools.commands.evidence import WHY, access_name, fault_name, field_value
 from gdbtools.commands.suspicion import briefly

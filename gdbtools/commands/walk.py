@@ -7,18 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdbtools.analysis.contiguity import Breach, Contiguity, contiguity
-from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Access, AccessKind, Mapped, Refusal, Regime, Walk
 from gdbtools.arch.walk import walk
-from gdbtools.commands.evidence import (
-    access_name,
-    fault_name,
-    reason_text,
-    refusal_record,
-    size,
-    walk_record,
-)
+from gdbtools.commands.evidence import access_name, fault_name, reason_text, refusal_record, walk_record
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import illustrated
 from gdbtools.commands.session import Session
@@ -32,7 +25,8 @@ from gdbtools.commands.what_if import (
 from gdbtools.errors import UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
-from gdbtools.render.json import JsonObject, hexadecimal, name_of, optional_hexadecimal
+from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
+from gdbtools.wording import name_of, size
 
 _ACCESSES = {"read": AccessKind.READ, "write": AccessKind.WRITE, "execute": AccessKind.EXECUTE}
 _BREACHES = {

@@ -6,11 +6,11 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gdbtools.arch.architecture import DirtyConvention
+from gdbtools.analysis.history import LastChange, last_change
+from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.model import Regime, Step
 from gdbtools.bits import Word
 from gdbtools.commands.evidence import word_text
-from gdbtools.commands.history import LastChange, last_change
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.commands.watch import changes, descriptor, mapped_at

@@ -20,15 +20,16 @@ from gdbtools.analysis.working_set import (
     touched_runs,
 )
 from gdbtools.commands import maintenance
-from gdbtools.commands.evidence import field_value, size
+from gdbtools.commands.evidence import field_value
 from gdbtools.commands.hottest import HOTTEST, Hottest
 from gdbtools.commands.model import Implementation
-from gdbtools.commands.sampling import Method, Sampling, Setting
 from gdbtools.commands.session import Session
 from gdbtools.errors import UsageError
 from gdbtools.render.document import Block, Document, Facts, Heat, HeatRow, Line, Role, Span, Table, Text
-from gdbtools.render.json import JsonObject, hexadecimal, name_of
+from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.render.scale import amount
+from gdbtools.repair.sampling import Method, Sampling, Setting, Wanted
+from gdbtools.wording import name_of, size
 
 SECONDS = 1.0
 REGIONS = 12
@@ -64,10 +65,12 @@ def run(session: Session, options: Namespace) -> Sequence[WorkingSet]:
     if count < 1:
         raise UsageError("--samples takes a number of samples from 1 on")
     interval = options.interval or SECONDS
+    first, size_bytes = options.range
+    wanted = Wanted(first, size_bytes, options.regime, options.by, options.everywhere)
     samples: list[Sample] = []
     interrupted = session.live.interrupted
     with session.written.going_on("working-set") as written:
-        sampling = Sampling(session, options, written)
+        sampling = Sampling(session.machine, session.live, session.dirty, wanted, written)
         since = time.monotonic()
         with sampling.kept():
             while len(samples) < count and not sampling.ended and not interrupted():
@@ -76,7 +79,6 @@ def run(session: Session, options: Namespace) -> Sequence[WorkingSet]:
     ended = "interrupted" if interrupted() and not sampling.ended else sampling.ended
     earliest = [run.earliest for apart in (True, False) for run in touched_runs(samples, apart)]
     symbols = {touch.pc: session.live.symbol(touch.pc) for touch in earliest if touch is not None}
-    first, size_bytes = options.range
     return (
         WorkingSet(
             first, size_bytes, interval, sampling.setting, options.by is not None, samples, restored, options.leave,

@@ -17,13 +17,13 @@ from gdbtools.commands.declared.shared import OUTPUT
 from gdbtools.commands.model import Command, Kind
 from gdbtools.commands.parser import HelpWanted, complete, parser_for
 from gdbtools.errors import GdbtoolsError, UsageError
-from gdbtools.live.attaching import Attaching
 from gdbtools.live.settings import Settings
+from gdbtools.live.stub.attaching import Attaching
 from gdbtools.printable import in_a_line
 from gdbtools.spelling import nearest
 
 if TYPE_CHECKING:
-    from gdbtools.live.face import Face
+    from gdbtools.live.frontend import Face
 
 MakeFace = Callable[[], "Face"]
 
@@ -140,7 +140,7 @@ def register() -> None:
     @cache
     def face() -> Face:
         try:
-            from gdbtools.live.face import Face
+            from gdbtools.live.frontend import Face
         except ModuleNotFoundError as missing:
             advice = "run `make demo` in the checkout, or pip install gdbtools"
             raise gdb.GdbError(f"{missing.name} cannot be imported; {advice}") from None

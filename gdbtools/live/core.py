@@ -11,9 +11,9 @@ import gdb
 
 from gdbtools.errors import Unavailable
 from gdbtools.live.console import console
-from gdbtools.live.registers import unsigned
+from gdbtools.live.stub.registers import unsigned
 from gdbtools.machine import open_source
-from gdbtools.machine.files import one_line
+from gdbtools.machine.dumps.files import one_line
 from gdbtools.machine.model import Machine
 
 CORE = "core"

@@ -10,8 +10,8 @@ from typing import Final
 import gdb
 
 from gdbtools.errors import Refused, UsageError
-from gdbtools.live.registers import unsigned
-from gdbtools.machine.gdbstub import STUB_NAMES
+from gdbtools.live.stub.registers import unsigned
+from gdbtools.machine.live.gdbstub import STUB_NAMES
 
 LIKE: Final = "give an address, like $pc, &symbol or 0xffff000012345000"
 _ASSIGNS: Final = re.compile(r"\+\+|--|(?:<<|>>)=|(?<![=!<>])=(?!=)")

@@ -8,20 +8,20 @@ from dataclasses import replace
 
 import gdb
 
-from gdbtools.arch.architecture import DirtyConvention
+from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.errors import Refused
 from gdbtools.live.catch import Catch, Catches
 from gdbtools.live.console import console, show
 from gdbtools.live.history import Replay, replayed
 from gdbtools.live.interrupt import Interrupt
-from gdbtools.live.registers import machine_pc
 from gdbtools.live.serving import Handler, Serving
 from gdbtools.live.step import keeping, step
-from gdbtools.live.target import Target
-from gdbtools.live.tlb import empty_tlb
+from gdbtools.live.stub.registers import machine_pc
+from gdbtools.live.stub.target import Target
+from gdbtools.live.stub.tlb import empty_tlb
 from gdbtools.live.watch import DescriptorWatchpoint, frames
+from gdbtools.machine.live.qemu_ram import backing
 from gdbtools.machine.model import Machine, with_dirty
-from gdbtools.machine.qemu_ram import backing
 from gdbtools.render.document import Document
 
 Look = Callable[[Machine, Sequence[str]], Document | None]

@@ -16,9 +16,9 @@ from gdbtools.errors import Interrupted, Refused, Unavailable
 from gdbtools.live.console import console
 from gdbtools.live.interrupt import EVERY_SECONDS, Interrupt
 from gdbtools.live.step import forget
-from gdbtools.live.target import Attachment
-from gdbtools.live.wire import open_wire
-from gdbtools.machine.gdbstub import Lost, Silent, Wire
+from gdbtools.live.stub.rsp import open_wire
+from gdbtools.live.stub.target import Attachment
+from gdbtools.machine.live.gdbstub import Lost, Silent, Wire
 
 ABILITY = b"ReverseContinue+"
 WRITE = "Z2", "z2"

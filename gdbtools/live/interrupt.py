@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import gdb
 
-from gdbtools.live.wire import open_wire
-from gdbtools.machine.gdbstub import Lost
+from gdbtools.live.stub.rsp import open_wire
+from gdbtools.machine.live.gdbstub import Lost
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import gdb
 
 from gdbtools.commands import COMMANDS
-from gdbtools.live.face import Face
+from gdbtools.live.frontend import Face
 from gdbtools.live.prompting import (
     EXPLAIN,
     FOR_ASSISTANT,

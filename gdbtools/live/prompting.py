@@ -21,11 +21,11 @@ from gdbtools.commands.output import for_prompt
 from gdbtools.commands.parser import HelpWanted
 from gdbtools.errors import GdbtoolsError, Interrupted, Unavailable, UsageError, crossing
 from gdbtools.live.console import console
-from gdbtools.render.carried import carried
+from gdbtools.render.document_json import carried
 from gdbtools.render.json import SCHEMA, JsonObject
 
 if TYPE_CHECKING:
-    from gdbtools.live.face import Face
+    from gdbtools.live.frontend import Face
 
 FOR_PROMPT, FOR_ASSISTANT, EXPLAIN = "--prompt", "--assistant", "--explain"
 ALLOW = "--allow-writes"

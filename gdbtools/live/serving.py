@@ -11,12 +11,12 @@ import gdb
 from gdbtools.errors import GdbtoolsError, Unavailable
 from gdbtools.live.catch import Catches, matches, vectors
 from gdbtools.live.interrupt import Interrupt
-from gdbtools.live.order import SILENT
-from gdbtools.live.registers import forget_registers, machine_pc
-from gdbtools.live.relay import Plan, Relay
-from gdbtools.live.target import Target
-from gdbtools.live.wire import open_wire
-from gdbtools.machine.gdbstub import Lost, Silent, register_numbers
+from gdbtools.live.rsp_service import Plan, Relay
+from gdbtools.live.stub.order import SILENT
+from gdbtools.live.stub.registers import forget_registers, machine_pc
+from gdbtools.live.stub.rsp import open_wire
+from gdbtools.live.stub.target import Target
+from gdbtools.machine.live.gdbstub import Lost, Silent, register_numbers
 from gdbtools.machine.model import Machine, Served
 
 if TYPE_CHECKING:

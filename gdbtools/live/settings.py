@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gdb
 
-from gdbtools.arch.architecture import DirtyConvention
+from gdbtools.arch.capabilities import DirtyConvention
 
 AT_STOP = ("nothing", "verdict", "fault")
 # `set mmu-vectors`: which entries `mmu catch` stops at; the names are the architecture's own.

@@ -14,8 +14,8 @@ import gdb
 
 from gdbtools.errors import GdbtoolsError, Refused, Unavailable
 from gdbtools.live.console import console
-from gdbtools.live.registers import unsigned
-from gdbtools.live.target import Attachment
+from gdbtools.live.stub.registers import unsigned
+from gdbtools.live.stub.target import Attachment
 
 STOPPED = (b"T05", b"S05")
 ATTEMPTS = 8

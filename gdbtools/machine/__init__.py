@@ -12,16 +12,17 @@ from typing import Final
 
 from gdbtools import numbers
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.architecture import DirtyConvention
+from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.errors import Malformed, UsageError
-from gdbtools.machine import kdump, lime, qemu, vmcoreinfo
-from gdbtools.machine.derived import with_linux_registers
-from gdbtools.machine.dump import Dump
-from gdbtools.machine.elfcore import open_core
-from gdbtools.machine.files import one_line, open_file
+from gdbtools.machine.dumps import kdump, lime, vmcoreinfo
+from gdbtools.machine.dumps.derived import with_linux_registers
+from gdbtools.machine.dumps.dump import Dump
+from gdbtools.machine.dumps.elfcore import open_core
+from gdbtools.machine.dumps.files import one_line, open_file
+from gdbtools.machine.dumps.raw import open_raw
+from gdbtools.machine.dumps.written_down import read_registers
+from gdbtools.machine.live import qemu
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, with_dirty
-from gdbtools.machine.raw import open_raw
-from gdbtools.machine.written_down import read_registers
 from gdbtools.numbers import Literal
 
 FORMATS: Final[Mapping[bytes, Callable[[Path], Dump]]] = {

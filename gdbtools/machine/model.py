@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
-from gdbtools.arch.architecture import Architecture, DirtyConvention, ExceptionRecord
+from gdbtools.arch.capabilities import Architecture, DirtyConvention, ExceptionRecord
 from gdbtools.errors import MissingRegister, Refused, Unavailable, Unreadable
+from gdbtools.units import PAGE_BYTES
 
 
 class PhysicalMemory(Protocol):
@@ -344,9 +345,6 @@ class Patched:
 
     def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002
         raise Refused("what is supposed is not written; ask without --with and --pte")
-
-
-PAGE_BYTES = 1 << 12
 
 
 @dataclass

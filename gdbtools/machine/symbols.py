@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 
 from gdbtools.errors import Malformed
-from gdbtools.machine.dump import map_file
-from gdbtools.machine.elfcore import DAMAGED
-from gdbtools.machine.files import one_line, open_file
+from gdbtools.machine.dumps.dump import map_file
+from gdbtools.machine.dumps.elfcore import DAMAGED
+from gdbtools.machine.dumps.files import one_line, open_file
 
 SECTION = struct.Struct("<IIQQQQIIQQ")
 """sh_name, sh_type, sh_flags, sh_addr, sh_offset, sh_size, sh_link, sh_info, sh_addralign, sh_entsize."""

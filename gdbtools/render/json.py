@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import json
 from collections.abc import Sequence
 
@@ -21,11 +20,6 @@ def hexadecimal(value: int) -> str:
 def optional_hexadecimal(value: int | None) -> str | None:
     """Give `hexadecimal(value)`, or null."""
     return None if value is None else hexadecimal(value)
-
-
-def name_of(member: enum.Enum) -> str:
-    """Give an enum as JSON has it: its name in lower case, with spaces."""
-    return member.name.lower().replace("_", " ")
 
 
 def json_line(command: str, result: JsonObject, assumed: Sequence[str] = ()) -> str:

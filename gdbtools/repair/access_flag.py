@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gdbtools.analysis.diagnosis import Diagnosis, Verdict
-from gdbtools.arch.architecture import Architecture, DirtyConvention
+from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict
+from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import Access, AccessKind, FaultKind, Level, Refusal
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Refused

@@ -11,14 +11,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 
 from gdbtools.analysis.working_set import Leaf
-from gdbtools.arch.architecture import Architecture, DirtyConvention
+from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import Hole, Level, Read, Regime, Run, Step
 from gdbtools.arch.scan import Scanner
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Refused
-from gdbtools.machine.model import PAGE_BYTES, PhysicalMemory, Recording
+from gdbtools.machine.model import PhysicalMemory, Recording
 from gdbtools.repair.log import Written
 from gdbtools.repair.neighbours import TableChange
+from gdbtools.units import PAGE_BYTES
 
 LIMIT = 1 << 18
 """How many leaves are looked after at most: their tables are read and compared at each sample."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gdbtools.arch.borrowing import FieldChange, Need
+from gdbtools.arch.gadgets import FieldChange, Need
 from gdbtools.arch.model import Access, AccessKind, EntryKind, Read, Step, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.bits import Word
 from gdbtools.errors import Refused, UsageError
 from gdbtools.machine.model import Live, Machine, Patched
-from gdbtools.repair import lend, tlb
+from gdbtools.repair import run_gadget, tlb
 from gdbtools.repair.change import Change
 from gdbtools.repair.log import Log, Repair, Way
 from gdbtools.repair.tlb import Invalidation
@@ -129,7 +129,7 @@ def _break_and_make(machine: Machine, live: Live, change: Change, planned: Inval
     except Refused as error:
         first.inverse.apply(machine.memory)
         raise Refused(f"{error}; the descriptor at PA {change.pa:#x} was put back as it was") from None
-    lend.run(machine, live, [each for each in (planned.dsb, planned.isb) if each is not None])
+    run_gadget.run(machine, live, [each for each in (planned.dsb, planned.isb) if each is not None])
 
 
 def _through(change: Change, broken: Word) -> tuple[Change, Change]:

@@ -6,8 +6,8 @@ and QEMU walks again before it does.
 
 from __future__ import annotations
 
-from gdbtools.analysis.diagnosis import Diagnosis, Verdict
-from gdbtools.arch.architecture import Architecture, DirtyConvention
+from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict
+from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import AccessKind, FaultKind
 from gdbtools.errors import Refused
 from gdbtools.machine.model import PhysicalMemory

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from gdbtools.analysis.faults.spurious_causes import OwnWrite
 from gdbtools.errors import Refused
 from gdbtools.machine.model import PhysicalMemory
 from gdbtools.repair.change import Change
@@ -108,12 +109,12 @@ class Log:
         with self.going_on(what) as written:
             written.make(change, memory)
 
-    def last_change(self, pa: int) -> tuple[str, Change] | None:
-        """Give this connection's last change of the descriptor at a physical address, with the command that made it."""
+    def last_change(self, pa: int) -> OwnWrite | None:
+        """Return this connection's last change of the descriptor at a physical address."""
         for repair in reversed(self.repairs[self._of_others :]):
             for change in reversed(repair.changes):
                 if change.pa == pa:
-                    return repair.what, change
+                    return OwnWrite(repair.what, int(change.before), int(change.after))
         return None
 
     def __len__(self) -> int:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gdbtools.arch.architecture import Architecture, DirtyConvention
+from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import FaultKind, Level, Regime, Step
 from gdbtools.bits import Word
 from gdbtools.errors import Refused
-from gdbtools.machine.model import PAGE_BYTES, PhysicalMemory
+from gdbtools.machine.model import PhysicalMemory
 from gdbtools.repair.change import Change
+from gdbtools.units import PAGE_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,14 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gdbtools.arch.architecture import ExceptionRecord
+from gdbtools.arch.capabilities import ExceptionRecord
 from gdbtools.arch.model import Access, AccessKind, Fault, Mapped, Refusal, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.bits import Word
 from gdbtools.errors import Refused, Unavailable
 from gdbtools.machine.model import Live, Machine
-from gdbtools.repair import lend, tlb
-from gdbtools.repair.borrow import Loan, find, missing
+from gdbtools.repair import run_gadget, tlb
+from gdbtools.repair.find_gadget import Loan, find, missing
 from gdbtools.repair.tlb import Invalidation
 
 
@@ -117,7 +117,7 @@ def plan(
             raise Refused(f"{missing(who + what, found)}; {'ask by a load' if translation else 'ask by --by at'}")
         accesses.append((part, loan))
     _same_size(accesses)
-    returns = {} if translation else lend.returns(machine)
+    returns = {} if translation else run_gadget.returns(machine)
     return Plan(address, accesses, returns, translation, invalidation)
 
 
@@ -168,7 +168,7 @@ def _ask(machine: Machine, live: Live, planned: Plan, access: Access, loan: Loan
     size_bytes = loan.use.size_bytes
     expected = _expected(machine, found, size_bytes) if access.kind is AccessKind.READ and not refused else None
     lost = _exception(machine)
-    raised = lend.step(machine, live, loan, planned.returns)
+    raised = run_gadget.step(machine, live, loan, planned.returns)
     asks_only = planned.translation and raised is None
     result = architecture.borrowing.translated(planned.address, machine.register) if asks_only else None
     value = None

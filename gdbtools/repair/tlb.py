@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gdbtools.arch.borrowing import Extent, Scope
+from gdbtools.arch.gadgets import Extent, Scope
 from gdbtools.errors import Refused
 from gdbtools.machine.model import Live, Machine
-from gdbtools.repair import lend
-from gdbtools.repair.borrow import Loan, find, missing
+from gdbtools.repair import run_gadget
+from gdbtools.repair.find_gadget import Loan, find, missing
 
 ONE_BY_ONE = 16
 """Up to how many addresses are invalidated one by one, and not all of the regime instead."""
@@ -71,7 +71,7 @@ def plan(machine: Machine, scopes: Sequence[Scope]) -> Invalidation:
 
 def perform(machine: Machine, live: Live, invalidation: Invalidation) -> None:
     """Step them on the current CPU, and put every register back."""
-    lend.run(machine, live, invalidation.loans)
+    run_gadget.run(machine, live, invalidation.loans)
 
 
 def empty(machine: Machine, live: Live, reserved: Callable[[int], bool]) -> Invalidation | None:

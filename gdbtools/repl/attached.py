@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.children.debugger import Debugger, Detached, Event, Gone, Printed, Reply, Resumed, Stopped
+from gdbtools.children.launch import Launched, Plan
+from gdbtools.children.stub_holder import holder
 from gdbtools.errors import GdbtoolsError, Interrupted, Unavailable
 from gdbtools.machine import open_source
-from gdbtools.machine.gdbstub import architectural
+from gdbtools.machine.live.gdbstub import architectural
 from gdbtools.machine.model import Machine
 from gdbtools.machine.symbols import Symbols
-from gdbtools.repl import asking
-from gdbtools.repl.debugger import Debugger, Detached, Event, Gone, Reply, Resumed, Stopped
-from gdbtools.repl.holding import holder
-from gdbtools.repl.launch import Launched, Plan
-from gdbtools.repl.news import Hear, Note, Printed
+from gdbtools.repl import mmu_client
+from gdbtools.repl.command_line import STEPS, ForGdb, Question, behind, first_word
+from gdbtools.repl.events import Hear, Note
 from gdbtools.repl.opened import snapshot_question
 from gdbtools.repl.session import Answered, Doing, Session, State, state_of
-from gdbtools.repl.words import STEPS, ForGdb, Question, behind, first_word
 
 ARCHITECTURE = "aarch64"
 """What is completed until GDB has said what the guest is."""
@@ -120,7 +120,7 @@ class Attached(Session):
         if reply.error:
             self.say(f"Attached; a hook of GDB's own set-up failed meanwhile ({reply.error.rstrip('.')}): {WITHOUT}.")
         try:
-            await asking.answer(self._debugger, "status", ("--json",))
+            await mmu_client.answer(self._debugger, "status", ("--json",))
         except Unavailable as missing:
             self.say(f"{str(missing)[:1].upper()}{str(missing)[1:]}.")
 
@@ -182,7 +182,7 @@ class Attached(Session):
             self._resumed_at = time.monotonic()
             self.state = replace(self.state, doing=Doing.BUSY)
         try:
-            answered = await asking.answer(self._debugger, question.command.name, question.words, runs)
+            answered = await mmu_client.answer(self._debugger, question.command.name, question.words, runs)
         except GdbtoolsError:
             if self.state.doing is Doing.ABSENT:
                 # GDB would speak of the first register that it misses.
@@ -240,10 +240,10 @@ class Attached(Session):
         return [each.removeprefix(start) for each in await self.completions(f"{start}{prefix}") if each.isprintable()]
 
     async def completions(self, line: str) -> Sequence[str]:
-        return () if self._deaf else await asking.completions(self._debugger, line)
+        return () if self._deaf else await mmu_client.completions(self._debugger, line)
 
     async def explanation(self, name: str) -> str:
-        return "" if self._deaf else await asking.explanation(self._debugger, name)
+        return "" if self._deaf else await mmu_client.explanation(self._debugger, name)
 
     @property
     def _deaf(self) -> bool:
@@ -263,7 +263,7 @@ class Attached(Session):
             return
         path = Path(self._folder.name) / "last-stop"
         try:
-            await asking.answer(self._debugger, "capture", (str(path),))
+            await mmu_client.answer(self._debugger, "capture", (str(path),))
         except Interrupted:
             raise
         except GdbtoolsError:
@@ -337,7 +337,7 @@ class Attached(Session):
     async def _after_stop(self) -> None:
         await self.look()
         if self.state.entry and self.state.verdict and not self._debugger.running:
-            document = await asking.verdict(self._debugger)
+            document = await mmu_client.verdict(self._debugger)
             if document is not None:
                 self.hear(Note(document))
         if not self._debugger.running and self.state.doing is not Doing.BUSY:
@@ -351,9 +351,9 @@ class Attached(Session):
             return
         if self._debugger.running:
             return
-        status = await asking.record(self._debugger, "status") or {"cpu": None, "cpus": 0, "el": None}
-        fault = await asking.record(self._debugger, "fault")
-        place = await asking.place(self._debugger)
+        status = await mmu_client.record(self._debugger, "status") or {"cpu": None, "cpus": 0, "el": None}
+        fault = await mmu_client.record(self._debugger, "fault")
+        place = await mmu_client.place(self._debugger)
         if self._debugger.attached and not self._debugger.running:
             self.state = state_of(Doing.STOPPED, status, fault, place)
 

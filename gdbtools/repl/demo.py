@@ -9,10 +9,11 @@ from pathlib import Path
 from prompt_toolkit import print_formatted_text
 from prompt_toolkit.formatted_text import FormattedText
 
+from gdbtools.children.mi import Gdb
+from gdbtools.children.processes import Qemu, find_gdb, find_qemu
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.places import gdbinit, place
-from gdbtools.repl.children import Qemu, find_gdb, find_qemu
-from gdbtools.repl.mi import Gdb
+from gdbtools.wording import number_of
 
 DEATH = "page fault outside application"
 # Computed by the guest itself with its scanner off (`scanning` = 0), where no fault happens.
@@ -68,7 +69,7 @@ def alone(found: Files) -> None:
 
 def helped(found: Files, cpus: int) -> None:
     """Explain the first fault, repair it, and service the rest."""
-    say("title", f"\nWith gdbtools, inside GDB on QEMU's gdbstub, {cpus} CPU{'s' if cpus > 1 else ''}:")
+    say("title", f"\nWith gdbtools, inside GDB on QEMU's gdbstub, {number_of(cpus, 'CPU')}:")
     with Qemu(found.guest, cpus) as qemu, Gdb(init=found.init) as gdb:
         quietly(gdb, f"file {found.guest}")
         quietly(gdb, f"target remote {qemu.gdbstub}")

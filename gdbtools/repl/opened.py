@@ -7,16 +7,17 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.children.debugger import Progressed
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.expressions import Expressions
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.machine.symbols import Symbols
 from gdbtools.render.json import JsonObject
-from gdbtools.repl.news import Hear, Progressed
+from gdbtools.repl.command_line import OWN, ForGdb, Question, first_word
+from gdbtools.repl.events import Hear
 from gdbtools.repl.session import Answered, Doing, Session, State, answer_from, state_of
-from gdbtools.repl.words import OWN, ForGdb, Question, first_word
 from gdbtools.spelling import nearest
 
 NEEDS_A_GUEST = "needs a live guest, and a dump is not one: gdbtools attach"

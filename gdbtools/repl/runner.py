@@ -6,16 +6,17 @@ import sys
 import textwrap
 from dataclasses import replace
 
+from gdbtools.children.debugger import Printed
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.parser import parser_for
 from gdbtools.errors import GdbtoolsError, UsageError
 from gdbtools.printable import in_a_line, tame
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
-from gdbtools.repl.news import News, Note, Printed
-from gdbtools.repl.outlet import deliver, show
-from gdbtools.repl.screen import Screen
+from gdbtools.repl.command_line import GDB, OWN, PREFIX, SHADOWED, ForGdb, Own, Question, Request, as_typed_here
+from gdbtools.repl.events import News, Note
+from gdbtools.repl.redirect import deliver, show
 from gdbtools.repl.session import SHARED, Answered, Doing, Session
-from gdbtools.repl.words import GDB, OWN, PREFIX, SHADOWED, ForGdb, Own, Question, Request, as_typed_here
+from gdbtools.repl.terminal.screen import Screen
 
 JSON = "--json"
 _HELP = {"-h", "--help"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gdbtools.errors import Interrupted, UsageError
-from gdbtools.repl.interrupts import on_ctrl_c
+from gdbtools.repl.command_line import ForGdb, Own, first_word, open_blocks, read
 from gdbtools.repl.runner import Runner
 from gdbtools.repl.session import Session
-from gdbtools.repl.words import ForGdb, Own, first_word, open_blocks, read
+from gdbtools.repl.terminal.interrupts import on_ctrl_c
 
 INTERRUPT = "interrupt"
 """GDB's word that stops a guest that runs by `continue &`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gdbtools.arch.architecture import Architecture
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.commands.declared.shared import OUTPUT
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.output import answered, for_prompt, form_of
@@ -21,9 +21,9 @@ from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine
 from gdbtools.machine.progress import Counted, Tell
 from gdbtools.render.document import Document, Line, Role, Span
-from gdbtools.repl.interrupts import interruptible
-from gdbtools.repl.news import Hear, Note
-from gdbtools.repl.words import PREFIX, ForGdb, Question
+from gdbtools.repl.command_line import PREFIX, ForGdb, Question
+from gdbtools.repl.events import Hear, Note
+from gdbtools.repl.terminal.interrupts import interruptible
 
 SHARED = OUTPUT
 """What the prompt adds to every command, as GDB's own face does."""

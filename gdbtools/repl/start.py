@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from gdbtools.children.folders import made_folder
+from gdbtools.children.launch import Plan, explained, guest_words, plan
 from gdbtools.commands.declared.shared import DIRTY_CONVENTIONS
 from gdbtools.commands.parser import Parser
 from gdbtools.errors import Unavailable, UsageError
@@ -21,14 +23,12 @@ from gdbtools.machine import opened
 from gdbtools.render.text import render
 from gdbtools.repl import PROMPTS
 from gdbtools.repl.attached import Attached, Target
-from gdbtools.repl.folders import made_folder
-from gdbtools.repl.launch import Plan, explained, guest_words, plan
 from gdbtools.repl.opened import Opened
 from gdbtools.repl.runner import Runner
-from gdbtools.repl.screen import Screen, size
 from gdbtools.repl.script import run as run_script
 from gdbtools.repl.session import Session
-from gdbtools.repl.themes import THEMES, theme_for
+from gdbtools.repl.terminal.screen import Screen, size
+from gdbtools.repl.terminal.themes import THEMES, theme_for
 
 DEFAULT_ADDRESS = ":1234"
 QEMU_NAMES = "qemu-"
@@ -149,7 +149,7 @@ async def _work(name: str, options: argparse.Namespace, made: Plan | None, init:
         if interactive:
             # Only a prompt needs the library that draws it; and GDB takes as long to start.
             await asyncio.sleep(0)
-            from gdbtools.repl.prompt import Manner, Prompt, likes_vi
+            from gdbtools.repl.terminal.prompt import Manner, Prompt, likes_vi
 
             await opening
             return await Prompt(session, runner, Manner(theme, likes_vi(options.keys, os.environ))).run()

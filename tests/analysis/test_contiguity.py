@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from gdbtools.analysis.contiguity import Breach, Contiguity, contiguity
-from gdbtools.arch.aarch64.regimes import regime_for
+from gdbtools.arch.aarch64.translation.regimes import regime_for
 from gdbtools.arch.model import Read
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unreadable

@@ -6,7 +6,7 @@ import pytest
 
 from gdbtools.analysis.isolation import isolation, vector_entries
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.aarch64.entry_code import Logical
+from gdbtools.arch.aarch64.exceptions.entry_code import Logical
 from gdbtools.arch.isolation import Isolation
 from gdbtools.errors import Unreadable
 from tests.isolated import (

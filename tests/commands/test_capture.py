@@ -11,7 +11,7 @@ import pytest
 from gdbtools.cli import main
 from gdbtools.errors import Unreadable
 from gdbtools.machine import open_source
-from gdbtools.machine.capture import core_bytes
+from gdbtools.machine.dumps.capture import core_bytes
 from tests.arch.aarch64.truth.machine import EL2H, S2_ROOT, guest
 from tests.tables import Tables
 

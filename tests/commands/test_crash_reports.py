@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gdbtools.arch.aarch64.registers import TCR_EL1
+from gdbtools.arch.aarch64.registers.translation import TCR_EL1
 from gdbtools.cli import main
 
 USUAL = f"{int(TCR_EL1(0).with_(T0SZ=16, T1SZ=16, TG1=2, IPS=5)):#x}"

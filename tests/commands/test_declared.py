@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from gdbtools.analysis.aspects import Aspect
+from gdbtools.analysis.comparison.compared_attributes import Aspect
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.declared.shared import IGNORABLE, REGIMES, SERVICED
 from gdbtools.commands.diff import REGISTERS
 from gdbtools.commands.model import Implementation
-from gdbtools.commands.service import KINDS
+from gdbtools.repair.service import KINDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)

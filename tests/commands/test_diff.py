@@ -10,9 +10,10 @@ import pytest
 
 from gdbtools.cli import main
 from tests.arch.aarch64.truth.machine import S2_ROOT, Memory, guest
+from tests.places import ROOT
 from tests.tables import Tables
 
-CAPTURES = Path(__file__).resolve().parents[2] / "fixtures/captures"
+CAPTURES = ROOT / "fixtures/captures"
 OSV, DEMO = str(CAPTURES / "osv-1131.core"), str(CAPTURES / "access-flag.core")
 EPD1 = 1 << 23
 READ_ONLY = 0b10

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from gdbtools.analysis.seen import Sighting
-from gdbtools.analysis.suspicion import Cause, Change, Suspicion, Weight
-from gdbtools.analysis.writer import Writer
+from gdbtools.analysis.faults.descriptor_history import Sighting
+from gdbtools.analysis.faults.spurious_causes import Cause, Change, Suspicion, Weight
+from gdbtools.analysis.faults.writer import Writer
 from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
-from gdbtools.arch.recent import Deed, Recent
+from gdbtools.arch.instruction_effects import Deed, Recent
 from gdbtools.arch.walk import walk
 from gdbtools.cli import main
 from gdbtools.commands.suspicion import briefly, suspicion_rows
 from gdbtools.repl.session import Doing, state_of
 from tests.commands.test_map import saved
 from tests.commands.test_what_if import CRASH, OSV, ask
+from tests.places import ROOT
 from tests.tables import Tables, reader
 
-ROOT = Path(__file__).resolve().parents[2]
 VA, PA = 0x1234_5000, 0x4800_0000
 DATA_SAME, TRANSLATION_3, ABORT, ABORT_ON_WALK_3 = 0b100101 << 26, 0b000111, 0b010000, 0b010111
 ACCESS_FLAG_3 = 0b001011

@@ -11,9 +11,10 @@ from gdbtools.cli import main
 from gdbtools.commands import find_roots
 from gdbtools.machine import open_source
 from tests.images import BASE, CODE, Image, kernel, process
+from tests.places import ROOT
 from tests.tables import Tables
 
-OSV = Path(__file__).resolve().parents[2] / "fixtures/captures/osv-1131.core"
+OSV = ROOT / "fixtures/captures/osv-1131.core"
 DEMO = OSV.with_name("access-flag.core")
 MEGA, GIGA = 1 << 20, 1 << 30
 ROOT, TABLES, PROCESS, THEIRS = BASE + 4 * MEGA, BASE + 5 * MEGA, BASE + 8 * MEGA, BASE + 9 * MEGA

@@ -10,9 +10,10 @@ import pytest
 
 from gdbtools.cli import main
 from tests.arch.aarch64.truth.machine import S1_ROOT, S2_ROOT, Memory, guest
+from tests.places import ROOT
 from tests.tables import Tables
 
-OSV = str(Path(__file__).resolve().parents[2] / "fixtures/captures/osv-1131.core")
+OSV = str(ROOT / "fixtures/captures/osv-1131.core")
 KILO, MEGA = 1 << 10, 1 << 20
 DEVICE, NORMAL, NON_CACHEABLE = 0, 4, 1
 

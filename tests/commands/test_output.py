@@ -15,8 +15,9 @@ from gdbtools.cli import main
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.files import write_whole, written_whole
 from gdbtools.errors import Unavailable
+from tests.places import ROOT
 
-OSV = str(Path(__file__).resolve().parents[2] / "fixtures/captures/osv-1131.core")
+OSV = str(ROOT / "fixtures/captures/osv-1131.core")
 WALK = ["walk", "-s", OSV, "0xfc0001234", "0x100000120e40"]
 
 

@@ -13,9 +13,10 @@ from gdbtools.bits import FieldValue
 from gdbtools.cli import main
 from gdbtools.commands import regs
 from gdbtools.commands.regs import SYNDROME
+from tests.places import ROOT
 from tests.tables import EL1H, Tables
 
-CAPTURE = str(Path(__file__).resolve().parents[2] / "fixtures/captures/access-flag.core")
+CAPTURE = str(ROOT / "fixtures/captures/access-flag.core")
 SCREEN = 24
 ARM = ARCHITECTURES["aarch64"]
 

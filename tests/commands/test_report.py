@@ -12,10 +12,11 @@ import pytest
 from gdbtools.cli import main
 from tests.arch.aarch64.truth.machine import Memory, guest
 from tests.commands.test_map import saved
+from tests.places import ROOT
 from tests.render.pages import loads, parsed, section, tables, text
 from tests.tables import Tables
 
-CAPTURES = Path(__file__).resolve().parents[2] / "fixtures/captures"
+CAPTURES = ROOT / "fixtures/captures"
 SOURCES = {name: ["-s", str(CAPTURES / f"{name}.core")] for name in ("osv-1131", "access-flag")}
 
 

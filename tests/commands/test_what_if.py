@@ -10,9 +10,10 @@ import pytest
 from gdbtools.cli import main
 from tests.arch.aarch64.truth.machine import S1_ROOT, Memory, guest
 from tests.commands.test_map import saved
+from tests.places import ROOT
 from tests.tables import Tables
 
-CAPTURES = Path(__file__).resolve().parents[2] / "fixtures/captures"
+CAPTURES = ROOT / "fixtures/captures"
 OSV = str(CAPTURES / "osv-1131.core")
 CRASH = "0x100000120e40"
 """OSv #1131: the page that was executed with AF=0; its descriptor is at PA 0x40d2a900."""

@@ -12,12 +12,12 @@ import pytest
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import AccessKind
 from gdbtools.commands import working_set
-from gdbtools.commands.sampling import Method
 from gdbtools.commands.session import Session
 from gdbtools.commands.working_set import WorkingSet
 from gdbtools.errors import Refused, Unavailable
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Served
 from gdbtools.render.text import render
+from gdbtools.repair.sampling import Method
 from tests.tables import Tables
 
 ARM = ARCHITECTURES["aarch64"]

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from gdbtools.machine.qmp import Qmp, connected
-from gdbtools.repl.children import DIES_WITH_PARENT
+from gdbtools.children.processes import DIES_WITH_PARENT
+from gdbtools.machine.live.qmp import Qmp, connected
 from tests.guests import packages
 
 RAM = 0x4000_0000

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from gdbtools.children.processes import DIES_WITH_PARENT
 from gdbtools.errors import Unavailable, Unreadable
-from gdbtools.repl.children import DIES_WITH_PARENT
 from tests.guests.packages import Qemu, busybox, qemu
 
 RAM = 0x40000000

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from gdbtools.repl.children import DIES_WITH_PARENT, QEMU
+from gdbtools.children.processes import DIES_WITH_PARENT, QEMU
 from tests.guests.packages import Qemu
+from tests.places import ROOT
 
-IMAGE = Path(__file__).resolve().parents[2] / "fixtures/guests/oracle/oracle.elf"
+IMAGE = ROOT / "fixtures/guests/oracle/oracle.elf"
 RAM, RAM_BYTES = 0x40000000, 256 << 20
 TABLES, TABLES_BYTES = 0x48000000, 16 << 20
 DATA, DATA_BYTES = 0x4C000000, 32 << 20

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from gdbtools.children.processes import QEMU, find_qemu
 from gdbtools.errors import Unavailable
-from gdbtools.repl.children import QEMU, find_qemu
 
 CACHE = Path(os.environ.get("GDBTOOLS_CACHE") or Path.home() / ".cache" / "gdbtools")
 PACKAGE = "qemu-system-arm"

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from random import Random, SystemRandom
 
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.aarch64.descriptors import Layout, Role, leaf_descriptor, table_descriptor
-from gdbtools.arch.aarch64.features import Features, features
-from gdbtools.arch.aarch64.geometry import GRANULE_BITS, START_LEVELS, levels_for, stage2_levels_for
-from gdbtools.arch.aarch64.hypervisor import HCR_EL2, VSTCR_EL2, VTCR_EL2
-from gdbtools.arch.aarch64.registers import TCR2, TCR_EL1, TCR_EL2
+from gdbtools.arch.aarch64.registers.features import Features, features
+from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, VSTCR_EL2, VTCR_EL2
+from gdbtools.arch.aarch64.registers.translation import TCR2, TCR_EL1, TCR_EL2
+from gdbtools.arch.aarch64.tables.descriptors import Layout, Role, leaf_descriptor, table_descriptor
+from gdbtools.arch.aarch64.tables.geometry import GRANULE_BITS, START_LEVELS, levels_for, stage2_levels_for
 from gdbtools.arch.model import Level, Refusal, Walk
 from gdbtools.arch.walk import walk
 from tests.guests.oracle import (

@@ -16,12 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gdbtools.repl.children import DIES_WITH_PARENT, QEMU
+from gdbtools.children.processes import DIES_WITH_PARENT, QEMU
 from tests.guests.assembly import ASSEMBLER, DISASSEMBLER, Code, assemble
 from tests.guests.controls import BASE, EVERY_CASE, FEATURES, IDENTITY, REGISTER_NEEDS
 from tests.guests.packages import Qemu
+from tests.places import ROOT
 
-IMAGE = Path(__file__).resolve().parents[2] / "fixtures/guests/syndromes/syndromes.elf"
+IMAGE = ROOT / "fixtures/guests/syndromes/syndromes.elf"
 RAM, RAM_BYTES = 0x40000000, 256 << 20
 MAILBOX, CASES, CASE_BYTES, CASES_AT_ONCE = 0x40200000, 0x40300000, 0x600, 4096
 CODE, TABLES, DATA = 0x40100000, 0x48000000, 0x4C000000

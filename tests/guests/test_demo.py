@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gdbtools.repl.children import Qemu
+from gdbtools.children.processes import Qemu
 from gdbtools.repl.demo import CHECKSUMS, DEATH
-from tests.live.session import GUEST, ROOT, Live, attached
+from tests.live.session import GUEST, Live, attached
+from tests.places import ROOT
 
 pytestmark = pytest.mark.guest
 

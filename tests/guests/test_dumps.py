@@ -16,7 +16,7 @@ from gdbtools.machine import open_source, opened
 from tests.guests import packages
 from tests.guests.dumps import MEMORY_BYTES, RAM, Monitored, dump, monitored, save
 from tests.live.session import GUEST, gdb_session
-from tests.machine.formats import COMPRESSIONS, compression, lime, rearranged, recompressed
+from tests.machine.dumps.formats import COMPRESSIONS, compression, lime, rearranged, recompressed
 
 pytestmark = pytest.mark.guest
 

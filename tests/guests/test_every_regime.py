@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import pytest
 
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.aarch64.hypervisor import HCR_EL2, VTCR_EL2
-from gdbtools.arch.aarch64.identification import ID_AA64MMFR1_EL1
-from gdbtools.arch.aarch64.memory_types import effective_shareability
-from gdbtools.arch.aarch64.processor_state import SPSR
-from gdbtools.arch.aarch64.stage1 import Stage1, Stage1Leaf, Stage1Off
-from gdbtools.arch.aarch64.stage2 import Stage2, memory_of_both
+from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, VTCR_EL2
+from gdbtools.arch.aarch64.registers.identification import ID_AA64MMFR1_EL1
+from gdbtools.arch.aarch64.registers.processor_state import SPSR
+from gdbtools.arch.aarch64.tables.memory_types import effective_shareability
+from gdbtools.arch.aarch64.translation.stage1 import Stage1, Stage1Leaf, Stage1Off
+from gdbtools.arch.aarch64.translation.stage2 import Stage2, memory_of_both
 from gdbtools.arch.model import Access, AccessKind, Cause, Fault, FaultKind, Refusal, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.bits import Field, Word

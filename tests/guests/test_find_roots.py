@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from gdbtools.analysis.mappings import mappings
-from gdbtools.analysis.root_reading import Found
-from gdbtools.analysis.table_survey import VMCOREINFO
+from gdbtools.analysis.roots.reading import Found
+from gdbtools.analysis.roots.table_survey import VMCOREINFO
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.aarch64.hypervisor import VTCR_EL2
-from gdbtools.arch.aarch64.registers import TCR_EL1, TTBR
+from gdbtools.arch.aarch64.registers.hypervisor import VTCR_EL2
+from gdbtools.arch.aarch64.registers.translation import TCR_EL1, TTBR
 from gdbtools.arch.model import Run
-from gdbtools.arch.roots import Owner
+from gdbtools.arch.table_heuristics import Owner
+from gdbtools.children.processes import Qemu
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.found_roots import Roots
 from gdbtools.commands.parser import parse
@@ -27,17 +28,17 @@ from gdbtools.errors import Unavailable
 from gdbtools.machine import open_source
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Range, Ranges
 from gdbtools.machine.symbols import symbol_values
-from gdbtools.repl.children import Qemu
 from tests.guests.linux import RAM, LinuxGuest, Stub
 from tests.guests.packages import kernel
 from tests.guests.test_linux import KERNEL, OWN_SHAPES, SHAPES, USER, Shape
 from tests.guests.xen import DOM0_BYTES, XenGuest
+from tests.places import ROOT
 from tests.tables import reader
 
 pytestmark = pytest.mark.guest
 
 ARM = ARCHITECTURES["aarch64"]
-GUESTS = Path(__file__).resolve().parents[2] / "fixtures/guests"
+GUESTS = ROOT / "fixtures/guests"
 PROCESSES = 3
 COMMAND = COMMANDS["find-roots"]
 

@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
+from gdbtools.children.mi import Gdb
+from gdbtools.children.processes import find_gdb
 from gdbtools.cli import main
 from gdbtools.errors import Unavailable
 from gdbtools.machine import open_source
-from gdbtools.repl.children import find_gdb
-from gdbtools.repl.mi import Gdb
 from tests.guests.linux import RAM, LinuxGuest
 from tests.guests.packages import kernel, kernel_module
 from tests.guests.test_linux import KERNEL, Shape
 from tests.guests.test_linux_repairs import stopped
 from tests.live.session import INIT
-from tests.machine.formats import COMPRESSIONS, compression, lime, rearranged, recompressed
+from tests.machine.dumps.formats import COMPRESSIONS, compression, lime, rearranged, recompressed
 
 pytestmark = pytest.mark.guest
 

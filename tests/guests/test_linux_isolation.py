@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
+from gdbtools.children.mi import Gdb
 from gdbtools.cli import main
 from gdbtools.errors import Unavailable
-from gdbtools.repl.mi import Gdb
 from tests.conftest import GDBS
 from tests.guests.linux import RAM, LinuxGuest
 from tests.guests.test_linux import Shape

@@ -14,10 +14,10 @@ from threading import Thread
 
 import pytest
 
+from gdbtools.children.mi import Gdb
+from gdbtools.children.processes import find_gdb
 from gdbtools.errors import Unavailable
 from gdbtools.render.json import hexadecimal
-from gdbtools.repl.children import find_gdb
-from gdbtools.repl.mi import Gdb
 from tests.guests.linux import Area, LinuxGuest, areas
 from tests.guests.test_linux import KERNEL, USER, Shape
 from tests.live.session import INIT, INSIDE, Session

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from gdbtools.children.mi import Gdb
 from gdbtools.errors import Unavailable
-from gdbtools.repl.mi import Gdb
 from tests.guests.assembly import DISASSEMBLER, disassemble
 from tests.guests.linux import LinuxGuest
 from tests.guests.states import FULL_RUN, SEED

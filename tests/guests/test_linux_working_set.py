@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from gdbtools.children.mi import Gdb
 from gdbtools.errors import Unavailable
-from gdbtools.repl.mi import Gdb
 from tests.guests.linux import Area, LinuxGuest, areas
 from tests.guests.test_linux import Shape
 from tests.live.session import INIT, INSIDE, Session

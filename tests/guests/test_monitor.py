@@ -18,12 +18,12 @@ import pytest
 from gdbtools.cli import main
 from gdbtools.errors import Refused, Unavailable, Unreadable, UsageError
 from gdbtools.machine import opened
-from gdbtools.machine import qemu as qemu_source
-from gdbtools.machine.qmp import Qmp
+from gdbtools.machine.live import qemu as qemu_source
+from gdbtools.machine.live.qmp import Qmp
 from tests.guests import packages
 from tests.guests.dumps import MEMORY_BYTES, RAM, Monitored, monitored
 from tests.guests.linux import Stub
-from tests.live.session import ROOT
+from tests.places import ROOT
 
 pytestmark = pytest.mark.guest
 
@@ -232,7 +232,7 @@ class short_wait:
 
     def __enter__(self) -> None:
         self._patch = pytest.MonkeyPatch()
-        self._patch.setattr("gdbtools.machine.qmp.ANSWER_SECONDS", 0.5)
+        self._patch.setattr("gdbtools.machine.live.qmp.ANSWER_SECONDS", 0.5)
 
     def __exit__(self, *_: object) -> None:
         self._patch.undo()

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import pytest
 
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.aarch64.descriptors import Role
-from gdbtools.arch.aarch64.geometry import levels_for
-from gdbtools.arch.aarch64.hypervisor import HCR_EL2, HPFAR_EL2
-from gdbtools.arch.aarch64.identification import ID_AA64MMFR1_EL1, ID_AA64MMFR2_EL1
-from gdbtools.arch.aarch64.registers import TCR_EL1
+from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, HPFAR_EL2
+from gdbtools.arch.aarch64.registers.identification import ID_AA64MMFR1_EL1, ID_AA64MMFR2_EL1
+from gdbtools.arch.aarch64.registers.translation import TCR_EL1
+from gdbtools.arch.aarch64.tables.descriptors import Role
+from gdbtools.arch.aarch64.tables.geometry import levels_for
 from gdbtools.arch.model import Access, AccessKind, Cause, FaultKind, Level, Mapped, Refusal, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable

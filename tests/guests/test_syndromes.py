@@ -14,10 +14,10 @@ from random import Random
 import pytest
 
 from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
-from gdbtools.arch.aarch64.hypervisor import HPFAR_EL2
-from gdbtools.arch.aarch64.processor_state import SPSR
+from gdbtools.arch.aarch64.registers.hypervisor import HPFAR_EL2
+from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx, decode
-from gdbtools.arch.architecture import ExceptionRecord, Fit
+from gdbtools.arch.capabilities import ExceptionRecord, Fit
 from gdbtools.arch.model import ReadRegister, Return, Syndrome
 from gdbtools.errors import Unavailable
 from tests.guests import packages

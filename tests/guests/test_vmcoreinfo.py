@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.aarch64.registers import MAIR, TCR_EL1, TTBR
+from gdbtools.arch.aarch64.registers.translation import MAIR, TCR_EL1, TTBR
 from gdbtools.arch.model import Mapped
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable
-from gdbtools.machine import open_source, vmcoreinfo
+from gdbtools.machine import open_source
+from gdbtools.machine.dumps import vmcoreinfo
 from tests.guests.linux import RAM, LinuxGuest
 from tests.guests.packages import busybox, kernel, kernel_module
 from tests.guests.test_linux import OWN_SHAPES, SHAPES, Shape

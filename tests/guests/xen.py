@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gdbtools.repl.children import DIES_WITH_PARENT
+from gdbtools.children.processes import DIES_WITH_PARENT
 from tests.guests.linux import LinuxGuest
 from tests.guests.packages import xen
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from gdbtools.children.mi import Gdb
 from gdbtools.errors import Unavailable
-from gdbtools.repl.mi import Gdb
 from tests.guests import packages
 from tests.live.session import INIT, Live, Session, attached, gdb_session
 

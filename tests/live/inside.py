@@ -75,7 +75,7 @@ ACTIONS = []
 
 def from_now_on(number, action):
     """Have `action` happen before the packet of that number, of those that gdbtools sends; 0 only counts them."""
-    from gdbtools.live.memory import StubMemory
+    from gdbtools.live.stub.memory import StubMemory
 
     ACTIONS[:] = [number, action, 0]
     if hasattr(StubMemory, "unwatched"):

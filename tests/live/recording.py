@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gdbtools.children.mi import Gdb
+from gdbtools.children.processes import DIES_WITH_PARENT, Qemu, find_qemu
 from gdbtools.machine.symbols import symbol_values
-from gdbtools.repl.children import DIES_WITH_PARENT, Qemu, find_qemu
-from gdbtools.repl.mi import Gdb
 from tests.live.session import INIT, INSIDE, STORM, Live
 
 SNAPSHOTS_BYTES = 256 << 20

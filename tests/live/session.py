@@ -11,12 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from gdbtools.children.mi import Gdb
+from gdbtools.children.processes import Qemu
 from gdbtools.machine.symbols import symbol_values
-from gdbtools.repl.children import Qemu
 from gdbtools.repl.demo import files
-from gdbtools.repl.mi import Gdb
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 GUEST = files().guest
 STORM = ROOT / "fixtures/guests/storm/storm.elf"
 MIXED = ROOT / "fixtures/guests/mixed/mixed.elf"

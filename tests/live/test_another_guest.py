@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gdbtools.repl.children import Qemu
+from gdbtools.children.processes import Qemu
 from tests.live.session import GUEST, Live, attached
 
 pytestmark = pytest.mark.guest

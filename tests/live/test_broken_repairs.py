@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gdbtools.repl.mi import Gdb
+from gdbtools.children.mi import Gdb
 from tests.live.session import INIT, gdb_session
 from tests.live.tlb import PAGE_A, PAGE_B, PAGE_D, Tlb, on_the_loop
 

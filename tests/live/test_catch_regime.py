@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gdbtools.repl.mi import Gdb
+from gdbtools.children.mi import Gdb
 from tests.live.verdicts import planted, symbol
 
 pytestmark = pytest.mark.guest

@@ -8,18 +8,19 @@ import time
 
 import pytest
 
+from gdbtools.children.mi import Gdb
+from gdbtools.children.processes import Qemu
 from gdbtools.errors import Unavailable
-from gdbtools.repl.children import Qemu
-from gdbtools.repl.mi import Gdb
-from tests.live.session import GUEST, ROOT
+from tests.live.session import GUEST
+from tests.places import ROOT
 
 pytestmark = pytest.mark.guest
 
 PARENT = """
 import sys, time
 from pathlib import Path
-from gdbtools.repl.children import Qemu
-from gdbtools.repl.mi import Gdb
+from gdbtools.children.processes import Qemu
+from gdbtools.children.mi import Gdb
 with Qemu(Path(sys.argv[1])) as qemu, Gdb(sys.argv[2]) as gdb:
     print(qemu.pid, gdb.pid, flush=True)
     time.sleep(60)

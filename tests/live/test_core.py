@@ -11,12 +11,13 @@ import pytest
 
 from gdbtools.cli import main
 from gdbtools.machine import open_source
-from gdbtools.machine.capture import GENERAL, core_bytes
+from gdbtools.machine.dumps.capture import GENERAL, core_bytes
 from tests.guests.dumps import dump, monitored
 from tests.live.session import STORM, Session, gdb_session
-from tests.machine.formats import Segment, lime, note, status, vmcore
+from tests.machine.dumps.formats import Segment, lime, note, status, vmcore
+from tests.places import ROOT
 
-CAPTURES = Path(__file__).resolve().parents[2] / "fixtures/captures"
+CAPTURES = ROOT / "fixtures/captures"
 OSV, DEMO = CAPTURES / "osv-1131.core", CAPTURES / "access-flag.core"
 QUESTIONS = {OSV: ("fault", "walk 0x100000120e40 0xfc0000000", "map", "regs TCR_EL1", "status"), DEMO: ("fault", "map")}
 CPUS = 4

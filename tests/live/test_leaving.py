@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gdbtools.repl.children import Qemu
+from gdbtools.children.processes import Qemu
 from tests.live.ctrl_c import wait_until_begun
 from tests.live.session import GUEST, INIT, Leaf, Live
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gdbtools.errors import crossed
-from gdbtools.render.carried import document_of
+from gdbtools.render.document_json import document_of
 from gdbtools.render.text import render
 from tests.live.session import Live, Session, symbol
 

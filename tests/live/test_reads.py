@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gdbtools.machine.gdbstub import architectural
-from tests.live.session import CAPTURE, GUEST, ROOT, Leaf, Live, attached, symbol
+from gdbtools.machine.live.gdbstub import architectural
+from tests.live.session import CAPTURE, GUEST, Leaf, Live, attached, symbol
+from tests.places import ROOT
 
 pytestmark = pytest.mark.guest
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gdbtools.cli import main
-from tests.live.session import CAPTURE, GUEST, ROOT, Leaf, Live, attached
+from tests.live.session import CAPTURE, GUEST, Leaf, Live, attached
+from tests.places import ROOT
 from tests.render.pages import loads, parsed, section, text
 
 pytestmark = pytest.mark.guest

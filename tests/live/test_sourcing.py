@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from gdbtools.commands import COMMANDS
-from tests.live.session import INIT, ROOT, Session
+from tests.live.session import INIT, Session
+from tests.places import ROOT
 
 pytestmark = pytest.mark.guest
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from gdbtools.repl.mi import Gdb
+from gdbtools.children.mi import Gdb
 from tests.live.denials import ACCESS_FLAG, PERMISSION, TRANSLATION_3
-from tests.live.session import ROOT
 from tests.live.verdicts import PAGE, Planted, planted, symbol
+from tests.places import ROOT
 
 pytestmark = pytest.mark.guest
 

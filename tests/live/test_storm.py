@@ -21,7 +21,8 @@ import pytest
 from gdbtools.machine.symbols import symbol_values
 from gdbtools.repl.demo import CHECKSUMS
 from tests.live.ctrl_c import ctrl_c
-from tests.live.session import GUEST, MIXED, ROOT, STORM, Live, attached
+from tests.live.session import GUEST, MIXED, STORM, Live, attached
+from tests.places import ROOT
 
 pytestmark = pytest.mark.guest
 

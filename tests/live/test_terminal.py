@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from gdbtools.children.processes import DIES_WITH_PARENT, Qemu
 from gdbtools.commands import COMMANDS
-from gdbtools.repl.children import DIES_WITH_PARENT, Qemu
 from tests.live.ctrl_c import wait_until_begun
 from tests.live.fake_stub import Stub
-from tests.live.session import CAPTURE, GUEST, INIT, ROOT, Session, symbol
+from tests.live.session import CAPTURE, GUEST, INIT, Session, symbol
+from tests.places import ROOT
 
 pytestmark = pytest.mark.guest
 

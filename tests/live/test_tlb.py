@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.live.session import ROOT
 from tests.live.tlb import BLOCK, LOST, OWN_PAGE, PAGE_A, PAGE_B, PAGE_D, Tlb, looping, symbol
+from tests.places import ROOT
 
 pytestmark = pytest.mark.guest
 

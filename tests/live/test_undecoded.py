@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gdbtools.live.undecoded import undecoded
+from gdbtools.live.stub.undecoded import undecoded
 
 
 @pytest.mark.parametrize(

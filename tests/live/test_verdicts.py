@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gdbtools.repl.mi import Gdb
+from gdbtools.children.mi import Gdb
 from tests.live.denials import ADDRESSES, CLEAR, DENIALS, MAX, NEWER_DENIALS, NOT_VALID, Denial
 from tests.live.verdicts import HOLE_PA, PAGE, PAGE_IPA, UPPER_HALF, Planted, planted, symbol
 

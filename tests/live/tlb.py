@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from gdbtools.children.mi import Gdb
+from gdbtools.children.processes import Qemu
 from gdbtools.machine.symbols import symbol_values
-from gdbtools.repl.children import Qemu
-from gdbtools.repl.mi import Gdb
 from tests.live.session import GUEST, INIT, INSIDE, Session
 
 TLB_GUEST = GUEST.parent.parent / "tlb" / "tlb.elf"

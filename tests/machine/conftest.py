@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine.hostile import REGISTERS
+from tests.machine.dumps.hostile import REGISTERS
 
 
 @pytest.fixture

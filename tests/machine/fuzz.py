@@ -20,7 +20,7 @@ with atheris.instrument_imports(include=["gdbtools"]):
     import gdbtools.commands.fault_log
     import gdbtools.machine.symbols  # noqa: F401
     from gdbtools.analysis import mappings
-from tests.machine.hostile import TARGETS, TOGETHER
+from tests.machine.dumps.hostile import TARGETS, TOGETHER
 
 
 def main(name: str, arguments: Sequence[str]) -> None:

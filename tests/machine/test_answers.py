@@ -21,11 +21,11 @@ from gdbtools.cli import main
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.diff import MOST_CHANGES
 from gdbtools.commands.map import MOST_RUNS
-from tests.machine.formats import Segment, note, status, vmcore
-from tests.machine.hostile import PA, REGISTERS, chain, thicket, words
+from tests.machine.dumps.formats import Segment, note, status, vmcore
+from tests.machine.dumps.hostile import PA, REGISTERS, chain, thicket, words
+from tests.places import ROOT
 from tests.test_cli import DEMO
 
-ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = int(os.environ.get("GDBTOOLS_ROUNDS") or (400 if os.environ.get("GDBTOOLS_FULL") == "1" else 6))
 FORMS: tuple[tuple[str, ...], ...] = ((), ("--json",), ("--html",))
 MEMORY_MEGABYTES, OUTPUT_MEGABYTES = 400, 16

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from gdbtools.machine.capture import PROGRAM_HEADER
-from tests.machine.formats import ELF_HEADER_BYTES, SHOFF, Segment, lime, note, status, vmcore
-from tests.machine.hostile import PA, captured, chain, loop, thicket
-from tests.machine.test_hostile import ALTERNATING, ROOT
+from gdbtools.machine.dumps.capture import PROGRAM_HEADER
+from tests.machine.dumps.formats import ELF_HEADER_BYTES, SHOFF, Segment, lime, note, status, vmcore
+from tests.machine.dumps.hostile import PA, captured, chain, loop, thicket
+from tests.machine.dumps.test_hostile import ALTERNATING
+from tests.places import ROOT
 
 
 def ask(path: Path, *arguments: str, seconds: int = 120, file_bytes: int | None = None) -> tuple[int, str, str]:

@@ -18,10 +18,11 @@ from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
 from gdbtools.errors import GdbtoolsError, Malformed, Refused, Unavailable, Unreadable, UsageError
 from gdbtools.machine import open_source
-from gdbtools.machine.capture import GENERAL, core_bytes
+from gdbtools.machine.dumps.capture import GENERAL, core_bytes
 from gdbtools.machine.model import Machine, Recording
+from tests.places import ROOT
 
-CAPTURES = Path(__file__).resolve().parents[2] / "fixtures/captures"
+CAPTURES = ROOT / "fixtures/captures"
 OSV = CAPTURES / "osv-1131.core"
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from gdbtools.cli import main
+from tests.places import ROOT
 
 pytestmark = pytest.mark.slow
 
-CAPTURES = Path(__file__).resolve().parents[2] / "fixtures/captures"
+CAPTURES = ROOT / "fixtures/captures"
 NAMES = ("access-flag", "osv-1131")
 OVERLAPS = Path(__file__).with_name("overlaps.js").read_text()
 WIDTHS = (800, 1400)

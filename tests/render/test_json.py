@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gdbtools import __version__
-from gdbtools.render.json import hexadecimal, json_line, name_of, optional_hexadecimal
+from gdbtools.render.json import hexadecimal, json_line, optional_hexadecimal
+from gdbtools.wording import name_of
 
 
 @given(st.integers(0, (1 << 64) - 1))

@@ -9,7 +9,7 @@ from wcwidth import wcswidth
 from gdbtools.render.document import Document, Facts, Line, Role, Section, Span, Table
 from gdbtools.render.text import render, wants_colour
 from gdbtools.repl.session import Doing, State
-from gdbtools.repl.toolbar import toolbar
+from gdbtools.repl.terminal.toolbar import toolbar
 
 TABLE = Document([Table(("level", "says"), [("0", "one two three four five six seven eight nine ten"), ("12", "x")],
                         frozenset((0,)))])  # fmt: skip

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from gdbtools.analysis.diagnosis import Diagnosis, Verdict, diagnose
+from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.aarch64.registers import TCR_EL1
-from gdbtools.arch.architecture import DirtyConvention
+from gdbtools.arch.aarch64.registers.translation import TCR_EL1
+from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.model import FaultKind
 from gdbtools.errors import Refused, Unavailable
 from gdbtools.repair.access_flag import plan, plan_return
-from gdbtools.repair.borrow import find_return
+from gdbtools.repair.find_gadget import find_return
 from tests.arch.aarch64.truth import machine as truth
 from tests.arch.aarch64.truth.machine import Memory
 from tests.tables import Tables, reader

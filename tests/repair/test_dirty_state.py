@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gdbtools.analysis.diagnosis import Verdict, diagnose
+from gdbtools.analysis.faults.diagnosis import Verdict, diagnose
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.architecture import DirtyConvention
+from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.errors import Refused
 from gdbtools.repair.dirty_state import plan_dirty_state
 from tests.tables import Tables, reader

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.arch.aarch64.descriptors import TwoLevelLeaf
+from gdbtools.arch.aarch64.tables.descriptors import TwoLevelLeaf
 from gdbtools.repair.change import Change
 from gdbtools.repair.log import Log
 from tests.tables import Tables
@@ -18,7 +18,7 @@ def test_the_last_change_of_a_descriptor_is_told_with_its_command() -> None:
     log.make("pte", Change(leaf, clear.with_(AF=1), clear.with_(AF=1, AP=0b10)), t)
     found = log.last_change(leaf)
     assert found is not None
-    assert (found[0], found[1].after) == ("pte", clear.with_(AF=1, AP=0b10))
+    assert (found.command, found.after) == ("pte", clear.with_(AF=1, AP=0b10))
     assert log.last_change(leaf + 8) is None
 
 
@@ -33,4 +33,4 @@ def test_what_was_written_on_another_connection_tells_nothing_of_this_guest_but_
     log.make("fixup", Change(leaf, clear.with_(AF=1), clear), t)
     found = log.last_change(leaf)
     assert found is not None
-    assert found[1].after == clear
+    assert found.after == clear

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gdbtools.analysis.diagnosis import diagnose
+from gdbtools.analysis.faults.diagnosis import diagnose
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Refused

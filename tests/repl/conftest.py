@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.session import ROOT
+from tests.places import ROOT
 from tests.repl.terminal import Terminal
 
 GDBTOOLS = (sys.executable, "-m", "gdbtools.cli")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from gdbtools.children.stub_holder import holder
 from gdbtools.errors import Unavailable
 from gdbtools.repl import attached
-from gdbtools.repl.holding import holder
-from gdbtools.repl.screen import Screen
+from gdbtools.repl.terminal.screen import Screen
 from tests.live.fake_stub import Stub
 from tests.live.session import CAPTURE, INIT, gdb_session
 from tests.repl.conftest import GDBTOOLS, Start

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.session import ROOT
+from tests.places import ROOT
 from tests.repl.conftest import PROMPT, Start
 from tests.repl.guest import FOR_EVER, OPENED_BY, TO_SCAN, TO_WIDE, child, gated, kill, open_gate, ram_of, script
 from tests.repl.terminal import CTRL_C, CTRL_D, ENTER, TAB, Terminal

@@ -15,15 +15,16 @@ from gdbtools.commands import COMMANDS
 from gdbtools.machine import opened
 from gdbtools.machine.symbols import Symbols
 from gdbtools.render.text import DARK, LIGHT
-from gdbtools.repl.completion import WordCompleter, at, hint, leaf_fields
-from gdbtools.repl.news import News
+from gdbtools.repl.events import News
 from gdbtools.repl.opened import Opened
-from gdbtools.repl.outlet import pager
-from gdbtools.repl.prompt import history, likes_vi
+from gdbtools.repl.redirect import pager
 from gdbtools.repl.session import Doing, State
-from gdbtools.repl.themes import theme_for
-from gdbtools.repl.toolbar import toolbar
-from tests.live.session import GUEST, ROOT, symbol
+from gdbtools.repl.terminal.completion import WordCompleter, at, hint, leaf_fields
+from gdbtools.repl.terminal.prompt import history, likes_vi
+from gdbtools.repl.terminal.themes import theme_for
+from gdbtools.repl.terminal.toolbar import toolbar
+from tests.live.session import GUEST, symbol
+from tests.places import ROOT
 
 CAPTURE = ROOT / "fixtures/captures/access-flag.core"
 

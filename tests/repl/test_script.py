@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from gdbtools.children.processes import Qemu
 from gdbtools.errors import UsageError
-from gdbtools.repl.children import Qemu
 from gdbtools.repl.script import requests
-from tests.live.session import GUEST, ROOT
+from tests.live.session import GUEST
+from tests.places import ROOT
 from tests.repl.conftest import GDBTOOLS
 from tests.repl.guest import FOR_EVER, TO_SCAN
 

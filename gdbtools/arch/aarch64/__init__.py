@@ -6,29 +6,24 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from gdbtools.arch.aarch64 import (
-    agreement,
-    exceptions,
+from gdbtools.arch.aarch64 import linux, syndrome
+from gdbtools.arch.aarch64.exceptions import agreement, record
+from gdbtools.arch.aarch64.exceptions.entry_needs import entry_needs
+from gdbtools.arch.aarch64.instructions import effects
+from gdbtools.arch.aarch64.instructions.gadgets import A64, is_unprivileged, maintenance
+from gdbtools.arch.aarch64.permissions.checks import as_user
+from gdbtools.arch.aarch64.registers import (
     hypervisor,
     identification,
-    isolation,
-    linux,
-    live_change,
     overview,
     processor_state,
-    recent,
-    regimes,
-    registers,
-    shown,
-    supplied,
-    supposed,
-    syndrome,
-    whose_stage2,
+    translation,
+    written_names,
 )
-from gdbtools.arch.aarch64.appearance import A64Tables
-from gdbtools.arch.aarch64.borrowed import A64, is_unprivileged, maintenance
-from gdbtools.arch.aarch64.controls import EL2, EL3, EL10, EL20
-from gdbtools.arch.aarch64.descriptors import (
+from gdbtools.arch.aarch64.registers.features import STAND_INS, optional
+from gdbtools.arch.aarch64.registers.processor_state import SPSR
+from gdbtools.arch.aarch64.tables import live_change
+from gdbtools.arch.aarch64.tables.descriptors import (
     AP_READ_ONLY,
     VALID,
     IndirectLeaf,
@@ -40,17 +35,16 @@ from gdbtools.arch.aarch64.descriptors import (
     TwoLevelLeaf,
     software_bit,
 )
-from gdbtools.arch.aarch64.entry_needs import entry_needs
-from gdbtools.arch.aarch64.features import STAND_INS, optional
-from gdbtools.arch.aarch64.permissions import as_user
-from gdbtools.arch.aarch64.processor_state import SPSR
-from gdbtools.arch.aarch64.stage1 import Stage1, Stage1Off
-from gdbtools.arch.aarch64.stage2 import Stage2
+from gdbtools.arch.aarch64.tables.table_heuristics import A64Tables
+from gdbtools.arch.aarch64.translation import isolation, regimes, root_registers, shown_controls, stage2_owner
+from gdbtools.arch.aarch64.translation.controls import EL2, EL3, EL10, EL20
+from gdbtools.arch.aarch64.translation.stage1 import Stage1, Stage1Off
+from gdbtools.arch.aarch64.translation.stage2 import Stage2
+from gdbtools.arch.aarch64.translation.stage2_owner import Stage2Off
 from gdbtools.arch.aarch64.traps import fine_grained
 from gdbtools.arch.aarch64.traps import registers as trap_registers
 from gdbtools.arch.aarch64.traps.deciders import deciders
-from gdbtools.arch.aarch64.whose_stage2 import Stage2Off
-from gdbtools.arch.architecture import (
+from gdbtools.arch.capabilities import (
     Agreement,
     Architecture,
     DirtyConvention,
@@ -59,23 +53,23 @@ from gdbtools.arch.architecture import (
     Shown,
     VectorEntry,
 )
-from gdbtools.arch.borrowing import FieldChange
+from gdbtools.arch.gadgets import FieldChange
+from gdbtools.arch.instruction_effects import Recent
 from gdbtools.arch.isolation import Switch, View
 from gdbtools.arch.model import Access, AccessKind, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
-from gdbtools.arch.recent import Recent
 from gdbtools.bits import FieldValue, Word
 from gdbtools.errors import Refused
 
 _STAGE1: Final[Mapping[str, type[Word]]] = {
-    "TTBR0": registers.TTBR,
-    "TTBR1": registers.TTBR,
-    "TCR": registers.TCR_EL1,
-    "TCR2": registers.TCR2,
-    "SCTLR": registers.SCTLR,
-    "MAIR": registers.MAIR,
-    "PIR": registers.PIR,
-    "PIRE0": registers.PIR,
-    "POR": registers.POR,
+    "TTBR0": translation.TTBR,
+    "TTBR1": translation.TTBR,
+    "TCR": translation.TCR_EL1,
+    "TCR2": translation.TCR2,
+    "SCTLR": translation.SCTLR,
+    "MAIR": translation.MAIR,
+    "PIR": translation.PIR,
+    "PIRE0": translation.PIR,
+    "POR": translation.POR,
     "ESR": syndrome.ESR_ELx,
     "FAR": processor_state.FAR,
     "ELR": processor_state.ELR,
@@ -85,7 +79,7 @@ _STAGE1: Final[Mapping[str, type[Word]]] = {
 }
 _OF_TRANSLATION: Final[Mapping[str, type[Word]]] = {
     **{f"{name}_EL1": word for name, word in _STAGE1.items()},
-    "POR_EL0": registers.POR,
+    "POR_EL0": translation.POR,
     "cpsr": processor_state.SPSR,
     "ID_AA64PFR0_EL1": identification.ID_AA64PFR0_EL1,
     "ID_AA64MMFR0_EL1": identification.ID_AA64MMFR0_EL1,
@@ -98,20 +92,20 @@ _OF_TRANSLATION: Final[Mapping[str, type[Word]]] = {
     "VTCR_EL2": hypervisor.VTCR_EL2,
     "VSTTBR_EL2": hypervisor.VTTBR,
     "VSTCR_EL2": hypervisor.VSTCR_EL2,
-    "S2PIR_EL2": registers.PIR,
+    "S2PIR_EL2": translation.PIR,
     "HPFAR_EL2": hypervisor.HPFAR_EL2,
     **{f"{name}_EL2": word for name, word in _STAGE1.items()},
     "SCR_EL3": hypervisor.SCR_EL3,
     "GPCCR_EL3": hypervisor.GPCCR_EL3,
     **{f"{name}_EL3": word for name, word in _STAGE1.items() if name not in ("TTBR1", "TCR2", "PIRE0", "CONTEXTIDR")},
-    "TCR_EL3": registers.TCR_EL3,
+    "TCR_EL3": translation.TCR_EL3,
 }
 DECLARED: Final[Mapping[str, type[Word]]] = {
     **_OF_TRANSLATION,
     **trap_registers.DECLARED,
     **fine_grained.DECLARED,
 }
-_WITHOUT_HOST: Final[Mapping[str, type[Word]]] = {"TCR_EL2": registers.TCR_EL2, **trap_registers.WITHOUT_HOST}
+_WITHOUT_HOST: Final[Mapping[str, type[Word]]] = {"TCR_EL2": translation.TCR_EL2, **trap_registers.WITHOUT_HOST}
 """What is laid out otherwise while HCR_EL2.E2H is clear."""
 _STAGE2: Final = ("stage2", "secure-stage2")
 
@@ -142,13 +136,13 @@ class AArch64(Architecture):
         return None if value is None else DECLARED[name](value)
 
     def register_name(self, text: str, level: int) -> str | None:
-        return supplied.register_name(text, (*self.registers, *self.general), level)
+        return written_names.register_name(text, (*self.registers, *self.general), level)
 
     def register_names(self) -> Collection[str]:
-        return supplied.register_names((*self.registers, *self.general))
+        return written_names.register_names((*self.registers, *self.general))
 
     def implied(self, register: ReadRegister, given: Collection[str]) -> Derived:
-        return supplied.implied(register, given)
+        return written_names.implied(register, given)
 
     def laid_out_by(self, name: str) -> tuple[str, str] | None:
         return ("HCR_EL2", "E2H") if name in _WITHOUT_HOST else None
@@ -157,7 +151,7 @@ class AArch64(Architecture):
         return tuple(overview.in_force(register))
 
     def bare_regime(self, granule: str, name: str, level: int | None) -> Regime:
-        return supposed.bare_regime(granule, name, level)
+        return root_registers.bare_regime(granule, name, level)
 
     def level(self, register: ReadRegister) -> int:
         return SPSR(register("cpsr")).el
@@ -191,7 +185,7 @@ class AArch64(Architecture):
 
     def loaded(self, register: ReadRegister) -> Sequence[str]:
         in_use = any(regime.below is not None for regime in regimes.regimes(register))
-        return () if in_use or not whose_stage2.has_tables(register) else (regimes.STAGE2,)
+        return () if in_use or not stage2_owner.has_tables(register) else (regimes.STAGE2,)
 
     def usual_reduced(self, register: ReadRegister) -> Sequence[Mapping[str, int]]:
         found = isolation.upper_range(register, None)
@@ -226,10 +220,12 @@ class AArch64(Architecture):
     def shown_by(
         self, fault: Fault, walk: Walk, access: Access, state: int | None, register: ReadRegister
     ) -> Shown | None:
-        by_tables = shown.address_size(fault, walk, register) or shown.access_flag(fault, walk, register)
+        by_tables = shown_controls.address_size(fault, walk, register) or shown_controls.access_flag(
+            fault, walk, register
+        )
         if by_tables is not None or state is not None:
             return by_tables
-        return shown.privileged_access_never(fault, self.check(walk, access, int(SPSR(0).with_(PAN=1))))
+        return shown_controls.privileged_access_never(fault, self.check(walk, access, int(SPSR(0).with_(PAN=1))))
 
     def may_refuse(self, walk: Walk, access: Access) -> Refusal | None:
         """A fetch from Device memory: stage 1's says so first."""
@@ -251,7 +247,7 @@ class AArch64(Architecture):
     def recent(
         self, words: Sequence[int], end: int, register: ReadRegister, regime: str, about: Walk
     ) -> Sequence[Recent]:
-        return recent.recent(words, end, register, regime, about)
+        return effects.recent(words, end, register, regime, about)
 
     def levels_of(self, regime: Regime) -> tuple[int, ...]:
         if isinstance(regime, Stage2 | Stage2Off):
@@ -273,15 +269,15 @@ class AArch64(Architecture):
         return syndrome.status(fault)
 
     def syndrome(self, register: ReadRegister) -> Syndrome:
-        return syndrome.decode(register(f"ESR_EL{exceptions.target(register)}"))
+        return syndrome.decode(register(f"ESR_EL{record.target(register)}"))
 
     def context(self, register: ReadRegister) -> tuple[int, ...]:
-        target = exceptions.target(register)
+        target = record.target(register)
         bases = (optional(register, f"{name}_EL{target}") for name in ("VBAR", "TTBR0", "TTBR1"))
         return target, *(base or 0 for base in bases)
 
     def exception(self, register: ReadRegister) -> ExceptionRecord:
-        return exceptions.record(register)
+        return record.record(register)
 
     def raised_at(self, exception: ExceptionRecord) -> int | None:
         return agreement.raised_at(exception)
@@ -292,19 +288,19 @@ class AArch64(Architecture):
         return agreement.fits(exception, instruction, register)
 
     def vectors(self, register: ReadRegister) -> Mapping[int, str]:
-        return exceptions.vectors(register)
+        return record.vectors(register)
 
     def vectors_for(self, register: ReadRegister, regime: str) -> Mapping[int, str]:
-        return exceptions.vectors_for(register, regime)
+        return record.vectors_for(register, regime)
 
     def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:
-        return f"VBAR_EL{exceptions.target(register) if regime is None else exceptions.taken_at(regime)}"
+        return f"VBAR_EL{record.target(register) if regime is None else record.taken_at(regime)}"
 
     def is_of(self, exception: ExceptionRecord, regime: str) -> bool:
-        return exceptions.is_of(exception, regime)
+        return record.is_of(exception, regime)
 
     def vector_entry(self, register: ReadRegister) -> VectorEntry | None:
-        return exceptions.vector_entry(register, register(self.pc))
+        return record.vector_entry(register, register(self.pc))
 
     def fits_entry(self, exception: ExceptionRecord, entry: VectorEntry) -> str:
         return agreement.against_entry(exception, entry)
@@ -313,7 +309,7 @@ class AArch64(Architecture):
         return regimes.of_level(register, level)
 
     def convention(self, found: Syndrome, register: ReadRegister | None = None) -> str:
-        return exceptions.convention(found, register)
+        return record.convention(found, register)
 
     def trap_controls(self, exception: ExceptionRecord, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
         if exception.el is None:

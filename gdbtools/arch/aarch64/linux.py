@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gdbtools.arch.aarch64.geometry import GRANULE_BITS, MINIMUM_TnSZ
-from gdbtools.arch.aarch64.hypervisor import HCR_EL2
-from gdbtools.arch.aarch64.registers import MAIR, SCTLR, TCR_EL1, TG1_GRANULE
+from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2
+from gdbtools.arch.aarch64.registers.translation import MAIR, SCTLR, TCR_EL1, TG1_GRANULE
+from gdbtools.arch.aarch64.tables.geometry import GRANULE_BITS, MINIMUM_TnSZ
 from gdbtools.arch.isolation import Switch
 from gdbtools.arch.model import Derived
 from gdbtools.errors import Unavailable

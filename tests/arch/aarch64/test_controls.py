@@ -8,9 +8,10 @@ from functools import cache
 
 import pytest
 
-from gdbtools.arch.aarch64 import DECLARED, registers
-from gdbtools.arch.aarch64.processor_state import SPSR
-from gdbtools.arch.aarch64.regimes import current
+from gdbtools.arch.aarch64 import DECLARED
+from gdbtools.arch.aarch64.registers import translation
+from gdbtools.arch.aarch64.registers.processor_state import SPSR
+from gdbtools.arch.aarch64.translation.regimes import current
 from gdbtools.arch.model import Access, AccessKind, Decider, Refusal, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.bits import Field, Word
@@ -51,8 +52,8 @@ from tests.tables import reader
 E2H_0 = ", E2H=0"
 LAYOUTS: Mapping[str, type[Word]] = {
     **{name: DECLARED[name] for name in APPLIED if not name.endswith(E2H_0)},
-    f"SCTLR_EL2{E2H_0}": registers.SCTLR_EL3,
-    f"TCR_EL2{E2H_0}": registers.TCR_EL2,
+    f"SCTLR_EL2{E2H_0}": translation.SCTLR_EL3,
+    f"TCR_EL2{E2H_0}": translation.TCR_EL2,
 }
 
 

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from gdbtools.analysis.contiguity import Breach, contiguity
-from gdbtools.analysis.diagnosis import Verdict, diagnose
+from gdbtools.analysis.faults.diagnosis import Verdict, diagnose
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.aarch64.syndrome import InstructionAbort, decode, status
 from gdbtools.arch.model import (

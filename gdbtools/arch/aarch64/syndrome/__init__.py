@@ -11,36 +11,36 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from gdbtools.arch.aarch64.syndrome.branch_target import BranchTarget
-from gdbtools.arch.aarch64.syndrome.breakpoint import Breakpoint
 from gdbtools.arch.aarch64.syndrome.call import Call, SMCAArch32
-from gdbtools.arch.aarch64.syndrome.coprocessor import Coprocessor
-from gdbtools.arch.aarch64.syndrome.coprocessor_memory import coprocessor_memory
-from gdbtools.arch.aarch64.syndrome.coprocessor_pair import CoprocessorPair
 from gdbtools.arch.aarch64.syndrome.data_abort import DataAbort, data_abort
+from gdbtools.arch.aarch64.syndrome.debug.breakpoint import Breakpoint
+from gdbtools.arch.aarch64.syndrome.debug.profiling import Profiling
+from gdbtools.arch.aarch64.syndrome.debug.software_breakpoint import SoftwareBreakpoint
+from gdbtools.arch.aarch64.syndrome.debug.software_step import SoftwareStep
+from gdbtools.arch.aarch64.syndrome.debug.watchpoint import Watchpoint
 from gdbtools.arch.aarch64.syndrome.doubts import doubts
 from gdbtools.arch.aarch64.syndrome.encoding import Encoding, ESR_ELx
 from gdbtools.arch.aarch64.syndrome.exception_class import EC
-from gdbtools.arch.aarch64.syndrome.exception_return import ExceptionReturn
 from gdbtools.arch.aarch64.syndrome.fault_status import status
 from gdbtools.arch.aarch64.syndrome.floating_point import FloatingPointException
-from gdbtools.arch.aarch64.syndrome.floating_point_access import FloatingPointAccess
 from gdbtools.arch.aarch64.syndrome.granule_protection import GranuleProtectionCheck
 from gdbtools.arch.aarch64.syndrome.guarded_control_stack import guarded_control_stack
 from gdbtools.arch.aarch64.syndrome.instruction_abort import InstructionAbort
 from gdbtools.arch.aarch64.syndrome.memory_operation import memory_operation
 from gdbtools.arch.aarch64.syndrome.no_iss import NoISS, Unallocated
-from gdbtools.arch.aarch64.syndrome.other_instruction import OtherInstruction
 from gdbtools.arch.aarch64.syndrome.pointer_authentication_failure import PointerAuthenticationFailure
-from gdbtools.arch.aarch64.syndrome.profiling import Profiling
 from gdbtools.arch.aarch64.syndrome.serror import serror
-from gdbtools.arch.aarch64.syndrome.sme_access import SMEAccess
-from gdbtools.arch.aarch64.syndrome.software_breakpoint import SoftwareBreakpoint
-from gdbtools.arch.aarch64.syndrome.software_step import SoftwareStep
-from gdbtools.arch.aarch64.syndrome.system import System
-from gdbtools.arch.aarch64.syndrome.system_128 import System128
-from gdbtools.arch.aarch64.syndrome.transaction_start import TransactionStart
-from gdbtools.arch.aarch64.syndrome.wait import Wait
-from gdbtools.arch.aarch64.syndrome.watchpoint import Watchpoint
+from gdbtools.arch.aarch64.syndrome.trapped.coprocessor import Coprocessor
+from gdbtools.arch.aarch64.syndrome.trapped.coprocessor_memory import coprocessor_memory
+from gdbtools.arch.aarch64.syndrome.trapped.coprocessor_pair import CoprocessorPair
+from gdbtools.arch.aarch64.syndrome.trapped.exception_return import ExceptionReturn
+from gdbtools.arch.aarch64.syndrome.trapped.floating_point_access import FloatingPointAccess
+from gdbtools.arch.aarch64.syndrome.trapped.other_instruction import OtherInstruction
+from gdbtools.arch.aarch64.syndrome.trapped.sme_access import SMEAccess
+from gdbtools.arch.aarch64.syndrome.trapped.system import System
+from gdbtools.arch.aarch64.syndrome.trapped.system_128 import System128
+from gdbtools.arch.aarch64.syndrome.trapped.transaction_start import TransactionStart
+from gdbtools.arch.aarch64.syndrome.trapped.wait import Wait
 from gdbtools.arch.model import AddressMeaning, FaultKind, Return, Syndrome
 
 __all__ = ["CLASSES", "EC", "DataAbort", "ESR_ELx", "Encoding", "InstructionAbort", "decode", "status"]

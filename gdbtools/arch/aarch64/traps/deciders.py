@@ -12,8 +12,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final
 
-from gdbtools.arch.aarch64.features import optional
-from gdbtools.arch.aarch64.hypervisor import HCR_EL2, SCR_EL3
+from gdbtools.arch.aarch64.registers.features import optional
+from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, SCR_EL3
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx
 from gdbtools.arch.aarch64.traps import fine_grained, groups
 from gdbtools.arch.aarch64.traps.el2_controls import coprocessor_trap

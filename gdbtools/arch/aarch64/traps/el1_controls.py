@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gdbtools.arch.aarch64.registers import SCTLR, SCTLR_EL2
+from gdbtools.arch.aarch64.registers.translation import SCTLR, SCTLR_EL2
 from gdbtools.arch.aarch64.traps import groups
 from gdbtools.arch.aarch64.traps.registers import (
     AMUSERENR_EL0,

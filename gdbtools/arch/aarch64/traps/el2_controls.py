@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gdbtools.arch.aarch64 import set_way
+from gdbtools.arch.aarch64.instructions import set_way
 from gdbtools.arch.aarch64.traps import groups
 from gdbtools.arch.aarch64.traps.fine_grained import fine_grained_traps
 from gdbtools.arch.aarch64.traps.registers import (

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gdbtools.arch.aarch64 import registers
+from gdbtools.arch.aarch64.registers import translation
 from gdbtools.bits import NO_YES, OFF_ON, Field, Word
 
 TRAPPED = {0: "not trapped", 1: "trapped"}
@@ -344,13 +344,13 @@ class MPAMHCR_EL2(Word):
 
 
 DECLARED: Final[Mapping[str, type[Word]]] = {
-    "SCTLR_EL2": registers.SCTLR_EL2,
-    "SCTLR_EL3": registers.SCTLR_EL3,
+    "SCTLR_EL2": translation.SCTLR_EL2,
+    "SCTLR_EL3": translation.SCTLR_EL3,
     "SCTLR2_EL1": SCTLR2_EL1,
     "SCTLR2_EL2": SCTLR2_EL2,
     "SCTLR2_EL3": SCTLR2_EL3,
-    "TCR2_EL1": registers.TCR2_EL1,
-    "TCR2_EL2": registers.TCR2_EL2,
+    "TCR2_EL1": translation.TCR2_EL1,
+    "TCR2_EL2": translation.TCR2_EL2,
     "CPACR_EL1": CPACR_EL1,
     "CPTR_EL2": CPACR_EL1,
     "CPTR_EL3": CPTR_EL3,
@@ -372,7 +372,7 @@ DECLARED: Final[Mapping[str, type[Word]]] = {
 }
 """The layouts of these registers; of EL2's, those under HCR_EL2.E2H."""
 WITHOUT_HOST: Final[Mapping[str, type[Word]]] = {
-    "SCTLR_EL2": registers.SCTLR_EL3,
+    "SCTLR_EL2": translation.SCTLR_EL3,
     "CPTR_EL2": CPTR_EL2,
     "CNTHCTL_EL2": CNTHCTL_EL2,
 }

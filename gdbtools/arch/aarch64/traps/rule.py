@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from gdbtools.arch.aarch64.hypervisor import HCR_EL2, HCRX_EL2, SCR_EL3
+from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, HCRX_EL2, SCR_EL3
 from gdbtools.bits import Field
 
 

@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from gdbtools.arch.aarch64 import set_way, syndrome
-from gdbtools.arch.aarch64.hypervisor import HCR_EL2, HCRX_EL2, SCR_EL3
-from gdbtools.arch.aarch64.registers import SCTLR
+from gdbtools.arch.aarch64 import syndrome
+from gdbtools.arch.aarch64.instructions import set_way
+from gdbtools.arch.aarch64.instructions.system_instructions import Operation, name
+from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, HCRX_EL2, SCR_EL3
+from gdbtools.arch.aarch64.registers.translation import SCTLR
 from gdbtools.arch.aarch64.syndrome import EC
-from gdbtools.arch.aarch64.system_instructions import Operation, name
 from gdbtools.arch.aarch64.traps import fine_grained, registers
 from gdbtools.arch.aarch64.traps.deciders import deciders
 from gdbtools.arch.aarch64.traps.rules import rules

@@ -1,0 +1,1 @@
+"""What differs between two looks at an address space."""

@@ -1,0 +1,1 @@
+"""Why did it fault: the exception, the walk and what speaks for each reason."""

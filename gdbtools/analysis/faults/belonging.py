@@ -1,0 +1,87 @@
+"""Whether the exception registers belong to one another, and to this very moment.
+
+At the vector entry of an exception that writes them all they do: nothing has run since.  An interrupt writes where it
+came from and not what was wrong.  Anywhere else they are what is left of exceptions, and only what they say can show
+that they are of one.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from gdbtools.analysis.faults.instruction import instruction_at
+from gdbtools.arch.capabilities import Architecture, ExceptionRecord, Fit
+from gdbtools.arch.model import Read, ReadRegister
+from gdbtools.errors import Unavailable
+
+
+class Evidence(enum.Enum):
+    """What shows that the syndrome, the addresses and the saved state are of one exception."""
+
+    AT_ENTRY = enum.auto()
+    """The CPU is at the vector entry that it was taken at: they are, and it is the current one."""
+    INTERRUPT = enum.auto()
+    """The CPU is at an interrupt's vector entry: the saved state is the interrupt's, the syndrome is an older one's."""
+    FITS = enum.auto()
+    """The instruction there is one that raises it; it is the last one, whenever that was."""
+    NOT_SHOWN = enum.auto()
+    """Nothing that can be read says so, or says otherwise."""
+    CONTRADICTS = enum.auto()
+    """They cannot be."""
+
+
+_FROM_FIT = {Fit.FITS: Evidence.FITS, Fit.NOT_SHOWN: Evidence.NOT_SHOWN, Fit.CONTRADICTS: Evidence.CONTRADICTS}
+
+
+@dataclass(frozen=True)
+class Belonging:
+    """What is known of it: `entry` names the vector entry that the CPU is at, `reason` says what shows it.
+
+    `entry` is empty where it is at none, None where its pc or its vectors are not known: then the registers are of the
+    exception that somebody wrote down.  `interrupt` names the kind of interrupt whose entry it is, empty for others.
+    """
+
+    evidence: Evidence
+    entry: str | None = ""
+    interrupt: str = ""
+    reason: str = ""
+
+    @property
+    def current(self) -> bool:
+        """Whether the registers are of an exception that has just been taken."""
+        return self.evidence is Evidence.AT_ENTRY
+
+    @property
+    def last(self) -> bool:
+        """Whether something else has run since the exception, so that it is no more than the last one."""
+        return not self.current and self.entry is not None
+
+    @property
+    def joined(self) -> bool:
+        """Whether nothing speaks against their being of one exception."""
+        return self.evidence not in (Evidence.INTERRUPT, Evidence.CONTRADICTS)
+
+
+def belonging(
+    architecture: Architecture,
+    register: ReadRegister,
+    read: Read,
+    exception: ExceptionRecord,
+    fetch: Read | None = None,
+) -> Belonging:
+    """Return what is known of an exception that a CPU's registers have; `fetch` is as `instruction_at` has it."""
+    stands: str | None = ""
+    try:
+        entry = architecture.vector_entry(register)
+    except Unavailable:
+        entry, stands = None, None
+    if entry is not None and entry.interrupt:
+        return Belonging(Evidence.INTERRUPT, entry.name, entry.interrupt)
+    if entry is not None:
+        against = architecture.fits_entry(exception, entry)
+        return Belonging(Evidence.CONTRADICTS if against else Evidence.AT_ENTRY, entry.name, reason=against)
+    at = architecture.raised_at(exception)
+    word = None if at is None else instruction_at(architecture, register, read, exception, at, fetch)
+    agreed = architecture.fits(exception, word)
+    return Belonging(_FROM_FIT[agreed.fit], stands, reason=agreed.reason)

@@ -1,0 +1,319 @@
+"""Why did it fault: the syndrome joined with a walk of the address and a replay of the permission check."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from gdbtools.analysis.faults.belonging import Belonging, belonging
+from gdbtools.analysis.faults.instruction import instruction_at
+from gdbtools.arch.capabilities import Architecture, ExceptionRecord, Shown
+from gdbtools.arch.model import (
+    Access,
+    AccessKind,
+    Cause,
+    Fault,
+    FaultKind,
+    Read,
+    ReadRegister,
+    Refusal,
+    Regime,
+    Walk,
+)
+from gdbtools.arch.walk import walk
+from gdbtools.bits import FieldValue
+from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.wording import name_of
+
+IPA_OFFSET = (1 << 12) - 1
+"""What of an intermediate physical address no register holds but the virtual address."""
+TABLE_FAULTS = (FaultKind.TRANSLATION, FaultKind.ACCESS_FLAG, FaultKind.PERMISSION, FaultKind.ADDRESS_SIZE)
+
+
+class Verdict(enum.Enum):
+    """What the tables say of what the hardware refused."""
+
+    TABLES_AGREE = enum.auto()
+    """They refuse it, with the same fault at the same level."""
+    TABLES_PERMIT = enum.auto()
+    """They allow it now: spurious, repaired by somebody else, or a TLB that remembers."""
+    LEFT_TO_HARDWARE = enum.auto()
+    """It was refused for a clear access flag that, as the registers are now, hardware sets."""
+    TABLES_DIFFER = enum.auto()
+    """They refuse it, with another fault."""
+    NOT_REPLAYED = enum.auto()
+    """They permit what is replayed of it, and the syndrome says that another rule refused."""
+    WALK_ABORTED = enum.auto()
+    """Memory did not answer when a descriptor was fetched: whatever it would have said, nobody read it."""
+    ACCESS_ABORTED = enum.auto()
+    """Memory, or a device, did not answer the access itself, where the tables lead."""
+    NOT_THE_TABLES = enum.auto()
+    """The syndrome is not something that translation tables decide."""
+    INTERRUPT = enum.auto()
+    """An interrupt has been taken, which has no syndrome: what there is, is of an older exception."""
+    NOT_ONE_EXCEPTION = enum.auto()
+    """The syndrome is not of the state that is saved beside it, so that nobody knows what to replay."""
+    NONE_TAKEN = enum.auto()
+    """The registers are as after reset: there has been no exception."""
+
+    @property
+    def label(self) -> str:
+        return name_of(self)
+
+
+@dataclass(frozen=True)
+class Aborted:
+    """The descriptor whose fetch was aborted: where it is, its level, and whether the source can read it now.
+
+    `pa` is None where today's tables lead to no descriptor of that level; `so_far` is the walk up to there.
+    """
+
+    level: int
+    pa: int | None
+    readable: bool
+    so_far: Walk
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The whole evidence of one fault.
+
+    `walk` and `access` are None where the syndrome names no address; `predicted` is what walk and permission check
+    refuse now (None: nothing).  `belongs` says whether the registers are of one exception, and of the current one: at
+    no vector entry they describe the last one, whenever that was.  `controls` decide who sets the access flag;
+    `traps` are what trapped the instruction, and `convention` what a call or a breakpoint instruction is for.
+    `shown` is what the fault shows of a control that is not known.
+    `leads_to` is the intermediate physical address that stage 1's tables give now, for a fault of stage 2 that has one.
+    `access` is what was replayed; where only the instruction tells that it is checked as a user's, or which cache
+    maintenance it was, it was looked at.  `inferred` says that it could not be, and that the refusal itself tells.
+    """
+
+    verdict: Verdict
+    exception: ExceptionRecord
+    belongs: Belonging
+    access: Access | None = None
+    walk: Walk | None = None
+    predicted: Refusal | None = None
+    controls: Sequence[tuple[str, FieldValue]] = ()
+    traps: Sequence[tuple[str, FieldValue]] = ()
+    convention: str = ""
+    aborted: Aborted | None = None
+    leads_to: int | None = None
+    shown: Shown | None = None
+    inferred: bool = False
+
+    @property
+    def entry(self) -> str | None:
+        """The vector entry at which it has just been taken, empty where the CPU is at none, None where nobody knows."""
+        return self.belongs.entry if self.belongs.current or self.belongs.entry is None else ""
+
+
+RegimeFor = Callable[[ReadRegister, int, "str | None"], Regime]
+
+
+def diagnose(
+    architecture: Architecture,
+    register: ReadRegister,
+    read: Read,
+    regime_for: RegimeFor | None = None,
+    fetch: Read | None = None,
+) -> Diagnosis:
+    """Join the exception registers with a walk of the faulting address.
+
+    `regime_for` is the architecture's own, or stands in for it where many faults share a regime.  `read` reads tables;
+    instructions too, unless `fetch` is what does.
+    Raises `Unavailable` for a register and `Unreadable` for a table that is not there.
+    """
+    exception = architecture.exception(register)
+    belongs, syndrome = belonging(architecture, register, read, exception, fetch), exception.syndrome
+    if exception.untaken:
+        return Diagnosis(Verdict.NONE_TAKEN, exception, belongs)
+    if not belongs.joined:
+        return _apart(architecture, register, read, exception, belongs)
+    if syndrome.fault is None or syndrome.access_kind is None or not syndrome.address_valid:
+        traps = architecture.trap_controls(exception, register)
+        convention = architecture.convention(syndrome, register if belongs.current else None)
+        return Diagnosis(Verdict.NOT_THE_TABLES, exception, belongs, traps=traps, convention=convention)
+    # Registers before memory: a live source switches modes between the two.
+    stage = "stage2" if syndrome.fault.stage == 2 else exception.regime
+    controls = architecture.access_flag_controls(register, stage)
+    access = Access(syndrome.access_kind, exception.target if exception.el is None else exception.el)
+    state = exception.state or 0
+    name, address = _looked_up(exception)
+    regime = (regime_for or architecture.regime_for)(register, address, name)
+    if syndrome.fault.kind is FaultKind.EXTERNAL_ABORT and syndrome.fault.level is not None:
+        aborted = _aborted(regime, address, read, syndrome.fault)
+        return Diagnosis(Verdict.WALK_ABORTED, exception, belongs, access, aborted=aborted)
+    found, shown = _walked(architecture, register, read, exception, regime, address)
+    predicted = architecture.check(found, access, state)
+    if exception.undecoded and predicted is not None:
+        predicted = replace(predicted, fault=replace(predicted.fault, s1ptw=syndrome.fault.s1ptw))
+    inferred = False
+    if _may_be_unprivileged(syndrome.fault, access, predicted):
+        as_user = replace(access, unprivileged=True)
+        refused = architecture.check(found, as_user, state)
+        word = _instruction(architecture, register, read, exception, fetch) if refused != predicted else None
+        if word is not None and architecture.is_unprivileged(word):
+            access, predicted = as_user, refused
+    if predicted is None or syndrome.fault not in (predicted.fault, level_of_lookup(predicted.fault, found)):
+        shown = architecture.shown_by(syndrome.fault, found, access, exception.state, register)
+        predicted = shown.refusal if shown else predicted
+    if predicted is None and syndrome.fault.kind is FaultKind.PERMISSION and not syndrome.other_rules:
+        if access.kind is AccessKind.MAINTENANCE:
+            word = _instruction(architecture, register, read, exception, fetch)
+            # Of a kind that nobody saw: no other would have been refused.
+            kind = AccessKind.CLEAN_INVALIDATION if word is None else architecture.maintenance(word)
+            as_it_was = replace(access, kind=kind)
+            predicted = architecture.check(found, as_it_was, state)
+            access, inferred = (access, False) if predicted is None else (as_it_was, word is None)
+        else:
+            predicted = architecture.may_refuse(found, access)
+    if syndrome.fault.kind is FaultKind.EXTERNAL_ABORT:
+        verdict = Verdict.ACCESS_ABORTED
+    elif syndrome.fault.kind not in TABLE_FAULTS:
+        verdict = Verdict.NOT_THE_TABLES
+    elif shown is None and _left_to_hardware(syndrome.fault, found):
+        verdict = Verdict.LEFT_TO_HARDWARE
+    elif predicted is None:
+        verdict = Verdict.NOT_REPLAYED if syndrome.other_rules else Verdict.TABLES_PERMIT
+    elif syndrome.fault in (predicted.fault, level_of_lookup(predicted.fault, found)):
+        verdict = Verdict.TABLES_AGREE
+    else:
+        verdict = Verdict.TABLES_DIFFER
+    kinds = {syndrome.fault.kind, predicted.fault.kind if predicted else None}
+    return Diagnosis(
+        verdict,
+        exception,
+        belongs,
+        access,
+        found,
+        predicted,
+        controls=controls if FaultKind.ACCESS_FLAG in kinds else (),
+        leads_to=_leads_to(found, exception),
+        shown=shown,
+        inferred=inferred,
+    )
+
+
+def _walked(
+    architecture: Architecture,
+    register: ReadRegister,
+    read: Read,
+    exception: ExceptionRecord,
+    regime: Regime,
+    address: int,
+) -> tuple[Walk, Shown | None]:
+    """Walk the address; where the first descriptor is not there, a fault may still show that it was never fetched."""
+    try:
+        return walk(regime, address, read), None
+    except Unreadable:
+        fault, kind = exception.syndrome.fault, exception.syndrome.access_kind
+        assert fault is not None
+        assert kind is not None
+        unfetched = Walk(address, regime, (), None)
+        shown = architecture.shown_by(fault, unfetched, Access(kind, exception.target), exception.state or 0, register)
+        if shown is None:
+            raise
+        return replace(unfetched, refusal=shown.refusal), shown
+
+
+def _apart(
+    architecture: Architecture, register: ReadRegister, read: Read, exception: ExceptionRecord, belongs: Belonging
+) -> Diagnosis:
+    """Return what can be said of a syndrome whose saved state is another's: no more than where its address leads now.
+
+    Syndrome and address are written together.  Who asked for it, and with what rights, only the state would say.
+    """
+    if belongs.interrupt:
+        return Diagnosis(Verdict.INTERRUPT, exception, belongs)
+    syndrome = exception.syndrome
+    if syndrome.fault is None or not syndrome.address_valid or syndrome.from_lower is None:
+        return Diagnosis(Verdict.NOT_ONE_EXCEPTION, exception, belongs)
+    name = architecture.regime_of_level(register, 0 if syndrome.from_lower else exception.target)
+    try:
+        found = walk(architecture.regime_for(register, exception.address, name), exception.address, read)
+    except (Unavailable, Unreadable):
+        return Diagnosis(Verdict.NOT_ONE_EXCEPTION, exception, belongs)
+    return Diagnosis(Verdict.NOT_ONE_EXCEPTION, exception, belongs, walk=found, predicted=found.refused)
+
+
+def _left_to_hardware(fault: Fault, found: Walk) -> bool:
+    """Return whether a fault is of a clear access flag that the tables leave to hardware.
+
+    With TCR_ELx.HA and FEAT_HAFDBS a walk does not refuse such a leaf.
+    """
+    if found.refusal is not None or found.leaf is None or found.attributes is None:
+        return False
+    expected = Fault(FaultKind.ACCESS_FLAG, found.regime.stage, found.leaf.level.number)
+    return not found.attributes.accessed and fault == expected
+
+
+def _looked_up(exception: ExceptionRecord) -> tuple[str, int]:
+    """Give the regime to walk, and the address to begin with: stage 2's where the first cannot be decoded."""
+    if not exception.undecoded:
+        return exception.regime, exception.address
+    if exception.ipa is None:
+        raise Unavailable(f"{exception.undecoded}, and no register holds the intermediate physical address")
+    on_walk = exception.syndrome.fault is not None and exception.syndrome.fault.s1ptw
+    return exception.second_stage, exception.ipa | (0 if on_walk else exception.address & IPA_OFFSET)
+
+
+def level_of_lookup(fault: Fault, found: Walk) -> Fault:
+    """Give a fault on the fetch of a descriptor with the level of that descriptor, as QEMU 7.2 reports it.
+
+    The manual has the level at which stage 2 refused: AArch64.S1Walk gives stage 2's fault unchanged.
+    """
+    return replace(fault, level=found.fetch.level.number) if found.fetch else fault
+
+
+def _may_be_unprivileged(fault: Fault, access: Access, predicted: Refusal | None) -> bool:
+    """Say whether who asks makes a difference: where the privileged level may, or may not for the user's sake."""
+    if access.kind not in (AccessKind.READ, AccessKind.WRITE) or fault.kind not in TABLE_FAULTS:
+        return False
+    return predicted is None or predicted.decider.cause is Cause.PRIVILEGED_ACCESS_NEVER
+
+
+def _instruction(
+    architecture: Architecture, register: ReadRegister, read: Read, exception: ExceptionRecord, fetch: Read | None
+) -> int | None:
+    """Give the instruction itself, for what no syndrome says; None where it cannot be read."""
+    at = exception.return_address
+    return None if at is None else instruction_at(architecture, register, read, exception, at, fetch)
+
+
+def _aborted(regime: Regime, address: int, read: Read, fault: Fault) -> Aborted:
+    """Find the descriptor of the level at which the fetch was aborted, as far as the tables lead there now.
+
+    What cannot be read counts as an invalid descriptor: the walk ends there, with its place known.  Where both stages
+    have the level, the one that cannot be read is meant; else the one that the syndrome names.
+    """
+    missing: list[int] = []
+
+    def read_or_nothing(pa: int, size_bytes: int) -> bytes:
+        try:
+            return read(pa, size_bytes)
+        except Unreadable:
+            missing.append(pa)
+            return bytes(size_bytes)
+
+    found = walk(regime, address, read_or_nothing)
+    second = found.fetch.via if found.fetch else found.final
+    stages = [found, *([second] if second else [])]
+    places = [(each, step) for each in stages for step in each.steps if step.level.number == fault.level]
+    places.sort(key=lambda place: (place[1].pa not in missing, place[0].regime.stage != fault.stage))
+    assert fault.level is not None, "an abort on a walk has a level"
+    if not places:
+        return Aborted(fault.level, None, True, Walk(address, regime, found.steps, None))
+    of, at = places[0]
+    before = of.steps[: of.steps.index(at)]
+    return Aborted(fault.level, at.pa, at.pa not in missing, Walk(of.input, of.regime, before, None))
+
+
+def _leads_to(found: Walk, exception: ExceptionRecord) -> int | None:
+    """Give the IPA that stage 1 asks stage 2 for now: of a descriptor where that is refused, else of the output."""
+    if exception.ipa is None or exception.undecoded:
+        return None
+    if found.fetch is not None:
+        return found.fetch.via.input
+    return None if found.final is None else found.final.input

@@ -1,0 +1,41 @@
+"""The instruction that an exception is about, as the tables lead to it now."""
+
+from __future__ import annotations
+
+from gdbtools.arch.capabilities import Architecture, ExceptionRecord
+from gdbtools.arch.gadgets import INSTRUCTION_BYTES
+from gdbtools.arch.model import Mapped, Read, ReadRegister, Walk
+from gdbtools.arch.walk import walk
+from gdbtools.errors import GdbtoolsError
+
+
+def instruction_at(
+    architecture: Architecture,
+    register: ReadRegister,
+    read: Read,
+    exception: ExceptionRecord,
+    address: int,
+    fetch: Read | None = None,
+) -> int | None:
+    """Return the instruction at `address`, where the exception was taken from; None where it cannot be read.
+
+    `read` reads tables; code too, unless `fetch` is what does.
+
+    One that has been executed has been mapped: that its page's access flag is clear now is no reason not to look.
+    """
+    try:
+        level = exception.target if exception.el is None else exception.el
+        regime = architecture.regime_of_level(register, level)
+        pa = _leads_to(walk(architecture.regime_for(register, address, regime), address, read))
+        return None if pa is None else int.from_bytes((fetch or read)(pa, INSTRUCTION_BYTES), "little")
+    except GdbtoolsError:
+        return None
+
+
+def _leads_to(found: Walk) -> int | None:
+    outcome = found.outcome
+    if isinstance(outcome, Mapped):
+        return outcome.address
+    if found.regime.below is not None or found.destination is None:
+        return None
+    return found.destination.address

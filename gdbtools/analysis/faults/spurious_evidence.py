@@ -1,0 +1,73 @@
+"""What is known around a fault that the tables permit: other CPUs, what was seen before, the code before the access."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from gdbtools.analysis.faults.belonging import belonging
+from gdbtools.analysis.faults.descriptor_history import Seen, Sighting, steps_of
+from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
+from gdbtools.analysis.faults.spurious_causes import Around, Change, Elsewhere, OwnWrite, change_seen
+from gdbtools.analysis.faults.writer import writer
+from gdbtools.errors import GdbtoolsError
+from gdbtools.machine.model import Machine, Patched
+
+OwnWrites = Callable[[int], "OwnWrite | None"]
+"""Return the last change that this session made of the descriptor at a physical address."""
+
+
+def spurious_evidence(machine: Machine, diagnosis: Diagnosis, seen: Seen, written: OwnWrites) -> Around:
+    """Collect what speaks for one cause or another."""
+    architecture, register, read = machine.architecture, machine.register, machine.memory.read
+    return Around(
+        elsewhere=_elsewhere(machine),
+        alone=machine.counted and len(machine.cpus) == 1 and bool(diagnosis.entry),
+        change=_change(machine, diagnosis, seen, written),
+        writer=writer(architecture, register, read, diagnosis),
+    )
+
+
+def _elsewhere(machine: Machine) -> list[Elsewhere]:
+    """Give the last exceptions of the other CPUs, as far as their registers can be read."""
+    architecture = machine.architecture
+    found = []
+    for cpu in machine.cpus:
+        if cpu.number == machine.current:
+            continue
+        try:
+            exception = architecture.exception(cpu.registers.read)
+            if not belonging(architecture, cpu.registers.read, machine.memory.read, exception).joined:
+                continue
+            regime = architecture.regime_for(cpu.registers.read, exception.address, exception.regime)
+        except GdbtoolsError:
+            continue
+        found.append(Elsewhere(cpu.number, exception, regime.root))
+    return found
+
+
+def _change(machine: Machine, diagnosis: Diagnosis, seen: Seen, written: OwnWrites) -> Change | None:
+    """Find a descriptor that explained the fault as it was last seen, or before a command of ours changed it."""
+
+    def refuses(sighting: Sighting) -> bool:
+        assert diagnosis.walk is not None, "something of its walk was seen"
+        regime = diagnosis.walk.regime
+        data = sighting.value.to_bytes(regime.entry_bytes, regime.byte_order)
+        memory = Patched(machine.memory, sighting.pa, data)
+        try:
+            then = diagnose(machine.architecture, machine.register, memory.read)
+        except GdbtoolsError:
+            return False
+        return then.verdict is Verdict.TABLES_AGREE
+
+    change = change_seen(diagnosis, seen, refuses)
+    for step in steps_of(diagnosis.walk) if diagnosis.walk else ():
+        ours = written(step.pa)
+        if ours is None or ours.after != int(step.entry.word):
+            continue
+        if change is None:
+            sighting = Sighting(step.pa, step.level.number, ours.before, None)
+            change = Change(sighting, ours.command) if refuses(sighting) else None
+        elif change.seen.pa == step.pa:
+            change = replace(change, by=ours.command)
+    return change

@@ -1,0 +1,95 @@
+"""Whether the code just before a fault wrote a descriptor of its walk, and what it did to have that seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gdbtools.analysis.faults.descriptor_history import steps_of
+from gdbtools.analysis.faults.diagnosis import Diagnosis
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.gadgets import INSTRUCTION_BYTES
+from gdbtools.arch.instruction_effects import INSTRUCTIONS, Deed, Recent
+from gdbtools.arch.model import AccessKind, Mapped, Read, ReadRegister, Step
+from gdbtools.arch.walk import walk
+from gdbtools.errors import GdbtoolsError
+
+
+@dataclass(frozen=True)
+class Writer:
+    """The last store to a descriptor before the access: `step` is the descriptor, the rest came in between.
+
+    `waited` says that there was a barrier for the store, `synchronized` that another followed for what is executed
+    next; `invalidations` are the TLB maintenance, the latest first.
+    """
+
+    store: Recent
+    step: Step
+    waited: bool
+    synchronized: bool
+    invalidations: tuple[Recent, ...]
+
+    @property
+    def invalidated(self) -> bool | None:
+        """Whether what a TLB may have kept is gone; None where an invalidation does not say how far it reaches."""
+        reaches = [each.reaches for each in self.invalidations]
+        return True if True in reaches else None if None in reaches else False
+
+
+def writer(architecture: Architecture, register: ReadRegister, read: Read, diagnosis: Diagnosis) -> Writer | None:
+    """Find it; None where the code before the access, or the registers that it had, do not tell of any.
+
+    They do only at the vector entry, where the access came from the level that it is handled at, and was no fetch.
+    """
+    exception, about, access = diagnosis.exception, diagnosis.walk, diagnosis.access
+    if about is None or access is None or access.kind is AccessKind.EXECUTE:
+        return None
+    if not diagnosis.entry or exception.el != exception.target or exception.return_address is None:
+        return None
+    regime, end = exception.regime, exception.return_address
+    try:
+        words = _code_before(architecture, register, read, end, regime)
+        done = tuple(architecture.recent(words, end, register, regime, about))
+        for position, each in enumerate(done):
+            if each.deed is Deed.STORE and each.target is not None:
+                step = _written(architecture, register, read, each.target, diagnosis)
+                if step is not None:
+                    return _followed(each, step, done[position::-1])
+    except GdbtoolsError:
+        return None
+    return None
+
+
+def _code_before(
+    architecture: Architecture, register: ReadRegister, read: Read, end: int, regime: str
+) -> tuple[int, ...]:
+    """Give the instructions before `end`, as far as they are in the same page."""
+    found = walk(architecture.regime_for(register, end, regime), end, read)
+    outcome = found.outcome
+    if not isinstance(outcome, Mapped):
+        return ()
+    in_page = outcome.address % min(outcome.size_bytes, 1 << 12)
+    size_bytes = min(INSTRUCTIONS * INSTRUCTION_BYTES, in_page)
+    data = read(outcome.address - size_bytes, size_bytes) if size_bytes else b""
+    pieces = (data[at : at + INSTRUCTION_BYTES] for at in range(0, size_bytes, INSTRUCTION_BYTES))
+    return tuple(int.from_bytes(piece, "little") for piece in pieces)
+
+
+def _written(
+    architecture: Architecture, register: ReadRegister, read: Read, target: int, diagnosis: Diagnosis
+) -> Step | None:
+    """Give the descriptor of the walk that is at a virtual address."""
+    assert diagnosis.walk is not None, "there is a walk to explain"
+    found = walk(architecture.regime_for(register, target, diagnosis.exception.regime), target, read)
+    outcome = found.outcome
+    if not isinstance(outcome, Mapped):
+        return None
+    return next((step for step in steps_of(diagnosis.walk) if step.pa == outcome.address), None)
+
+
+def _followed(store: Recent, step: Step, since: tuple[Recent, ...]) -> Writer:
+    """Look at what came after a store; `since` is that, the earliest first."""
+    deeds = [each.deed for each in since]
+    waited = Deed.WAIT in deeds
+    synchronized = waited and Deed.SYNCHRONIZE in deeds[deeds.index(Deed.WAIT) :]
+    invalidations = tuple(each for each in reversed(since) if each.deed is Deed.INVALIDATE)
+    return Writer(store, step, waited, synchronized, invalidations)

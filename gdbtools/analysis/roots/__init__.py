@@ -1,0 +1,1 @@
+"""Root tables found in physical memory, with no register to go by."""

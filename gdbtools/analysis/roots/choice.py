@@ -1,0 +1,73 @@
+"""Which of the roots that were found to take for the ones in use: at most one for each register."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from gdbtools.analysis.roots.evidence import Sign, merged, outputs, overlap
+from gdbtools.analysis.roots.reading import Found
+from gdbtools.arch.table_heuristics import Owner
+
+IN_USE = (Sign.HELD, Sign.RUNNING, Sign.STACK)
+"""What says that a CPU used a root, and not only that it could be used."""
+
+
+def choose(found: Sequence[Found], wanted: Collection[int] = ()) -> tuple[Found, ...]:
+    """Choose from a ranking: what is `wanted`, then the best for each register that is left, as far as it is likely.
+
+    Of many processes none is more likely than the others, unless a CPU was seen in it; and beside a kernel in the upper
+    half the lower one is a process's, or nobody's.  A guest's tables go with the second stage that leads to them, and
+    with no other; what a register holds is chosen first.  What leads to no memory at all is of no use, whatever holds
+    it.  Where nothing is likely, the best is still the best.
+    """
+    chosen = {each.place.register: each for each in found if each.place.root in wanted}
+    for each in sorted(found, key=lambda one: not _is_held(one)):
+        if (
+            (each.likely or _uses(each))
+            and each.place.register not in chosen
+            and not leads_nowhere(each)
+            and not apart(each, [*chosen.values()])
+            and _stands_out(each, found, [*chosen.values()])
+        ):
+            chosen[each.place.register] = each
+    if not chosen and found:
+        chosen[found[0].place.register] = found[0]
+    return tuple(sorted(chosen.values(), key=found.index))
+
+
+def _is_held(each: Found) -> bool:
+    return any(one.sign is Sign.HELD for one in each.evidence)
+
+
+def leads_nowhere(each: Found) -> bool:
+    """Say whether not one leaf leads to memory."""
+    return any(one.sign is Sign.IN_MEMORY and not one.count for one in each.evidence)
+
+
+def apart(each: Found, chosen: Sequence[Found]) -> Sequence[Found]:
+    """Return those of the chosen that a root cannot go with: a second stage and tables that it does not lead to."""
+    return [
+        other
+        for other in chosen
+        if (each.place.below == other.place.register and not _leads_to(other, each))
+        or (other.place.below == each.place.register and not _leads_to(each, other))
+    ]
+
+
+def _leads_to(second: Found, first: Found) -> bool:
+    """Say whether a second stage leads to the root of a first one."""
+    root = first.place.root
+    return bool(overlap((root, root + 1), merged(map(outputs, second.tree.runs))))
+
+
+def _stands_out(each: Found, found: Sequence[Found], chosen: Collection[Found]) -> bool:
+    if each.owner is Owner.USER:
+        others = [_uses(other) for other in found if other.owner is Owner.USER and other is not each]
+        return _uses(each) > max(others, default=0)
+    kernel = any(other.place.upper and other.place.regime == each.place.regime for other in chosen)
+    maps_code = any(one.sign is Sign.VECTORS for one in each.evidence)
+    return each.place.upper or not kernel or maps_code or _uses(each) > 0
+
+
+def _uses(each: Found) -> int:
+    return sum(one.sign in IN_USE for one in each.evidence)

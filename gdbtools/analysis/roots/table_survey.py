@@ -1,0 +1,139 @@
+"""One pass over physical memory for whatever looks like translation tables, and what else it shows on the way."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from gdbtools.arch.model import Read
+from gdbtools.arch.table_heuristics import Appearance
+from gdbtools.errors import Unreadable
+from gdbtools.units import PAGE_BYTES
+
+Extent = tuple[int, int]
+"""Where memory is: (first physical address, size in bytes)."""
+
+CHUNK_BYTES = 1 << 20
+MAXIMUM_TABLES = 1 << 16
+"""From this many pages on, what looks like tables is something else, or too much to compare."""
+MAXIMUM_POINTERS = 1 << 12
+FEW_POINTERS = 1 << 9
+VMCOREINFO = b"OSRELEASE="
+"""How the page begins in which a Linux kernel describes itself for those who read its dumps."""
+_SAMPLE = struct.Struct("<" + "8xQ496x" * 8)
+_WORDS = struct.Struct("<512Q")
+_ZEROS = bytes(PAGE_BYTES)
+_ZERO_CHUNK = bytes(CHUNK_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A kernel's own description of itself, and where it is."""
+
+    pa: int
+    text: bytes
+
+
+@dataclass
+class Survey:
+    """What has been seen so far: `examined_bytes` of `total_bytes`.
+
+    `tables` are the pages that look like a part of a table; `pointers` are pages of the upper half that words in other
+    pages point into, a sample of them.  `full` says that there was more than is kept.
+    """
+
+    total_bytes: int
+    examined_bytes: int = 0
+    unreadable_bytes: int = 0
+    tables: set[int] = field(default_factory=set)
+    pointers: set[int] = field(default_factory=set)
+    notes: list[Note] = field(default_factory=list)
+    full: bool = False
+
+
+def survey(appearance: Appearance, extents: Sequence[Extent], read: Read) -> Iterator[Survey]:
+    """Look at every page; gives the same growing survey again and again, to be shown, or left as it is."""
+    found = Survey(sum(size for _, size in extents))
+    yield found
+    for pa, data in _chunks(extents, read, found):
+        _look(appearance, pa, data, found)
+        yield found
+        if len(found.tables) >= MAXIMUM_TABLES:
+            found.full = True
+            return
+    if len(found.pointers) < FEW_POINTERS:
+        for pa, data in _chunks(extents, read, None):
+            _look_for_pointers(appearance, pa, data, found)
+            yield found
+            if len(found.pointers) >= FEW_POINTERS:
+                return
+
+
+def _chunks(extents: Iterable[Extent], read: Read, found: Survey | None) -> Iterator[tuple[int, bytes]]:
+    """Give all that can be read and is not zeros, in whole pages."""
+    for first, size in extents:
+        end = (first + size) & -PAGE_BYTES
+        at = -(-first // PAGE_BYTES) * PAGE_BYTES
+        while at < end:
+            take = min(CHUNK_BYTES - at % CHUNK_BYTES, end - at)
+            try:
+                data = read(at, take)
+            except Unreadable:
+                yield from _page_by_page(at, take, read, found)
+            else:
+                if data != (_ZERO_CHUNK if take == CHUNK_BYTES else bytes(take)):
+                    yield at, data
+            if found is not None:
+                found.examined_bytes += take
+            at += take
+
+
+def _page_by_page(pa: int, size_bytes: int, read: Read, found: Survey | None) -> Iterator[tuple[int, bytes]]:
+    for at in range(pa, pa + size_bytes, PAGE_BYTES):
+        try:
+            data = read(at, PAGE_BYTES)
+        except Unreadable:
+            if found is not None:
+                found.unreadable_bytes += PAGE_BYTES
+        else:
+            yield at, data
+
+
+def _look(appearance: Appearance, pa: int, data: bytes, found: Survey) -> None:
+    is_table, upper_first = appearance.is_table, appearance.upper_first
+    pointers = found.pointers
+    for offset in range(0, len(data), PAGE_BYTES):
+        page = data[offset : offset + PAGE_BYTES]
+        if page == _ZEROS:
+            continue
+        if is_table(page):
+            found.tables.add(pa + offset)
+            continue
+        if len(pointers) < MAXIMUM_POINTERS:
+            pointers.update(word // PAGE_BYTES for word in _SAMPLE.unpack(page) if word >= upper_first)
+        if page.startswith(VMCOREINFO):
+            found.notes.append(Note(pa + offset, page))
+
+
+def _look_for_pointers(appearance: Appearance, pa: int, data: bytes, found: Survey) -> None:
+    for offset in range(0, len(data), PAGE_BYTES):
+        page = data[offset : offset + PAGE_BYTES]
+        if pa + offset not in found.tables and max(words := _WORDS.unpack(page)) >= appearance.upper_first:
+            found.pointers.update(word // PAGE_BYTES for word in words if word >= appearance.upper_first)
+
+
+def holding(extents: Sequence[Extent], read: Read, wanted: frozenset[int]) -> Iterator[tuple[int, int]]:
+    """Give (address, word) of each word in memory that is one of `wanted`."""
+    packed = {word.to_bytes(8, "little"): word for word in wanted}
+    lows = {word & 0xFF for word in wanted}
+    marks = bytes(low in lows for low in range(256))
+    for pa, data in _chunks(extents, read, None):
+        for offset in range(0, len(data), PAGE_BYTES):
+            marked = data[offset : offset + PAGE_BYTES : 8].translate(marks)
+            index = marked.find(1)
+            while index >= 0:
+                at = offset + 8 * index
+                if (word := packed.get(data[at : at + 8])) is not None:
+                    yield pa + at, word
+                index = marked.find(1, index + 1)

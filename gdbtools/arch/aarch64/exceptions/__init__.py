@@ -1,0 +1,1 @@
+"""Exceptions: the record that they leave in registers, and the code at the vectors."""

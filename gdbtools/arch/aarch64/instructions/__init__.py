@@ -1,0 +1,1 @@
+"""Instructions: what they are, what they did, and which may be borrowed."""

@@ -1,0 +1,122 @@
+"""May this access happen: rights, what withholds them, and the check.
+
+"Translates" and "may I" are two questions; this one takes a walk, an access and the processor state.  What a path
+grants comes from `direct`, `indirect` or `stage2`.  Source: DDI 0487, "Memory access control": "Data accesses",
+"Privileged access never", and the pseudocode AArch64.S1CheckPermissions and AArch64.S2CheckPermissions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gdbtools.arch.aarch64.registers.processor_state import SPSR
+from gdbtools.arch.aarch64.registers.translation import SCTLR
+from gdbtools.arch.model import (
+    Access,
+    AccessKind,
+    Cause,
+    Decider,
+    Fault,
+    FaultKind,
+    Refusal,
+    Rights,
+    Step,
+)
+from gdbtools.bits import Field
+
+ALL = Rights(True, True, True)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A restriction, and the descriptor or the register that imposes it."""
+
+    cause: Cause
+    field: Field
+    value: int
+    step: Step | None = None
+    register: str = ""
+
+    def refuse(self, stage: int, level: int) -> Refusal:
+        fault = Fault(FaultKind.PERMISSION, stage, level)
+        if self.step is None:
+            return Refusal(fault, Decider(self.cause, self.register, self.field, self.value))
+        where = self.step.pa, self.step.level.number
+        return Refusal(fault, Decider(self.cause, "descriptor", self.field, self.value, *where))
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one privilege level may do: each right granted (None) or withheld by a named limit."""
+
+    read: Limit | None
+    write: Limit | None
+    execute: Limit | None
+    shadow_stack: bool = False
+
+    @property
+    def rights(self) -> Rights:
+        return Rights(self.read is None, self.write is None, self.execute is None, self.shadow_stack)
+
+    def without_fetches(self, limit: Limit | None) -> Grant:
+        """Take away execution, and with it the call stack's own instructions, where there is a limit."""
+        return self if limit is None else Grant(self.read, self.write, self.execute or limit)
+
+    def of(self, kind: AccessKind) -> Limit | None:
+        return {AccessKind.READ: self.read, AccessKind.WRITE: self.write, AccessKind.EXECUTE: self.execute}[kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """What a stage 1 path grants; `user` is None where EL0 does not run in the regime.
+
+    `user_base` is what EL0 has before its overlay, by which Privileged Access Never goes; `execution_counts` is what
+    has it cover also what EL0 may only execute, `maintenance_writes` that EL0 needs the right to write for cache
+    maintenance that invalidates, and `sctlr` names the register that says so.
+    """
+
+    privileged: Grant
+    user: Grant | None
+    user_base: Grant | None
+    execution_counts: Limit | None
+    maintenance_writes: bool
+    sctlr: str
+
+    def check(self, kind: AccessKind, as_user: bool, pstate: SPSR) -> Limit | None:
+        """Say what withholds an access.
+
+        Cache maintenance by VA needs to read at EL0, and above it nothing, but DC IVAC to write; DC CIVAC, its kin and
+        IC IVAU need to write at EL0 where SCTLR_ELx.CMOW says so.
+        """
+        granted = self.user if as_user else self.privileged
+        assert granted is not None, "the regime has this level"
+        if kind is AccessKind.INVALIDATION:
+            return granted.write
+        if kind is AccessKind.MAINTENANCE or (kind is AccessKind.CLEAN_INVALIDATION and not as_user):
+            return granted.read if as_user else None
+        if kind is AccessKind.CLEAN_INVALIDATION:
+            denied = granted.write is not None and self.maintenance_writes
+            cmow = Limit(Cause.MAINTENANCE_WITHOUT_WRITE, SCTLR.CMOW, 1, register=self.sctlr)
+            return granted.read or (cmow if denied else None)
+        if not as_user and kind is not AccessKind.EXECUTE and (never := self._access_never(pstate)):
+            return never
+        return granted.of(kind)
+
+    def _access_never(self, pstate: SPSR) -> Limit | None:
+        """Apply PSTATE.PAN: a privileged access to what EL0 may access is refused."""
+        user = self.user_base
+        if not pstate.PAN or user is None:
+            return None
+        if user.read is None or user.write is None or user.shadow_stack:
+            return Limit(Cause.PRIVILEGED_ACCESS_NEVER, SPSR.PAN, 1, register="PSTATE")
+        if user.execute is None and self.execution_counts:
+            return self.execution_counts
+        return None
+
+
+def as_user(access: Access, pstate: SPSR, unprivileged_counts: bool) -> bool:
+    """Say whether an access is checked as EL0's.
+
+    LDTR and STTR are where `unprivileged_counts` (AArch64.IsUnprivAccessPriv), unless PSTATE.UAO overrides it.
+    """
+    return access.el == 0 or (access.unprivileged and unprivileged_counts and not pstate.UAO)

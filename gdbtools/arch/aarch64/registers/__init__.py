@@ -1,0 +1,1 @@
+"""System registers as words of named fields."""

@@ -1,0 +1,1 @@
+"""Syndromes of debug exceptions and of profiling, a file for each encoding."""

@@ -1,0 +1,1 @@
+"""Syndromes of trapped instructions, a file for each encoding."""

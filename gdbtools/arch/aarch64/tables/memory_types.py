@@ -1,0 +1,142 @@
+"""What a byte of MAIR means, what stage 2's MemAttr means, and what becomes of the two together.
+
+A memory type is an 8-bit attribute in MAIR's own encoding throughout, as PAR_EL1.ATTR reports it.  Source: DDI 0487,
+"MAIR_EL1", "Stage 2 memory type and Cacheability attributes", "Combining stage 1 and stage 2 memory type attributes"
+with and without FEAT_S2FWB, and the pseudocode S2CombineS1MemAttrs, S2ApplyFWBMemAttrs and EffectiveShareability.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gdbtools.arch.aarch64.registers.translation import SHAREABILITY
+from gdbtools.arch.aarch64.tables.memory_names import DEVICE
+
+DEVICE_nGnRnE: Final = 0x00
+NON_CACHEABLE: Final = 0x44
+WRITE_BACK: Final = 0xFF
+NON_SHAREABLE, OUTER_SHAREABLE, INNER_SHAREABLE = 0b00, 0b10, 0b11
+
+# What the whole encodings are, once the XS attribute and tagging are taken from them.
+_PLAIN = {0b0100_0000: 0x44, 0b1010_0000: 0xAA, 0b1111_0000: 0xFF}
+_NC, _WT, _WB = 0b0100, 0b1000, 0b1100
+_RW_ALLOCATE = 0b0011
+TAGGED: Final = 0xF0
+
+
+_STAGE2 = {0b01: "Non-cacheable", 0b10: "Write-Through", 0b11: "Write-Back"}
+_FORCED = {
+    0b101: "Normal Non-cacheable unless stage 1 says Device",
+    0b110: "Normal Write-Back whatever stage 1 says",
+    0b111: "as stage 1 says",
+}
+
+
+def stage2_memory_type(memattr: int, forced: bool | None) -> str:
+    """Name what a stage 2 MemAttr says by itself; `forced` is HCR_EL2.FWB, and where that is not known (None), both."""
+    if forced is None:
+        plain, other = (stage2_memory_type(memattr, each) for each in (False, True))
+        return plain if plain == other else f"{plain} (FWB=0) or {other} (FWB=1)"
+    outer, inner = memattr >> 2, memattr & 0b11
+    if (memattr & 0b0111 if forced else memattr) <= 0b0011:
+        return DEVICE[inner]
+    if forced:
+        return _FORCED.get(memattr & 0b0111, f"reserved ({memattr:#06b})")
+    if inner == 0:
+        return f"reserved ({memattr:#06b})"
+    if inner == outer:
+        return f"Normal {_STAGE2[inner]}"
+    return f"Normal inner {_STAGE2[inner]}, outer {_STAGE2[outer]}"
+
+
+def is_device(attr: int) -> bool:
+    return attr >> 4 == 0
+
+
+def shareability(sh: int) -> str:
+    return SHAREABILITY.get(sh, "reserved")
+
+
+def effective_shareability(attr: int, sh: int) -> int:
+    """Give what SH comes to: Device and Non-cacheable memory is Outer Shareable, and so is said to be."""
+    if is_device(attr) or _PLAIN.get(attr, attr) == NON_CACHEABLE:
+        return OUTER_SHAREABLE
+    return sh
+
+
+def combined_shareability(first: int, second: int) -> int:
+    """Give the wider of two."""
+    for each in (OUTER_SHAREABLE, INNER_SHAREABLE):
+        if each in (first, second):
+            return each
+    return NON_SHAREABLE
+
+
+def _stage2_attr(memattr: int, cache_disabled: bool) -> int:
+    """Give a stage 2 MemAttr (without FWB) as MAIR has it, with no hints but the allocating ones."""
+    outer, inner = memattr >> 2, memattr & 0b11
+    if outer == 0:
+        return inner << 2
+    if cache_disabled or inner == 0:
+        # An inner attribute of 0 is reserved; Non-cacheable is what is safe to say of it.
+        return NON_CACHEABLE
+    nibble = {0b01: _NC, 0b10: _WT | _RW_ALLOCATE, 0b11: _WB | _RW_ALLOCATE}
+    return nibble[outer] << 4 | nibble[inner]
+
+
+def _stricter(first: int, second: int) -> int:
+    """Give the more restrictive cacheability; the hints are stage 1's, and with them whether it is Transient."""
+    if _NC in (first, second):
+        return _NC
+    if not first & 0b0100:
+        return first
+    return first if second & 0b0100 else _through(first)
+
+
+def _through(nibble: int) -> int:
+    """Give a Write-Back nibble as Write-Through, Transient or not."""
+    return nibble & ~0b0100
+
+
+def combined(first: int, memattr: int, forced: bool, cache_disabled: bool) -> int:
+    """Give the memory type of both stages: stage 1's MAIR attribute and stage 2's MemAttr.
+
+    `forced` is HCR_EL2.FWB, `cache_disabled` HCR_EL2.CD (for data).
+    """
+    if forced:
+        joined = _forced(first, memattr & 0b0111)
+        return NON_CACHEABLE if cache_disabled and not is_device(joined) else joined
+    second = _stage2_attr(memattr, cache_disabled)
+    plain = _PLAIN.get(first, first)
+    if is_device(plain) or is_device(second):
+        return _stricter_device(plain, second)
+    joined = _stricter(plain >> 4, second >> 4) << 4 | _stricter(plain & 0xF, second & 0xF)
+    # Tagged memory stays so only while it is Write-Back all through.
+    return first if first == TAGGED and joined == plain else joined
+
+
+def _stricter_device(first: int, second: int) -> int:
+    """Give the stricter Device type: it is the smaller number, and Normal memory is none."""
+    return min(each for each in (first, second) if is_device(each)) & 0b1100
+
+
+def _forced(first: int, memattr: int) -> int:
+    if not memattr & 0b100:
+        second = (memattr & 0b11) << 2
+        return _stricter_device(first, second) if is_device(first) else second
+    if memattr == 0b101:
+        return first if is_device(first) else NON_CACHEABLE
+    if memattr == 0b110:
+        if is_device(first):
+            return WRITE_BACK
+        if first == TAGGED:
+            return first
+        plain = _PLAIN.get(first, first)
+        return _written_back(plain >> 4) << 4 | _written_back(plain & 0xF)
+    # 0b111 is stage 1's; 0b100 is reserved, and stage 1's is what it changes least.
+    return first
+
+
+def _written_back(nibble: int) -> int:
+    """Give a nibble as Write-Back, its hints kept where it had any."""
+    return _WB | _RW_ALLOCATE if nibble == _NC else nibble | 0b0100

@@ -1,0 +1,443 @@
+"""From registers to regimes, by name: which stages translate, and how each is laid out.
+
+Geometry is data: a granule and a TnSZ give a tuple of levels.  Source: DDI 0487, chapter D8 "The AArch64 Virtual Memory
+System Architecture", "Translation regimes", "Translation process", "Translation granules", "Stage 2 translation".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
+
+from gdbtools.arch.aarch64.exceptions.execution_state import aarch32_el1
+from gdbtools.arch.aarch64.permissions.checks import Limit
+from gdbtools.arch.aarch64.registers.features import Features, features, optional
+from gdbtools.arch.aarch64.registers.hypervisor import GPCCR_EL3, HCR_EL2, HCRX_EL2, SCR_EL3, VTCR_EL2, VTTBR
+from gdbtools.arch.aarch64.registers.identification import ID_AA64MMFR0_EL1, ID_AA64PFR0_EL1
+from gdbtools.arch.aarch64.registers.processor_state import SPSR
+from gdbtools.arch.aarch64.registers.translation import MAIR, PIR, POR, SCTLR, TCR2, TCR_EL1, TTBR
+from gdbtools.arch.aarch64.tables.descriptors import Layout, Role
+from gdbtools.arch.aarch64.tables.geometry import (
+    GRANULE_BITS,
+    NARROW_BITS,
+    PHYSICAL_BITS,
+    START_LEVELS,
+    WIDE_BITS,
+    MAXIMUM_SMALL_TnSZ,
+    MAXIMUM_TnSZ,
+    MINIMUM_TnSZ,
+    MINIMUM_WIDE_TnSZ,
+)
+from gdbtools.arch.aarch64.translation import stage2_owner
+from gdbtools.arch.aarch64.translation.controls import EL2, EL3, EL10, EL20, Controls, Range
+from gdbtools.arch.aarch64.translation.security import Fetches, SecurityState, scr_el3, security_state
+from gdbtools.arch.aarch64.translation.stage1 import LOGICAL_TAG, TAG, Permissions, Stage1, Stage1Off
+from gdbtools.arch.aarch64.translation.stage2 import Stage2
+from gdbtools.arch.model import Cause, ReadRegister, Regime
+from gdbtools.bits import Word
+from gdbtools.errors import Unavailable
+
+WIDE_PS = 0b110
+"""TCR_ELx.PS or VTCR_EL2.PS of 52 bits."""
+AARCH32_IPA_BITS = 40
+STAGE2 = "stage2"
+BIT_55 = 1 << 55
+"""What chooses the range, whatever the top byte says."""
+
+REFUSED = (
+    ("D128", "128-bit descriptors are"),
+    ("AIE", "extended memory attribute indexing is"),
+)
+"""What gives a whole descriptor another meaning, and is not decoded."""
+GRANULE_PROTECTION = (
+    "GPCCR_EL3.GPC is 1: a granule protection check may refuse what these tables grant, and is not decoded"
+)
+SECURE_OUTPUT = "Secure state: every IPA is taken for a Secure one; a leaf with NS=1 goes through VTTBR_EL2 instead"
+
+
+def current(register: ReadRegister) -> str:
+    """Name the regime that the CPU is using; a source without cpsr is taken for a kernel's."""
+    cpsr = optional(register, "cpsr")
+    return of_level(register, 1 if cpsr is None else SPSR(cpsr).el)
+
+
+def of_level(register: ReadRegister, el: int) -> str:
+    """Name the regime that translates for an Exception level ("Translation regimes")."""
+    hcr = _hcr(register)
+    if el == 0 and hcr.E2H and hcr.TGE:
+        return "el2-vhe"
+    if el == 2:
+        return "el2-vhe" if hcr.E2H else "el2"
+    return "el3" if el == 3 else "el1"
+
+
+def regimes(register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
+    """Give the ranges of a regime in the order of their addresses, or the one of an MMU that is off.
+
+    `name` is one of `NAMES`; None is the current CPU's.  What stands in for registers that cannot be had is in the
+    regime's `assumed`.  Raises `Unavailable` for a register that is needed, and for what is not decoded.
+    """
+    return BUILDERS[name or current(register)](register, None)
+
+
+def regime_for(register: ReadRegister, address: int, name: str | None = None) -> Regime:
+    """Give the range that translates `address`: bit 55 chooses it, whatever the top byte says."""
+    return BUILDERS[name or current(register)](register, bool(address & BIT_55))[0]
+
+
+def _hcr(register: ReadRegister) -> HCR_EL2:
+    """HCR_EL2; a CPU without EL2 behaves as if it were 0."""
+    return HCR_EL2(optional(register, "HCR_EL2") or 0)
+
+
+def _hcrx(register: ReadRegister) -> HCRX_EL2 | None:
+    """HCRX_EL2, which is as 0 while SCR_EL3.HXEn withholds it; None where nobody knows."""
+    value, scr = optional(register, "HCRX_EL2"), scr_el3(register)
+    return None if value is None else HCRX_EL2(0 if scr is not None and not scr.HXEn else value)
+
+
+def _el10(register: ReadRegister, upper: bool | None) -> tuple[Regime, ...]:
+    hcr = _hcr(register)
+    scr = scr_el3(register)
+    secure = security_state(register, EL10.el) is SecurityState.SECURE
+    if why := aarch32_el1(register):
+        raise Unavailable(
+            f"EL1 is AArch32 ({why}), whose own stage 1 is not decoded; its stage 2 is: --regime {STAGE2}, and IPAs"
+        )
+    # Without Secure EL2 there is no stage 2 in Secure state.
+    below = None
+    if hcr.E2H and hcr.TGE:
+        # A host runs nothing in EL1&0, and VM and DC count as 0: "HCR_EL2.VM".
+        hcr = HCR_EL2(0)
+    if (hcr.VM or hcr.DC) and not (secure and scr is not None and not scr.EEL2):
+        below = _stage2(register, secure)
+    built = _stage1(register, EL10, upper, below, hcr)
+    left_out = stage2_owner.left_out(register, _hcr(register))
+    return tuple(replace(each, notes=(*each.notes, *left_out)) for each in built)
+
+
+def _without_stage_2(controls: Controls) -> Builder:
+    return lambda register, upper: _stage1(register, controls, upper, None, HCR_EL2(0))
+
+
+def _stage2_by_name(register: ReadRegister, secure: bool) -> tuple[Regime, ...]:
+    table_base = "VSTTBR_EL2" if secure else "VTTBR_EL2"
+    return (stage2_owner.by_name(register, table_base, lambda: _stage2(register, secure)),)
+
+
+Builder = Callable[[ReadRegister, "bool | None"], tuple[Regime, ...]]
+BUILDERS: Final[Mapping[str, Builder]] = MappingProxyType(
+    {
+        "el1": _el10,
+        "el2": _without_stage_2(EL2),
+        "el2-vhe": _without_stage_2(EL20),
+        "el3": _without_stage_2(EL3),
+        STAGE2: lambda register, _: _stage2_by_name(register, False),
+        "secure-stage2": lambda register, _: _stage2_by_name(register, True),
+    }
+)
+"""Each regime by its name: from registers, and which range is wanted (None: all), to regimes."""
+NAMES: Final = tuple(BUILDERS)
+
+
+def _stage1(
+    register: ReadRegister, controls: Controls, upper: bool | None, below: Stage2 | None, hcr: HCR_EL2
+) -> tuple[Stage1 | Stage1Off, ...]:
+    sctlr = _sctlr(register, controls)
+    off = "HCR_EL2.DC" if hcr.DC else "HCR_EL2.TGE" if hcr.TGE else "" if sctlr.M else f"{controls.register('SCTLR')}.M"
+    if off:
+        return (_off(register, controls, below, hcr, off),)
+    two = len(controls.ranges) > 1
+    return tuple(
+        _range(register, controls, each, sctlr, below, hcr)
+        for each in controls.ranges
+        if upper is None or each.upper == upper or not two
+    )
+
+
+def _unprivileged_counts(register: ReadRegister, controls: Controls) -> bool:
+    """Say whether LDTR and STTR are EL0's accesses: at EL1 but for a guest hypervisor's, and in a host with TGE."""
+    hcr = _hcr(register)
+    if controls is EL10:
+        return not (hcr.NV and hcr.NV1)
+    return controls is EL20 and bool(hcr.TGE)
+
+
+def _sctlr(register: ReadRegister, controls: Controls) -> SCTLR:
+    """SCTLR_ELx, or the MMU and caches on and nothing else: who asks about tables has them in use."""
+    value = optional(register, controls.register("SCTLR"))
+    return SCTLR(0).with_(M=1, C=1, I=1) if value is None else SCTLR(value)
+
+
+def _off(register: ReadRegister, controls: Controls, below: Stage2 | None, hcr: HCR_EL2, why: str) -> Stage1Off:
+    """The regime with stage 1 off; tags are ignored all the same, and bit 55 makes any address too large."""
+    tcr = controls.layout(optional(register, controls.register("TCR")) or 0)
+    bounds = controls.ranges[0]
+    ignored = TAG if bounds.TBIn.of(tcr) else LOGICAL_TAG if bounds.MTXn.of(tcr) else 0
+    has, mmfr0 = features(register), optional(register, "ID_AA64MMFR0_EL1")
+    return Stage1Off(
+        controls=controls,
+        why=f"{why} is {int(why != controls.register('SCTLR') + '.M')}",
+        output_bits=has.physical_bits or WIDE_BITS,
+        parange=ID_AA64MMFR0_EL1.PARange.of(WIDE_PS if mmfr0 is None else mmfr0),
+        ignored=ignored,
+        ignored_by_fetches=TAG if ignored == TAG and not bounds.TBIDn.of(tcr) else 0,
+        default_cacheable=bool(hcr.DC),
+        default_tagged=bool(hcr.DC and hcr.DCT),
+        unprivileged_counts=_unprivileged_counts(register, controls),
+        below=below,
+        assumed=() if mmfr0 is not None else (f"ID_AA64MMFR0_EL1: PARange={WIDE_BITS} bits",),
+    )
+
+
+def _range(
+    register: ReadRegister, controls: Controls, bounds: Range, sctlr: SCTLR, below: Stage2 | None, hcr: HCR_EL2
+) -> Stage1:
+    has = features(register)
+    tcr = controls.layout(register(controls.register("TCR")))
+    extended = _extended(register, controls)
+    asked = bounds.granules.get(bounds.TGn.of(tcr), "reserved")
+    granule = has.granule(asked, 1)
+    layout = _layout(granule, bool(controls.DS.of(tcr)), has.lpa2, has, controls.PS.of(tcr))
+    output_bits = _output_bits(has, controls.PS.of(tcr), layout)
+    permissions = _permissions(register, controls, extended, has)
+    indirect = permissions.pir is not None
+    overlays = permissions.privileged_overlay is not None or permissions.user_overlay is not None
+    nested = _is_nested(controls, hcr)
+    state = security_state(register, controls.el)
+    fetches = Fetches(state, controls.el, bool((scr_el3(register) or SCR_EL3(0)).SIF))
+    mair = optional(register, controls.register("MAIR"))
+    size, granule_bits = bounds.TnSZ.of(tcr), GRANULE_BITS[granule]
+    wide = layout is Layout.LPA2 or (granule == "64KB" and has.large_addresses)
+    ttbr = TTBR(register(bounds.ttbr))
+    off_limits = has.hierarchical_disable and bounds.HPDn.of(tcr)
+    built = Stage1(
+        controls=controls,
+        range=bounds,
+        tcr=tcr,
+        ttbr=ttbr,
+        sctlr=sctlr,
+        mair=None if mair is None else MAIR(mair),
+        permissions=permissions,
+        role=_role(controls, indirect, nested, state),
+        granule_bits=granule_bits,
+        layout=layout,
+        output_bits=output_bits,
+        wide_root=_has_wide_root(layout, controls.PS.of(tcr)),
+        hardware_access_flag=has.access_flag and bool(controls.HA.of(tcr)),
+        hardware_dirty=has.dirty_state and bool(controls.HA.of(tcr) and controls.HD.of(tcr)),
+        hierarchical=not (off_limits or indirect or overlays),
+        execution_counts=has.pan_execution and (indirect or bool(sctlr.EPAN)),
+        unprivileged_counts=_unprivileged_counts(register, controls),
+        contiguous_counts=not extended.field("PnCH").of(extended),
+        e0pd_implemented=has.e0pd,
+        maintenance_writes=has.maintenance_writes and bool(sctlr.CMOW),
+        fetches=fetches,
+        nested=nested,
+        tables_accessed=_has_table_access_flags(controls, extended, has, tcr),
+        forced_non_global=_forces_non_global(extended, bounds),
+        size_in_bounds=(MINIMUM_WIDE_TnSZ if wide else MINIMUM_TnSZ) <= size <= _maximum(has, granule_bits),
+        below=below,
+        assumed=(
+            *has.assumed,
+            *([] if optional(register, controls.register("SCTLR")) is not None else [_assumed_sctlr(controls)]),
+            *([] if mair is not None else [f"{controls.register('MAIR')}: unknown, so are memory types"]),
+            *(below.assumed if below else ()),
+        ),
+        notes=(*_granule_note(bounds.TGn.name, asked, granule), *_notes(register, below)),
+    )
+    if ttbr.base(built.wide_root) == built.root:
+        return built
+    return replace(built, notes=(*built.notes, f"{bounds.ttbr}: its bits below the root table's size are ignored"))
+
+
+def _is_nested(controls: Controls, hcr: HCR_EL2) -> bool:
+    """Say whether EL1 runs a guest hypervisor: HCR_EL2.{NV, NV1}."""
+    return controls is EL10 and bool(hcr.NV and hcr.NV1)
+
+
+def _has_table_access_flags(controls: Controls, extended: Word, has: Features, tcr: Word) -> bool:
+    """Say whether hardware sets the access flag of tables: it does where it sets that of leaves, too."""
+    asked = bool(extended.field("HAFT").of(extended))
+    return asked and has.tables_accessed and bool(controls.HA.of(tcr))
+
+
+def _forces_non_global(extended: Word, bounds: Range) -> bool:
+    """Say whether all that a range translates is of one ASID (TCR2_ELx.FNGn, FEAT_ASID2)."""
+    if not isinstance(extended, TCR2):
+        return False
+    return bool(extended.FNG1 if bounds.upper else extended.FNG0)
+
+
+def _assumed_sctlr(controls: Controls) -> str:
+    return f"{controls.register('SCTLR')}: M=1, C=1, WXN=0, EE=0"
+
+
+def _granule_note(field: str, asked: str, granule: str) -> tuple[str, ...]:
+    return () if granule == asked else (f"{field}: {asked} is not implemented, so {granule}",)
+
+
+def _notes(register: ReadRegister, below: Stage2 | None) -> tuple[str, ...]:
+    protected = GPCCR_EL3(optional(register, "GPCCR_EL3") or 0).GPC
+    return (
+        *([GRANULE_PROTECTION] if protected else []),
+        *([SECURE_OUTPUT] if below is not None and below.secure else []),
+        *(below.notes if below else ()),
+    )
+
+
+def _role(controls: Controls, indirect: bool, nested: bool, state: SecurityState) -> Role:
+    if state is SecurityState.ROOT:
+        return Role.ROOT_INDIRECT if indirect else Role.ROOT
+    if indirect:
+        return Role.INDIRECT
+    if nested:
+        return Role.NESTED
+    return Role.TWO_LEVELS if controls.user else Role.ONE_LEVEL
+
+
+def _maximum(has: Features, granule_bits: int) -> int:
+    return MAXIMUM_SMALL_TnSZ[granule_bits] if has.small_tables else MAXIMUM_TnSZ
+
+
+def _layout(granule: str, ds: bool, lpa2: tuple[str, ...], has: Features, ps: int) -> Layout:
+    """Give where output addresses have their high bits: TCR_ELx.DS decides at 4KB and 16KB, not an ID register."""
+    if granule == "64KB":
+        physical_bits = PHYSICAL_BITS[ps] if has.physical_bits is None else has.physical_bits
+        return Layout.LPA if physical_bits >= WIDE_BITS else Layout.BITS_48
+    return Layout.LPA2 if ds and granule in lpa2 else Layout.BITS_48
+
+
+def _has_wide_root(layout: Layout, ps: int) -> bool:
+    """Say whether TTBR has bits [51:48] of its base in [5:2]: at 64KB it is the configured size that decides."""
+    return layout is Layout.LPA2 or (layout is Layout.LPA and ps == WIDE_PS)
+
+
+def _output_bits(has: Features, ps: int, layout: Layout) -> int:
+    """The smallest of what is configured, what the PE has, and what a descriptor can say."""
+    implemented = WIDE_BITS if has.physical_bits is None else has.physical_bits
+    return min(implemented, PHYSICAL_BITS[ps], NARROW_BITS if layout is Layout.BITS_48 else WIDE_BITS)
+
+
+def _extended(register: ReadRegister, controls: Controls) -> Word:
+    """TCR2_ELx, or TCR_EL3; it counts as 0 while SCR_EL3.TCR2En, or at EL1 HCRX_EL2.TCR2En, withholds it.
+
+    Refuses what is not decoded.  Source: IsTCR2EL1Enabled, IsTCR2EL2Enabled.
+    """
+    name, layout = controls.extended
+    value = optional(register, name)
+    hcrx, scr = _hcrx(register), scr_el3(register)
+    withheld = controls is EL10 and _has_el2(register) and hcrx is not None and not hcrx.TCR2En
+    withheld = withheld or (controls is not EL3 and scr is not None and not scr.TCR2En)
+    word = layout(0 if value is None or withheld else value)
+    for field, meaning in REFUSED:
+        if word.field(field).of(word):
+            raise Unavailable(f"{name}.{field} is 1: {meaning} not decoded")
+    return word
+
+
+def _has_el2(register: ReadRegister) -> bool:
+    """Say whether there is an EL2: QEMU's stub gives its registers, as 0, also of a CPU that has none."""
+    pfr0 = optional(register, "ID_AA64PFR0_EL1")
+    return pfr0 is not None and bool(ID_AA64PFR0_EL1(pfr0).EL2)
+
+
+def _permissions(register: ReadRegister, controls: Controls, extended: Word, has: Features) -> Permissions:
+    def on(name: str) -> bool:
+        return bool(extended.field(name).of(extended))
+
+    def held(name: str, kind: type[Word]) -> tuple[str, Word]:
+        return name, kind(register(name))
+
+    nested = _is_nested(controls, _hcr(register))
+    indirect, overlay = has.indirection and on("PIE"), has.overlays and on("POE")
+    user_overlay = has.overlays and controls.user and on("E0POE") and not nested
+    pire0: tuple[str, Word] | Limit | None = None
+    if indirect and nested:
+        # A guest hypervisor has no EL0, and PIRE0_EL1 is as 0: AArch64.GetS1TTWParamsEL10.
+        pire0 = Limit(Cause.PRIVILEGED_ONLY, HCR_EL2.NV1, 1, register="HCR_EL2")
+    elif indirect and controls.user:
+        pire0 = held(controls.register("PIRE0"), PIR)
+    return Permissions(
+        pir=held(controls.register("PIR"), PIR) if indirect else None,
+        pire0=pire0,
+        privileged_overlay=held(controls.register("POR"), POR) if overlay else None,
+        user_overlay=held("POR_EL0", POR) if user_overlay else None,
+        disabled=None if controls is EL3 else _registers_disabled(register),
+    )
+
+
+def _registers_disabled(register: ReadRegister) -> Limit | None:
+    """Give what has PIR_ELx, PIRE0_ELx, POR_ELx and S2PIR_EL2 taken for 0 below EL3: "SCR_EL3.PIEn"."""
+    scr = scr_el3(register)
+    if scr is None or scr.PIEn:
+        return None
+    return Limit(Cause.REGISTERS_DISABLED, SCR_EL3.PIEn, 0, register="SCR_EL3")
+
+
+def _stage2(register: ReadRegister, secure: bool) -> Stage2:
+    has, hcr = features(register), _hcr(register)
+    vtcr = VTCR_EL2(register("VTCR_EL2"))
+    if vtcr.D128:
+        raise Unavailable("VTCR_EL2.D128 is 1: 128-bit descriptors are not decoded")
+    if vtcr.S2POE:
+        raise Unavailable("VTCR_EL2.S2POE is 1: stage 2 permission overlays are not decoded")
+    holder, table_base = ("VSTCR_EL2", "VSTTBR_EL2") if secure else ("VTCR_EL2", "VTTBR_EL2")
+    geometry = VTCR_EL2(register(holder))
+    asked = TCR_EL1.TG0.meaning(geometry.TG0) or "reserved"
+    granule = has.granule(asked, 2)
+    layout = _layout(granule, bool(vtcr.DS), has.lpa2_stage2, has, vtcr.PS)
+    output_bits = _output_bits(has, vtcr.PS, layout)
+    granule_bits = GRANULE_BITS[granule]
+    physical_bits = WIDE_BITS if has.physical_bits is None else has.physical_bits
+    # "VTCR_EL2.T0SZ": stage 2 takes no more than the PE has of physical address.
+    smallest = 64 - min(physical_bits, NARROW_BITS if layout is Layout.BITS_48 else WIDE_BITS)
+    if aarch32_el1(register):
+        # An AArch32 EL1 has 40 bits of IPA, however small the PE is: AArch64.S2MinTxSZ.
+        smallest = min(smallest, 64 - AARCH32_IPA_BITS)
+    hcrx = _hcrx(register) or HCRX_EL2(0)
+    indirect = has.indirection_stage2 and vtcr.S2PIE
+    sctlr = SCTLR(optional(register, "SCTLR_EL2") or 0)
+    return Stage2(
+        secure=secure,
+        holder=holder,
+        table_base=table_base,
+        geometry=geometry,
+        vtcr=vtcr,
+        vttbr=VTTBR(register(table_base)),
+        hcr=hcr,
+        granule_bits=granule_bits,
+        start=_start(geometry, granule_bits, layout, physical_bits, has),
+        layout=layout,
+        output_bits=output_bits,
+        wide_root=_has_wide_root(layout, vtcr.PS),
+        big_endian=bool(sctlr.EE),
+        hardware_access_flag=has.access_flag and bool(vtcr.HA),
+        hardware_dirty=has.dirty_state and bool(vtcr.HA and vtcr.HD),
+        execute_never_by_level=has.execute_never_by_level,
+        forced_write_back=has.forced_write_back and bool(hcr.FWB),
+        s2pir=PIR(register("S2PIR_EL2")) if indirect else None,
+        disabled=_registers_disabled(register),
+        realm=security_state(register, EL10.el) is SecurityState.REALM,
+        maintenance_writes=has.maintenance_writes and bool(hcrx.CMOW),
+        size_in_bounds=smallest <= geometry.T0SZ <= _maximum(has, granule_bits),
+        assumed=has.assumed,
+        notes=_granule_note(f"{holder}.TG0", asked, granule),
+    )
+
+
+def _start(geometry: VTCR_EL2, granule_bits: int, layout: Layout, physical_bits: int, has: Features) -> int | None:
+    """Give the level that SL2 and SL0 name; None for one that this granule, or this PE, does not have.
+
+    The pseudocode's AArch64.S2InvalidSL: a level that only a larger physical address would need is not there.
+    """
+    wide = layout is Layout.LPA2
+    start = START_LEVELS[granule_bits].get((geometry.SL2 if wide and granule_bits == 12 else 0, geometry.SL0))
+    needs = {(12, 0): 44, (14, 1): 42, (14, 0): WIDE_BITS, (16, 1): 44}
+    if start is None or physical_bits < needs.get((granule_bits, start), 0):
+        return None
+    if (granule_bits, start) == (12, 3) and not has.small_tables:
+        return None
+    return None if (granule_bits, start) == (14, 0) and not wide else start

@@ -1,0 +1,185 @@
+"""What a search for root tables asks of an architecture: how tables look in memory, with no register to go by.
+
+A table's `height` counts the levels below it: a table of the last level has height 0, however the architecture numbers
+its levels.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gdbtools.arch.model import Derived, Regime
+from gdbtools.wording import name_of
+
+ENTRY_BITS = 3
+"""log2 of a descriptor's 8 bytes."""
+
+
+class Owner(enum.Enum):
+    """Whose address space a root is, as far as the leaves below it tell."""
+
+    KERNEL = enum.auto()
+    USER = enum.auto()
+    HYPERVISOR = enum.auto()
+    """A privileged level that shares its tables with nobody."""
+    VIRTUAL_MACHINE = enum.auto()
+    """The second stage, which gives a virtual machine its memory."""
+
+    @property
+    def label(self) -> str:
+        return name_of(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Tables of one size: 2^granule_bits bytes, so aligned, and a page of as much is what a last-level entry maps.
+
+    `block_heights` are where a larger leaf may stand; no root resolves more than `input_bits`, and none is indexed by
+    more than `concatenated_bits` above a whole table's.
+    """
+
+    granule_bits: int
+    block_heights: tuple[int, ...]
+    input_bits: int
+    concatenated_bits: int = 0
+
+    @property
+    def table_bytes(self) -> int:
+        return 1 << self.granule_bits
+
+    @property
+    def index_bits(self) -> int:
+        return self.granule_bits - ENTRY_BITS
+
+    def covered_bits(self, height: int) -> int:
+        """Give how many bits of address one entry of a table at this height covers."""
+        return self.granule_bits + self.index_bits * height
+
+    @property
+    def heights(self) -> range:
+        """Every height that a table may have; a root is never of the last level."""
+        return range(-(-(self.input_bits - self.granule_bits) // self.index_bits))
+
+    def root_bits(self, height: int) -> int:
+        """Give by how many bits of address the largest root at this height is indexed."""
+        return min(self.index_bits, self.input_bits - self.covered_bits(height))
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is in a table, before anybody knows its level.
+
+    `tables` are where its entries would lead if they led to tables, and `kinds` what else is in those; `blocks` are the
+    output addresses of those that can only be larger leaves, or-ed together, None where there is none: it tells how
+    they are aligned.
+    """
+
+    valid: int
+    first: int
+    last: int
+    tables: frozenset[int]
+    kinds: frozenset[int]
+    blocks: int | None
+
+    def and_then(self, more: Contents, entries: int) -> Contents:
+        """Join what follows after `entries` entries of the same table."""
+        if not more.valid:
+            return self
+        blocks = [each for each in (self.blocks, more.blocks) if each is not None]
+        return Contents(
+            valid=self.valid + more.valid,
+            first=self.first if self.valid else more.first + entries,
+            last=more.last + entries,
+            tables=self.tables | more.tables,
+            kinds=self.kinds | more.kinds,
+            blocks=blocks[0] | blocks[-1] if blocks else None,
+        )
+
+
+NOTHING: Final = Contents(0, 0, 0, frozenset(), frozenset(), None)
+"""What is in an empty table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A root in a register: what would have to be in there for the tables to be in use.
+
+    `upper` says that it translates the upper end of the address space.  `below` is the register of the second stage
+    that its regime may go through; empty where there is none.
+    """
+
+    register: str
+    regime: str
+    upper: bool
+    root: int
+    form: Form
+    height: int
+    input_bits: int
+    below: str = ""
+
+    @property
+    def first(self) -> int:
+        """The lowest address of its range."""
+        return (1 << 64) - (1 << self.input_bits) if self.upper else 0
+
+    @property
+    def root_bytes(self) -> int:
+        return 1 << self.input_bits - self.form.covered_bits(self.height) + ENTRY_BITS
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """Leaves of one kind: a descriptor of one of them, how many there are, and how much they map."""
+
+    descriptor: int
+    count: int
+    size_bytes: int
+
+
+class Appearance(abc.ABC):
+    """What translation tables of an architecture look like.
+
+    `forms` are the sizes of table there are; an address from `upper_first` on is one of the upper half, whatever its
+    size.  `plain_kind` is an entry that leads to a table and says nothing more, without the address.  `stack` is the
+    register that points to the stack.
+    """
+
+    forms: tuple[Form, ...]
+    upper_first: int
+    plain_kind: int
+    stack: str
+
+    @abc.abstractmethod
+    def is_table(self, page: bytes) -> bool:
+        """Say whether a page may be (a part of) a table: has a valid entry, and none that nobody would write."""
+
+    @abc.abstractmethod
+    def contents(self, entries: bytes) -> Contents:
+        """Give what is in (a part of) a table."""
+
+    @abc.abstractmethod
+    def owner(self, leaves: Sequence[Leaves]) -> Owner:
+        """Say whose leaves these are."""
+
+    @abc.abstractmethod
+    def places(self, root: int, form: Form, height: int, owner: Owner, level: int | None) -> Sequence[Place]:
+        """Give where a root may be held, in every size, the usual first.
+
+        `level` is the exception level that a CPU was found at, None where nobody knows.
+        """
+
+    @abc.abstractmethod
+    def registers(self, places: Sequence[Place]) -> Derived:
+        """Give the registers that hold these roots, at most one of each register."""
+
+    @abc.abstractmethod
+    def regime(self, place: Place) -> Regime:
+        """Give the range of a regime that a root would translate, were it held there."""
+
+    @abc.abstractmethod
+    def has_vectors(self, code: bytes) -> bool:
+        """Say whether there is something in executable memory that looks like exception vectors."""

@@ -1,0 +1,298 @@
+"""The GDB face: everything that lives as long as GDB does, made when the first command is given."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gdb
+
+from gdbtools.analysis.faults.descriptor_history import Seen, steps_of
+from gdbtools.analysis.faults.diagnosis import diagnose
+from gdbtools.analysis.faults.loops import Loops, place_of
+from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.capabilities import DirtyConvention
+from gdbtools.commands import COMMANDS
+from gdbtools.commands.declared.shared import OUTPUT
+from gdbtools.commands.expressions import Expressions
+from gdbtools.commands.files import write_whole
+from gdbtools.commands.model import Command
+from gdbtools.commands.output import Form, answered, form_of
+from gdbtools.commands.parser import parse
+from gdbtools.commands.session import Session
+from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
+from gdbtools.live.catch import Catch, Catches, matches
+from gdbtools.live.console import manner, show
+from gdbtools.live.core import CoreFile, has_core
+from gdbtools.live.expressions import LIKE, GdbSymbols, evaluate
+from gdbtools.live.guest import LiveGuest
+from gdbtools.live.settings import VECTORS, Settings
+from gdbtools.live.stub.memory import broken
+from gdbtools.live.stub.target import Target
+from gdbtools.machine import open_source
+from gdbtools.machine.model import Machine, no_source
+from gdbtools.machine.progress import Counted, Tell
+from gdbtools.printable import in_a_line
+from gdbtools.repair.log import Log
+from gdbtools.wording import number_of
+
+LOOP = 3
+"""How often in a row a caught fault has to come with nothing changed: QEMU 7.2 says now and then that it has stepped,
+and has not, and GDB, which steps past its breakpoint, then stops twice at one exception."""
+
+
+class Face:
+    """The target, what was seen of it, and the log of writes; obeys the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.target = Target(CoreFile(lambda: settings.registers.path))
+        self.catches = Catches(lambda: VECTORS[str(settings.vectors.value)])
+        self.guest = LiveGuest(self.target, self.catches, self.dirty)
+        self.written = Log()
+        self.loops = Loops()
+        self.seen = Seen()
+        self._attachment = self.target.attachment
+        self._held: Sequence[gdb.Breakpoint] | None = None
+        """What GDB stopped at last while a command ran the guest."""
+        gdb.events.stop.connect(self._stopped)
+        gdb.events.breakpoint_deleted.connect(self._deleted)
+        gdb.events.before_prompt.connect(self._sweep)
+        self._doomed: list[Catch] = []
+
+    def session(self, sourceless: bool) -> Session:
+        self._sweep()
+        if sourceless:
+            return Session(no_source(ARCHITECTURES["aarch64"]), open=open_source)
+        self.target.stopped()
+        self._meet()
+        machine = self.guest.machine()
+        return Session(machine, self.written, self.seen, open=open_source, make_sure=self.make_sure)
+
+    def _meet(self) -> None:
+        """Notice a new connection: what was seen of an older guest is forgotten, as far as this one is another."""
+        before, now = self._attachment, self.target.attachment
+        if now is before:
+            return
+        self._attachment, self.seen, self.loops = now, Seen(), Loops()
+        self.written.connected()
+        if before is None or now is None or not now.has_another_guest_than(before):
+            return
+        changed, abandoned = self.written.forget(), self.catches.abandon()
+        self._doomed += abandoned
+        gone = [f"{number_of(changed, 'descriptor')} to take back"] if changed else []
+        gone += [f"catch {each.kind}" for each in abandoned]
+        if gone:
+            gdb.write(f"mmu: this is another guest; forgotten with the one before: {', '.join(gone)}\n", gdb.STDERR)
+
+    def dirty(self) -> DirtyConvention:
+        """Return how the guest marks what is dirty, as far as the user has said."""
+        return DirtyConvention(str(self._settings.dirty.value))
+
+    def ask(
+        self, command: Command, words: Sequence[str], tell: Tell | None = None
+    ) -> tuple[Namespace, Session, Sequence[Any]]:
+        """Parse, run and, with `--output`, write; physical memory mode is off afterwards, whatever happened.
+
+        `tell` hears how far it is.
+        """
+        options = parse(command, words, evaluate, "mmu", OUTPUT)
+        form = form_of(options)
+        session, answers = self._run(command, options, tell)
+        if options.output is not None:
+            text = answered(command, answers, form, (*options.readings, *session.machine.assumed))
+            write_whole(Path(options.output).expanduser(), text.encode())
+        return options, session, answers
+
+    def harmlessly(self, command: Command, words: Sequence[str]) -> tuple[list[str], bool]:
+        """Give what `model` gives to one who is not trusted as the user is: expressions are read here, not by GDB."""
+        expressions = Expressions(GdbSymbols, f"is no symbol that GDB knows; {LIKE}", self._register)
+        options = parse(command, words, expressions.evaluate, "mmu")
+        session, answers = self._run(command, options, None)
+        assumed = (*options.readings, *session.machine.assumed)
+        return answered(command, answers, Form.JSON, assumed).splitlines(), session.resume_wanted
+
+    def _register(self, name: str) -> int:
+        if not name.isidentifier():
+            raise UsageError(f"${name} is no register; {LIKE}")
+        return self.guest.machine().register(name)
+
+    def _run(self, command: Command, options: Namespace, tell: Tell | None) -> tuple[Session, Sequence[Any]]:
+        try:
+            sourceless = command.sourceless(options)
+            session = self.session(sourceless)
+            if command.live_only and not sourceless:
+                _ = session.live
+            changes = command.changes_guest and not sourceless
+            self.guest.past_stub(not changes)
+            if not sourceless:
+                # First, so that a stub that does not answer is asked one thing, and not each register in turn.
+                self.make_sure()
+            if tell is not None:
+                session.machine = replace(session.machine, memory=Counted(session.machine.memory, tell))
+            answers = command.run(session, options)
+            if changes and not getattr(options, "dry_run", False):
+                self.loops = Loops()
+                self.guest.written()
+            if not sourceless:
+                self.make_sure()
+            return session, answers
+        except GdbtoolsError:
+            # Said of answers that may have been other questions'.
+            self._make_sure_if_stopped()
+            raise
+        except gdb.error as error:
+            attachment = self.target.attachment
+            if attachment is not None and not attachment.connection.is_valid():
+                # GDB speaks of what it misses then, registers say, and not of why.
+                raise broken(error) from None
+            self._make_sure_if_stopped()
+            raise
+        finally:
+            self.guest.past_stub(True)
+            if self.target.attachment is not None:
+                self.target.attachment.release()
+
+    def make_sure(self) -> None:
+        """Raise `Unavailable` if what the guest's stub has answered cannot be believed."""
+        if self.target.attachment is not None and not has_core():
+            self.target.attachment.make_sure()
+
+    def _make_sure_if_stopped(self) -> None:
+        """Make sure where that may be asked: QEMU stops a guest that runs for whatever it is sent."""
+        thread = gdb.selected_thread()
+        if thread is not None and not thread.is_running():
+            self.make_sure()
+
+    def model(self, command: Command, words: Sequence[str]) -> tuple[list[str], bool]:
+        """Give the answers as lines of JSON, and whether the guest is to run on once they are out."""
+        options, session, answers = self.ask(command, words)
+        assumed = (*options.readings, *session.machine.assumed)
+        lines = answered(command, answers, Form.JSON, assumed).splitlines()
+        return lines, session.resume_wanted
+
+    def faulted(self, kind: str, regime: str | None = None) -> bool:
+        """Say whether the last exception is such a fault; while `mmu service` runs, access-flag faults are its."""
+        machine = self.guest.machine()
+        if _at_interrupt(machine):
+            # It has no syndrome: what there is, is of an exception before it.
+            return False
+        taken = self.guest.serving and matches(machine, "access-flag")
+        return matches(machine, kind, regime) and not taken
+
+    def show(self, command: Command, words: Sequence[str]) -> None:
+        """Answer at the prompt, then resume the guest if the command asked for that."""
+        # What has been done to the guest is said, whenever Ctrl-C comes.
+        with self.guest.interruptible() if command.runs_guest else nullcontext():
+            options, session, answers = self.ask(command, words)
+            form = form_of(options)
+            if options.output is not None:
+                gdb.write(f"Wrote {in_a_line(options.output)}.\n")
+            else:
+                gdb.write(answered(command, answers, form, (*options.readings, *session.machine.assumed), *manner()))
+        if command.runs_guest and form is Form.TEXT:
+            self._tell_held()
+        if session.resume_wanted:
+            self.guest.resume()
+
+    def _stopped(self, event: gdb.StopEvent) -> None:
+        """Follow a changed VBAR, and say what was caught; of a command that runs the guest, when it is done."""
+        self.seen.moved_on()
+        self._held = None
+        self._sweep()
+        self._meet_at_a_stop()
+        if not self.catches.active:
+            return
+        try:
+            try:
+                news = self.catches.follow(self.guest.machine())
+            finally:
+                self.target.attached().release()
+            if news and not self.guest.busy:
+                gdb.write(f"mmu: {in_a_line(news)}\n")
+            if not isinstance(event, gdb.BreakpointEvent):
+                return
+            if self.guest.busy:
+                self._held = event.breakpoints
+            else:
+                self._tell_caught(event.breakpoints)
+        except (GdbtoolsError, gdb.error) as error:
+            gdb.write(f"mmu: {in_a_line(str(error))}\n", gdb.STDERR)
+
+    def _meet_at_a_stop(self) -> None:
+        """Notice a guest that GDB has just attached to, before it sets an older one's breakpoints in it."""
+        if self.target.attachment is self._attachment is None or has_core():
+            return
+        with suppress(GdbtoolsError, gdb.error):
+            self.target.attached()
+            self._meet()
+
+    def _tell_caught(self, breakpoints: Sequence[gdb.Breakpoint]) -> None:
+        """Say what a catch stopped at, if one did: nothing where the CPU has left its vector, as after a repair."""
+        machine = self.guest.machine()
+        if not machine.architecture.entry(machine.register) or not self.catches.caught(machine, breakpoints):
+            return
+        self._name_loop()
+        if self._settings.at_stop.value != "nothing":
+            self._explain()
+
+    def _tell_held(self) -> None:
+        """Say what ended a command that ran the guest, if that was a catch."""
+        held, self._held = self._held, None
+        if held is None or not self.target.connected():
+            return
+        try:
+            self._tell_caught([each for each in held if each.is_valid()])
+        except (GdbtoolsError, gdb.error) as error:
+            gdb.write(f"mmu: {in_a_line(str(error))}\n", gdb.STDERR)
+
+    def _name_loop(self) -> None:
+        """Say so if this CPU's last caught fault was the same, and nothing has been done about it since."""
+        try:
+            machine = self.guest.machine()
+            found = diagnose(machine.architecture, machine.register, machine.memory.read)
+            self.make_sure()
+            place = place_of(found)
+            if found.walk is not None:
+                self.seen.remember(steps_of(found.walk), machine.current)
+        finally:
+            self.target.attached().release()
+        if self.loops.times(machine.current, place) >= LOOP:
+            gdb.write(f"mmu: {in_a_line(place.said())}\n")
+
+    def _explain(self) -> None:
+        command = COMMANDS["fault"]
+        _, _, answers = self.ask(command, ())
+        for answer in answers:
+            document = command.view(answer)
+            if self._settings.at_stop.value == "verdict":
+                document = type(document)(document.blocks[:1])
+            show(document)
+
+    def _deleted(self, deleted: gdb.Breakpoint) -> None:
+        """A catch lives and dies as one; GDB must be done with this deletion before the next.
+
+        Until then the others are disabled.  No event is posted for them: GDB 13 dies of one that is pending when it
+        exits, as in batch mode each is.
+        """
+        catch = self.catches.forget(deleted)
+        if catch is not None:
+            self._doomed.append(catch)
+
+    def _sweep(self, _: None = None) -> None:
+        """Delete what is left of catches of which one breakpoint was deleted."""
+        while self._doomed:
+            self._doomed.pop().delete()
+
+
+def _at_interrupt(machine: Machine) -> bool:
+    """Return whether the CPU is at the vector entry of an interrupt, as far as that is known."""
+    try:
+        entry = machine.architecture.vector_entry(machine.register)
+    except Unavailable:
+        return False
+    return entry is not None and bool(entry.interrupt)

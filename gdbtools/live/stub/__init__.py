@@ -1,0 +1,1 @@
+"""What GDB is attached to: its memory and registers, and whether its answers can be believed."""

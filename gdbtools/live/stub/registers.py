@@ -1,0 +1,77 @@
+"""Registers out of GDB: the one place where a `gdb.Value` becomes an unsigned integer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import gdb
+
+from gdbtools.errors import MissingRegister
+from gdbtools.machine.live.gdbstub import STUB_NAMES
+
+CONSTANT_PREFIX: Final = "ID_"
+"""Identification registers do not change while a connection lasts, so each is asked for once."""
+
+
+def unsigned(value: gdb.Value) -> int:
+    """Give a register's value as an unsigned integer: GDB hands system registers over as signed longs."""
+    return int(value) & ((1 << 8 * value.type.sizeof) - 1)
+
+
+@dataclass
+class LiveRegisters:
+    """The registers of one GDB thread, which QEMU's stub makes of each CPU."""
+
+    thread: gdb.InferiorThread
+    before_read: Callable[[], None]
+    """Called before GDB is asked: it may look at memory to make a frame, so physical mode has to be off."""
+    constants: dict[str, int | None] = field(default_factory=dict)
+
+    def read(self, name: str) -> int:
+        if name in self.constants:
+            value = self.constants[name]
+        else:
+            value = self._read(name)
+            if name.startswith(CONSTANT_PREFIX) or value is None:
+                self.constants[name] = value
+        if value is None:
+            advice = "QEMU's own does for a CPU that has it: see `info registers`"
+            raise MissingRegister("this gdbstub does not give", (name,), advice)
+        return value
+
+    def _read(self, name: str) -> int | None:
+        self.before_read()
+        selected = gdb.selected_thread()
+        elsewhere = selected is not None and selected.ptid != self.thread.ptid
+        if elsewhere:
+            self.thread.switch()
+        try:
+            frame = gdb.newest_frame()
+            for each in (name, STUB_NAMES.get(name)):
+                if each is None:
+                    continue
+                try:
+                    return unsigned(frame.read_register(each))
+                except ValueError:
+                    continue
+            return None
+        finally:
+            if elsewhere and selected is not None:
+                selected.switch()
+
+    def names(self) -> Sequence[str]:
+        return [register.name for register in gdb.newest_frame().architecture().registers()]
+
+
+def machine_pc() -> int:
+    """Give the selected CPU's pc."""
+    return unsigned(gdb.newest_frame().read_register("pc"))
+
+
+def forget_registers() -> None:
+    """Have GDB ask the stub again for what it remembers of registers and frames."""
+    with suppress(gdb.error):
+        gdb.execute("maintenance flush register-cache", to_string=True)

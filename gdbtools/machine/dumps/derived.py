@@ -1,0 +1,43 @@
+"""Registers that a source lacks, and that something else in it implies: what is read comes before what is derived."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.errors import Unavailable
+from gdbtools.machine.model import Cpu, FixedRegisters, Overridden
+
+
+def with_linux_registers(
+    architecture: Architecture, cpus: Sequence[Cpu], info: Mapping[str, str], origin: str
+) -> tuple[tuple[Cpu, ...], tuple[str, ...]]:
+    """Give the CPUs with what VMCOREINFO implies under what they have, and what that assumes.
+
+    CPUs that have any register of translation are left alone: a half of the one and of the other is no machine.
+    """
+    if not info or any(name in architecture.registers for cpu in cpus for name in _translating(cpu, architecture)):
+        return tuple(cpus), ()
+    try:
+        derived = architecture.linux_registers(info, max((_level(cpu, architecture) for cpu in cpus), default=1))
+    except Unavailable as why:
+        # What asks for a register of translation says that there is none; this says why nothing stands in for it.
+        return tuple(cpus), (str(why),)
+    under = FixedRegisters(derived.values, origin)
+    return tuple(Cpu(cpu.number, _over(cpu, under)) for cpu in cpus), derived.assumed
+
+
+def _translating(cpu: Cpu, architecture: Architecture) -> Sequence[str]:
+    return [name for name in cpu.registers.names() if name not in architecture.general]
+
+
+def _level(cpu: Cpu, architecture: Architecture) -> int:
+    try:
+        return architecture.level(cpu.registers.read)
+    except Unavailable:
+        return 1
+
+
+def _over(cpu: Cpu, under: FixedRegisters) -> Overridden:
+    values = {name: cpu.registers.read(name) for name in cpu.registers.names()}
+    return Overridden(under, FixedRegisters(values, under.origin))

@@ -1,0 +1,173 @@
+"""ELF cores of physical memory: QEMU's `dump-guest-memory`, Linux's /proc/vmcore, and gdbtools' own captures."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gdbtools.arch.capabilities import DirtyConvention
+from gdbtools.errors import Malformed
+from gdbtools.machine.dumps import vmcoreinfo
+from gdbtools.machine.dumps.capture import (
+    GENERAL,
+    GENERAL_LAYOUT,
+    NOTE_LAYOUT,
+    NOTE_NAME,
+    NOTE_TYPE,
+    NOTE_VERSION,
+    NT_PRSTATUS,
+    PROGRAM_HEADER,
+    PT_LOAD,
+    PT_NOTE,
+    REGISTERS_OFFSET,
+    padded,
+)
+from gdbtools.machine.dumps.dump import RANGES, Dump, map_file, placed
+from gdbtools.machine.dumps.files import one_line, open_file
+from gdbtools.machine.model import Cpu, FixedRegisters, Ranges, unsigned
+
+DAMAGED = (struct.error, ValueError, OverflowError, UnicodeDecodeError, AttributeError, AssertionError)
+"""What pyelftools raises for a file that is damaged, besides its own."""
+
+
+STATUS, SYSTEM, LINUX = (b"CORE", NT_PRSTATUS), (NOTE_NAME, NOTE_TYPE), (vmcoreinfo.NOTE_NAME, 0)
+WANTED = (STATUS, SYSTEM, LINUX)
+"""The notes that mean something here, by name and type."""
+CPUS = 1 << 12
+"""How many CPUs a dump may have: Linux's own limit for AArch64."""
+NOTE_BYTES = 1 << 24
+"""How long a gdbtools note may be: enough for all of them."""
+
+
+class Note(NamedTuple):
+    name: bytes
+    kind: int
+    description: bytes
+
+    @property
+    def meaning(self) -> tuple[bytes, int]:
+        return self.name, self.kind
+
+
+def open_core(path: Path) -> Dump:
+    """Open an ELF core; one that is cut short or is not a core of a known architecture raises `Malformed`.
+
+    A segment counts by its physical address and by what the file has of it: its virtual address may be anything.
+    """
+    view = map_file(path)
+    places: list[tuple[int, int, int]] = []
+    notes: list[Note] = []
+    noted = 0
+    for kind, _, offset, _, pa, size_bytes, _, _ in _segments(path, view):
+        if kind == PT_LOAD and size_bytes:
+            places.append((pa, size_bytes, offset))
+        elif kind == PT_NOTE:
+            noted += size_bytes
+            if max(offset + size_bytes, noted) > len(view):
+                raise Malformed(f"{path} is cut short: a part of its notes is missing; take the dump again")
+            notes += _notes(path, view[offset : offset + size_bytes])
+    if len(places) > 1 and not any(pa for pa, _, _ in places):
+        raise Malformed(
+            f"{path} has no physical addresses: it is of a process, not of a machine; use dump-guest-memory"
+        )
+    return _with_registers(path, Ranges(placed(path, view, places), f"the core {path.name}"), notes)
+
+
+def _segments(path: Path, view: mmap.mmap) -> Iterator[tuple[int, ...]]:
+    """Give the program headers of a core, as `PROGRAM_HEADER` has them; no more of them than any dump has."""
+    # Here: it takes as long to import as much of gdbtools, and live there is no core.
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        with one_line(str(path)), open_file(path) as stream:
+            elf = ELFFile(stream)
+            first, count, each_bytes = elf["e_phoff"], elf.num_segments(), elf["e_phentsize"]
+            kind, machine = elf["e_type"], elf["e_machine"]
+    except (ELFError, *DAMAGED) as error:
+        raise Malformed(f"{path} is not a core that can be read ({error}); take the dump again") from None
+    if kind != "ET_CORE":
+        raise Malformed(f"{path} is an ELF file but not a core; give it to --elf, and a dump to --source")
+    if machine != "EM_AARCH64" or elf.elfclass != 64 or not elf.little_endian:
+        raise Malformed(f"{path} is a core of {machine}; only little-endian AArch64 is decoded")
+    if count and each_bytes != PROGRAM_HEADER.size:
+        raise Malformed(f"{path} has program headers of {each_bytes} bytes, which no core has; take the dump again")
+    if count > RANGES or first + count * each_bytes > len(view):
+        raise Malformed(f"{path} is cut short: it is to have {count} program headers; take the dump again")
+    return PROGRAM_HEADER.iter_unpack(view[first : first + count * each_bytes])
+
+
+def _notes(path: Path, data: bytes) -> Iterator[Note]:
+    """Take a PT_NOTE apart, into those notes that mean something here."""
+    at = 0
+    while at + NOTE_LAYOUT.size <= len(data):
+        name_bytes, description_bytes, kind = NOTE_LAYOUT.unpack_from(data, at)
+        name_at = at + NOTE_LAYOUT.size
+        description_at = name_at + padded(name_bytes)
+        at = description_at + padded(description_bytes)
+        if description_at + description_bytes > len(data):
+            raise Malformed(f"{path} has a note that is cut short; take the dump again")
+        name = data[name_at : name_at + name_bytes].rstrip(b"\0")
+        if (name, kind) in WANTED:
+            yield Note(name, kind, data[description_at : description_at + description_bytes])
+
+
+def general_registers(status: bytes) -> dict[str, int]:
+    """Give the registers of a `struct elf_prstatus`, none if it is too short to be one of AArch64."""
+    if len(status) < REGISTERS_OFFSET + GENERAL_LAYOUT.size:
+        return {}
+    return dict(zip(GENERAL, GENERAL_LAYOUT.unpack_from(status, REGISTERS_OFFSET), strict=True))
+
+
+def _with_registers(path: Path, memory: Ranges, notes: Sequence[Note]) -> Dump:
+    statuses = [each.description for each in notes if each.meaning == STATUS]
+    if len(statuses) > CPUS:
+        raise Malformed(f"{path} has the registers of {len(statuses)} CPUs, which no machine has; take the dump again")
+    values = [registers for registers in map(general_registers, statuses) if registers]
+    system: Mapping[str, Any] = {}
+    for each in notes:
+        if each.meaning == SYSTEM:
+            system = _note_json(path, each.description)
+    architecture = system.get("architecture", "aarch64")
+    per_cpu = system.get("cpus", [])
+    current = system.get("current", 0)
+    try:
+        for number, cpu in enumerate(per_cpu[:CPUS]):
+            if number == len(values):
+                values.append({})
+            values[number] |= {str(name): unsigned(int(value, 16)) for name, value in cpu["registers"].items()}
+    except (TypeError, KeyError, AttributeError, ValueError):
+        raise Malformed(f"{path} has a gdbtools note whose registers cannot be read; take the capture again") from None
+    if not isinstance(architecture, str) or not isinstance(current, int) or not 0 <= current < max(1, len(values)):
+        raise Malformed(f"{path} has a gdbtools note that makes no sense; take the capture again")
+    cpus = tuple(Cpu(number, FixedRegisters(each, f"the core {path.name}")) for number, each in enumerate(values))
+    linux = next((each.description for each in notes if each.meaning == LINUX), b"")
+    return Dump(architecture, memory, cpus, current, linux.rstrip(b"\0"), _assumed(path, system), _dirty(path, system))
+
+
+def _assumed(path: Path, note: Mapping[str, Any]) -> tuple[str, ...]:
+    assumed = note.get("assumed", [])
+    if not isinstance(assumed, list) or not all(isinstance(each, str) for each in assumed):
+        raise Malformed(f"{path} has a gdbtools note that makes no sense; take the capture again")
+    return tuple(assumed)
+
+
+def _dirty(path: Path, note: Mapping[str, Any]) -> str:
+    dirty = note.get("dirty_convention", "")
+    if dirty and dirty not in [each.value for each in DirtyConvention]:
+        raise Malformed(f"{path} has a gdbtools note with a dirty convention that is none; take the capture again")
+    return str(dirty)
+
+
+def _note_json(path: Path, description: bytes) -> Mapping[str, Any]:
+    try:
+        note = json.loads(description if len(description) <= NOTE_BYTES else b"")
+    except (ValueError, RecursionError):
+        raise Malformed(f"{path} has a gdbtools note that is not JSON; take the capture again") from None
+    if not isinstance(note, dict) or note.get("version") != NOTE_VERSION:
+        raise Malformed(f"{path} has a gdbtools note of another version; open it with the gdbtools that wrote it")
+    return note

@@ -1,0 +1,90 @@
+"""Registers that somebody wrote down: a JSON object of their names to hex strings, as `--registers` takes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from gdbtools import numbers
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.model import Derived
+from gdbtools.errors import Unavailable, UsageError
+from gdbtools.machine.dumps.files import read_small
+from gdbtools.machine.model import FixedRegisters, Overridden, Registers
+from gdbtools.spelling import nearest
+
+ASSUMED: Final = "assumed"
+"""Under this name stands a list of what nobody read, in words: `find-roots` writes one."""
+_STATE: Final = "cpsr"
+_EXAMPLE: Final = '{"TTBR0_EL1": "0x40000000"}'
+
+
+def read_registers(path: Path, architecture: Architecture, own: Registers) -> Derived:
+    """Return the registers of a file, with what follows from them where the source's `own` do not say otherwise.
+
+    Names may be in any case; those without a level are of the one that the CPU is at.  Raises `UsageError` for a name
+    that no register has and for what is no value, and names the entry.
+    """
+    text = read_small(path)
+    try:
+        entries = json.loads(text)
+        assumed = entries.pop(ASSUMED, [])
+        if not isinstance(assumed, list) or not all(isinstance(each, str) for each in assumed):
+            raise ValueError(assumed)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise UsageError(f"{path} is not a JSON object of register names to hex strings, like {_EXAMPLE}") from None
+    values: dict[str, int] = {}
+    said: list[str] = []
+    level = _level(path, entries, architecture, own)
+    for written, value in entries.items():
+        name = _name(path, written, architecture, own, level)
+        literal = _value(path, written, value)
+        # QEMU's stub has fpcr and FPCR: what is said twice alike is said.
+        if values.get(name, literal.value) != literal.value:
+            raise UsageError(f"{path} has {name} twice, with other values, once as {written}; write it once")
+        values[name] = literal.value
+        said += [f"{written}: {literal.said}"] if literal.said else []
+        if written.lower() != name.lower():
+            said.append(f"{written} is taken for {name}")
+    implied = architecture.implied(Overridden(own, FixedRegisters(values, str(path))).read, values)
+    return Derived({**implied.values, **values}, (*assumed, *said, *implied.assumed))
+
+
+def _level(path: Path, entries: Mapping[str, Any], architecture: Architecture, own: Registers) -> int:
+    """Return the level whose registers a name without one means: the CPU's, or the lowest that takes exceptions."""
+    states: dict[str, int] = {}
+    for written, value in entries.items():
+        if architecture.register_name(written, 1) == _STATE:
+            states[_STATE] = _value(path, written, value).value
+    try:
+        return max(architecture.level(Overridden(own, FixedRegisters(states, str(path))).read), 1)
+    except Unavailable:
+        return 1
+
+
+def _name(path: Path, written: str, architecture: Architecture, own: Registers, level: int) -> str:
+    name = architecture.register_name(written, level)
+    if name is not None:
+        return name
+    if written in own.names():
+        return written
+    # Those that translation asks for come first: they are what one writes down.
+    ending = f"_EL{level}"
+    near = nearest(written, (*architecture.principal, *architecture.general), ending)
+    near = near or nearest(written, architecture.register_names(), ending)
+    advice = f"did you mean {near}?" if near else f"write names as the manual has them, like {_EXAMPLE}"
+    raise UsageError(f"{path}: {written!r} is no register of {architecture.name}; {advice}")
+
+
+def _value(path: Path, written: str, value: object) -> numbers.Literal:
+    try:
+        if isinstance(value, str):
+            return numbers.word(value.strip())
+        if isinstance(value, int) and not isinstance(value, bool):
+            read = numbers.number(str(value))
+            return numbers.Literal(read, f"{value} without quotes is read as decimal: {read:#x}" if read > 9 else "")
+    except UsageError as error:
+        raise UsageError(f"{path}: {written}: {error}") from None
+    raise UsageError(f'{path}: {written} has {json.dumps(value)[:40]}, which is no value; write a string like "0x10"')

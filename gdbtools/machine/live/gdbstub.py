@@ -1,0 +1,178 @@
+"""QEMU's gdbstub, spoken to directly.
+
+QEMU takes packets that are sent in one piece one after another, so that much is read in one round trip.  Nothing may be
+sent while the guest runs but the interrupt: QEMU stops for any byte.
+"""
+
+from __future__ import annotations
+
+import re
+import select
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Final
+
+from gdbtools.errors import Unavailable
+from gdbtools.machine.live.process import peer_of
+
+# QEMU's gdbstub names these without their level (seen in 7.2 and 10.0).
+STUB_NAMES: Final[Mapping[str, str]] = MappingProxyType(
+    {"SCTLR_EL1": "SCTLR", "VBAR_EL1": "VBAR", "CPACR_EL1": "CPACR"}
+)
+
+
+def architectural(names: Iterable[str]) -> frozenset[str]:
+    """Return the names of a stub's registers, and the architecture's for those that it calls otherwise."""
+    listed = frozenset(name for name in names if name)
+    return listed | {name for name, own in STUB_NAMES.items() if own in listed}
+
+
+ANSWER_SECONDS = 10.0
+"""How long a stub that has been asked may take: it answers at once, or its host is lost."""
+READ_BYTES = 1 << 16
+FEATURE_BYTES = 0xFFB
+"""How much of a description one packet asks for: GDB's own choice, for QEMU's PacketSize."""
+INTERRUPT = b"\x03"
+_ESCAPED = re.compile(rb"}(.)", re.DOTALL)
+_PACKET = re.compile(rb"\$([^#]*)#..", re.DOTALL)
+# Not by an XML parser: QEMU's description does not declare the prefix of its xi:include (seen in 7.2).
+_ELEMENT = re.compile(r"<(?:(?P<include>xi:include)|reg)\s(?P<attributes>[^>]*)>")
+_ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
+
+
+class Lost(Exception):
+    """The stub has closed the connection, or does not answer."""
+
+
+class Silent(Lost):
+    """The stub does not answer, although the connection stands: what it says later would be other questions'."""
+
+
+@lru_cache(maxsize=1 << 10)
+def framed(packet: str) -> bytes:
+    """Give a packet as it goes over the wire."""
+    data = packet.encode("ascii")
+    return b"$%b#%02x" % (data, sum(data) & 0xFF)
+
+
+class Wire:
+    """One stub's socket.  `peer` is the process at its other end, None where that is on another host."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._pending = bytearray()
+        self._poll = select.poll()
+        self._poll.register(connected, select.POLLIN)
+
+    @property
+    def peer(self) -> int | None:
+        return peer_of(self._socket)
+
+    def close(self) -> None:
+        """Close the duplicate; GDB's own stays open."""
+        self._socket.close()
+
+    def quiet(self) -> bool:
+        """Say whether nothing has come that nobody has asked for."""
+        return not self._pending and not self._poll.poll(0)
+
+    def send(self, packets: Sequence[str]) -> None:
+        """Send packets in one piece; the first also acknowledges what came before."""
+        try:
+            self._socket.sendall(b"+" + b"".join(map(framed, packets)))
+        except OSError as error:
+            raise Lost(str(error)) from None
+
+    def interrupt(self) -> None:
+        """Stop a guest that runs."""
+        try:
+            self._socket.sendall(INTERRUPT)
+        except OSError as error:
+            raise Lost(str(error)) from None
+
+    def cut(self) -> None:
+        """End the connection, GDB's own with it."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def ask(self, packets: Sequence[str]) -> list[bytes]:
+        """Give the answers to packets that are sent in one piece, in their order."""
+        self.send(packets)
+        while (whole := len(_PACKET.findall(self._pending))) < len(packets):
+            self._await()
+        if whole > len(packets):
+            raise Lost("the gdbstub says more than it was asked")
+        answers = _PACKET.findall(bytes(self._pending))
+        del self._pending[:]
+        return answers
+
+    def answer(self) -> bytes:
+        """Give the next answer, which has been asked for."""
+        while (packet := self.received()) is None:
+            self._await()
+        return packet
+
+    def _await(self) -> None:
+        if not self._poll.poll(1000 * ANSWER_SECONDS):
+            raise Silent("the gdbstub does not answer")
+        self.receive()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def receive(self) -> None:
+        """Take what has come.  Never waits: the flags of the socket are shared with GDB's own."""
+        try:
+            data = self._socket.recv(READ_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise Lost(str(error)) from None
+        if not data:
+            raise Lost("the gdbstub closed the connection")
+        self._pending += data
+
+    def received(self) -> bytes | None:
+        """Give the next packet that has come whole, None if there is none; acknowledgements are passed over."""
+        pending = self._pending
+        start = pending.find(b"$")
+        end = pending.find(b"#", start + 1)
+        if start < 0 or end < 0 or len(pending) < end + 3:
+            return None
+        packet = bytes(pending[start + 1 : end])
+        del pending[: end + 3]
+        return packet
+
+
+def register_numbers(wire: Wire) -> Mapping[str, int]:
+    """Give the stub's own numbers of its registers, from its target description; the first of a name counts."""
+    numbers: dict[str, int] = {}
+    following = 0
+    for name, given in _registers(wire, "target.xml"):
+        number = following if given is None else int(given)
+        numbers.setdefault(name, number)
+        following = number + 1
+    return numbers
+
+
+def _registers(wire: Wire, annex: str) -> Iterator[tuple[str, str | None]]:
+    for element in _ELEMENT.finditer(_description(wire, annex)):
+        attributes = dict(_ATTRIBUTE.findall(element["attributes"]))
+        if element["include"]:
+            yield from _registers(wire, attributes["href"])
+        else:
+            yield attributes["name"], attributes.get("regnum")
+
+
+def _description(wire: Wire, annex: str) -> str:
+    parts: list[bytes] = []
+    while not parts or parts[-1][:1] == b"m":
+        at = sum(len(part) - 1 for part in parts)
+        (part,) = wire.ask([f"qXfer:features:read:{annex}:{at:x},{FEATURE_BYTES:x}"])
+        if part[:1] not in (b"m", b"l"):
+            raise Unavailable(f"this gdbstub does not describe its registers ({annex})")
+        parts.append(part)
+    return _ESCAPED.sub(lambda found: bytes([found[1][0] ^ 0x20]), b"".join(part[1:] for part in parts)).decode()

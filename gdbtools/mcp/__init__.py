@@ -1,0 +1,1 @@
+"""The commands as tools for an assistant: the only folder that may import mcp."""

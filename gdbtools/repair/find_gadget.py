@@ -1,0 +1,181 @@
+"""Borrowing an instruction that the guest already has, instead of injecting one.
+
+At the first instruction of an exception vector nothing has been clobbered, so an exception return executed there goes
+back to the faulting instruction with the guest's own ELR and SPSR, which a gdbstub cannot write.  TLB maintenance and
+single loads and stores are borrowed in the same way: by one step of one CPU, and everything put back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+
+from gdbtools.analysis.faults.diagnosis import Diagnosis
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.gadgets import INSTRUCTION_BYTES, Borrowable, Use
+from gdbtools.arch.model import Access, AccessKind, Mapped, Read, ReadRegister, Run
+from gdbtools.arch.scan import scan
+from gdbtools.arch.walk import walk
+from gdbtools.errors import Refused, Unreadable
+from gdbtools.machine.model import Machine
+from gdbtools.units import PAGE_BYTES
+
+NEAR_PAGES = 16
+"""How far from the vectors to look before every executable mapping is searched."""
+SEARCH_LIMIT_BYTES = 64 << 20
+SEARCH_LIMIT_RUNS = 1 << 18
+"""How many runs of each range are looked at: tables that lead to themselves have no end worth waiting for."""
+CHUNK_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Loan:
+    """One instruction of the guest's, at a virtual address that this CPU may execute now, and how it is used."""
+
+    address: int
+    word: int
+    kind: Borrowable
+    use: Use
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came to: the best loan for each purpose, None where there is none, and how far it looked."""
+
+    loans: Sequence[Loan | None]
+    searched_bytes: int
+    exhausted: bool
+    """Whether everything executable was looked at."""
+
+
+def find_return(architecture: Architecture, register: ReadRegister, read: Read) -> int:
+    """Give where there is an exception return that this CPU may execute now; raise `Refused` if there is none."""
+    found = find(architecture, register, read, [architecture.borrowing.returns])
+    if found.loans[0] is None:
+        raise Refused(f"{missing('exception return', found)}; return by hand")
+    return found.loans[0].address
+
+
+def return_address(machine: Machine, found: Diagnosis) -> int:
+    """Give an exception return to borrow; only at a vector entry is the guest's state still untouched."""
+    if not found.entry:
+        pc = machine.register(machine.architecture.pc)
+        raise Refused(
+            f"pc {pc:#x} is not at a vector entry, so registers may be clobbered; stop there with `mmu catch`"
+        )
+    return find_return(machine.architecture, machine.register, machine.memory.read)
+
+
+def missing(what: str, found: Found) -> str:
+    """Say that the guest has not what was looked for, or that it was not found."""
+    if found.exhausted:
+        return f"the guest has no {what} in its mapped executable memory"
+    return f"no {what} in {found.searched_bytes >> 20} MB of executable memory"
+
+
+def find(
+    architecture: Architecture, register: ReadRegister, read: Read, purposes: Sequence[Sequence[Borrowable]]
+) -> Found:
+    """Look for one instruction for each purpose: of the lowest rank that there is, and of those the first met.
+
+    The vectors' own page comes first, because the CPU is executing from it; then their neighbours; then everything
+    executable, nearest first.
+    """
+    vectors = min(architecture.vectors(register))
+    home = vectors & -PAGE_BYTES
+    near = [home]
+    for distance in range(1, NEAR_PAGES + 1):
+        near += [home + distance * PAGE_BYTES, home - distance * PAGE_BYTES]
+    best: list[Loan | None] = [None] * len(purposes)
+    searched = 0
+    for va, pa, size_bytes in _executable(architecture, register, read, near):
+        for offset in range(0, size_bytes, CHUNK_BYTES):
+            take = min(CHUNK_BYTES, size_bytes - offset)
+            try:
+                data = read(pa + offset, take)
+            except Unreadable:
+                break
+            for number, purpose in enumerate(purposes):
+                best[number] = _better(best[number], purpose, data, va + offset)
+            if all(each is not None and each.kind.rank == 0 for each in best):
+                return Found(best, searched, False)
+            searched += take
+            if searched >= SEARCH_LIMIT_BYTES:
+                return Found(best, searched, False)
+    return Found(best, searched, True)
+
+
+def _better(best: Loan | None, purpose: Sequence[Borrowable], data: bytes, va: int) -> Loan | None:
+    """Give the best of what was found before and what these bytes hold."""
+    for kind in purpose:
+        if best is not None and best.kind.rank <= kind.rank:
+            continue
+        for offset in _aligned(data, kind.mask, kind.match):
+            word = int.from_bytes(data[offset : offset + INSTRUCTION_BYTES], "little")
+            use = kind.use(word)
+            if use is not None:
+                best = Loan(va + offset, word, kind, use)
+                break
+    return best
+
+
+def _aligned(data: bytes, mask: int, match: int) -> Iterator[int]:
+    """Give the offsets of all instructions `word & mask == match`; instructions are little-endian whatever data is."""
+    pattern = _expression(mask, match)
+    found = pattern.search(data)
+    while found is not None:
+        if found.start() % INSTRUCTION_BYTES == 0:
+            yield found.start()
+        found = pattern.search(data, found.start() + 1)
+
+
+@cache
+def _expression(mask: int, match: int) -> re.Pattern[bytes]:
+    """Give what matches an instruction's bytes in memory: searching is then the regular expression engine's."""
+    parts = []
+    for shift in range(0, 8 * INSTRUCTION_BYTES, 8):
+        care, want = mask >> shift & 0xFF, match >> shift & 0xFF
+        allowed = [value for value in range(256) if value & care == want]
+        parts.append(b"[" + b"".join(b"\\x%02x" % value for value in allowed) + b"]")
+    return re.compile(b"".join(parts), re.DOTALL)
+
+
+def _executable(
+    architecture: Architecture, register: ReadRegister, read: Read, near: list[int]
+) -> Iterator[tuple[int, int, int]]:
+    """Give (va, pa, size) of what this CPU may execute: the `near` pages, then every mapping by its distance."""
+    access = Access(AccessKind.EXECUTE, architecture.level(register))
+    state = architecture.state(register)
+
+    def allowed(va: int) -> int | None:
+        """Give where `va` leads if it may be executed now."""
+        found = walk(architecture.regime_for(register, va), va, read)
+        if architecture.check(found, access, state) is not None or not isinstance(found.outcome, Mapped):
+            return None
+        return found.outcome.address
+
+    for page in near:
+        if not 0 <= page < 1 << 64:
+            continue
+        try:
+            pa = allowed(page)
+        except Unreadable:
+            continue
+        if pa is not None:
+            yield page, pa, PAGE_BYTES
+    runs = [
+        (run, PAGE_BYTES if regime.below or not run.stride_bytes else run.size_bytes)
+        for regime in architecture.regimes(register)
+        if regime.levels
+        for run in islice(scan(regime, read), SEARCH_LIMIT_RUNS)
+        if isinstance(run, Run) and run.fault is None and run.attributes.rights[access.el].execute
+    ]
+    # Through a second stage what follows in the input need not follow in memory.
+    for run, step in sorted(runs, key=lambda each: abs(each[0].first - near[0])):
+        for va in range(run.first, run.first + run.size_bytes, step):
+            pa = allowed(va)
+            if pa is not None:
+                yield va, pa, step

@@ -1,0 +1,54 @@
+"""Stepping borrowed instructions, and taking back what the guest's exception entry did when one faults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gdbtools.arch.capabilities import ExceptionRecord
+from gdbtools.arch.gadgets import INSTRUCTION_BYTES
+from gdbtools.errors import Refused
+from gdbtools.machine.model import Live, Machine
+from gdbtools.repair.find_gadget import Loan, find_return
+
+
+def returns(machine: Machine) -> Mapping[int, int]:
+    """Find, before it is needed, an exception return for each level that may take a fault: from level to address."""
+    architecture, found = machine.architecture, {}
+    for entered in architecture.borrowing.entered(machine.register):
+        found[architecture.level(entered)] = find_return(architecture, entered, machine.memory.read)
+    return found
+
+
+def step(machine: Machine, live: Live, loan: Loan, back: Mapping[int, int] | None = None) -> ExceptionRecord | None:
+    """Step one borrowed instruction; gives None, or the exception that it raised, which is returned from already.
+
+    `back` are the exception returns found before.  The caller keeps the registers.
+    """
+    architecture = machine.architecture
+    live.step(loan.address, loan.use.registers)
+    pc = machine.register(architecture.pc)
+    if pc == loan.address + INSTRUCTION_BYTES:
+        return None
+    if not architecture.entry(machine.register):
+        raise Refused(f"the guest's own {loan.use.text} at {loan.address:#x} led to {pc:#x}, which is no vector entry")
+    raised = machine.exception()
+    level = architecture.level(machine.register)
+    known = (back or {}).get(level)
+    through = find_return(architecture, machine.register, machine.memory.read) if known is None else known
+    live.step(through, {})
+    pc = machine.register(architecture.pc)
+    if pc != loan.address:
+        raise Refused(f"the guest's own exception return at {through:#x} led to {pc:#x}, not back to {loan.address:#x}")
+    return raised
+
+
+def run(machine: Machine, live: Live, loans: Sequence[Loan]) -> None:
+    """Step borrowed instructions that must not fault, one after another, and put every register back."""
+    with live.keeping():
+        for loan in loans:
+            raised = step(machine, live, loan)
+            if raised is not None:
+                raise Refused(
+                    f"the guest's own {loan.use.text} at {loan.address:#x} was not executed: {raised.syndrome.name}, "
+                    f"taken to EL{raised.target}"
+                )

@@ -1,0 +1,91 @@
+"""VMCOREINFO as text, and registers from it: what is derived comes after what is written down, and says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.aarch64.registers.translation import TCR_EL1
+from gdbtools.errors import Unavailable
+from gdbtools.machine.dumps import vmcoreinfo
+from gdbtools.machine.dumps.derived import with_linux_registers
+from gdbtools.machine.model import Cpu, FixedRegisters
+
+ARM = ARCHITECTURES["aarch64"]
+INFO = {
+    "OSRELEASE": "6.1.0-test",
+    "PAGESIZE": "4096",
+    "SYMBOL(swapper_pg_dir)": "ffffad069b57b000",
+    "NUMBER(kimage_voffset)": "0xffffad065a000000",
+    "NUMBER(TCR_EL1_T1SZ)": "0x10",
+    "NUMBER(MAX_PHYSMEM_BITS)": "48",
+}
+EL1, EL2 = 0x3C5, 0x3C9
+
+
+def test_lines_become_values_up_to_the_first_nul_and_the_rest_is_left_out() -> None:
+    found = vmcoreinfo.parse(b"OSRELEASE=6.1\nNUMBER(A)=-1\nnonsense\n=nothing\n\xff=x\nLATE=1=2\0AFTER=1\n")
+    assert {key: found[key] for key in ("OSRELEASE", "NUMBER(A)", "LATE")} == {
+        "OSRELEASE": "6.1",
+        "NUMBER(A)": "-1",
+        "LATE": "1=2",
+    }
+    assert "AFTER" not in found
+    assert "nonsense" not in found
+    assert "" not in found
+
+
+def test_the_root_is_the_symbol_less_the_offset_of_the_image() -> None:
+    derived = ARM.linux_registers(INFO, 1)
+    assert derived.values["TTBR1_EL1"] == 0x4157B000
+    control = TCR_EL1(derived.values["TCR_EL1"])
+    assert (control.T1SZ, control.TG1, control.EPD0) == (16, 0b10, 1)
+    assert any("Linux 6.1.0-test" in each for each in derived.assumed)
+
+
+@pytest.mark.parametrize(
+    ("page_bytes", "t1sz", "wide"), [(4096, 12, 1), (4096, 16, 0), (16384, 12, 1), (65536, 12, 0), (65536, 16, 0)]
+)
+def test_the_larger_range_implies_lpa2_but_for_64kb(page_bytes: int, t1sz: int, wide: int) -> None:
+    derived = ARM.linux_registers({**INFO, "PAGESIZE": str(page_bytes), "NUMBER(TCR_EL1_T1SZ)": hex(t1sz)}, 1)
+    assert TCR_EL1(derived.values["TCR_EL1"]).DS == wide
+
+
+def test_a_kernel_at_el2_has_el2s_registers() -> None:
+    cpus = [Cpu(0, FixedRegisters({"cpsr": 0}, "a test")), Cpu(1, FixedRegisters({"cpsr": EL2}, "a test"))]
+    found, assumed = with_linux_registers(ARM, cpus, INFO, "a test")
+    assert found[0].registers.read("TTBR1_EL2") == 0x4157B000
+    assert any("E2H=1" in each for each in assumed)
+    assert ARM.regimes(found[0].registers.read)[-1].name.startswith("EL2&0")
+
+
+def test_memory_types_are_only_assumed_of_kernels_that_have_them_so() -> None:
+    assert "MAIR_EL1" in ARM.linux_registers(INFO, 1).values
+    for release in ("5.10.0-42", "4.19", "nonsense"):
+        assert "MAIR_EL1" not in ARM.linux_registers({**INFO, "OSRELEASE": release}, 1).values
+
+
+def test_what_the_source_has_itself_is_left_alone() -> None:
+    cpus = [Cpu(0, FixedRegisters({"cpsr": EL1, "TTBR1_EL1": 0x1000}, "a test"))]
+    found, assumed = with_linux_registers(ARM, cpus, INFO, "a test")
+    assert found[0].registers.read("TTBR1_EL1") == 0x1000
+    assert assumed == ()
+
+
+@pytest.mark.parametrize("missing", ["PAGESIZE", "SYMBOL(swapper_pg_dir)", "NUMBER(kimage_voffset)"])
+def test_what_is_missing_is_named(missing: str) -> None:
+    with pytest.raises(Unavailable, match=r"VMCOREINFO has no .*--registers FILE"):
+        ARM.linux_registers({key: value for key, value in INFO.items() if key != missing}, 1)
+
+
+@pytest.mark.parametrize("page", ["4097", "0", "-1", "x"])
+def test_a_page_size_that_is_none_is_refused_in_one_line(page: str) -> None:
+    with pytest.raises(Unavailable, match="PAGESIZE"):
+        ARM.linux_registers({**INFO, "PAGESIZE": page}, 1)
+
+
+def test_no_dump_is_refused_because_of_its_note() -> None:
+    cpus = [Cpu(0, FixedRegisters({"cpsr": EL1}, "a test"))]
+    found, assumed = with_linux_registers(ARM, cpus, {"OSRELEASE": "6.1"}, "a test")
+    assert (len(found), len(assumed)) == (1, 1)
+    assert "VMCOREINFO has no PAGESIZE" in assumed[0]

@@ -261,7 +261,7 @@ def replacements(node: ast.AST) -> Iterator[ast.AST]:
         yield ast.Constant(node.value + 1)
         if node.value > 1:
             yield ast.Constant(node.value - 1)
-    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Cause":
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "VMSACause":
         yield ast.Attribute(node.value, "RANGE_SIZE", node.ctx)
     elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "FaultKind":
         yield ast.Attribute(node.value, "ALIGNMENT", node.ctx)

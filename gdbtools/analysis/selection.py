@@ -17,15 +17,15 @@ class Who(enum.Enum):
     ANYBODY = enum.auto()
     USER = enum.auto()
     PRIVILEGED = enum.auto()
-    """The highest level of the regime, whichever number it has."""
+    """The highest level of the regime, whichever that is."""
 
     def rights(self, run: Run) -> Sequence[Rights]:
         """Give the rights of those levels that the run's regime has."""
         rights = run.attributes.rights
         if self is Who.ANYBODY:
             return tuple(rights.values())
-        level = 0 if self is Who.USER else max(rights)
-        return (rights[level],) if level in rights else ()
+        asked = max(rights) if self is Who.PRIVILEGED else min(rights)
+        return (rights[asked],) if self is Who.PRIVILEGED or asked.is_user else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ import abc
 import copy
 import enum
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from gdbtools.arch.model import Agreement, EntryNeed, ExceptionRecord, RecordNames, Shown, VectorEntry
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         Brief,
         Derived,
         Fault,
+        Privilege,
         ReadRegister,
         Refusal,
         Regime,
@@ -28,89 +30,7 @@ if TYPE_CHECKING:
         Walk,
     )
     from gdbtools.arch.table_heuristics import Appearance
-    from gdbtools.bits import Field, FieldValue, Word
-
-
-@dataclass(frozen=True, slots=True)
-class ExceptionRecord:
-    """The exception that a CPU's registers remember: syndrome, address, and the state it interrupted.
-
-    `target` is the level that took it, `el` the level it came from, `state` the saved processor state; `regime` names
-    the regime that translated for it, and `ipa` is the page of the intermediate physical address that stage 2 refused,
-    None where no register holds one.  What a source does not have is None: `el` where neither the saved state nor the
-    syndrome tells it.  `address` is 0 where the syndrome says that no register holds one, and none does.
-    `undecoded` says why that regime's own stage cannot be decoded, and
-    `second_stage` names the one below it, which can: both empty where it is.  `untaken` names the registers whose being
-    0, as after reset, says that no exception was ever taken; empty where one was.
-    """
-
-    target: int
-    syndrome: Syndrome
-    address: int
-    return_address: int | None
-    el: int | None
-    state: int | None
-    regime: str
-    ipa: int | None = None
-    undecoded: str = ""
-    second_stage: str = ""
-    untaken: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What a fault shows of a register that the source lacks: with one of these values, `refusal` explains it.
-
-    `about` says in a word or two what is shown, `said` in a sentence how.
-    """
-
-    refusal: Refusal
-    register: str
-    field: Field
-    values: tuple[int, ...]
-    about: str
-    said: str
-
-
-@dataclass(frozen=True, slots=True)
-class VectorEntry:
-    """A vector entry: the manual's name for it, and the kind of interrupt that it is for, empty for other exceptions.
-
-    What interrupts has no syndrome: where it is taken, the registers of an earlier exception are left as they are.
-    """
-
-    name: str
-    interrupt: str = ""
-
-
-class Fit(enum.Enum):
-    """Whether the registers of an exception can be of one and the same."""
-
-    FITS = enum.auto()
-    CONTRADICTS = enum.auto()
-    NOT_SHOWN = enum.auto()
-    """Nothing that can be read says so, or says otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """Whether a syndrome fits the state and the instruction beside it, and what says so, in words."""
-
-    fit: Fit
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class EntryNeed:
-    """Virtual addresses that an exception's entry needs; `name` says what they are."""
-
-    first: int
-    size_bytes: int
-    name: str
-
-    @property
-    def end(self) -> int:
-        return self.first + self.size_bytes
+    from gdbtools.bits import FieldValue, Word
 
 
 class DirtyConvention(enum.Enum):
@@ -145,6 +65,8 @@ class Architecture(abc.ABC):
     brief_fields: Mapping[str, Brief]
     leaves: tuple[type[Word], ...]
     regime_names: tuple[str, ...]
+    privileges: tuple[Privilege, ...]
+    record_names: RecordNames
     pc: str
     general: tuple[str, ...]
     borrowing: Borrowing
@@ -194,8 +116,8 @@ class Architecture(abc.ABC):
         """
 
     @abc.abstractmethod
-    def level(self, register: ReadRegister) -> int:
-        """Give the exception level the CPU is at."""
+    def privilege(self, register: ReadRegister) -> Privilege:
+        """Return the level of privilege that the CPU is at."""
 
     @abc.abstractmethod
     def state(self, register: ReadRegister) -> int:
@@ -279,8 +201,8 @@ class Architecture(abc.ABC):
         """
 
     @abc.abstractmethod
-    def levels_of(self, regime: Regime) -> tuple[int, ...]:
-        """Give the exception levels that run in a regime, the lowest first."""
+    def privileges_of(self, regime: Regime) -> tuple[Privilege, ...]:
+        """Return the levels of privilege that run in a regime, the lowest first."""
 
     @abc.abstractmethod
     def syndrome_of(self, exception_class: int, iss: int) -> int | None:
@@ -356,8 +278,8 @@ class Architecture(abc.ABC):
         """Say why an exception cannot have been taken at a vector entry; empty where nothing speaks against it."""
 
     @abc.abstractmethod
-    def regime_of_level(self, register: ReadRegister, level: int) -> str:
-        """Name the regime that translates for a level."""
+    def regime_of(self, register: ReadRegister, privilege: Privilege) -> str:
+        """Return the name of the regime that translates for a level of privilege."""
 
     @abc.abstractmethod
     def convention(self, found: Syndrome, register: ReadRegister | None = None) -> str:

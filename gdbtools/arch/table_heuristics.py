@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gdbtools.arch.model import Derived, Regime
+from gdbtools.arch.model import Derived, Privilege, Regime
 from gdbtools.wording import name_of
 
 ENTRY_BITS = 3
@@ -166,10 +166,10 @@ class Appearance(abc.ABC):
         """Say whose leaves these are."""
 
     @abc.abstractmethod
-    def places(self, root: int, form: Form, height: int, owner: Owner, level: int | None) -> Sequence[Place]:
+    def places(self, root: int, form: Form, height: int, owner: Owner, level: Privilege | None) -> Sequence[Place]:
         """Give where a root may be held, in every size, the usual first.
 
-        `level` is the exception level that a CPU was found at, None where nobody knows.
+        `level` is the level of privilege that a CPU was found at, None where nobody knows.
         """
 
     @abc.abstractmethod

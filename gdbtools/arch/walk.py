@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from gdbtools.arch.model import Cause, Fault, Fetch, Level, Mapped, Read, Refusal, Regime, Step, Walk
+from gdbtools.arch.model import Fault, Fetch, Level, Mapped, Read, Refusal, Regime, Step, Walk
 from gdbtools.errors import Unreadable
 
 
@@ -15,7 +15,7 @@ def walk(regime: Regime, address: int, read: Read) -> Walk:
     A descriptor that cannot be read raises `Unreadable`: missing evidence is neither mapped nor unmapped.
     """
     found = _walk(regime, address, read, False)
-    if found.refused is None or found.refused.decider.cause is not Cause.SOFT_INVALID:
+    if found.refused is None or not found.refused.decider.cause.is_soft_invalid:
         return found
     with suppress(Unreadable):
         return replace(found, kept=_walk(regime, address, read, True))

@@ -17,7 +17,7 @@ def area_table(listed: Sequence[Area]) -> Table:
     """Return a row for each area; of one in several pieces, how many places they lead to."""
     levels = sorted({el for area in listed for el in area.run.attributes.rights}, reverse=True)
     two = any(area.run.ipa is not None for area in listed)
-    headers = ["from", "to", "size", "of", *(["IPA"] if two else []), "PA", *(f"EL{el}" for el in levels)]
+    headers = ["from", "to", "size", "of", *(["IPA"] if two else []), "PA", *(each.label for each in levels)]
     rows: list[Sequence[Text]] = []
     for area in listed:
         run = area.run

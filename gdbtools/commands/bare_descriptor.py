@@ -11,7 +11,6 @@ from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Attributes, EntryKind, Level, Refusal, Regime, Step
 from gdbtools.bits import Word
 from gdbtools.commands.evidence import (
-    WHY,
     attributes_record,
     attributes_rows,
     fault_name,
@@ -104,15 +103,15 @@ def _row(reading: Reading) -> Sequence[Text]:
     level = _span(reading.levels)
     if entry.kind is EntryKind.INVALID:
         assert entry.cause is not None, "an invalid entry has a cause"
-        return (level, Span("invalid", Role.BAD), "", "", WHY[entry.cause])
+        return (level, Span("invalid", Role.BAD), "", "", entry.cause.sentence)
     of = f"a {entry.kind.label} of {size(reading.step.level.size_bytes)}" if reading.step.is_leaf else "a table"
     rights = ""
     if reading.attributes is not None:
         given = sorted(reading.attributes.rights.items(), reverse=True)
-        rights = "  ".join(f"EL{el} {allowed}" for el, allowed in given)
+        rights = "  ".join(f"{each.label} {allowed}" for each, allowed in given)
     says = word_text(entry.word).partition(" ")[2].partition(" ")[2]
     if reading.refused is not None:
-        said = f"{fault_name(reading.refused.fault)}: {WHY[reading.refused.decider.cause]}"
+        said = f"{fault_name(reading.refused.fault)}: {reading.refused.decider.cause.sentence}"
         return (level, of, f"{entry.address:#x}", rights, [Span(said, Role.BAD), f"; {says}"])
     return (level, of, f"{entry.address:#x}", rights, says)
 
@@ -122,7 +121,7 @@ def _blocks(reading: Reading) -> list[Block]:
     name = f"At level{'s' * (len(reading.levels) > 1)} {_span(reading.levels)}: "
     if entry.kind is EntryKind.INVALID:
         assert entry.cause is not None, "an invalid entry has a cause"
-        return [Line([name, Span("invalid", Role.BAD), f": {WHY[entry.cause]}."]), _fields(entry.word)]
+        return [Line([name, Span("invalid", Role.BAD), f": {entry.cause.sentence}."]), _fields(entry.word)]
     if entry.kind is EntryKind.TABLE:
         return [
             Line([name, "a table; the next is at ", Span(f"{entry.address:#x}", Role.GOOD), "."]),
@@ -131,7 +130,7 @@ def _blocks(reading: Reading) -> list[Block]:
     of = size(reading.step.level.size_bytes)
     head: list[str | Span] = [name, f"a {entry.kind.label} of {of} at ", Span(f"{entry.address:#x}", Role.GOOD)]
     if reading.refused is not None:
-        cause = WHY[reading.refused.decider.cause]
+        cause = reading.refused.decider.cause.sentence
         head += [", ", Span(fault_name(reading.refused.fault), Role.BAD), f" on access: {cause}"]
     rows: list[tuple[str, Text]] = [] if reading.attributes is None else list(attributes_rows(reading.attributes))
     return [Line([*head, "."]), *([Facts(rows)] if rows else []), _fields(entry.word)]

@@ -106,7 +106,7 @@ def described(portion: Portion) -> str:
 
 
 def rights_text(attributes: Attributes) -> str:
-    return " ".join(f"EL{el} {allowed}" for el, allowed in sorted(attributes.rights.items(), reverse=True))
+    return " ".join(f"{each.label} {allowed}" for each, allowed in sorted(attributes.rights.items(), reverse=True))
 
 
 def place(portion: Portion) -> str:
@@ -143,7 +143,7 @@ def _aspect(aspect: Aspect, was: Run, now: Run) -> list[str]:
     if aspect is Aspect.RIGHTS:
         levels = sorted({*one.rights, *other.rights}, reverse=True)
         pairs = ((el, one.rights.get(el, "none"), other.rights.get(el, "none")) for el in levels)
-        return [f"EL{el} {old} -> {new}" for el, old, new in pairs if old != new]
+        return [f"{each.label} {old} -> {new}" for each, old, new in pairs if old != new]
     if aspect is Aspect.MEMORY:
         return [f"{one.memory} -> {other.memory}"]
     if aspect is Aspect.SHAREABILITY:

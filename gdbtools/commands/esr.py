@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdbtools.analysis.faults.belonging import Belonging, belonging
-from gdbtools.arch.capabilities import Architecture, ExceptionRecord
-from gdbtools.arch.model import Syndrome, Transfer
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.model import ExceptionRecord, Syndrome, Transfer
 from gdbtools.bits import FieldValue
 from gdbtools.commands.evidence import belonging_record, control_text, fault_name, fault_record
 from gdbtools.commands.model import Implementation
@@ -113,14 +113,14 @@ def view(answer: Decoded) -> Document:
         return Document([Line(none_taken(exception))])
     belongs = answer.belongs
     blocks: list[Block] = [Line([f"{int(syndrome.word):#x}: ", *_whose(belongs), *sentence(syndrome)])]
-    level = "x" if exception is None else str(exception.target)
+    names = answer.architecture.record_names if exception is None else exception.names
     joined = exception if belongs is None or belongs.joined else None
     rows: list[tuple[str, Text]] = syndrome_rows(syndrome, joined, answer.traps, answer.convention)
-    rows.append((f"FAR_EL{level}", syndrome.address.value))
+    rows.append((names.address, syndrome.address.value))
     if syndrome.ipa_valid:
-        rows.append(("HPFAR_EL2", "the page of the IPA, if this was taken to EL2 for a fault of stage 2"))
+        rows.append((names.ipa, "the page of the IPA, if this is a fault of stage 2"))
     rows.append(
-        (f"ELR_EL{level}", syndrome.returns.value if belongs is None or belongs.joined else _not_of_it(belongs))
+        (names.return_address, syndrome.returns.value if belongs is None or belongs.joined else _not_of_it(belongs))
     )
     blocks.append(Facts(rows))
     blocks.append(word_picture(syndrome.word, "the syndrome"))

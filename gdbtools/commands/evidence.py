@@ -7,46 +7,12 @@ from dataclasses import replace
 
 from gdbtools.analysis.faults.belonging import Belonging
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import Access, Attributes, Cause, Decider, Fault, Mapped, Refusal, Step, Walk
+from gdbtools.arch.model import Access, Attributes, Decider, Fault, Mapped, Refusal, Step, Walk
 from gdbtools.bits import FieldValue, Word
 from gdbtools.render.document import Block, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.wording import name_of, size
 
-WHY = {
-    Cause.INVALID_ENTRY: "the descriptor is not valid",
-    Cause.SOFT_INVALID: "its valid bit alone is clear (soft-invalid, as Xen leaves it for the next access)",
-    Cause.RESERVED_ENTRY: "the descriptor's type is reserved at the last level",
-    Cause.BLOCK_NOT_ALLOWED: "a block is not allowed at this level with this granule",
-    Cause.OUTSIDE_RANGE: "the address lies outside the range that TnSZ gives this half",
-    Cause.RANGE_DISABLED: "walks of this half are disabled",
-    Cause.RANGE_SIZE: "TnSZ is outside what this CPU supports",
-    Cause.ADDRESS_TOO_LARGE: "the address is beyond the physical address size",
-    Cause.OUTPUT_TOO_LARGE: "the output address is beyond the physical address size",
-    Cause.TABLE_TOO_LARGE: "the next table's address is beyond the physical address size",
-    Cause.ROOT_TOO_LARGE: "the root table's address is beyond the physical address size",
-    Cause.NOT_ACCESSED: "the access flag is clear",
-    Cause.PRIVILEGED_ONLY: "EL0 has no access",
-    Cause.READ_ONLY: "nobody may write",
-    Cause.EXECUTE_NEVER: "execution is denied",
-    Cause.WRITABLE_BY_USER: "EL0 may write it, so EL1 must not execute it",
-    Cause.WRITE_IMPLIES_EXECUTE_NEVER: "it is writable, and what is writable must not be executed",
-    Cause.PRIVILEGED_ACCESS_NEVER: "EL0 may access it, and Privileged Access Never is on",
-    Cause.TAGGED_FETCH: "the top byte is ignored for data only, and this is an instruction fetch",
-    Cause.LOGICAL_TAG_FETCH: "the tag is left out of an address of data only, and this is an instruction fetch",
-    Cause.STARTING_LEVEL: "stage 2 cannot start where SL0 says with this T0SZ and this CPU",
-    Cause.NO_READ: "stage 2 lets nobody read",
-    Cause.NO_WRITE: "stage 2 lets nobody write",
-    Cause.BASE_PERMISSION: "the base permission of its index does not grant it",
-    Cause.OVERLAY: "the permission overlay takes it away",
-    Cause.NOT_DIRTY: "it is not dirty, and hardware does not record the first write",
-    Cause.DEVICE_WALK: "stage 2 gives the table Device memory, and walks of that are forbidden",
-    Cause.SECURE_FETCH: "it is Non-secure memory, and Secure state must not fetch instructions from that",
-    Cause.FOREIGN_FETCH: "it is memory of another state, and instructions are fetched from this state's own only",
-    Cause.DEVICE_FETCH: "it is Device memory, from which a CPU may refuse to fetch instructions",
-    Cause.MAINTENANCE_WITHOUT_WRITE: "it is not writable, and cache maintenance that invalidates needs that here",
-    Cause.REGISTERS_DISABLED: "EL3 has the permission registers taken for 0, and then they grant nothing",
-}
 _ADDRESSES = ("NextTable", "OutputAddress")
 _UNSAID = ("TYPE", "IGNORED", "IGNORED_LOW")
 
@@ -67,7 +33,7 @@ def soft_text(fault: Fault) -> str:
 
 def access_name(access: Access) -> str:
     unprivileged = "unprivileged " if access.unprivileged else ""
-    return f"EL{access.el} {unprivileged}{access.kind.label}"
+    return f"{access.privilege.label} {unprivileged}{access.kind.label}"
 
 
 def field_value(value: FieldValue) -> str:
@@ -95,7 +61,7 @@ def decider_text(decider: Decider) -> list[str | Span]:
 
 
 def reason_text(refusal: Refusal) -> list[str | Span]:
-    return [f"{WHY[refusal.decider.cause]}: ", *decider_text(refusal.decider)]
+    return [f"{refusal.decider.cause.sentence}: ", *decider_text(refusal.decider)]
 
 
 def word_text(word: Word) -> str:
@@ -137,7 +103,7 @@ def attribute_rows(walk: Walk) -> list[tuple[str, Text]]:
 
 def attributes_rows(attributes: Attributes) -> list[tuple[str, Text]]:
     """Show what a path, or a leaf by itself, grants."""
-    rights: list[str] = [f"EL{el} {allowed}" for el, allowed in sorted(attributes.rights.items(), reverse=True)]
+    rights: list[str] = [f"{each.label} {allowed}" for each, allowed in sorted(attributes.rights.items(), reverse=True)]
     state = ["accessed" if attributes.accessed else "not accessed"]
     if attributes.dirty is not None:
         state.append("dirty" if attributes.dirty else "clean")
@@ -287,7 +253,7 @@ def attributes_record(attributes: Attributes) -> JsonObject:
     return {
         "memory": attributes.memory,
         "shareability": attributes.shareability,
-        "rights": {f"el{el}": str(allowed) for el, allowed in sorted(attributes.rights.items())},
+        "rights": {each.label.lower(): str(allowed) for each, allowed in sorted(attributes.rights.items())},
         "accessed": attributes.accessed,
         "dirty": attributes.dirty,
         "global": attributes.is_global,

@@ -11,9 +11,9 @@ from gdbtools.analysis.faults.descriptor_history import steps_of
 from gdbtools.analysis.faults.diagnosis import Aborted, Diagnosis, Verdict, diagnose, level_of_lookup
 from gdbtools.analysis.faults.spurious_causes import Suspicion, suspicions
 from gdbtools.analysis.faults.spurious_evidence import spurious_evidence
-from gdbtools.arch.capabilities import Architecture, ExceptionRecord, Shown
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
-from gdbtools.arch.model import Access, AddressMeaning, Fault, FaultKind
+from gdbtools.arch.model import Access, AddressMeaning, ExceptionRecord, Fault, FaultKind, Shown
 from gdbtools.bits import FieldValue
 from gdbtools.commands.alignment import alignment_text
 from gdbtools.commands.esr import sentence as syndrome_sentence
@@ -108,7 +108,6 @@ def run(session: Session, options: Namespace) -> Sequence[Answer]:
 def _rows(answer: Answer) -> list[tuple[str, Text]]:
     diagnosis, suspected, symbols = answer.diagnosis, answer.suspicions, answer.symbols
     exception, predicted = diagnosis.exception, diagnosis.predicted
-    target = exception.target
     rows: list[tuple[str, Text]] = []
     if diagnosis.verdict is Verdict.NONE_TAKEN:
         return rows
@@ -129,11 +128,11 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
         rows.append(("perhaps", f"the tables changed since the fault{other}"))
     syndrome = exception.syndrome
     rows += syndrome_rows(syndrome, exception, diagnosis.traps, diagnosis.convention)
-    rows.append(("syndrome", [f"ESR_EL{target} {int(syndrome.word):#x}  ", *syndrome_sentence(syndrome)]))
+    rows.append(("syndrome", [f"{exception.names.syndrome} {int(syndrome.word):#x}  ", *syndrome_sentence(syndrome)]))
     if syndrome.address_valid:
         rows.append(("address", _address(diagnosis, symbols)))
     if exception.ipa is not None:
-        rows.append(("IPA", _ipa(exception.ipa, diagnosis.leads_to, exception.undecoded)))
+        rows.append(("IPA", _ipa(exception, exception.ipa, diagnosis.leads_to)))
     rows += _interrupted(exception, symbols)
     rows += _standing(diagnosis.belongs, symbols)
     if answer.live and _repairable(diagnosis):
@@ -143,14 +142,16 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
 
 def _interrupted(exception: ExceptionRecord, symbols: Symbols) -> list[tuple[str, Text]]:
     """Say what was interrupted, as far as there are registers of it."""
-    target, rows = exception.target, list[tuple[str, Text]]()
-    if exception.state is not None:
-        rows.append(("came from", f"EL{exception.el}, SPSR_EL{target} {exception.state:#x}"))
-    elif exception.el is not None:
-        rows.append(("came from", f"EL{exception.el}, as the exception class has it: there is no SPSR_EL{target}"))
+    names, rows = exception.names, list[tuple[str, Text]]()
+    if exception.state is not None and exception.origin is not None:
+        rows.append(("came from", f"{exception.origin.label}, {names.state} {exception.state:#x}"))
+    elif exception.origin is not None:
+        rows.append(
+            ("came from", f"{exception.origin.label}, as the exception class has it: there is no {names.state}")
+        )
     if exception.return_address is not None:
         at = named(exception.return_address, symbols.return_address)
-        said = f"ELR_EL{target} {at}, {exception.syndrome.returns.value}"
+        said = f"{names.return_address} {at}, {exception.syndrome.returns.value}"
         rows.append(("returns to", said))
     return rows
 
@@ -176,10 +177,10 @@ def _standing(belongs: Belonging, symbols: Symbols) -> list[tuple[str, Text]]:
 
 def _saved(exception: ExceptionRecord, symbols: Symbols) -> str:
     """Return the saved state, as far as there are registers of it."""
-    target, said = exception.target, [] if exception.el is None else [f"EL{exception.el}"]
-    said += [] if exception.state is None else [f"SPSR_EL{target} {exception.state:#x}"]
+    names, said = exception.names, [] if exception.origin is None else [exception.origin.label]
+    said += [] if exception.state is None else [f"{names.state} {exception.state:#x}"]
     said += [
-        f"ELR_EL{target} {named(each, symbols.return_address)}"
+        f"{names.return_address} {named(each, symbols.return_address)}"
         for each in [exception.return_address]
         if each is not None
     ]
@@ -189,10 +190,10 @@ def _saved(exception: ExceptionRecord, symbols: Symbols) -> str:
 def _apart_rows(diagnosis: Diagnosis, symbols: Symbols) -> list[tuple[str, Text]]:
     """Say what is of the older exception, and what of the later; what would have to join the two is left out."""
     exception, belongs = diagnosis.exception, diagnosis.belongs
-    target, syndrome = exception.target, exception.syndrome
+    syndrome = exception.syndrome
     older, later = ("older", "taken from") if belongs.interrupt else ("syndrome", "later")
     saved = _saved(exception, symbols)
-    said: Text = [f"ESR_EL{target} {int(syndrome.word):#x}  ", *syndrome_sentence(syndrome)]
+    said: Text = [f"{exception.names.syndrome} {int(syndrome.word):#x}  ", *syndrome_sentence(syndrome)]
     rows: list[tuple[str, Text]] = [(later, saved)] if belongs.interrupt else []
     rows.append((older, said))
     if syndrome.address_valid:
@@ -218,10 +219,10 @@ def _limits(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
     return rows
 
 
-def _ipa(page: int, leads_to: int | None, undecoded: str) -> str:
-    said = f"HPFAR_EL2: in the page at {page:#x}"
-    if undecoded:
-        return f"{said}, by which stage 2 was asked: {undecoded}"
+def _ipa(exception: ExceptionRecord, page: int, leads_to: int | None) -> str:
+    said = f"{exception.names.ipa}: in the page at {page:#x}"
+    if exception.undecoded:
+        return f"{said}, by which stage 2 was asked: {exception.undecoded}"
     if leads_to is None:
         return f"{said}; the guest's tables lead to no IPA now"
     agrees = leads_to // PAGE_BYTES == page // PAGE_BYTES
@@ -230,7 +231,7 @@ def _ipa(page: int, leads_to: int | None, undecoded: str) -> str:
 
 def _address(diagnosis: Diagnosis, symbols: Symbols) -> str:
     exception, meaning = diagnosis.exception, diagnosis.exception.syndrome.address
-    said = f"FAR_EL{exception.target} {named(exception.address, symbols.address)}"
+    said = f"{exception.names.address} {named(exception.address, symbols.address)}"
     if meaning not in (AddressMeaning.ACCESSED, AddressMeaning.FETCHED):
         said += f", {meaning.value}"
     tag = diagnosis.walk.regime.tag_of(exception.address) if diagnosis.walk else 0
@@ -312,7 +313,7 @@ def _shown_record(shown: Shown) -> JsonObject:
 
 
 def _access_record(access: Access) -> JsonObject:
-    return {"kind": name_of(access.kind), "el": access.el, "unprivileged": access.unprivileged}
+    return {"kind": name_of(access.kind), **access.privilege.record, "unprivileged": access.unprivileged}
 
 
 def _control_record(register: str, control: FieldValue) -> JsonObject:

@@ -115,11 +115,11 @@ def _standing(machine: Machine, cpu: Cpu) -> Standing:
             return None
 
     try:
-        level = architecture.level(cpu.registers.read)
+        level = architecture.privilege(cpu.registers.read)
     except Unavailable:
         level = None
     try:
-        levels = architecture.levels_of(architecture.regimes(cpu.registers.read)[0])
+        levels = architecture.privileges_of(architecture.regimes(cpu.registers.read)[0])
     except Unavailable:
         levels = ()
     alone = len(levels) == 1 and level == levels[0]

@@ -10,7 +10,7 @@ from gdbtools.analysis.faults.belonging import Belonging
 from gdbtools.analysis.faults.diagnosis import diagnose
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import AccessKind
-from gdbtools.commands.evidence import WHY, belonging_record, fault_name, refusal_record, word_text
+from gdbtools.commands.evidence import belonging_record, fault_name, refusal_record, word_text
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
@@ -81,7 +81,7 @@ def _settled(answer: Fixup) -> Document:
     head = Line([set_, f" in the level {answer.plan.level.number} descriptor at PA {change.pa:#x}: nothing written."])
     rows: list[tuple[str, Text]] = [("descriptor", f"{int(change.before):#018x}  {word_text(change.before)}")]
     if refused is not None:
-        rows.append(("next", f"{fault_name(refused.fault)}: {WHY[refused.decider.cause]}"))
+        rows.append(("next", f"{fault_name(refused.fault)}: {refused.decider.cause.sentence}"))
     return Document([head, Facts([*rows, *_return_rows(answer)])])
 
 
@@ -101,7 +101,8 @@ def dirty_text(plan: Plan) -> str:
         return f"not touched: {kind.label} is not a write"
     if plan.refused_next is not None:
         refused = plan.refused_next
-        return f"not touched: the write is refused next, by a {fault_name(refused.fault)}: {WHY[refused.decider.cause]}"
+        fault, why = fault_name(refused.fault), refused.decider.cause.sentence
+        return f"not touched: the write is refused next, by a {fault}: {why}"
     if plan.convention is DirtyConvention.NONE:
         return "not touched: `set mmu-dirty` is none"
     return f"recorded by the convention {plan.convention.value}"

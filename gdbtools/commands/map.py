@@ -404,7 +404,7 @@ def _range(extent: tuple[int, int]) -> str:
 def _table(answer: Map) -> Table:
     levels = sorted({el for run in answer.runs for el in run.attributes.rights}, reverse=True)
     two = any(run.ipa is not None for run in answer.runs)
-    headers = ["from", "to", "size", "of", *(["IPA"] if two else []), "PA", *(f"EL{el}" for el in levels)]
+    headers = ["from", "to", "size", "of", *(["IPA"] if two else []), "PA", *(each.label for each in levels)]
     rows = []
     for run in answer.runs:
         attributes = run.attributes

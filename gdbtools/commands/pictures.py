@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from gdbtools.arch.model import Decider, FaultKind, Hole, Mapped, Refusal, Regime, Rights, Run, Step, Walk
+from gdbtools.arch.model import Decider, FaultKind, Hole, Mapped, Privilege, Refusal, Regime, Rights, Run, Step, Walk
 from gdbtools.bits import FieldValue, Word
 from gdbtools.commands.evidence import binary, evidence, fault_name, soft_text, steps_table, word_table
 from gdbtools.render.document import Block, Picture, Role
@@ -159,20 +159,20 @@ def _ending(walk: Walk, used: int) -> tuple[Strip | None, str]:
 
 
 def address_map(regime: Regime, found: Sequence[Run | Hole]) -> AddressMap:
-    """Draw what a range maps: a lane for each exception level; what has not been accessed is shaded."""
+    """Draw what a range maps: a lane for each level of privilege; what has not been accessed is shaded."""
     levels = sorted({el for each in found if isinstance(each, Run) for el in each.attributes.rights}, reverse=True)
     bands = [*_joined(_band(each, levels) for each in found)]
-    lanes = [f"EL{el}" for el in levels] or [""]
+    lanes = [each.label for each in levels] or [""]
     return AddressMap(regime.name, regime.first, regime.last, lanes, bands, "shaded: access flag clear")
 
 
-def _band(each: Run | Hole, levels: Sequence[int]) -> Band:
+def _band(each: Run | Hole, levels: Sequence[Privilege]) -> Band:
     if isinstance(each, Hole):
         lanes = [Lane(Tone.UNKNOWN, "?")] * max(len(levels), 1)
         return Band(each.first, each.size_bytes, lanes, False, f"the table at PA {each.pa:#x}: {each.why}")
     given = each.attributes
     rights = [given.rights.get(el, _NOTHING) for el in levels]
-    named = " ".join(f"EL{el} {allowed}" for el, allowed in zip(levels, rights, strict=True))
+    named = " ".join(f"{each.label} {allowed}" for each, allowed in zip(levels, rights, strict=True))
     faults = each.fault is not None and (each.fault.kind is not FaultKind.ACCESS_FLAG or each.kind.soft_invalid)
     lanes = [Lane(Tone.FAULT if faults else tone_of(allowed), str(allowed)) for allowed in rights]
     state = "" if given.accessed else ", unaccessed"

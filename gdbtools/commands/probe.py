@@ -54,8 +54,8 @@ def run(session: Session, options: Namespace) -> Sequence[Probe]:
     machine = session.machine
     if options.by == "at" and options.overwrite:
         raise UsageError("AT raises no exception, so there is nothing to --overwrite")
-    el = machine.architecture.level(machine.register)
-    access = Access(_ACCESSES[options.access or "read"], el, options.unprivileged)
+    own = machine.architecture.privilege(machine.register)
+    access = Access(_ACCESSES[options.access or "read"], own, options.unprivileged)
     planned = probe.plan(
         machine,
         options.address,
@@ -124,13 +124,14 @@ def _facts(answer: Probe, asks: Sequence[Ask]) -> list[tuple[str, Text]]:
     raised = next((each.raised for each in reversed(asks) if each.raised is not None), None)
     if raised is not None:
         through = ", ".join(f"{address:#x}" for address in sorted(set(answer.plan.returns.values())))
-        syndrome = f"ESR_EL{raised.target} {int(raised.syndrome.word):#x}, FAR_EL{raised.target} {raised.address:#x}"
+        names = raised.names
+        syndrome = f"{names.syndrome} {int(raised.syndrome.word):#x}, {names.address} {raised.address:#x}"
         rows.append(("syndrome", syndrome))
         rows.append(("unwound", f"by the guest's own exception return at {through}; every register is as it was, but"))
-        el = raised.target
         was = "" if lost is None else f" (they were {int(lost.syndrome.word):#x}, {lost.address:#x}, "
         was += "" if lost is None else f"{lost.return_address:#x}, {lost.state:#x})"
-        rows.append(("overwritten", Span(f"ESR, FAR, ELR and SPSR of EL{el}{was}", Role.WARNING)))
+        kept = f"{names.syndrome}, {names.address}, {names.return_address} and {names.state}"
+        rows.append(("overwritten", Span(f"{kept}{was}", Role.WARNING)))
     if answer.plan.translation:
         rows.append(("overwritten", Span("PAR_EL1, by AT", Role.WARNING)))
     if not answer.plan.translation and any(each.access.kind is AccessKind.WRITE and each.done for each in asks):
@@ -143,7 +144,7 @@ def _facts(answer: Probe, asks: Sequence[Ask]) -> list[tuple[str, Text]]:
 def record(answer: Probe) -> JsonObject:
     return {
         "input": hexadecimal(answer.plan.address),
-        "access": {"kind": name_of(answer.access.kind), "el": answer.access.el}
+        "access": {"kind": name_of(answer.access.kind), **answer.access.privilege.record}
         | {"unprivileged": answer.access.unprivileged},
         "verdict": name_of(answer.verdict),
         "proved": answer.proved,

@@ -99,7 +99,7 @@ def _known(machine: Machine, text: str) -> str:
     """Return the name of a register; one without a level is that of the CPU's own, like ESR at EL2."""
     architecture = machine.architecture
     try:
-        level = architecture.level(machine.register) or 1
+        level = architecture.privilege(machine.register) or 1
     except Unavailable:
         level = 1
     name = architecture.register_name(text, level)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from gdbtools.arch.model import AccessKind
+from gdbtools.arch.model import AccessKind, Privilege
 from gdbtools.commands.fault_log import FaultLog
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
@@ -73,14 +73,14 @@ def _passed_on(answer: Summary) -> list[Block]:
 def _table(faults: Counter[Serviced]) -> Table:
     """Show where the faults came from on the rows, and what was wanted in the columns."""
     kinds = [kind for kind in AccessKind if any(each.access.kind is kind for each in faults)]
-    cells: dict[tuple[str, int, int, int], Counter[AccessKind]] = {}
+    cells: dict[tuple[str, Privilege, int, int], Counter[AccessKind]] = {}
     for each, count in faults.items():
-        place = each.entry, each.access.el, each.level.number, each.level.size_bytes
+        place = each.entry, each.access.privilege, each.level.number, each.level.size_bytes
         cells.setdefault(place, Counter())[each.access.kind] += count
     rows: list[Sequence[Text]] = []
-    for (entry, el, level, size_bytes), counts in sorted(cells.items()):
+    for (entry, privilege, level, size_bytes), counts in sorted(cells.items()):
         said = [str(counts[kind]) if counts[kind] else "-" for kind in kinds]
-        rows.append((entry, f"EL{el}", str(level), size(size_bytes), *said))
+        rows.append((entry, privilege.label, str(level), size(size_bytes), *said))
     headers = "vector entry", "from", "level", "size", *(kind.label for kind in kinds)
     return Table(headers, rows, frozenset((2, *range(4, len(headers)))))
 
@@ -105,7 +105,7 @@ def record(answer: Summary) -> JsonObject:
         "by": [
             {
                 "access": name_of(each.access.kind),
-                "el": each.access.el,
+                **each.access.privilege.record,
                 "entry": each.entry,
                 "level": each.level.number,
                 "size": each.level.size_bytes,
@@ -117,7 +117,7 @@ def record(answer: Summary) -> JsonObject:
 
 
 def _order(each: Serviced) -> tuple[str, int, str, int]:
-    return each.entry, each.access.el, each.access.kind.label, each.level.number
+    return each.entry, each.access.privilege, each.access.kind.label, each.level.number
 
 
 IMPLEMENTATION = Implementation(run=run, view=view, record=record)

@@ -62,7 +62,7 @@ def of_last_exception(spaces: Spaces) -> tuple[Machine, Isolation | None, str]:
     if not exception.syndrome.address_valid or not spaces.hides(exception.address):
         return machine, None, CURRENT
     # The class says so too, and is of the address even where the saved state is of a later exception.
-    privileged = exception.el or exception.syndrome.from_lower is False
+    privileged = exception.origin or exception.syndrome.from_lower is False
     full = spaces.full if privileged else None
     return (machine, spaces.isolation, CURRENT) if full is None else (full, spaces.isolation, KERNEL)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gdbtools.arch.isolation import Isolation
-from gdbtools.arch.model import Regime
+from gdbtools.arch.model import Privilege, Regime
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import evidence_rows, isolation_record, limit_rows, spaces
@@ -27,7 +27,7 @@ class Status:
     """How many there are; None where the source does not say."""
     current: int
     memory: str
-    level: int | None
+    level: Privilege | None
     regimes: tuple[Regime, ...]
     trouble: str
     abilities: Sequence[tuple[str, str]]
@@ -36,12 +36,12 @@ class Status:
 
 def run(session: Session, options: Namespace) -> Sequence[Status]:  # noqa: ARG001
     machine = session.machine
-    level: int | None = None
+    level: Privilege | None = None
     regimes: tuple[Regime, ...] = ()
     trouble = ""
     isolation: Isolation | None = None
     with suppress(Unavailable):
-        level = machine.architecture.level(machine.register)
+        level = machine.architecture.privilege(machine.register)
     try:
         regimes = machine.architecture.regimes(machine.register)
         isolation = spaces(machine).isolation
@@ -61,7 +61,7 @@ def view(answer: Status) -> Document:
     if answer.cpus is not None:
         headline.append(f", CPU {answer.current} of {answer.cpus}")
     if answer.level is not None:
-        headline.append(f", at EL{answer.level}")
+        headline.append(f", at {answer.level.label}")
     if answer.regimes:
         on = any(regime.levels for regime in answer.regimes)
         headline += [", MMU ", Span("on", Role.GOOD) if on else Span("off", Role.WARNING)]

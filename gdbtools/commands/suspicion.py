@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gdbtools.analysis.faults.spurious_causes import Cause, Change, Suspicion, Weight
+from gdbtools.analysis.faults.spurious_causes import Change, SpuriousCause, Suspicion, Weight
 from gdbtools.analysis.faults.writer import Writer
 from gdbtools.render.document import Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.wording import name_of
 
 _BRIEFLY = {
-    Cause.OTHER_EXCEPTION: "an older exception",
-    Cause.STALE_LEAF: "a stale TLB entry",
-    Cause.STALE_TABLE: "a stale table in the TLB",
+    SpuriousCause.OTHER_EXCEPTION: "an older exception",
+    SpuriousCause.STALE_LEAF: "a stale TLB entry",
+    SpuriousCause.STALE_TABLE: "a stale table in the TLB",
 }
 _AT_LENGTH = {
-    Cause.OTHER_EXCEPTION: "this is an older exception, settled since",
-    Cause.REPAIRED: "the tables were repaired after the fault",
-    Cause.STALE_LEAF: "a TLB kept an older leaf",
-    Cause.STALE_TABLE: "a TLB kept an older table on the way",
-    Cause.MISSING_BARRIER: "the table was written without DSB and ISB",
+    SpuriousCause.OTHER_EXCEPTION: "this is an older exception, settled since",
+    SpuriousCause.REPAIRED: "the tables were repaired after the fault",
+    SpuriousCause.STALE_LEAF: "a TLB kept an older leaf",
+    SpuriousCause.STALE_TABLE: "a TLB kept an older table on the way",
+    SpuriousCause.MISSING_BARRIER: "the table was written without DSB and ISB",
 }
 _TESTS = {
-    Cause.OTHER_EXCEPTION: "Catch the next one with `mmu catch`",
-    Cause.REPAIRED: "Go on, and it faults no more",
-    Cause.STALE_LEAF: "Go on, and it faults again, until `mmu tlbi {address:#x}`",
-    Cause.STALE_TABLE: "Go on, and it faults again, until `mmu tlbi {address:#x}`",
-    Cause.MISSING_BARRIER: "Go on, and it faults no more; look at the writer",
+    SpuriousCause.OTHER_EXCEPTION: "Catch the next one with `mmu catch`",
+    SpuriousCause.REPAIRED: "Go on, and it faults no more",
+    SpuriousCause.STALE_LEAF: "Go on, and it faults again, until `mmu tlbi {address:#x}`",
+    SpuriousCause.STALE_TABLE: "Go on, and it faults again, until `mmu tlbi {address:#x}`",
+    SpuriousCause.MISSING_BARRIER: "Go on, and it faults no more; look at the writer",
 }
 """What tells each cause from the others."""
 
@@ -52,7 +52,7 @@ def _missing(suspicion: Suspicion) -> str:
     return f"a missing {'ISB' if writer.waited else 'DSB'}"
 
 
-_SPECIALLY = {Cause.REPAIRED: _repaired_by, Cause.MISSING_BARRIER: _missing}
+_SPECIALLY = {SpuriousCause.REPAIRED: _repaired_by, SpuriousCause.MISSING_BARRIER: _missing}
 
 
 def suspicion_rows(suspected: Sequence[Suspicion], address: int) -> list[tuple[str, Text]]:
@@ -104,10 +104,10 @@ def _change_text(change: Change) -> str:
     return f"{said} {f'before `mmu {change.by}`' if change.by else when}, which refuses just this"
 
 
-def _writer_text(cause: Cause, writer: Writer) -> str:
+def _writer_text(cause: SpuriousCause, writer: Writer) -> str:
     place, level = writer.store.address, writer.step.level.number
     store = f"the {writer.store.text} at {place:#x} wrote the level {level} descriptor"
-    if cause is Cause.MISSING_BARRIER:
+    if cause is SpuriousCause.MISSING_BARRIER:
         came = "DSB and ISB" if writer.synchronized else "no ISB" if writer.waited else "no DSB"
         return f"{store}, and {came} came after it"
     if not writer.invalidations:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from gdbtools.analysis.faults.diagnosis import Aborted, Diagnosis, Verdict
 from gdbtools.analysis.faults.spurious_causes import Suspicion
-from gdbtools.arch.capabilities import ExceptionRecord
-from gdbtools.arch.model import FaultKind, Mapped
-from gdbtools.commands.evidence import WHY, access_name, fault_name, field_value
+from gdbtools.arch.model import ExceptionRecord, FaultKind, Mapped
+from gdbtools.commands.evidence import access_name, fault_name, field_value
 from gdbtools.commands.suspicion import briefly
 from gdbtools.render.document import Role, Span
 
@@ -43,7 +42,7 @@ def none_taken(exception: ExceptionRecord) -> list[str | Span]:
 def _interrupted(diagnosis: Diagnosis) -> list[str | Span]:
     exception = diagnosis.exception
     said: list[str | Span] = ["interrupt: ", Span(diagnosis.belongs.interrupt, Role.HEADING), " taken"]
-    said += [] if exception.el is None else [f" from EL{exception.el}"]
+    said += [] if exception.origin is None else [f" from {exception.origin.label}"]
     said += [] if exception.return_address is None else [f", before {exception.return_address:#x}"]
     return [*said, "; it has no syndrome."]
 
@@ -58,8 +57,8 @@ def _apart(diagnosis: Diagnosis) -> list[str | Span]:
             f"{exception.address:#x}: " if syndrome.address_valid else "",
             Span(fault_name(syndrome.fault), Role.BAD),
         ]
-    target = exception.target
-    other = Span(f"ELR_EL{target} and SPSR_EL{target} are not of it", Role.WARNING)
+    names = exception.names
+    other = Span(f"{names.return_address} and {names.state} are not of it", Role.WARNING)
     return [*said, ", but ", other, f": {diagnosis.belongs.reason}."]
 
 
@@ -73,7 +72,7 @@ def _of_one_exception(diagnosis: Diagnosis, suspected: Sequence[Suspicion], back
     ]
     if diagnosis.verdict is Verdict.TABLES_AGREE:
         assert predicted is not None, "tables that agree refuse"
-        return [*what, f", and the tables agree: {WHY[predicted.decider.cause]}."]
+        return [*what, f", and the tables agree: {predicted.decider.cause.sentence}."]
     if diagnosis.verdict is Verdict.TABLES_PERMIT:
         likeliest = f": {briefly(suspected[0])}" if suspected else ""
         return [*what, ", but ", Span("the tables permit it now", Role.WARNING), f"{likeliest}."]
@@ -82,7 +81,7 @@ def _of_one_exception(diagnosis: Diagnosis, suspected: Sequence[Suspicion], back
     if diagnosis.verdict is Verdict.TABLES_DIFFER:
         assert predicted is not None, "tables that differ refuse"
         other = Span(f"the tables say {fault_name(predicted.fault)}", Role.WARNING)
-        return [*what, ", but ", other, f": {WHY[predicted.decider.cause]}."]
+        return [*what, ", but ", other, f": {predicted.decider.cause.sentence}."]
     if diagnosis.verdict is Verdict.NOT_REPLAYED:
         which = ", ".join(field_value(each) for each in diagnosis.exception.syndrome.other_rules)
         return [*what, f", by a rule that is not replayed here: {which}."]
@@ -118,14 +117,14 @@ def _abort_text(aborted: Aborted, backing: str | None) -> str:
 def _untranslated(diagnosis: Diagnosis) -> list[str | Span]:
     """Say what happened where no address was translated: who did what, and what kept it from being done."""
     exception, syndrome = diagnosis.exception, diagnosis.exception.syndrome
-    said: list[str | Span] = ["" if exception.el is None else f"EL{exception.el} "]
+    said: list[str | Span] = ["" if exception.origin is None else f"{exception.origin.label} "]
     said += [Span(syndrome.instruction or syndrome.name, Role.HEADING)]
     if syndrome.fault is not None:
         said += [": ", Span(fault_name(syndrome.fault), Role.BAD)]
-        said += [] if syndrome.address_valid else [f", FAR_EL{exception.target} is not valid"]
+        said += [] if syndrome.address_valid else [f", {exception.names.address} is not valid"]
     if diagnosis.traps:
         which = ", ".join(f"{register}.{field_value(control)}" for register, control in diagnosis.traps)
-        said.append(f": trapped to EL{exception.target} by {which}")
+        said.append(f": trapped to {exception.target.label} by {which}")
     elif syndrome.instruction and syndrome.instruction.split()[0] not in syndrome.name:
         said.append(f": {syndrome.name}")
     return [*said, f" ({diagnosis.convention})"] if diagnosis.convention else said

@@ -96,15 +96,15 @@ def run(session: Session, options: Namespace) -> Sequence[Translation]:
 def _access(machine: Machine, regime: Regime, options: Namespace) -> Access:
     """Give the access that is asked about: by the level that was named, the CPU's own, or the regime's highest."""
     kind = _ACCESSES[options.access or "read"]
-    levels = machine.architecture.levels_of(regime)
+    levels = machine.architecture.privileges_of(regime)
     if options.el is not None:
-        el = int(options.el)
-        if el not in levels:
-            raise UsageError(f"EL{el} does not run in {regime.name}; say --el {' or '.join(map(str, levels))}")
+        asked = machine.architecture.privileges[int(options.el)]
+        if asked not in levels:
+            raise UsageError(f"{asked.label} does not run in {regime.name}; say --el {' or '.join(map(str, levels))}")
     else:
-        el = machine.architecture.level(machine.register)
-        el = el if el in levels else levels[-1]
-    return Access(kind, el, options.unprivileged)
+        own = machine.architecture.privilege(machine.register)
+        asked = own if own in levels else levels[-1]
+    return Access(kind, asked, options.unprivileged)
 
 
 def view(answer: Translation) -> Document:
@@ -151,7 +151,7 @@ def record(answer: Translation) -> JsonObject:
     result = walk_record(answer.walk, answer.architecture, answer.refused)
     result["symbol"] = answer.symbol or None
     if answer.access:
-        access: JsonObject = {"kind": name_of(answer.access.kind), "el": answer.access.el}
+        access: JsonObject = {"kind": name_of(answer.access.kind), **answer.access.privilege.record}
         result["access"] = access | {"unprivileged": answer.access.unprivileged}
         perhaps = answer.may_refuse
         result["may_be_refused"] = None if perhaps is None else refusal_record(perhaps, answer.architecture)

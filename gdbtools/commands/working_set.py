@@ -19,6 +19,7 @@ from gdbtools.analysis.working_set import (
     stretches,
     touched_runs,
 )
+from gdbtools.arch.model import Privilege
 from gdbtools.commands import maintenance
 from gdbtools.commands.evidence import field_value
 from gdbtools.commands.hottest import HOTTEST, Hottest
@@ -94,7 +95,7 @@ def _hottest(samples: Sequence[Sample], symbol: Callable[[int], str]) -> Hottest
     times = heat(samples)
     pages = Counter({leaf.first: times[leaf] for leaf in sorted(times, key=lambda leaf: leaf.first)})
     return Hottest(
-        Counter(f"EL{touch.access.el} {touch.access.kind.label}" for touch in touches),
+        Counter(f"{touch.access.privilege.label} {touch.access.kind.label}" for touch in touches),
         Counter({symbol(pc) or f"{pc:#x}": count for pc, count in code}),
         pages,
         {page: name for page, _ in pages.most_common(HOTTEST) if (name := symbol(page))},
@@ -189,10 +190,10 @@ def _table(answer: WorkingSet, runs: Sequence[TouchedRun]) -> Table:
 
 def _who(touches: Sequence[Touch]) -> str:
     """Give each level with what it did, and which CPUs."""
-    did: dict[int, set[str]] = {}
+    did: dict[Privilege, set[str]] = {}
     for touch in touches:
-        did.setdefault(touch.access.el, set()).add(touch.access.kind.label)
-    levels = ", ".join(f"EL{el} {' '.join(sorted(kinds))}" for el, kinds in sorted(did.items()))
+        did.setdefault(touch.access.privilege, set()).add(touch.access.kind.label)
+    levels = ", ".join(f"{each.label} {' '.join(sorted(kinds))}" for each, kinds in sorted(did.items()))
     return f"{levels}, CPU {','.join(str(cpu) for cpu in sorted({touch.cpu for touch in touches}))}"
 
 
@@ -263,7 +264,7 @@ def _run_record(answer: WorkingSet, run: TouchedRun) -> JsonObject:
         else {
             "seconds": round(touch.seconds, 6),
             "access": touch.access.kind.label,
-            "el": touch.access.el,
+            **touch.access.privilege.record,
             "cpu": touch.cpu,
             "pc": hexadecimal(touch.pc),
             "symbol": answer.symbols.get(touch.pc, ""),

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
-from gdbtools.arch.capabilities import Architecture, DirtyConvention, ExceptionRecord
+from gdbtools.arch.capabilities import Architecture, DirtyConvention
+from gdbtools.arch.model import ExceptionRecord
 from gdbtools.errors import MissingRegister, Refused, Unavailable, Unreadable
 from gdbtools.units import PAGE_BYTES
 

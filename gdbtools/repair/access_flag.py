@@ -64,10 +64,10 @@ def plan_return(diagnosis: Diagnosis, convention: DirtyConvention) -> Plan | Non
 
 def _not_of_one(diagnosis: Diagnosis) -> str:
     """Say why the exception registers do not tell what to repair."""
-    belongs, target = diagnosis.belongs, diagnosis.exception.target
+    belongs, names = diagnosis.belongs, diagnosis.exception.names
     if belongs.interrupt:
-        return f"nothing to repair: an {belongs.interrupt} was taken, and ESR_EL{target} is of an older exception"
-    return f"ESR_EL{target} and ELR_EL{target} are not of one exception: {belongs.reason}"
+        return f"nothing to repair: an {belongs.interrupt} was taken, and {names.syndrome} is of an older exception"
+    return f"{names.syndrome} and {names.return_address} are not of one exception: {belongs.reason}"
 
 
 def plan(diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConvention, memory: PhysicalMemory) -> Plan:

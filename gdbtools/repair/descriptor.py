@@ -154,7 +154,7 @@ def needs_itself(machine: Machine, change: Change, then: Word, planned: Invalida
 def executable(machine: Machine, address: int, read: Read) -> bool:
     """Say whether the CPU may execute at an address, as this memory has the tables."""
     architecture = machine.architecture
-    access = Access(AccessKind.EXECUTE, architecture.level(machine.register))
+    access = Access(AccessKind.EXECUTE, architecture.privilege(machine.register))
     state = architecture.state(machine.register)
     found = walk(architecture.regime_for(machine.register, address), address, read)
     return architecture.check(found, access, state) is None

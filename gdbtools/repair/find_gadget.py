@@ -147,7 +147,7 @@ def _executable(
     architecture: Architecture, register: ReadRegister, read: Read, near: list[int]
 ) -> Iterator[tuple[int, int, int]]:
     """Give (va, pa, size) of what this CPU may execute: the `near` pages, then every mapping by its distance."""
-    access = Access(AccessKind.EXECUTE, architecture.level(register))
+    access = Access(AccessKind.EXECUTE, architecture.privilege(register))
     state = architecture.state(register)
 
     def allowed(va: int) -> int | None:
@@ -171,7 +171,7 @@ def _executable(
         for regime in architecture.regimes(register)
         if regime.levels
         for run in islice(scan(regime, read), SEARCH_LIMIT_RUNS)
-        if isinstance(run, Run) and run.fault is None and run.attributes.rights[access.el].execute
+        if isinstance(run, Run) and run.fault is None and run.attributes.rights[access.privilege].execute
     ]
     # Through a second stage what follows in the input need not follow in memory.
     for run, step in sorted(runs, key=lambda each: abs(each[0].first - near[0])):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gdbtools.arch.capabilities import EntryNeed
-from gdbtools.arch.model import Read, ReadRegister
+from gdbtools.arch.model import EntryNeed, Read, ReadRegister
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Machine

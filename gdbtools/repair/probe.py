@@ -10,8 +10,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gdbtools.arch.capabilities import ExceptionRecord
-from gdbtools.arch.model import Access, AccessKind, Fault, Mapped, Refusal, Walk
+from gdbtools.arch.model import Access, AccessKind, ExceptionRecord, Fault, Mapped, Privilege, Refusal, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.bits import Word
 from gdbtools.errors import Refused, Unavailable
@@ -41,7 +40,7 @@ class Plan:
 
     address: int
     accesses: Sequence[tuple[Access, Loan]]
-    returns: Mapping[int, int]
+    returns: Mapping[Privilege, int]
     translation: bool
     """Whether it is an address translation instruction, which accesses nothing and never faults."""
     invalidation: Invalidation | None

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gdbtools.arch.capabilities import ExceptionRecord
 from gdbtools.arch.gadgets import INSTRUCTION_BYTES
+from gdbtools.arch.model import ExceptionRecord, Privilege
 from gdbtools.errors import Refused
 from gdbtools.machine.model import Live, Machine
 from gdbtools.repair.find_gadget import Loan, find_return
 
 
-def returns(machine: Machine) -> Mapping[int, int]:
+def returns(machine: Machine) -> Mapping[Privilege, int]:
     """Find, before it is needed, an exception return for each level that may take a fault: from level to address."""
-    architecture, found = machine.architecture, {}
+    architecture, found = machine.architecture, dict[Privilege, int]()
     for entered in architecture.borrowing.entered(machine.register):
-        found[architecture.level(entered)] = find_return(architecture, entered, machine.memory.read)
+        found[architecture.privilege(entered)] = find_return(architecture, entered, machine.memory.read)
     return found
 
 
-def step(machine: Machine, live: Live, loan: Loan, back: Mapping[int, int] | None = None) -> ExceptionRecord | None:
+def step(
+    machine: Machine, live: Live, loan: Loan, back: Mapping[Privilege, int] | None = None
+) -> ExceptionRecord | None:
     """Step one borrowed instruction; gives None, or the exception that it raised, which is returned from already.
 
     `back` are the exception returns found before.  The caller keeps the registers.
@@ -32,7 +34,7 @@ def step(machine: Machine, live: Live, loan: Loan, back: Mapping[int, int] | Non
     if not architecture.entry(machine.register):
         raise Refused(f"the guest's own {loan.use.text} at {loan.address:#x} led to {pc:#x}, which is no vector entry")
     raised = machine.exception()
-    level = architecture.level(machine.register)
+    level = architecture.privilege(machine.register)
     known = (back or {}).get(level)
     through = find_return(architecture, machine.register, machine.memory.read) if known is None else known
     live.step(through, {})
@@ -50,5 +52,5 @@ def run(machine: Machine, live: Live, loans: Sequence[Loan]) -> None:
             if raised is not None:
                 raise Refused(
                     f"the guest's own {loan.use.text} at {loan.address:#x} was not executed: {raised.syndrome.name}, "
-                    f"taken to EL{raised.target}"
+                    f"taken to {raised.target.label}"
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gdbtools.analysis.selection import Permission, Who, onto, permits, touched_by, within
+from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.model import Attributes, Hole, LeafKind, Rights, Run
 
 PAGE = 0x1000
@@ -16,7 +17,7 @@ def rights(text: str) -> Rights:
 
 
 def attributes(**by_level: str) -> Attributes:
-    granted = {int(name[2:]): rights(text) for name, text in by_level.items()}
+    granted = {LEVELS[int(name[2:])]: rights(text) for name, text in by_level.items()}
     return Attributes("Normal Write-Back", "Inner Shareable", granted, True, None, True, False)
 
 

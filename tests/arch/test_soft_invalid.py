@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from gdbtools.analysis.mappings import mappings_of
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.model import Cause, EntryKind, Fault, FaultKind, Hole, Mapped, Regime, Run, Step
+from gdbtools.arch.aarch64.causes import VMSACause
+from gdbtools.arch.model import EntryKind, Fault, FaultKind, Hole, Mapped, Regime, Run, Step
 from gdbtools.arch.scan import scan, tables
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unreadable
@@ -79,7 +80,7 @@ def test_xens_own_entry_is_a_table_of_which_the_valid_bit_alone_is_clear() -> No
     refused = stage2().accept(step)
     assert refused is not None
     assert refused.fault == translation(1)
-    assert refused.decider.cause is Cause.SOFT_INVALID
+    assert refused.decider.cause is VMSACause.SOFT_INVALID
     assert refused.decider.field.position == "[0]"
 
 
@@ -146,7 +147,9 @@ def test_a_walk_faults_where_the_valid_bit_is_clear_and_keeps_what_lies_below() 
     assert found.kept is not None
     assert found.kept.outcome == Mapped(0x8000_1234, 4 * KIB)
     causes = [step.entry.cause for step in found.kept.steps]
-    assert causes == [None, Cause.SOFT_INVALID, None], "the step that hardware does not take is told from the others"
+    assert causes == [None, VMSACause.SOFT_INVALID, None], (
+        "the step that hardware does not take is told from the others"
+    )
 
 
 def test_what_lies_below_and_cannot_be_read_leaves_the_fault_as_it_is() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gdbtools.analysis.faults.descriptor_history import Sighting
-from gdbtools.analysis.faults.spurious_causes import Cause, Change, Suspicion, Weight
+from gdbtools.analysis.faults.spurious_causes import Change, SpuriousCause, Suspicion, Weight
 from gdbtools.analysis.faults.writer import Writer
 from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
 from gdbtools.arch.instruction_effects import Deed, Recent
@@ -196,20 +196,21 @@ CHANGE = Change(Sighting(0x4010_2000, 3, 0x702, 1))
 @pytest.mark.parametrize(
     ("suspicion", "said"),
     [
-        (Suspicion(Cause.OTHER_EXCEPTION), "perhaps an older exception"),
-        (Suspicion(Cause.REPAIRED), "perhaps repaired by another CPU"),
-        (Suspicion(Cause.REPAIRED, Weight.LIKELY, (2,)), "probably repaired by CPU 2"),
-        (Suspicion(Cause.REPAIRED, Weight.LIKELY, (2, 5)), "probably repaired by CPUs 2, 5"),
-        (Suspicion(Cause.REPAIRED, Weight.LIKELY, (2,), replace(CHANGE, by="fixup")),
+        (Suspicion(SpuriousCause.OTHER_EXCEPTION), "perhaps an older exception"),
+        (Suspicion(SpuriousCause.REPAIRED), "perhaps repaired by another CPU"),
+        (Suspicion(SpuriousCause.REPAIRED, Weight.LIKELY, (2,)), "probably repaired by CPU 2"),
+        (Suspicion(SpuriousCause.REPAIRED, Weight.LIKELY, (2, 5)), "probably repaired by CPUs 2, 5"),
+        (Suspicion(SpuriousCause.REPAIRED, Weight.LIKELY, (2,), replace(CHANGE, by="fixup")),
          "probably repaired for CPU 2 by `mmu fixup`"),
-        (Suspicion(Cause.REPAIRED, Weight.SHOWN, (), replace(CHANGE, by="pte", here=True)),
+        (Suspicion(SpuriousCause.REPAIRED, Weight.SHOWN, (), replace(CHANGE, by="pte", here=True)),
          "probably repaired by `mmu pte`"),
-        (Suspicion(Cause.STALE_LEAF), "perhaps a stale TLB entry"),
-        (Suspicion(Cause.STALE_TABLE, Weight.LIKELY), "probably a stale table in the TLB"),
-        (Suspicion(Cause.MISSING_BARRIER), "perhaps a missing DSB or ISB"),
-        (Suspicion(Cause.MISSING_BARRIER, Weight.SHOWN, writer=writer(waited=False, synchronized=False)),
+        (Suspicion(SpuriousCause.STALE_LEAF), "perhaps a stale TLB entry"),
+        (Suspicion(SpuriousCause.STALE_TABLE, Weight.LIKELY), "probably a stale table in the TLB"),
+        (Suspicion(SpuriousCause.MISSING_BARRIER), "perhaps a missing DSB or ISB"),
+        (Suspicion(SpuriousCause.MISSING_BARRIER, Weight.SHOWN, writer=writer(waited=False, synchronized=False)),
          "probably a missing DSB"),
-        (Suspicion(Cause.MISSING_BARRIER, Weight.SHOWN, writer=writer(synchronized=False)), "probably a missing ISB"),
+        (Suspicion(SpuriousCause.MISSING_BARRIER, Weight.SHOWN, writer=writer(synchronized=False)),
+         "probably a missing ISB"),
     ],
 )  # fmt: skip
 def test_the_sentence_ends_in_the_likeliest(suspicion: Suspicion, said: str) -> None:
@@ -222,17 +223,18 @@ STORE = "the STR at 0x1000 wrote the level 3 descriptor"
 @pytest.mark.parametrize(
     ("suspicion", "because"),
     [
-        (Suspicion(Cause.STALE_LEAF, Weight.SHOWN, writer=writer()), f"{STORE}, and no TLBI came after it"),
-        (Suspicion(Cause.STALE_LEAF, Weight.SHOWN, writer=writer(False)),
+        (Suspicion(SpuriousCause.STALE_LEAF, Weight.SHOWN, writer=writer()), f"{STORE}, and no TLBI came after it"),
+        (Suspicion(SpuriousCause.STALE_LEAF, Weight.SHOWN, writer=writer(False)),
          f"{STORE}, and then TLBI 0 at 0x1010 named 0x7000"),
         # Of several, the one that did it.
-        (Suspicion(Cause.STALE_LEAF, Weight.UNLIKELY, writer=writer(False, True)),
+        (Suspicion(SpuriousCause.STALE_LEAF, Weight.UNLIKELY, writer=writer(False, True)),
          f"{STORE}, and then TLBI 1 at 0x100c covered it"),
-        (Suspicion(Cause.MISSING_BARRIER, Weight.UNLIKELY, writer=writer()), f"{STORE}, and DSB and ISB came after it"),
-        (Suspicion(Cause.REPAIRED, Weight.LIKELY, change=CHANGE),
+        (Suspicion(SpuriousCause.MISSING_BARRIER, Weight.UNLIKELY, writer=writer()),
+         f"{STORE}, and DSB and ISB came after it"),
+        (Suspicion(SpuriousCause.REPAIRED, Weight.LIKELY, change=CHANGE),
          "the level 3 descriptor at PA 0x40102000 was 0x0000000000000702 when CPU 1 stopped, which refuses just this"),
-        (Suspicion(Cause.REPAIRED, Weight.SHOWN, change=replace(CHANGE, here=True)), "earlier at this stop"),
-        (Suspicion(Cause.STALE_TABLE, levels=(3, 2)), "the fault is of level 3, and level 2 maps it now"),
+        (Suspicion(SpuriousCause.REPAIRED, Weight.SHOWN, change=replace(CHANGE, here=True)), "earlier at this stop"),
+        (Suspicion(SpuriousCause.STALE_TABLE, levels=(3, 2)), "the fault is of level 3, and level 2 maps it now"),
     ],
 )  # fmt: skip
 def test_what_speaks_for_a_cause_or_against_it_is_said(suspicion: Suspicion, because: str) -> None:
@@ -241,13 +243,15 @@ def test_what_speaks_for_a_cause_or_against_it_is_said(suspicion: Suspicion, bec
 
 
 def test_rows_begin_with_how_likely_they_are_and_end_in_the_test_but_for_the_unlikely() -> None:
-    likely = Suspicion(Cause.STALE_LEAF, Weight.LIKELY)
-    rows = suspicion_rows([likely, Suspicion(Cause.MISSING_BARRIER), Suspicion(Cause.REPAIRED, Weight.UNLIKELY)], VA)
+    likely = Suspicion(SpuriousCause.STALE_LEAF, Weight.LIKELY)
+    rows = suspicion_rows(
+        [likely, Suspicion(SpuriousCause.MISSING_BARRIER), Suspicion(SpuriousCause.REPAIRED, Weight.UNLIKELY)], VA
+    )
     assert [label for label, _ in rows] == ["probably", "or", "unlikely"]
     assert str(rows[0][1]).endswith("until `mmu tlbi 0x12345000`")
     assert str(rows[1][1]).endswith("look at the writer")
     assert rows[2][1] == "the tables were repaired after the fault"
-    assert suspicion_rows([Suspicion(Cause.REPAIRED)], VA)[0][0] == "perhaps"
+    assert suspicion_rows([Suspicion(SpuriousCause.REPAIRED)], VA)[0][0] == "perhaps"
 
 
 # At reset

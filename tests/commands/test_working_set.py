@@ -152,7 +152,7 @@ def test_faults_are_repaired_and_tell_who_was_first() -> None:
     answer = guest.ask()
     (touch,) = answer.samples[0].touched.values()
     assert touch is not None
-    assert (touch.access.kind, touch.access.el, touch.cpu, touch.pc) == (AccessKind.WRITE, 1, 2, 0x6000)
+    assert (touch.access.kind, touch.access.privilege, touch.cpu, touch.pc) == (AccessKind.WRITE, 1, 2, 0x6000)
     assert answer.symbols == {0x6000: "at_6000"}
     assert guest.flags() == [True] * 8
 

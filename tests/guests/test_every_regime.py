@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, VTCR_EL2
 from gdbtools.arch.aarch64.registers.identification import ID_AA64MMFR1_EL1
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
@@ -200,7 +201,7 @@ def _stage_1_level(case: Case) -> bool:
 
 
 def _level_0(case: Case) -> bool:
-    return case.cause is Cause.DEVICE_WALK and isinstance(case.got, Aborted) and case.got.FST & ~0b11 == PERMISSION
+    return case.cause is VMSACause.DEVICE_WALK and isinstance(case.got, Aborted) and case.got.FST & ~0b11 == PERMISSION
 
 
 def _clean(found: Walk) -> bool:
@@ -219,13 +220,13 @@ def _not_updated(case: Case) -> bool:
 
 def _allowed_though_clean(case: Case) -> bool:
     """With permission indirection, AT S1*W of a leaf that is not dirty and that hardware does not make dirty."""
-    return case.cause is Cause.NOT_DIRTY
+    return case.cause is VMSACause.NOT_DIRTY
 
 
 def _short_output(case: Case) -> bool:
     """Bits [51:48] (FEAT_LPA) or [51:50] (FEAT_LPA2) of an output as if they were RES0 unless the size is 52 bits."""
     field = case.refusal.decider.field if case.refusal else None
-    large = case.cause in (Cause.OUTPUT_TOO_LARGE, Cause.TABLE_TOO_LARGE)
+    large = case.cause in (VMSACause.OUTPUT_TOO_LARGE, VMSACause.TABLE_TOO_LARGE)
     return large and field is not None and field.spans[0] in ((15, 12), (9, 8))
 
 
@@ -288,7 +289,7 @@ DEPARTURES = (
         "a block at a level whose granule allows none is taken for a block",
         "it is a Translation fault: AArch64.BlockDescSupported",
         ("7.2",),
-        lambda case: case.cause is Cause.BLOCK_NOT_ALLOWED,
+        lambda case: case.cause is VMSACause.BLOCK_NOT_ALLOWED,
     ),
     Departure(
         "PAR_EL1.SH of Device and Non-cacheable memory is the descriptor's",
@@ -342,7 +343,7 @@ DEPARTURES = (
         "a stage 2 input size beyond PARange is not refused",
         "CONSTRAINED UNPREDICTABLE: a Translation fault, or the size that there is: VTCR_EL2.T0SZ",
         ("10.0", "11.1"),
-        lambda case: case.cause is Cause.RANGE_SIZE and case.refusal is not None and case.refusal.fault.stage == 2,
+        lambda case: case.cause is VMSACause.RANGE_SIZE and case.refusal is not None and case.refusal.fault.stage == 2,
     ),
     Departure(
         "VTCR_EL2.S2PIE does not count in Secure state",
@@ -387,7 +388,10 @@ def deadly(version: str, request: Request, found: Walk, refusal: Refusal | None)
         return "a fault at level -1 ends QEMU 7.2"
     if version == "10.0" and request.operation in BOTH:
         stage_2 = refusal is not None and refusal.fault.stage == 2 and refusal.fault.kind is FaultKind.PERMISSION
-        goes_on = refusal is not None and refusal.decider.cause in (Cause.OUTPUT_TOO_LARGE, Cause.TABLE_TOO_LARGE)
+        goes_on = refusal is not None and refusal.decider.cause in (
+            VMSACause.OUTPUT_TOO_LARGE,
+            VMSACause.TABLE_TOO_LARGE,
+        )
         if stage_2 or goes_on or (request.operation in WRITES and _clean(found)):
             return "a stage 2 permission fault of AT S12 ends QEMU 10.0"
     return ""

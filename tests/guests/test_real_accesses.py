@@ -12,12 +12,13 @@ from collections.abc import Iterator
 import pytest
 
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, HPFAR_EL2
 from gdbtools.arch.aarch64.registers.identification import ID_AA64MMFR1_EL1, ID_AA64MMFR2_EL1
 from gdbtools.arch.aarch64.registers.translation import TCR_EL1
 from gdbtools.arch.aarch64.tables.descriptors import Role
 from gdbtools.arch.aarch64.tables.geometry import levels_for
-from gdbtools.arch.model import Access, AccessKind, Cause, FaultKind, Level, Mapped, Refusal, Walk
+from gdbtools.arch.model import Access, AccessKind, FaultKind, Level, Mapped, Refusal, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable
 from tests.guests import packages
@@ -174,10 +175,14 @@ def predict(oracle: Oracle, state: State, request: Request) -> tuple[Walk, Refus
 def departs(version: str, request: Request, found: Walk, refusal: Refusal | None) -> bool:
     """Whether QEMU is known to do otherwise, so that it is not asked what would change a page or end it."""
     cause = refusal.decider.cause if refusal else None
-    if cause is Cause.BLOCK_NOT_ALLOWED and version == "7.2":
+    if cause is VMSACause.BLOCK_NOT_ALLOWED and version == "7.2":
         return True
     # WXN goes by what may be written; QEMU (all versions) lets Privileged Access Never take that away first.
-    if cause is Cause.WRITE_IMPLIES_EXECUTE_NEVER and request.pstate & PAN and request.operation is Operation.FETCH_EL1:
+    if (
+        cause is VMSACause.WRITE_IMPLIES_EXECUTE_NEVER
+        and request.pstate & PAN
+        and request.operation is Operation.FETCH_EL1
+    ):
         return True
     return ends_qemu_7(version, found, refusal)
 

@@ -17,8 +17,7 @@ from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
 from gdbtools.arch.aarch64.registers.hypervisor import HPFAR_EL2
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx, decode
-from gdbtools.arch.capabilities import ExceptionRecord, Fit
-from gdbtools.arch.model import ReadRegister, Return, Syndrome
+from gdbtools.arch.model import ExceptionRecord, Fit, ReadRegister, Return, Syndrome
 from gdbtools.errors import Unavailable
 from tests.guests import packages
 from tests.guests.assembly import Code, assemble
@@ -271,7 +270,7 @@ def test_every_exception_fits_the_instruction_that_raised_it_and_hardly_any_fits
         other = random.choice(a64)
         if (other.trigger.ec, other.word) == (each.trigger.ec, each.word):
             continue
-        mixed = replace(each.exception, return_address=other.exception.return_address, el=other.exception.el)
+        mixed = replace(each.exception, return_address=other.exception.return_address, el=other.exception.origin)
         agreed = ARM.fits(replace(mixed, state=other.exception.state), other.word)
         pairs += 1
         refused += agreed.fit is Fit.CONTRADICTS

@@ -227,9 +227,9 @@ def test_the_exception_registers_are_needed_until_an_interrupt_may_overwrite_the
 
 
 def test_through_stage_2_a_fault_may_be_taken_to_el2_as_well() -> None:
-    levels = [ARM.level(each) for each in LENDING.entered(reader(registers(cpsr=EL0, HCR_EL2=VM)))]
+    levels = [ARM.privilege(each) for each in LENDING.entered(reader(registers(cpsr=EL0, HCR_EL2=VM)))]
     assert levels == [1, 2]
-    assert [ARM.level(each) for each in LENDING.entered(reader(registers(cpsr=EL0)))] == [1]
+    assert [ARM.privilege(each) for each in LENDING.entered(reader(registers(cpsr=EL0)))] == [1]
 
 
 # The search.

@@ -11,8 +11,8 @@ import enum
 from dataclasses import dataclass
 
 from gdbtools.analysis.faults.instruction import instruction_at
-from gdbtools.arch.capabilities import Architecture, ExceptionRecord, Fit
-from gdbtools.arch.model import Read, ReadRegister
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.model import ExceptionRecord, Fit, Read, ReadRegister
 from gdbtools.errors import Unavailable
 
 

@@ -8,17 +8,18 @@ from dataclasses import dataclass, replace
 
 from gdbtools.analysis.faults.belonging import Belonging, belonging
 from gdbtools.analysis.faults.instruction import instruction_at
-from gdbtools.arch.capabilities import Architecture, ExceptionRecord, Shown
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import (
     Access,
     AccessKind,
-    Cause,
+    ExceptionRecord,
     Fault,
     FaultKind,
     Read,
     ReadRegister,
     Refusal,
     Regime,
+    Shown,
     Walk,
 )
 from gdbtools.arch.walk import walk
@@ -138,7 +139,7 @@ def diagnose(
     # Registers before memory: a live source switches modes between the two.
     stage = "stage2" if syndrome.fault.stage == 2 else exception.regime
     controls = architecture.access_flag_controls(register, stage)
-    access = Access(syndrome.access_kind, exception.target if exception.el is None else exception.el)
+    access = Access(syndrome.access_kind, exception.target if exception.origin is None else exception.origin)
     state = exception.state or 0
     name, address = _looked_up(exception)
     regime = (regime_for or architecture.regime_for)(register, address, name)
@@ -230,7 +231,7 @@ def _apart(
     syndrome = exception.syndrome
     if syndrome.fault is None or not syndrome.address_valid or syndrome.from_lower is None:
         return Diagnosis(Verdict.NOT_ONE_EXCEPTION, exception, belongs)
-    name = architecture.regime_of_level(register, 0 if syndrome.from_lower else exception.target)
+    name = architecture.regime_of(register, architecture.privileges[0] if syndrome.from_lower else exception.target)
     try:
         found = walk(architecture.regime_for(register, exception.address, name), exception.address, read)
     except (Unavailable, Unreadable):
@@ -271,7 +272,7 @@ def _may_be_unprivileged(fault: Fault, access: Access, predicted: Refusal | None
     """Say whether who asks makes a difference: where the privileged level may, or may not for the user's sake."""
     if access.kind not in (AccessKind.READ, AccessKind.WRITE) or fault.kind not in TABLE_FAULTS:
         return False
-    return predicted is None or predicted.decider.cause is Cause.PRIVILEGED_ACCESS_NEVER
+    return predicted is None or predicted.decider.cause.is_for_users_sake
 
 
 def _instruction(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gdbtools.arch.capabilities import Architecture, ExceptionRecord
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.gadgets import INSTRUCTION_BYTES
-from gdbtools.arch.model import Mapped, Read, ReadRegister, Walk
+from gdbtools.arch.model import ExceptionRecord, Mapped, Read, ReadRegister, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.errors import GdbtoolsError
 
@@ -24,8 +24,8 @@ def instruction_at(
     One that has been executed has been mapped: that its page's access flag is clear now is no reason not to look.
     """
     try:
-        level = exception.target if exception.el is None else exception.el
-        regime = architecture.regime_of_level(register, level)
+        level = exception.target if exception.origin is None else exception.origin
+        regime = architecture.regime_of(register, level)
         pa = _leads_to(walk(architecture.regime_for(register, address, regime), address, read))
         return None if pa is None else int.from_bytes((fetch or read)(pa, INSTRUCTION_BYTES), "little")
     except GdbtoolsError:

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from gdbtools.analysis.faults.descriptor_history import Seen, Sighting, steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict
 from gdbtools.analysis.faults.writer import Writer
-from gdbtools.arch.capabilities import ExceptionRecord
-from gdbtools.arch.model import FaultKind
+from gdbtools.arch.model import ExceptionRecord, FaultKind
 from gdbtools.units import PAGE_BYTES
 
 
-class Cause(enum.Enum):
+class SpuriousCause(enum.Enum):
     """What may lie behind a fault that the tables permit."""
 
     OTHER_EXCEPTION = enum.auto()
@@ -100,7 +99,7 @@ class Suspicion:
     access; `alone` as in `Around`; `levels` are those of the fault and of what permits it, where they disagree.
     """
 
-    cause: Cause
+    cause: SpuriousCause
     weight: Weight = Weight.POSSIBLE
     witnesses: tuple[int, ...] = ()
     change: Change | None = None
@@ -109,8 +108,8 @@ class Suspicion:
     levels: tuple[int, int] | None = None
 
 
-_ORDER = (Cause.REPAIRED, Cause.MISSING_BARRIER, Cause.STALE_TABLE)
-_ORDER_OF_PERMISSION = (Cause.STALE_LEAF, *_ORDER)
+_ORDER = (SpuriousCause.REPAIRED, SpuriousCause.MISSING_BARRIER, SpuriousCause.STALE_TABLE)
+_ORDER_OF_PERMISSION = (SpuriousCause.STALE_LEAF, *_ORDER)
 
 
 def suspicions(diagnosis: Diagnosis, around: Around) -> tuple[Suspicion, ...]:
@@ -118,25 +117,27 @@ def suspicions(diagnosis: Diagnosis, around: Around) -> tuple[Suspicion, ...]:
     fault = diagnosis.exception.syndrome.fault
     if diagnosis.verdict is not Verdict.TABLES_PERMIT or fault is None:
         return ()
-    weigh: dict[Cause, Callable[[Diagnosis, Around], Suspicion]] = {
-        Cause.REPAIRED: _repaired,
-        Cause.STALE_LEAF: _stale_leaf,
-        Cause.STALE_TABLE: _stale_table,
-        Cause.MISSING_BARRIER: _missing_barrier,
+    weigh: dict[SpuriousCause, Callable[[Diagnosis, Around], Suspicion]] = {
+        SpuriousCause.REPAIRED: _repaired,
+        SpuriousCause.STALE_LEAF: _stale_leaf,
+        SpuriousCause.STALE_TABLE: _stale_table,
+        SpuriousCause.MISSING_BARRIER: _missing_barrier,
     }
     order = _ORDER_OF_PERMISSION if fault.kind is FaultKind.PERMISSION else _ORDER
     found = (weigh[cause](diagnosis, around) for cause in order)
     ranked = sorted(found, key=lambda each: -each.weight)
-    return (*([Suspicion(Cause.OTHER_EXCEPTION)] if diagnosis.entry == "" else []), *ranked)
+    return (*([Suspicion(SpuriousCause.OTHER_EXCEPTION)] if diagnosis.entry == "" else []), *ranked)
 
 
 def _repaired(diagnosis: Diagnosis, around: Around) -> Suspicion:
     witnesses, change = _witnesses(diagnosis, around.elsewhere), around.change
     if change and change.here:
-        return Suspicion(Cause.REPAIRED, Weight.SHOWN, witnesses, change)
+        return Suspicion(SpuriousCause.REPAIRED, Weight.SHOWN, witnesses, change)
     if around.alone and not (change and change.by):
-        return Suspicion(Cause.REPAIRED, Weight.UNLIKELY, alone=True)
-    return Suspicion(Cause.REPAIRED, Weight.LIKELY if witnesses or change else Weight.POSSIBLE, witnesses, change)
+        return Suspicion(SpuriousCause.REPAIRED, Weight.UNLIKELY, alone=True)
+    return Suspicion(
+        SpuriousCause.REPAIRED, Weight.LIKELY if witnesses or change else Weight.POSSIBLE, witnesses, change
+    )
 
 
 def _witnesses(diagnosis: Diagnosis, elsewhere: Sequence[Elsewhere]) -> tuple[int, ...]:
@@ -154,25 +155,29 @@ def _stale_leaf(diagnosis: Diagnosis, around: Around) -> Suspicion:
     """A store to the leaf before the access shows it if no TLBI that covers the page came in between."""
     writer, disagree = around.writer, levels(diagnosis)
     if writer is not None and writer.step.is_leaf and writer.invalidated is not None:
-        return Suspicion(Cause.STALE_LEAF, Weight.UNLIKELY if writer.invalidated else Weight.SHOWN, writer=writer)
-    return Suspicion(Cause.STALE_LEAF, Weight.LIKELY if disagree else Weight.POSSIBLE, levels=disagree)
+        return Suspicion(
+            SpuriousCause.STALE_LEAF, Weight.UNLIKELY if writer.invalidated else Weight.SHOWN, writer=writer
+        )
+    return Suspicion(SpuriousCause.STALE_LEAF, Weight.LIKELY if disagree else Weight.POSSIBLE, levels=disagree)
 
 
 def _missing_barrier(diagnosis: Diagnosis, around: Around) -> Suspicion:  # noqa: ARG001 (as the others)
     """A store to a descriptor before the access shows it if no DSB, and then an ISB, came in between."""
     writer = around.writer
     if writer is None:
-        return Suspicion(Cause.MISSING_BARRIER)
-    return Suspicion(Cause.MISSING_BARRIER, Weight.UNLIKELY if writer.synchronized else Weight.SHOWN, writer=writer)
+        return Suspicion(SpuriousCause.MISSING_BARRIER)
+    return Suspicion(
+        SpuriousCause.MISSING_BARRIER, Weight.UNLIKELY if writer.synchronized else Weight.SHOWN, writer=writer
+    )
 
 
 def _stale_table(diagnosis: Diagnosis, around: Around) -> Suspicion:
     """A fault of a deeper level than there is now went through a table that is gone, or through its copy in a TLB."""
     writer, disagree = around.writer, levels(diagnosis)
     if writer is not None and not writer.step.is_leaf and writer.invalidated is False:
-        return Suspicion(Cause.STALE_TABLE, Weight.SHOWN, writer=writer, levels=disagree)
+        return Suspicion(SpuriousCause.STALE_TABLE, Weight.SHOWN, writer=writer, levels=disagree)
     deeper = disagree is not None and disagree[0] > disagree[1]
-    return Suspicion(Cause.STALE_TABLE, Weight.LIKELY if deeper else Weight.POSSIBLE, levels=disagree)
+    return Suspicion(SpuriousCause.STALE_TABLE, Weight.LIKELY if deeper else Weight.POSSIBLE, levels=disagree)
 
 
 def levels(diagnosis: Diagnosis) -> tuple[int, int] | None:

@@ -43,7 +43,7 @@ def writer(architecture: Architecture, register: ReadRegister, read: Read, diagn
     exception, about, access = diagnosis.exception, diagnosis.walk, diagnosis.access
     if about is None or access is None or access.kind is AccessKind.EXECUTE:
         return None
-    if not diagnosis.entry or exception.el != exception.target or exception.return_address is None:
+    if not diagnosis.entry or exception.origin != exception.target or exception.return_address is None:
         return None
     regime, end = exception.regime, exception.return_address
     try:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from gdbtools.arch.model import Run
+from gdbtools.arch.model import Privilege, Run
 from gdbtools.arch.table_heuristics import Owner, Place
 from gdbtools.units import PAGE_BYTES
 
@@ -84,7 +84,7 @@ class Standing:
     """Where a CPU stood, as far as its source says; `alone`: at a level that shares its tables with no other."""
 
     number: int
-    level: int | None
+    level: Privilege | None
     pc: int | None
     sp: int | None
     alone: bool = False
@@ -227,27 +227,27 @@ def of_tables(tree: Tree, own: Sequence[int], roots: Sequence[int]) -> Iterator[
             yield Evidence(sign, mapped, len(pages), share(10, mapped, len(pages)))
 
 
-def of_cpus(tree: Tree, place: Place, cpus: Sequence[Standing], levels: Sequence[int]) -> Iterator[Evidence]:
+def of_cpus(tree: Tree, place: Place, cpus: Sequence[Standing], levels: Sequence[Privilege]) -> Iterator[Evidence]:
     """Give whether CPUs may have been running in it: those at one of its regime's levels, with pc in its range."""
     running = stack = lost = 0
     inside = [each for each in cpus if each.level in levels and each.pc is not None and _in_range(place, each.pc)]
     for each in inside:
-        assert each.pc is not None, "it lies in the range"
+        assert each.pc is not None and each.level is not None, "it lies in the range, at one of the levels"  # noqa: PT018
         run = tree.at(each.pc - place.first)
-        if run is None or not run.attributes.rights[each.level or 0].execute:
+        if run is None or not run.attributes.rights[each.level].execute:
             lost += 1
             continue
         running += 1
         if each.sp is not None and _in_range(place, each.sp):
             top = tree.at((each.sp - 1) - place.first) or tree.at(each.sp - place.first)
-            stack += top is not None and top.attributes.rights[each.level or 0].write
+            stack += top is not None and top.attributes.rights[each.level].write
     if running:
         yield Evidence(Sign.RUNNING, running, len(inside), 15)
     if stack:
         yield Evidence(Sign.STACK, stack, len(inside), 15)
     if lost and not running:
         # Another process's pc is nothing against this one.
-        privileged = any(each.level for each in inside)
+        privileged = any(each.level and not each.level.is_user for each in inside)
         yield Evidence(Sign.LOST, lost, len(inside), -15 if privileged else 0)
 
 

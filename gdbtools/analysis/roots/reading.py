@@ -12,7 +12,7 @@ from gdbtools.analysis.roots.candidates import Candidate
 from gdbtools.analysis.roots.evidence import Evidence, Interval, Sign, Standing, Tree
 from gdbtools.analysis.roots.table_survey import CHUNK_BYTES
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import Read, Run
+from gdbtools.arch.model import Privilege, Read, Run
 from gdbtools.arch.scan import Scanner
 from gdbtools.arch.table_heuristics import Leaves, Owner, Place
 from gdbtools.errors import Unreadable
@@ -105,7 +105,7 @@ class Reader:
         return Found(candidate, place, tree, tuple(evidence))
 
     @cached_property
-    def _level(self) -> int | None:
+    def _level(self) -> Privilege | None:
         return max((each.level for each in self.cpus if each.level is not None and not each.alone), default=None)
 
     def _places(self, candidate: Candidate, owner: Owner) -> list[Place]:
@@ -182,5 +182,5 @@ class Reader:
                     return True
         return False
 
-    def _levels(self, place: Place) -> Sequence[int]:
-        return self.architecture.levels_of(self.architecture.appearance.regime(place))
+    def _levels(self, place: Place) -> Sequence[Privilege]:
+        return self.architecture.privileges_of(self.architecture.appearance.regime(place))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from gdbtools.arch.aarch64 import linux, syndrome
+from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.exceptions import agreement, record
 from gdbtools.arch.aarch64.exceptions.entry_needs import entry_needs
 from gdbtools.arch.aarch64.instructions import effects
@@ -44,19 +45,27 @@ from gdbtools.arch.aarch64.translation.stage2_owner import Stage2Off
 from gdbtools.arch.aarch64.traps import fine_grained
 from gdbtools.arch.aarch64.traps import registers as trap_registers
 from gdbtools.arch.aarch64.traps.deciders import deciders
-from gdbtools.arch.capabilities import (
-    Agreement,
-    Architecture,
-    DirtyConvention,
-    EntryNeed,
-    ExceptionRecord,
-    Shown,
-    VectorEntry,
-)
+from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.gadgets import FieldChange
 from gdbtools.arch.instruction_effects import Recent
 from gdbtools.arch.isolation import Switch, View
-from gdbtools.arch.model import Access, AccessKind, Derived, Fault, ReadRegister, Refusal, Regime, Syndrome, Walk
+from gdbtools.arch.model import (
+    Access,
+    AccessKind,
+    Agreement,
+    Derived,
+    EntryNeed,
+    ExceptionRecord,
+    Fault,
+    Privilege,
+    ReadRegister,
+    Refusal,
+    Regime,
+    Shown,
+    Syndrome,
+    VectorEntry,
+    Walk,
+)
 from gdbtools.bits import FieldValue, Word
 from gdbtools.errors import Refused
 
@@ -119,6 +128,8 @@ class AArch64(Architecture):
     brief_fields = overview.FIELDS
     leaves = (TwoLevelLeaf, OneLevelLeaf, NestedLeaf, IndirectLeaf, Stage2Leaf, Stage2IndirectLeaf)
     regime_names = regimes.NAMES
+    privileges = LEVELS
+    record_names = record.names_at("x")
     pc = "pc"
     general = (*(f"x{n}" for n in range(31)), "sp", "pc", "cpsr")
     borrowing = A64()
@@ -153,8 +164,8 @@ class AArch64(Architecture):
     def bare_regime(self, granule: str, name: str, level: int | None) -> Regime:
         return root_registers.bare_regime(granule, name, level)
 
-    def level(self, register: ReadRegister) -> int:
-        return SPSR(register("cpsr")).el
+    def privilege(self, register: ReadRegister) -> Privilege:
+        return LEVELS[SPSR(register("cpsr")).el]
 
     def state(self, register: ReadRegister) -> int:
         return register("cpsr")
@@ -249,12 +260,13 @@ class AArch64(Architecture):
     ) -> Sequence[Recent]:
         return effects.recent(words, end, register, regime, about)
 
-    def levels_of(self, regime: Regime) -> tuple[int, ...]:
+    def privileges_of(self, regime: Regime) -> tuple[Privilege, ...]:
         if isinstance(regime, Stage2 | Stage2Off):
-            return (0, 1)
+            return LEVELS[:2]
         assert isinstance(regime, Stage1 | Stage1Off)
         controls = regime.controls
-        return (0, controls.el) if controls.user else (controls.el,)
+        own = LEVELS[controls.el]
+        return (LEVELS[0], own) if controls.user else (own,)
 
     def syndrome_of(self, exception_class: int, iss: int) -> int | None:
         fields = syndrome.ESR_ELx
@@ -305,16 +317,16 @@ class AArch64(Architecture):
     def fits_entry(self, exception: ExceptionRecord, entry: VectorEntry) -> str:
         return agreement.against_entry(exception, entry)
 
-    def regime_of_level(self, register: ReadRegister, level: int) -> str:
-        return regimes.of_level(register, level)
+    def regime_of(self, register: ReadRegister, privilege: Privilege) -> str:
+        return regimes.of_level(register, privilege)
 
     def convention(self, found: Syndrome, register: ReadRegister | None = None) -> str:
         return record.convention(found, register)
 
     def trap_controls(self, exception: ExceptionRecord, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
-        if exception.el is None:
+        if exception.origin is None:
             return ()
-        return deciders(exception.syndrome, exception.el, exception.target, register)
+        return deciders(exception.syndrome, exception.origin, exception.target, register)
 
     def repair_access_flag(self, leaf: Word, written: bool, convention: DirtyConvention) -> Word:
         """Set AF and, if the access was a write, record it by the guest's convention.

@@ -33,7 +33,7 @@ def _translating(cpu: Cpu, architecture: Architecture) -> Sequence[str]:
 
 def _level(cpu: Cpu, architecture: Architecture) -> int:
     try:
-        return architecture.level(cpu.registers.read)
+        return architecture.privilege(cpu.registers.read)
     except Unavailable:
         return 1
 

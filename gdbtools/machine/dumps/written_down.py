@@ -59,7 +59,7 @@ def _level(path: Path, entries: Mapping[str, Any], architecture: Architecture, o
         if architecture.register_name(written, 1) == _STATE:
             states[_STATE] = _value(path, written, value).value
     try:
-        return max(architecture.level(Overridden(own, FixedRegisters(states, str(path))).read), 1)
+        return max(architecture.privilege(Overridden(own, FixedRegisters(states, str(path))).read), 1)
     except Unavailable:
         return 1
 

@@ -8,7 +8,8 @@ import pytest
 
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
-from gdbtools.arch.model import Access, AccessKind, Cause
+from gdbtools.arch.aarch64.causes import VMSACause
+from gdbtools.arch.model import Access, AccessKind
 from gdbtools.errors import Unavailable, Unreadable
 from tests.arch.aarch64.truth.machine import EL1H, EL2H, S1_ROOT, S2_ROOT, Memory, el2, guest
 from tests.tables import Tables, reader
@@ -175,7 +176,7 @@ def test_an_unprivileged_load_is_refused_where_el0_is() -> None:
     assert refused.verdict is Verdict.TABLES_AGREE
     assert refused.access == Access(AccessKind.READ, 1, unprivileged=True)
     assert refused.predicted is not None
-    assert refused.predicted.decider.cause is Cause.PRIVILEGED_ONLY
+    assert refused.predicted.decider.cause is VMSACause.PRIVILEGED_ONLY
     # Any other load might: so this fault is not of these tables.
     assert accessed(LDR, PERMISSION_3).verdict is Verdict.TABLES_PERMIT
     # PSTATE.UAO makes it one.
@@ -189,10 +190,10 @@ def test_privileged_access_never_is_no_matter_of_an_unprivileged_store() -> None
     read_only_for_all = 0b11
     refused = accessed(STTR, PERMISSION_3 | WNR, EL1H | PAN, AP=read_only_for_all)
     assert refused.predicted is not None
-    assert (refused.verdict, refused.predicted.decider.cause) == (Verdict.TABLES_AGREE, Cause.READ_ONLY)
+    assert (refused.verdict, refused.predicted.decider.cause) == (Verdict.TABLES_AGREE, VMSACause.READ_ONLY)
     forgotten = accessed(STR, PERMISSION_3 | WNR, EL1H | PAN, AP=read_only_for_all)
     assert forgotten.predicted is not None
-    assert forgotten.predicted.decider.cause is Cause.PRIVILEGED_ACCESS_NEVER
+    assert forgotten.predicted.decider.cause is VMSACause.PRIVILEGED_ACCESS_NEVER
 
 
 def test_an_instruction_that_cannot_be_read_counts_as_any_other() -> None:
@@ -227,7 +228,7 @@ def test_a_permission_fault_of_el1s_cache_maintenance_is_of_one_that_needs_to_wr
     assert refused.verdict is Verdict.TABLES_AGREE
     assert refused.access == Access(AccessKind.INVALIDATION, 1)
     assert refused.predicted is not None
-    assert refused.predicted.decider.cause is Cause.READ_ONLY
+    assert refused.predicted.decider.cause is VMSACause.READ_ONLY
     t.map(VA, PA)
     assert found(t, PERMISSION_3 | cm).verdict is Verdict.TABLES_PERMIT
     # Of any other fault nobody knows which it was, and EL0 has no DC IVAC.
@@ -276,7 +277,7 @@ def test_the_instruction_says_whether_cache_maintenance_had_to_write() -> None:
     assert (refused.verdict, refused.inferred) == (Verdict.TABLES_AGREE, False)
     assert refused.access == Access(AccessKind.CLEAN_INVALIDATION, 0)
     assert refused.predicted is not None
-    assert refused.predicted.decider.cause is Cause.MAINTENANCE_WITHOUT_WRITE
+    assert refused.predicted.decider.cause is VMSACause.MAINTENANCE_WITHOUT_WRITE
     assert maintained(CODE_PA, CVAC).verdict is Verdict.TABLES_PERMIT
 
 
@@ -291,7 +292,7 @@ def test_a_refused_fetch_from_device_memory_is_no_stale_entry() -> None:
     refused = found(t, 0, ESR_EL1=0b100001 << 26 | PERMISSION_3, ELR_EL1=VA)
     assert refused.verdict is Verdict.TABLES_AGREE
     assert refused.predicted is not None
-    assert refused.predicted.decider.cause is Cause.DEVICE_FETCH
+    assert refused.predicted.decider.cause is VMSACause.DEVICE_FETCH
     # A load that was refused had another reason.
     assert found(t, PERMISSION_3).verdict is Verdict.TABLES_PERMIT
 

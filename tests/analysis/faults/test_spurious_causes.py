@@ -11,9 +11,9 @@ from gdbtools.analysis.faults.descriptor_history import Seen, Sighting, steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.analysis.faults.spurious_causes import (
     Around,
-    Cause,
     Change,
     Elsewhere,
+    SpuriousCause,
     Suspicion,
     Weight,
     change_seen,
@@ -30,7 +30,12 @@ DATA_SAME, WNR = 0b100101 << 26, 1 << 6
 TRANSLATION_1, TRANSLATION_2, TRANSLATION_3 = 0b000101, 0b000110, 0b000111
 ACCESS_FLAG_3, PERMISSION_2, PERMISSION_3 = 0b001011, 0b001110, 0b001111
 ROOT = Tables().root
-REPAIRED, LEAF, TABLE, BARRIER = Cause.REPAIRED, Cause.STALE_LEAF, Cause.STALE_TABLE, Cause.MISSING_BARRIER
+REPAIRED, LEAF, TABLE, BARRIER = (
+    SpuriousCause.REPAIRED,
+    SpuriousCause.STALE_LEAF,
+    SpuriousCause.STALE_TABLE,
+    SpuriousCause.MISSING_BARRIER,
+)
 
 
 def permitted(iss: int, level: int = 3, **changes: int) -> Diagnosis:
@@ -42,11 +47,11 @@ def permitted(iss: int, level: int = 3, **changes: int) -> Diagnosis:
     return found
 
 
-def causes(diagnosis: Diagnosis, around: Around | None = None) -> list[Cause]:
+def causes(diagnosis: Diagnosis, around: Around | None = None) -> list[SpuriousCause]:
     return [each.cause for each in suspicions(diagnosis, around or Around())]
 
 
-def weights(diagnosis: Diagnosis, around: Around) -> dict[Cause, Weight]:
+def weights(diagnosis: Diagnosis, around: Around) -> dict[SpuriousCause, Weight]:
     return {each.cause: each.weight for each in suspicions(diagnosis, around)}
 
 
@@ -58,8 +63,8 @@ def test_a_stale_leaf_is_suspected_of_permission_faults_alone() -> None:
 
 
 def test_away_from_a_vector_entry_an_older_exception_is_suspected_first() -> None:
-    assert causes(permitted(TRANSLATION_3, pc=0x4444))[0] is Cause.OTHER_EXCEPTION
-    assert Cause.OTHER_EXCEPTION not in causes(permitted(TRANSLATION_3))
+    assert causes(permitted(TRANSLATION_3, pc=0x4444))[0] is SpuriousCause.OTHER_EXCEPTION
+    assert SpuriousCause.OTHER_EXCEPTION not in causes(permitted(TRANSLATION_3))
 
 
 def test_nothing_is_suspected_where_the_tables_refuse() -> None:
@@ -193,7 +198,7 @@ DONE = {"waited": True, "synchronized": True}
     ],
 )
 def test_the_store_before_the_access_and_what_followed_it_decide(
-    iss: int, writer: Writer, first: Cause, hardly: Sequence[Cause]
+    iss: int, writer: Writer, first: SpuriousCause, hardly: Sequence[SpuriousCause]
 ) -> None:
     ranked = suspicions(permitted(iss), Around(writer=writer))
     assert ranked[0].cause is first

@@ -9,6 +9,7 @@ import pytest
 from gdbtools.analysis.roots.choice import choose
 from gdbtools.analysis.roots.evidence import Sign, Standing
 from gdbtools.analysis.roots.search import Search
+from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.table_heuristics import Owner
 from gdbtools.errors import Unreadable
 from tests.images import ARM, BASE, CODE, KERNEL, PAGE, USER, Image, kernel, process, shown
@@ -233,12 +234,12 @@ def test_where_a_cpu_stood_tells_its_process_from_the_others() -> None:
     tables.map(0x7000_0000, BASE + CODE, **USER)
     tables.map(0x7FFF_0000, BASE + CODE + PAGE, **USER, UXN=1)
     image.add(tables)
-    found = image.search([Standing(0, 0, 0x7000_0010, 0x7FFF_1000)]).found
+    found = image.search([Standing(0, LEVELS[0], 0x7000_0010, 0x7FFF_1000)]).found
     assert [shown(each)[:2] for each in choose(found)] == [(ROOT, "TTBR1_EL1"), (tables.root, "TTBR0_EL1")]
     [its] = [each for each in found if each.place.root == tables.root]
     assert signs(its)[Sign.RUNNING] == signs(its)[Sign.STACK] == (1, 1)
     # The stack may not be executed, so a pc there is nobody's.
-    lost = image.search([Standing(0, 0, 0x7FFF_0010, 0x7FFF_1000)]).found
+    lost = image.search([Standing(0, LEVELS[0], 0x7FFF_0010, 0x7FFF_1000)]).found
     assert [shown(each)[0] for each in choose(lost)] == [ROOT]
 
 
@@ -251,9 +252,9 @@ def test_of_processes_that_all_map_where_a_cpu_stood_only_one_with_its_stack_is_
         tables.map(0x40_0000, BASE + CODE, **USER)
         tables.map(stack, BASE + CODE + (number + 1) * PAGE, **USER, UXN=1)
         image.add(tables)
-    its = image.search([Standing(0, 0, 0x40_0010, 0x7FF0_0800)]).found
+    its = image.search([Standing(0, LEVELS[0], 0x40_0010, 0x7FF0_0800)]).found
     assert [shown(each)[0] for each in choose(its)] == [ROOT, PROCESSES + PAGE]
-    nobodys = image.search([Standing(0, 0, 0x40_0010, 0x6000_0000)]).found
+    nobodys = image.search([Standing(0, LEVELS[0], 0x40_0010, 0x6000_0000)]).found
     assert [shown(each)[0] for each in choose(nobodys)] == [ROOT]
 
 
@@ -276,7 +277,7 @@ def test_an_identity_map_beside_a_kernel_is_only_for_its_beginning() -> None:
 def test_a_root_that_does_not_map_the_kernels_pc_is_not_the_kernels() -> None:
     image = Image()
     kernel(image, 12, 16, ROOT, TABLES)
-    found = image.search([Standing(0, 1, 0xFFFF_4000_0000_0000, None)]).found
+    found = image.search([Standing(0, LEVELS[1], 0xFFFF_4000_0000_0000, None)]).found
     assert Sign.LOST in signs(found[0])
     assert found[0].score == image.search().found[0].score - 15
 
@@ -285,7 +286,7 @@ def test_at_el2_the_tables_of_a_kernel_and_its_processes_are_of_a_host() -> None
     image = Image()
     kernel(image, 12, 16, ROOT, TABLES)
     process(image, 12, 16, PROCESSES, THEIRS)
-    cpu = Standing(0, 2, (0xFFFF << 48) + 0x100, (0xFFFF << 48) + 0x8000)
+    cpu = Standing(0, LEVELS[2], (0xFFFF << 48) + 0x100, (0xFFFF << 48) + 0x8000)
     found = image.search([cpu]).found
     assert [each.place.register for each in found] == ["TTBR1_EL2", "TTBR0_EL2"]
     values = ARM.appearance.registers([found[0].place]).values

@@ -210,9 +210,9 @@ ACCESSES = [
 
 
 def refusals(found: Walk) -> Iterator[Refusal | None]:
-    levels = ARM.levels_of(found.regime)
+    levels = ARM.privileges_of(found.regime)
     for access, pstate in ACCESSES:
-        if access.el in levels:
+        if access.privilege in levels:
             yield ARM.check(found, access, pstate)
             yield ARM.may_refuse(found, access)
 
@@ -309,7 +309,7 @@ def test_a_decider_has_the_value_of_its_field(number: int) -> None:
         asked = State(state.name, dict(values), state.regimes, state.memory)
         for found in walks(asked, values):
             for access, pstate in ACCESSES:
-                if access.el not in ARM.levels_of(found.regime):
+                if access.privilege not in ARM.privileges_of(found.regime):
                     continue
                 for refused in (ARM.check(found, access, pstate), ARM.may_refuse(found, access)):
                     if refused is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.model import Access, AccessKind, Cause, Fault, FaultKind, Mapped, Refusal, Walk
 from tests.arch.aarch64.truth.machine import (
     AF,
@@ -85,26 +86,26 @@ def by_register(cause: Cause, register: str, field: str, value: int) -> Said:
 @pytest.mark.parametrize(
     ("leaf", "tables", "kind", "el", "said"),
     [
-        (0b10 << AP, 0, WRITE, 1, in_leaf(Cause.READ_ONLY, "AP", 0b10)),
-        (0b11 << AP, 0, WRITE, 0, in_leaf(Cause.READ_ONLY, "AP", 0b11)),
-        (0b00 << AP, AP_WRITE_T, WRITE, 1, in_table(Cause.READ_ONLY, "APTable", 0b10)),
-        (0b01 << AP, AP_WRITE_T | AP_USER_T, WRITE, 1, in_table(Cause.READ_ONLY, "APTable", 0b11)),
-        (0b10 << AP, AP_WRITE_T, WRITE, 1, in_leaf(Cause.READ_ONLY, "AP", 0b10)),
-        (0b00 << AP, 0, READ, 0, in_leaf(Cause.PRIVILEGED_ONLY, "AP", 0b00)),
-        (0b00 << AP, 0, WRITE, 0, in_leaf(Cause.PRIVILEGED_ONLY, "AP", 0b00)),
-        (0b00 << AP, 0, MAINTENANCE, 0, in_leaf(Cause.PRIVILEGED_ONLY, "AP", 0b00)),
-        (0b00 << AP, AP_USER_T, READ, 0, in_leaf(Cause.PRIVILEGED_ONLY, "AP", 0b00)),
-        (0b01 << AP, AP_USER_T, READ, 0, in_table(Cause.PRIVILEGED_ONLY, "APTable", 0b01)),
-        (0b11 << AP, AP_USER_T, WRITE, 0, in_table(Cause.PRIVILEGED_ONLY, "APTable", 0b01)),
-        (UXN, 0, EXECUTE, 0, in_leaf(Cause.EXECUTE_NEVER, "UXN", 1)),
-        (0, UXNT, EXECUTE, 0, in_table(Cause.EXECUTE_NEVER, "UXNTable", 1)),
-        (UXN, UXNT, EXECUTE, 0, in_leaf(Cause.EXECUTE_NEVER, "UXN", 1)),
-        (PXN, 0, EXECUTE, 1, in_leaf(Cause.EXECUTE_NEVER, "PXN", 1)),
-        (0, PXNT, EXECUTE, 1, in_table(Cause.EXECUTE_NEVER, "PXNTable", 1)),
-        (PXN, PXNT, EXECUTE, 1, in_leaf(Cause.EXECUTE_NEVER, "PXN", 1)),
-        (0b01 << AP, 0, EXECUTE, 1, in_leaf(Cause.WRITABLE_BY_USER, "AP", 0b01)),
-        (0b01 << AP | PXN, 0, EXECUTE, 1, in_leaf(Cause.EXECUTE_NEVER, "PXN", 1)),
-        (0b01 << AP, PXNT, EXECUTE, 1, in_table(Cause.EXECUTE_NEVER, "PXNTable", 1)),
+        (0b10 << AP, 0, WRITE, 1, in_leaf(VMSACause.READ_ONLY, "AP", 0b10)),
+        (0b11 << AP, 0, WRITE, 0, in_leaf(VMSACause.READ_ONLY, "AP", 0b11)),
+        (0b00 << AP, AP_WRITE_T, WRITE, 1, in_table(VMSACause.READ_ONLY, "APTable", 0b10)),
+        (0b01 << AP, AP_WRITE_T | AP_USER_T, WRITE, 1, in_table(VMSACause.READ_ONLY, "APTable", 0b11)),
+        (0b10 << AP, AP_WRITE_T, WRITE, 1, in_leaf(VMSACause.READ_ONLY, "AP", 0b10)),
+        (0b00 << AP, 0, READ, 0, in_leaf(VMSACause.PRIVILEGED_ONLY, "AP", 0b00)),
+        (0b00 << AP, 0, WRITE, 0, in_leaf(VMSACause.PRIVILEGED_ONLY, "AP", 0b00)),
+        (0b00 << AP, 0, MAINTENANCE, 0, in_leaf(VMSACause.PRIVILEGED_ONLY, "AP", 0b00)),
+        (0b00 << AP, AP_USER_T, READ, 0, in_leaf(VMSACause.PRIVILEGED_ONLY, "AP", 0b00)),
+        (0b01 << AP, AP_USER_T, READ, 0, in_table(VMSACause.PRIVILEGED_ONLY, "APTable", 0b01)),
+        (0b11 << AP, AP_USER_T, WRITE, 0, in_table(VMSACause.PRIVILEGED_ONLY, "APTable", 0b01)),
+        (UXN, 0, EXECUTE, 0, in_leaf(VMSACause.EXECUTE_NEVER, "UXN", 1)),
+        (0, UXNT, EXECUTE, 0, in_table(VMSACause.EXECUTE_NEVER, "UXNTable", 1)),
+        (UXN, UXNT, EXECUTE, 0, in_leaf(VMSACause.EXECUTE_NEVER, "UXN", 1)),
+        (PXN, 0, EXECUTE, 1, in_leaf(VMSACause.EXECUTE_NEVER, "PXN", 1)),
+        (0, PXNT, EXECUTE, 1, in_table(VMSACause.EXECUTE_NEVER, "PXNTable", 1)),
+        (PXN, PXNT, EXECUTE, 1, in_leaf(VMSACause.EXECUTE_NEVER, "PXN", 1)),
+        (0b01 << AP, 0, EXECUTE, 1, in_leaf(VMSACause.WRITABLE_BY_USER, "AP", 0b01)),
+        (0b01 << AP | PXN, 0, EXECUTE, 1, in_leaf(VMSACause.EXECUTE_NEVER, "PXN", 1)),
+        (0b01 << AP, PXNT, EXECUTE, 1, in_table(VMSACause.EXECUTE_NEVER, "PXNTable", 1)),
         (0b01 << AP, AP_WRITE_T, EXECUTE, 1, None),
         (0b01 << AP, AP_USER_T, EXECUTE, 1, None),
     ],
@@ -121,7 +122,7 @@ def test_two_levels_say_which_descriptor_decides(
 def test_the_table_nearest_to_the_root_is_the_one_that_decides() -> None:
     for tables, level in (((0, PXNT, PXNT), 1), ((0, 0, PXNT), 2), ((PXNT, 0, PXNT), 0)):
         found = one_page(0, el1(), "el1", tables)
-        assert why(refusal(found, EXECUTE, 1, EL1H)) == in_table(Cause.EXECUTE_NEVER, "PXNTable", 1, level)
+        assert why(refusal(found, EXECUTE, 1, EL1H)) == in_table(VMSACause.EXECUTE_NEVER, "PXNTable", 1, level)
 
 
 @pytest.mark.parametrize(("registers", "name", "el", "mode"), [(el2, "el2", 2, EL2H), (el3, "el3", 3, EL3H)])
@@ -129,11 +130,11 @@ def test_one_level_says_which_descriptor_decides(registers, name: str, el: int, 
     def asked(leaf: int, tables: int, kind: AccessKind) -> Said | None:
         return why(refusal(one_page(leaf, registers(), name, (tables, 0, 0)), kind, el, mode))
 
-    assert asked(UXN, 0, EXECUTE) == in_leaf(Cause.EXECUTE_NEVER, "XN", 1)
-    assert asked(0, UXNT, EXECUTE) == in_table(Cause.EXECUTE_NEVER, "XNTable", 1)
-    assert asked(UXN, UXNT, EXECUTE) == in_leaf(Cause.EXECUTE_NEVER, "XN", 1)
-    assert asked(0b10 << AP, 0, WRITE) == in_leaf(Cause.READ_ONLY, "AP", 0b10)
-    assert asked(0, AP_WRITE_T, WRITE) == in_table(Cause.READ_ONLY, "APTable", 0b10)
+    assert asked(UXN, 0, EXECUTE) == in_leaf(VMSACause.EXECUTE_NEVER, "XN", 1)
+    assert asked(0, UXNT, EXECUTE) == in_table(VMSACause.EXECUTE_NEVER, "XNTable", 1)
+    assert asked(UXN, UXNT, EXECUTE) == in_leaf(VMSACause.EXECUTE_NEVER, "XN", 1)
+    assert asked(0b10 << AP, 0, WRITE) == in_leaf(VMSACause.READ_ONLY, "AP", 0b10)
+    assert asked(0, AP_WRITE_T, WRITE) == in_table(VMSACause.READ_ONLY, "APTable", 0b10)
     # With one privilege level, PXN, PXNTable, AP[1] and APTable[0] mean nothing.
     for leaf, tables in ((PXN, 0), (0, PXNT), (0, AP_USER_T), (0b01 << AP, 0)):
         assert [asked(leaf, tables, kind) for kind in (READ, WRITE, EXECUTE)] == [None, None, None]
@@ -146,12 +147,12 @@ def test_one_level_says_which_descriptor_decides(registers, name: str, el: int, 
 )  # fmt: skip
 def test_wxn_is_named_by_the_register_that_has_it(registers, name: str, el: int, mode: int, sctlr: str) -> None:
     found = one_page(0, registers(**{sctlr: SCTLR | WXN}), name)
-    assert why(refusal(found, EXECUTE, el, mode)) == by_register(Cause.WRITE_IMPLIES_EXECUTE_NEVER, sctlr, "WXN", 1)
+    assert why(refusal(found, EXECUTE, el, mode)) == by_register(VMSACause.WRITE_IMPLIES_EXECUTE_NEVER, sctlr, "WXN", 1)
     # What is execute-never without it keeps its own reason.
     found = one_page(UXN | PXN, registers(**{sctlr: SCTLR | WXN}), name)
     refused = refusal(found, EXECUTE, el, mode)
     assert refused is not None
-    assert refused.decider.cause is Cause.EXECUTE_NEVER
+    assert refused.decider.cause is VMSACause.EXECUTE_NEVER
 
 
 def test_wxn_leaves_reading_and_writing_alone() -> None:
@@ -165,12 +166,12 @@ def test_pan_and_epan_are_named(name: str) -> None:
         "el1": (1, EL1H, el1, "SCTLR_EL1"), "el2-vhe": (2, EL2H, el2_vhe, "SCTLR_EL2"),
     }[name]  # fmt: skip
     user = one_page(0b11 << AP, registers(), name)
-    pan = by_register(Cause.PRIVILEGED_ACCESS_NEVER, "PSTATE", "PAN", 1)
+    pan = by_register(VMSACause.PRIVILEGED_ACCESS_NEVER, "PSTATE", "PAN", 1)
     assert [why(refusal(user, kind, el, mode | PAN)) for kind in (READ, WRITE)] == [pan, pan]
     assert refusal(user, EXECUTE, el, mode | PAN) is None
     assert refusal(user, MAINTENANCE, el, mode | PAN) is None
     executable = one_page(0b00 << AP, registers(**{sctlr: SCTLR | EPAN}), name)
-    epan = by_register(Cause.PRIVILEGED_ACCESS_NEVER, sctlr, "EPAN", 1)
+    epan = by_register(VMSACause.PRIVILEGED_ACCESS_NEVER, sctlr, "EPAN", 1)
     assert [why(refusal(executable, kind, el, mode | PAN)) for kind in (READ, WRITE)] == [epan, epan]
 
 
@@ -210,12 +211,12 @@ def test_a_guest_hypervisor_needs_nv_and_nv1() -> None:
 
 
 def test_a_guest_hypervisors_refusals_name_their_bits() -> None:
-    assert why(refusal(nested(PXN_NESTED), EXECUTE, 1, EL1H)) == in_leaf(Cause.EXECUTE_NEVER, "PXN", 1)
-    said = in_table(Cause.EXECUTE_NEVER, "PXNTable", 1)
+    assert why(refusal(nested(PXN_NESTED), EXECUTE, 1, EL1H)) == in_leaf(VMSACause.EXECUTE_NEVER, "PXN", 1)
+    said = in_table(VMSACause.EXECUTE_NEVER, "PXNTable", 1)
     assert why(refusal(nested(0, PXNT_NESTED), EXECUTE, 1, EL1H)) == said
-    assert why(refusal(nested(0b01 << AP), READ, 0, 0)) == in_leaf(Cause.PRIVILEGED_ONLY, "AP", 0b01)
-    assert why(refusal(nested(0b10 << AP), WRITE, 1, EL1H)) == in_leaf(Cause.READ_ONLY, "AP", 0b10)
-    assert why(refusal(nested(0, AP_WRITE_T), WRITE, 1, EL1H)) == in_table(Cause.READ_ONLY, "APTable", 0b10)
+    assert why(refusal(nested(0b01 << AP), READ, 0, 0)) == in_leaf(VMSACause.PRIVILEGED_ONLY, "AP", 0b01)
+    assert why(refusal(nested(0b10 << AP), WRITE, 1, EL1H)) == in_leaf(VMSACause.READ_ONLY, "AP", 0b10)
+    assert why(refusal(nested(0, AP_WRITE_T), WRITE, 1, EL1H)) == in_table(VMSACause.READ_ONLY, "APTable", 0b10)
 
 
 def test_a_guest_hypervisors_ldtr_is_its_own() -> None:
@@ -248,18 +249,18 @@ def indexed(index: int, dirty: int = 1, overlay: int = 0) -> int:
 def test_a_base_permission_is_named_by_register_and_index() -> None:
     registers = el1(TCR2_EL1=PIE, PIR_EL1=perm(13, 0b1000), PIRE0_EL1=perm(13, 0b1010))
     found = one_page(indexed(13), registers, "el1")
-    assert why(refusal(found, WRITE, 1, EL1H)) == by_register(Cause.BASE_PERMISSION, "PIR_EL1", "Perm13", 0b1000)
-    assert why(refusal(found, EXECUTE, 1, EL1H)) == by_register(Cause.BASE_PERMISSION, "PIR_EL1", "Perm13", 0b1000)
-    assert why(refusal(found, WRITE, 0, 0)) == by_register(Cause.BASE_PERMISSION, "PIRE0_EL1", "Perm13", 0b1010)
+    assert why(refusal(found, WRITE, 1, EL1H)) == by_register(VMSACause.BASE_PERMISSION, "PIR_EL1", "Perm13", 0b1000)
+    assert why(refusal(found, EXECUTE, 1, EL1H)) == by_register(VMSACause.BASE_PERMISSION, "PIR_EL1", "Perm13", 0b1000)
+    assert why(refusal(found, WRITE, 0, 0)) == by_register(VMSACause.BASE_PERMISSION, "PIRE0_EL1", "Perm13", 0b1010)
     nothing = one_page(indexed(2), registers, "el1")
-    assert why(refusal(nothing, READ, 1, EL1H)) == by_register(Cause.BASE_PERMISSION, "PIR_EL1", "Perm2", 0)
+    assert why(refusal(nothing, READ, 1, EL1H)) == by_register(VMSACause.BASE_PERMISSION, "PIR_EL1", "Perm2", 0)
 
 
 def test_what_is_not_dirty_is_named_by_its_own_bit_and_a_permission_goes_first() -> None:
     registers = el1(TCR2_EL1=PIE, PIR_EL1=perm(5, 0b1100), PIRE0_EL1=perm(5, 0b1000))
     found = one_page(indexed(5, dirty=0), registers, "el1")
-    assert why(refusal(found, WRITE, 1, EL1H)) == in_leaf(Cause.NOT_DIRTY, "nDirty", 1)
-    assert why(refusal(found, WRITE, 0, 0)) == by_register(Cause.BASE_PERMISSION, "PIRE0_EL1", "Perm5", 0b1000)
+    assert why(refusal(found, WRITE, 1, EL1H)) == in_leaf(VMSACause.NOT_DIRTY, "nDirty", 1)
+    assert why(refusal(found, WRITE, 0, 0)) == by_register(VMSACause.BASE_PERMISSION, "PIRE0_EL1", "Perm5", 0b1000)
     # Where hardware records the write, nothing refuses it.
     registers["TCR_EL1"] = TCR | HA | HD
     assert refusal(one_page(indexed(5, dirty=0), registers, "el1"), WRITE, 1, EL1H) is None
@@ -269,7 +270,7 @@ def test_what_is_not_dirty_is_named_by_its_own_bit_and_a_permission_goes_first()
 def test_what_el0_may_write_and_el1_execute_grants_nothing_and_says_so(above: int, below: int) -> None:
     registers = el1(TCR2_EL1=PIE, PIR_EL1=perm(3, above), PIRE0_EL1=perm(3, below))
     found = one_page(indexed(3), registers, "el1")
-    said = by_register(Cause.WRITABLE_BY_USER, "PIRE0_EL1", "Perm3", below)
+    said = by_register(VMSACause.WRITABLE_BY_USER, "PIRE0_EL1", "Perm3", below)
     for kind in (READ, WRITE, EXECUTE):
         assert why(refusal(found, kind, 1, EL1H)) == said
         assert why(refusal(found, kind, 0, 0)) == said
@@ -292,7 +293,9 @@ def test_a_guarded_control_stack_is_shown_and_goes_with_the_overlay() -> None:
 def test_pan_covers_a_guarded_control_stack_of_el0() -> None:
     registers = el1(TCR2_EL1=PIE, PIR_EL1=perm(3, 0b1100), PIRE0_EL1=perm(3, 0b1001))
     found = one_page(indexed(3), registers, "el1")
-    assert why(refusal(found, READ, 1, EL1H | PAN)) == by_register(Cause.PRIVILEGED_ACCESS_NEVER, "PSTATE", "PAN", 1)
+    assert why(refusal(found, READ, 1, EL1H | PAN)) == by_register(
+        VMSACause.PRIVILEGED_ACCESS_NEVER, "PSTATE", "PAN", 1
+    )
     assert refusal(found, READ, 1, EL1H) is None
 
 
@@ -301,20 +304,20 @@ def test_with_indirection_pan_always_covers_what_el0_may_execute() -> None:
     registers = el1(TCR2_EL1=PIE, PIR_EL1=perm(3, 0b1100), PIRE0_EL1=perm(3, 0b0010))
     refused = refusal(one_page(indexed(3), registers, "el1"), READ, 1, EL1H | PAN)
     assert refused is not None
-    assert refused.decider.cause is Cause.PRIVILEGED_ACCESS_NEVER
+    assert refused.decider.cause is VMSACause.PRIVILEGED_ACCESS_NEVER
 
 
 def test_an_overlay_is_named_by_register_and_index() -> None:
     registers = el1(TCR2_EL1=POE | E0POE, POR_EL1=perm(5, 0b0001), POR_EL0=perm(5, 0b0010))
     found = one_page(5 << 60 | 0b01 << AP, registers, "el1")
-    assert why(refusal(found, WRITE, 1, EL1H)) == by_register(Cause.OVERLAY, "POR_EL1", "Perm5", 0b0001)
-    assert why(refusal(found, READ, 0, 0)) == by_register(Cause.OVERLAY, "POR_EL0", "Perm5", 0b0010)
+    assert why(refusal(found, WRITE, 1, EL1H)) == by_register(VMSACause.OVERLAY, "POR_EL1", "Perm5", 0b0001)
+    assert why(refusal(found, READ, 0, 0)) == by_register(VMSACause.OVERLAY, "POR_EL0", "Perm5", 0b0010)
     # Where both refuse, ESR_ELx.Overlay is set: it is the overlay that is named.
-    assert why(refusal(found, EXECUTE, 1, EL1H)) == by_register(Cause.OVERLAY, "POR_EL1", "Perm5", 0b0001)
+    assert why(refusal(found, EXECUTE, 1, EL1H)) == by_register(VMSACause.OVERLAY, "POR_EL1", "Perm5", 0b0001)
     # And where it does not, the leaf is.
     wide = el1(TCR2_EL1=POE, POR_EL1=perm(5, 0b0111))
     found = one_page(5 << 60 | 0b01 << AP, wide, "el1")
-    assert why(refusal(found, EXECUTE, 1, EL1H)) == in_leaf(Cause.WRITABLE_BY_USER, "AP", 0b01)
+    assert why(refusal(found, EXECUTE, 1, EL1H)) == in_leaf(VMSACause.WRITABLE_BY_USER, "AP", 0b01)
 
 
 def test_wxn_under_an_overlay_takes_the_right_to_write() -> None:
@@ -325,14 +328,14 @@ def test_wxn_under_an_overlay_takes_the_right_to_write() -> None:
         found = one_page(5 << 60, registers, "el1")
         assert (granted(found, 1), allowed(found, 1, EL1H)) == (expected, expected), f"{value:04b}"
     registers = el1(SCTLR_EL1=SCTLR | WXN, TCR2_EL1=POE, POR_EL1=perm(5, 0b0111))
-    said = by_register(Cause.WRITE_IMPLIES_EXECUTE_NEVER, "SCTLR_EL1", "WXN", 1)
+    said = by_register(VMSACause.WRITE_IMPLIES_EXECUTE_NEVER, "SCTLR_EL1", "WXN", 1)
     assert why(refusal(one_page(5 << 60, registers, "el1"), WRITE, 1, EL1H)) == said
 
 
 def test_base_permission_0b0110_is_writable_or_executable_and_says_why() -> None:
     registers = el1(TCR2_EL1=PIE, PIR_EL1=perm(3, 0b0110))
     found = one_page(indexed(3), registers, "el1")
-    said = by_register(Cause.WRITE_IMPLIES_EXECUTE_NEVER, "PIR_EL1", "Perm3", 0b0110)
+    said = by_register(VMSACause.WRITE_IMPLIES_EXECUTE_NEVER, "PIR_EL1", "Perm3", 0b0110)
     assert (granted(found, 1), why(refusal(found, EXECUTE, 1, EL1H))) == ("rw-", said)
 
 
@@ -383,9 +386,9 @@ def leaf_changed(bits: int, **registers: int) -> Walk:
 @pytest.mark.parametrize(
     ("bits", "kind", "cause", "field", "value"),
     [
-        (1, FaultKind.TRANSLATION, Cause.INVALID_ENTRY, "VALID", 0),
-        (2, FaultKind.TRANSLATION, Cause.RESERVED_ENTRY, "TYPE", 1),
-        (AF, FaultKind.ACCESS_FLAG, Cause.NOT_ACCESSED, "AF", 0),
+        (1, FaultKind.TRANSLATION, VMSACause.INVALID_ENTRY, "VALID", 0),
+        (2, FaultKind.TRANSLATION, VMSACause.RESERVED_ENTRY, "TYPE", 1),
+        (AF, FaultKind.ACCESS_FLAG, VMSACause.NOT_ACCESSED, "AF", 0),
     ],
 )
 def test_an_entry_that_is_refused_says_why(bits: int, kind: FaultKind, cause: Cause, field: str, value: int) -> None:
@@ -399,7 +402,7 @@ def test_an_address_that_is_too_large_says_whose() -> None:
     found = leaf_changed(1 << 45, TCR_EL1=small)
     assert found.outcome == Fault(FaultKind.ADDRESS_SIZE, 1, 3)
     assert found.refusal is not None
-    assert found.refusal.decider.cause is Cause.OUTPUT_TOO_LARGE
+    assert found.refusal.decider.cause is VMSACause.OUTPUT_TOO_LARGE
     assert found.refusal.decider.field.name == "OutputAddress"
     memory = Memory()
     memory.stage1(0)
@@ -407,7 +410,7 @@ def test_an_address_that_is_too_large_says_whose() -> None:
     found = look(memory, el1(TCR_EL1=small), "el1")
     assert found.outcome == Fault(FaultKind.ADDRESS_SIZE, 1, 1)
     assert found.refusal is not None
-    assert (found.refusal.decider.cause, found.refusal.decider.field.name) == (Cause.TABLE_TOO_LARGE, "NextTable")
+    assert (found.refusal.decider.cause, found.refusal.decider.field.name) == (VMSACause.TABLE_TOO_LARGE, "NextTable")
     assert (found.refusal.decider.pa, found.refusal.decider.level) == (PLACES[1], 1)
 
 
@@ -447,12 +450,12 @@ def through(stage2: int, tables: int = NORMAL | 1 << 6, stage1: int = 0b01 << AP
 @pytest.mark.parametrize(
     ("leaf", "kind", "el", "cause", "field", "value"),
     [
-        (0b10 << S2AP, READ, 1, Cause.NO_READ, "S2AP", 0b10),
-        (0b01 << S2AP, WRITE, 1, Cause.NO_WRITE, "S2AP", 0b01),
-        (0b00 << S2AP, READ, 0, Cause.NO_READ, "S2AP", 0b00),
-        (0b00 << S2AP, MAINTENANCE, 0, Cause.NO_READ, "S2AP", 0b00),
-        (0b11 << S2AP | 0b10 << XN_AT, EXECUTE, 0, Cause.EXECUTE_NEVER, "XN", 0b10),
-        (0b11 << S2AP | 0b11 << XN_AT, EXECUTE, 0, Cause.EXECUTE_NEVER, "XN", 0b11),
+        (0b10 << S2AP, READ, 1, VMSACause.NO_READ, "S2AP", 0b10),
+        (0b01 << S2AP, WRITE, 1, VMSACause.NO_WRITE, "S2AP", 0b01),
+        (0b00 << S2AP, READ, 0, VMSACause.NO_READ, "S2AP", 0b00),
+        (0b00 << S2AP, MAINTENANCE, 0, VMSACause.NO_READ, "S2AP", 0b00),
+        (0b11 << S2AP | 0b10 << XN_AT, EXECUTE, 0, VMSACause.EXECUTE_NEVER, "XN", 0b10),
+        (0b11 << S2AP | 0b11 << XN_AT, EXECUTE, 0, VMSACause.EXECUTE_NEVER, "XN", 0b11),
     ],
 )
 def test_stage_2_names_its_own_descriptor(
@@ -481,19 +484,21 @@ def test_an_indirect_stage_2_names_register_or_dirty_bit() -> None:
     registers = {"VTCR_EL2": VTCR | S2PIE, "S2PIR_EL2": perm(5, 0b1100, 0b1000)}
     tables = NORMAL | 1 << 7
     found = through(leaf, tables, **registers)
-    assert why(refusal(found, WRITE, 1, EL1H)) == (Cause.NOT_DIRTY, "descriptor", "Dirty", 0, IPA_LEAF, 3)
-    assert why(refusal(found, EXECUTE, 0, 0)) == by_register(Cause.BASE_PERMISSION, "S2PIR_EL2", "Perm5", 0b1100)
+    assert why(refusal(found, WRITE, 1, EL1H)) == (VMSACause.NOT_DIRTY, "descriptor", "Dirty", 0, IPA_LEAF, 3)
+    assert why(refusal(found, EXECUTE, 0, 0)) == by_register(VMSACause.BASE_PERMISSION, "S2PIR_EL2", "Perm5", 0b1100)
     readonly = through(leaf, tables, VTCR_EL2=VTCR | S2PIE, S2PIR_EL2=perm(5, 0b1000, 0b1000))
-    assert why(refusal(readonly, WRITE, 1, EL1H)) == by_register(Cause.BASE_PERMISSION, "S2PIR_EL2", "Perm5", 0b1000)
+    assert why(refusal(readonly, WRITE, 1, EL1H)) == by_register(
+        VMSACause.BASE_PERMISSION, "S2PIR_EL2", "Perm5", 0b1000
+    )
     nothing = through(leaf, tables, VTCR_EL2=VTCR | S2PIE, S2PIR_EL2=perm(5, 0b0000, 0b1000))
-    assert why(refusal(nothing, READ, 0, 0)) == by_register(Cause.BASE_PERMISSION, "S2PIR_EL2", "Perm5", 0)
+    assert why(refusal(nothing, READ, 0, 0)) == by_register(VMSACause.BASE_PERMISSION, "S2PIR_EL2", "Perm5", 0)
 
 
 @pytest.mark.parametrize("memattr", [0b0000, 0b0001, 0b0010, 0b0011])
 def test_a_walk_of_device_memory_is_refused_under_ptw_and_names_it(memattr: int) -> None:
     found = through(NORMAL | 3 << S2AP, memattr << 2 | 1 << 6, HCR_EL2=VM | RW | PTW)
     assert found.outcome == Fault(FaultKind.PERMISSION, 2, 3, s1ptw=True)
-    assert why(found.refusal) == by_register(Cause.DEVICE_WALK, "HCR_EL2", "PTW", 1)
+    assert why(found.refusal) == by_register(VMSACause.DEVICE_WALK, "HCR_EL2", "PTW", 1)
     assert isinstance(through(NORMAL | 3 << S2AP, memattr << 2 | 1 << 6).outcome, Mapped)
     # FWB: bit 2 of MemAttr alone says whether it is Device.
     normal = through(NORMAL | 3 << S2AP, 0b0100 << 2 | 1 << 6, HCR_EL2=VM | RW | PTW)
@@ -527,13 +532,13 @@ def test_what_grants_nothing_to_either_is_no_matter_of_overlays() -> None:
     registers = el1(TCR2_EL1=PIE | POE | E0POE, PIR_EL1=perm(3, 0b0011), PIRE0_EL1=perm(3, 0b0101))
     registers |= {"POR_EL1": 0, "POR_EL0": 0}
     found = one_page(indexed(3), registers, "el1")
-    said = by_register(Cause.WRITABLE_BY_USER, "PIRE0_EL1", "Perm3", 0b0101)
+    said = by_register(VMSACause.WRITABLE_BY_USER, "PIRE0_EL1", "Perm3", 0b0101)
     assert why(refusal(found, READ, 1, EL1H)) == why(refusal(found, WRITE, 0, 0)) == said
 
 
 def test_an_overlay_that_refuses_to_write_goes_before_wxn() -> None:
     registers = el1(SCTLR_EL1=SCTLR | WXN, TCR2_EL1=POE, POR_EL1=perm(5, 0b0010))
-    said = by_register(Cause.OVERLAY, "POR_EL1", "Perm5", 0b0010)
+    said = by_register(VMSACause.OVERLAY, "POR_EL1", "Perm5", 0b0010)
     assert why(refusal(one_page(5 << 60, registers, "el1"), WRITE, 1, EL1H)) == said
 
 
@@ -571,7 +576,7 @@ def test_with_tbid_a_fetch_from_a_tagged_address_is_refused_and_nothing_else_is(
         refused = refusal(found, EXECUTE, 1, EL1H)
         assert refused is not None
         assert refused.fault == Fault(FaultKind.TRANSLATION, 1, 0)
-        assert why(refused) == by_register(Cause.TAGGED_FETCH, "TCR_EL1", field, 1)
+        assert why(refused) == by_register(VMSACause.TAGGED_FETCH, "TCR_EL1", field, 1)
         assert [refusal(found, kind, 1, EL1H) for kind in (READ, MAINTENANCE)] == [None, None]
         assert refusal(at_both_ends(va, TCR_EL1=TCR | TBI0 | TBI1), EXECUTE, 1, EL1H) is None
     for va in (LOWEST, HIGHEST | 4095, upper, (1 << 64) - 1):
@@ -580,7 +585,7 @@ def test_with_tbid_a_fetch_from_a_tagged_address_is_refused_and_nothing_else_is(
 
 def test_e0pd_names_itself_and_counts_only_where_it_is_implemented() -> None:
     refused = refusal(one_page(0b01 << AP, el1(TCR_EL1=TCR | E0PD0), "el1"), READ, 0, 0)
-    assert why(refused) == by_register(Cause.PRIVILEGED_ONLY, "TCR_EL1", "E0PD0", 1)
+    assert why(refused) == by_register(VMSACause.PRIVILEGED_ONLY, "TCR_EL1", "E0PD0", 1)
     without = el1(TCR_EL1=TCR | E0PD0, ID_AA64MMFR2_EL1=0)
     assert refusal(one_page(0b01 << AP, without, "el1"), READ, 0, 0) is None
 
@@ -677,7 +682,7 @@ def test_hardware_may_set_the_access_flag_through_what_is_mostly_read_only() -> 
 def test_a_table_that_may_not_be_read_is_refused_for_that_even_on_device_memory() -> None:
     found = through(NORMAL | 3 << S2AP, DEVICE, HCR_EL2=VM | RW | PTW)
     assert found.refusal is not None
-    assert found.refusal.decider.cause is Cause.NO_READ
+    assert found.refusal.decider.cause is VMSACause.NO_READ
 
 
 def test_stage_2_has_only_global_entries_and_its_own_walk_says_so() -> None:

@@ -14,6 +14,7 @@ import pytest
 from gdbtools.analysis.contiguity import Breach, contiguity
 from gdbtools.analysis.faults.diagnosis import Verdict, diagnose
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.syndrome import InstructionAbort, decode, status
 from gdbtools.arch.model import (
     Access,
@@ -552,7 +553,7 @@ def test_importing_arch_needs_no_gdb_and_says_nothing() -> None:
 # --- Rules that were declared and not applied
 
 
-@pytest.mark.parametrize(("more", "fetched"), [(1 << 60, Cause.LOGICAL_TAG_FETCH), (1 << 60 | 1 << 37, None)])
+@pytest.mark.parametrize(("more", "fetched"), [(1 << 60, VMSACause.LOGICAL_TAG_FETCH), (1 << 60 | 1 << 37, None)])
 def test_a_fetch_has_no_logical_tag(more: int, fetched: Cause | None) -> None:
     """MTX0 [60] leaves [59:56] out of the address of data only, unless TBI0 [37] leaves them out of all."""
     walked = found({ROOT: PA | BLOCK | AF}, 0x0B << 56, TCR_EL1=tcr(4, 39, 5, more))

@@ -17,9 +17,19 @@ from gdbtools.arch.aarch64.instructions.classes import is_always_defined, text
 from gdbtools.arch.aarch64.instructions.memory_instructions import Encoding, memory_access
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx
-from gdbtools.arch.capabilities import Agreement, ExceptionRecord, Fit, VectorEntry
 from gdbtools.arch.gadgets import INSTRUCTION_BYTES
-from gdbtools.arch.model import AccessKind, AddressMeaning, FaultKind, ReadRegister, Return, Syndrome
+from gdbtools.arch.model import (
+    AccessKind,
+    AddressMeaning,
+    Agreement,
+    ExceptionRecord,
+    FaultKind,
+    Fit,
+    ReadRegister,
+    Return,
+    Syndrome,
+    VectorEntry,
+)
 from gdbtools.bits import Field
 from gdbtools.errors import Unavailable
 
@@ -278,11 +288,11 @@ def fits(exception: ExceptionRecord, instruction: int | None, register: ReadRegi
 def against_entry(exception: ExceptionRecord, entry: VectorEntry) -> str:
     """Say why an exception cannot have been taken at a vector entry; empty where nothing speaks against it."""
     target = exception.target
-    if exception.state is None or exception.el is None:
+    if exception.state is None or exception.origin is None:
         return ""
     state = SPSR(exception.state)
-    came = f"SPSR_EL{target} says EL{exception.el}"
-    if entry.name.startswith("lower EL") is not (exception.el < target):
+    came = f"SPSR_EL{target} says EL{exception.origin}"
+    if entry.name.startswith("lower EL") is not (exception.origin < target):
         return f"pc is at the vector entry {entry.name}, and {came}"
     if entry.name.startswith("current EL") and ("SP_ELx" in entry.name) is not bool(state.M & 1):
         return f"pc is at the vector entry {entry.name}, and {came} with {'SP_ELx' if state.M & 1 else 'SP_EL0'}"
@@ -309,12 +319,12 @@ def _what(found: Syndrome) -> str:
 def _against_registers(exception: ExceptionRecord) -> str:
     """Say what in SPSR, FAR and ELR the syndrome cannot be of, whatever the instruction is; empty for nothing."""
     found, target = exception.syndrome, exception.target
-    if exception.state is None or exception.el is None or exception.return_address is None:
+    if exception.state is None or exception.origin is None or exception.return_address is None:
         return ""
     state = SPSR(exception.state)
     number = ESR_ELx.EC.of(found.word)
-    spsr = f"SPSR_EL{target} says EL{exception.el}"
-    if found.from_lower is not None and found.from_lower is not (exception.el < target):
+    spsr = f"SPSR_EL{target} says EL{exception.origin}"
+    if found.from_lower is not None and found.from_lower is not (exception.origin < target):
         return f"{spsr}, and the class is of {'a lower' if found.from_lower else 'the same'} level"
     if number in (AARCH64_ONLY if state.is_aarch32 else AARCH32_ONLY):
         return f"{spsr} in AArch{32 if state.is_aarch32 else 64}, which has no {found.name}"

@@ -14,8 +14,7 @@ from gdbtools.arch.aarch64.exceptions import record
 from gdbtools.arch.aarch64.linux import per_cpu_data
 from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.processor_state import SPSR, VBAR
-from gdbtools.arch.capabilities import EntryNeed
-from gdbtools.arch.model import ReadRegister
+from gdbtools.arch.model import EntryNeed, ReadRegister
 
 VECTORS_BYTES: Final = 0x800
 FRAME_BYTES: Final = 512

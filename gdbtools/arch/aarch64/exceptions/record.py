@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from gdbtools.arch.aarch64 import syndrome
+from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.exceptions.execution_state import EL1, aarch32_el1
 from gdbtools.arch.aarch64.exceptions.immediates import (
     XEN_HYPERCALLS,
@@ -25,8 +26,16 @@ from gdbtools.arch.aarch64.syndrome import EC
 from gdbtools.arch.aarch64.translation import regimes
 from gdbtools.arch.aarch64.translation.controls import EL3, EL10
 from gdbtools.arch.aarch64.translation.security import SecurityState, security_state
-from gdbtools.arch.capabilities import ExceptionRecord, VectorEntry
-from gdbtools.arch.model import AccessKind, FaultKind, ReadRegister, Return, Syndrome
+from gdbtools.arch.model import (
+    AccessKind,
+    ExceptionRecord,
+    FaultKind,
+    ReadRegister,
+    RecordNames,
+    Return,
+    Syndrome,
+    VectorEntry,
+)
 from gdbtools.errors import MissingRegister, Unavailable
 
 FROM_LOWER: Final = 0x400
@@ -151,18 +160,24 @@ def record(register: ReadRegister) -> ExceptionRecord:
         trapped = _was_trapped(found, el, origin, register)
         found = replace(found, returns=Return.THIS_INSTRUCTION if trapped else Return.NEXT_INSTRUCTION)
     return ExceptionRecord(
-        target=el,
+        target=LEVELS[el],
         syndrome=found,
         address=address,
         return_address=optional(register, f"ELR_EL{el}"),
-        el=origin,
+        origin=None if origin is None else LEVELS[origin],
         state=state,
         regime=regime,
+        names=names_at(el),
         ipa=ipa,
         undecoded=undecoded,
         second_stage=second_stage,
         untaken=_untaken(register, el),
     )
+
+
+def names_at(el: int | str) -> RecordNames:
+    """Return the names of the exception registers of a level; `x` stands for any."""
+    return RecordNames(f"ESR_EL{el}", f"FAR_EL{el}", f"ELR_EL{el}", f"SPSR_EL{el}", "HPFAR_EL2")
 
 
 def _untaken(register: ReadRegister, el: int) -> tuple[str, ...]:

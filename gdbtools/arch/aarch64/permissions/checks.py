@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gdbtools.arch.aarch64.causes import VMSACause
+from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.registers.translation import SCTLR
 from gdbtools.arch.model import (
@@ -96,7 +98,7 @@ class Effective:
             return granted.read if as_user else None
         if kind is AccessKind.CLEAN_INVALIDATION:
             denied = granted.write is not None and self.maintenance_writes
-            cmow = Limit(Cause.MAINTENANCE_WITHOUT_WRITE, SCTLR.CMOW, 1, register=self.sctlr)
+            cmow = Limit(VMSACause.MAINTENANCE_WITHOUT_WRITE, SCTLR.CMOW, 1, register=self.sctlr)
             return granted.read or (cmow if denied else None)
         if not as_user and kind is not AccessKind.EXECUTE and (never := self._access_never(pstate)):
             return never
@@ -108,7 +110,7 @@ class Effective:
         if not pstate.PAN or user is None:
             return None
         if user.read is None or user.write is None or user.shadow_stack:
-            return Limit(Cause.PRIVILEGED_ACCESS_NEVER, SPSR.PAN, 1, register="PSTATE")
+            return Limit(VMSACause.PRIVILEGED_ACCESS_NEVER, SPSR.PAN, 1, register="PSTATE")
         if user.execute is None and self.execution_counts:
             return self.execution_counts
         return None
@@ -119,4 +121,4 @@ def as_user(access: Access, pstate: SPSR, unprivileged_counts: bool) -> bool:
 
     LDTR and STTR are where `unprivileged_counts` (AArch64.IsUnprivAccessPriv), unless PSTATE.UAO overrides it.
     """
-    return access.el == 0 or (access.unprivileged and unprivileged_counts and not pstate.UAO)
+    return access.privilege == LEVELS[0] or (access.unprivileged and unprivileged_counts and not pstate.UAO)

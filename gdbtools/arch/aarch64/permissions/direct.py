@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.permissions.checks import Grant, Limit
 from gdbtools.arch.aarch64.tables.descriptors import (
     AP_EL0,
@@ -45,15 +46,15 @@ def direct(steps: tuple[Step, ...], hierarchical: bool, hardware_dirty: bool) ->
     ap_table = tables[0][1].field("APTable") if tables else TwoLevelTable.APTable
     write: Limit | None = None
     if leaf.AP & AP_READ_ONLY and not (hardware_dirty and leaf.DBM):
-        write = on_leaf(Cause.READ_ONLY, type(leaf).AP)
-    write = write or from_tables(Cause.READ_ONLY, ap_table, AP_READ_ONLY)
+        write = on_leaf(VMSACause.READ_ONLY, type(leaf).AP)
+    write = write or from_tables(VMSACause.READ_ONLY, ap_table, AP_READ_ONLY)
     if isinstance(leaf, OneLevelLeaf):
-        never = on_leaf(Cause.EXECUTE_NEVER, OneLevelLeaf.XN) if leaf.XN else None
-        return Grant(None, write, never or from_tables(Cause.EXECUTE_NEVER, OneLevelTable.XNTable, 1)), None
+        never = on_leaf(VMSACause.EXECUTE_NEVER, OneLevelLeaf.XN) if leaf.XN else None
+        return Grant(None, write, never or from_tables(VMSACause.EXECUTE_NEVER, OneLevelTable.XNTable, 1)), None
     if isinstance(leaf, NestedLeaf):
-        never = on_leaf(Cause.EXECUTE_NEVER, NestedLeaf.PXN) if leaf.PXN else None
-        privileged = Grant(None, write, never or from_tables(Cause.EXECUTE_NEVER, NestedTable.PXNTable, 1))
-        nobody = on_leaf(Cause.PRIVILEGED_ONLY, NestedLeaf.AP)
+        never = on_leaf(VMSACause.EXECUTE_NEVER, NestedLeaf.PXN) if leaf.PXN else None
+        privileged = Grant(None, write, never or from_tables(VMSACause.EXECUTE_NEVER, NestedTable.PXNTable, 1))
+        nobody = on_leaf(VMSACause.PRIVILEGED_ONLY, NestedLeaf.AP)
         return privileged, Grant(nobody, nobody, None)
     return _two_levels(leaf, on_leaf, from_tables, write)
 
@@ -65,16 +66,16 @@ def _two_levels(
     write: Limit | None,
 ) -> tuple[Grant, Grant]:
     # APTable[0] forbids EL0 as AP[1]=0 does.
-    no_user = None if leaf.AP & AP_EL0 else on_leaf(Cause.PRIVILEGED_ONLY, TwoLevelLeaf.AP)
-    no_user = no_user or from_tables(Cause.PRIVILEGED_ONLY, TwoLevelTable.APTable, AP_EL0)
-    user_never = on_leaf(Cause.EXECUTE_NEVER, TwoLevelLeaf.UXN) if leaf.UXN else None
-    user_never = user_never or from_tables(Cause.EXECUTE_NEVER, TwoLevelTable.UXNTable, 1)
-    never = on_leaf(Cause.EXECUTE_NEVER, TwoLevelLeaf.PXN) if leaf.PXN else None
-    never = never or from_tables(Cause.EXECUTE_NEVER, TwoLevelTable.PXNTable, 1)
+    no_user = None if leaf.AP & AP_EL0 else on_leaf(VMSACause.PRIVILEGED_ONLY, TwoLevelLeaf.AP)
+    no_user = no_user or from_tables(VMSACause.PRIVILEGED_ONLY, TwoLevelTable.APTable, AP_EL0)
+    user_never = on_leaf(VMSACause.EXECUTE_NEVER, TwoLevelLeaf.UXN) if leaf.UXN else None
+    user_never = user_never or from_tables(VMSACause.EXECUTE_NEVER, TwoLevelTable.UXNTable, 1)
+    never = on_leaf(VMSACause.EXECUTE_NEVER, TwoLevelLeaf.PXN) if leaf.PXN else None
+    never = never or from_tables(VMSACause.EXECUTE_NEVER, TwoLevelTable.PXNTable, 1)
     user = Grant(no_user, no_user or write, user_never)
     if user.write is None:
         # What EL0 can write must not be executed above it: "Instruction execution".
-        never = never or on_leaf(Cause.WRITABLE_BY_USER, TwoLevelLeaf.AP)
+        never = never or on_leaf(VMSACause.WRITABLE_BY_USER, TwoLevelLeaf.AP)
     return Grant(None, write, never), user
 
 

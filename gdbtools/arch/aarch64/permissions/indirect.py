@@ -6,10 +6,11 @@ AArch64.S1IndirectBasePermissions.
 
 from __future__ import annotations
 
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.permissions.checks import Grant, Limit
 from gdbtools.arch.aarch64.permissions.overlay import NOTHING, Base
 from gdbtools.arch.aarch64.tables.descriptors import IndirectLeaf
-from gdbtools.arch.model import Cause, Rights, Step
+from gdbtools.arch.model import Rights, Step
 from gdbtools.bits import Word
 
 # What each encoding grants; the reserved ones grant nothing.
@@ -48,7 +49,7 @@ def indirect(
     below = _encoded(step, user)
     runs, written = _rights(above), _rights(below)
     if (runs.execute or runs.shadow_stack) and (written.write or written.shadow_stack):
-        nothing = withheld(Limit(Cause.WRITABLE_BY_USER, below.field, below.value, register=below.register))
+        nothing = withheld(Limit(VMSACause.WRITABLE_BY_USER, below.field, below.value, register=below.register))
         return nothing, nothing
     return _base(step, above, hardware_dirty), _base(step, below, hardware_dirty)
 
@@ -64,7 +65,7 @@ def _encoded(step: Step, register: tuple[str, Word]) -> Limit:
     assert isinstance(leaf, IndirectLeaf)
     name, permissions = register
     field = permissions.field(f"Perm{leaf.PIIndex}")
-    return Limit(Cause.BASE_PERMISSION, field, field.of(permissions), register=name)
+    return Limit(VMSACause.BASE_PERMISSION, field, field.of(permissions), register=name)
 
 
 def _rights(encoded: Limit) -> Rights:
@@ -78,9 +79,11 @@ def _base(step: Step, encoded: Limit, hardware_dirty: bool) -> Base:
     rights = _rights(encoded)
     write = None if rights.write else encoded
     if leaf.nDirty and not hardware_dirty:
-        write = write or Limit(Cause.NOT_DIRTY, IndirectLeaf.nDirty, 1, step)
+        write = write or Limit(VMSACause.NOT_DIRTY, IndirectLeaf.nDirty, 1, step)
     grant = Grant(None if rights.read else encoded, write, None if rights.execute else encoded, rights.shadow_stack)
     exclusive = None
     if encoded.value == WRITE_XOR_EXECUTE:
-        exclusive = Limit(Cause.WRITE_IMPLIES_EXECUTE_NEVER, encoded.field, encoded.value, register=encoded.register)
+        exclusive = Limit(
+            VMSACause.WRITE_IMPLIES_EXECUTE_NEVER, encoded.field, encoded.value, register=encoded.register
+        )
     return Base(grant, not encoded.value & WITHOUT_OVERLAY, exclusive)

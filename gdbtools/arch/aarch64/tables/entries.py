@@ -5,6 +5,7 @@ Source: DDI 0487, "VMSAv8-64 translation table format descriptors", "MMU fault t
 
 from __future__ import annotations
 
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.registers.translation import TableBase
 from gdbtools.arch.aarch64.tables.descriptors import (
     KIND,
@@ -31,16 +32,16 @@ def aligned_root(ttbr: TableBase, wide: bool, levels: tuple[Level, ...]) -> int:
 def decode(value: int, level: Level, granule_bits: int, role: Role, layout: Layout, overlays: bool = False) -> Entry:
     """Say what a descriptor is at this level; never refuses."""
     if not VALID.of(value):
-        return Entry(EntryKind.INVALID, InvalidDescriptor(value), 0, Cause.INVALID_ENTRY)
+        return Entry(EntryKind.INVALID, InvalidDescriptor(value), 0, VMSACause.INVALID_ENTRY)
     if level.number == LAST_LEVEL:
         if KIND.of(value) == TYPE_BLOCK:
-            return Entry(EntryKind.INVALID, InvalidDescriptor(value), 0, Cause.RESERVED_ENTRY)
+            return Entry(EntryKind.INVALID, InvalidDescriptor(value), 0, VMSACause.RESERVED_ENTRY)
         page = leaf_descriptor(level.low, False, role, layout, overlays)(value)
         return Entry(EntryKind.PAGE, page, page.OutputAddress)
     if KIND.of(value) == TYPE_BLOCK:
         block = leaf_descriptor(level.low, True, role, layout, overlays)(value)
         if level.number not in block_levels(granule_bits, layout):
-            return Entry(EntryKind.INVALID, block, 0, Cause.BLOCK_NOT_ALLOWED)
+            return Entry(EntryKind.INVALID, block, 0, VMSACause.BLOCK_NOT_ALLOWED)
         return Entry(EntryKind.BLOCK, block, block.OutputAddress)
     table = table_descriptor(granule_bits, role, layout)(value)
     return Entry(EntryKind.TABLE, table, table.NextTable)
@@ -67,8 +68,8 @@ def soft_invalid(value: int, level: Level, granule_bits: int, role: Role, layout
             return plain
     elif not whole.address:
         return plain
-    kept = Entry(whole.kind, word, whole.address, Cause.SOFT_INVALID)
-    return Entry(EntryKind.SOFT_INVALID, word, 0, Cause.SOFT_INVALID, kept)
+    kept = Entry(whole.kind, word, whole.address, VMSACause.SOFT_INVALID)
+    return Entry(EntryKind.SOFT_INVALID, word, 0, VMSACause.SOFT_INVALID, kept)
 
 
 def refuse_entry(step: Step, stage: int, output_bits: int, hardware_access_flag: bool) -> Refusal | None:
@@ -76,14 +77,14 @@ def refuse_entry(step: Step, stage: int, output_bits: int, hardware_access_flag:
     entry, word = step.entry, step.entry.word
     if entry.kind in (EntryKind.INVALID, EntryKind.SOFT_INVALID):
         assert entry.cause is not None
-        field = VALID if entry.cause in (Cause.INVALID_ENTRY, Cause.SOFT_INVALID) else KIND
+        field = VALID if entry.cause in (VMSACause.INVALID_ENTRY, VMSACause.SOFT_INVALID) else KIND
         return _refuse(step, stage, FaultKind.TRANSLATION, entry.cause, field)
     if entry.address >> output_bits:
-        cause = Cause.OUTPUT_TOO_LARGE if step.is_leaf else Cause.TABLE_TOO_LARGE
+        cause = VMSACause.OUTPUT_TOO_LARGE if step.is_leaf else VMSACause.TABLE_TOO_LARGE
         field = type(word).field("OutputAddress" if step.is_leaf else "NextTable")
         return _refuse(step, stage, FaultKind.ADDRESS_SIZE, cause, field)
     if isinstance(word, LeafDescriptor) and not word.AF and not hardware_access_flag:
-        return _refuse(step, stage, FaultKind.ACCESS_FLAG, Cause.NOT_ACCESSED, LeafDescriptor.AF)
+        return _refuse(step, stage, FaultKind.ACCESS_FLAG, VMSACause.NOT_ACCESSED, LeafDescriptor.AF)
     return None
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.exceptions.execution_state import aarch32_el1
 from gdbtools.arch.aarch64.permissions.checks import Limit
 from gdbtools.arch.aarch64.registers.features import Features, features, optional
@@ -35,7 +36,7 @@ from gdbtools.arch.aarch64.translation.controls import EL2, EL3, EL10, EL20, Con
 from gdbtools.arch.aarch64.translation.security import Fetches, SecurityState, scr_el3, security_state
 from gdbtools.arch.aarch64.translation.stage1 import LOGICAL_TAG, TAG, Permissions, Stage1, Stage1Off
 from gdbtools.arch.aarch64.translation.stage2 import Stage2
-from gdbtools.arch.model import Cause, ReadRegister, Regime
+from gdbtools.arch.model import ReadRegister, Regime
 from gdbtools.bits import Word
 from gdbtools.errors import Unavailable
 
@@ -357,7 +358,7 @@ def _permissions(register: ReadRegister, controls: Controls, extended: Word, has
     pire0: tuple[str, Word] | Limit | None = None
     if indirect and nested:
         # A guest hypervisor has no EL0, and PIRE0_EL1 is as 0: AArch64.GetS1TTWParamsEL10.
-        pire0 = Limit(Cause.PRIVILEGED_ONLY, HCR_EL2.NV1, 1, register="HCR_EL2")
+        pire0 = Limit(VMSACause.PRIVILEGED_ONLY, HCR_EL2.NV1, 1, register="HCR_EL2")
     elif indirect and controls.user:
         pire0 = held(controls.register("PIRE0"), PIR)
     return Permissions(
@@ -374,7 +375,7 @@ def _registers_disabled(register: ReadRegister) -> Limit | None:
     scr = scr_el3(register)
     if scr is None or scr.PIEn:
         return None
-    return Limit(Cause.REGISTERS_DISABLED, SCR_EL3.PIEn, 0, register="SCR_EL3")
+    return Limit(VMSACause.REGISTERS_DISABLED, SCR_EL3.PIEn, 0, register="SCR_EL3")
 
 
 def _stage2(register: ReadRegister, secure: bool) -> Stage2:

@@ -11,12 +11,13 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.permissions.checks import Limit
 from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.hypervisor import SCR_EL3
 from gdbtools.arch.aarch64.registers.identification import ID_AA64PFR0_EL1
 from gdbtools.arch.aarch64.tables.descriptors import RootIndirectLeaf, RootLeaf, Stage1Leaf
-from gdbtools.arch.model import Cause, ReadRegister, Step
+from gdbtools.arch.model import ReadRegister, Step
 
 EL3: Final = 3
 
@@ -69,9 +70,9 @@ class Fetches:
         if self.state is SecurityState.ROOT:
             return self._outside_root(steps[-1], leaf)
         if self.state is SecurityState.REALM and self.el > 1 and leaf.NS:
-            return Limit(Cause.FOREIGN_FETCH, Stage1Leaf.NS, leaf.NS, steps[-1])
+            return Limit(VMSACause.FOREIGN_FETCH, Stage1Leaf.NS, leaf.NS, steps[-1])
         if self.state is SecurityState.SECURE and self.secure_only and _is_non_secure(steps):
-            return Limit(Cause.SECURE_FETCH, SCR_EL3.SIF, 1, register="SCR_EL3")
+            return Limit(VMSACause.SECURE_FETCH, SCR_EL3.SIF, 1, register="SCR_EL3")
         return None
 
     @staticmethod
@@ -79,8 +80,8 @@ class Fetches:
         """Only NSE=1 with NS=0 is Root's own."""
         assert isinstance(leaf, RootLeaf | RootIndirectLeaf), "Root's leaves have NSE"
         if not leaf.NSE:
-            return Limit(Cause.FOREIGN_FETCH, RootLeaf.NSE, 0, step)
-        return Limit(Cause.FOREIGN_FETCH, Stage1Leaf.NS, 1, step) if leaf.NS else None
+            return Limit(VMSACause.FOREIGN_FETCH, RootLeaf.NSE, 0, step)
+        return Limit(VMSACause.FOREIGN_FETCH, Stage1Leaf.NS, 1, step) if leaf.NS else None
 
 
 def _is_non_secure(steps: tuple[Step, ...]) -> bool:

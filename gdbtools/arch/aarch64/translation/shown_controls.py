@@ -17,8 +17,7 @@ from gdbtools.arch.aarch64.tables.entries import refuse_entry
 from gdbtools.arch.aarch64.tables.geometry import PHYSICAL_BITS
 from gdbtools.arch.aarch64.translation.stage1 import Stage1
 from gdbtools.arch.aarch64.translation.stage2 import Stage2
-from gdbtools.arch.capabilities import Shown
-from gdbtools.arch.model import Fault, FaultKind, ReadRegister, Refusal, Step, Walk
+from gdbtools.arch.model import Fault, FaultKind, ReadRegister, Refusal, Shown, Step, Walk
 
 _SIZES: Final = "ID_AA64MMFR0_EL1"
 _UPDATES: Final = "ID_AA64MMFR1_EL1"

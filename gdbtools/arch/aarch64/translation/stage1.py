@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from gdbtools.arch.aarch64.causes import VMSACause
+from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.permissions.checks import ALL, Effective, Limit
 from gdbtools.arch.aarch64.permissions.direct import direct, is_dirty, is_read_only
 from gdbtools.arch.aarch64.permissions.indirect import indirect, withheld
@@ -35,6 +37,7 @@ from gdbtools.arch.model import (
     Fault,
     FaultKind,
     Level,
+    Privilege,
     Refusal,
     Regime,
     Rights,
@@ -173,15 +176,15 @@ class Stage1(Regime):
         All of them are faults at level 0: "Translation fault" and "Address size fault" in section "MMU fault types".
         """
         if not self.size_in_bounds:
-            return self._refuse_by_tcr(Cause.RANGE_SIZE, self.range.TnSZ)
+            return self._refuse_by_tcr(VMSACause.RANGE_SIZE, self.range.TnSZ)
         if not self.first <= self._untagged(address) <= self.last:
-            return self._refuse_by_tcr(Cause.OUTSIDE_RANGE, self.range.TnSZ)
+            return self._refuse_by_tcr(VMSACause.OUTSIDE_RANGE, self.range.TnSZ)
         for EPDn in self.range.EPDn:
             if EPDn.of(self.tcr):
-                return self._refuse_by_tcr(Cause.RANGE_DISABLED, EPDn)
+                return self._refuse_by_tcr(VMSACause.RANGE_DISABLED, EPDn)
         if self.root >> self.output_bits:
             field = WIDE_BASE if self.wide_root else TTBR.BADDR
-            cause, value = Cause.ROOT_TOO_LARGE, field.of(self.ttbr)
+            cause, value = VMSACause.ROOT_TOO_LARGE, field.of(self.ttbr)
             return self._refuse(FaultKind.ADDRESS_SIZE, cause, self.range.ttbr, field, value)
         return None
 
@@ -193,12 +196,12 @@ class Stage1(Regime):
         bounds = self.range
         if kind is AccessKind.EXECUTE and not self.first <= address <= self.last:
             if bounds.TBIDn.of(self.tcr):
-                return self._refuse_by_tcr(Cause.TAGGED_FETCH, bounds.TBIDn)
+                return self._refuse_by_tcr(VMSACause.TAGGED_FETCH, bounds.TBIDn)
             if self._tag == LOGICAL_TAG:
-                return self._refuse_by_tcr(Cause.LOGICAL_TAG_FETCH, bounds.MTXn)
+                return self._refuse_by_tcr(VMSACause.LOGICAL_TAG_FETCH, bounds.MTXn)
         for E0PDn in bounds.E0PDn:
             if user and self.e0pd_implemented and E0PDn.of(self.tcr):
-                return self._refuse_by_tcr(Cause.PRIVILEGED_ONLY, E0PDn)
+                return self._refuse_by_tcr(VMSACause.PRIVILEGED_ONLY, E0PDn)
         return None
 
     def _untagged(self, address: int) -> int:
@@ -257,7 +260,7 @@ class Stage1(Regime):
             exclusive = None
             if self.sctlr.WXN:
                 sctlr = self.controls.register("SCTLR")
-                exclusive = Limit(Cause.WRITE_IMPLIES_EXECUTE_NEVER, SCTLR.WXN, 1, register=sctlr)
+                exclusive = Limit(VMSACause.WRITE_IMPLIES_EXECUTE_NEVER, SCTLR.WXN, 1, register=sctlr)
             above, below = direct(steps, self.hierarchical, self.hardware_dirty)
             privileged = Base(above, True, exclusive)
             user = None if below is None else Base(below, True, exclusive)
@@ -279,8 +282,8 @@ class Stage1(Regime):
         if not self.execution_counts:
             return None
         if self.permissions.pir is not None:
-            return Limit(Cause.PRIVILEGED_ACCESS_NEVER, SPSR.PAN, 1, register="PSTATE")
-        return Limit(Cause.PRIVILEGED_ACCESS_NEVER, SCTLR.EPAN, 1, register=self.controls.register("SCTLR"))
+            return Limit(VMSACause.PRIVILEGED_ACCESS_NEVER, SPSR.PAN, 1, register="PSTATE")
+        return Limit(VMSACause.PRIVILEGED_ACCESS_NEVER, SCTLR.EPAN, 1, register=self.controls.register("SCTLR"))
 
     def _overlay(self, steps: tuple[Step, ...], overlay: tuple[str, Word] | None) -> Limit | None:
         if overlay is None or self.permissions.disabled is not None:
@@ -288,7 +291,7 @@ class Stage1(Regime):
         name, word = overlay
         leaf = steps[-1].entry.word
         field = word.field(f"Perm{leaf.field('POIndex').of(leaf)}")
-        return Limit(Cause.OVERLAY, field, field.of(word), register=name)
+        return Limit(VMSACause.OVERLAY, field, field.of(word), register=name)
 
     def check(self, walk: Walk, kind: AccessKind, as_user: bool, pstate: SPSR) -> Refusal | None:
         """Give stage 1's refusal of an access to what `walk`, a walk of this regime, found."""
@@ -319,7 +322,7 @@ class Stage1(Regime):
         attr = field.of(self.mair)
         if not memory_types.is_device(attr):
             return None
-        limit = Limit(Cause.DEVICE_FETCH, field, attr, register=self.controls.register("MAIR"))
+        limit = Limit(VMSACause.DEVICE_FETCH, field, attr, register=self.controls.register("MAIR"))
         return limit.refuse(self.stage, leaf.level.number)
 
     def memory(self, leaf: Stage1Leaf) -> tuple[int | None, int]:
@@ -365,9 +368,9 @@ class Stage1(Regime):
         assert isinstance(leaf, Stage1Leaf)
         attr, sh = self.memory(leaf)
         granted = self.effective(steps)
-        rights: Mapping[int, Rights] = {self.controls.el: granted.privileged.rights}
+        rights: Mapping[Privilege, Rights] = {LEVELS[self.controls.el]: granted.privileged.rights}
         if granted.user is not None:
-            rights = {0: granted.user.rights, **rights}
+            rights = {LEVELS[0]: granted.user.rights, **rights}
         own = Attributes(
             memory=f"MAIR Attr{leaf.AttrIndx}" if attr is None else memory_type(attr),
             shareability=memory_types.shareability(sh),
@@ -437,7 +440,7 @@ class Stage1Off(Regime):
     def _admit(self, address: int) -> Refusal | None:
         if address <= self.last:
             return None
-        decider = Decider(Cause.ADDRESS_TOO_LARGE, "ID_AA64MMFR0_EL1", ID_AA64MMFR0_EL1.PARange, self.parange)
+        decider = Decider(VMSACause.ADDRESS_TOO_LARGE, "ID_AA64MMFR0_EL1", ID_AA64MMFR0_EL1.PARange, self.parange)
         return Refusal(Fault(FaultKind.ADDRESS_SIZE, self.stage, 0), decider)
 
     def decode(self, raw: bytes, level: Level) -> Entry:
@@ -460,7 +463,7 @@ class Stage1Off(Regime):
         own = Attributes(
             memory=memory_type(attr) + fetches,
             shareability=memory_types.shareability(sh),
-            rights=dict.fromkeys(levels, ALL),
+            rights={LEVELS[el]: ALL for el in levels},
             accessed=True,
             dirty=None,
             is_global=True,

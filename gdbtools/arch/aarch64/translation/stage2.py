@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+from gdbtools.arch.aarch64.causes import VMSACause
+from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.permissions.checks import Grant, Limit
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, HCRX_EL2, VTCR_EL2, VTTBR
 from gdbtools.arch.aarch64.registers.translation import WIDE_BASE
@@ -32,7 +34,6 @@ from gdbtools.arch.aarch64.tables.memory_names import memory_type
 from gdbtools.arch.model import (
     AccessKind,
     Attributes,
-    Cause,
     Decider,
     Entry,
     Fault,
@@ -157,16 +158,16 @@ class Stage2(Regime):
         """Refuse a starting level that does not fit, an address beyond T0SZ, a root beyond the output size."""
         if not self.levels:
             field = VTCR_EL2.T0SZ if not self.size_in_bounds else VTCR_EL2.SL0
-            cause = Cause.RANGE_SIZE if not self.size_in_bounds else Cause.STARTING_LEVEL
+            cause = VMSACause.RANGE_SIZE if not self.size_in_bounds else VMSACause.STARTING_LEVEL
             decider = Decider(cause, self.holder, field, field.of(self.geometry))
             return Refusal(Fault(FaultKind.TRANSLATION, self.stage, 0), decider)
         if address > self.last:
             size = VTCR_EL2.T0SZ.of(self.geometry)
-            decider = Decider(Cause.OUTSIDE_RANGE, self.holder, VTCR_EL2.T0SZ, size)
+            decider = Decider(VMSACause.OUTSIDE_RANGE, self.holder, VTCR_EL2.T0SZ, size)
             return Refusal(Fault(FaultKind.TRANSLATION, self.stage, 0), decider)
         if self.root >> self.output_bits:
             field = WIDE_BASE if self.wide_root else VTTBR.BADDR
-            decider = Decider(Cause.ROOT_TOO_LARGE, self.table_base, field, field.of(self.vttbr))
+            decider = Decider(VMSACause.ROOT_TOO_LARGE, self.table_base, field, field.of(self.vttbr))
             return Refusal(Fault(FaultKind.ADDRESS_SIZE, self.stage, 0), decider)
         return None
 
@@ -182,19 +183,19 @@ class Stage2(Regime):
         word = leaf.entry.word
         foreign = None
         if isinstance(word, RealmStage2Leaf | RealmStage2IndirectLeaf) and word.NS:
-            foreign = Limit(Cause.FOREIGN_FETCH, RealmStage2Leaf.NS, 1, leaf)
+            foreign = Limit(VMSACause.FOREIGN_FETCH, RealmStage2Leaf.NS, 1, leaf)
         return self._granted(leaf, word, el).without_fetches(foreign)
 
     def _granted(self, leaf: Step, word: Word, el: int) -> Grant:
         if isinstance(word, Stage2IndirectLeaf):
             return self._indirect(leaf, word, el)
         assert isinstance(word, Stage2Leaf)
-        read = None if word.S2AP & S2AP_READ else Limit(Cause.NO_READ, Stage2Leaf.S2AP, word.S2AP, leaf)
+        read = None if word.S2AP & S2AP_READ else Limit(VMSACause.NO_READ, Stage2Leaf.S2AP, word.S2AP, leaf)
         writable = word.S2AP & S2AP_WRITE or (self.hardware_dirty and word.DBM)
-        write = None if writable else Limit(Cause.NO_WRITE, Stage2Leaf.S2AP, word.S2AP, leaf)
+        write = None if writable else Limit(VMSACause.NO_WRITE, Stage2Leaf.S2AP, word.S2AP, leaf)
         xn = word.XN if self.execute_never_by_level else word.XN & 0b10
         may = xn in ((0b00, 0b01) if el == 0 else (0b00, 0b11))
-        return Grant(read, write, None if may else Limit(Cause.EXECUTE_NEVER, Stage2Leaf.XN, word.XN, leaf))
+        return Grant(read, write, None if may else Limit(VMSACause.EXECUTE_NEVER, Stage2Leaf.XN, word.XN, leaf))
 
     def _indirect(self, leaf: Step, word: Stage2IndirectLeaf, el: int) -> Grant:
         assert self.s2pir is not None
@@ -203,10 +204,10 @@ class Stage2(Regime):
         field = self.s2pir.field(f"Perm{word.PIIndex}")
         encoding = field.of(self.s2pir)
         may_read, may_write, may_execute = STAGE2_BASE.get(encoding, (False, False, ()))
-        denied = Limit(Cause.BASE_PERMISSION, field, encoding, register="S2PIR_EL2")
+        denied = Limit(VMSACause.BASE_PERMISSION, field, encoding, register="S2PIR_EL2")
         write = None if may_write else denied
         if not word.Dirty and not self.hardware_dirty:
-            write = write or Limit(Cause.NOT_DIRTY, Stage2IndirectLeaf.Dirty, 0, leaf)
+            write = write or Limit(VMSACause.NOT_DIRTY, Stage2IndirectLeaf.Dirty, 0, leaf)
         return Grant(None if may_read else denied, write, None if el in may_execute else denied)
 
     def check(self, walk: Walk, kind: AccessKind, el: int) -> Refusal | None:
@@ -225,7 +226,7 @@ class Stage2(Regime):
         denied = granted.read if el == 0 else None
         writes = kind is AccessKind.CLEAN_INVALIDATION and self.maintenance_writes
         if denied is None and writes and granted.write is not None:
-            return Limit(Cause.MAINTENANCE_WITHOUT_WRITE, HCRX_EL2.CMOW, 1, register="HCRX_EL2")
+            return Limit(VMSACause.MAINTENANCE_WITHOUT_WRITE, HCRX_EL2.CMOW, 1, register="HCRX_EL2")
         return denied
 
     def device_fetch(self, walk: Walk) -> Refusal | None:
@@ -234,7 +235,7 @@ class Stage2(Regime):
         if leaf is None or walk.refusal is not None or not self._is_device(leaf):
             return None
         field = type(leaf.entry.word).field("MemAttr")
-        return Limit(Cause.DEVICE_FETCH, field, memattr_of(leaf), leaf).refuse(self.stage, leaf.level.number)
+        return Limit(VMSACause.DEVICE_FETCH, field, memattr_of(leaf), leaf).refuse(self.stage, leaf.level.number)
 
     def fetch_refused_by_stage_2(self, via: Walk, kind: AccessKind = AccessKind.READ) -> Refusal | None:
         """Say what refuses to fetch a stage 1 descriptor: a fault, no right to read, or HCR_EL2.PTW on Device memory.
@@ -245,7 +246,7 @@ class Stage2(Regime):
         if refusal is None and kind is AccessKind.WRITE and not self._walker_may_write(via):
             refusal = self.check(via, kind, 1)
         if refusal is None and self.hcr.PTW and not self.hcr.TGE and via.leaf is not None and self._is_device(via.leaf):
-            limit = Limit(Cause.DEVICE_WALK, HCR_EL2.PTW, 1, register="HCR_EL2")
+            limit = Limit(VMSACause.DEVICE_WALK, HCR_EL2.PTW, 1, register="HCR_EL2")
             refusal = limit.refuse(self.stage, via.leaf.level.number)
         return None if refusal is None else Refusal(replace(refusal.fault, s1ptw=True), refusal.decider)
 
@@ -281,7 +282,7 @@ class Stage2(Regime):
         return Attributes(
             memory=memory_types.stage2_memory_type(word.MemAttr, self.forced_write_back),
             shareability=memory_types.shareability(self.shareability(leaf)),
-            rights={el: self.grant(leaf, el).rights for el in (0, 1)},
+            rights={el: self.grant(leaf, el).rights for el in LEVELS[:2]},
             accessed=bool(word.AF),
             dirty=dirty,
             is_global=True,

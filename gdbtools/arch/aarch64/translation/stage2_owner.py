@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from gdbtools.arch.aarch64.causes import VMSACause
+from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.permissions.checks import ALL
 from gdbtools.arch.aarch64.registers.features import features, optional
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, VTTBR
@@ -20,7 +22,6 @@ from gdbtools.arch.aarch64.tables.geometry import PHYSICAL_BITS, WIDE_BITS
 from gdbtools.arch.aarch64.translation.stage2 import Stage2
 from gdbtools.arch.model import (
     Attributes,
-    Cause,
     Decider,
     Entry,
     Fault,
@@ -68,7 +69,7 @@ class Stage2Off(Regime):
             return None
         field = ID_AA64MMFR0_EL1.PARange
         code = next(code for code, bits in PHYSICAL_BITS.items() if bits == self.output_bits)
-        decider = Decider(Cause.ADDRESS_TOO_LARGE, "ID_AA64MMFR0_EL1", field, code)
+        decider = Decider(VMSACause.ADDRESS_TOO_LARGE, "ID_AA64MMFR0_EL1", field, code)
         return Refusal(Fault(FaultKind.ADDRESS_SIZE, self.stage, 0), decider)
 
     def decode(self, raw: bytes, level: Level) -> Entry:  # noqa: ARG002
@@ -81,7 +82,7 @@ class Stage2Off(Regime):
         return Attributes(
             memory="as stage 1 says",
             shareability="shareability too",
-            rights={0: ALL, 1: ALL},
+            rights=dict.fromkeys(LEVELS[:2], ALL),
             accessed=True,
             dirty=None,
             is_global=True,

@@ -14,7 +14,7 @@ import pytest
 from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
 from gdbtools.arch.aarch64.exceptions.agreement import AARCH32_ONLY, AARCH64_ONLY, RULES
 from gdbtools.arch.aarch64.syndrome import EC
-from gdbtools.arch.capabilities import Agreement, Fit
+from gdbtools.arch.model import Agreement, Fit
 from tests.guests.assembly import ASSEMBLER, assemble
 from tests.tables import reader
 

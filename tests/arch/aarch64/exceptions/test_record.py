@@ -6,8 +6,7 @@ import pytest
 
 from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
 from gdbtools.arch.aarch64.syndrome import EC
-from gdbtools.arch.capabilities import VectorEntry
-from gdbtools.arch.model import ReadRegister, Return
+from gdbtools.arch.model import ReadRegister, Return, VectorEntry
 from tests.tables import reader
 
 EL0T, EL1H, EL2H, EL3H = 0b0000, 0b0101, 0b1001, 0b1101
@@ -116,7 +115,7 @@ def test_what_el1_does_through_vncr_is_a_fault_of_el2s_own_stage_1() -> None:
     record = ARM.exception(taken(2, EL1H, EC.DATA_ABORT_SAME_EL, 1 << 13 | STAGE_2_TRANSLATION, HPFAR_EL2=1 << 4))
     assert record.syndrome.fault is not None
     assert (record.syndrome.fault.stage, record.regime, record.ipa) == (1, "el2", None)
-    assert (record.el, record.syndrome.from_lower) == (1, True)
+    assert (record.origin, record.syndrome.from_lower) == (1, True)
 
 
 @pytest.mark.parametrize(

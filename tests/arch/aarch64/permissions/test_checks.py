@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.registers.translation import TCR_EL1
 from gdbtools.arch.aarch64.translation.regimes import regime_for
-from gdbtools.arch.model import Access, AccessKind, Cause, Fault, FaultKind, Refusal
+from gdbtools.arch.model import Access, AccessKind, Fault, FaultKind, Refusal
 from gdbtools.arch.walk import walk
 from tests.tables import EL1H, Tables, reader
 
@@ -77,7 +78,7 @@ def test_execute_never_bits_are_of_their_own_level() -> None:
 def test_what_el0_may_write_el1_must_not_execute() -> None:
     refused = refusal_of(AccessKind.EXECUTE, 1, AP=0b01)
     assert refused is not None
-    assert refused.decider.cause is Cause.WRITABLE_BY_USER
+    assert refused.decider.cause is VMSACause.WRITABLE_BY_USER
     assert refusal_of(AccessKind.EXECUTE, 0, AP=0b01) is None
 
 
@@ -98,7 +99,7 @@ def test_pan_refuses_privileged_data_accesses_to_what_el0_may_access() -> None:
     for kind in (AccessKind.READ, AccessKind.WRITE):
         refused = refusal_of(kind, 1, pstate=PAN, AP=0b01)
         assert refused is not None
-        assert refused.decider.cause is Cause.PRIVILEGED_ACCESS_NEVER
+        assert refused.decider.cause is VMSACause.PRIVILEGED_ACCESS_NEVER
         assert refusal_of(kind, 1, pstate=PAN, AP=0b00) is None
     assert refusal_of(AccessKind.EXECUTE, 1, pstate=PAN, AP=0b11) is None
     # APTable[0] takes EL0's access away, and with it what PAN forbids.
@@ -116,7 +117,7 @@ def test_a_cache_invalidation_needs_the_right_to_write() -> None:
     assert refusal_of(AccessKind.INVALIDATION, 1, pstate=PAN, AP=0b01) is None, "PAN is not about maintenance"
     refused = refusal_of(AccessKind.INVALIDATION, 1, AP=0b10)
     assert refused is not None
-    assert refused.decider.cause is Cause.READ_ONLY
+    assert refused.decider.cause is VMSACause.READ_ONLY
 
 
 def test_dbm_makes_a_read_only_leaf_writable_only_where_hardware_manages_dirty_state() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.registers.translation import TCR_EL1, TTBR
 from gdbtools.arch.aarch64.tables.geometry import levels_for
 from gdbtools.arch.aarch64.translation.regimes import regime_for, regimes
-from gdbtools.arch.model import Cause, Fault, FaultKind, Hole, Mapped, Run, Walk
+from gdbtools.arch.model import Fault, FaultKind, Hole, Mapped, Run, Walk
 from gdbtools.arch.scan import scan, tables
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable, Unreadable
@@ -100,7 +101,7 @@ def test_blocks_stand_only_where_the_granule_allows_them(granule: int, level: in
     else:
         assert found.outcome == Fault(FaultKind.TRANSLATION, 1, level)
         assert found.refusal is not None
-        assert found.refusal.decider.cause is Cause.BLOCK_NOT_ALLOWED
+        assert found.refusal.decider.cause is VMSACause.BLOCK_NOT_ALLOWED
 
 
 def test_the_reserved_type_at_level_3_is_invalid_and_no_page() -> None:
@@ -110,7 +111,7 @@ def test_the_reserved_type_at_level_3_is_invalid_and_no_page() -> None:
     found = walk_of(t, 0x1000)
     assert found.outcome == Fault(FaultKind.TRANSLATION, 1, 3)
     assert found.refusal is not None
-    assert found.refusal.decider.cause is Cause.RESERVED_ENTRY
+    assert found.refusal.decider.cause is VMSACause.RESERVED_ENTRY
 
 
 def test_a_swapped_out_entry_is_not_followed() -> None:

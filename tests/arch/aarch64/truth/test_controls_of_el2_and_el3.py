@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.model import AccessKind, Cause, Fault, FaultKind, Mapped, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable
@@ -76,7 +77,7 @@ def maintained(kind: AccessKind, leaf: int, el: int = 0, cmow: int = CMOW, has: 
 
 
 def test_el0_has_to_write_what_it_takes_from_the_caches_under_cmow() -> None:
-    needed = Cause.MAINTENANCE_WITHOUT_WRITE
+    needed = VMSACause.MAINTENANCE_WITHOUT_WRITE
     assert maintained(TAKEN_AWAY, READ_ONLY) is needed
     assert maintained(MAINTENANCE, READ_ONLY) is None
     assert maintained(TAKEN_AWAY, 0b01 << AP) is None
@@ -84,7 +85,7 @@ def test_el0_has_to_write_what_it_takes_from_the_caches_under_cmow() -> None:
     assert maintained(TAKEN_AWAY, READ_ONLY, has=0) is None
     assert maintained(TAKEN_AWAY, READ_ONLY, el=1) is None
     # What it may not even read is refused for that.
-    assert maintained(TAKEN_AWAY, 0) is Cause.PRIVILEGED_ONLY
+    assert maintained(TAKEN_AWAY, 0) is VMSACause.PRIVILEGED_ONLY
 
 
 @pytest.mark.parametrize("el", [0, 1])

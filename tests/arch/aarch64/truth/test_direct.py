@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.model import AccessKind, Cause
 from tests.arch.aarch64.truth.machine import (
     E2H,
@@ -138,9 +139,9 @@ def test_epan_needs_feat_pan3() -> None:
 @pytest.mark.parametrize(
     ("control", "ap", "kind", "cause"),
     [
-        (0, 0b01, AccessKind.EXECUTE, Cause.WRITABLE_BY_USER),
-        (0, 0b11, AccessKind.WRITE, Cause.READ_ONLY),
-        (WXN, 0b00, AccessKind.EXECUTE, Cause.WRITE_IMPLIES_EXECUTE_NEVER),
+        (0, 0b01, AccessKind.EXECUTE, VMSACause.WRITABLE_BY_USER),
+        (0, 0b11, AccessKind.WRITE, VMSACause.READ_ONLY),
+        (WXN, 0b00, AccessKind.EXECUTE, VMSACause.WRITE_IMPLIES_EXECUTE_NEVER),
     ],
 )
 def test_the_rule_that_decides_is_named(control: int, ap: int, kind: AccessKind, cause: Cause) -> None:

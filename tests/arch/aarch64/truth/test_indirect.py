@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.model import AccessKind, Cause
 from tests.arch.aarch64.truth.machine import (
     EL1H,
@@ -237,9 +238,9 @@ def test_a_clean_leaf_refuses_el0_too() -> None:
     ("code", "ndirty", "cause"),
     [
         # The base permission is looked at first: ESR_ELx.DirtyBit says that the dirty state alone refused.
-        (0b0001, 1, Cause.BASE_PERMISSION),
-        (0b0001, 0, Cause.BASE_PERMISSION),
-        (0b0101, 1, Cause.NOT_DIRTY),
+        (0b0001, 1, VMSACause.BASE_PERMISSION),
+        (0b0001, 0, VMSACause.BASE_PERMISSION),
+        (0b0101, 1, VMSACause.NOT_DIRTY),
     ],
 )
 def test_the_dirty_state_refuses_only_what_the_base_allows(code: int, ndirty: int, cause: Cause) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pytest
 
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.model import AccessKind, Cause
 from tests.arch.aarch64.truth.machine import (
     E0POE,
@@ -271,9 +272,9 @@ def test_pan_looks_at_el0s_base_permissions_not_at_its_overlay() -> None:
     ("base", "overlay", "cause"),
     [
         # S1CheckPermissions looks at the overlay first: ESR_ELx.Overlay is set even where the base would refuse too.
-        (0b0001, 0b0001, Cause.OVERLAY),
-        (0b0101, 0b0001, Cause.OVERLAY),
-        (0b0001, 0b0101, Cause.BASE_PERMISSION),
+        (0b0001, 0b0001, VMSACause.OVERLAY),
+        (0b0101, 0b0001, VMSACause.OVERLAY),
+        (0b0001, 0b0101, VMSACause.BASE_PERMISSION),
     ],
 )
 def test_the_overlay_is_looked_at_first(base: int, overlay: int, cause: Cause) -> None:

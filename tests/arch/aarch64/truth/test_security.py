@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.model import AccessKind, Cause, Fault, FaultKind, Refusal, Walk
 from tests.arch.aarch64.truth.machine import (
     EL1H,
@@ -52,7 +53,7 @@ def fetched(found: Walk, el: int, mode: int = EL1H) -> Cause | None:
 
 @pytest.mark.parametrize("el", [0, 1])
 def test_sif_keeps_secure_state_from_non_secure_instructions(el: int) -> None:
-    assert fetched(secure_el1(SECURE | SIF, NS), el) is Cause.SECURE_FETCH
+    assert fetched(secure_el1(SECURE | SIF, NS), el) is VMSACause.SECURE_FETCH
     assert fetched(secure_el1(SECURE | SIF, 0), el) is None
     assert fetched(secure_el1(SECURE, NS), el) is None
     assert fetched(secure_el1(SECURE | SIF | NON_SECURE, NS), el) is None
@@ -61,14 +62,14 @@ def test_sif_keeps_secure_state_from_non_secure_instructions(el: int) -> None:
 
 def test_a_table_can_make_it_non_secure_whatever_hpd_says() -> None:
     hpd0 = el1()["TCR_EL1"] | 1 << 41
-    assert fetched(secure_el1(SECURE | SIF, 0, nstable=True), 1) is Cause.SECURE_FETCH
-    assert fetched(secure_el1(SECURE | SIF, 0, nstable=True, TCR_EL1=hpd0), 1) is Cause.SECURE_FETCH
+    assert fetched(secure_el1(SECURE | SIF, 0, nstable=True), 1) is VMSACause.SECURE_FETCH
+    assert fetched(secure_el1(SECURE | SIF, 0, nstable=True, TCR_EL1=hpd0), 1) is VMSACause.SECURE_FETCH
 
 
 def test_sif_counts_with_indirect_permissions_too() -> None:
     anything = 0xEEEE_EEEE_EEEE_EEEE
     found = secure_el1(SECURE | SIF, NS, TCR2_EL1=PIE, PIR_EL1=anything, PIRE0_EL1=0)
-    assert fetched(found, 1) is Cause.SECURE_FETCH
+    assert fetched(found, 1) is VMSACause.SECURE_FETCH
 
 
 def test_a_cpu_without_el3_has_no_sif() -> None:
@@ -76,7 +77,7 @@ def test_a_cpu_without_el3_has_no_sif() -> None:
     assert fetched(found, 1) is None
 
 
-@pytest.mark.parametrize(("leaf", "said"), [(NS, Cause.SECURE_FETCH), (0, None)])
+@pytest.mark.parametrize(("leaf", "said"), [(NS, VMSACause.SECURE_FETCH), (0, None)])
 def test_el3_is_secure_without_rme(leaf: int, said: Cause | None) -> None:
     assert fetched(one_page(leaf, el3(SCR_EL3=SECURE | SIF | NON_SECURE), "el3"), 3, 0b1101) is said
 
@@ -86,13 +87,13 @@ def test_el3_is_secure_without_rme(leaf: int, said: Cause | None) -> None:
 def test_root_fetches_from_its_own_space_only(nse: int, ns: int, own: bool, sif: int) -> None:
     registers = el3(ID_AA64PFR0_EL1=ALL_LEVELS | RME, SCR_EL3=SECURE | sif)
     found = one_page(NSE * nse | NS * ns, registers, "el3")
-    assert fetched(found, 3, 0b1101) is (None if own else Cause.FOREIGN_FETCH)
+    assert fetched(found, 3, 0b1101) is (None if own else VMSACause.FOREIGN_FETCH)
 
 
 @pytest.mark.parametrize(("registers", "name"), [(el2, "el2"), (el2_vhe, "el2-vhe")])
 def test_realm_el2_fetches_from_realm_memory_only(registers, name: str) -> None:
     values = registers(ID_AA64PFR0_EL1=ALL_LEVELS | RME, SCR_EL3=SECURE | REALM)
-    assert fetched(one_page(NS, values, name), 2, EL2H) is Cause.FOREIGN_FETCH
+    assert fetched(one_page(NS, values, name), 2, EL2H) is VMSACause.FOREIGN_FETCH
     assert fetched(one_page(0, values, name), 2, EL2H) is None
     assert fetched(one_page(NS, {**values, "SCR_EL3": SECURE | NON_SECURE}, name), 2, EL2H) is None
 
@@ -110,7 +111,7 @@ def realm(leaf: int, scr: int) -> Refusal | None:
 def test_realm_stage_2_says_which_memory_is_not_its_own() -> None:
     refused = realm(S2_NS, SECURE | REALM)
     assert refused is not None
-    assert (refused.fault, refused.decider.cause) == (Fault(FaultKind.PERMISSION, 2, 3), Cause.FOREIGN_FETCH)
+    assert (refused.fault, refused.decider.cause) == (Fault(FaultKind.PERMISSION, 2, 3), VMSACause.FOREIGN_FETCH)
     assert realm(0, SECURE | REALM) is None
     # Software's own in every other state.
     assert realm(S2_NS, SECURE | NON_SECURE) is None

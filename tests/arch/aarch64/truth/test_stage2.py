@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import pytest
 
+from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.model import AccessKind, Cause, Fault, FaultKind, Mapped, Walk
 from tests.arch.aarch64.truth.machine import (
     AF,
@@ -236,7 +237,9 @@ def test_a_clean_page_refuses_writes_unless_hardware_marks_it_dirty() -> None:
     settle(wrong)
 
 
-@pytest.mark.parametrize(("code", "dirty", "cause"), [(0b1000, 0, Cause.BASE_PERMISSION), (0b1100, 0, Cause.NOT_DIRTY)])
+@pytest.mark.parametrize(
+    ("code", "dirty", "cause"), [(0b1000, 0, VMSACause.BASE_PERMISSION), (0b1100, 0, VMSACause.NOT_DIRTY)]
+)
 def test_the_dirty_state_refuses_only_what_the_base_allows(code: int, dirty: int, cause: Cause) -> None:
     registers = guest(VTCR_EL2=VTCR | S2PIE, S2PIR_EL2=perm(9, code) | 0b1000)
     refused = refusal(through(indirect(9, dirty), registers, 0, INDIRECT_TABLES), WRITE, 1, EL1H)
@@ -337,7 +340,7 @@ def test_hcr_ptw_refuses_walks_of_device_memory(fwb: int) -> None:
             elif (
                 ptw
                 and memattr in DEVICE[fwb]
-                and (not found.refusal or found.refusal.decider.cause != Cause.DEVICE_WALK)
+                and (not found.refusal or found.refusal.decider.cause != VMSACause.DEVICE_WALK)
             ):
                 wrong.append(f"PTW={bool(ptw)} MemAttr={memattr:04b}: {found.refusal}, not for Device memory")
     settle(wrong)

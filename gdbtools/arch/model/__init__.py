@@ -1,0 +1,54 @@
+"""The values that every architecture's translation speaks in, and that cross all rooms.
+
+A frozen `Walk` keeps every descriptor it met; `Fault` is the same type whether it comes from a walk or from a syndrome,
+so that comparing the two is both the diagnosis and the test oracle.  Meaning is an enum; wording is a view's.
+"""
+
+from __future__ import annotations
+
+from gdbtools.arch.model.access import Access, AccessKind, Privilege, Rights
+from gdbtools.arch.model.exception import Agreement, EntryNeed, ExceptionRecord, Fit, RecordNames, Shown, VectorEntry
+from gdbtools.arch.model.fault import Cause, Decider, Fault, FaultKind, Refusal
+from gdbtools.arch.model.mapping import Hole, LeafKind, Run
+from gdbtools.arch.model.registers import Brief, Derived, ReadRegister
+from gdbtools.arch.model.syndrome import AddressMeaning, Return, Syndrome, Transfer
+from gdbtools.arch.model.walk import Attributes, Entry, EntryKind, Fetch, Level, Mapped, Read, Regime, Step, Walk
+
+__all__ = [
+    "Access",
+    "AccessKind",
+    "AddressMeaning",
+    "Agreement",
+    "Attributes",
+    "Brief",
+    "Cause",
+    "Decider",
+    "Derived",
+    "Entry",
+    "EntryKind",
+    "EntryNeed",
+    "ExceptionRecord",
+    "Fault",
+    "FaultKind",
+    "Fetch",
+    "Fit",
+    "Hole",
+    "LeafKind",
+    "Level",
+    "Mapped",
+    "Privilege",
+    "Read",
+    "ReadRegister",
+    "RecordNames",
+    "Refusal",
+    "Regime",
+    "Return",
+    "Rights",
+    "Run",
+    "Shown",
+    "Step",
+    "Syndrome",
+    "Transfer",
+    "VectorEntry",
+    "Walk",
+]

@@ -1,0 +1,90 @@
+"""Who wants what: kinds of access, levels of privilege, and rights."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class AccessKind(enum.Enum):
+    """What the processor wanted to do.
+
+    MAINTENANCE is cache maintenance by address, never a write to memory; INVALIDATION the kind that discards what was
+    written, and needs the right to write; CLEAN_INVALIDATION the kind that takes it from the caches, or invalidates
+    instructions, and may need that right.
+    """
+
+    READ = enum.auto()
+    WRITE = enum.auto()
+    EXECUTE = enum.auto()
+    MAINTENANCE = enum.auto()
+    INVALIDATION = enum.auto()
+    CLEAN_INVALIDATION = enum.auto()
+
+    @property
+    def label(self) -> str:
+        cache = {
+            AccessKind.MAINTENANCE: "cache maintenance",
+            AccessKind.INVALIDATION: "cache invalidation",
+            AccessKind.CLEAN_INVALIDATION: "cache clean and invalidation",
+        }
+        return cache.get(self, self.name.lower())
+
+
+class Privilege(int):
+    """A level of privilege: its rank among the others, and how its architecture names it.
+
+    It compares by rank, the least privileged first, and only levels of one architecture are compared.
+    """
+
+    label: str
+    record: Mapping[str, int | str]
+    """How JSON names it: a key and its value."""
+
+    def __new__(cls, rank: int, label: str, record: Mapping[str, int | str] | None = None) -> Privilege:
+        made = super().__new__(cls, rank)
+        made.label = label
+        made.record = {"privilege": label} if record is None else record
+        return made
+
+    @property
+    def is_user(self) -> bool:
+        """Whether it is the least privileged of all."""
+        return self == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """An access of one kind from one level of privilege.
+
+    An `unprivileged` one is checked as if a user made it, unless processor state says otherwise.
+    """
+
+    kind: AccessKind
+    privilege: Privilege
+    unprivileged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a level may do, before processor state (PAN and its like) has a say."""
+
+    read: bool
+    write: bool
+    execute: bool
+    shadow_stack: bool = False
+    """Written by the call stack's own instructions only."""
+
+    def __str__(self) -> str:
+        write = "w" if self.write else "g" if self.shadow_stack else "-"
+        return ("r" if self.read else "-") + write + ("x" if self.execute else "-")
+
+    def __and__(self, other: Rights) -> Rights:
+        """Give what two stages both allow."""
+        return Rights(
+            self.read and other.read,
+            self.write and other.write,
+            self.execute and other.execute,
+            self.shadow_stack and other.write,
+        )

@@ -1,0 +1,105 @@
+"""The exception that registers remember, and what speaks for its parts being of one."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from gdbtools.arch.model.access import Privilege
+from gdbtools.arch.model.fault import Refusal
+from gdbtools.arch.model.syndrome import Syndrome
+from gdbtools.bits import Field
+
+
+@dataclass(frozen=True, slots=True)
+class RecordNames:
+    """The names of the registers that an exception record is read from; `ipa` is empty where there is none."""
+
+    syndrome: str
+    address: str
+    return_address: str
+    state: str
+    ipa: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionRecord:
+    """The exception that a CPU's registers remember: syndrome, address, and the state it interrupted.
+
+    `target` is the level that took it, `origin` the level it came from, `state` the saved processor state; `regime`
+    names the regime that translated for it, and `ipa` is the page of the intermediate physical address that stage 2
+    refused, None where no register holds one.  What a source does not have is None: `origin` where neither the saved
+    state nor the syndrome tells it.  `address` is 0 where the syndrome says that no register holds one, and none does.
+    `names` are those of the registers; `undecoded` says why that regime's own stage cannot be decoded, and
+    `second_stage` names the one below it, which can: both empty where it is.  `untaken` names the registers whose being
+    0, as after reset, says that no exception was ever taken; empty where one was.
+    """
+
+    target: Privilege
+    syndrome: Syndrome
+    address: int
+    return_address: int | None
+    origin: Privilege | None
+    state: int | None
+    regime: str
+    names: RecordNames
+    ipa: int | None = None
+    undecoded: str = ""
+    second_stage: str = ""
+    untaken: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a fault shows of a register that the source lacks: with one of these values, `refusal` explains it.
+
+    `about` says in a word or two what is shown, `said` in a sentence how.
+    """
+
+    refusal: Refusal
+    register: str
+    field: Field
+    values: tuple[int, ...]
+    about: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class VectorEntry:
+    """A vector entry: the manual's name for it, and the kind of interrupt that it is for, empty for other exceptions.
+
+    What interrupts has no syndrome: where it is taken, the registers of an earlier exception are left as they are.
+    """
+
+    name: str
+    interrupt: str = ""
+
+
+class Fit(enum.Enum):
+    """Whether the registers of an exception can be of one and the same."""
+
+    FITS = enum.auto()
+    CONTRADICTS = enum.auto()
+    NOT_SHOWN = enum.auto()
+    """Nothing that can be read says so, or says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Whether a syndrome fits the state and the instruction beside it, and what says so, in words."""
+
+    fit: Fit
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntryNeed:
+    """Virtual addresses that an exception's entry needs; `name` says what they are."""
+
+    first: int
+    size_bytes: int
+    name: str
+
+    @property
+    def end(self) -> int:
+        return self.first + self.size_bytes

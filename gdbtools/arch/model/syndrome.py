@@ -1,0 +1,83 @@
+"""A decoded exception syndrome, and what follows from it alone."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from gdbtools.arch.model.access import AccessKind
+from gdbtools.arch.model.fault import Fault
+from gdbtools.bits import FieldValue, Word
+
+
+class AddressMeaning(enum.Enum):
+    """What the fault address register holds."""
+
+    UNKNOWN = "nothing: this class of exception leaves it UNKNOWN"
+    INVALID = "nothing: the syndrome says that it is not valid"
+    ACCESSED = "the address that was accessed"
+    FETCHED = "the address that was fetched from"
+    MISALIGNED_PC = "the pc that is not aligned"
+    WATCHED = "an address that was accessed, at or near the one watched"
+    IMPRECISE = "an address in the same granule as the one accessed"
+
+    @property
+    def valid(self) -> bool:
+        return self not in (AddressMeaning.UNKNOWN, AddressMeaning.INVALID)
+
+
+class Return(enum.Enum):
+    """Where the saved pc of an exception leads."""
+
+    THIS_INSTRUCTION = "the instruction that raised it"
+    NEXT_INSTRUCTION = "the instruction after it"
+    NEXT_UNLESS_TRAPPED = "the instruction after it; the instruction itself if it was trapped"
+    INTERRUPTED = "the instruction that would have come next"
+    UNKNOWN = "not said for this class"
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What a faulting load or store would have moved: bytes between memory and one register.
+
+    `signed` loads extend the sign; `ordered` ones have acquire or release semantics.
+    """
+
+    size_bytes: int
+    register: str
+    signed: bool
+    ordered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Syndrome:
+    """A decoded exception syndrome, and what follows from it alone.
+
+    `word` accounts for every bit exactly once.  `fault`, `access_kind` and `status` are None where the exception is
+    not about memory; `from_lower` says whether it was taken from a lower exception level, None where the class does not
+    tell.  `address` is what the fault address register holds; `ipa_valid` says whether the register for intermediate
+    physical addresses holds one, if this is a fault of stage 2.  `instruction` is the assembler's text as far as the
+    syndrome tells it, and `target` the system register or System instruction in it: empty where there is none.
+    `other_rules` are the bits that say that a rule refused which `check` does not replay.
+    """
+
+    word: Word
+    name: str
+    fault: Fault | None = None
+    access_kind: AccessKind | None = None
+    status: int | None = None
+    from_lower: bool | None = None
+    address: AddressMeaning = AddressMeaning.UNKNOWN
+    ipa_valid: bool = False
+    s1ptw: bool = False
+    returns: Return = Return.UNKNOWN
+    instruction: str = ""
+    target: str = ""
+    immediate: int | None = None
+    transfer: Transfer | None = None
+    other_rules: tuple[FieldValue, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def address_valid(self) -> bool:
+        return self.address.valid

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import shutil
 import sys
 from argparse import Namespace
@@ -48,6 +49,7 @@ SHARED = (
         many="*",
     ),
     Argument("--stop", "hold a guest that runs for as long as it is read (qmp:)", Kind.FLAG),
+    Argument("--arch", "whose a source is that does not say so itself", Kind.CHOICE, tuple(ARCHITECTURES)),
     Argument("--registers", "a JSON object of register names to hex strings", Kind.TEXT),
     Argument("--cpu", "which CPU of the source (default: the one that was current)", Kind.NUMBER),
     Argument(
@@ -198,11 +200,14 @@ def _refuse_files(command: Command, raw: Namespace) -> None:
 def _machine(command: Command, options: Namespace, symbols: Symbols) -> Iterator[Machine]:
     registers = None if options.registers is None else Path(options.registers)
     if not options.source and command.sourceless(options):
-        yield no_source(ARCHITECTURES["aarch64"])
+        names = [re.split("[=:.]", word)[0] for word in getattr(options, "name", None) or ()]
+        yield no_source(ARCHITECTURES[ARCHITECTURES.chosen(options.arch, names)])
         return
     if not options.source:
         raise UsageError(f"say what to look at: gdbtools {command.name} -s DUMP; `gdbtools {command.name} --help`")
-    with opened(options.source, registers, options.cpu, options.stop, options.dirty_convention) as machine:
+    with opened(
+        options.source, registers, options.cpu, options.stop, options.dirty_convention, options.arch
+    ) as machine:
         yield replace(machine, named=symbols.name)
 
 
@@ -211,7 +216,9 @@ def _offline(options: Namespace) -> Iterator[Callable[[str, Sequence[str]], Sequ
     """Give what answers a command's words with lines of JSON, from the source that `options` name."""
     symbols = Symbols(None if options.elf is None else Path(options.elf))
     registers = None if options.registers is None else Path(options.registers)
-    with opened(options.source, registers, options.cpu, options.stop, options.dirty_convention) as machine:
+    with opened(
+        options.source, registers, options.cpu, options.stop, options.dirty_convention, options.arch
+    ) as machine:
         evaluate = _evaluator(symbols, machine.register)
 
         def ask(name: str, words: Sequence[str]) -> Sequence[str]:
@@ -231,7 +238,7 @@ def _opener(options: Namespace) -> Open:
 
     def open_other(name: str, registers: str | None) -> Machine:
         chosen = options.registers if registers is None else registers
-        return open_source(name, chosen, options.cpu, options.dirty_convention)
+        return open_source(name, chosen, options.cpu, options.dirty_convention, options.arch)
 
     return open_other
 

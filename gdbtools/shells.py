@@ -44,7 +44,7 @@ def _whole(shared: Sequence[Argument], others: Iterable[str], file: object) -> a
     whole = argparse.ArgumentParser(prog="gdbtools")
     below = whole.add_subparsers()
     offline = {name: each for name, each in COMMANDS.items() if not each.live_only}
-    registers = ARCHITECTURES["aarch64"].principal
+    registers = [name for each in ARCHITECTURES.values() for name in each.principal]
     for name, command in offline.items():
         made = parser_for(command, "gdbtools", shared)
         named = {each.name.lstrip("-").replace("-", "_"): each for each in (*command.arguments, *shared)}

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "gdbtools"
 LEAVES = ("bits", "errors", "numbers", "printable", "spelling", "places", "units", "wording", "__version__")
 """What knows of no room."""
 MODEL = (
+    "arch.identity",
     "arch.model",
     "arch.capabilities",
     "arch.isolation",

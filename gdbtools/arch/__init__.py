@@ -2,35 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
+from gdbtools.arch import aarch64
 from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.identity import Identity
+from gdbtools.errors import UsageError
 
 
-def _aarch64() -> Architecture:
-    from gdbtools.arch.aarch64 import ARCHITECTURE
-
-    return ARCHITECTURE
-
-
-class _Architectures(Mapping[str, Architecture]):
+class Architectures(Mapping[str, Architecture]):
     """Each architecture by its name, imported when it is first looked at: its tables are most of what there is."""
 
-    def __init__(self, makers: Mapping[str, Callable[[], Architecture]]) -> None:
-        self._makers = makers
+    def __init__(self, identities: Sequence[Identity]) -> None:
+        self.identities = list(identities)
 
     def __getitem__(self, name: str) -> Architecture:
-        return self._makers[name]()
+        return self.identity(name).architecture()
 
     def __contains__(self, name: object) -> bool:
-        return name in self._makers
+        return any(each.name == name for each in self.identities)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._makers)
+        return (each.name for each in self.identities)
 
     def __len__(self) -> int:
-        return len(self._makers)
+        return len(self.identities)
+
+    def identity(self, name: str) -> Identity:
+        """Return by what the architecture of that name is known; raise `KeyError` for none."""
+        for each in self.identities:
+            if each.name == name:
+                return each
+        raise KeyError(name)
+
+    @property
+    def titles(self) -> str:
+        """What is decoded here, in words."""
+        return ", ".join(each.title for each in self.identities)
+
+    @property
+    def stub_names(self) -> Mapping[str, str]:
+        """What QEMU's gdbstubs call registers that they do not call as the manuals do."""
+        return {name: own for each in self.identities for name, own in each.stub_names.items()}
+
+    def of_gdb(self, name: str) -> Architecture | None:
+        """Return what GDB calls `name`, None for what is not decoded here."""
+        return next((each.architecture() for each in self.identities if name in each.gdb_names), None)
+
+    def of_elf(self, machine: str) -> Identity | None:
+        """Return what pyelftools calls `machine`, None for what is not decoded here."""
+        return next((each for each in self.identities if each.elf_machine == machine), None)
+
+    def chosen(self, wanted: str | None = None, registers: Collection[str] = ()) -> str:
+        """Return the name of the architecture that is wanted, or that registers of these names belong to.
+
+        Where nobody says, it is the only one that there is.  Raises `UsageError` where that leaves a choice.
+        """
+        if wanted is not None:
+            if wanted not in self:
+                raise UsageError(f"{wanted!r} is not decoded here; {', '.join(self)} is")
+            return wanted
+        told = [each for each in self.identities if any(each.register_names.fullmatch(name) for name in registers)]
+        left = told or self.identities
+        if len(left) > 1:
+            raise UsageError(f"nothing says which architecture this is of; say --arch {'|'.join(e.name for e in left)}")
+        return left[0].name
 
 
-ARCHITECTURES: Final[Mapping[str, Architecture]] = _Architectures({"aarch64": _aarch64})
+ARCHITECTURES: Final = Architectures((aarch64.IDENTITY,))

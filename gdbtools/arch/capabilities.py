@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from gdbtools.arch.gadgets import Borrowing, FieldChange
+    from gdbtools.arch.identity import Identity
     from gdbtools.arch.instruction_effects import Recent
     from gdbtools.arch.isolation import Switch, View
     from gdbtools.arch.model import (
@@ -58,7 +59,7 @@ class Architecture(abc.ABC):
     its level, what says most of it.  `leaves` are the layouts that a leaf descriptor may have.
     """
 
-    name: str
+    identity: Identity
     dirty: DirtyConvention = DirtyConvention.NONE
     registers: Mapping[str, type[Word]]
     principal: tuple[str, ...]
@@ -71,6 +72,10 @@ class Architecture(abc.ABC):
     general: tuple[str, ...]
     borrowing: Borrowing
     appearance: Appearance
+
+    @property
+    def name(self) -> str:
+        return self.identity.name
 
     def reading_dirty(self, convention: DirtyConvention) -> Self:
         """Return this architecture for a guest of that convention."""

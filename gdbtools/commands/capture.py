@@ -125,7 +125,7 @@ def write_capture(
     architecture = machine.architecture
     dirty = "" if architecture.dirty is DirtyConvention.NONE else architecture.dirty.value
     assumed = [each for each in machine.assumed if not each.startswith(DIRTY_STATE)]
-    data = core_bytes(architecture.name, registers, current, memory, assumed, dirty)
+    data = core_bytes(architecture.identity, registers, current, memory, assumed, dirty)
     session.make_sure()
     write_whole(path.expanduser(), data)
     return Captured(str(path), len(data), sum(map(len, memory.values())), len(registers), unreadable, missing_bytes)

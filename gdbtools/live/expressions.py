@@ -9,9 +9,9 @@ from typing import Final
 
 import gdb
 
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Refused, UsageError
 from gdbtools.live.stub.registers import unsigned
-from gdbtools.machine.live.gdbstub import STUB_NAMES
 
 LIKE: Final = "give an address, like $pc, &symbol or 0xffff000012345000"
 _ASSIGNS: Final = re.compile(r"\+\+|--|(?:<<|>>)=|(?<![=!<>])=(?!=)")
@@ -54,7 +54,7 @@ def evaluate(text: str) -> int:
 
 def _as_the_stub_has_it(found: re.Match[str]) -> str:
     """Write a register by the stub's own name, where it has none by the architecture's: GDB takes that for a void."""
-    own = STUB_NAMES.get(found[1])
+    own = ARCHITECTURES.stub_names.get(found[1])
     if own is None or gdb.parse_and_eval(found[0]).type.code != gdb.TYPE_CODE_VOID:
         return found[0]
     return f"${own}"

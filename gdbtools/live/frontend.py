@@ -15,7 +15,7 @@ from gdbtools.analysis.faults.descriptor_history import Seen, steps_of
 from gdbtools.analysis.faults.diagnosis import diagnose
 from gdbtools.analysis.faults.loops import Loops, place_of
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.capabilities import DirtyConvention
+from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.declared.shared import OUTPUT
 from gdbtools.commands.expressions import Expressions
@@ -67,7 +67,7 @@ class Face:
     def session(self, sourceless: bool) -> Session:
         self._sweep()
         if sourceless:
-            return Session(no_source(ARCHITECTURES["aarch64"]), open=open_source)
+            return Session(no_source(self._architecture()), open=open_source)
         self.target.stopped()
         self._meet()
         machine = self.guest.machine()
@@ -88,6 +88,12 @@ class Face:
         gone += [f"catch {each.kind}" for each in abandoned]
         if gone:
             gdb.write(f"mmu: this is another guest; forgotten with the one before: {', '.join(gone)}\n", gdb.STDERR)
+
+    def _architecture(self) -> Architecture:
+        """Return the guest's architecture where one is attached, else the only one there is."""
+        with suppress(GdbtoolsError, gdb.error):
+            return self.guest.machine().architecture
+        return ARCHITECTURES[ARCHITECTURES.chosen()]
 
     def dirty(self) -> DirtyConvention:
         """Return how the guest marks what is dirty, as far as the user has said."""

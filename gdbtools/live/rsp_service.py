@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.identity import Identity
 from gdbtools.errors import Unavailable
 from gdbtools.live.interrupt import EVERY_SECONDS, Interrupt
-from gdbtools.live.stub.registers import CONSTANT_PREFIX
-from gdbtools.machine.live.gdbstub import STUB_NAMES, Lost, Silent, Wire
+from gdbtools.machine.live.gdbstub import Lost, Silent, Wire
 from gdbtools.machine.model import Cpu, Machine, PhysicalMemory, Served
 
 _THREAD = re.compile(rb"thread:([^;]+);")
@@ -29,13 +29,14 @@ ATTEMPTS = 8
 class Plan:
     """The registers that a stop is read by: what was asked for at earlier ones, in one piece."""
 
+    identity: Identity
     numbers: Mapping[str, int]
     constants: dict[str, int | None]
     names: list[str] = field(default_factory=list)
     packets: list[str] = field(default_factory=list)
 
     def number(self, name: str) -> int | None:
-        return self.numbers.get(name, self.numbers.get(STUB_NAMES.get(name, "")))
+        return self.numbers.get(name, self.numbers.get(self.identity.stub_names.get(name, "")))
 
     def learn(self, name: str, number: int) -> None:
         """Read a register at each stop from the next on."""
@@ -70,7 +71,7 @@ class StopRegisters:
         if number is not None:
             _, answer = self.wire.ask([self.select, f"p{number:x}"])
             found = register_value(answer)
-        if found is None or number is None or name.startswith(CONSTANT_PREFIX):
+        if found is None or number is None or self.plan.identity.is_constant(name):
             self.plan.constants[name] = found
         else:
             self.plan.learn(name, number)

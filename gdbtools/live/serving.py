@@ -139,7 +139,7 @@ class Serving:
             machine.architecture,
             attachment.memory,
             attachment.release,
-            Plan(attachment.numbers, attachment.constants),
+            Plan(machine.architecture.identity, attachment.numbers, attachment.constants),
             threads,
             entries,
             lambda stopped: self._is_gdbs(stopped, places),

@@ -12,7 +12,7 @@ from typing import Final
 
 from gdbtools import numbers
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.capabilities import DirtyConvention
+from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.errors import Malformed, UsageError
 from gdbtools.machine.dumps import kdump, lime, vmcoreinfo
 from gdbtools.machine.dumps.derived import with_linux_registers
@@ -20,7 +20,7 @@ from gdbtools.machine.dumps.dump import Dump
 from gdbtools.machine.dumps.elfcore import open_core
 from gdbtools.machine.dumps.files import one_line, open_file
 from gdbtools.machine.dumps.raw import open_raw
-from gdbtools.machine.dumps.written_down import read_registers
+from gdbtools.machine.dumps.written_down import read_registers, written_names
 from gdbtools.machine.live import qemu
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, with_dirty
 from gdbtools.numbers import Literal
@@ -50,6 +50,7 @@ def opened(
     cpu: int | None = None,
     stop: bool = False,
     dirty: str | None = None,
+    architecture: str | None = None,
 ) -> Iterator[Machine]:
     """Open a source as a machine: whatever `open_source` does, or the QEMU whose monitor is at `qmp:ADDRESS`.
 
@@ -58,12 +59,12 @@ def opened(
     names = (source,) if isinstance(source, str) else tuple(source)
     monitor = next((name for name in names if name.startswith(qemu.SCHEME)), None)
     if monitor is None:
-        yield open_source(names, registers, cpu, dirty)
+        yield open_source(names, registers, cpu, dirty, architecture)
         return
     if len(names) > 1:
         raise UsageError(f"{monitor} is one of several sources; give it alone")
-    with qemu.attached(monitor.removeprefix(qemu.SCHEME), stop, ARCHITECTURES["aarch64"]) as dump:
-        yield _machine(dump, registers, cpu, dirty)
+    with qemu.attached(monitor.removeprefix(qemu.SCHEME), stop) as dump:
+        yield _machine(dump, registers, cpu, dirty, architecture)
 
 
 def open_source(
@@ -71,22 +72,24 @@ def open_source(
     registers: str | Path | None = None,
     cpu: int | None = None,
     dirty: str | None = None,
+    architecture: str | None = None,
 ) -> Machine:
     """Open a dump (`PATH`), or one or more raw images (`PATH@BASE`), as a machine without a live guest.
 
     `registers` is a JSON object of architectural names to hex strings that supplies or overrides the current CPU's.
+    `architecture` is the name of its own, for a source that does not say.
     `dirty` is the convention by which its guest marks what is dirty (`DirtyConvention`), if the user has stated one.
     In front of a name `~` is a home directory: not every face has a shell before it.
     """
     names = (source,) if isinstance(source, str) else source
-    return _machine(_opened([expanduser(name) for name in names]), registers, cpu, dirty)
+    return _machine(_opened([expanduser(name) for name in names]), registers, cpu, dirty, architecture)
 
 
-def _machine(dump: Dump, registers: str | Path | None, cpu: int | None, dirty: str | None) -> Machine:
+def _machine(
+    dump: Dump, registers: str | Path | None, cpu: int | None, dirty: str | None, wanted: str | None
+) -> Machine:
     whose = dump.memory.description
-    if dump.architecture not in ARCHITECTURES:
-        raise Malformed(f"{whose} is of {dump.architecture}, which is not one of {', '.join(ARCHITECTURES)}")
-    architecture = ARCHITECTURES[dump.architecture]
+    architecture = _architecture(dump, registers, wanted)
     current = dump.current if cpu is None else cpu
     cpus = dump.cpus or (Cpu(0, FixedRegisters({}, whose)),)
     given = None
@@ -111,13 +114,26 @@ def _machine(dump: Dump, registers: str | Path | None, cpu: int | None, dirty: s
     return machine
 
 
+def _architecture(dump: Dump, registers: str | Path | None, wanted: str | None) -> Architecture:
+    """Return whose dump it is: as it says itself, or, where it does not, as the user or the registers' names say."""
+    whose = dump.memory.description
+    if not dump.architecture:
+        names = () if registers is None else written_names(Path(registers).expanduser())
+        return ARCHITECTURES[ARCHITECTURES.chosen(wanted, names)]
+    if dump.architecture not in ARCHITECTURES:
+        raise Malformed(f"{whose} is of {dump.architecture}, which is not one of {', '.join(ARCHITECTURES)}")
+    if wanted not in (None, dump.architecture):
+        raise UsageError(f"{whose} is of {dump.architecture}, by its own account, and not of {wanted}")
+    return ARCHITECTURES[dump.architecture]
+
+
 def _opened(names: Sequence[str]) -> Dump:
     """Give what the named files hold: raw images together, or one file that says by its contents what it is."""
     images = [_raw(name) for name in names]
     raw = [image for image in images if image is not None]
     if len(raw) == len(names):
         said = tuple(f"{path}@{base.said}" for path, base in raw if base.said)
-        return replace(open_raw([(path, base.value) for path, base in raw], "aarch64"), assumed=said)
+        return replace(open_raw([(path, base.value) for path, base in raw]), assumed=said)
     if len(names) > 1:
         raise UsageError(f"{names[images.index(None)]} is one of several sources; then all are raw images, PATH@BASE")
     (name,) = names

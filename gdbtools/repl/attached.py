@@ -27,8 +27,6 @@ from gdbtools.repl.events import Hear, Note
 from gdbtools.repl.opened import snapshot_question
 from gdbtools.repl.session import Answered, Doing, Session, State, state_of
 
-ARCHITECTURE = "aarch64"
-"""What is completed until GDB has said what the guest is."""
 ATTACH_SECONDS = 10.0
 WITHOUT = "if that is in the way, --nx leaves ~/.gdbinit out"
 END = "end that one, or have it say: disconnect"
@@ -83,10 +81,12 @@ class Attached(Session):
         self._idle = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._registers: Collection[str] | None = None
+        # What is completed until GDB has said what the guest is.
+        self._architecture = next(iter(ARCHITECTURES))
 
     @property
     def architecture(self) -> Architecture:
-        return ARCHITECTURES[ARCHITECTURE]
+        return ARCHITECTURES[self._architecture]
 
     @property
     def registers(self) -> Collection[str] | None:
@@ -351,11 +351,13 @@ class Attached(Session):
             return
         if self._debugger.running:
             return
-        status = await mmu_client.record(self._debugger, "status") or {"cpu": None, "cpus": 0, "el": None}
+        status = await mmu_client.record(self._debugger, "status")
+        if status is not None and status["architecture"] in ARCHITECTURES:
+            self._architecture = status["architecture"]
         fault = await mmu_client.record(self._debugger, "fault")
         place = await mmu_client.place(self._debugger)
         if self._debugger.attached and not self._debugger.running:
-            self.state = state_of(Doing.STOPPED, status, fault, place)
+            self.state = state_of(Doing.STOPPED, self.architecture, status, fault, place)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

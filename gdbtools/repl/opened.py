@@ -64,7 +64,7 @@ class Opened(Session):
             place = self._symbols.place(self.machine.register(self.architecture.pc))
         except GdbtoolsError:
             place = ""
-        self.state = state_of(Doing.SOURCE, status or {"cpu": None, "cpus": 0, "el": None}, fault, place)
+        self.state = state_of(Doing.SOURCE, self.architecture, status, fault, place)
 
     def _record(self, name: str) -> JsonObject | None:
         from gdbtools.commands.parser import parse

@@ -147,7 +147,7 @@ def where(session: Session) -> str:
     state = session.state
     parts = [state.doing.value.capitalize()]
     parts += [f"CPU {state.cpu} of {state.cpus}"] if state.cpu is not None else []
-    parts += [f"EL{state.el}"] if state.el is not None else []
+    parts += [state.privilege] if state.privilege else []
     parts += [each for each in (state.regime, f"pc {state.place}" if state.place else "") if each]
     return ", ".join(parts) + "."
 

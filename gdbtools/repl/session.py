@@ -47,7 +47,7 @@ class State:
     doing: Doing
     cpu: int | None = None
     cpus: int = 0
-    el: int | None = None
+    privilege: str = ""
     place: str = ""
     regime: str = ""
     verdict: str = ""
@@ -171,9 +171,17 @@ def answer_from(
     return Answered(int(any(command.finding(answer) for answer in answers)), documents, text)
 
 
-def state_of(doing: Doing, status: Mapping[str, Any], fault: Mapping[str, Any] | None, place: str) -> State:
+def state_of(
+    doing: Doing,
+    architecture: Architecture,
+    status: Mapping[str, Any] | None,
+    fault: Mapping[str, Any] | None,
+    place: str,
+) -> State:
     """Make the toolbar's state of what `status` and `fault` have recorded."""
+    status = {"cpu": None, "cpus": 0} if status is None else status
     regimes: Sequence[Mapping[str, Any]] = status.get("regimes") or ()
+    privilege = next((each.label for each in architecture.privileges if each.record.items() <= status.items()), "")
     on = any(regime["levels"] for regime in regimes)
     regime = "MMU off" if regimes else ""
     if on:
@@ -183,7 +191,7 @@ def state_of(doing: Doing, status: Mapping[str, Any], fault: Mapping[str, Any] |
         doing,
         status["cpu"],
         status["cpus"] or 1,
-        status["el"],
+        privilege,
         place,
         regime,
         str(known.get("sentence", "")).rstrip("."),

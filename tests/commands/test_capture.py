@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gdbtools.arch.aarch64 import IDENTITY
 from gdbtools.cli import main
 from gdbtools.errors import Unreadable
 from gdbtools.machine import open_source
@@ -42,7 +43,7 @@ def dump(tmp_path: Path) -> str:
         memory[each.root] = memory[each.root][:64] + BESIDE.ljust(PAGE - 64, b"\1")
     memory |= dict.fromkeys((CODE_AT, DATA_AT, VECTORS_AT), SECRET.ljust(PAGE, b"\1"))
     path = tmp_path / "dump.core"
-    path.write_bytes(core_bytes("aarch64", cpus, 0, memory))
+    path.write_bytes(core_bytes(IDENTITY, cpus, 0, memory))
     return str(path)
 
 
@@ -128,7 +129,7 @@ def test_a_cpu_without_tables_does_not_keep_the_others_from_being_captured(capsy
     tables = Tables(TnSZ=31)
     tables.map(CODE, CODE_AT)
     path = tmp_path / "dump.core"
-    path.write_bytes(core_bytes("aarch64", [tables.registers(), {"pc": 0}], 0, extents(tables)))
+    path.write_bytes(core_bytes(IDENTITY, [tables.registers(), {"pc": 0}], 0, extents(tables)))
     again = made(str(path), "capture")
     assert said(capsys, "map", "-s", again) == said(capsys, "map", "-s", str(path))
     assert said(capsys, "map", "-s", again, "--cpu", "1")[0] == 3
@@ -138,7 +139,7 @@ def test_what_was_assumed_stays_said(capsys: Any, tmp_path: Path) -> None:
     tables = Tables(TnSZ=31)
     tables.map(CODE, CODE_AT)
     path = tmp_path / "dump.core"
-    path.write_bytes(core_bytes("aarch64", [tables.registers()], 0, extents(tables), ["TCR_EL1: a guess"]))
+    path.write_bytes(core_bytes(IDENTITY, [tables.registers()], 0, extents(tables), ["TCR_EL1: a guess"]))
     again = made(str(path), "capture")
     assert "TCR_EL1: a guess" in said(capsys, "map", "-s", again)[1]
     assert json.loads(said(capsys, "map", "--json", "-s", again)[1])["assumed"] == ["TCR_EL1: a guess"]
@@ -157,7 +158,7 @@ def hypervisor(tmp_path: Path, **changes: int) -> str:
     memory = {page: bytearray(PAGE) for page in (S2_ROOT, S2_ROOT + 0x1000)}
     for at, word in STAGE2_WORDS.items():
         memory[at & -PAGE][at % PAGE : at % PAGE + 8] = word.to_bytes(8, "little")
-    path.write_bytes(core_bytes("aarch64", [registers], 0, {page: bytes(data) for page, data in memory.items()}))
+    path.write_bytes(core_bytes(IDENTITY, [registers], 0, {page: bytes(data) for page, data in memory.items()}))
     return str(path)
 
 

@@ -10,7 +10,7 @@ import pytest
 from gdbtools.analysis.faults.descriptor_history import Sighting
 from gdbtools.analysis.faults.spurious_causes import Change, SpuriousCause, Suspicion, Weight
 from gdbtools.analysis.faults.writer import Writer
-from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
+from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
 from gdbtools.arch.instruction_effects import Deed, Recent
 from gdbtools.arch.walk import walk
 from gdbtools.cli import main

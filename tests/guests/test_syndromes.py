@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
+from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
 from gdbtools.arch.aarch64.registers.hypervisor import HPFAR_EL2
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx, decode

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gdbtools.arch.aarch64 import GENERAL, IDENTITY
 from gdbtools.cli import main
 from gdbtools.machine import open_source
-from gdbtools.machine.dumps.capture import GENERAL, core_bytes
+from gdbtools.machine.dumps.capture import core_bytes
 from tests.guests.dumps import dump, monitored
 from tests.live.session import STORM, Session, gdb_session
 from tests.machine.dumps.formats import Segment, lime, note, status, vmcore
@@ -87,7 +88,7 @@ def test_a_capture_of_a_core_file_is_one_again(session: Session, tmp_path: Path)
 def test_the_selected_thread_is_the_cpu(session: Session, tmp_path: Path) -> None:
     core = tmp_path / "core"
     cpus = [{**dict.fromkeys(GENERAL, 0), "pc": 0x1000 * n, "TCR_EL1": n} for n in range(CPUS)]
-    core.write_bytes(core_bytes("aarch64", cpus, 2, {0x4000_0000: bytes(4096)}))
+    core.write_bytes(core_bytes(IDENTITY, cpus, 2, {0x4000_0000: bytes(4096)}))
     session.say(f"core-file {core}")
     for number in (3, 0, 1, 2):
         session.say(f"thread {number + 1}")

@@ -13,12 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gdbtools.arch.aarch64 import GENERAL, IDENTITY
 from gdbtools.arch.model import Mapped, Run, Walk
 from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
 from gdbtools.errors import GdbtoolsError, Malformed, Refused, Unavailable, Unreadable, UsageError
 from gdbtools.machine import open_source
-from gdbtools.machine.dumps.capture import GENERAL, core_bytes
+from gdbtools.machine.dumps.capture import core_bytes
 from gdbtools.machine.model import Machine, Recording
 from tests.places import ROOT
 
@@ -95,7 +96,7 @@ def test_a_capture_gives_back_what_went_into_it(tmp_path: Path) -> None:
     cpus = [{**dict.fromkeys(GENERAL, n), "x3": 3 + n, "TCR_EL1": 0x10 + n} for n in range(3)]
     pages = {0x4000_0000: b"a" * 4096, 0x4000_1000: b"b" * 4096, 0x4800_0000: b"c" * 4096}
     path = tmp_path / "core"
-    path.write_bytes(core_bytes("aarch64", cpus, 2, pages))
+    path.write_bytes(core_bytes(IDENTITY, cpus, 2, pages))
     machine = open_source(str(path))
     assert machine.current == 2
     assert [cpu.registers.read("x3") for cpu in machine.cpus] == [3, 4, 5]
@@ -131,7 +132,7 @@ def test_evidence_is_never_written(osv: Machine) -> None:
 def test_qemus_own_cores_say_which_register_is_missing(tmp_path: Path) -> None:
     """Without the gdbtools note, as dump-guest-memory writes them."""
     path = tmp_path / "qemu.core"
-    data = core_bytes("aarch64", [dict.fromkeys(GENERAL, 5)], 0, {0x4000_0000: bytes(4096)})
+    data = core_bytes(IDENTITY, [dict.fromkeys(GENERAL, 5)], 0, {0x4000_0000: bytes(4096)})
     path.write_bytes(data.replace(b"gdbtools\0", b"nobodies\0"))
     machine = open_source(str(path))
     assert machine.register("x1") == 5

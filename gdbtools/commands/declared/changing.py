@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from gdbtools.commands.declared.shared import (
     ADDRESS,
-    ARCHITECTURES,
     BREAK,
     CAUGHT,
     DRY_RUN,
@@ -233,7 +232,6 @@ PTE = Command(
         LEVEL,
         Argument("--granule", "of a value: the translation granule (default: 4k)", Kind.CHOICE, GRANULES),
         Argument("--stage", "of a value: whose descriptor it is (default: 1)", Kind.CHOICE, ("1", "2")),
-        Argument("--arch", "of a value: the architecture (default: aarch64)", Kind.CHOICE, ARCHITECTURES),
         INVALIDATE,
         BREAK,
         LIVE,

@@ -53,8 +53,6 @@ BREAK = Argument("--break", "by break-before-make: invalid, TLB invalidation, th
 LIVE = Argument("--live", "write in place although break-before-make is needed", Kind.FLAG)
 DRY_RUN = Argument("--dry-run", "show the plan and write nothing", Kind.FLAG)
 GRANULES = ("4k", "16k", "64k")
-ARCHITECTURES = ("aarch64",)
-"""Of which a value can be decoded without a source that says what it is."""
 CAUGHT = ("access-flag", "translation", "permission", "any")
 """What `catch` stops at."""
 SERVICED = ("access-flag", "dirty")

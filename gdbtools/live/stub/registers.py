@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
 
 import gdb
 
 from gdbtools.errors import MissingRegister
-from gdbtools.machine.live.gdbstub import STUB_NAMES
-
-CONSTANT_PREFIX: Final = "ID_"
-"""Identification registers do not change while a connection lasts, so each is asked for once."""
 
 
 def unsigned(value: gdb.Value) -> int:
@@ -28,6 +23,10 @@ class LiveRegisters:
     thread: gdb.InferiorThread
     before_read: Callable[[], None]
     """Called before GDB is asked: it may look at memory to make a frame, so physical mode has to be off."""
+    own_names: Mapping[str, str]
+    """What the stub calls registers otherwise than the manual."""
+    is_constant: Callable[[str], bool]
+    """Whether a register does not change while a connection lasts: it is asked for once."""
     constants: dict[str, int | None] = field(default_factory=dict)
 
     def read(self, name: str) -> int:
@@ -35,7 +34,7 @@ class LiveRegisters:
             value = self.constants[name]
         else:
             value = self._read(name)
-            if name.startswith(CONSTANT_PREFIX) or value is None:
+            if self.is_constant(name) or value is None:
                 self.constants[name] = value
         if value is None:
             advice = "QEMU's own does for a CPU that has it: see `info registers`"
@@ -50,7 +49,7 @@ class LiveRegisters:
             self.thread.switch()
         try:
             frame = gdb.newest_frame()
-            for each in (name, STUB_NAMES.get(name)):
+            for each in (name, self.own_names.get(name)):
                 if each is None:
                     continue
                 try:

@@ -10,6 +10,7 @@ from typing import overload
 import gdb
 
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.identity import Identity
 from gdbtools.errors import Unavailable
 from gdbtools.live.console import console
 from gdbtools.live.core import CoreFile, has_core
@@ -95,13 +96,15 @@ def _monitor(command: str) -> str:
 class LiveCpus(Sequence[Cpu]):
     """The CPUs of a stub, the selected one first: GDB asks the stub again each time it is asked for the others."""
 
-    def __init__(self, selected: gdb.InferiorThread, attachment: Attachment) -> None:
-        self._attachment = attachment
+    def __init__(self, selected: gdb.InferiorThread, attachment: Attachment, identity: Identity) -> None:
+        self._attachment, self._identity = attachment, identity
         self._cpus = [self._cpu(selected)]
         self._complete = False
 
     def _cpu(self, thread: gdb.InferiorThread) -> Cpu:
-        return Cpu(thread.num - 1, LiveRegisters(thread, self._attachment.release, self._attachment.constants))
+        attachment, own = self._attachment, self._identity
+        registers = LiveRegisters(thread, attachment.release, own.stub_names, own.is_constant, attachment.constants)
+        return Cpu(thread.num - 1, registers)
 
     def _all(self) -> list[Cpu]:
         if not self._complete:
@@ -172,9 +175,10 @@ class Target:
         name = gdb.newest_frame().architecture().name()
         if attachment.foreign:
             raise Unavailable(attachment.foreign)
-        if name not in ARCHITECTURES:
+        architecture = ARCHITECTURES.of_gdb(name)
+        if architecture is None:
             raise Unavailable(undecoded(name, ARCHITECTURES))
         selected = gdb.selected_thread()
         assert selected is not None, "attached() saw to it"
-        cpus = LiveCpus(selected, attachment)
-        return Machine(ARCHITECTURES[name], attachment.memory, cpus, selected.num - 1, live)
+        cpus = LiveCpus(selected, attachment, architecture.identity)
+        return Machine(architecture, attachment.memory, cpus, selected.num - 1, live)

@@ -3,13 +3,13 @@
 It is an ELF64 core with `PT_LOAD` by guest physical address (`p_paddr`), one `NT_PRSTATUS` for each CPU, and one note
 named `gdbtools` whose JSON carries the system registers of each CPU:
 
-    {"version": 1, "architecture": "aarch64", "current": 0, "cpus": [{"registers": {"TCR_EL1": "0x..."}}]}
+    {"version": 1, "architecture": "...", "current": 0, "cpus": [{"registers": {"TCR_EL1": "0x..."}}]}
 
 with `"assumed": ["..."]` where registers stand in it that nobody read, and `"dirty_convention": "bit55"` where it was
 stated by which bit its guest marks what is dirty.
 
 readelf, gdb and pyelftools open it.  Source of the layouts: the System V ABI for ELF, `struct elf_prstatus` and
-`struct user_pt_regs` of Linux for AArch64.
+`struct user_pt_regs` of Linux.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import struct
 from collections.abc import Mapping, Sequence
 
 from gdbtools import __version__
+from gdbtools.arch.identity import Identity, StatusLayout
 
 NOTE_NAME = b"gdbtools"
 NOTE_TYPE = 0x4D4D55
 NOTE_VERSION = 1
 NT_PRSTATUS = 1
-EM_AARCH64 = 183
 ET_CORE, PT_LOAD, PT_NOTE, PF_R = 4, 1, 4, 4
 ANY_ALIGNMENT = 1
 
@@ -32,10 +32,6 @@ _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
 PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
 """p_type, p_flags, p_offset, p_vaddr, p_paddr, p_filesz, p_memsz, p_align."""
 NOTE_LAYOUT = struct.Struct("<III")
-# struct elf_prstatus: pr_pid at 32, pr_reg (x0..x30, sp, pc, pstate) at 112, pr_fpvalid at the end.
-PRSTATUS_BYTES, PID_OFFSET, REGISTERS_OFFSET = 392, 32, 112
-GENERAL = (*(f"x{n}" for n in range(31)), "sp", "pc", "cpsr")
-GENERAL_LAYOUT = struct.Struct(f"<{len(GENERAL)}Q")
 
 
 def padded(size: int) -> int:
@@ -43,7 +39,7 @@ def padded(size: int) -> int:
 
 
 def core_bytes(
-    architecture: str,
+    identity: Identity,
     cpus: Sequence[Mapping[str, int]],
     current: int,
     memory: Mapping[int, bytes],
@@ -55,15 +51,19 @@ def core_bytes(
     Neighbours become one PT_LOAD; `assumed` is what stands in for registers that nobody read, `dirty` the convention by
     which the guest marks what is dirty.  The same arguments give the same bytes.
     """
-    notes = b"".join(_note(b"CORE", NT_PRSTATUS, _prstatus(number, registers)) for number, registers in enumerate(cpus))
+    notes = b"".join(
+        _note(b"CORE", NT_PRSTATUS, _prstatus(identity.status, number, registers))
+        for number, registers in enumerate(cpus)
+    )
+    general = identity.status.names
     system = [
-        {"registers": {name: f"{value:#018x}" for name, value in registers.items() if name not in GENERAL}}
+        {"registers": {name: f"{value:#018x}" for name, value in registers.items() if name not in general}}
         for registers in cpus
     ]
     body: dict[str, object] = {
         "version": NOTE_VERSION,
         "written_by": f"gdbtools {__version__}",
-        "architecture": architecture,
+        "architecture": identity.name,
         "current": current,
         "cpus": system,
     }
@@ -81,9 +81,22 @@ def core_bytes(
     for pa, data in segments:
         headers.append(PROGRAM_HEADER.pack(PT_LOAD, PF_R, at, 0, pa, len(data), len(data), ANY_ALIGNMENT))
         at += len(data)
-    identity = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
+    magic = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
     header = _EHDR.pack(
-        identity, ET_CORE, EM_AARCH64, 1, 0, _EHDR.size, 0, 0, _EHDR.size, PROGRAM_HEADER.size, len(headers), 0, 0, 0
+        magic,
+        ET_CORE,
+        identity.elf_number,
+        1,
+        0,
+        _EHDR.size,
+        0,
+        0,
+        _EHDR.size,
+        PROGRAM_HEADER.size,
+        len(headers),
+        0,
+        0,
+        0,
     )
     return b"".join((header, *headers, notes, bytes(padding), *(data for _, data in segments)))
 
@@ -108,9 +121,9 @@ def _note(name: bytes, kind: int, description: bytes) -> bytes:
     )
 
 
-def _prstatus(number: int, registers: Mapping[str, int]) -> bytes:
-    status = bytearray(PRSTATUS_BYTES)
+def _prstatus(layout: StatusLayout, number: int, registers: Mapping[str, int]) -> bytes:
+    status = bytearray(layout.size_bytes)
     # gdb takes the pid for the thread's name and refuses 0.
-    struct.pack_into("<I", status, PID_OFFSET, number + 1)
-    GENERAL_LAYOUT.pack_into(status, REGISTERS_OFFSET, *(registers.get(name, 0) for name in GENERAL))
+    struct.pack_into("<I", status, layout.pid_offset, number + 1)
+    layout.registers.pack_into(status, layout.registers_offset, *(registers.get(name, 0) for name in layout.names))
     return bytes(status)

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import DirtyConvention
+from gdbtools.arch.identity import Identity, StatusLayout
 from gdbtools.errors import Malformed
 from gdbtools.machine.dumps import vmcoreinfo
 from gdbtools.machine.dumps.capture import (
-    GENERAL,
-    GENERAL_LAYOUT,
     NOTE_LAYOUT,
     NOTE_NAME,
     NOTE_TYPE,
@@ -23,7 +23,6 @@ from gdbtools.machine.dumps.capture import (
     PROGRAM_HEADER,
     PT_LOAD,
     PT_NOTE,
-    REGISTERS_OFFSET,
     padded,
 )
 from gdbtools.machine.dumps.dump import RANGES, Dump, map_file, placed
@@ -38,7 +37,7 @@ STATUS, SYSTEM, LINUX = (b"CORE", NT_PRSTATUS), (NOTE_NAME, NOTE_TYPE), (vmcorei
 WANTED = (STATUS, SYSTEM, LINUX)
 """The notes that mean something here, by name and type."""
 CPUS = 1 << 12
-"""How many CPUs a dump may have: Linux's own limit for AArch64."""
+"""How many CPUs a dump may have: more than any of Linux's own limits."""
 NOTE_BYTES = 1 << 24
 """How long a gdbtools note may be: enough for all of them."""
 
@@ -62,7 +61,8 @@ def open_core(path: Path) -> Dump:
     places: list[tuple[int, int, int]] = []
     notes: list[Note] = []
     noted = 0
-    for kind, _, offset, _, pa, size_bytes, _, _ in _segments(path, view):
+    identity, segments = _segments(path, view)
+    for kind, _, offset, _, pa, size_bytes, _, _ in segments:
         if kind == PT_LOAD and size_bytes:
             places.append((pa, size_bytes, offset))
         elif kind == PT_NOTE:
@@ -74,11 +74,11 @@ def open_core(path: Path) -> Dump:
         raise Malformed(
             f"{path} has no physical addresses: it is of a process, not of a machine; use dump-guest-memory"
         )
-    return _with_registers(path, Ranges(placed(path, view, places), f"the core {path.name}"), notes)
+    return _with_registers(path, identity, Ranges(placed(path, view, places), f"the core {path.name}"), notes)
 
 
-def _segments(path: Path, view: mmap.mmap) -> Iterator[tuple[int, ...]]:
-    """Give the program headers of a core, as `PROGRAM_HEADER` has them; no more of them than any dump has."""
+def _segments(path: Path, view: mmap.mmap) -> tuple[Identity, Iterator[tuple[int, ...]]]:
+    """Return whose a core is, and its program headers as `PROGRAM_HEADER` has them; no more than any dump has."""
     # Here: it takes as long to import as much of gdbtools, and live there is no core.
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
@@ -92,13 +92,14 @@ def _segments(path: Path, view: mmap.mmap) -> Iterator[tuple[int, ...]]:
         raise Malformed(f"{path} is not a core that can be read ({error}); take the dump again") from None
     if kind != "ET_CORE":
         raise Malformed(f"{path} is an ELF file but not a core; give it to --elf, and a dump to --source")
-    if machine != "EM_AARCH64" or elf.elfclass != 64 or not elf.little_endian:
-        raise Malformed(f"{path} is a core of {machine}; only little-endian AArch64 is decoded")
+    identity = ARCHITECTURES.of_elf(machine)
+    if identity is None or elf.elfclass != 64 or not elf.little_endian:
+        raise Malformed(f"{path} is a core of {machine}; only little-endian {ARCHITECTURES.titles} is decoded")
     if count and each_bytes != PROGRAM_HEADER.size:
         raise Malformed(f"{path} has program headers of {each_bytes} bytes, which no core has; take the dump again")
     if count > RANGES or first + count * each_bytes > len(view):
         raise Malformed(f"{path} is cut short: it is to have {count} program headers; take the dump again")
-    return PROGRAM_HEADER.iter_unpack(view[first : first + count * each_bytes])
+    return identity, PROGRAM_HEADER.iter_unpack(view[first : first + count * each_bytes])
 
 
 def _notes(path: Path, data: bytes) -> Iterator[Note]:
@@ -116,23 +117,23 @@ def _notes(path: Path, data: bytes) -> Iterator[Note]:
             yield Note(name, kind, data[description_at : description_at + description_bytes])
 
 
-def general_registers(status: bytes) -> dict[str, int]:
-    """Give the registers of a `struct elf_prstatus`, none if it is too short to be one of AArch64."""
-    if len(status) < REGISTERS_OFFSET + GENERAL_LAYOUT.size:
+def general_registers(layout: StatusLayout, status: bytes) -> dict[str, int]:
+    """Return the registers of a `struct elf_prstatus`, none if it is too short to be one of that layout."""
+    if len(status) < layout.registers_offset + layout.registers.size:
         return {}
-    return dict(zip(GENERAL, GENERAL_LAYOUT.unpack_from(status, REGISTERS_OFFSET), strict=True))
+    return dict(zip(layout.names, layout.registers.unpack_from(status, layout.registers_offset), strict=True))
 
 
-def _with_registers(path: Path, memory: Ranges, notes: Sequence[Note]) -> Dump:
+def _with_registers(path: Path, identity: Identity, memory: Ranges, notes: Sequence[Note]) -> Dump:
     statuses = [each.description for each in notes if each.meaning == STATUS]
     if len(statuses) > CPUS:
         raise Malformed(f"{path} has the registers of {len(statuses)} CPUs, which no machine has; take the dump again")
-    values = [registers for registers in map(general_registers, statuses) if registers]
+    values = [found for each in statuses if (found := general_registers(identity.status, each))]
     system: Mapping[str, Any] = {}
     for each in notes:
         if each.meaning == SYSTEM:
             system = _note_json(path, each.description)
-    architecture = system.get("architecture", "aarch64")
+    architecture = system.get("architecture", identity.name)
     per_cpu = system.get("cpus", [])
     current = system.get("current", 0)
     try:

@@ -19,12 +19,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Malformed, Refused, Unavailable, Unreadable
 from gdbtools.machine.dumps import kdump_reader
 from gdbtools.machine.dumps.dump import Dump
 from gdbtools.machine.dumps.elfcore import general_registers
 from gdbtools.machine.dumps.files import one_line, open_file
-from gdbtools.machine.dumps.kdump_reader import ANSWER, ARCHITECTURE, FLATTENED, QUESTION
+from gdbtools.machine.dumps.kdump_reader import ANSWER, FLATTENED, QUESTION
 from gdbtools.machine.model import Cpu, FixedRegisters
 from gdbtools.units import PAGE_BYTES
 
@@ -48,7 +49,7 @@ class Reader:
     """A child that has the file open; it ends when nobody can ask it any more."""
 
     def __init__(self, path: Path, candidates: Sequence[str]) -> None:
-        words = [sys.executable, "-I", "-S", kdump_reader.__file__, str(path), *candidates]
+        words = [sys.executable, "-I", "-S", kdump_reader.__file__, str(path), ",".join(ARCHITECTURES), *candidates]
         # A carried library finds its own only if told where.
         beside = ":".join(dict.fromkeys(str(Path(each).parent) for each in candidates if "/" in each))
         self._process = subprocess.Popen(
@@ -138,8 +139,10 @@ def open_kdump(path: Path) -> Dump:
     if not answered:
         raise Malformed(f"{path} is no kdump that can be read: {said.decode(errors='replace')}; take the dump again")
     facts: dict[str, Any] = json.loads(said)
-    if facts["machine"] not in ("", ARCHITECTURE):
-        raise Malformed(f"{path} is a dump of {facts['machine']}; only AArch64 is decoded")
-    values = [general_registers(bytes.fromhex(status)) for status in facts["statuses"]]
+    if facts["machine"] not in ("", facts["architecture"]):
+        raise Malformed(f"{path} is a dump of {facts['machine']}; only {ARCHITECTURES.titles} is decoded")
+    layout = ARCHITECTURES.identity(facts["architecture"]).status
+    values = [general_registers(layout, bytes.fromhex(status)) for status in facts["statuses"]]
     cpus = tuple(Cpu(number, FixedRegisters(each, f"the dump {path.name}")) for number, each in enumerate(values))
-    return Dump(ARCHITECTURE, KdumpMemory(f"the dump {path.name}", reader), cpus, 0, facts["vmcoreinfo"].encode())
+    memory = KdumpMemory(f"the dump {path.name}", reader)
+    return Dump(facts["architecture"], memory, cpus, 0, facts["vmcoreinfo"].encode())

@@ -28,10 +28,11 @@ SECONDS, BYTES_A_SECOND = 3, 50 << 20
 NUMBER, STRING, BLOB = 2, 4, 6  # kdump_attr_type
 MACHPHYSADDR = 1  # kdump_addrspace
 NEVER = 0  # kdump_mmap_policy: to map a file that is cut short would end in SIGBUS
-ARCHITECTURE = "aarch64"
 FLATTENED = b"makedumpfile\0"
 FIRST_PIECE, HEADER_BYTES, BLOCK_SIZE = 4096 + 16, 464, 428
 """Where a flattened file has what comes first, after its own header and this piece's; and in that, the block size."""
+MACHINE, MACHINE_BYTES = 272, 65
+"""Where that has `utsname.machine`."""
 
 
 class Value(ctypes.Union):
@@ -65,10 +66,11 @@ class Library:
             said = self._code.kdump_get_err(self._context) or self._code.kdump_strerror(status)
             raise Refused(" ".join(said.decode(errors="replace").split()))
 
-    def open(self, file: BinaryIO) -> None:
+    def open(self, file: BinaryIO, known: Sequence[str]) -> None:
+        """Open a file; whose it is, its header says, or it is of the first of those that are known."""
         self._set("file.mmap_policy", Attribute(NUMBER, Value(number=NEVER)))
         # A guest that is no Linux leaves it open whose dump it is, and then the library would not read the registers.
-        self._set("arch.name", Attribute(STRING, Value(string=ARCHITECTURE.encode())))
+        self._set("arch.name", Attribute(STRING, Value(string=machine_of(file, known).encode())))
         descriptor = ctypes.c_int(file.fileno())
         self._checked(self._code.kdump_open_fdset(self._context, 1, ctypes.byref(descriptor)))
         # The library believes the PAGESIZE that Linux left; QEMU counts in blocks of 64 KiB all the same.
@@ -106,12 +108,22 @@ class Library:
         return buffer.raw
 
 
-def block_bytes(file: BinaryIO) -> int:
-    """Give the unit that a file counts in: `block_size` of its `struct disk_dump_header`, which comes first."""
+def _header(file: BinaryIO) -> bytes:
+    """Return a file's `struct disk_dump_header`, which comes first."""
     file.seek(0)
     begins = file.read(FIRST_PIECE + HEADER_BYTES)
-    at = FIRST_PIECE if begins.startswith(FLATTENED) else 0
-    return int.from_bytes(begins[at + BLOCK_SIZE : at + BLOCK_SIZE + 4], "little")
+    return begins[FIRST_PIECE if begins.startswith(FLATTENED) else 0 :]
+
+
+def block_bytes(file: BinaryIO) -> int:
+    """Return the unit that a file counts in: `block_size` of its header."""
+    return int.from_bytes(_header(file)[BLOCK_SIZE : BLOCK_SIZE + 4], "little")
+
+
+def machine_of(file: BinaryIO, known: Sequence[str]) -> str:
+    """Return whose dump it is, as its header says; the first that is known where it says none of them."""
+    said = _header(file)[MACHINE : MACHINE + MACHINE_BYTES].partition(b"\0")[0].decode(errors="replace")
+    return said if said in known else known[0]
 
 
 def limit_memory(file_bytes: int) -> None:
@@ -144,7 +156,7 @@ def answer(to: BinaryIO, answered: bool, data: bytes) -> None:
     to.flush()
 
 
-def serve(path: str, candidates: Sequence[str]) -> None:
+def serve(path: str, known: Sequence[str], candidates: Sequence[str]) -> None:
     """Open a file with the first library that there is, and answer until nobody asks any more."""
     asked, to = sys.stdin.buffer, sys.stdout.buffer
     try:
@@ -153,8 +165,9 @@ def serve(path: str, candidates: Sequence[str]) -> None:
             size = os.fstat(file.fileno()).st_size
             limit_memory(size)
             limit_time(SECONDS + size / BYTES_A_SECOND)
-            library.open(file)
-            answer(to, True, json.dumps(library.facts()).encode())
+            library.open(file, known)
+            said = {**library.facts(), "architecture": machine_of(file, known)}
+            answer(to, True, json.dumps(said).encode())
             while len(question := asked.read(QUESTION.size)) == QUESTION.size:
                 limit_time(SECONDS)
                 try:
@@ -166,4 +179,4 @@ def serve(path: str, candidates: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2:])
+    serve(sys.argv[1], sys.argv[2].split(","), sys.argv[3:])

@@ -19,9 +19,9 @@ HEADER = struct.Struct("<4sIQQ8x")
 
 
 def open_lime(path: Path) -> Dump:
-    """Open a LiME dump; it has no registers, and does not say whose it is: AArch64 is taken for granted."""
+    """Open a LiME dump; it has no registers, and does not say whose it is."""
     view = map_file(path)
-    return Dump("aarch64", Ranges(placed(path, view, _places(path, view)), f"the LiME dump {path.name}"))
+    return Dump("", Ranges(placed(path, view, _places(path, view)), f"the LiME dump {path.name}"))
 
 
 def _places(path: Path, view: mmap.mmap) -> list[tuple[int, int, int]]:

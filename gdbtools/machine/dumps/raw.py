@@ -19,8 +19,10 @@ from gdbtools.machine.dumps.files import one_line, open_file
 from gdbtools.machine.model import Ranges
 
 
-def open_raw(images: Sequence[tuple[Path, int]], architecture: str) -> Dump:
-    """Open raw images as one memory: (file, physical address of its first byte) each; they may not overlap."""
+def open_raw(images: Sequence[tuple[Path, int]]) -> Dump:
+    """Open raw images as one memory: (file, physical address of its first byte) each; they may not overlap.
+
+    They do not say of which architecture they are."""
     views = [(path, base, map_file(path)) for path, base in images]
     views.sort(key=lambda each: each[1])
     for path, base, view in views:
@@ -35,7 +37,7 @@ def open_raw(images: Sequence[tuple[Path, int]], architecture: str) -> Dump:
         replace(window(view, 0, base, len(view)), data=partial(_data, path, len(view))) for path, base, view in views
     )
     names = ", ".join(path.name for path, _, _ in views)
-    return Dump(architecture, Ranges(ranges, f"the raw image{'s' if len(views) > 1 else ''} {names}"))
+    return Dump("", Ranges(ranges, f"the raw image{'s' if len(views) > 1 else ''} {names}"))
 
 
 def _data(path: Path, size_bytes: int) -> Iterator[tuple[int, int]]:

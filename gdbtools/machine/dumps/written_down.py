@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,14 +27,7 @@ def read_registers(path: Path, architecture: Architecture, own: Registers) -> De
     Names may be in any case; those without a level are of the one that the CPU is at.  Raises `UsageError` for a name
     that no register has and for what is no value, and names the entry.
     """
-    text = read_small(path)
-    try:
-        entries = json.loads(text)
-        assumed = entries.pop(ASSUMED, [])
-        if not isinstance(assumed, list) or not all(isinstance(each, str) for each in assumed):
-            raise ValueError(assumed)
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        raise UsageError(f"{path} is not a JSON object of register names to hex strings, like {_EXAMPLE}") from None
+    entries, assumed = _entries(path)
     values: dict[str, int] = {}
     said: list[str] = []
     level = _level(path, entries, architecture, own)
@@ -50,6 +43,24 @@ def read_registers(path: Path, architecture: Architecture, own: Registers) -> De
             said.append(f"{written} is taken for {name}")
     implied = architecture.implied(Overridden(own, FixedRegisters(values, str(path))).read, values)
     return Derived({**implied.values, **values}, (*assumed, *said, *implied.assumed))
+
+
+def written_names(path: Path) -> Collection[str]:
+    """Return the names in a file of registers, whatever they are: they tell whose they are."""
+    return _entries(path)[0].keys()
+
+
+def _entries(path: Path) -> tuple[dict[str, Any], Sequence[str]]:
+    """Return what a file has for each name, and what it says was assumed."""
+    text = read_small(path)
+    try:
+        entries = json.loads(text)
+        assumed = entries.pop(ASSUMED, [])
+        if not isinstance(assumed, list) or not all(isinstance(each, str) for each in assumed):
+            raise ValueError(assumed)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise UsageError(f"{path} is not a JSON object of register names to hex strings, like {_EXAMPLE}") from None
+    return entries, assumed
 
 
 def _level(path: Path, entries: Mapping[str, Any], architecture: Architecture, own: Registers) -> int:

@@ -12,22 +12,16 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from types import MappingProxyType
-from typing import Final
 
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Unavailable
 from gdbtools.machine.live.process import peer_of
-
-# QEMU's gdbstub names these without their level (seen in 7.2 and 10.0).
-STUB_NAMES: Final[Mapping[str, str]] = MappingProxyType(
-    {"SCTLR_EL1": "SCTLR", "VBAR_EL1": "VBAR", "CPACR_EL1": "CPACR"}
-)
 
 
 def architectural(names: Iterable[str]) -> frozenset[str]:
     """Return the names of a stub's registers, and the architecture's for those that it calls otherwise."""
     listed = frozenset(name for name in names if name)
-    return listed | {name for name, own in STUB_NAMES.items() if own in listed}
+    return listed | {name for name, own in ARCHITECTURES.stub_names.items() if own in listed}
 
 
 ANSWER_SECONDS = 10.0

@@ -17,10 +17,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.errors import Refused, Unavailable, Unreadable
 from gdbtools.machine.dumps.dump import Dump
-from gdbtools.machine.live.gdbstub import STUB_NAMES, Lost, Wire, register_numbers
+from gdbtools.machine.live.gdbstub import Lost, Wire, register_numbers
 from gdbtools.machine.live.process import peer_of
 from gdbtools.machine.live.qemu_ram import GuestRam, Monitor, RamRange, look_into, ram_ranges
 from gdbtools.machine.live.qmp import ANSWER_SECONDS, Qmp, connected
@@ -30,10 +31,8 @@ SCHEME = "qmp:"
 READABLE = ("ram", "rom", "romd")
 """The kinds of memory that can be read without changing anything; of the others, devices may notice."""
 CHUNK_BYTES = 1 << 16
-GENERAL_NAMES = {**{f"X{n:02}": f"x{n}" for n in range(31)}, "SP": "sp", "PC": "pc", "PSTATE": "cpsr"}
-"""What the monitor's `info registers` calls the registers."""
 _CPU = re.compile(r"^CPU#(\d+)$", re.MULTILINE)
-_REGISTER = re.compile(r"\b(X\d\d|SP|PC|PSTATE)=([0-9a-f]+)")
+_REGISTER = re.compile(r"\b(\w+)=([0-9a-f]+)")
 _WORD = re.compile(r"0x([0-9a-f]{16})")
 ONLY_READ = "a guest is only read through its monitor; to change it attach GDB to its gdbstub"
 IDLE = "disconnected:"
@@ -41,20 +40,21 @@ IDLE = "disconnected:"
 
 
 @contextmanager
-def attached(address: str, stop: bool, architecture: Architecture) -> Iterator[Dump]:
+def attached(address: str, stop: bool) -> Iterator[Dump]:
     """Give a stopped QEMU's machine; one that runs is held meanwhile if `stop` says so, else refused."""
     with connected(address) as qmp, _held(qmp, stop):
-        yield described(qmp, address, architecture)
+        yield described(qmp, address)
 
 
-def described(qmp: Qmp, address: str, architecture: Architecture) -> Dump:
+def described(qmp: Qmp, address: str) -> Dump:
     """Give the machine of a QEMU whose guest stands still."""
     try:
         kinds = {str(each["target"]) for each in qmp.ask("query-cpus-fast")}
-        if kinds != {architecture.name}:
-            raise Unavailable(f"{address} is a QEMU of {', '.join(sorted(kinds))}; only {architecture.name} is decoded")
-        names = (*architecture.registers, *architecture.general)
-        return Dump(architecture.name, _memory(qmp, address), _cpus(qmp, address, names))
+        if len(kinds) != 1 or not kinds <= set(ARCHITECTURES):
+            decoded = ", ".join(ARCHITECTURES)
+            raise Unavailable(f"{address} is a QEMU of {', '.join(sorted(kinds))}; only {decoded} is decoded")
+        (name,) = kinds
+        return Dump(name, _memory(qmp, address), _cpus(qmp, address, ARCHITECTURES[name]))
     except (KeyError, TypeError, ValueError):
         raise Unavailable(f"{address} does not answer as QEMU does; which program is it?") from None
 
@@ -145,12 +145,13 @@ def _memory(qmp: Qmp, address: str) -> PhysicalMemory:
     return Evidence(GuestRam(plain, lambda: look_into(process, qmp.monitor), judge="its monitor"), ranges)
 
 
-def _cpus(qmp: Qmp, address: str, names: Sequence[str]) -> tuple[Cpu, ...]:
-    general = general_registers(qmp.monitor("info registers -a"))
+def _cpus(qmp: Qmp, address: str, architecture: Architecture) -> tuple[Cpu, ...]:
+    identity = architecture.identity
+    general = general_registers(qmp.monitor("info registers -a"), identity.monitor_names)
     origin = f"the QEMU at {address}"
     try:
         with _stub(qmp) as wire:
-            asked = {number: _asked(wire, number, names) for number in general}
+            asked = {number: _asked(wire, number, architecture) for number in general}
     except (Unavailable, Lost, OSError) as why:
         origin = f"{origin}, whose gdbstub could not be asked ({why}),"
         asked = {}
@@ -159,19 +160,20 @@ def _cpus(qmp: Qmp, address: str, names: Sequence[str]) -> tuple[Cpu, ...]:
     )
 
 
-def general_registers(said: str) -> Mapping[int, Mapping[str, int]]:
-    """Give each CPU's general registers, from what `info registers -a` prints."""
+def general_registers(said: str, names: Mapping[str, str]) -> Mapping[int, Mapping[str, int]]:
+    """Return each CPU's general registers, from what `info registers -a` prints under the monitor's own names."""
     _, *parts = _CPU.split(said)
     return {
-        int(number): {GENERAL_NAMES[name]: int(value, 16) for name, value in _REGISTER.findall(text)}
+        int(number): {names[name]: int(value, 16) for name, value in _REGISTER.findall(text) if name in names}
         for number, text in zip(parts[::2], parts[1::2], strict=True)
     }
 
 
-def _asked(wire: Wire, cpu: int, names: Sequence[str]) -> Mapping[str, int]:
-    """Give those of the named registers that the stub has of a CPU, in one round trip."""
+def _asked(wire: Wire, cpu: int, architecture: Architecture) -> Mapping[str, int]:
+    """Return those of the architecture's registers that the stub has of a CPU, in one round trip."""
+    names, own = (*architecture.registers, *architecture.general), architecture.identity.stub_names
     known = register_numbers(wire)
-    numbers = {name: known.get(name, known.get(STUB_NAMES.get(name, ""))) for name in names}
+    numbers = {name: known.get(name, known.get(own.get(name, ""))) for name in names}
     present = {name: number for name, number in numbers.items() if number is not None}
     _, *answers = wire.ask([f"Hg{cpu + 1:x}", *(f"p{number:x}" for number in present.values())])
     values: dict[str, int] = {}

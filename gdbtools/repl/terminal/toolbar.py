@@ -26,7 +26,7 @@ def standing(state: State) -> str:
         return _GAP.join(parts)
     if state.cpu is not None:
         parts.append(f"CPU {state.cpu}" + (f" of {state.cpus}" if state.cpus > 1 else ""))
-    parts += [f"EL{state.el}"] if state.el is not None else []
+    parts += [state.privilege] if state.privilege else []
     parts += [each for each in (state.regime, state.place) if each]
     return _GAP.join(parts)
 

@@ -6,7 +6,7 @@ import pytest
 
 from gdbtools.analysis.faults.belonging import Evidence
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
-from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
+from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.model import FaultKind
 from gdbtools.commands.verdict import sentence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gdbtools.analysis.faults.descriptor_history import Seen, Sighting, steps_of
-from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
+from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
 from gdbtools.arch.model import Walk
 from gdbtools.arch.walk import walk
 from tests.arch.aarch64.truth.machine import Memory, guest

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
-from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
+from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
 from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.model import Access, AccessKind
 from gdbtools.errors import Unavailable, Unreadable

@@ -21,7 +21,7 @@ from gdbtools.analysis.faults.spurious_causes import (
     suspicions,
 )
 from gdbtools.analysis.faults.writer import Writer
-from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
+from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
 from gdbtools.arch.instruction_effects import Deed, Recent
 from tests.tables import Tables, reader
 

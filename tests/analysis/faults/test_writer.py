@@ -6,7 +6,7 @@ import pytest
 
 from gdbtools.analysis.faults.diagnosis import Diagnosis, diagnose
 from gdbtools.analysis.faults.writer import Writer, writer
-from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
+from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
 from tests.arch.aarch64.instructions.test_effects import WORDS
 from tests.tables import Tables, reader
 

@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from gdbtools.arch.aarch64 import DECLARED
+from gdbtools.arch.aarch64.architecture import DECLARED
 from gdbtools.arch.aarch64.registers import translation
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.translation.regimes import current

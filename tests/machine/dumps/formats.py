@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from gdbtools.arch.aarch64 import GENERAL, IDENTITY
 from gdbtools.errors import Unavailable
-from gdbtools.machine.dumps.capture import GENERAL, PROGRAM_HEADER, PT_LOAD, PT_NOTE, core_bytes
+from gdbtools.machine.dumps.capture import PROGRAM_HEADER, PT_LOAD, PT_NOTE, core_bytes
 from gdbtools.machine.dumps.kdump import libraries
 from gdbtools.machine.dumps.kdump_reader import FLATTENED
 
@@ -42,7 +43,7 @@ def note(name: bytes, kind: int, description: bytes) -> bytes:
 
 def vmcore(segments: Sequence[Segment], notes: bytes = b"") -> bytes:
     """Give an ELF core with segments in the order given, which may lie over one another."""
-    header = bytearray(core_bytes("aarch64", [], 0, {})[:ELF_HEADER_BYTES])
+    header = bytearray(core_bytes(IDENTITY, [], 0, {})[:ELF_HEADER_BYTES])
     struct.pack_into("<Q", header, PHOFF, ELF_HEADER_BYTES)
     struct.pack_into("<H", header, PHNUM, 1 + len(segments))
     at = ELF_HEADER_BYTES + PROGRAM_HEADER.size * (1 + len(segments))

@@ -17,6 +17,7 @@ from pathlib import Path
 from unittest import mock
 
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.aarch64 import IDENTITY
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.model import Command
 from gdbtools.commands.parser import number, parse
@@ -150,7 +151,7 @@ def monitor(path: Path) -> None:
     ram_ranges(text, qemu.READABLE)
     with expected():
         qemu.MonitorMemory(lambda line: text, [RamRange(PA, PAGE, "ram", 0)], "").read(PA + 4, 64)
-    qemu.general_registers(text)
+    qemu.general_registers(text, IDENTITY.monitor_names)
     ours, its = socket.socketpair()
     with ours, its, expected():
         its.setblocking(False)
@@ -158,7 +159,7 @@ def monitor(path: Path) -> None:
         its.shutdown(socket.SHUT_WR)
         ours.settimeout(1)
         with ours.makefile("rb") as lines, mock.patch.object(qemu, "peer_of", return_value=None):
-            machine = qemu.described(Qmp(ours, lines, "somewhere"), "somewhere", ARCHITECTURES["aarch64"])
+            machine = qemu.described(Qmp(ours, lines, "somewhere"), "somewhere")
             machine.memory.read(PA, 64)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
+from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
 from gdbtools.arch.aarch64.syndrome import EC
 from gdbtools.arch.model import ReadRegister, Return, VectorEntry
 from tests.tables import reader

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from gdbtools.arch.aarch64 import ARCHITECTURE as ARM
+from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
 from gdbtools.arch.instruction_effects import Deed, Recent
 from gdbtools.arch.model import Walk
 from gdbtools.arch.walk import walk

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gdbtools.arch.aarch64 import ARCHITECTURE
+from gdbtools.arch.aarch64.architecture import ARCHITECTURE
 from gdbtools.arch.aarch64.syndrome import CLASSES, EC, Encoding, ESR_ELx, decode
 from gdbtools.arch.aarch64.syndrome.exception_class import NAMES
 from gdbtools.commands.esr import IMPLEMENTATION, Decoded

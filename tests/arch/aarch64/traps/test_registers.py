@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gdbtools.arch.aarch64 import DECLARED
+from gdbtools.arch.aarch64.architecture import DECLARED
 from gdbtools.arch.aarch64.traps import fine_grained, registers
 from gdbtools.bits import Field, Word
 from gdbtools.errors import Unavailable

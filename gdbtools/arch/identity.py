@@ -1,0 +1,74 @@
+"""By what an architecture is known: its names in files, in GDB and in QEMU.  Nothing here decodes anything."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gdbtools.arch.capabilities import Architecture
+
+
+@dataclass(frozen=True)
+class StatusLayout:
+    """How a core file of the architecture has a CPU's general registers: Linux's `struct elf_prstatus`.
+
+    Offsets and size in bytes; `names` are the registers in their order, 64 bits each.
+    """
+
+    size_bytes: int
+    pid_offset: int
+    registers_offset: int
+    names: tuple[str, ...]
+
+    @property
+    def registers(self) -> struct.Struct:
+        return struct.Struct(f"<{len(self.names)}Q")
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """The QEMU that emulates it: the program, Debian's package, and machines whose RAM may be a file.
+
+    `machine` and `cpu` are what the guests in fixtures/ run on.
+    """
+
+    program: str
+    package: str
+    ram_machines: tuple[str, ...]
+    machine: str
+    cpu: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What an architecture is called, and how it is told from the others.
+
+    `name` is that of captures, of `--arch` and of QEMU; `title` the manual's.  `architecture` imports and returns all
+    that is known of it.  `gdb_names` are GDB's; `register_names` matches what its registers are called when somebody
+    writes them down.  `constants` matches registers that never
+    change.  `stub_names` are registers that QEMU's gdbstub calls otherwise, and `monitor_names` what the
+    monitor's `info registers` calls the general ones.
+    """
+
+    name: str
+    title: str
+    architecture: Callable[[], Architecture]
+    gdb_names: tuple[str, ...]
+    elf_machine: str
+    elf_number: int
+    status: StatusLayout
+    register_names: re.Pattern[str]
+    constants: re.Pattern[str]
+    stub_names: Mapping[str, str]
+    monitor_names: Mapping[str, str]
+    emulator: Emulator
+    debuggers: tuple[str, ...]
+    """GDBs that know it, beside those that know all."""
+
+    def is_constant(self, name: str) -> bool:
+        """Return whether a register of that name never changes."""
+        return self.constants.match(name) is not None

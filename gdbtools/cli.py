@@ -49,7 +49,7 @@ SHARED = (
         many="*",
     ),
     Argument("--stop", "hold a guest that runs for as long as it is read (qmp:)", Kind.FLAG),
-    Argument("--arch", "whose a source is that does not say so itself", Kind.CHOICE, tuple(ARCHITECTURES)),
+    Argument("--arch", "whose a source is that does not say so itself", Kind.TEXT, metavar="NAME"),
     Argument("--registers", "a JSON object of register names to hex strings", Kind.TEXT),
     Argument("--cpu", "which CPU of the source (default: the one that was current)", Kind.NUMBER),
     Argument(
@@ -201,7 +201,8 @@ def _machine(command: Command, options: Namespace, symbols: Symbols) -> Iterator
     registers = None if options.registers is None else Path(options.registers)
     if not options.source and command.sourceless(options):
         names = [re.split("[=:.]", word)[0] for word in getattr(options, "name", None) or ()]
-        yield no_source(ARCHITECTURES[ARCHITECTURES.chosen(options.arch, names)])
+        whose = ARCHITECTURES.chosen(options.arch, names) if command.decodes else next(iter(ARCHITECTURES))
+        yield no_source(ARCHITECTURES[whose])
         return
     if not options.source:
         raise UsageError(f"say what to look at: gdbtools {command.name} -s DUMP; `gdbtools {command.name} --help`")

@@ -49,6 +49,8 @@ def _whole(shared: Sequence[Argument], others: Iterable[str], file: object) -> a
         made = parser_for(command, "gdbtools", shared)
         named = {each.name.lstrip("-").replace("-", "_"): each for each in (*command.arguments, *shared)}
         for action in made._actions:
+            if action.dest == "arch":
+                action.choices = list(ARCHITECTURES)
             argument = named.get(action.dest)
             if argument is not None and argument.kind is Kind.REGISTER:
                 action.choices = list(registers)

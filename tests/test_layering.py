@@ -35,13 +35,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "arch": ("arch", "bits", "errors", "units", "wording"),
     "arch.model": ("arch.model", "bits", "errors", "wording"),
     "arch.aarch64": ("arch.aarch64", *ARCH),
-    "machine": ("machine", "arch.ARCHITECTURES", *MODEL, *LEAVES),
-    "analysis": ("analysis", "machine.model", *ARCH),
-    "repair": ("repair", "analysis", "machine.model", *ARCH),
+    "systems": ("systems", "arch.aarch64", *ARCH),
+    "machine": ("machine", "systems", "arch.ARCHITECTURES", *MODEL, *LEAVES),
+    "analysis": ("analysis", "systems", "machine.model", *ARCH),
+    "repair": ("repair", "analysis", "systems", "machine.model", *ARCH),
     "render": ("render", "printable", "wording", "__version__"),
     "children": ("children", "machine.live", "render.document", *LEAVES),
     "commands": (
-        "commands", "render", "analysis", "repair", "machine.model", "machine.dumps.capture", "machine.dumps.extents",
+        "commands", "render", "analysis", "repair", "systems", "machine.model", "machine.dumps.capture", "machine.dumps.extents",
         "machine.dumps.files", "machine.dumps.vmcoreinfo", *ARCH, *LEAVES,
     ),
     "live": (

@@ -50,7 +50,7 @@ def read_code(architecture: Architecture, register: ReadRegister, read: Read) ->
     """
 
     def returned_to() -> int:
-        address = architecture.exception(register).return_address
+        address = architecture.exceptions.record(register).return_address
         if address is None:
             raise Unavailable("where the last exception came from is not known")
         return address
@@ -58,7 +58,7 @@ def read_code(architecture: Architecture, register: ReadRegister, read: Read) ->
     around: Sequence[Callable[[], tuple[int, int]]] = (
         lambda: (register(architecture.pc) - CODE_BYTES, 2 * CODE_BYTES),
         lambda: (returned_to() - CODE_BYTES, 2 * CODE_BYTES),
-        lambda: (min(architecture.vectors(register)), VECTORS_BYTES),
+        lambda: (min(architecture.exceptions.vectors(register)), VECTORS_BYTES),
     )
     missing = 0
     for place in around:

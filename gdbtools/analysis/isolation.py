@@ -10,6 +10,7 @@ from gdbtools.arch.model import Hole, Mapped, Read, ReadRegister, Regime, Run
 from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.systems import systems_of
 from gdbtools.units import PAGE_BYTES
 
 FEW = 16
@@ -28,7 +29,7 @@ def isolation(
     it has to go on running.  None where no range is a reduced one, or a register that would tell is not there.
     """
     try:
-        reduced = architecture.isolated_range(register, name)
+        reduced = _range(architecture, register, name)
     except Unavailable:
         return None
     few = None if reduced is None else _few(reduced, read)
@@ -38,12 +39,12 @@ def isolation(
     view = _views(architecture, register, read, name)
     switch: Switch | None = None
     try:
-        switch = architecture.root_switch(register, view, name)
+        switch = architecture.isolation.switch(register, view, name)
         if switch is None:
             return None
         candidates: Sequence[Switch] = (switch,)
     except (Unavailable, Unreadable):
-        candidates = architecture.usual_switches(register, name)
+        candidates = [one for each in systems_of(architecture) for one in each.full_roots(register, reduced, name)]
     wrong = "the code at its vectors cannot be read, and no table behind it is the full root"
     for each in candidates:
         full = architecture.regime_for(overlaid(register, each.registers), reduced.last, name)
@@ -60,13 +61,18 @@ def isolation(
     return Isolation(reduced, leaves, None, None, (wrong,), {})
 
 
+def _range(architecture: Architecture, register: ReadRegister, name: str | None) -> Regime | None:
+    found = architecture.isolation.range(register, name)
+    return None if found is None else architecture.marked(found)
+
+
 def vector_entries(architecture: Architecture, register: ReadRegister, read: Read) -> Mapping[int, str]:
     """Return where a CPU takes synchronous exceptions, now and in the other space of its process, if there are two.
 
     From a reduced space that is where its code sets the vectors of the full one; from the full one, every entry of a
     reduced space whose code changes to the root in force.
     """
-    here = architecture.vectors(register)
+    here = architecture.exceptions.vectors(register)
     known = isolation(architecture, register, read)
     return {**here, **(known.entries if known is not None else _ways_in(architecture, register, read))}
 
@@ -78,13 +84,15 @@ def _ways_in(architecture: Architecture, register: ReadRegister, read: Read) -> 
     changes to this very root.
     """
     try:
-        full = architecture.isolated_range(register)
+        full = _range(architecture, register, None)
     except Unavailable:
         return {}
     found: dict[int, str] = {}
     view = _views(architecture, register, read, None)
-    for registers in architecture.usual_reduced(register) if full is not None else ():
-        assert full is not None, "there is a range to look for another of"
+    if full is None:
+        return {}
+    usual = [one for each in systems_of(architecture) for one in each.reduced_roots(register, full)]
+    for registers in usual:
         reduced = architecture.regime_for(overlaid(register, registers), full.last)
         try:
             few = _few(reduced, read)
@@ -93,7 +101,7 @@ def _ways_in(architecture: Architecture, register: ReadRegister, read: Read) -> 
         except Unreadable:
             continue
         for run in few:
-            found |= architecture.ways_in(register, registers, view, run.first, run.size_bytes)
+            found |= architecture.isolation.ways_in(register, registers, view, run.first, run.size_bytes)
     return found
 
 

@@ -50,9 +50,9 @@ class Architectures(Mapping[str, Architecture]):
         """Return what GDB calls `name`, None for what is not decoded here."""
         return next((each.architecture() for each in self.identities if name in each.gdb_names), None)
 
-    def of_elf(self, machine: str) -> Identity | None:
-        """Return what pyelftools calls `machine`, None for what is not decoded here."""
-        return next((each for each in self.identities if each.elf_machine == machine), None)
+    def of_elf(self, machine: str | int) -> Identity | None:
+        """Return what pyelftools calls `machine`, by name or number, None for what is not decoded here."""
+        return next((each for each in self.identities if machine in (each.elf_machine, each.elf_number)), None)
 
     def chosen(self, wanted: str | None = None, registers: Collection[str] = ()) -> str:
         """Return the name of the architecture that is wanted, or that registers of these names belong to.

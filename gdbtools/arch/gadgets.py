@@ -96,7 +96,7 @@ class FieldChange:
     why: str
 
 
-class Borrowing(abc.ABC):
+class Gadgets(abc.ABC):
     """What an architecture knows of borrowing.  Every method is handed the registers of the CPU as it stands."""
 
     returns: Sequence[Borrowable]

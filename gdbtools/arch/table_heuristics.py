@@ -140,7 +140,7 @@ class Leaves:
     size_bytes: int
 
 
-class Appearance(abc.ABC):
+class TableHeuristics(abc.ABC):
     """What translation tables of an architecture look like.
 
     `forms` are the sizes of table there are; an address from `upper_first` on is one of the upper half, whatever its

@@ -26,7 +26,7 @@ def run(session: Session, options: Namespace) -> Sequence[Caught]:
     if options.regime is not None:
         places = session.live.catch(options.kind, options.regime)
         return (Caught(options.kind, options.regime, places, frozenset(address for _, address, _ in places)),)
-    in_force = frozenset(session.machine.architecture.vectors(session.machine.register))
+    in_force = frozenset(session.machine.architecture.exceptions.vectors(session.machine.register))
     return (Caught(options.kind, None, session.live.catch(options.kind), in_force),)
 
 

@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gdbtools import systems
 from gdbtools.analysis.faults.belonging import Belonging, belonging
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import ExceptionRecord, Syndrome, Transfer
@@ -44,25 +45,25 @@ def run(session: Session, options: Namespace) -> Sequence[Decoded]:
     architecture = machine.architecture
     if options.value is not None:
         value = options.value if getattr(options, "class") is None else _of_class(architecture, options)
-        syndrome = architecture.decode_syndrome(value)
-        return (Decoded(syndrome, architecture, architecture.convention(syndrome)),)
+        syndrome = architecture.exceptions.decode(value)
+        return (Decoded(syndrome, architecture, systems.convention(architecture, syndrome)),)
     if getattr(options, "class") is not None:
         raise UsageError("--class is of an ISS that is given; write it, too: esr 0x1c08006 --class 0x24")
     try:
         exception = machine.exception()
     except MissingRegister:
         # What else the exception left is not there; the syndrome may be.
-        syndrome = architecture.syndrome(machine.register)
-        return (Decoded(syndrome, architecture, architecture.convention(syndrome)),)
+        syndrome = architecture.exceptions.syndrome(machine.register)
+        return (Decoded(syndrome, architecture, systems.convention(architecture, syndrome)),)
     belongs = belonging(architecture, machine.register, machine.memory.read, exception)
-    convention = architecture.convention(exception.syndrome, machine.register if belongs.current else None)
-    traps = architecture.trap_controls(exception, machine.register) if belongs.joined else ()
+    convention = systems.convention(architecture, exception.syndrome, machine.register if belongs.current else None)
+    traps = architecture.exceptions.trap_controls(exception, machine.register) if belongs.joined else ()
     return (Decoded(exception.syndrome, architecture, convention, exception, traps, belongs),)
 
 
 def _of_class(architecture: Architecture, options: Namespace) -> int:
     iss, exception_class = options.value, getattr(options, "class")
-    whole = architecture.syndrome_of(exception_class, iss)
+    whole = architecture.exceptions.syndrome_of(exception_class, iss)
     if whole is None:
         raise UsageError(
             f"{iss:#x} with class {exception_class:#x} is no syndrome; an ISS has 25 bits, a class is from 0 to 0x3f"
@@ -113,7 +114,7 @@ def view(answer: Decoded) -> Document:
         return Document([Line(none_taken(exception))])
     belongs = answer.belongs
     blocks: list[Block] = [Line([f"{int(syndrome.word):#x}: ", *_whose(belongs), *sentence(syndrome)])]
-    names = answer.architecture.record_names if exception is None else exception.names
+    names = answer.architecture.exceptions.names if exception is None else exception.names
     joined = exception if belongs is None or belongs.joined else None
     rows: list[tuple[str, Text]] = syndrome_rows(syndrome, joined, answer.traps, answer.convention)
     rows.append((names.address, syndrome.address.value))

@@ -13,7 +13,7 @@ from gdbtools.analysis.roots.evidence import Sign, Standing, merged, outputs, ov
 from gdbtools.analysis.roots.reading import Found
 from gdbtools.analysis.roots.search import Ranking, Search
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import Derived, Mapped, Read, Regime
+from gdbtools.arch.model import Derived, Mapped, Privilege, Read, Regime
 from gdbtools.arch.table_heuristics import Owner
 from gdbtools.arch.walk import walk
 from gdbtools.commands.files import write_whole
@@ -24,6 +24,7 @@ from gdbtools.errors import Unavailable, Unreadable, UsageError
 from gdbtools.machine.dumps import vmcoreinfo
 from gdbtools.machine.dumps.extents import data_of, memory_of
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden
+from gdbtools.systems import registers_from_notes
 
 Told = tuple[Linux, "int | None", "Derived | None"]
 """What a kernel wrote of itself, of how many bits the root is that it names, and registers."""
@@ -41,7 +42,9 @@ def run(session: Session, options: Namespace) -> Sequence[Roots]:
     wanted = memory_of(memory, options.range)
     search = Search(architecture, memory.read, wanted, data_of(memory, options.range), cpus)
     interrupted = _look(search)
-    level = max((cpu.level for cpu in cpus if cpu.level is not None and not cpu.alone), default=1)
+    level = max(
+        (cpu.level for cpu in cpus if cpu.level is not None and not cpu.alone), default=machine.architecture.supervisor
+    )
     linux = [_linux(machine, note.pa, note.text, level) for note in search.surveyed.notes]
     ranking = _rank(search, linux, held)
     placed = [(_in_machine(each, ranking.found), bits, derived) for each, bits, derived in linux]
@@ -123,7 +126,7 @@ def _standing(machine: Machine, cpu: Cpu) -> Standing:
     except Unavailable:
         levels = ()
     alone = len(levels) == 1 and level == levels[0]
-    return Standing(cpu.number, level, known(architecture.pc), known(architecture.appearance.stack), alone)
+    return Standing(cpu.number, level, known(architecture.pc), known(architecture.table_heuristics.stack), alone)
 
 
 def _regimes(architecture: Architecture, machine: Machine) -> Iterator[Regime]:
@@ -155,12 +158,12 @@ def _register(regime: Regime) -> str:
     return regime.name.partition(" through ")[0].rpartition(", ")[2]
 
 
-def _linux(machine: Machine, pa: int, text: bytes, level: int) -> Told:
+def _linux(machine: Machine, pa: int, text: bytes, level: Privilege) -> Told:
     """Give what a kernel's VMCOREINFO says: the root that it names, of how many bits, and registers."""
     info = vmcoreinfo.parse(text)
     release = info.get("OSRELEASE", "of unknown release")
     try:
-        derived = machine.architecture.linux_registers(info, level)
+        derived = registers_from_notes(machine.architecture, info, level)
         registers = Overridden(machine.cpu.registers, FixedRegisters(derived.values, "VMCOREINFO"))
         upper = machine.architecture.regimes(registers.read, derived.regime)[-1]
     except Unavailable as why:
@@ -173,7 +176,7 @@ def _registers(architecture: Architecture, chosen: Sequence[Found], said: Sequen
     """Give the registers that hold the chosen roots, with what a kernel says besides of one of them."""
     if not chosen:
         return Derived({}, ())
-    ours = architecture.appearance.registers([each.place for each in chosen])
+    ours = architecture.table_heuristics.registers([each.place for each in chosen])
     values: dict[str, int] = dict(ours.values)
     assumed = list(ours.assumed)
     for derived in said:

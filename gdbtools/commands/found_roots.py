@@ -69,7 +69,7 @@ class Roots:
 
     def levels(self, found: Found) -> tuple[int, ...]:
         """Give the levels of a root's walk, in the architecture's own numbers."""
-        return tuple(level.number for level in self.architecture.appearance.regime(found.place).levels)
+        return tuple(level.number for level in self.architecture.table_heuristics.regime(found.place).levels)
 
 
 def view(answer: Roots) -> Document:

@@ -116,7 +116,8 @@ class Implementation:
 class Command:
     """A question a user can ask, as every face declares it; what answers it is imported when it is first asked.
 
-    With some options it needs no source at all (`sourceless`).  `live_only` commands need a running guest; those that
+    With some options it needs no source at all (`sourceless`), and then `decodes` says whether it has to know whose the
+    values are that it is given.  `live_only` commands need a running guest; those that
     change it say so in `changes_guest`, those that let it run before they answer in `runs_guest`, and those that leave
     breakpoints in it in `sets_breakpoints`.
     """
@@ -127,6 +128,7 @@ class Command:
     arguments: tuple[Argument, ...]
     implementation: Callable[[], Implementation]
     sourceless: Callable[[Namespace], bool] = never
+    decodes: bool = True
     live_only: bool = False
     changes_guest: bool = False
     runs_guest: bool = False

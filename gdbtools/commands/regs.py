@@ -156,7 +156,7 @@ def _brief(architecture: Architecture, register: Register) -> str:
     assert register.word is not None, "it was read"
     base = register.name.partition("_EL")[0]
     if base == SYNDROME:
-        said = sentence(architecture.decode_syndrome(int(register.word)))
+        said = sentence(architecture.exceptions.decode(int(register.word)))
         return "".join(each if isinstance(each, str) else each.text for each in said)
     wanted = architecture.brief_fields.get(base, Brief(()))
     by_name = {each.field.name: each for each in register.word.decoded()}

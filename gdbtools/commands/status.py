@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -28,6 +28,7 @@ class Status:
     current: int
     memory: str
     level: Privilege | None
+    privilege: Mapping[str, int | str | None]
     regimes: tuple[Regime, ...]
     trouble: str
     abilities: Sequence[tuple[str, str]]
@@ -53,7 +54,9 @@ def run(session: Session, options: Namespace) -> Sequence[Status]:  # noqa: ARG0
     memory = machine.memory.description
     name = machine.architecture.name
     cpus = len(machine.cpus) if machine.counted else None
-    return (Status(name, cpus, machine.current, memory, level, regimes, trouble, abilities, isolation),)
+    asked = machine.architecture.privileges[0].record
+    privilege = dict.fromkeys(asked) if level is None else level.record
+    return (Status(name, cpus, machine.current, memory, level, privilege, regimes, trouble, abilities, isolation),)
 
 
 def view(answer: Status) -> Document:
@@ -92,7 +95,7 @@ def record(answer: Status) -> JsonObject:
         "architecture": answer.architecture,
         "cpus": answer.cpus,
         "cpu": answer.current,
-        "el": answer.level,
+        **answer.privilege,
         "memory": answer.memory,
         "trouble": answer.trouble or None,
         "regimes": [

@@ -52,7 +52,7 @@ def _need(machine: Machine, repair: Repair) -> Need:
     changes = [
         each
         for change in repair.changes
-        for each in architecture.changes(change.after, change.before, True, machine.register)
+        for each in architecture.repair.changes(change.after, change.before, True, machine.register)
     ]
     return descriptor.greatest(changes)
 

@@ -101,7 +101,7 @@ def _as_hardware(machine: Machine, regime: Regime, step: Step, before: Word, aft
     if not step.is_leaf or refusal is not None:
         return False
     architecture, conventions = machine.architecture, (DirtyConvention.NONE, DirtyConvention.DBM)
-    return after in [architecture.repair_access_flag(before, True, each) for each in conventions]
+    return after in [architecture.repair.set_access_flag(before, True, each) for each in conventions]
 
 
 def _move(session: Session, position: int) -> Moved:

@@ -35,12 +35,12 @@ def matches(machine: Machine, kind: str, regime: str | None = None) -> bool:
     if kind not in KINDS:
         raise UsageError(f"{kind!r} is not a kind of fault; say one of: {', '.join(KINDS)}")
     architecture, register = machine.architecture, machine.register
-    fault = architecture.syndrome(register).fault
+    fault = architecture.exceptions.syndrome(register).fault
     if fault is None or KINDS[kind] not in (None, fault.kind):
         return False
-    if register(architecture.pc) not in architecture.vectors(register):
+    if register(architecture.pc) not in architecture.exceptions.vectors(register):
         return False
-    return regime is None or architecture.is_of(architecture.exception(register), regime)
+    return regime is None or architecture.exceptions.is_of(architecture.exceptions.record(register), regime)
 
 
 def condition(kind: str, regime: str | None = None) -> str:
@@ -55,19 +55,19 @@ def vectors(machine: Machine, regime: str | None = None) -> Mapping[int, str]:
     CPU, which may be in the other one.  With `regime`, where faults of that one come in, which may be another level's.
     """
     architecture = machine.architecture
-    name = architecture.vector_base(machine.register, regime)
+    name = architecture.exceptions.vector_base(machine.register, regime)
     if not machine.register(name):
         raise Refused(
             f"{name} is 0: the guest has not set its vectors yet; run it until it has "
             "(say: hbreak on a later function, continue) and ask again"
         )
     if regime is not None:
-        return architecture.vectors_for(machine.register, regime)
+        return architecture.exceptions.vectors_for(machine.register, regime)
     entries = dict(vector_entries(architecture, machine.register, machine.memory.read))
     for cpu in machine.cpus:
         # A CPU that was never started has none.
         with suppress(GdbtoolsError):
-            found = architecture.vectors(cpu.registers.read)
+            found = architecture.exceptions.vectors(cpu.registers.read)
             entries |= {} if 0 in found else found
     return entries
 
@@ -143,7 +143,11 @@ class Catches:
         architecture, register = machine.architecture, machine.register
         catches = [catch for catch in self.active if catch.regime == regime]
         try:
-            found = architecture.vectors(register) if regime is None else architecture.vectors_for(register, regime)
+            found = (
+                architecture.exceptions.vectors(register)
+                if regime is None
+                else architecture.exceptions.vectors_for(register, regime)
+            )
             here = set(self._chosen(found))
             if all(here <= set(catch.breakpoints) for catch in catches):
                 return ""
@@ -152,7 +156,7 @@ class Catches:
             return ""
         for catch in catches:
             catch.cover(wanted)
-        return f"{architecture.vector_base(register, regime)} changed: catching at {min(here):#x} too"
+        return f"{architecture.exceptions.vector_base(register, regime)} changed: catching at {min(here):#x} too"
 
     def forget(self, deleted: gdb.Breakpoint) -> Catch | None:
         """Give the catch that a deleted breakpoint belonged to; its others stop no more, and are to be deleted."""

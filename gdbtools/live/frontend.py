@@ -240,7 +240,7 @@ class Face:
     def _tell_caught(self, breakpoints: Sequence[gdb.Breakpoint]) -> None:
         """Say what a catch stopped at, if one did: nothing where the CPU has left its vector, as after a repair."""
         machine = self.guest.machine()
-        if not machine.architecture.entry(machine.register) or not self.catches.caught(machine, breakpoints):
+        if not machine.architecture.exceptions.entry(machine.register) or not self.catches.caught(machine, breakpoints):
             return
         self._name_loop()
         if self._settings.at_stop.value != "nothing":
@@ -298,7 +298,7 @@ class Face:
 def _at_interrupt(machine: Machine) -> bool:
     """Return whether the CPU is at the vector entry of an interrupt, as far as that is known."""
     try:
-        entry = machine.architecture.vector_entry(machine.register)
+        entry = machine.architecture.exceptions.vector_entry(machine.register)
     except Unavailable:
         return False
     return entry is not None and bool(entry.interrupt)

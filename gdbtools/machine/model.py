@@ -216,7 +216,7 @@ class Machine:
         return "" if self.live is None else self.live.symbol(address)
 
     def exception(self) -> ExceptionRecord:
-        return self.architecture.exception(self.register)
+        return self.architecture.exceptions.record(self.register)
 
 
 DIRTY_STATE = "dirty state: "

@@ -91,13 +91,13 @@ def plan(diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConv
         raise Refused("the syndrome is not of this access-flag fault; `mmu fault` shows both")
     written = diagnosis.access.kind is AccessKind.WRITE
     regime = found.regime
-    after = architecture.repair_access_flag(leaf.entry.word, written, convention)
+    after = architecture.repair.set_access_flag(leaf.entry.word, written, convention)
     as_if = Patched(memory, leaf.pa, int(after).to_bytes(regime.entry_bytes, regime.byte_order))
     again = walk(regime, found.input, as_if.read)
     refused = again.refused or architecture.check(again, diagnosis.access, diagnosis.exception.state or 0)
     if written and refused is not None:
         # As copy on write has it, or stage 2: the write does not happen, and is not recorded.
-        after = architecture.repair_access_flag(leaf.entry.word, False, convention)
+        after = architecture.repair.set_access_flag(leaf.entry.word, False, convention)
     change = Change(leaf.pa, leaf.entry.word, after, regime.entry_bytes, regime.byte_order)
     # The first control is what software asked for; that the CPU cannot do it makes it no less odd.
     asked_for = bool(diagnosis.controls and diagnosis.controls[0][1].value)

@@ -82,7 +82,7 @@ def set_by_hardware(architecture: Architecture, stretch: Stretch, read: Read) ->
     """Say whether hardware sets the access flags of these leaves: no walk refuses one whose flag is clear."""
     regime, level = stretch.regime, stretch.level
     word = regime.decode(read(stretch.pa, regime.entry_bytes), level).word
-    cleared = int(architecture.clear_access_flag(word)).to_bytes(regime.entry_bytes, regime.byte_order)
+    cleared = int(architecture.repair.clear_access_flag(word)).to_bytes(regime.entry_bytes, regime.byte_order)
     return regime.accept(Step(level, 0, stretch.pa, regime.decode(cleared, level))) is None
 
 
@@ -126,8 +126,8 @@ class _Finder:
             step = walk(regime, address, self._read).leaf
             assert step is not None, "a leaf was found there"
             word = step.entry.word
-            flagged = self._architecture.repair_access_flag(word, False, DirtyConvention.NONE)
-            flag = int(flagged) & ~int(self._architecture.clear_access_flag(word))
+            flagged = self._architecture.repair.set_access_flag(word, False, DirtyConvention.NONE)
+            flag = int(flagged) & ~int(self._architecture.repair.clear_access_flag(word))
             pa = step.pa - (address - base) // level.size_bytes * regime.entry_bytes
             self._tables[key] = Stretch(base, pa, entries, level, regime, flag)
         return self._tables[key]

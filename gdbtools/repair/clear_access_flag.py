@@ -55,7 +55,7 @@ def plan(machine: Machine, wanted: tuple[int, int], name: str | None) -> Plan:
             step = walk(regime, found, memory.read).leaf
             assert step is not None, "a leaf was found there"
             before = step.entry.word
-            after = architecture.clear_access_flag(before)
+            after = architecture.repair.clear_access_flag(before)
             if after == before:
                 clear.add(step.pa)
                 continue

@@ -72,7 +72,7 @@ def plan(
     if after == before:
         raise Refused(f"the descriptor at PA {step.pa:#x} is so already, {int(before):#018x}; nothing to write")
     cached = used.accept(step) is None
-    fields = architecture.changes(before, after, cached, machine.register)
+    fields = architecture.repair.changes(before, after, cached, machine.register)
     # What a table leads to has more addresses than this one.
     known = None if step.entry.kind is EntryKind.TABLE else address
     change = Change(step.pa, before, after, used.entry_bytes, used.byte_order, known)
@@ -119,7 +119,7 @@ def make(machine: Machine, live: Live, log: Log, repair: Repair, planned: Invali
 
 def _break_and_make(machine: Machine, live: Live, change: Change, planned: Invalidation) -> None:
     """Make one change by break-before-make; where it cannot be finished the old descriptor is put back."""
-    broken = machine.architecture.broken(change.before)
+    broken = machine.architecture.repair.broken(change.before)
     needs_itself(machine, change, broken, planned)
     first, second = _through(change, broken)
     first.apply(machine.memory)
@@ -204,7 +204,7 @@ def check_undo(machine: Machine, back: Sequence[Repair]) -> None:
 
 
 def _states(machine: Machine, change: Change) -> Sequence[int]:
-    broken = [machine.architecture.broken(each) for each in (change.after, change.before)]
+    broken = [machine.architecture.repair.broken(each) for each in (change.after, change.before)]
     return [int(each) for each in (change.after, change.before, *broken)]
 
 

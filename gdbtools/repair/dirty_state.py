@@ -35,7 +35,7 @@ def plan_dirty_state(
     ):
         raise Refused("nothing to repair: this is not a write that a leaf refuses; `mmu fault` says what it is")
     word = found.leaf.entry.word
-    after = architecture.repair_dirty_state(word, convention)
+    after = architecture.repair.set_dirty_state(word, convention)
     if after is None:
         raise Refused(f"nothing to repair: the leaf at PA {found.leaf.pa:#x} is read-only, not clean")
     change = Change(found.leaf.pa, word, after, found.regime.entry_bytes, found.regime.byte_order)

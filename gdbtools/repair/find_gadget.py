@@ -1,4 +1,4 @@
-"""Borrowing an instruction that the guest already has, instead of injecting one.
+"""Gadgets an instruction that the guest already has, instead of injecting one.
 
 At the first instruction of an exception vector nothing has been clobbered, so an exception return executed there goes
 back to the faulting instruction with the guest's own ELR and SPSR, which a gdbstub cannot write.  TLB maintenance and
@@ -53,7 +53,7 @@ class Found:
 
 def find_return(architecture: Architecture, register: ReadRegister, read: Read) -> int:
     """Give where there is an exception return that this CPU may execute now; raise `Refused` if there is none."""
-    found = find(architecture, register, read, [architecture.borrowing.returns])
+    found = find(architecture, register, read, [architecture.gadgets.returns])
     if found.loans[0] is None:
         raise Refused(f"{missing('exception return', found)}; return by hand")
     return found.loans[0].address
@@ -84,7 +84,7 @@ def find(
     The vectors' own page comes first, because the CPU is executing from it; then their neighbours; then everything
     executable, nearest first.
     """
-    vectors = min(architecture.vectors(register))
+    vectors = min(architecture.exceptions.vectors(register))
     home = vectors & -PAGE_BYTES
     near = [home]
     for distance in range(1, NEAR_PAGES + 1):

@@ -9,6 +9,7 @@ from gdbtools.arch.model import EntryNeed, Read, ReadRegister
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Machine
+from gdbtools.systems import entry_needs
 
 STEP_BYTES = 1 << 12
 FEW_BYTES = 1 << 16
@@ -65,6 +66,6 @@ class Needed:
 def _needs(machine: Machine, register: ReadRegister) -> Sequence[EntryNeed]:
     """Return what a CPU needs: nothing for one whose registers are not there, as of one that was never started."""
     try:
-        return machine.architecture.entry_needs(register)
+        return entry_needs(machine.architecture, register)
     except Unavailable:
         return ()

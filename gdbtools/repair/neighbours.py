@@ -112,4 +112,4 @@ def _missing(regime: Regime, leaf: Step, raw: bytes, architecture: Architecture)
     if not step.is_leaf or refusal is None or refusal.fault.kind is not FaultKind.ACCESS_FLAG:
         return 0
     word = step.entry.word
-    return int(word) ^ int(architecture.repair_access_flag(word, False, DirtyConvention.NONE))
+    return int(word) ^ int(architecture.repair.set_access_flag(word, False, DirtyConvention.NONE))

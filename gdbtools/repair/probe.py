@@ -97,7 +97,7 @@ def plan(
         raise Refused(f"the MMU is off ({used.name}); there is no TLB to ask")
     invalidation = tlb.plan(machine, tlb.scopes_of((address,))) if invalidate else None
     if translation:
-        wanted = [(access, architecture.borrowing.translations(access, address, register))]
+        wanted = [(access, architecture.gadgets.translations(access, address, register))]
     else:
         _refuse_loss(machine, overwrite)
         attributes = walk(used, address, read).attributes
@@ -106,7 +106,7 @@ def plan(
         # A store needs to know what to store, so the load comes first.
         kinds = [AccessKind.READ, AccessKind.WRITE] if access.kind is AccessKind.WRITE else [access.kind]
         parts = [replace(access, kind=kind) for kind in kinds]
-        wanted = [(part, architecture.borrowing.accesses(part, address, register)) for part in parts]
+        wanted = [(part, architecture.gadgets.accesses(part, address, register)) for part in parts]
     found = find(architecture, register, read, [candidates for _, candidates in wanted])
     accesses: list[tuple[Access, Loan]] = []
     for (part, _), loan in zip(wanted, found.loans, strict=True):
@@ -124,7 +124,7 @@ _NAMES = {AccessKind.READ: "load", AccessKind.WRITE: "store"}
 
 
 def _refuse_loss(machine: Machine, overwrite: bool) -> None:
-    claim = machine.architecture.borrowing.claim(machine.register)
+    claim = machine.architecture.gadgets.claim(machine.register)
     if claim is not None and claim.certain:
         raise Refused(f"{claim.why}: a probe that faults would overwrite them for good; go on until they are saved")
     if claim is not None and not overwrite:
@@ -169,7 +169,7 @@ def _ask(machine: Machine, live: Live, planned: Plan, access: Access, loan: Loan
     lost = _exception(machine)
     raised = run_gadget.step(machine, live, loan, planned.returns)
     asks_only = planned.translation and raised is None
-    result = architecture.borrowing.translated(planned.address, machine.register) if asks_only else None
+    result = architecture.gadgets.translated(planned.address, machine.register) if asks_only else None
     value = None
     if raised is None and access.kind is AccessKind.READ and loan.use.result:
         value = machine.register(loan.use.result) & (1 << 8 * size_bytes) - 1

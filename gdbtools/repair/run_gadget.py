@@ -14,7 +14,7 @@ from gdbtools.repair.find_gadget import Loan, find_return
 def returns(machine: Machine) -> Mapping[Privilege, int]:
     """Find, before it is needed, an exception return for each level that may take a fault: from level to address."""
     architecture, found = machine.architecture, dict[Privilege, int]()
-    for entered in architecture.borrowing.entered(machine.register):
+    for entered in architecture.gadgets.entered(machine.register):
         found[architecture.privilege(entered)] = find_return(architecture, entered, machine.memory.read)
     return found
 
@@ -31,7 +31,7 @@ def step(
     pc = machine.register(architecture.pc)
     if pc == loan.address + INSTRUCTION_BYTES:
         return None
-    if not architecture.entry(machine.register):
+    if not architecture.exceptions.entry(machine.register):
         raise Refused(f"the guest's own {loan.use.text} at {loan.address:#x} led to {pc:#x}, which is no vector entry")
     raised = machine.exception()
     level = architecture.privilege(machine.register)

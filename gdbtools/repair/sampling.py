@@ -100,7 +100,7 @@ class Sampling:
             why = ", ".join(sorted(set(spared.values())))
             raise Refused(f"without what is mapped there no fault could be taken: {why}; give another range")
         borrowed = self._empty_tlb(machine, by_hardware)
-        controls = machine.architecture.access_flag_controls(machine.register, wanted.regime)
+        controls = machine.architecture.repair.access_flag_controls(machine.register, wanted.regime)
         self.setting = Setting(method, by_hardware, controls, spared, found.holes, borrowed)
         self._touches: dict[int, Touch] = {}
         self._began = 0.0

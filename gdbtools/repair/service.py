@@ -156,7 +156,7 @@ class Service:
     def _handle(self, machine: Machine) -> Served:
         began = time.monotonic()
         architecture = machine.architecture
-        syndrome = architecture.syndrome(machine.register)
+        syndrome = architecture.exceptions.syndrome(machine.register)
         fault = syndrome.fault
         if fault is None:
             return self._pass_on(syndrome)
@@ -208,7 +208,7 @@ class Service:
         return Served(True, through)
 
     def _return(self, machine: Machine, found: Diagnosis) -> int:
-        context = machine.architecture.context(machine.register)
+        context = machine.architecture.exceptions.context(machine.register)
         if context not in self._returns:
             # Another address space may not map what was borrowed in this one.
             self._returns[context] = return_address(machine, found)

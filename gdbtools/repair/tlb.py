@@ -55,8 +55,8 @@ def scopes_of(addresses: Sequence[int] | None) -> Sequence[Scope]:
 def plan(machine: Machine, scopes: Sequence[Scope]) -> Invalidation:
     """Find the guest's own instructions for it; raises `Refused` where it has none that this CPU may execute."""
     architecture, register = machine.architecture, machine.register
-    wanted = [architecture.borrowing.invalidations(scope, register) for scope in scopes]
-    barriers = architecture.borrowing.barriers()
+    wanted = [architecture.gadgets.invalidations(scope, register) for scope in scopes]
+    barriers = architecture.gadgets.barriers()
     found = find(architecture, register, machine.memory.read, [*wanted, *barriers])
     tlbi = [loan for loan in found.loans[: len(scopes)] if loan is not None]
     if len(tlbi) < len(scopes):

@@ -130,7 +130,7 @@ def test_a_syndrome_that_is_decoded_from_registers_says_whether_it_is_the_curren
 def test_every_face_says_that_an_exception_is_the_last_one(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     source = stale(tmp_path)
     (status,), (fault,) = ask(capsys, "status", *source), ask(capsys, "fault", *source, status=1)
-    assert state_of(Doing.STOPPED, status, fault, "").verdict.startswith("last exception: ")
+    assert state_of(Doing.STOPPED, ARM, status, fault, "").verdict.startswith("last exception: ")
     (report,) = ask(capsys, "report", *source, status=1)
     assert report["fault"]["sentence"].startswith("last exception: ")
     assert main(["report", *source, "--html"]) == 1

@@ -192,7 +192,7 @@ def agrees(version: str, state: State, request: Request, found: Walk, refusal: R
     if refusal is None:
         return answer.outcome is Outcome.COMPLETED
     fault = refusal.fault
-    syndrome = ARM.decode_syndrome(answer.syndrome)
+    syndrome = ARM.exceptions.decode(answer.syndrome)
     if syndrome.fault is None or syndrome.access_kind is None:
         return False
     tagged = TCR_EL1(state.registers["TCR_EL1"]).TBI0
@@ -233,7 +233,7 @@ def describe(state: State, request: Request, found: Walk, refusal: Refusal | Non
             where = f"stage {each.regime.stage} level {step.level.number} @ {step.pa:#x}" if each else ""
             lines.append(f"    {where} {step.entry.word!r} {step.entry.kind.label}")
     lines.append(f"  ours {refusal or found.outcome}")
-    said = f"{answer.syndrome:#x} {ARM.decode_syndrome(answer.syndrome).fault} FAR {answer.far:#x}"
+    said = f"{answer.syndrome:#x} {ARM.exceptions.decode(answer.syndrome).fault} FAR {answer.far:#x}"
     lines.append(f"  QEMU {answer.outcome.name} {said} HPFAR {answer.hpfar:#x}")
     return "\n".join(lines)
 

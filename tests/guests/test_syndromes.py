@@ -235,7 +235,7 @@ def raised(trigger: Trigger, code: Code, record: Record) -> Raised:
         **{f"x{number}": value for number, value in enumerate(record.x)},
     }
     read = reader(registers)
-    return Raised(trigger, ARM.exception(read), code.words[code.here // 4], read)
+    return Raised(trigger, ARM.exceptions.record(read), code.words[code.here // 4], read)
 
 
 def exceptions_of(guest: Syndromes) -> list[Raised]:
@@ -257,7 +257,7 @@ def test_every_exception_fits_the_instruction_that_raised_it_and_hardly_any_fits
     assert len(found) > 5
     wrong = []
     for each in found:
-        agreed = ARM.fits(each.exception, each.word, each.general)
+        agreed = ARM.exceptions.fits(each.exception, each.word, each.general)
         counted[f"its own instruction: {agreed.fit.name}"] += 1
         if agreed.fit is Fit.CONTRADICTS:
             wrong.append(f"{each.trigger.name}: {agreed.reason}")
@@ -271,7 +271,7 @@ def test_every_exception_fits_the_instruction_that_raised_it_and_hardly_any_fits
         if (other.trigger.ec, other.word) == (each.trigger.ec, each.word):
             continue
         mixed = replace(each.exception, return_address=other.exception.return_address, el=other.exception.origin)
-        agreed = ARM.fits(replace(mixed, state=other.exception.state), other.word)
+        agreed = ARM.exceptions.fits(replace(mixed, state=other.exception.state), other.word)
         pairs += 1
         refused += agreed.fit is Fit.CONTRADICTS
         counted[f"another's instruction: {agreed.fit.name}"] += 1

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.registers.translation import MAIR, TCR_EL1, TTBR
 from gdbtools.arch.model import Mapped
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable
 from gdbtools.machine import open_source
 from gdbtools.machine.dumps import vmcoreinfo
+from gdbtools.systems import registers_from_notes
 from tests.guests.linux import RAM, LinuxGuest
 from tests.guests.packages import busybox, kernel, kernel_module
 from tests.guests.test_linux import OWN_SHAPES, SHAPES, Shape
@@ -46,7 +48,7 @@ def test_the_derived_registers_are_those_of_the_running_kernel(shape: Shape) -> 
     with started as guest:
         info = written_by(guest)
         with guest.process("exec dd if=/dev/zero of=/dev/null bs=1M"), guest.stopped(el=shape.kernel_el) as live:
-            derived = {**ARM.linux_registers(info, shape.kernel_el).values, "cpsr": live["cpsr"]}
+            derived = {**registers_from_notes(ARM, info, LEVELS[shape.kernel_el]).values, "cpsr": live["cpsr"]}
             level = f"EL{shape.kernel_el}"
             real, ours = TCR_EL1(live[f"TCR_{level}"]), TCR_EL1(derived[f"TCR_{level}"])
             assert (ours.T1SZ, ours.TG1, ours.DS) == (real.T1SZ, real.TG1, real.DS)

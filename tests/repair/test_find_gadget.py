@@ -14,7 +14,7 @@ from gdbtools.repair.find_gadget import find
 from tests.tables import Tables, reader
 
 ARM = ARCHITECTURES["aarch64"]
-LENDING = ARM.borrowing
+LENDING = ARM.gadgets
 CODE, TEXT = 0x8000_0000, 0x4800_0000
 VA = 0xFFFF_1234_5678_9ABC
 READ, WRITE = Access(AccessKind.READ, 1), Access(AccessKind.WRITE, 1)
@@ -298,7 +298,7 @@ def test_every_field_that_is_declared_is_classified() -> None:
                     before = kind(3)
                     if field.name == "TYPE":
                         continue
-                    (change,) = ARM.changes(before, kind(field.into(3, field.scale)), True, reader({}))
+                    (change,) = ARM.repair.changes(before, kind(field.into(3, field.scale)), True, reader({}))
                     assert change.name == field.name
                     assert change.why
 
@@ -330,8 +330,8 @@ def test_a_change_needs_what_the_manual_says(before: dict[str, int], after: dict
 
     old = leaf_descriptor(12, False)(0x4000_0003).with_(**{"AF": 1, **before})
     new = old.with_(**after)
-    assert greatest(ARM.changes(old, new, True, reader({}))) is need
-    assert greatest(ARM.changes(old, new, False, reader({}))) is Need.NOTHING
+    assert greatest(ARM.repair.changes(old, new, True, reader({}))) is need
+    assert greatest(ARM.repair.changes(old, new, False, reader({}))) is Need.NOTHING
 
 
 def test_feat_bbm_level_2_lets_the_contiguous_bit_change_in_place() -> None:
@@ -339,7 +339,7 @@ def test_feat_bbm_level_2_lets_the_contiguous_bit_change_in_place() -> None:
 
     old = leaf_descriptor(12, False)(0x4000_0403)
     new = old.with_(Contiguous=1)
-    needs = [ARM.changes(old, new, True, reader({"ID_AA64MMFR2_EL1": bbm << 52}))[0].need for bbm in (0, 1, 2)]
+    needs = [ARM.repair.changes(old, new, True, reader({"ID_AA64MMFR2_EL1": bbm << 52}))[0].need for bbm in (0, 1, 2)]
     assert needs == [Need.BREAK, Need.BREAK, Need.INVALIDATION]
 
 
@@ -347,6 +347,6 @@ def test_an_invalid_entry_may_become_anything() -> None:
     from gdbtools.arch.aarch64.tables.descriptors import InvalidDescriptor, leaf_descriptor
 
     after = leaf_descriptor(12, False)(0x4000_0403)
-    found = ARM.changes(InvalidDescriptor(0), after, True, reader({}))
+    found = ARM.repair.changes(InvalidDescriptor(0), after, True, reader({}))
     assert {each.need for each in found} == {Need.NOTHING}
     assert {each.name for each in found} == {"OutputAddress", "AF", "TYPE"}

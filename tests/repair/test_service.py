@@ -18,7 +18,7 @@ PAGE = 1 << 12
 VA = 0x10_0000
 AF = 1 << 10
 VECTORS = 0x4300_0000
-(RETURN,) = ARM.borrowing.returns
+(RETURN,) = ARM.gadgets.returns
 READ, WRITE, TRANSLATION, SVC = 0x9600_000B, 0x9600_004B, 0x9600_0007, 0x5600_0000
 READ_ONLY = 1 << 7
 

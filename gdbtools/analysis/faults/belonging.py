@@ -73,15 +73,15 @@ def belonging(
     """Return what is known of an exception that a CPU's registers have; `fetch` is as `instruction_at` has it."""
     stands: str | None = ""
     try:
-        entry = architecture.vector_entry(register)
+        entry = architecture.exceptions.vector_entry(register)
     except Unavailable:
         entry, stands = None, None
     if entry is not None and entry.interrupt:
         return Belonging(Evidence.INTERRUPT, entry.name, entry.interrupt)
     if entry is not None:
-        against = architecture.fits_entry(exception, entry)
+        against = architecture.exceptions.fits_entry(exception, entry)
         return Belonging(Evidence.CONTRADICTS if against else Evidence.AT_ENTRY, entry.name, reason=against)
-    at = architecture.raised_at(exception)
+    at = architecture.exceptions.raised_at(exception)
     word = None if at is None else instruction_at(architecture, register, read, exception, at, fetch)
-    agreed = architecture.fits(exception, word)
+    agreed = architecture.exceptions.fits(exception, word)
     return Belonging(_FROM_FIT[agreed.fit], stands, reason=agreed.reason)

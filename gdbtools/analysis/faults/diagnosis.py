@@ -6,6 +6,7 @@ import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from gdbtools import systems
 from gdbtools.analysis.faults.belonging import Belonging, belonging
 from gdbtools.analysis.faults.instruction import instruction_at
 from gdbtools.arch.capabilities import Architecture
@@ -126,19 +127,19 @@ def diagnose(
     instructions too, unless `fetch` is what does.
     Raises `Unavailable` for a register and `Unreadable` for a table that is not there.
     """
-    exception = architecture.exception(register)
+    exception = architecture.exceptions.record(register)
     belongs, syndrome = belonging(architecture, register, read, exception, fetch), exception.syndrome
     if exception.untaken:
         return Diagnosis(Verdict.NONE_TAKEN, exception, belongs)
     if not belongs.joined:
         return _apart(architecture, register, read, exception, belongs)
     if syndrome.fault is None or syndrome.access_kind is None or not syndrome.address_valid:
-        traps = architecture.trap_controls(exception, register)
-        convention = architecture.convention(syndrome, register if belongs.current else None)
+        traps = architecture.exceptions.trap_controls(exception, register)
+        convention = systems.convention(architecture, syndrome, register if belongs.current else None)
         return Diagnosis(Verdict.NOT_THE_TABLES, exception, belongs, traps=traps, convention=convention)
     # Registers before memory: a live source switches modes between the two.
     stage = "stage2" if syndrome.fault.stage == 2 else exception.regime
-    controls = architecture.access_flag_controls(register, stage)
+    controls = architecture.repair.access_flag_controls(register, stage)
     access = Access(syndrome.access_kind, exception.target if exception.origin is None else exception.origin)
     state = exception.state or 0
     name, address = _looked_up(exception)
@@ -155,16 +156,16 @@ def diagnose(
         as_user = replace(access, unprivileged=True)
         refused = architecture.check(found, as_user, state)
         word = _instruction(architecture, register, read, exception, fetch) if refused != predicted else None
-        if word is not None and architecture.is_unprivileged(word):
+        if word is not None and architecture.exceptions.is_unprivileged(word):
             access, predicted = as_user, refused
     if predicted is None or syndrome.fault not in (predicted.fault, level_of_lookup(predicted.fault, found)):
-        shown = architecture.shown_by(syndrome.fault, found, access, exception.state, register)
+        shown = architecture.exceptions.shown_by(syndrome.fault, found, access, exception.state, register)
         predicted = shown.refusal if shown else predicted
     if predicted is None and syndrome.fault.kind is FaultKind.PERMISSION and not syndrome.other_rules:
         if access.kind is AccessKind.MAINTENANCE:
             word = _instruction(architecture, register, read, exception, fetch)
             # Of a kind that nobody saw: no other would have been refused.
-            kind = AccessKind.CLEAN_INVALIDATION if word is None else architecture.maintenance(word)
+            kind = AccessKind.CLEAN_INVALIDATION if word is None else architecture.exceptions.maintenance(word)
             as_it_was = replace(access, kind=kind)
             predicted = architecture.check(found, as_it_was, state)
             access, inferred = (access, False) if predicted is None else (as_it_was, word is None)
@@ -213,7 +214,9 @@ def _walked(
         assert fault is not None
         assert kind is not None
         unfetched = Walk(address, regime, (), None)
-        shown = architecture.shown_by(fault, unfetched, Access(kind, exception.target), exception.state or 0, register)
+        shown = architecture.exceptions.shown_by(
+            fault, unfetched, Access(kind, exception.target), exception.state or 0, register
+        )
         if shown is None:
             raise
         return replace(unfetched, refusal=shown.refusal), shown
@@ -231,7 +234,9 @@ def _apart(
     syndrome = exception.syndrome
     if syndrome.fault is None or not syndrome.address_valid or syndrome.from_lower is None:
         return Diagnosis(Verdict.NOT_ONE_EXCEPTION, exception, belongs)
-    name = architecture.regime_of(register, architecture.privileges[0] if syndrome.from_lower else exception.target)
+    name = architecture.exceptions.regime_of(
+        register, architecture.privileges[0] if syndrome.from_lower else exception.target
+    )
     try:
         found = walk(architecture.regime_for(register, exception.address, name), exception.address, read)
     except (Unavailable, Unreadable):

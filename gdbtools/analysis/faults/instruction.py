@@ -25,7 +25,7 @@ def instruction_at(
     """
     try:
         level = exception.target if exception.origin is None else exception.origin
-        regime = architecture.regime_of(register, level)
+        regime = architecture.exceptions.regime_of(register, level)
         pa = _leads_to(walk(architecture.regime_for(register, address, regime), address, read))
         return None if pa is None else int.from_bytes((fetch or read)(pa, INSTRUCTION_BYTES), "little")
     except GdbtoolsError:

@@ -36,7 +36,7 @@ def _elsewhere(machine: Machine) -> list[Elsewhere]:
         if cpu.number == machine.current:
             continue
         try:
-            exception = architecture.exception(cpu.registers.read)
+            exception = architecture.exceptions.record(cpu.registers.read)
             if not belonging(architecture, cpu.registers.read, machine.memory.read, exception).joined:
                 continue
             regime = architecture.regime_for(cpu.registers.read, exception.address, exception.regime)

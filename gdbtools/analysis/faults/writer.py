@@ -48,7 +48,7 @@ def writer(architecture: Architecture, register: ReadRegister, read: Read, diagn
     regime, end = exception.regime, exception.return_address
     try:
         words = _code_before(architecture, register, read, end, regime)
-        done = tuple(architecture.recent(words, end, register, regime, about))
+        done = tuple(architecture.exceptions.effects(words, end, register, regime, about))
         for position, each in enumerate(done):
             if each.deed is Deed.STORE and each.target is not None:
                 step = _written(architecture, register, read, each.target, diagnosis)

@@ -11,7 +11,7 @@ from itertools import islice
 from gdbtools.analysis.roots.table_graph import Graph
 from gdbtools.analysis.roots.table_survey import Extent, holding
 from gdbtools.arch.model import Read
-from gdbtools.arch.table_heuristics import ENTRY_BITS, Appearance, Contents
+from gdbtools.arch.table_heuristics import ENTRY_BITS, Contents, TableHeuristics
 from gdbtools.errors import Unreadable
 
 FEW_BITS = 2
@@ -76,7 +76,7 @@ def _heights(graph: Graph, table: int) -> Iterator[int]:
             yield height
 
 
-def parts(candidate: Candidate, input_bits: int, read: Read, appearance: Appearance) -> Iterator[Candidate]:
+def parts(candidate: Candidate, input_bits: int, read: Read, appearance: TableHeuristics) -> Iterator[Candidate]:
     """Cut a candidate into roots that resolve so much, where that is less than all of it would."""
     size = 1 << input_bits - candidate.graph.form.covered_bits(candidate.height) + ENTRY_BITS
     if size >= candidate.size_bytes:
@@ -89,7 +89,7 @@ def parts(candidate: Candidate, input_bits: int, read: Read, appearance: Appeara
 
 
 def small(
-    graphs: Sequence[Graph], known: Candidate | None, extents: Sequence[Extent], read: Read, appearance: Appearance
+    graphs: Sequence[Graph], known: Candidate | None, extents: Sequence[Extent], read: Read, appearance: TableHeuristics
 ) -> Iterator[Candidate]:
     """Give roots smaller than a page, in pages that hold other things too: found by what they lead to.
 
@@ -108,7 +108,7 @@ def small(
                 yield found
 
 
-def _leading_to_lonely(graph: Graph, appearance: Appearance) -> Iterator[tuple[int, int]]:
+def _leading_to_lonely(graph: Graph, appearance: TableHeuristics) -> Iterator[tuple[int, int]]:
     """Give each entry that would lead to a table that none leads to, with that table's height."""
     referenced = graph.referenced
     lonely = {table: height for table in graph.leads_to if table not in referenced and (height := graph.height(table))}
@@ -121,7 +121,7 @@ def _leading_to_lonely(graph: Graph, appearance: Appearance) -> Iterator[tuple[i
 
 
 def _around(
-    graph: Graph, height: int, at: int, known: Candidate | None, read: Read, appearance: Appearance
+    graph: Graph, height: int, at: int, known: Candidate | None, read: Read, appearance: TableHeuristics
 ) -> Iterator[Candidate]:
     """Give what an entry at an address may be one of, the largest first, or the one that has the known size."""
     covered, largest = graph.form.covered_bits(height), graph.form.root_bits(height)
@@ -137,7 +137,7 @@ def _around(
 
 
 def _whole(
-    graph: Graph, root: int, size_bytes: int, height: int, read: Read, appearance: Appearance
+    graph: Graph, root: int, size_bytes: int, height: int, read: Read, appearance: TableHeuristics
 ) -> Contents | None:
     """Give a root's entries if all of them are good, or nothing at all."""
     try:

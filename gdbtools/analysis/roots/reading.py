@@ -83,7 +83,7 @@ class Reader:
         tree = self._tree(candidate, Owner.KERNEL) or self._tree(candidate, Owner.VIRTUAL_MACHINE)
         if tree is None:
             return None
-        owner = self.architecture.appearance.owner([self._leaf(run) for run in tree.runs])
+        owner = self.architecture.table_heuristics.owner([self._leaf(run) for run in tree.runs])
         if owner in (Owner.HYPERVISOR, Owner.VIRTUAL_MACHINE):
             # Of another regime, and so are the rights.
             tree = self._tree(candidate, owner)
@@ -111,7 +111,7 @@ class Reader:
     def _places(self, candidate: Candidate, owner: Owner) -> list[Place]:
         """Give the places whose size holds every entry that there is."""
         form, last = candidate.graph.form, candidate.contents.last
-        appearance = self.architecture.appearance
+        appearance = self.architecture.table_heuristics
         return [
             each
             for each in appearance.places(candidate.root, form, candidate.height, owner, self._level)
@@ -124,7 +124,7 @@ class Reader:
         place = next((each for each in self._places(candidate, owner) if not each.upper), None)
         if place is None:
             return None
-        regime = self.architecture.appearance.regime(place)
+        regime = self.architecture.table_heuristics.regime(place)
         tables = 1 + len(candidate.tables)
         endless = A_FEW + (TIMES * tables << candidate.graph.form.index_bits)
         limit = min(MAXIMUM_RUNS, self.runs_left, endless)
@@ -178,9 +178,11 @@ class Reader:
     def _has_vectors(self, pa: int, size_bytes: int) -> bool:
         for at in range(pa, pa + size_bytes, CHUNK_BYTES):
             with suppress(Unreadable):
-                if self.architecture.appearance.has_vectors(self.read(at, min(CHUNK_BYTES, pa + size_bytes - at))):
+                if self.architecture.table_heuristics.has_vectors(
+                    self.read(at, min(CHUNK_BYTES, pa + size_bytes - at))
+                ):
                     return True
         return False
 
     def _levels(self, place: Place) -> Sequence[Privilege]:
-        return self.architecture.privileges_of(self.architecture.appearance.regime(place))
+        return self.architecture.privileges_of(self.architecture.table_heuristics.regime(place))

@@ -58,7 +58,7 @@ class Search:
 
     def look(self) -> Iterator[Survey]:
         """Look at all of memory, bit by bit; gives what has been seen so far."""
-        for found in survey(self.architecture.appearance, self.data, self.read):
+        for found in survey(self.architecture.table_heuristics, self.data, self.read):
             self.surveyed = found
             yield found
 
@@ -69,7 +69,7 @@ class Search:
         """
         memory = merged((first, first + size) for first, size in self.memory)
         reader = Reader(self.architecture, self.read, memory, self.surveyed.pointers, self.cpus, held or {})
-        made = graphs(self.architecture.appearance, self.surveyed.tables, self.read)
+        made = graphs(self.architecture.table_heuristics, self.surveyed.tables, self.read)
         candidates = [each for graph in made for each in self._whole(graph, sizes or {})]
         found = _read(reader, candidates)
         kernel = _kernel(found)
@@ -99,21 +99,21 @@ class Search:
 
     def _lowered(self, each: Found) -> Place:
         place = each.place
-        offered = self.architecture.appearance.places(place.root, place.form, place.height, each.owner, None)
+        offered = self.architecture.table_heuristics.places(place.root, place.form, place.height, each.owner, None)
         return next(one for one in offered if (one.upper, one.input_bits) == (place.upper, place.input_bits))
 
     def _whole(self, made: Graph, sizes: Mapping[int, int]) -> Iterator[Candidate]:
         """Give what nothing leads to, cut to the largest roots that there are."""
         for each in unreferenced(made):
             largest = made.form.covered_bits(each.height) + made.form.root_bits(each.height)
-            for part in parts(each, largest, self.read, self.architecture.appearance):
+            for part in parts(each, largest, self.read, self.architecture.table_heuristics):
                 yield replace(part, input_bits=sizes.get(part.root))
 
     def _smaller(
         self, made: Sequence[Graph], candidates: Iterable[Candidate], kernel: Found | None
     ) -> Iterator[Candidate]:
         """Give the roots that are smaller than that: of the kernel's size where they have its form."""
-        appearance = self.architecture.appearance
+        appearance = self.architecture.table_heuristics
         known = None
         if kernel is not None:
             known = replace(kernel.candidate, input_bits=kernel.place.input_bits)
@@ -140,7 +140,7 @@ class Search:
                 if root % size or not all(is_empty(at, form.table_bytes, self.read) for at in rest):
                     break
                 if there:
-                    contents = self.architecture.appearance.contents(self.read(root, size))
+                    contents = self.architecture.table_heuristics.contents(self.read(root, size))
                     largest[root] = replace(first.candidate, size_bytes=size, contents=contents)
         together = _read(reader, [*largest.values()])
         ranges = [range(each.place.root, each.place.root + each.candidate.size_bytes) for each in together]

@@ -9,7 +9,7 @@ from functools import cached_property
 from operator import sub
 
 from gdbtools.arch.model import Read
-from gdbtools.arch.table_heuristics import ENTRY_BITS, NOTHING, Appearance, Contents, Form
+from gdbtools.arch.table_heuristics import ENTRY_BITS, NOTHING, Contents, Form, TableHeuristics
 from gdbtools.errors import Unreadable
 from gdbtools.units import PAGE_BYTES
 
@@ -79,7 +79,7 @@ class Graph:
         return bool(at)
 
 
-def graphs(appearance: Appearance, pages: Set[int], read: Read) -> Sequence[Graph]:
+def graphs(appearance: TableHeuristics, pages: Set[int], read: Read) -> Sequence[Graph]:
     """Put pages together to tables, of each form, and find how those refer to each other."""
     made = [_Making(Graph(form), _tables(form, pages, read), appearance, read) for form in appearance.forms]
     for page in sorted(pages):
@@ -110,7 +110,7 @@ class _Making:
 
     graph: Graph
     tables: set[int]
-    appearance: Appearance
+    appearance: TableHeuristics
     read: Read
     last: set[int] = field(default_factory=set)
     _table: int = -1

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gdbtools.arch.model import Read
-from gdbtools.arch.table_heuristics import Appearance
+from gdbtools.arch.table_heuristics import TableHeuristics
 from gdbtools.errors import Unreadable
 from gdbtools.units import PAGE_BYTES
 
@@ -52,7 +52,7 @@ class Survey:
     full: bool = False
 
 
-def survey(appearance: Appearance, extents: Sequence[Extent], read: Read) -> Iterator[Survey]:
+def survey(appearance: TableHeuristics, extents: Sequence[Extent], read: Read) -> Iterator[Survey]:
     """Look at every page; gives the same growing survey again and again, to be shown, or left as it is."""
     found = Survey(sum(size for _, size in extents))
     yield found
@@ -100,7 +100,7 @@ def _page_by_page(pa: int, size_bytes: int, read: Read, found: Survey | None) ->
             yield at, data
 
 
-def _look(appearance: Appearance, pa: int, data: bytes, found: Survey) -> None:
+def _look(appearance: TableHeuristics, pa: int, data: bytes, found: Survey) -> None:
     is_table, upper_first = appearance.is_table, appearance.upper_first
     pointers = found.pointers
     for offset in range(0, len(data), PAGE_BYTES):
@@ -116,7 +116,7 @@ def _look(appearance: Appearance, pa: int, data: bytes, found: Survey) -> None:
             found.notes.append(Note(pa + offset, page))
 
 
-def _look_for_pointers(appearance: Appearance, pa: int, data: bytes, found: Survey) -> None:
+def _look_for_pointers(appearance: TableHeuristics, pa: int, data: bytes, found: Survey) -> None:
     for offset in range(0, len(data), PAGE_BYTES):
         page = data[offset : offset + PAGE_BYTES]
         if pa + offset not in found.tables and max(words := _WORDS.unpack(page)) >= appearance.upper_first:

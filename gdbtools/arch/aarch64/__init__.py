@@ -28,7 +28,7 @@ IDENTITY: Final = Identity(
     elf_number=183,
     # struct elf_prstatus: pr_pid at 32, pr_reg (x0..x30, sp, pc, pstate) at 112, pr_fpvalid at the end.
     status=StatusLayout(392, 32, 112, GENERAL),
-    register_names=re.compile(r"\w+_EL[0-3]|x([12]?\d|30)|sp|pc|cpsr|pstate|spsr|esr|far|elr", re.IGNORECASE),
+    register_names=re.compile(r"\w+_EL[0-3]|cpsr|pstate|spsr|esr|far|elr", re.IGNORECASE),
     constants=re.compile("ID_"),
     # QEMU's gdbstub names these without their level (seen in 7.2 and 10.0).
     stub_names={"SCTLR_EL1": "SCTLR", "VBAR_EL1": "VBAR", "CPACR_EL1": "CPACR"},

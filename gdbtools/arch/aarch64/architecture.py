@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from gdbtools.arch.aarch64 import GENERAL, IDENTITY, linux, syndrome
+from gdbtools.arch.aarch64 import GENERAL, IDENTITY, syndrome
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.exceptions import agreement, record
 from gdbtools.arch.aarch64.exceptions.entry_needs import entry_needs
@@ -45,7 +45,7 @@ from gdbtools.arch.aarch64.translation.stage2_owner import Stage2Off
 from gdbtools.arch.aarch64.traps import fine_grained
 from gdbtools.arch.aarch64.traps import registers as trap_registers
 from gdbtools.arch.aarch64.traps.deciders import deciders
-from gdbtools.arch.capabilities import Architecture, DirtyConvention
+from gdbtools.arch.capabilities import Architecture, DescriptorRepair, DirtyConvention, Exceptions, PageTableIsolation
 from gdbtools.arch.gadgets import FieldChange
 from gdbtools.arch.instruction_effects import Recent
 from gdbtools.arch.isolation import Switch, View
@@ -119,6 +119,176 @@ _WITHOUT_HOST: Final[Mapping[str, type[Word]]] = {"TCR_EL2": translation.TCR_EL2
 _STAGE2: Final = ("stage2", "secure-stage2")
 
 
+def check(walk: Walk, access: Access, state: int) -> Refusal | None:
+    """Ask stage 1 first, whole, and then stage 2: a permission fault at stage 1 hides what stage 2 would say."""
+    pstate, regime = SPSR(state), walk.regime
+    if isinstance(regime, Stage2):
+        return regime.check(walk, access.kind, 0 if as_user(access, pstate, True) else 1)
+    if isinstance(regime, Stage2Off):
+        return walk.refusal
+    assert isinstance(regime, Stage1 | Stage1Off)
+    user = as_user(access, pstate, regime.unprivileged_counts)
+    if isinstance(regime, Stage1):
+        refused = regime.check(walk, access.kind, user, pstate)
+    else:
+        refused = regime.check(walk, access.kind)
+    if refused is not None or walk.final is None or regime.below is None:
+        return refused
+    return regime.below.check(walk.final, access.kind, 0 if user else 1)
+
+
+class A64Exceptions(Exceptions):
+    """Exceptions that are taken to AArch64 state."""
+
+    names = record.names_at("x")
+
+    def syndrome_of(self, exception_class: int, iss: int) -> int | None:
+        fields = syndrome.ESR_ELx
+        if exception_class >> fields.EC.width or iss & ~(fields.ISS.mask | fields.IL.mask):
+            return None
+        return int(fields(iss).with_(EC=exception_class, IL=1))
+
+    def decode(self, value: int) -> Syndrome:
+        return syndrome.decode(value)
+
+    def syndrome(self, register: ReadRegister) -> Syndrome:
+        return syndrome.decode(register(f"ESR_EL{record.target(register)}"))
+
+    def context(self, register: ReadRegister) -> tuple[int, ...]:
+        target = record.target(register)
+        bases = (optional(register, f"{name}_EL{target}") for name in ("VBAR", "TTBR0", "TTBR1"))
+        return target, *(base or 0 for base in bases)
+
+    def record(self, register: ReadRegister) -> ExceptionRecord:
+        return record.record(register)
+
+    def raised_at(self, exception: ExceptionRecord) -> int | None:
+        return agreement.raised_at(exception)
+
+    def fits(
+        self, exception: ExceptionRecord, instruction: int | None, register: ReadRegister | None = None
+    ) -> Agreement:
+        return agreement.fits(exception, instruction, register)
+
+    def vectors(self, register: ReadRegister) -> Mapping[int, str]:
+        return record.vectors(register)
+
+    def vectors_for(self, register: ReadRegister, regime: str) -> Mapping[int, str]:
+        return record.vectors_for(register, regime)
+
+    def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:
+        return f"VBAR_EL{record.target(register) if regime is None else record.taken_at(regime)}"
+
+    def vector_entry(self, register: ReadRegister) -> VectorEntry | None:
+        return record.vector_entry(register, register("pc"))
+
+    def fits_entry(self, exception: ExceptionRecord, entry: VectorEntry) -> str:
+        return agreement.against_entry(exception, entry)
+
+    def is_of(self, exception: ExceptionRecord, regime: str) -> bool:
+        return record.is_of(exception, regime)
+
+    def regime_of(self, register: ReadRegister, privilege: Privilege) -> str:
+        return regimes.of_level(register, privilege)
+
+    def maintenance(self, instruction: int) -> AccessKind:
+        return maintenance(instruction)
+
+    def is_unprivileged(self, instruction: int) -> bool:
+        return is_unprivileged(instruction)
+
+    def effects(
+        self, words: Sequence[int], end: int, register: ReadRegister, regime: str, about: Walk
+    ) -> Sequence[Recent]:
+        return effects.recent(words, end, register, regime, about)
+
+    def shown_by(
+        self, fault: Fault, walk: Walk, access: Access, state: int | None, register: ReadRegister
+    ) -> Shown | None:
+        by_tables = shown_controls.address_size(fault, walk, register) or shown_controls.access_flag(
+            fault, walk, register
+        )
+        if by_tables is not None or state is not None:
+            return by_tables
+        return shown_controls.privileged_access_never(fault, check(walk, access, int(SPSR(0).with_(PAN=1))))
+
+    def trap_controls(self, exception: ExceptionRecord, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
+        if exception.origin is None:
+            return ()
+        return deciders(exception.syndrome, exception.origin, exception.target, register)
+
+
+class A64Isolation(PageTableIsolation):
+    """Kernel page-table isolation by TTBR1: the upper half is reduced while a process runs."""
+
+    def range(self, register: ReadRegister, name: str | None = None) -> Regime | None:
+        return isolation.upper_range(register, name)
+
+    def switch(self, register: ReadRegister, view: View, name: str | None = None) -> Switch | None:
+        return isolation.switch(register, view, name)
+
+    def ways_in(
+        self, register: ReadRegister, reduced: Mapping[str, int], view: View, first: int, size_bytes: int
+    ) -> Mapping[int, str]:
+        return isolation.ways_in(register, reduced, view, first, size_bytes)
+
+
+class A64Repair(DescriptorRepair):
+    """What of a VMSAv8-64 descriptor may be changed, and how."""
+
+    def set_access_flag(self, leaf: Word, written: bool, convention: DirtyConvention) -> Word:
+        """Set AF and, if the access was a write, record it by the guest's convention.
+
+        The DBM rule is the hardware's own under TCR_EL1.HD: a write to a leaf with DBM=1 clears AP[2] (section
+        "Hardware management of the dirty state").
+        """
+        if not isinstance(leaf, LeafDescriptor):
+            raise Refused("only a block or a page descriptor has an access flag to set; `mmu fault` shows the walk")
+        accessed = leaf.with_(AF=1)
+        if not written or convention is DirtyConvention.NONE:
+            return accessed
+        if convention.bit is not None:
+            return type(leaf)(software_bit(convention.bit).into(accessed, 1))
+        if isinstance(accessed, IndirectLeaf):
+            return accessed.with_(nDirty=0)
+        if isinstance(accessed, TwoLevelLeaf | OneLevelLeaf | NestedLeaf) and accessed.DBM:
+            return accessed.with_(AP=accessed.AP & ~AP_READ_ONLY)
+        return accessed
+
+    def set_dirty_state(self, leaf: Word, convention: DirtyConvention) -> Word | None:
+        """Clear AP[2] of a leaf with DBM=1, and record the write in the guest's software bit if it has one."""
+        if not isinstance(leaf, TwoLevelLeaf | OneLevelLeaf | NestedLeaf) or not (leaf.DBM and leaf.AP & AP_READ_ONLY):
+            return None
+        written = self.set_access_flag(leaf, True, DirtyConvention.DBM)
+        return self.set_access_flag(written, True, convention)
+
+    def clear_access_flag(self, leaf: Word) -> Word:
+        if not isinstance(leaf, LeafDescriptor):
+            raise Refused("only a block or a page descriptor has an access flag to clear; `mmu walk` shows the walk")
+        return leaf.with_(AF=0)
+
+    def broken(self, descriptor: Word) -> Word:
+        return type(descriptor)(VALID.into(descriptor, 0))
+
+    def changes(self, before: Word, after: Word, cached: bool, register: ReadRegister) -> Sequence[FieldChange]:
+        return live_change.changes(before, after, cached, register)
+
+    def access_flag_controls(self, register: ReadRegister, regime: str | None) -> Sequence[tuple[str, FieldValue]]:
+        used = regime or regimes.current(register)
+        controls = {"el2": EL2, "el2-vhe": EL20, "el3": EL3}.get(used, EL10)
+        name, flag = controls.register("TCR"), controls.HA
+        if used in _STAGE2:
+            name, flag = "VTCR_EL2", hypervisor.VTCR_EL2.HA
+        given = [(name, FieldValue(flag, flag.of(register(name))))]
+        if (mmfr1 := optional(register, "ID_AA64MMFR1_EL1")) is not None:
+            hafdbs = identification.ID_AA64MMFR1_EL1.HAFDBS
+            given.append(("ID_AA64MMFR1_EL1", FieldValue(hafdbs, hafdbs.of(mmfr1))))
+        return given
+
+    def entry_needs(self, register: ReadRegister) -> Sequence[EntryNeed]:
+        return entry_needs(register)
+
+
 class AArch64(Architecture):
     """The Arm 64-bit architecture: VMSAv8-64, every regime of it."""
 
@@ -129,11 +299,13 @@ class AArch64(Architecture):
     leaves = (TwoLevelLeaf, OneLevelLeaf, NestedLeaf, IndirectLeaf, Stage2Leaf, Stage2IndirectLeaf)
     regime_names = regimes.NAMES
     privileges = LEVELS
-    record_names = record.names_at("x")
     pc = "pc"
     general = GENERAL
-    borrowing = A64()
-    appearance = A64Tables()
+    exceptions = A64Exceptions()
+    isolation = A64Isolation()
+    repair = A64Repair()
+    gadgets = A64()
+    table_heuristics = A64Tables()
 
     def word(self, name: str, register: ReadRegister) -> Word:
         value = register(name)
@@ -171,72 +343,23 @@ class AArch64(Architecture):
         return register("cpsr")
 
     def regimes(self, register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
-        return tuple(self._with_convention(each) for each in regimes.regimes(register, name))
+        return tuple(self.marked(each) for each in regimes.regimes(register, name))
 
     def regime_for(self, register: ReadRegister, address: int, name: str | None = None) -> Regime:
-        return self._with_convention(regimes.regime_for(register, address, name))
+        return self.marked(regimes.regime_for(register, address, name))
 
-    def _with_convention(self, regime: Regime) -> Regime:
-        """Return a regime that knows how its guest marks what is dirty: stage 2's software bits are another's."""
+    def marked(self, regime: Regime) -> Regime:
+        # Stage 2's software bits are another's.
         if self.dirty.bit is None or not isinstance(regime, Stage1):
             return regime
         return replace(regime, software_dirty=self.dirty.bit)
-
-    def isolated_range(self, register: ReadRegister, name: str | None = None) -> Regime | None:
-        found = isolation.upper_range(register, name)
-        return None if found is None else self._with_convention(found)
-
-    def root_switch(self, register: ReadRegister, view: View, name: str | None = None) -> Switch | None:
-        return isolation.switch(register, view, name)
-
-    def usual_switches(self, register: ReadRegister, name: str | None = None) -> Sequence[Switch]:
-        found = isolation.upper_range(register, name)
-        ttbr1 = isolation.ttbr1_name(register, name)
-        return () if found is None else linux.full_roots(ttbr1, register(ttbr1), found.levels[-1].size_bytes)
 
     def loaded(self, register: ReadRegister) -> Sequence[str]:
         in_use = any(regime.below is not None for regime in regimes.regimes(register))
         return () if in_use or not stage2_owner.has_tables(register) else (regimes.STAGE2,)
 
-    def usual_reduced(self, register: ReadRegister) -> Sequence[Mapping[str, int]]:
-        found = isolation.upper_range(register, None)
-        ttbr1 = isolation.ttbr1_name(register, None)
-        return () if found is None else linux.reduced_roots(ttbr1, register(ttbr1), found.levels[-1].size_bytes)
-
-    def ways_in(
-        self, register: ReadRegister, reduced: Mapping[str, int], view: View, first: int, size_bytes: int
-    ) -> Mapping[int, str]:
-        return isolation.ways_in(register, reduced, view, first, size_bytes)
-
-    def linux_registers(self, info: Mapping[str, str], el: int) -> Derived:
-        return linux.registers_of(info, el)
-
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
-        """Ask stage 1 first, whole, and then stage 2: a permission fault at stage 1 hides what stage 2 would say."""
-        pstate, regime = SPSR(state), walk.regime
-        if isinstance(regime, Stage2):
-            return regime.check(walk, access.kind, 0 if as_user(access, pstate, True) else 1)
-        if isinstance(regime, Stage2Off):
-            return walk.refusal
-        assert isinstance(regime, Stage1 | Stage1Off)
-        user = as_user(access, pstate, regime.unprivileged_counts)
-        if isinstance(regime, Stage1):
-            refused = regime.check(walk, access.kind, user, pstate)
-        else:
-            refused = regime.check(walk, access.kind)
-        if refused is not None or walk.final is None or regime.below is None:
-            return refused
-        return regime.below.check(walk.final, access.kind, 0 if user else 1)
-
-    def shown_by(
-        self, fault: Fault, walk: Walk, access: Access, state: int | None, register: ReadRegister
-    ) -> Shown | None:
-        by_tables = shown_controls.address_size(fault, walk, register) or shown_controls.access_flag(
-            fault, walk, register
-        )
-        if by_tables is not None or state is not None:
-            return by_tables
-        return shown_controls.privileged_access_never(fault, self.check(walk, access, int(SPSR(0).with_(PAN=1))))
+        return check(walk, access, state)
 
     def may_refuse(self, walk: Walk, access: Access) -> Refusal | None:
         """A fetch from Device memory: stage 1's says so first."""
@@ -249,16 +372,8 @@ class AArch64(Architecture):
         assert isinstance(walk.final.regime, Stage2), "the stage below is stage 2"
         return walk.final.regime.device_fetch(walk.final)
 
-    def is_unprivileged(self, instruction: int) -> bool:
-        return is_unprivileged(instruction)
-
-    def maintenance(self, instruction: int) -> AccessKind:
-        return maintenance(instruction)
-
-    def recent(
-        self, words: Sequence[int], end: int, register: ReadRegister, regime: str, about: Walk
-    ) -> Sequence[Recent]:
-        return effects.recent(words, end, register, regime, about)
+    def status(self, fault: Fault) -> int | None:
+        return syndrome.status(fault)
 
     def privileges_of(self, regime: Regime) -> tuple[Privilege, ...]:
         if isinstance(regime, Stage2 | Stage2Off):
@@ -267,118 +382,6 @@ class AArch64(Architecture):
         controls = regime.controls
         own = LEVELS[controls.el]
         return (LEVELS[0], own) if controls.user else (own,)
-
-    def syndrome_of(self, exception_class: int, iss: int) -> int | None:
-        fields = syndrome.ESR_ELx
-        if exception_class >> fields.EC.width or iss & ~(fields.ISS.mask | fields.IL.mask):
-            return None
-        return int(fields(iss).with_(EC=exception_class, IL=1))
-
-    def decode_syndrome(self, value: int) -> Syndrome:
-        return syndrome.decode(value)
-
-    def status(self, fault: Fault) -> int | None:
-        return syndrome.status(fault)
-
-    def syndrome(self, register: ReadRegister) -> Syndrome:
-        return syndrome.decode(register(f"ESR_EL{record.target(register)}"))
-
-    def context(self, register: ReadRegister) -> tuple[int, ...]:
-        target = record.target(register)
-        bases = (optional(register, f"{name}_EL{target}") for name in ("VBAR", "TTBR0", "TTBR1"))
-        return target, *(base or 0 for base in bases)
-
-    def exception(self, register: ReadRegister) -> ExceptionRecord:
-        return record.record(register)
-
-    def raised_at(self, exception: ExceptionRecord) -> int | None:
-        return agreement.raised_at(exception)
-
-    def fits(
-        self, exception: ExceptionRecord, instruction: int | None, register: ReadRegister | None = None
-    ) -> Agreement:
-        return agreement.fits(exception, instruction, register)
-
-    def vectors(self, register: ReadRegister) -> Mapping[int, str]:
-        return record.vectors(register)
-
-    def vectors_for(self, register: ReadRegister, regime: str) -> Mapping[int, str]:
-        return record.vectors_for(register, regime)
-
-    def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:
-        return f"VBAR_EL{record.target(register) if regime is None else record.taken_at(regime)}"
-
-    def is_of(self, exception: ExceptionRecord, regime: str) -> bool:
-        return record.is_of(exception, regime)
-
-    def vector_entry(self, register: ReadRegister) -> VectorEntry | None:
-        return record.vector_entry(register, register(self.pc))
-
-    def fits_entry(self, exception: ExceptionRecord, entry: VectorEntry) -> str:
-        return agreement.against_entry(exception, entry)
-
-    def regime_of(self, register: ReadRegister, privilege: Privilege) -> str:
-        return regimes.of_level(register, privilege)
-
-    def convention(self, found: Syndrome, register: ReadRegister | None = None) -> str:
-        return record.convention(found, register)
-
-    def trap_controls(self, exception: ExceptionRecord, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
-        if exception.origin is None:
-            return ()
-        return deciders(exception.syndrome, exception.origin, exception.target, register)
-
-    def repair_access_flag(self, leaf: Word, written: bool, convention: DirtyConvention) -> Word:
-        """Set AF and, if the access was a write, record it by the guest's convention.
-
-        The DBM rule is the hardware's own under TCR_EL1.HD: a write to a leaf with DBM=1 clears AP[2] (section
-        "Hardware management of the dirty state").
-        """
-        if not isinstance(leaf, LeafDescriptor):
-            raise Refused("only a block or a page descriptor has an access flag to set; `mmu fault` shows the walk")
-        accessed = leaf.with_(AF=1)
-        if not written or convention is DirtyConvention.NONE:
-            return accessed
-        if convention.bit is not None:
-            return type(leaf)(software_bit(convention.bit).into(accessed, 1))
-        if isinstance(accessed, IndirectLeaf):
-            return accessed.with_(nDirty=0)
-        if isinstance(accessed, TwoLevelLeaf | OneLevelLeaf | NestedLeaf) and accessed.DBM:
-            return accessed.with_(AP=accessed.AP & ~AP_READ_ONLY)
-        return accessed
-
-    def repair_dirty_state(self, leaf: Word, convention: DirtyConvention) -> Word | None:
-        """Clear AP[2] of a leaf with DBM=1, and record the write in the guest's software bit if it has one."""
-        if not isinstance(leaf, TwoLevelLeaf | OneLevelLeaf | NestedLeaf) or not (leaf.DBM and leaf.AP & AP_READ_ONLY):
-            return None
-        written = self.repair_access_flag(leaf, True, DirtyConvention.DBM)
-        return self.repair_access_flag(written, True, convention)
-
-    def access_flag_controls(self, register: ReadRegister, regime: str | None) -> Sequence[tuple[str, FieldValue]]:
-        used = regime or regimes.current(register)
-        controls = {"el2": EL2, "el2-vhe": EL20, "el3": EL3}.get(used, EL10)
-        name, flag = controls.register("TCR"), controls.HA
-        if used in _STAGE2:
-            name, flag = "VTCR_EL2", hypervisor.VTCR_EL2.HA
-        given = [(name, FieldValue(flag, flag.of(register(name))))]
-        if (mmfr1 := optional(register, "ID_AA64MMFR1_EL1")) is not None:
-            hafdbs = identification.ID_AA64MMFR1_EL1.HAFDBS
-            given.append(("ID_AA64MMFR1_EL1", FieldValue(hafdbs, hafdbs.of(mmfr1))))
-        return given
-
-    def entry_needs(self, register: ReadRegister) -> Sequence[EntryNeed]:
-        return entry_needs(register)
-
-    def changes(self, before: Word, after: Word, cached: bool, register: ReadRegister) -> Sequence[FieldChange]:
-        return live_change.changes(before, after, cached, register)
-
-    def broken(self, descriptor: Word) -> Word:
-        return type(descriptor)(VALID.into(descriptor, 0))
-
-    def clear_access_flag(self, leaf: Word) -> Word:
-        if not isinstance(leaf, LeafDescriptor):
-            raise Refused("only a block or a page descriptor has an access flag to clear; `mmu walk` shows the walk")
-        return leaf.with_(AF=0)
 
 
 ARCHITECTURE: Final = AArch64()

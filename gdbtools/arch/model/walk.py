@@ -152,6 +152,14 @@ class Regime(abc.ABC):
     notes: tuple[str, ...] = ()
     byte_order: Literal["little", "big"] = "little"
 
+    @property
+    def may_be_valid(self) -> int:
+        """Bits of which an entry has at least one, if it is valid, or soft-invalid where such are met.
+
+        By default that is the lowest.
+        """
+        return (1 << 8 * self.entry_bytes) - 1 if self.has_soft_invalid else 1
+
     @abc.abstractmethod
     def admit(self, address: int) -> Refusal | None:
         """Refuse an input address before any table is read."""

@@ -16,6 +16,7 @@ def _trace() -> Implementation:
 
 TRACE = Command(
     name="trace",
+    decodes=False,
     summary="Count a service's log, and turn it into a trace",
     description=(
         "Read the log that `mmu service --log FILE` wrote; with --perfetto, write it as a trace that the Perfetto UI\n"
@@ -109,6 +110,7 @@ def _diff() -> Implementation:
 
 DIFF = Command(
     name="diff",
+    decodes=False,
     summary="Show what changed between two dumps, or since a capture",
     description=(
         "Compare what two sources map, and their translation registers: blocks that were split or merged, rights,\n"

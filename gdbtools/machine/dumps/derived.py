@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.model import Privilege
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Cpu, FixedRegisters, Overridden
+from gdbtools.systems import registers_from_notes
 
 
 def with_linux_registers(
@@ -19,7 +21,8 @@ def with_linux_registers(
     if not info or any(name in architecture.registers for cpu in cpus for name in _translating(cpu, architecture)):
         return tuple(cpus), ()
     try:
-        derived = architecture.linux_registers(info, max((_level(cpu, architecture) for cpu in cpus), default=1))
+        level = max((_level(cpu, architecture) for cpu in cpus), default=architecture.supervisor)
+        derived = registers_from_notes(architecture, info, level)
     except Unavailable as why:
         # What asks for a register of translation says that there is none; this says why nothing stands in for it.
         return tuple(cpus), (str(why),)
@@ -31,11 +34,11 @@ def _translating(cpu: Cpu, architecture: Architecture) -> Sequence[str]:
     return [name for name in cpu.registers.names() if name not in architecture.general]
 
 
-def _level(cpu: Cpu, architecture: Architecture) -> int:
+def _level(cpu: Cpu, architecture: Architecture) -> Privilege:
     try:
         return architecture.privilege(cpu.registers.read)
     except Unavailable:
-        return 1
+        return architecture.supervisor
 
 
 def _over(cpu: Cpu, under: FixedRegisters) -> Overridden:

@@ -34,7 +34,7 @@ def test_a_kernel_is_found_first_with_its_granule_and_its_size(granule_bits: int
     best = image.search().found[0]
     assert shown(best) == (ROOT, "TTBR1_EL1", granule_bits, 64 - TnSZ)
     assert (best.owner, best.likely) == (Owner.KERNEL, True)
-    regime = ARM.appearance.regime(best.place)
+    regime = ARM.table_heuristics.regime(best.place)
     assert [level.number for level in regime.levels] == [level.number for level in tables.levels]
     assert (regime.root, regime.first) == (ROOT, (1 << 64) - (1 << 64 - TnSZ))
     assert signs(best)[Sign.POINTERS][0] > 30
@@ -133,7 +133,7 @@ def test_a_root_of_blocks_alone_is_read_at_the_level_where_they_go_on(
     image.add(tables)
     [found] = image.search().found
     assert shown(found)[:3] == (ROOT, "TTBR0_EL1", granule_bits)
-    assert ARM.appearance.regime(found.place).levels[0].number == level
+    assert ARM.table_heuristics.regime(found.place).levels[0].number == level
     assert [run.leaf_bytes for run in found.tree.runs] == [size]
 
 
@@ -164,7 +164,7 @@ def test_a_virtual_machines_memory_is_stage_2() -> None:
     [found] = image.search().found
     assert shown(found) == (ROOT, "VTTBR_EL2", 12, 39)
     assert found.owner is Owner.VIRTUAL_MACHINE
-    regime = ARM.appearance.regime(found.place)
+    regime = ARM.table_heuristics.regime(found.place)
     assert (regime.stage, regime.root, regime.levels[0].number) == (2, ROOT, 1)
 
 
@@ -185,7 +185,7 @@ def test_what_only_a_single_level_would_write_is_a_hypervisors() -> None:
     image.add(tables)
     [found] = image.search().found
     assert shown(found) == (ROOT, "TTBR0_EL2", 12, 48)
-    assert ARM.appearance.registers([found.place]).values["cpsr"] == 0b1001
+    assert ARM.table_heuristics.registers([found.place]).values["cpsr"] == 0b1001
 
 
 def test_a_page_that_maps_the_root_is_no_root_above_it() -> None:
@@ -289,7 +289,7 @@ def test_at_el2_the_tables_of_a_kernel_and_its_processes_are_of_a_host() -> None
     cpu = Standing(0, LEVELS[2], (0xFFFF << 48) + 0x100, (0xFFFF << 48) + 0x8000)
     found = image.search([cpu]).found
     assert [each.place.register for each in found] == ["TTBR1_EL2", "TTBR0_EL2"]
-    values = ARM.appearance.registers([found[0].place]).values
+    values = ARM.table_heuristics.registers([found[0].place]).values
     assert values["TTBR1_EL2"] == ROOT
     assert values["HCR_EL2"] == 1 << 34 | 1 << 27
 

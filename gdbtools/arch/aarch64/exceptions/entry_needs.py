@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from gdbtools.arch.aarch64.exceptions import record
-from gdbtools.arch.aarch64.linux import per_cpu_data
 from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.processor_state import SPSR, VBAR
 from gdbtools.arch.model import EntryNeed, ReadRegister
@@ -43,9 +42,6 @@ def entry_needs(register: ReadRegister) -> Sequence[EntryNeed]:
     task = None if user else optional(register, "SP_EL0")
     if task is not None and task & UPPER_HALF and task != stack:
         found.append(EntryNeed(task, TASK_BYTES, "what SP_EL0 points at, as Linux's current task"))
-    per_cpu = per_cpu_data(vectors, optional(register, f"TPIDR_EL{target}"))
-    if per_cpu is not None:
-        found.append(EntryNeed(*per_cpu, "Linux's per-CPU data"))
     return found
 
 

@@ -12,13 +12,6 @@ from typing import Final
 from gdbtools.arch.aarch64 import syndrome
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.exceptions.execution_state import EL1, aarch32_el1
-from gdbtools.arch.aarch64.exceptions.immediates import (
-    XEN_HYPERCALLS,
-    brk_comment,
-    function_name,
-    hvc_comment,
-    svc_comment,
-)
 from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, HPFAR_EL2
 from gdbtools.arch.aarch64.registers.processor_state import SPSR, VBAR
@@ -53,7 +46,6 @@ _KINDS: Final[Mapping[int, tuple[str, bool]]] = {
     0x180: (", SError", False),
 }
 """Where each kind has its entry in a quarter: what its name has after the quarter's, and whether it is an interrupt."""
-_XEN_HVC: Final = 0xEA1
 
 
 def target(register: ReadRegister) -> int:
@@ -233,28 +225,3 @@ def _was_trapped(found: Syndrome, taken_to: int, origin: int | None, register: R
     if syndrome.ESR_ELx.EC.of(found.word) in (EC.SMC, EC.SMC_AARCH32):
         return True
     return origin != 2 and not HCR_EL2(optional(register, "HCR_EL2") or 0).TGE
-
-
-def convention(found: Syndrome, register: ReadRegister | None = None) -> str:
-    """Say what a BRK, SVC, HVC or SMC is for, by whose convention; empty where that is not known.
-
-    `register` is given where the general registers are still those of the instruction.
-    """
-    exception_class = syndrome.ESR_ELx.EC.of(found.word)
-    if exception_class == EC.BRK:
-        return brk_comment(found.immediate or 0)
-    if exception_class in (EC.SVC, EC.SVC_AARCH32):
-        return svc_comment(found.immediate or 0)
-    if exception_class in (EC.HVC, EC.HVC_AARCH32):
-        said = hvc_comment(found.immediate or 0)
-        if found.immediate == _XEN_HVC and register is not None and (number := optional(register, "x16")) is not None:
-            return f"Xen: {XEN_HYPERCALLS.get(number, f'hypercall {number}')}"
-        return (not found.immediate and _called(register)) or said
-    if exception_class in (EC.SMC, EC.SMC_AARCH32):
-        return _called(register) or "SMCCC: function identifier in w0"
-    return ""
-
-
-def _called(register: ReadRegister | None) -> str:
-    x0 = None if register is None else optional(register, "x0")
-    return "" if x0 is None else function_name(x0 & 0xFFFF_FFFF)

@@ -17,7 +17,7 @@ from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.registers.translation import TCR_EL1, TTBR
-from gdbtools.arch.gadgets import Borrowable, Borrowing, Claim, Extent, Scope, Use
+from gdbtools.arch.gadgets import Borrowable, Claim, Extent, Gadgets, Scope, Use
 from gdbtools.arch.model import Access, AccessKind, Fault, ReadRegister
 from gdbtools.bits import Field, Word
 from gdbtools.errors import Refused, Unavailable
@@ -153,7 +153,7 @@ OPERAND_ADDRESS: Final = Field((43, 0), doc="VA[55:12]")
 OPERAND_ASID: Final = Field((63, 48), doc="ASID")
 
 
-class A64(Borrowing):
+class A64(Gadgets):
     """What of A64 may be borrowed."""
 
     returns = (Borrowable(_ALL, _ERET, lambda word: Use("ERET", {})),)  # noqa: ARG005

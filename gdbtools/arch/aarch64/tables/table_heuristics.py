@@ -29,7 +29,7 @@ from gdbtools.arch.aarch64.tables.descriptors import (
 from gdbtools.arch.aarch64.tables.geometry import CONCATENATED_BITS, GRANULE_BITS, LAST_LEVEL, WIDE_BITS, block_levels
 from gdbtools.arch.aarch64.translation.root_registers import places, regime, registers
 from gdbtools.arch.model import Derived, Regime
-from gdbtools.arch.table_heuristics import NOTHING, Appearance, Contents, Form, Leaves, Owner, Place
+from gdbtools.arch.table_heuristics import NOTHING, Contents, Form, Leaves, Owner, Place, TableHeuristics
 
 _ADDRESS: Final = LeafDescriptor.OutputAddress.mask
 _BLOCK_ADDRESS: Final = _ADDRESS & ~leaf_descriptor(GRANULE_BITS["4KB"] + 9, True).field("nT").mask
@@ -56,7 +56,7 @@ _ENOUGH_ENTRIES: Final = 12
 """How many of the 16 have to look like one: some kernels leave those that cannot happen to chance."""
 
 
-class A64Tables(Appearance):
+class A64Tables(TableHeuristics):
     """VMSAv8-64's three granules."""
 
     forms = tuple(

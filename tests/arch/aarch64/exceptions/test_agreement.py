@@ -42,7 +42,7 @@ def asked(ec: int, iss: int, source: str, at: int = 1, came: int = EL1H, **regis
         **registers,
     }  # fmt: skip
     read = reader(values)
-    return ARM.fits(ARM.exception(read), code.words[0], read)
+    return ARM.exceptions.fits(ARM.exceptions.record(read), code.words[0], read)
 
 
 OF_CLASS: Sequence[tuple[EC, int, str, str]] = (
@@ -151,12 +151,12 @@ def test_a_call_is_before_elr_and_a_trapped_one_at_it() -> None:
             "cpsr": EL2H if level == 2 else EL1H, f"ESR_EL{level}": esr << 26, f"SPSR_EL{level}": came, "pc": 0,
             f"ELR_EL{level}": ELR, f"FAR_EL{level}": 0, "HCR_EL2": 1 << 31 | hcr, "ID_AA64PFR0_EL1": 0x1111,
         }  # fmt: skip
-        assert ARM.raised_at(ARM.exception(reader(values))) == at
+        assert ARM.exceptions.raised_at(ARM.exceptions.record(reader(values))) == at
 
 
 def test_what_cannot_be_read_is_not_shown() -> None:
     values = {"cpsr": EL1H, "ESR_EL1": EC.SVC << 26, "SPSR_EL1": EL0T, "ELR_EL1": ELR, "FAR_EL1": 0, "pc": 0}
-    found = ARM.fits(ARM.exception(reader(values)), None)
+    found = ARM.exceptions.fits(ARM.exceptions.record(reader(values)), None)
     assert (found.fit, found.reason) == (
         Fit.NOT_SHOWN, f"the instruction at {ELR - 4:#x}, before ELR_EL1, cannot be read"
     )  # fmt: skip

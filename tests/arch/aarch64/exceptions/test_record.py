@@ -7,6 +7,7 @@ import pytest
 from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
 from gdbtools.arch.aarch64.syndrome import EC
 from gdbtools.arch.model import ReadRegister, Return, VectorEntry
+from gdbtools.systems import convention
 from tests.tables import reader
 
 EL0T, EL1H, EL2H, EL3H = 0b0000, 0b0101, 0b1001, 0b1101
@@ -52,7 +53,7 @@ def taken(to: int, came_from: int, exception_class: int, iss: int = 0, **changes
 def test_a_call_returns_behind_itself_unless_it_was_trapped(
     to: int, came_from: int, exception_class: EC, hcr: int, returns: Return
 ) -> None:
-    record = ARM.exception(taken(to, came_from, exception_class, HCR_EL2=1 << 31 | hcr))
+    record = ARM.exceptions.record(taken(to, came_from, exception_class, HCR_EL2=1 << 31 | hcr))
     assert (record.target, record.syndrome.returns) == (to, returns)
 
 
@@ -64,10 +65,12 @@ def test_each_of_the_sixteen_vector_entries_is_known_and_an_interrupts_has_no_sy
     for at in range(16):
         register = taken(1, EL1H, EC.BRK, pc=VBAR + at * 0x80)
         name, interrupts = QUARTERS[at // 4] + KINDS[at % 4], at % 4 in (1, 2)
-        assert ARM.vector_entry(register) == VectorEntry(name, KINDS[at % 4].removeprefix(", ") if interrupts else "")
-        assert ARM.entry(register) == ("" if interrupts else name)
+        assert ARM.exceptions.vector_entry(register) == VectorEntry(
+            name, KINDS[at % 4].removeprefix(", ") if interrupts else ""
+        )
+        assert ARM.exceptions.entry(register) == ("" if interrupts else name)
     for offset in (0x4, 0x84, 0x800):
-        assert ARM.vector_entry(taken(1, EL1H, EC.BRK, pc=VBAR + offset)) is None
+        assert ARM.exceptions.vector_entry(taken(1, EL1H, EC.BRK, pc=VBAR + offset)) is None
 
 
 @pytest.mark.parametrize(
@@ -90,29 +93,37 @@ def test_registers_that_cannot_be_of_the_entry_are_not_taken_for_its_exception(
     offset: int, came_from: int, exception_class: EC, against: str
 ) -> None:
     register = taken(1, came_from, exception_class, pc=VBAR + offset)
-    entry = ARM.vector_entry(register)
+    entry = ARM.exceptions.vector_entry(register)
     assert entry is not None
-    assert ARM.fits_entry(ARM.exception(register), entry) == against
+    assert ARM.exceptions.fits_entry(ARM.exceptions.record(register), entry) == against
 
 
 def test_a_synchronous_external_abort_may_be_taken_at_serrors_entry() -> None:
     register = taken(1, EL1H, EC.DATA_ABORT_SAME_EL, 0b010000, pc=VBAR + 0x380)
-    assert not ARM.fits_entry(ARM.exception(register), VectorEntry("current EL, SP_ELx, SError"))
+    assert not ARM.exceptions.fits_entry(ARM.exceptions.record(register), VectorEntry("current EL, SP_ELx, SError"))
 
 
 def test_the_ipa_of_a_stage_2_fault_comes_from_hpfar_where_that_is_valid() -> None:
     hpfar = 0x8765_4000 >> 12 << 4
     for iss, ipa in ((STAGE_2_TRANSLATION, 0x8765_4000), (PERMISSION, None), (PERMISSION | 1 << 7, 0x8765_4000)):
-        record = ARM.exception(taken(2, EL1H, EC.DATA_ABORT_LOWER_EL, iss, HPFAR_EL2=hpfar))
+        record = ARM.exceptions.record(taken(2, EL1H, EC.DATA_ABORT_LOWER_EL, iss, HPFAR_EL2=hpfar))
         assert record.syndrome.fault is not None
         assert (record.syndrome.fault.stage, record.ipa) == (2, ipa)
-    assert ARM.exception(taken(1, EL0T, EC.DATA_ABORT_LOWER_EL, STAGE_2_TRANSLATION, HPFAR_EL2=hpfar)).ipa is None
-    assert ARM.exception(taken(2, EL2H, EC.DATA_ABORT_SAME_EL, STAGE_2_TRANSLATION, HPFAR_EL2=hpfar)).ipa is None
-    assert ARM.exception(taken(2, EL1H, EC.DATA_ABORT_LOWER_EL, STAGE_2_TRANSLATION)).ipa is None, "no HPFAR_EL2"
+    assert (
+        ARM.exceptions.record(taken(1, EL0T, EC.DATA_ABORT_LOWER_EL, STAGE_2_TRANSLATION, HPFAR_EL2=hpfar)).ipa is None
+    )
+    assert (
+        ARM.exceptions.record(taken(2, EL2H, EC.DATA_ABORT_SAME_EL, STAGE_2_TRANSLATION, HPFAR_EL2=hpfar)).ipa is None
+    )
+    assert ARM.exceptions.record(taken(2, EL1H, EC.DATA_ABORT_LOWER_EL, STAGE_2_TRANSLATION)).ipa is None, (
+        "no HPFAR_EL2"
+    )
 
 
 def test_what_el1_does_through_vncr_is_a_fault_of_el2s_own_stage_1() -> None:
-    record = ARM.exception(taken(2, EL1H, EC.DATA_ABORT_SAME_EL, 1 << 13 | STAGE_2_TRANSLATION, HPFAR_EL2=1 << 4))
+    record = ARM.exceptions.record(
+        taken(2, EL1H, EC.DATA_ABORT_SAME_EL, 1 << 13 | STAGE_2_TRANSLATION, HPFAR_EL2=1 << 4)
+    )
     assert record.syndrome.fault is not None
     assert (record.syndrome.fault.stage, record.regime, record.ipa) == (1, "el2", None)
     assert (record.origin, record.syndrome.from_lower) == (1, True)
@@ -136,9 +147,9 @@ def test_a_call_is_named_by_its_convention(
     exception_class: EC, immediate: int, registers: dict[str, int], said: str
 ) -> None:
     register = taken(2, EL1H, exception_class, immediate, **registers)
-    assert ARM.convention(ARM.exception(register).syndrome, register) == said
+    assert convention(ARM, ARM.exceptions.record(register).syndrome, register) == said
 
 
 def test_without_the_registers_of_the_instruction_only_its_immediate_is_named() -> None:
-    assert ARM.convention(ARM.decode_syndrome(EC.SMC << 26)) == "SMCCC: function identifier in w0"
-    assert ARM.convention(ARM.decode_syndrome(EC.BRK << 26 | 0x3E8)) == "GCC: __builtin_trap"
+    assert convention(ARM, ARM.exceptions.decode(EC.SMC << 26)) == "SMCCC: function identifier in w0"
+    assert convention(ARM, ARM.exceptions.decode(EC.BRK << 26 | 0x3E8)) == "GCC: __builtin_trap"

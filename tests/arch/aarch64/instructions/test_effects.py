@@ -68,7 +68,7 @@ def recent(*code: str, va: int = VA, nG: int = 1, level: int = 3, **registers: i
     t.map(va & (1 << 48) - 1, 0x4800_0000, level=level, nG=nG)
     values = t.registers(**{"x1": X1, "x3": 0, "TTBR0_EL1": t.root | ASID << 48, **registers})
     about: Walk = walk(ARM.regime_for(reader(values), va), va, t.read)
-    return tuple(ARM.recent([WORDS[each] for each in code], END, reader(values), "el1", about))
+    return tuple(ARM.exceptions.effects([WORDS[each] for each in code], END, reader(values), "el1", about))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_an_operand_that_was_written_since_is_not_known(overwritten: str) -> Non
     ],
 )
 def test_ldtr_and_sttr_are_told_from_their_neighbours(word: int, unprivileged: bool) -> None:
-    assert ARM.is_unprivileged(word) is unprivileged
+    assert ARM.exceptions.is_unprivileged(word) is unprivileged
 
 
 def test_the_words_are_what_binutils_make_of_the_texts() -> None:

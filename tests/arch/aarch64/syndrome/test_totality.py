@@ -14,6 +14,7 @@ from gdbtools.arch.aarch64.syndrome import CLASSES, EC, Encoding, ESR_ELx, decod
 from gdbtools.arch.aarch64.syndrome.exception_class import NAMES
 from gdbtools.commands.esr import IMPLEMENTATION, Decoded
 from gdbtools.render.text import render
+from gdbtools.systems import convention
 
 SEED = int(os.environ.get("GDBTOOLS_SEED") or 20260101)
 SAMPLES = 8000 if os.environ.get("GDBTOOLS_FULL") else 120
@@ -63,7 +64,7 @@ def test_every_value_can_be_shown_and_recorded(exception_class: int) -> None:
         if number % 4:
             continue
         syndrome = decode(value)
-        answer = Decoded(syndrome, ARCHITECTURE, ARCHITECTURE.convention(syndrome))
+        answer = Decoded(syndrome, ARCHITECTURE, convention(ARCHITECTURE, syndrome))
         assert syndrome.name in render(IMPLEMENTATION.view(answer), width=400)
         record = json.loads(json.dumps(IMPLEMENTATION.record(answer)))
         assert int(record["value"], 16) == value

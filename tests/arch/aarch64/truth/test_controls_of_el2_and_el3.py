@@ -120,7 +120,7 @@ def test_a_guest_has_to_write_what_it_takes_from_the_caches_under_hcrx_cmow(el: 
     ],
 )
 def test_the_instruction_says_which_maintenance_it_is(word: int, kind: AccessKind) -> None:
-    assert ARM.maintenance(word) is kind
+    assert ARM.exceptions.maintenance(word) is kind
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,20 @@ vmcoreinfo.rst`; for what is assumed, `arch/arm64/mm/proc.S` and `arch/arm64/inc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from gdbtools.arch.aarch64.exceptions import record
+from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2
+from gdbtools.arch.aarch64.registers.processor_state import VBAR
 from gdbtools.arch.aarch64.registers.translation import MAIR, SCTLR, TCR_EL1, TG1_GRANULE
 from gdbtools.arch.aarch64.tables.geometry import GRANULE_BITS, MINIMUM_TnSZ
+from gdbtools.arch.aarch64.translation.isolation import ttbr1_name
 from gdbtools.arch.isolation import Switch
-from gdbtools.arch.model import Derived
+from gdbtools.arch.model import Derived, EntryNeed, Privilege, ReadRegister, Regime
 from gdbtools.errors import Unavailable
+from gdbtools.systems.system import System
 
 _TG1: Final = {1 << GRANULE_BITS[name]: code for code, name in TG1_GRANULE.items() if name in GRANULE_BITS}
 _OUTPUT_SIZE: Final = {48: 0b101, 52: 0b110}
@@ -82,6 +87,30 @@ def full_roots(ttbr1: str, value: int, page_bytes: int) -> tuple[Switch, ...]:
 def reduced_roots(ttbr1: str, value: int, page_bytes: int) -> tuple[Mapping[str, int], ...]:
     """Return where the trampoline's root (tramp_pg_dir) may be while the kernel's own is in TTBR1."""
     return tuple({ttbr1: value - pages * page_bytes} for pages in _SWAPPER_PAGES if value > pages * page_bytes)
+
+
+class Linux(System):
+    """Linux on AArch64."""
+
+    def registers_from_notes(self, info: Mapping[str, str], privilege: Privilege) -> Derived:
+        return registers_of(info, privilege)
+
+    def full_roots(self, register: ReadRegister, reduced: Regime, name: str | None) -> Sequence[Switch]:
+        ttbr1 = ttbr1_name(register, name)
+        return full_roots(ttbr1, register(ttbr1), reduced.levels[-1].size_bytes)
+
+    def reduced_roots(self, register: ReadRegister, full: Regime) -> Sequence[Mapping[str, int]]:
+        ttbr1 = ttbr1_name(register, None)
+        return reduced_roots(ttbr1, register(ttbr1), full.levels[-1].size_bytes)
+
+    def entry_needs(self, register: ReadRegister) -> Sequence[EntryNeed]:
+        target = record.target(register)
+        vectors = VBAR(register(f"VBAR_EL{target}")).VBA
+        found = per_cpu_data(vectors, optional(register, f"TPIDR_EL{target}"))
+        return () if found is None else (EntryNeed(*found, "Linux's per-CPU data"),)
+
+
+LINUX: Final = Linux()
 
 
 def _number(info: Mapping[str, str], key: str, base: int = 0) -> int:

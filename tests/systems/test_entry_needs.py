@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.systems import entry_needs
 from tests.tables import reader
 
 ARM = ARCHITECTURES["aarch64"]
@@ -19,7 +20,7 @@ LINUX = {
 
 
 def needs(**registers: int) -> dict[str, tuple[int, int]]:
-    return {each.name: (each.first, each.size_bytes) for each in ARM.entry_needs(reader(registers))}
+    return {each.name: (each.first, each.size_bytes) for each in entry_needs(ARM, reader(registers))}
 
 
 def covers(found: dict[str, tuple[int, int]], name: str, address: int) -> bool:

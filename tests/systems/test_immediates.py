@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gdbtools.arch.aarch64.exceptions.immediates import (
+from gdbtools.errors import Unavailable
+from gdbtools.systems.immediates.aarch64 import (
     LINUX_STUB,
     OWNERS,
     SERVICES,
@@ -27,7 +28,6 @@ from gdbtools.arch.aarch64.exceptions.immediates import (
     hvc_comment,
     svc_comment,
 )
-from gdbtools.errors import Unavailable
 from tests.guests.headers import kernel_headers
 from tests.guests.packages import Suite, kept, linux_source, once, run
 

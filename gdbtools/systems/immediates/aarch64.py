@@ -12,7 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from gdbtools.arch.aarch64.registers.features import optional
+from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx
+from gdbtools.arch.model import ReadRegister, Syndrome
 from gdbtools.bits import Field, Word
+from gdbtools.systems.system import System
 from gdbtools.wording import number_of
 
 BRK: Final[Mapping[int, str]] = {
@@ -304,3 +308,41 @@ XEN_HYPERCALLS: Final[Mapping[int, str]] = _from(
     "", "", "", "", "", "arch_0", "arch_1", "arch_2", "arch_3", "arch_4", "arch_5", "arch_6", "arch_7",
 )  # fmt: skip
 """Of x16 at HVC #0xea1; many are x86's only, and Arm answers them with -ENOSYS."""
+
+
+XEN_HVC: Final = 0xEA1
+
+
+def called_for(found: Syndrome, register: ReadRegister | None = None) -> str:
+    """Say what a BRK, SVC, HVC or SMC is for, by whose convention; empty where that is not known.
+
+    `register` is given where the general registers are still those of the instruction.
+    """
+    exception_class = ESR_ELx.EC.of(found.word)
+    if exception_class == EC.BRK:
+        return brk_comment(found.immediate or 0)
+    if exception_class in (EC.SVC, EC.SVC_AARCH32):
+        return svc_comment(found.immediate or 0)
+    if exception_class in (EC.HVC, EC.HVC_AARCH32):
+        said = hvc_comment(found.immediate or 0)
+        if found.immediate == XEN_HVC and register is not None and (number := optional(register, "x16")) is not None:
+            return f"Xen: {XEN_HYPERCALLS.get(number, f'hypercall {number}')}"
+        return (not found.immediate and _called(register)) or said
+    if exception_class in (EC.SMC, EC.SMC_AARCH32):
+        return _called(register) or "SMCCC: function identifier in w0"
+    return ""
+
+
+def _called(register: ReadRegister | None) -> str:
+    x0 = None if register is None else optional(register, "x0")
+    return "" if x0 is None else function_name(x0 & 0xFFFF_FFFF)
+
+
+class Immediates(System):
+    """Everybody's conventions on AArch64 that are known here."""
+
+    def convention(self, found: Syndrome, register: ReadRegister | None) -> str:
+        return called_for(found, register)
+
+
+IMMEDIATES: Final = Immediates()

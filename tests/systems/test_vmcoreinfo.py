@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.registers.translation import TCR_EL1
 from gdbtools.errors import Unavailable
 from gdbtools.machine.dumps import vmcoreinfo
 from gdbtools.machine.dumps.derived import with_linux_registers
 from gdbtools.machine.model import Cpu, FixedRegisters
+from gdbtools.systems import registers_from_notes
 
 ARM = ARCHITECTURES["aarch64"]
 INFO = {
@@ -36,7 +38,7 @@ def test_lines_become_values_up_to_the_first_nul_and_the_rest_is_left_out() -> N
 
 
 def test_the_root_is_the_symbol_less_the_offset_of_the_image() -> None:
-    derived = ARM.linux_registers(INFO, 1)
+    derived = registers_from_notes(ARM, INFO, LEVELS[1])
     assert derived.values["TTBR1_EL1"] == 0x4157B000
     control = TCR_EL1(derived.values["TCR_EL1"])
     assert (control.T1SZ, control.TG1, control.EPD0) == (16, 0b10, 1)
@@ -47,7 +49,9 @@ def test_the_root_is_the_symbol_less_the_offset_of_the_image() -> None:
     ("page_bytes", "t1sz", "wide"), [(4096, 12, 1), (4096, 16, 0), (16384, 12, 1), (65536, 12, 0), (65536, 16, 0)]
 )
 def test_the_larger_range_implies_lpa2_but_for_64kb(page_bytes: int, t1sz: int, wide: int) -> None:
-    derived = ARM.linux_registers({**INFO, "PAGESIZE": str(page_bytes), "NUMBER(TCR_EL1_T1SZ)": hex(t1sz)}, 1)
+    derived = registers_from_notes(
+        ARM, {**INFO, "PAGESIZE": str(page_bytes), "NUMBER(TCR_EL1_T1SZ)": hex(t1sz)}, LEVELS[1]
+    )
     assert TCR_EL1(derived.values["TCR_EL1"]).DS == wide
 
 
@@ -60,9 +64,9 @@ def test_a_kernel_at_el2_has_el2s_registers() -> None:
 
 
 def test_memory_types_are_only_assumed_of_kernels_that_have_them_so() -> None:
-    assert "MAIR_EL1" in ARM.linux_registers(INFO, 1).values
+    assert "MAIR_EL1" in registers_from_notes(ARM, INFO, LEVELS[1]).values
     for release in ("5.10.0-42", "4.19", "nonsense"):
-        assert "MAIR_EL1" not in ARM.linux_registers({**INFO, "OSRELEASE": release}, 1).values
+        assert "MAIR_EL1" not in registers_from_notes(ARM, {**INFO, "OSRELEASE": release}, LEVELS[1]).values
 
 
 def test_what_the_source_has_itself_is_left_alone() -> None:
@@ -75,13 +79,13 @@ def test_what_the_source_has_itself_is_left_alone() -> None:
 @pytest.mark.parametrize("missing", ["PAGESIZE", "SYMBOL(swapper_pg_dir)", "NUMBER(kimage_voffset)"])
 def test_what_is_missing_is_named(missing: str) -> None:
     with pytest.raises(Unavailable, match=r"VMCOREINFO has no .*--registers FILE"):
-        ARM.linux_registers({key: value for key, value in INFO.items() if key != missing}, 1)
+        registers_from_notes(ARM, {key: value for key, value in INFO.items() if key != missing}, LEVELS[1])
 
 
 @pytest.mark.parametrize("page", ["4097", "0", "-1", "x"])
 def test_a_page_size_that_is_none_is_refused_in_one_line(page: str) -> None:
     with pytest.raises(Unavailable, match="PAGESIZE"):
-        ARM.linux_registers({**INFO, "PAGESIZE": page}, 1)
+        registers_from_notes(ARM, {**INFO, "PAGESIZE": page}, LEVELS[1])
 
 
 def test_no_dump_is_refused_because_of_its_note() -> None:

@@ -1,0 +1,57 @@
+"""Whose code runs there: what is known of operating systems, hypervisors, and the conventions of calls and traps.
+
+Listed here by architecture; asked all together, and each answers only what it knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Final
+
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.model import Derived, EntryNeed, Privilege, ReadRegister, Syndrome
+from gdbtools.errors import Unavailable
+from gdbtools.systems.system import System
+
+
+def _aarch64() -> Sequence[System]:
+    from gdbtools.systems.immediates.aarch64 import IMMEDIATES
+    from gdbtools.systems.linux.aarch64 import LINUX
+
+    return LINUX, IMMEDIATES
+
+
+_KNOWN: Final[Mapping[str, Callable[[], Sequence[System]]]] = {"aarch64": cache(_aarch64)}
+
+
+def systems_of(architecture: Architecture) -> Sequence[System]:
+    """Return what is known of the systems that run on an architecture."""
+    known = _KNOWN.get(architecture.name)
+    return known() if known is not None else ()
+
+
+def convention(architecture: Architecture, found: Syndrome, register: ReadRegister | None = None) -> str:
+    """Return what a call or a breakpoint instruction is for, and by whose convention; empty where nobody knows.
+
+    `register` is given where the general registers are still those of the instruction.
+    """
+    return next(filter(None, (each.convention(found, register) for each in systems_of(architecture))), "")
+
+
+def registers_from_notes(architecture: Architecture, info: Mapping[str, str], privilege: Privilege) -> Derived:
+    """Return the registers that a crash's own notes, VMCOREINFO, imply for CPUs at that level of privilege or below.
+
+    Raises `Unavailable` where they do not say enough, or no system that is known here writes any.
+    """
+    for each in systems_of(architecture):
+        derived = each.registers_from_notes(info, privilege)
+        if derived is not None:
+            return derived
+    raise Unavailable(f"nothing that is known of {architecture.identity.title} here derives registers from VMCOREINFO")
+
+
+def entry_needs(architecture: Architecture, register: ReadRegister) -> Sequence[EntryNeed]:
+    """Return what taking an exception touches, by the architecture's account and by each system's own."""
+    own = architecture.repair.entry_needs(register)
+    return [*own, *(need for each in systems_of(architecture) for need in each.entry_needs(register))]

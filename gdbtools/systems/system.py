@@ -1,0 +1,32 @@
+"""What may be known of one system on one architecture.  Each answer may be absent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gdbtools.arch.isolation import Switch
+from gdbtools.arch.model import Derived, EntryNeed, Privilege, ReadRegister, Regime, Syndrome
+
+
+class System:
+    """A system of which nothing is known: what is, a subclass says."""
+
+    def convention(self, found: Syndrome, register: ReadRegister | None) -> str:  # noqa: ARG002
+        """Return what a call or a breakpoint instruction is for; empty where this system has no such convention."""
+        return ""
+
+    def registers_from_notes(self, info: Mapping[str, str], privilege: Privilege) -> Derived | None:  # noqa: ARG002
+        """Return the registers that VMCOREINFO implies, None for a system that writes none."""
+        return None
+
+    def full_roots(self, register: ReadRegister, reduced: Regime, name: str | None) -> Sequence[Switch]:  # noqa: ARG002
+        """Return where the full root may be while a reduced one is in force, for vectors that cannot be read."""
+        return ()
+
+    def reduced_roots(self, register: ReadRegister, full: Regime) -> Sequence[Mapping[str, int]]:  # noqa: ARG002
+        """Return registers that lead to where the reduced root may be of the full one in force."""
+        return ()
+
+    def entry_needs(self, register: ReadRegister) -> Sequence[EntryNeed]:  # noqa: ARG002
+        """Return what the system's own handler touches before it has saved what an exception interrupted."""
+        return ()

@@ -17,6 +17,7 @@ from gdbtools.arch.scan import Scanner
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Refused
 from gdbtools.machine.model import PAGE_BYTES, PhysicalMemory, Recording
+from gdbtools.repair.change import Change
 from gdbtools.repair.log import Written
 from gdbtools.repair.neighbours import TableChange
 
@@ -146,6 +147,7 @@ class AccessFlags:
         self._leads: dict[int, tuple[int, int]] = {}
         self._kinds: dict[tuple[int, int, int], int | None] = {}
         self._due: set[int] = set()
+        self._cleared: set[int] = set()
 
     @property
     def stretches(self) -> Sequence[Stretch]:
@@ -175,7 +177,25 @@ class AccessFlags:
 
     def clear(self, spared: Collection[int]) -> int:
         """Clear the flags of what was read last, but for the `spared` descriptors; gives how many were set."""
-        return self._change(lambda leaf, stretch, value: leaf.pa not in spared and value & stretch.flag != 0)
+
+        def wanted(leaf: Leaf, stretch: Stretch, value: int) -> bool:
+            return leaf.pa not in spared and value & stretch.flag != 0
+
+        self._cleared |= {
+            leaf.pa
+            for stretch in self._stretches
+            for leaf, value, leads in self._leaves(stretch)
+            if leads is not None and wanted(leaf, stretch, value)
+        }
+        return self._change(wanted)
+
+    def gives_back(self, change: Change) -> bool:
+        """Say whether a change is of a flag that was cleared here, and that the guest has carried on as clear since.
+
+        Whoever rewrites a descriptor while its flag is clear, for a fork or to protect it, keeps the flag clear.
+        """
+        flagged = self._architecture.repair_access_flag(change.before, False, DirtyConvention.NONE)
+        return change.pa in self._cleared and change.after == flagged
 
     def set_again(self, but: Collection[int]) -> int:
         """Set the flags that are due, `but` those that others have cleared since; gives how many were clear."""

@@ -6,6 +6,7 @@ import os
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tabulate import tabulate
 
@@ -25,7 +26,7 @@ from gdbtools.render.document import (
     plain,
     spans,
 )
-from gdbtools.render.fit import GAP, column_widths, fitting, width_for_last
+from gdbtools.render.fit import GAP, column_widths, fitting, width_for_last, word_width
 from gdbtools.render.heat import column_length, drawn, glyphs
 from gdbtools.render.safe import safe
 from gdbtools.render.scale import amount
@@ -103,8 +104,8 @@ def _block(block: Line | Facts | Table, colour: Palette, width: int) -> str:
         return "\n".join(_wrapped(block.text, width, colour))
     if isinstance(block, Facts):
         rows = [(Span(name, Role.QUIET), value) for name, value in block.rows]
-        return _grid([], rows, frozenset(), colour, width)
-    return _grid(block.headers, block.rows, block.right, colour, width)
+        return _grid(Table([], rows), colour, width)
+    return _stack(block, colour, width) if block.stacked else _grid(block, colour, width)
 
 
 def _heat(block: Heat, colour: Palette, width: int, encoding: str) -> str:
@@ -164,13 +165,23 @@ def _inline(text: Text, colour: Palette) -> str:
     return "".join(_paint(span.text, span.role, colour) for span in spans(text)) if colour else plain(text)
 
 
-def _grid(
-    headers: Sequence[str], rows: Sequence[Sequence[Text]], right: frozenset[int], colour: Palette, width: int
-) -> str:
+def _stack(table: Table, colour: Palette, width: int) -> str:
+    """Draw each last cell below its row."""
+    fixed = replace(table, headers=table.headers[:-1], rows=[row[:-1] for row in table.rows])
+    head, *lines = _grid(fixed, colour, width).split("\n")
+    stacked = [head, GAP + _inline(Span(table.headers[-1], Role.QUIET), colour)]
+    for line, row in zip(lines, table.rows, strict=True):
+        below = _wrapped(row[-1], width - len(GAP), colour) if plain(row[-1]) else []
+        stacked += [line, *(GAP + each for each in below)]
+    return "\n".join(stacked)
+
+
+def _grid(table: Table, colour: Palette, width: int) -> str:
+    headers, rows = table.headers, table.rows
     if not rows and not headers:
         return ""
     widths = column_widths(headers, rows)
-    for_last = width_for_last(widths, width)
+    for_last = width_for_last(widths, word_width(headers, rows), width)
     cells: list[list[str]] = []
     for *fixed, last in rows:
         first, *more = _wrapped(last, for_last, colour)
@@ -179,6 +190,6 @@ def _grid(
     if headers:
         # As a row of their own: tabulate pads what it knows to be headers.
         cells.insert(0, [_paint(header, Role.QUIET, colour) if colour else header for header in headers])
-    align = ["right" if column in right else "left" for column in range(len(widths))]
+    align = ["right" if column in table.right else "left" for column in range(len(widths))]
     text = tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=align if cells else None)
     return "\n".join(line.rstrip() for line in text.splitlines())

@@ -154,7 +154,7 @@ class Catches:
         news = any(here.isdisjoint(catch.breakpoints) for catch in catches)
         for catch in catches:
             catch.cover(wanted)
-        return "" if not news else f"{architecture.vector_base(register, regime)} changed: catching at {min(here):#x} too"
+        return f"{architecture.vector_base(register, regime)} changed: catching at {min(here):#x} too" if news else ""
 
     def forget(self, deleted: gdb.Breakpoint) -> Catch | None:
         """Give the catch that a deleted breakpoint belonged to; its others stop no more, and are to be deleted."""

@@ -148,8 +148,10 @@ WHO = Command(
         "descriptor's addresses has changed (hardware's own table walk, a device) is found by cutting the recording\n"
         "into parts. Ctrl-C returns to where it began.\n"
         "\n"
-        "Record: qemu-system-aarch64 ... -icount shift=auto,rr=record,rrfile=RECORDING,rrsnapshot=start\n"
-        "          -drive file=SNAPSHOTS,if=none,id=snapshots     (qemu-img create -f qcow2 SNAPSHOTS 1G)\n"
+        "Record: qemu-img create -f qcow2 SNAPSHOTS 1G\n"
+        "        qemu-system-aarch64 ...\n"
+        "          -icount shift=auto,rr=record,rrfile=RECORDING,rrsnapshot=start\n"
+        "          -drive file=SNAPSHOTS,if=none,id=snapshots\n"
         "Replay: the same with rr=replay -S -s, and in GDB run to where it is wrong."
     ),
     arguments=(

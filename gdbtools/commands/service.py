@@ -19,6 +19,7 @@ from gdbtools.arch.remembered import RememberedRegimes
 from gdbtools.commands.evidence import size
 from gdbtools.commands.fault_log import FaultLog, Logged
 from gdbtools.commands.fixup import return_address
+from gdbtools.commands.hardware_flags import hardware_sets
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.errors import GdbtoolsError, Refused, Unavailable, UsageError
@@ -64,6 +65,8 @@ class Summary:
     """
 
     kinds: tuple[str, ...] = ("access-flag",)
+    by_hardware: str = ""
+    """The controls that have hardware set access flags here, so that none may ever fault; empty where software does."""
     faults: Counter[Serviced] = field(default_factory=Counter)
     passed_on: Counter[PassedOn] = field(default_factory=Counter)
     already: int = 0
@@ -260,6 +263,11 @@ def run(session: Session, options: Namespace) -> Sequence[Summary]:
     opened = FaultLog(Path(options.log)) if options.log else nullcontext()
     with opened as log, session.written.going_on("service") as written:
         service = Service(session, options, written, log)
+        if "access-flag" in service.summary.kinds:
+            service.summary.by_hardware = hardware_sets(session.machine)
+        if controls := service.summary.by_hardware:
+            never = "so that nothing may ever fault for one; Ctrl-C ends the service"
+            session.live.announce(f"hardware sets access flags here ({controls}), {never}")
         ended = session.live.serve(service.handle)
     service.summary.seconds = time.monotonic() - service.started
     service.summary.ended = service.summary.ended or ended
@@ -280,6 +288,8 @@ def view(answer: Summary) -> Document:
     if answer.around:
         head.append(f" Around them {answer.around} neighbours' access flags were set before they faulted.")
     ended = Line(f"Ended: {answer.ended}.")
+    if answer.by_hardware and not answer.total:
+        head.append(Span(f" Hardware sets access flags here ({answer.by_hardware}).", Role.WARNING))
     return Document([Line(head), *([_table(answer.faults)] if answer.faults else []), *_passed_on(answer), ended])
 
 
@@ -319,6 +329,7 @@ def record(answer: Summary) -> JsonObject:
         "kinds": list(answer.kinds),
         "already_repaired": answer.already,
         "around": answer.around,
+        "by_hardware": bool(answer.by_hardware),
         "seconds": round(answer.seconds, 3),
         "ended": answer.ended,
         "passed_on": answer.passed_on.total(),

@@ -80,10 +80,20 @@ def find(architecture: Architecture, regimes: Iterable[Regime], memory: Physical
 
 def set_by_hardware(architecture: Architecture, stretch: Stretch, read: Read) -> bool:
     """Say whether hardware sets the access flags of these leaves: no walk refuses one whose flag is clear."""
-    regime, level = stretch.regime, stretch.level
-    word = regime.decode(read(stretch.pa, regime.entry_bytes), level).word
+    return _unmissed(architecture, stretch.regime, stretch.level, stretch.pa, read)
+
+
+def set_by_hardware_at(architecture: Architecture, regime: Regime, address: int, read: Read) -> bool:
+    """Say whether hardware sets the access flag of what maps an address; no if nothing does."""
+    leaf = walk(regime, address, read).leaf
+    return leaf is not None and _unmissed(architecture, regime, leaf.level, leaf.pa, read)
+
+
+def _unmissed(architecture: Architecture, regime: Regime, level: Level, pa: int, read: Read) -> bool:
+    """Say whether no walk would refuse the leaf at a physical address if its access flag were clear."""
+    word = regime.decode(read(pa, regime.entry_bytes), level).word
     cleared = int(architecture.clear_access_flag(word)).to_bytes(regime.entry_bytes, regime.byte_order)
-    return regime.accept(Step(level, 0, stretch.pa, regime.decode(cleared, level))) is None
+    return regime.accept(Step(level, 0, pa, regime.decode(cleared, level))) is None
 
 
 class _Finder:

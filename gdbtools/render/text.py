@@ -64,20 +64,22 @@ def render(
     encoding: str = "utf-8",
     fit: bool = False,
     height: int | None = None,
+    table_width: int | None = None,
 ) -> str:
     """Return a document as text that ends in a newline; `width` in columns, long cells wrap.
 
     `colour` is a palette, or says whether to use the one for dark screens.  What `encoding` cannot write is drawn in
     ASCII.  To `fit` a screen, tables do without what they can spare; what is read by programs is left whole.  `height`
     is the screen's, in lines, of which the prompt takes one: what is longer is given in its short form, if it has one.
-    None: there is no screen, or it has no end.
+    None: there is no screen, or it has no end.  Tables may be of another `table_width`.
     """
     document = safe(document)
     width = max(width, MINIMUM_WIDTH)
     palette: Palette = (DARK if colour is True else {}) if isinstance(colour, bool) else colour
 
     def written(blocks: Sequence[Block]) -> str:
-        return "\n\n".join(_blocks(fitting(blocks, width) if fit else blocks, palette, width, encoding)) + "\n"
+        shown = fitting(blocks, width) if fit else blocks
+        return "\n\n".join(_blocks(shown, palette, width, table_width or width, encoding)) + "\n"
 
     text = written(document.blocks)
     if document.short and height is not None and text.count("\n") >= height:
@@ -85,27 +87,29 @@ def render(
     return text
 
 
-def _blocks(blocks: Sequence[Block], colour: Palette, width: int, encoding: str, underline: str = "=") -> Iterator[str]:
+def _blocks(
+    blocks: Sequence[Block], colour: Palette, width: int, table_width: int, encoding: str, underline: str = "="
+) -> Iterator[str]:
     """Give each block; of a picture what is said instead, of a section its title first."""
     for block in blocks:
         if isinstance(block, Picture):
-            yield from _blocks(block.instead, colour, width, encoding, underline)
+            yield from _blocks(block.instead, colour, width, table_width, encoding, underline)
         elif isinstance(block, Section):
             yield _inline(Span(f"{block.title}\n{underline * columns(block.title)}", Role.HEADING), colour)
-            yield from _blocks(block.blocks, colour, width, encoding, "-")
+            yield from _blocks(block.blocks, colour, width, table_width, encoding, "-")
         elif isinstance(block, Heat):
             yield _heat(block, colour, width, encoding)
+        elif isinstance(block, Table):
+            yield (_stack if block.stacked else _grid)(block, colour, table_width)
         else:
-            yield _block(block, colour, width)
+            yield _prose(block, colour, width)
 
 
-def _block(block: Line | Facts | Table, colour: Palette, width: int) -> str:
+def _prose(block: Line | Facts, colour: Palette, width: int) -> str:
     if isinstance(block, Line):
         return "\n".join(_wrapped(block.text, width, colour))
-    if isinstance(block, Facts):
-        rows = [(Span(name, Role.QUIET), value) for name, value in block.rows]
-        return _grid(Table([], rows), colour, width)
-    return _stack(block, colour, width) if block.stacked else _grid(block, colour, width)
+    rows = [(Span(name, Role.QUIET), value) for name, value in block.rows]
+    return _grid(Table([], rows), colour, width)
 
 
 def _heat(block: Heat, colour: Palette, width: int, encoding: str) -> str:
@@ -169,6 +173,8 @@ def _stack(table: Table, colour: Palette, width: int) -> str:
     """Draw each last cell below its row."""
     fixed = replace(table, headers=table.headers[:-1], rows=[row[:-1] for row in table.rows])
     head, *lines = _grid(fixed, colour, width).split("\n")
+    # An empty row at the end is no line.
+    lines += [""] * (len(table.rows) - len(lines))
     stacked = [head, GAP + _inline(Span(table.headers[-1], Role.QUIET), colour)]
     for line, row in zip(lines, table.rows, strict=True):
         below = _wrapped(row[-1], width - len(GAP), colour) if plain(row[-1]) else []

@@ -117,6 +117,8 @@ class Screen:
             self.flush()
             if self._unfinished:
                 self._put("\n")
+        elif self._pending and not self._pending.endswith("\n"):
+            self._pending += "\n"
 
     def _put(self, text: str) -> None:
         self._unfinished = not text.endswith("\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,6 +105,8 @@ def test_where_words_would_not_fit_the_last_cell_stands_below_its_row() -> None:
         "  Outer Shareable, unaccessed",
         "0",
     ]
+    emptied = replace(table, rows=[*table.rows[:1], ("", "", "nG"), ("", "", "")])
+    assert shown(emptied, 44)[-3:] == ["", "  nG", ""]
 
 
 def test_where_not_even_the_others_fit_each_row_is_a_record() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from gdbtools.analysis.root_choice import choose
 from gdbtools.analysis.root_evidence import Sign, Standing
+from gdbtools.analysis.root_holders import Holder
 from gdbtools.analysis.roots import Search
 from gdbtools.arch.roots import Owner
 from gdbtools.errors import Unreadable
@@ -361,6 +362,24 @@ def test_what_leads_to_no_memory_is_not_chosen_whatever_holds_it() -> None:
     found = next(each for each in image.search(named=held).found if each.place.root == PROCESSES)
     assert signs(found)[Sign.IN_MEMORY] == (0, 1)
     assert chosen(image, named=held) == {"TTBR1_EL1": ROOT}
+
+
+def test_where_little_but_tables_is_there_a_held_root_that_leads_to_nothing_of_it_is_chosen() -> None:
+    """As in a capture: what a process maps is not in it, and that says nothing of the process's tables."""
+    image = Image()
+    tables = Tables(root=ROOT, _next=TABLES)
+    for page in range(64):
+        tables.map((1 << 64) - (1 << 40) + page * PAGE, 0x900_0000 + page * PAGE, **KERNEL)
+    image.add(tables)
+    nowhere = image.add(Tables(root=PROCESSES, _next=PROCESSES + PAGE))
+    nowhere.map(0x40_0000, 0x900_0000, **USER)
+    image.add(nowhere)
+    held = [Holder("TTBR1_EL1", ROOT, 12, 3, 48), Holder("TTBR0_EL1", PROCESSES, 12, 3, 48)]
+    ranking = image.search(holders=held)
+    assert {each.place.register: each.place.root for each in choose(ranking.found)} == {
+        "TTBR1_EL1": ROOT,
+        "TTBR0_EL1": PROCESSES,
+    }
 
 
 # What is no root

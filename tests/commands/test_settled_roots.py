@@ -52,6 +52,7 @@ def test_a_captures_registers_settle_the_half_and_are_what_is_written(capsys, tm
     result = ask(capsys, "-s", str(LINUX))["result"]
     assert found(result) == [(KERNELS, "TTBR1_EL1"), (PROCESSES, "TTBR0_EL1")]
     assert int(result["roots"][0]["first"], 16) == 0xFFFF_0000_0000_0000
+    assert [int(each, 16) for each in result["chosen"]] == [KERNELS, PROCESSES], "what they map is not in the capture"
     machine = open_source(str(LINUX))
     assert written(capsys, tmp_path / "r.json", "-s", str(LINUX)) == {name: machine.register(name) for name in OWN}
     assert result["assumed"] == [], "the source has them all"

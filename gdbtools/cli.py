@@ -9,8 +9,9 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -249,23 +250,37 @@ def _evaluator(symbols: Symbols, register: ReadRegister) -> Evaluate:
     return Expressions(lambda: symbols.values, symbols.whence, register).evaluate
 
 
+_OF_THIS_PROGRAM = {
+    "gdbinit": 'Print the file to source inside GDB: gdb -x "$(gdbtools gdbinit)"',
+    "mcp": "Serve the commands to an assistant (Model Context Protocol)",
+    "demo": "Watch an access-flag fault be explained and repaired in a real guest",
+    "completion": "Print what a shell needs to complete all this: bash, zsh, fish or tcsh",
+}
+
+
 def overview() -> str:
     """Give the help of the program: its commands, a line each."""
     offline = [command for command in COMMANDS.values() if not command.live_only]
     inside = [command for command in COMMANDS.values() if command.live_only]
     width = max(len(name) for name in (*COMMANDS, "completion")) + 2
+    columns = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
+
+    def rows(listed: Iterable[tuple[str, str]]) -> list[str]:
+        indent = " " * (width + 2)
+        return [
+            textwrap.fill(said, columns, initial_indent=f"  {name:{width}}", subsequent_indent=indent)
+            for name, said in listed
+        ]
+
     lines = ["usage: gdbtools COMMAND [-s SOURCE] [OPTIONS]", "", "What do the translation tables say?", ""]
     lines += ["on a dump (gdbtools COMMAND -s SOURCE) and live (mmu COMMAND, inside GDB):"]
-    lines += [f"  {command.name:{width}}{command.summary}" for command in offline]
+    lines += rows((command.name, command.summary) for command in offline)
     lines += ["", "live only:"]
-    lines += [f"  {command.name:{width}}{command.summary}" for command in inside]
+    lines += rows((command.name, command.summary) for command in inside)
     lines += ["", "at a prompt, or from a script:"]
-    lines += [f"  {name:{width}}{said}" for name, said in PROMPTS.items()]
+    lines += rows(PROMPTS.items())
     lines += ["", "of this program:"]
-    lines += [f'  {"gdbinit":{width}}Print the file to source inside GDB: gdb -x "$(gdbtools gdbinit)"']
-    lines += [f"  {'mcp':{width}}Serve the commands to an assistant (Model Context Protocol)"]
-    lines += [f"  {'demo':{width}}Watch an access-flag fault be explained and repaired in a real guest"]
-    lines += [f"  {'completion':{width}}Print what a shell needs to complete all this: bash, zsh, fish or tcsh"]
+    lines += rows(_OF_THIS_PROGRAM.items())
     lines += ["", "`gdbtools COMMAND --help` explains each; --version says which this is.", ""]
     return "\n".join(lines)
 

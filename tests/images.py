@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gdbtools.analysis.roots.evidence import Sign, Standing
+from gdbtools.analysis.roots.holders import Holder
 from gdbtools.analysis.roots.reading import Found
 from gdbtools.analysis.roots.search import Ranking, Search
 from gdbtools.arch import ARCHITECTURES
@@ -62,13 +63,14 @@ class Image:
     def search(
         self,
         cpus: Sequence[Standing] = (),
-        held: Mapping[int, Sign] | None = None,
+        named: Mapping[int, Sign] | None = None,
         sizes: Mapping[int, int] | None = None,
+        holders: Sequence[Holder] = (),
     ) -> Ranking:
         search = Search(ARM, self.read, [(BASE, self.size_bytes)], [(BASE, self.size_bytes)], cpus)
         for _ in search.look():
             pass
-        return search.rank(held, sizes)
+        return search.rank(named, sizes, holders)
 
 
 def shareable(granule_bits: int, TnSZ: int) -> dict[str, int]:

@@ -42,8 +42,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "render": ("render", "printable", "wording", "__version__"),
     "children": ("children", "machine.live", "render.document", *LEAVES),
     "commands": (
-        "commands", "render", "analysis", "repair", "systems", "machine.model", "machine.dumps.capture", "machine.dumps.extents",
-        "machine.dumps.files", "machine.dumps.vmcoreinfo", *ARCH, *LEAVES,
+        "commands", "render", "analysis", "repair", "systems", "machine.model", "machine.dumps.capture",
+        "machine.dumps.extents", "machine.dumps.files", "machine.dumps.vmcoreinfo", *ARCH, *LEAVES,
     ),
     "live": (
         "live", "commands", "render", "repair", "analysis", "machine.model", "machine.live", "machine.progress",

@@ -8,6 +8,8 @@ from typing import Final
 
 MOST: Final = 8
 """How many frames of the guest's own code are told: inlined ones and a library's do not count."""
+FIRST_PAGE_BYTES: Final = 1 << 12
+"""No code is there, so that a null pointer faults: an unwinder that comes there has gone beyond the outermost frame."""
 LIBRARIES: Final = ("std::", "__gnu_cxx::", "__cxxabiv1::", "boost::")
 HEADERS: Final = ("/include/c++/", "/include/boost/")
 
@@ -36,11 +38,14 @@ class Frame:
 def told(frames: Iterable[Frame], most: int = MOST) -> list[str]:
     """Return a line for each frame, innermost first: the innermost always, and so many of the guest's own.
 
-    Frames of a library, one after another, are one line that says how many; what is left out at the end is said.
+    Frames of a library, one after another, are one line that says how many; what is left out at the end is said.  A
+    caller without a name in the first page is none, and ends them.
     """
     lines: list[str] = []
     folded = own = 0
     for number, frame in enumerate(frames):
+        if number and not frame.function and frame.pc < FIRST_PAGE_BYTES:
+            break
         if number and frame.is_library:
             folded += 1
             continue

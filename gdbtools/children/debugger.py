@@ -22,6 +22,8 @@ from gdbtools.errors import Unavailable
 
 IN_ITS_OWN_SESSION = ("setsid", "--")
 """Ctrl-C at our terminal is ours to pass on."""
+QUIT = "Quit"
+"""What GDB prints for an interrupt that it meets between two commands."""
 LISTEN_SECONDS = 0.2
 LEAVE_SECONDS = 2.0
 PROGRESS = re.compile(r"mmu-progress (\d+) (\d+)\n")
@@ -112,6 +114,8 @@ class Debugger:
     waits: bool = field(default=False, init=False)
     """Whether the guest runs by a command without `&`: GDB then reads nothing until it has stopped."""
     _interrupted: bool = field(default=False, init=False)
+    _answers_for_itself: bool = field(default=False, init=False)
+    """Whether what was interrupted is a command of ours, whose answer says how it ended."""
 
     def start(self, words: Sequence[str] = ()) -> None:
         """Start GDB with these arguments; raises `Unavailable` where there is none."""
@@ -143,6 +147,8 @@ class Debugger:
         if not self.alive:
             raise Lost("GDB is gone; `reconnect` starts it again")
         token = next(self._tokens)
+        if not unasked:
+            self._answers_for_itself = False
         asked = self._asked[token] = _Asked(self._loop.create_future(), text, unasked, answers_later)
         if not text.startswith("-"):
             self._echoes.append(text)
@@ -158,6 +164,8 @@ class Debugger:
         if not self.alive:
             return
         again, self._interrupted = self._interrupted, True
+        # One that comes when the answer is out, and the command not over, is for it all the same.
+        self._answers_for_itself |= any(each.answers_later for each in self._asked.values())
         if self.busy or again:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGINT)
@@ -272,7 +280,7 @@ class Debugger:
         for reads, size_bytes in PROGRESS.findall(text):
             self.tell(Progressed(int(reads), int(size_bytes)))
         text = PROGRESS.sub("", text)
-        if not text:
+        if not text or (self._answers_for_itself and text.strip() == QUIT):
             return
         asked = next(iter(self._asked.values()), None)
         if asked is not None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from gdbtools.analysis.faults.belonging import Belonging, Evidence
 from gdbtools.analysis.faults.descriptor_history import steps_of
 from gdbtools.analysis.faults.diagnosis import Aborted, Diagnosis, Verdict, diagnose, level_of_lookup
-from gdbtools.analysis.faults.spurious_causes import Suspicion, suspicions
-from gdbtools.analysis.faults.spurious_evidence import spurious_evidence
+from gdbtools.analysis.faults.spurious_causes import Change, Suspicion, suspicions
+from gdbtools.analysis.faults.spurious_evidence import change_since, spurious_evidence
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Access, AddressMeaning, ExceptionRecord, Fault, FaultKind, Shown
@@ -30,7 +30,7 @@ from gdbtools.commands.model import Implementation
 from gdbtools.commands.pictures import illustrated
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, isolation_record, of_last_exception, space_rows
-from gdbtools.commands.suspicion import suspicion_record, suspicion_rows
+from gdbtools.commands.suspicion import change_record, change_text, suspicion_record, suspicion_rows
 from gdbtools.commands.verdict import answering_pa, sentence
 from gdbtools.commands.what_if import Supposition, suppose, supposition_records, supposition_rows
 from gdbtools.errors import Unavailable
@@ -70,6 +70,7 @@ def named(address: int, symbol: str) -> str:
 class Answer:
     """A diagnosis, the architecture it was made in, and what is suspected where the tables permit.
 
+    `changed` is a descriptor that explained a fault of which the tables say another now.
     `backing` is what is at the physical address that aborted: empty for nothing, None where nobody can be asked.
     """
 
@@ -83,6 +84,7 @@ class Answer:
     space: str = CURRENT
     symbols: Symbols = Symbols()
     live: bool = True
+    changed: Change | None = None
 
     @property
     def verdict(self) -> list[str | Span]:
@@ -96,13 +98,16 @@ def run(session: Session, options: Namespace) -> Sequence[Answer]:
     suspected: tuple[Suspicion, ...] = ()
     if found.verdict is Verdict.TABLES_PERMIT:
         suspected = suspicions(found, spurious_evidence(machine, found, session.seen, session.written.last_change))
+    changed: Change | None = None
+    if found.verdict is Verdict.TABLES_DIFFER and found.belongs.joined:
+        changed = change_since(machine, found, session.seen, session.written.last_change)
     if found.walk is not None and not supposed.suppositions:
         session.seen.remember(steps_of(found.walk), machine.current)
     aborted_at = answering_pa(found)
     backing = None if aborted_at is None or machine.live is None else machine.live.backing(aborted_at)
     made, symbols = supposed.suppositions, symbols_of(machine, found.exception)
     live = machine.live is not None
-    return (Answer(found, machine.architecture, made, suspected, backing, isolation, space, symbols, live),)
+    return (Answer(found, machine.architecture, made, suspected, backing, isolation, space, symbols, live, changed),)
 
 
 def _rows(answer: Answer) -> list[tuple[str, Text]]:
@@ -123,7 +128,9 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
     rows += suspicion_rows(suspected, exception.address)
     if not diagnosis.belongs.joined:
         return [*rows, *_apart_rows(diagnosis, symbols)]
-    if diagnosis.verdict is Verdict.TABLES_DIFFER:
+    if answer.changed is not None:
+        rows.append(("changed", change_text(answer.changed)))
+    elif diagnosis.verdict is Verdict.TABLES_DIFFER:
         other = "" if diagnosis.entry else ", or these registers are of another exception"
         rows.append(("perhaps", f"the tables changed since the fault{other}"))
     syndrome = exception.syndrome
@@ -300,6 +307,8 @@ def record(answer: Answer) -> JsonObject:
     }
     if answer.isolation is not None:
         result |= {"space": answer.space, "isolation": isolation_record(answer.isolation)}
+    if answer.changed is not None:
+        result["changed"] = change_record(answer.changed)
     if diagnosis.shown is not None:
         result["shown"] = _shown_record(diagnosis.shown)
     if answer.suppositions:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gdbtools.analysis.isolation import isolation
 from gdbtools.analysis.roots.choice import choose
 from gdbtools.analysis.roots.evidence import Sign, Standing, merged, outputs, overlap
+from gdbtools.analysis.roots.holders import Holder, holder, register_of
 from gdbtools.analysis.roots.reading import Found
 from gdbtools.analysis.roots.search import Ranking, Search
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import Derived, Mapped, Privilege, Read, Regime
+from gdbtools.arch.isolation import Isolation
+from gdbtools.arch.model import Derived, Privilege, Read, Regime
 from gdbtools.arch.table_heuristics import Owner
-from gdbtools.arch.walk import walk
-from gdbtools.commands.files import write_whole
 from gdbtools.commands.found_roots import Linux, Roots, record, view
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
-from gdbtools.errors import Unavailable, Unreadable, UsageError
+from gdbtools.commands.written_registers import as_held, registers, subject, write
+from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.dumps import vmcoreinfo
 from gdbtools.machine.dumps.extents import data_of, memory_of
 from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden
@@ -36,9 +37,10 @@ def run(session: Session, options: Namespace) -> Sequence[Roots]:
     # Registers before memory: a live source switches modes between the two.
     cpus = [_standing(machine, cpu) for cpu in machine.cpus]
     # What was assumed says whose registers it is of by its first word; a root that nobody read is no evidence.
-    unread = {text.partition("=")[0].partition(":")[0] for text in machine.assumed}
-    regimes = [each for each in _regimes(architecture, machine) if _register(each) not in unread]
-    held = {root: _register(each) for each in regimes if (root := _root(each, memory.read)) is not None}
+    unread = {subject(text) for text in machine.assumed}
+    regimes = [each for each in _regimes(architecture, machine) if register_of(each) not in unread]
+    reduced = _reduced(machine, unread)
+    holders = _holders(regimes, reduced, memory.read)
     wanted = memory_of(memory, options.range)
     search = Search(architecture, memory.read, wanted, data_of(memory, options.range), cpus)
     interrupted = _look(search)
@@ -46,28 +48,29 @@ def run(session: Session, options: Namespace) -> Sequence[Roots]:
         (cpu.level for cpu in cpus if cpu.level is not None and not cpu.alone), default=machine.architecture.supervisor
     )
     linux = [_linux(machine, note.pa, note.text, level) for note in search.surveyed.notes]
-    ranking = _rank(search, linux, held)
+    ranking = _rank(search, linux, holders)
     placed = [(_in_machine(each, ranking.found), bits, derived) for each, bits, derived in linux]
     if placed != linux:
         linux = placed
-        ranking = _rank(search, linux, held)
+        ranking = _rank(search, linux, holders)
     for root in options.root:
         if not any(each.place.root == root for each in ranking.found):
             raise UsageError(f"{root:#x} is none of the roots that were found; leave --root out to see them")
     chosen = choose(ranking.found, options.root)
-    registers = _registers(architecture, chosen, [derived for _, _, derived in linux if derived is not None])
+    derived = registers(architecture, chosen, [each for _, _, each in linux if each is not None])
+    settled = as_held(machine, chosen, derived, {each.register for each in holders}, unread)
     if options.write is not None and chosen:
         session.make_sure()
-        _write(Path(options.write), registers)
+        write(Path(options.write), settled)
     return (
         Roots(
             architecture=architecture,
             survey=search.surveyed,
             ranking=ranking,
             chosen=chosen,
-            registers=registers,
+            registers=settled,
             linux=tuple(each for each, _, _ in linux),
-            held=held,
+            reduced=reduced,
             interrupted=interrupted,
             everything=options.all,
             source=_source(options),
@@ -76,11 +79,24 @@ def run(session: Session, options: Namespace) -> Sequence[Roots]:
     )
 
 
-def _rank(search: Search, linux: Sequence[Told], held: Mapping[int, str]) -> Ranking:
+def _rank(search: Search, linux: Sequence[Told], holders: Sequence[Holder]) -> Ranking:
     """Rank what was seen, with what kernels name and registers hold."""
     named = {each.root: bits for each, bits, _ in linux if each.root is not None}
-    signs = {**dict.fromkeys(named, Sign.NAMED), **dict.fromkeys(held, Sign.HELD)}
-    return search.rank(signs, {root: bits for root, bits in named.items() if bits is not None})
+    sizes = {root: bits for root, bits in named.items() if bits is not None}
+    return search.rank(dict.fromkeys(named, Sign.NAMED), sizes, holders)
+
+
+def _reduced(machine: Machine, unread: Collection[str]) -> Isolation | None:
+    """Return what is known of the full space, where the one in force is a reduced one that somebody has read."""
+    found = isolation(machine.architecture, machine.register, machine.memory.read)
+    return None if found is None or register_of(found.reduced) in unread else found
+
+
+def _holders(regimes: Iterable[Regime], reduced: Isolation | None, read: Read) -> tuple[Holder, ...]:
+    found = [holder(each, read) for each in regimes]
+    if reduced is not None and reduced.full is not None:
+        found.append(holder(reduced.full, read, proven=True))
+    return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
 def _in_machine(linux: Linux, found: Sequence[Found]) -> Linux:
@@ -142,22 +158,6 @@ def _regimes(architecture: Architecture, machine: Machine) -> Iterator[Regime]:
             yield from (stage for stage in (regime, regime.below) if stage is not None and stage.levels)
 
 
-def _root(regime: Regime, read: Read) -> int | None:
-    """Return where a root is in physical memory; None where the stage below has nothing there."""
-    if regime.below is None:
-        return regime.root
-    try:
-        found = walk(regime.below, regime.root, read)
-    except Unreadable:
-        return None
-    outcome = (found.kept or found).outcome
-    return outcome.address if isinstance(outcome, Mapped) else None
-
-
-def _register(regime: Regime) -> str:
-    return regime.name.partition(" through ")[0].rpartition(", ")[2]
-
-
 def _linux(machine: Machine, pa: int, text: bytes, level: Privilege) -> Told:
     """Give what a kernel's VMCOREINFO says: the root that it names, of how many bits, and registers."""
     info = vmcoreinfo.parse(text)
@@ -170,27 +170,6 @@ def _linux(machine: Machine, pa: int, text: bytes, level: Privilege) -> Told:
         return Linux(pa, release, None, str(why)), None, None
     bits = (upper.last - upper.first).bit_length()
     return Linux(pa, release, upper.root), bits, derived
-
-
-def _registers(architecture: Architecture, chosen: Sequence[Found], said: Sequence[Derived]) -> Derived:
-    """Give the registers that hold the chosen roots, with what a kernel says besides of one of them."""
-    if not chosen:
-        return Derived({}, ())
-    ours = architecture.table_heuristics.registers([each.place for each in chosen])
-    values: dict[str, int] = dict(ours.values)
-    assumed = list(ours.assumed)
-    for derived in said:
-        if any(ours.values.get(name) == value and value for name, value in derived.values.items()):
-            more = {name: value for name, value in derived.values.items() if name not in values}
-            values |= more
-            assumed += [text for text in derived.assumed if text.partition("=")[0].partition(":")[0] in more]
-    return Derived(values, tuple(assumed))
-
-
-def _write(path: Path, registers: Derived) -> None:
-    """Write a file for `--registers`: names to hex strings, and in words what was assumed."""
-    values: Mapping[str, object] = {name: f"{value:#x}" for name, value in registers.values.items()}
-    write_whole(path, (json.dumps({**values, "assumed": list(registers.assumed)}, indent=2) + "\n").encode())
 
 
 def _source(options: Namespace) -> str:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from gdbtools.analysis.roots.choice import apart
 from gdbtools.analysis.roots.evidence import Evidence, Sign
+from gdbtools.analysis.roots.holders import register_of
 from gdbtools.analysis.roots.reading import Found
 from gdbtools.analysis.roots.search import Ranking
 from gdbtools.analysis.roots.table_survey import Survey
 from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Derived
 from gdbtools.arch.table_heuristics import Owner
 from gdbtools.commands.map import amount
@@ -52,7 +54,8 @@ class Linux:
 class Roots:
     """What was found, what was chosen of it, and the registers that would have that in use.
 
-    `interrupted` says that not all was looked at; `held` names, by root, the registers of the source that lead to it.
+    `interrupted` says that not all was looked at; `reduced` is what is known of the
+    full space where the one in force is a reduced one.
     """
 
     architecture: Architecture
@@ -61,7 +64,7 @@ class Roots:
     chosen: tuple[Found, ...]
     registers: Derived
     linux: tuple[Linux, ...]
-    held: Mapping[int, str]
+    reduced: Isolation | None
     interrupted: bool
     everything: bool
     source: str
@@ -134,7 +137,8 @@ def _said(answer: Roots, each: Found, one: Evidence) -> str:
     count, total = one.count, one.total
     named = next((linux for linux in answer.linux if linux.root == each.place.root), None)
     words = {
-        Sign.HELD: f"{answer.held.get(each.place.root, 'a register')} holds it",
+        Sign.HELD: f"{each.place.register} holds it",
+        Sign.PROVEN: f"the vectors' own code puts it into {each.place.register}, for the kernel's space",
         Sign.NAMED: f"Linux {named.release} names it, in VMCOREINFO at PA {named.pa:#x}" if named else "it is named",
         Sign.POINTERS: f"it maps {count} of {total} pages of the upper half that memory points into",
         Sign.VECTORS: "it maps exception vectors, to be executed above EL0",
@@ -168,6 +172,7 @@ def _rest(answer: Roots) -> Iterator[tuple[str, Text]]:
         if each.likely and each.place.register not in taken and (others := apart(each, answer.chosen)):
             with_what = ", ".join(f"{other.place.register} = {other.place.root:#x}" for other in others)
             yield "not chosen", f"{each.place.register} = {each.place.root:#x}: another guest's than {with_what}"
+    yield from _limit(answer)
     for linux in answer.linux:
         if linux.root is None:
             yield "VMCOREINFO", Span(f"at PA {linux.pa:#x}, Linux {linux.release}: {linux.why}", Role.WARNING)
@@ -187,6 +192,23 @@ def _rest(answer: Roots) -> Iterator[tuple[str, Text]]:
     for at, text in enumerate(answer.registers.assumed):
         yield "assumed" if not at else "", text
     yield from _next(answer)
+
+
+def _limit(answer: Roots) -> Iterator[tuple[str, Text]]:
+    """Say that the kernel is not in what was chosen, where a register leads to a reduced space."""
+    found = answer.reduced
+    if found is None or not any(each.place.root == found.reduced.root for each in answer.chosen):
+        return
+    name = register_of(found.reduced)
+    said = f"{name} leads to a reduced space, without the kernel"
+    full = found.full.root if found.full is not None else None
+    if full is None or not any(each.place.root == full for each in answer.ranking.found):
+        yield "limited", Span(said, Role.WARNING)
+        return
+    yield (
+        "limited",
+        [Span(f"{said}; ", Role.WARNING), Span(f"--root {full:#x}", Role.COMMAND), " chooses its full root"],
+    )
 
 
 def _named(linux: Linux) -> str:

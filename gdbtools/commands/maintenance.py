@@ -64,7 +64,9 @@ def borrowed_rows(planned: Invalidation, done: bool) -> list[tuple[str, Text]]:
         wide = Span("the guest has none for this alone: all of the regime is invalidated", Role.WARNING)
         rows.append(("note", wide))
     if planned.lacking:
-        rows.append(("note", f"the guest has no {' and no '.join(planned.lacking)}: done without"))
+        said = f"the guest has no {' and no '.join(planned.lacking)}: done without"
+        unsure = "" if planned.complete else ", so nothing says that the invalidation is complete"
+        rows.append(("note", said if planned.complete else Span(said + unsure, Role.WARNING)))
     if planned.local:
         said = "other CPUs keep what their TLBs hold: the guest has only an invalidation that is not broadcast"
         rows.append(("warning", Span(said, Role.WARNING)))
@@ -74,7 +76,8 @@ def borrowed_rows(planned: Invalidation, done: bool) -> list[tuple[str, Text]]:
 def tlb_rows(way: Way, need: Need, planned: Invalidation | None, done: bool) -> list[tuple[str, Text]]:
     """Show what becomes of the TLB."""
     if planned is not None:
-        how = "break-before-make" if way is Way.BREAK else "invalidated after the write"
+        invalidated = "invalidated" if planned.complete else "TLBI without a DSB"
+        how = "break-before-make" if way is Way.BREAK else f"{invalidated} after the write"
         return [("TLB", f"{how}: {scopes_text(planned.scopes)}"), *borrowed_rows(planned, done)]
     if need is Need.NOTHING:
         return [("TLB", "no maintenance is needed")]

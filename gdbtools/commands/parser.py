@@ -6,6 +6,7 @@ import argparse
 import re
 import textwrap
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NoReturn
 
 from gdbtools.commands.complaints import Known, complaint
@@ -20,6 +21,28 @@ class HelpWanted(Exception):
 
 
 _NOTHING = re.compile(r"(--[\w-]+=|-\w)--")
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Fills again what has a line wider than the terminal, by paragraphs; what is laid out by hand stays as it is."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n\n".join(_filled(paragraph, width, indent) for paragraph in text.split("\n\n"))
+
+
+def _filled(paragraph: str, width: int, indent: str) -> str:
+    lines = [indent + line for line in paragraph.splitlines()]
+    by_hand = any(line.startswith(" ") for line in paragraph.splitlines())
+    if by_hand or max(map(len, lines), default=0) <= width:
+        return "\n".join(lines)
+    return textwrap.fill(
+        paragraph,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 class Parser(argparse.ArgumentParser):
@@ -74,10 +97,15 @@ def _wrapped_usage(command: Command, program: str, others: bool) -> str:
 
 def _usage(argument: Argument) -> str:
     if argument.is_option:
-        value = "" if argument.kind is Kind.FLAG else f" {'|'.join(argument.choices) or _metavar(argument)}"
+        value = "" if argument.kind is Kind.FLAG else f" {_value(argument)}"
         return f"[{argument.name}{value}]" + ("..." if argument.many else "")
-    name = "|".join(argument.choices) or _metavar(argument)
+    name = _value(argument)
     return {"": name, "?": f"[{name}]", "*": f"[{name}...]", "+": f"{name}..."}[argument.many]
+
+
+def _value(argument: Argument) -> str:
+    """Return what stands for a value: its choices, unless they are too many for a line and so have a name."""
+    return _metavar(argument) if argument.metavar else "|".join(argument.choices) or _metavar(argument)
 
 
 _METAVARS = {
@@ -102,13 +130,17 @@ def _metavar(argument: Argument) -> str:
     return argument.name.lstrip("-").upper()
 
 
-def parser_for(command: Command, program: str, shared: Sequence[Argument] = ()) -> Parser:
-    """Give a command's parser; `shared` are the arguments that a face adds to every command."""
+def parser_for(command: Command, program: str, shared: Sequence[Argument] = (), columns: int | None = None) -> Parser:
+    """Return a command's parser; `shared` are the arguments that a face adds to every command.
+
+    Its help is for a screen of so many `columns`; None: as wide as the terminal is, else 80.
+    """
+    width = None if columns is None else columns - 2
     parser = Parser(
         prog=f"{program} {command.name}",
         usage=_wrapped_usage(command, program, bool(shared)),
         description=command.description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=partial(HelpFormatter, width=width),
         allow_abbrev=False,
     )
     for argument in (*command.arguments, *shared):
@@ -121,16 +153,17 @@ def _add(parser: Parser, argument: Argument) -> None:
     if argument.kind is Kind.FLAG:
         parser.add_argument(*names, action="store_true", help=argument.help)
         return
-    metavar = None if argument.choices else _metavar(argument)
     choices = argument.choices or None
+    metavar = None if choices and not argument.metavar else _metavar(argument)
+    said = f"{argument.help}: {', '.join(choices)}" if choices and metavar else argument.help
     if argument.many and argument.is_option:
-        parser.add_argument(*names, action="append", default=[], choices=choices, metavar=metavar, help=argument.help)
+        parser.add_argument(*names, action="append", default=[], choices=choices, metavar=metavar, help=said)
     elif argument.many == "*":
-        parser.add_argument(*names, nargs="*", default=[], choices=choices, metavar=metavar, help=argument.help)
+        parser.add_argument(*names, nargs="*", default=[], choices=choices, metavar=metavar, help=said)
     elif argument.many:
-        parser.add_argument(*names, nargs=argument.many, choices=choices, metavar=metavar, help=argument.help)
+        parser.add_argument(*names, nargs=argument.many, choices=choices, metavar=metavar, help=said)
     else:
-        parser.add_argument(*names, choices=choices, metavar=metavar, help=argument.help)
+        parser.add_argument(*names, choices=choices, metavar=metavar, help=said)
 
 
 def parse(

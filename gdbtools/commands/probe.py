@@ -16,7 +16,6 @@ from gdbtools.errors import UsageError
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.repair import probe, tlb
-from gdbtools.repair.find_gadget import Loan
 from gdbtools.repair.probe import Ask, Plan, Verdict
 from gdbtools.wording import name_of
 
@@ -78,19 +77,14 @@ def view(answer: Probe) -> Document:
     said = "stale TLB entry, proved: after the invalidation they agree" if answer.proved else _SAID[answer.verdict]
     who = access_name(answer.access)
     head = Line([f"{answer.plan.address:#x} ({who}): ", Span(said, Role.GOOD if agrees else Role.BAD), "."])
-    rows: list[Sequence[Text]] = []
-    for number, each in enumerate(asks):
-        if number == len(answer.first):
-            rows.append(("then", ", ".join(loan_text(loan) for loan in _invalidated(answer)), "", ""))
-        rows.append((each.access.kind.label, loan_text(each.loan), _hardware(each), _tables(each)))
-    last = asks[-1]
-    table = Table(("access", "borrowed", "the hardware", "the tables"), rows)
-    facts = _facts(answer, asks)
-    return Document([head, table, *([Facts(facts)] if facts else []), *evidence(last.walk)])
+    rows: list[Sequence[Text]] = [_row(each, "") for each in answer.first]
+    rows += [_row(each, " after TLBI") for each in answer.again]
+    table = Table(("access", "hardware", "tables"), rows)
+    return Document([head, table, Facts(_facts(answer, asks)), *evidence(asks[-1].walk)])
 
 
-def _invalidated(answer: Probe) -> Sequence[Loan]:
-    return () if answer.plan.invalidation is None else answer.plan.invalidation.tlbi
+def _row(each: Ask, when: str) -> Sequence[Text]:
+    return (each.access.kind.label + when, _hardware(each), _tables(each))
 
 
 def _hardware(each: Ask) -> Text:
@@ -116,6 +110,7 @@ def _facts(answer: Probe, asks: Sequence[Ask]) -> list[tuple[str, Text]]:
     rows: list[tuple[str, Text]] = []
     if asks[-1].refused is not None:
         rows.append(("because", reason_text(asks[-1].refused)))
+    rows += _borrowed_rows(answer)
     for each in asks:
         if each.updated is not None:
             before, after = (word_text(word) for word in each.updated)
@@ -139,6 +134,14 @@ def _facts(answer: Probe, asks: Sequence[Ask]) -> list[tuple[str, Text]]:
     if answer.verdict is not Verdict.AGREES and not answer.again:
         rows.append(("next", f"mmu probe {answer.plan.address:#x} --tlbi"))
     return rows
+
+
+def _borrowed_rows(answer: Probe) -> list[tuple[str, Text]]:
+    """Show which of the guest's instructions were stepped, each once, in order."""
+    loans = [each.loan for each in answer.first]
+    loans += [] if answer.plan.invalidation is None else answer.plan.invalidation.tlbi
+    shown = dict.fromkeys(map(loan_text, loans))
+    return [("" if number else "borrowed", text) for number, text in enumerate(shown)]
 
 
 def record(answer: Probe) -> JsonObject:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gdbtools.arch.model import AccessKind, Privilege
 from gdbtools.commands.fault_log import FaultLog
+from gdbtools.commands.hardware_flags import hardware_sets
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
 from gdbtools.errors import UsageError
@@ -31,7 +32,14 @@ def run(session: Session, options: Namespace) -> Sequence[Summary]:
     opened = FaultLog(Path(options.log)) if options.log else nullcontext()
     with opened as log, session.written.going_on("service") as written:
         policy = Policy(tuple(options.kinds) or Policy.kinds, options.count, options.around or 0)
-        service = Service(policy, session.dirty, written, None if log is None else log.write, session.live.symbol)
+        service = Service(
+            policy, session.dirty, written, None if log is None else log.write, lambda pc: session.live.symbol(pc)
+        )
+        if "access-flag" in service.summary.kinds:
+            service.summary.by_hardware = hardware_sets(session.machine)
+        if controls := service.summary.by_hardware:
+            never = "so that nothing may ever fault for one; Ctrl-C ends the service"
+            session.live.announce(f"hardware sets access flags here ({controls}), {never}")
         ended = session.live.serve(service.handle)
     service.summary.seconds = time.monotonic() - service.started
     service.summary.ended = service.summary.ended or ended
@@ -52,6 +60,8 @@ def view(answer: Summary) -> Document:
     if answer.around:
         head.append(f" Around them {answer.around} neighbours' access flags were set before they faulted.")
     ended = Line(f"Ended: {answer.ended}.")
+    if answer.by_hardware and not answer.total:
+        head.append(Span(f" Hardware sets access flags here ({answer.by_hardware}).", Role.WARNING))
     return Document([Line(head), *([_table(answer.faults)] if answer.faults else []), *_passed_on(answer), ended])
 
 
@@ -91,6 +101,7 @@ def record(answer: Summary) -> JsonObject:
         "kinds": list(answer.kinds),
         "already_repaired": answer.already,
         "around": answer.around,
+        "by_hardware": bool(answer.by_hardware),
         "seconds": round(answer.seconds, 3),
         "ended": answer.ended,
         "passed_on": answer.passed_on.total(),

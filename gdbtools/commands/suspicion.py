@@ -81,7 +81,7 @@ def _because(suspicion: Suspicion) -> list[str]:
     if suspicion.witnesses:
         found.append(f"{_cpus(suspicion.witnesses)} had the same fault in the same page")
     if suspicion.change:
-        found.append(_change_text(suspicion.change))
+        found.append(change_text(suspicion.change))
     if suspicion.alone:
         found.append("there is only one CPU")
     if suspicion.writer:
@@ -97,7 +97,8 @@ def _cpus(numbers: Sequence[int]) -> str:
     return f"CPU{'s' if len(numbers) > 1 else ''} {said}" if numbers else ""
 
 
-def _change_text(change: Change) -> str:
+def change_text(change: Change) -> str:
+    """Say what a descriptor was that explained the fault, and when, or before which command of ours."""
     seen = change.seen
     when = "earlier at this stop" if change.here else f"when CPU {seen.cpu} stopped"
     said = f"the level {seen.level} descriptor at PA {seen.pa:#x} was {seen.value:#018x}"
@@ -126,13 +127,13 @@ def suspicion_record(suspicion: Suspicion) -> JsonObject:
         "cause": name_of(suspicion.cause),
         "weight": name_of(suspicion.weight),
         "cpus": list(suspicion.witnesses),
-        "changed": None if change is None else _change_record(change),
+        "changed": None if change is None else change_record(change),
         "written": None if writer is None else _writer_record(writer),
         "levels": None if suspicion.levels is None else list(suspicion.levels),
     }
 
 
-def _change_record(change: Change) -> JsonObject:
+def change_record(change: Change) -> JsonObject:
     seen = change.seen
     return {
         "descriptor_address": hexadecimal(seen.pa),

@@ -33,9 +33,15 @@ def run(session: Session, options: Namespace) -> Sequence[Invalidated]:
 
 
 def view(answer: Invalidated) -> Document:
-    done = Span("Invalidated", Role.GOOD) if answer.applied else Span("Would invalidate", Role.WARNING)
-    head = Line([done, f" {maintenance.scopes_text(answer.invalidation.scopes)} in the TLB."])
-    return Document([head, Facts(maintenance.borrowed_rows(answer.invalidation, answer.applied))])
+    planned = answer.invalidation
+    what = maintenance.scopes_text(planned.scopes)
+    if planned.complete:
+        done = Span("Invalidated", Role.GOOD) if answer.applied else Span("Would invalidate", Role.WARNING)
+        head = Line([done, f" {what} in the TLB."])
+    else:
+        done = Span("Executed" if answer.applied else "Would execute", Role.WARNING)
+        head = Line([done, f" a TLBI for {what} without a DSB: it may not be complete."])
+    return Document([head, Facts(maintenance.borrowed_rows(planned, answer.applied))])
 
 
 def record(answer: Invalidated) -> JsonObject:

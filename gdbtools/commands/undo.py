@@ -1,4 +1,4 @@
-"""`undo`: take back what was written to the guest's tables, the last repair first."""
+"""`undo`: take back what was written to the guest's tables, the last repair first, or forget it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gdbtools.arch.gadgets import Need
 from gdbtools.commands import maintenance
 from gdbtools.commands.model import Implementation
 from gdbtools.commands.session import Session
-from gdbtools.errors import UsageError
+from gdbtools.errors import Refused, UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject
 from gdbtools.repair import descriptor
-from gdbtools.repair.log import Repair, Way
+from gdbtools.repair.log import Log, Repair, Way
 from gdbtools.wording import name_of, number_of
 
 SHOWN = 8
@@ -25,12 +25,16 @@ SHOWN = 8
 
 @dataclass(frozen=True)
 class Undone:
-    """One repair that was, or would be, taken back, what that needs of the TLB, and how many are left."""
+    """One repair that was, or would be, taken back, what that needs of the TLB, and how many are left.
+
+    `forgotten` says that it only is in the journal no more: the guest keeps what was written.
+    """
 
     repair: Repair
     need: Need
     applied: bool
     left: int
+    forgotten: bool = False
 
 
 def run(session: Session, options: Namespace) -> Sequence[Undone]:
@@ -38,13 +42,26 @@ def run(session: Session, options: Namespace) -> Sequence[Undone]:
     count = len(log.repairs) if options.all else 1 if options.count is None else options.count
     if count < 1 and log.repairs:
         raise UsageError("give a number of repairs from 1 on")
+    if options.forget:
+        return _forget(log, count, not options.dry_run)
     if options.dry_run:
-        back: Sequence[Repair] = log.repairs[::-1][:count]
+        back: Sequence[Repair] = log.newest(count)
         descriptor.check_undo(machine, back)
     else:
         back = descriptor.undo(machine, session.live, log, count)
     left = len(log.repairs) - (len(back) if options.dry_run else 0)
     return tuple(Undone(repair, _need(machine, repair), not options.dry_run, left) for repair in back)
+
+
+def _forget(log: Log, count: int, applied: bool) -> Sequence[Undone]:
+    """Drop repairs from the journal; nothing is read or written, so that it works whatever became of the tables."""
+    dropped = log.newest(count)
+    if not dropped:
+        raise Refused("nothing was written in this session that could be forgotten")
+    for _ in dropped if applied else ():
+        log.drop()
+    left = len(log.repairs) - (0 if applied else len(dropped))
+    return tuple(Undone(repair, Need.NOTHING, applied, left, forgotten=True) for repair in dropped)
 
 
 def _need(machine: Machine, repair: Repair) -> Need:
@@ -59,18 +76,21 @@ def _need(machine: Machine, repair: Repair) -> Need:
 
 def view(answer: Undone) -> Document:
     repair = answer.repair
-    done = Span("Took back", Role.GOOD) if answer.applied else Span("Would take back", Role.WARNING)
+    did, would = ("Forgot", "Would forget") if answer.forgotten else ("Took back", "Would take back")
+    done = Span(did, Role.GOOD) if answer.applied else Span(would, Role.WARNING)
     count = len(repair.changes)
-    head = Line([done, f" `{repair.what}`: {number_of(count, 'descriptor')}."])
+    kept = ", which the guest keeps" if answer.forgotten else ""
+    head = Line([done, f" `{repair.what}`: {number_of(count, 'descriptor')}{kept}."])
     rows: list[Sequence[Text]] = [
         (f"{each.pa:#x}", f"{int(each.after):#018x}", f"{int(each.before):#018x}")
         for each in list(reversed(repair.changes))[:SHOWN]
     ]
     if count > SHOWN:
         rows.append(("...", "", ""))
-    facts: list[tuple[str, Text]] = [("TLB", _tlb_text(answer))]
+    facts: list[tuple[str, Text]] = [] if answer.forgotten else [("TLB", _tlb_text(answer))]
     facts.append(("left", f"{answer.left} more to undo" if answer.left else "nothing more to undo"))
-    return Document([head, Table(("at PA", "was", "is" if answer.applied else "would be"), rows), Facts(facts)])
+    headers = ("at PA", "was", "is" if answer.applied else "would be")
+    return Document([head, Table(("at PA", "written", "before") if answer.forgotten else headers, rows), Facts(facts)])
 
 
 def _tlb_text(answer: Undone) -> Text:
@@ -87,6 +107,7 @@ def record(answer: Undone) -> JsonObject:
         **maintenance.repair_record(answer.repair),
         "need": name_of(answer.need),
         "applied": answer.applied,
+        "forgotten": answer.forgotten,
         "left": answer.left,
     }
 

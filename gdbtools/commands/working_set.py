@@ -43,8 +43,9 @@ ADDRESS_COLUMNS = len(f"{0:#018x}")
 class WorkingSet:
     """What was touched of a range, sample by sample.
 
-    `restored` flags were set again afterwards, with `left` none; None says that the guest was gone with them.  `ended`
-    says why the guest stopped before its time was up; `symbols` names the code that touched.
+    `restored` flags were set again afterwards, with `left` none; None says that the guest was gone with them.
+    `accessed` others had been clear before, and are set for an access that was served: they can be undone.
+    `ended` says why the guest stopped before its time was up; `symbols` names the code that touched.
     `hottest` counts by the first touches that were seen, and pages by the samples in which they were touched.
     """
 
@@ -55,6 +56,7 @@ class WorkingSet:
     asked: bool
     samples: Sequence[Sample]
     restored: int | None
+    accessed: int
     left: bool
     ended: str
     symbols: Mapping[int, str]
@@ -82,8 +84,8 @@ def run(session: Session, options: Namespace) -> Sequence[WorkingSet]:
     symbols = {touch.pc: session.live.symbol(touch.pc) for touch in earliest if touch is not None}
     return (
         WorkingSet(
-            first, size_bytes, interval, sampling.setting, options.by is not None, samples, restored, options.leave,
-            ended, symbols, _hottest(samples, session.live.symbol),
+            first, size_bytes, interval, sampling.setting, options.by is not None, samples, restored, sampling.accessed,
+            options.leave, ended, symbols, _hottest(samples, session.live.symbol),
         ),
     )  # fmt: skip
 
@@ -213,6 +215,10 @@ def _facts(answer: WorkingSet) -> Sequence[tuple[str, Text]]:
         facts.append(("flags", Span("of what was not touched they are left clear; `mmu undo` sets them", Role.WARNING)))
     else:
         facts.append(("flags", f"as if nobody had cleared them: {answer.restored} set again"))
+    if answer.accessed:
+        were, them = ("was", "it") if answer.accessed == 1 else ("were", "them")
+        said = f"{answer.accessed} {were} clear before, and set for an access, as the guest would have"
+        facts.append(("", f"{said}: `mmu undo` clears {them}"))
     if setting.spared:
         said = ", ".join(f"{leaf.first:#x} ({why})" for leaf, why in setting.spared.items())
         facts.append(("left out", f"{said}: without it no fault could be taken"))
@@ -238,6 +244,7 @@ def record(answer: WorkingSet) -> JsonObject:
         "spared": {hexadecimal(leaf.first): why for leaf, why in setting.spared.items()},
         "holes": [hexadecimal(hole.pa) for hole in setting.holes],
         "restored": answer.restored,
+        "accessed": answer.accessed,
         "left": answer.left,
         "ended": answer.ended or None,
     }

@@ -134,7 +134,8 @@ class Catches:
     def follow(self, machine: Machine) -> str:
         """Catch at the vectors of this CPU too, if they are new; gives what to tell the user, or nothing.
 
-        Those that were met before stay: a guest whose kernel hides from its processes changes them at each entry.
+        Those that were met before stay: a guest whose kernel hides from its processes changes them at each entry.  Of
+        its trampoline's only those entries are known at first that lead into the kernel: the others are no news.
         """
         said = (self._follow(machine, regime) for regime in dict.fromkeys(catch.regime for catch in self.active))
         return "; ".join(each for each in said if each)
@@ -154,9 +155,11 @@ class Catches:
             wanted = self._wanted(machine, regime)
         except GdbtoolsError:
             return ""
+        news = any(here.isdisjoint(catch.breakpoints) for catch in catches)
         for catch in catches:
             catch.cover(wanted)
-        return f"{architecture.exceptions.vector_base(register, regime)} changed: catching at {min(here):#x} too"
+        base = architecture.exceptions.vector_base(register, regime)
+        return f"{base} changed: catching at {min(here):#x} too" if news else ""
 
     def forget(self, deleted: gdb.Breakpoint) -> Catch | None:
         """Give the catch that a deleted breakpoint belonged to; its others stop no more, and are to be deleted."""

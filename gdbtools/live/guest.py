@@ -22,6 +22,7 @@ from gdbtools.live.stub.tlb import empty_tlb
 from gdbtools.live.watch import DescriptorWatchpoint, frames
 from gdbtools.machine.live.qemu_ram import backing
 from gdbtools.machine.model import Machine, with_dirty
+from gdbtools.printable import in_a_line
 from gdbtools.render.document import Document
 
 Look = Callable[[Machine, Sequence[str]], Document | None]
@@ -179,6 +180,11 @@ class LiveGuest:
                 return self._serving.run()
             finally:
                 self._serving = None
+
+    def announce(self, text: str, /) -> None:
+        # No answer: what reads those reads them alone.
+        gdb.write(f"mmu: {in_a_line(text)}\n", gdb.STDLOG)
+        gdb.flush(gdb.STDLOG)
 
     def interrupted(self) -> bool:
         return self._interrupt is not None and self._interrupt.typed

@@ -42,6 +42,7 @@ def frames() -> list[str]:
 
 
 def _frames() -> Iterator[Frame]:
+    """Yield frames for as long as there is code: where the unwinder has gone astray no function is known."""
     frame: gdb.Frame | None = gdb.newest_frame()
     for _ in range(DEPTH):
         if frame is None:
@@ -49,7 +50,10 @@ def _frames() -> Iterator[Frame]:
         try:
             place = frame.find_sal()
             source = f"{place.symtab.filename}:{place.line}" if place.symtab else ""
-            yield Frame(int(frame.pc()), frame.name() or "", source, frame.type() == gdb.INLINE_FRAME)
+            pc, name = int(frame.pc()), frame.name() or ""
+            if not name:
+                gdb.selected_inferior().read_memory(pc, 1)
+            yield Frame(pc, name, source, frame.type() == gdb.INLINE_FRAME)
             frame = frame.older()
         except gdb.error:
             return

@@ -113,6 +113,10 @@ class Live(Protocol):
         """
         ...
 
+    def announce(self, text: str, /) -> None:
+        """Say a line at once, beside the answer: before a command that may take as long as the user likes."""
+        ...
+
     def interrupted(self) -> bool:
         """Say whether Ctrl-C has come since a command that runs the guest began."""
         ...

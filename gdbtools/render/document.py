@@ -84,7 +84,8 @@ class Table:
     """Rows under headers.  `right` are the columns that align to the right; the last column wraps.
 
     What may be done to columns, by their headers, on a screen that is too narrow for all: `spare` says what others say
-    too, and is left out; `coded` has few values, and those are said once, below.
+    too, and is left out; `coded` has few values, and those are said once, below.  Where too little is left for the last
+    column even so, the table is `stacked`: each last cell is on lines of its own, below its row.
     """
 
     headers: Sequence[str]
@@ -92,6 +93,7 @@ class Table:
     right: frozenset[int] = frozenset()
     spare: Sequence[str] = ()
     coded: Sequence[str] = ()
+    stacked: bool = False
 
 
 @dataclass(frozen=True)

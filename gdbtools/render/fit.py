@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gdbtools.render.columns import columns
+from gdbtools.render.columns import columns, filled
 from gdbtools.render.document import Block, Facts, Picture, Section, Table, Text, plain
 
 GAP = "  "
 """What is between two columns."""
 LEAST_FOR_LAST = 16
-"""Columns that the last cell of a row has at least, however little is left; it wraps within them."""
+"""Columns that the last cell of a row is to have: others are spared for it.  It wraps, but never within a word."""
 
 
 def fitting(blocks: Sequence[Block], width: int) -> list[Block]:
@@ -38,26 +38,57 @@ def column_widths(headers: Sequence[str], rows: Sequence[Sequence[Text]]) -> lis
     return widths
 
 
-def width_for_last(widths: Sequence[int], width: int) -> int:
-    """Give what is left for the last column."""
-    return max(width - sum(widths[:-1]) - len(GAP) * (len(widths) - 1), LEAST_FOR_LAST)
+def word_width(headers: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:
+    """Return how wide the last column is at least: its longest word, or its header."""
+    words = [word for row in rows for word in plain(row[-1]).split()]
+    return max(map(columns, [*headers[-1:], *words]), default=0)
+
+
+def width_for_last(widths: Sequence[int], least: int, width: int) -> int:
+    """Return what is left for the last column, but not less than `least`."""
+    return max(width - _before_last(widths), least, 1)
+
+
+def _before_last(widths: Sequence[int]) -> int:
+    return sum(widths[:-1]) + len(GAP) * (len(widths) - 1)
 
 
 def _fitting(table: Table, width: int) -> list[Block]:
+    whole = table
     for header in table.spare:
-        if not _fits(table, width):
+        if not _fits(table, width, LEAST_FOR_LAST):
             table = _without(table, header)
     said: list[tuple[str, Text]] = []
     for header in table.coded:
-        if not _fits(table, width):
+        if not _fits(table, width, LEAST_FOR_LAST):
             table, values = _coded(table, header)
             said += values
+    if not _fits(table, width, LEAST_FOR_LAST):
+        if _before_last(column_widths(table.headers, table.rows)) - len(GAP) > width:
+            return _records(whole)
+        table = replace(table, stacked=not _fits(table, width) or _saves_lines(table, width))
     return [table, Facts(said)] if said else [table]
 
 
-def _fits(table: Table, width: int) -> bool:
-    *fixed, last = column_widths(table.headers, table.rows)
-    return sum(fixed) + len(GAP) * len(fixed) + min(last, LEAST_FOR_LAST) <= width
+def _fits(table: Table, width: int, enough: int = 0) -> bool:
+    """Say whether no row is too wide with `enough` columns for the last cell, if it can use them: else a word's."""
+    widths = column_widths(table.headers, table.rows)
+    least = word_width(table.headers, table.rows)
+    return _before_last(widths) + max(least, min(widths[-1], enough)) <= width
+
+
+def _saves_lines(table: Table, width: int) -> bool:
+    """Say whether last cells below their rows take fewer lines than beside them."""
+    cells = [plain(row[-1]) for row in table.rows]
+    left = width - _before_last(column_widths(table.headers, table.rows))
+    beside = sum(len(filled(cell, left)) for cell in cells)
+    return 1 + len(cells) + sum(len(filled(cell, width - len(GAP))) for cell in cells if cell) < beside
+
+
+def _records(table: Table) -> list[Block]:
+    """Give each row as facts under its headers, for a screen that is too narrow for columns."""
+    rows = [[each for each in zip(table.headers, row, strict=True) if plain(each[1])] for row in table.rows]
+    return [Facts(row) for row in rows]
 
 
 def _without(table: Table, header: str) -> Table:

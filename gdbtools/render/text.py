@@ -6,6 +6,7 @@ import os
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tabulate import tabulate
 
@@ -25,7 +26,7 @@ from gdbtools.render.document import (
     plain,
     spans,
 )
-from gdbtools.render.fit import GAP, column_widths, fitting, width_for_last
+from gdbtools.render.fit import GAP, column_widths, fitting, width_for_last, word_width
 from gdbtools.render.heat import column_length, drawn, glyphs
 from gdbtools.render.safe import safe
 from gdbtools.render.scale import amount
@@ -63,20 +64,22 @@ def render(
     encoding: str = "utf-8",
     fit: bool = False,
     height: int | None = None,
+    table_width: int | None = None,
 ) -> str:
     """Return a document as text that ends in a newline; `width` in columns, long cells wrap.
 
     `colour` is a palette, or says whether to use the one for dark screens.  What `encoding` cannot write is drawn in
     ASCII.  To `fit` a screen, tables do without what they can spare; what is read by programs is left whole.  `height`
     is the screen's, in lines, of which the prompt takes one: what is longer is given in its short form, if it has one.
-    None: there is no screen, or it has no end.
+    None: there is no screen, or it has no end.  Tables may be of another `table_width`.
     """
     document = safe(document)
     width = max(width, MINIMUM_WIDTH)
     palette: Palette = (DARK if colour is True else {}) if isinstance(colour, bool) else colour
 
     def written(blocks: Sequence[Block]) -> str:
-        return "\n\n".join(_blocks(fitting(blocks, width) if fit else blocks, palette, width, encoding)) + "\n"
+        shown = fitting(blocks, width) if fit else blocks
+        return "\n\n".join(_blocks(shown, palette, width, table_width or width, encoding)) + "\n"
 
     text = written(document.blocks)
     if document.short and height is not None and text.count("\n") >= height:
@@ -84,27 +87,29 @@ def render(
     return text
 
 
-def _blocks(blocks: Sequence[Block], colour: Palette, width: int, encoding: str, underline: str = "=") -> Iterator[str]:
+def _blocks(
+    blocks: Sequence[Block], colour: Palette, width: int, table_width: int, encoding: str, underline: str = "="
+) -> Iterator[str]:
     """Give each block; of a picture what is said instead, of a section its title first."""
     for block in blocks:
         if isinstance(block, Picture):
-            yield from _blocks(block.instead, colour, width, encoding, underline)
+            yield from _blocks(block.instead, colour, width, table_width, encoding, underline)
         elif isinstance(block, Section):
             yield _inline(Span(f"{block.title}\n{underline * columns(block.title)}", Role.HEADING), colour)
-            yield from _blocks(block.blocks, colour, width, encoding, "-")
+            yield from _blocks(block.blocks, colour, width, table_width, encoding, "-")
         elif isinstance(block, Heat):
             yield _heat(block, colour, width, encoding)
+        elif isinstance(block, Table):
+            yield (_stack if block.stacked else _grid)(block, colour, table_width)
         else:
-            yield _block(block, colour, width)
+            yield _prose(block, colour, width)
 
 
-def _block(block: Line | Facts | Table, colour: Palette, width: int) -> str:
+def _prose(block: Line | Facts, colour: Palette, width: int) -> str:
     if isinstance(block, Line):
         return "\n".join(_wrapped(block.text, width, colour))
-    if isinstance(block, Facts):
-        rows = [(Span(name, Role.QUIET), value) for name, value in block.rows]
-        return _grid([], rows, frozenset(), colour, width)
-    return _grid(block.headers, block.rows, block.right, colour, width)
+    rows = [(Span(name, Role.QUIET), value) for name, value in block.rows]
+    return _grid(Table([], rows), colour, width)
 
 
 def _heat(block: Heat, colour: Palette, width: int, encoding: str) -> str:
@@ -164,13 +169,25 @@ def _inline(text: Text, colour: Palette) -> str:
     return "".join(_paint(span.text, span.role, colour) for span in spans(text)) if colour else plain(text)
 
 
-def _grid(
-    headers: Sequence[str], rows: Sequence[Sequence[Text]], right: frozenset[int], colour: Palette, width: int
-) -> str:
+def _stack(table: Table, colour: Palette, width: int) -> str:
+    """Draw each last cell below its row."""
+    fixed = replace(table, headers=table.headers[:-1], rows=[row[:-1] for row in table.rows])
+    head, *lines = _grid(fixed, colour, width).split("\n")
+    # An empty row at the end is no line.
+    lines += [""] * (len(table.rows) - len(lines))
+    stacked = [head, GAP + _inline(Span(table.headers[-1], Role.QUIET), colour)]
+    for line, row in zip(lines, table.rows, strict=True):
+        below = _wrapped(row[-1], width - len(GAP), colour) if plain(row[-1]) else []
+        stacked += [line, *(GAP + each for each in below)]
+    return "\n".join(stacked)
+
+
+def _grid(table: Table, colour: Palette, width: int) -> str:
+    headers, rows = table.headers, table.rows
     if not rows and not headers:
         return ""
     widths = column_widths(headers, rows)
-    for_last = width_for_last(widths, width)
+    for_last = width_for_last(widths, word_width(headers, rows), width)
     cells: list[list[str]] = []
     for *fixed, last in rows:
         first, *more = _wrapped(last, for_last, colour)
@@ -179,6 +196,6 @@ def _grid(
     if headers:
         # As a row of their own: tabulate pads what it knows to be headers.
         cells.insert(0, [_paint(header, Role.QUIET, colour) if colour else header for header in headers])
-    align = ["right" if column in right else "left" for column in range(len(widths))]
+    align = ["right" if column in table.right else "left" for column in range(len(widths))]
     text = tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=align if cells else None)
     return "\n".join(line.rstrip() for line in text.splitlines())

@@ -17,6 +17,7 @@ from gdbtools.arch.scan import Scanner
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Refused
 from gdbtools.machine.model import PhysicalMemory, Recording
+from gdbtools.repair.change import Change
 from gdbtools.repair.log import Written
 from gdbtools.repair.neighbours import TableChange
 from gdbtools.units import PAGE_BYTES
@@ -80,10 +81,20 @@ def find(architecture: Architecture, regimes: Iterable[Regime], memory: Physical
 
 def set_by_hardware(architecture: Architecture, stretch: Stretch, read: Read) -> bool:
     """Say whether hardware sets the access flags of these leaves: no walk refuses one whose flag is clear."""
-    regime, level = stretch.regime, stretch.level
-    word = regime.decode(read(stretch.pa, regime.entry_bytes), level).word
+    return _unmissed(architecture, stretch.regime, stretch.level, stretch.pa, read)
+
+
+def set_by_hardware_at(architecture: Architecture, regime: Regime, address: int, read: Read) -> bool:
+    """Say whether hardware sets the access flag of what maps an address; no if nothing does."""
+    leaf = walk(regime, address, read).leaf
+    return leaf is not None and _unmissed(architecture, regime, leaf.level, leaf.pa, read)
+
+
+def _unmissed(architecture: Architecture, regime: Regime, level: Level, pa: int, read: Read) -> bool:
+    """Say whether no walk would refuse the leaf at a physical address if its access flag were clear."""
+    word = regime.decode(read(pa, regime.entry_bytes), level).word
     cleared = int(architecture.repair.clear_access_flag(word)).to_bytes(regime.entry_bytes, regime.byte_order)
-    return regime.accept(Step(level, 0, stretch.pa, regime.decode(cleared, level))) is None
+    return regime.accept(Step(level, 0, pa, regime.decode(cleared, level))) is None
 
 
 class _Finder:
@@ -147,6 +158,7 @@ class AccessFlags:
         self._leads: dict[int, tuple[int, int]] = {}
         self._kinds: dict[tuple[int, int, int], int | None] = {}
         self._due: set[int] = set()
+        self._cleared: set[int] = set()
 
     @property
     def stretches(self) -> Sequence[Stretch]:
@@ -176,7 +188,25 @@ class AccessFlags:
 
     def clear(self, spared: Collection[int]) -> int:
         """Clear the flags of what was read last, but for the `spared` descriptors; gives how many were set."""
-        return self._change(lambda leaf, stretch, value: leaf.pa not in spared and value & stretch.flag != 0)
+
+        def wanted(leaf: Leaf, stretch: Stretch, value: int) -> bool:
+            return leaf.pa not in spared and value & stretch.flag != 0
+
+        self._cleared |= {
+            leaf.pa
+            for stretch in self._stretches
+            for leaf, value, leads in self._leaves(stretch)
+            if leads is not None and wanted(leaf, stretch, value)
+        }
+        return self._change(wanted)
+
+    def gives_back(self, change: Change) -> bool:
+        """Say whether a change is of a flag that was cleared here, and that the guest has carried on as clear since.
+
+        Whoever rewrites a descriptor while its flag is clear, for a fork or to protect it, keeps the flag clear.
+        """
+        flagged = self._architecture.repair.set_access_flag(change.before, False, DirtyConvention.NONE)
+        return change.pa in self._cleared and change.after == flagged
 
     def set_again(self, but: Collection[int]) -> int:
         """Set the flags that are due, `but` those that others have cleared since; gives how many were clear."""

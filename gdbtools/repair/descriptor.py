@@ -108,7 +108,7 @@ def make(machine: Machine, live: Live, log: Log, repair: Repair, planned: Invali
     except Refused:
         for change in reversed(made):
             change.inverse.apply(machine.memory)
-        log.repairs.pop()
+        log.drop()
         raise
     if repair.way is Way.INVALIDATE and planned is not None:
         try:
@@ -168,13 +168,13 @@ def undo(machine: Machine, live: Live, log: Log, count: int) -> Sequence[Repair]
     """
     if not log.repairs:
         raise Refused("nothing was written in this session that could be taken back")
-    back = log.repairs[::-1][:count]
+    back = log.newest(count)
     check_undo(machine, back)
     for repair in back:
         maintenance = invalidation(machine, repair) if repair.way is Way.BREAK else None
         for change in reversed(repair.changes):
             _take_back(machine, live, change, maintenance)
-        log.repairs.pop()
+        log.drop()
         if repair.way is Way.INVALIDATE:
             _invalidate_too(machine, live, repair)
     return back
@@ -193,14 +193,21 @@ def _invalidate_too(machine: Machine, live: Live, repair: Repair) -> None:
 def check_undo(machine: Machine, back: Sequence[Repair]) -> None:
     """Compare every descriptor with what was left there, as if each had been taken back already."""
     now: dict[int, int] = {}
-    for change in (change for repair in back for change in reversed(repair.changes)):
-        found = now.get(change.pa, change.found(machine.memory))
-        if found not in _states(machine, change):
-            raise Refused(
-                f"the descriptor at PA {change.pa:#x} is {found:#018x}, neither {int(change.after):#018x} nor "
-                f"{int(change.before):#018x}: somebody changed it since; nothing was taken back"
-            )
-        now[change.pa] = int(change.before)
+    for newer, repair in enumerate(back):
+        for change in reversed(repair.changes):
+            found = now.get(change.pa, change.found(machine.memory))
+            if found not in _states(machine, change):
+                raise Refused(
+                    f"the descriptor at PA {change.pa:#x} is {found:#018x}, neither {int(change.after):#018x} nor "
+                    f"{int(change.before):#018x}: somebody changed it since; nothing was taken back; "
+                    f"{_way_on(newer)} drops `{repair.what}` from the journal"
+                )
+            now[change.pa] = int(change.before)
+
+
+def _way_on(newer: int) -> str:
+    """Name the commands that leave a repair behind, which has so many newer ones before it."""
+    return f"`mmu undo {newer}` and then `mmu undo --forget`" if newer else "`mmu undo --forget`"
 
 
 def _states(machine: Machine, change: Change) -> Sequence[int]:

@@ -14,6 +14,7 @@ from functools import cache
 from itertools import islice
 
 from gdbtools.analysis.faults.diagnosis import Diagnosis
+from gdbtools.analysis.isolation import isolation
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.gadgets import INSTRUCTION_BYTES, Borrowable, Use
 from gdbtools.arch.model import Access, AccessKind, Mapped, Read, ReadRegister, Run
@@ -55,7 +56,7 @@ def find_return(architecture: Architecture, register: ReadRegister, read: Read) 
     """Give where there is an exception return that this CPU may execute now; raise `Refused` if there is none."""
     found = find(architecture, register, read, [architecture.gadgets.returns])
     if found.loans[0] is None:
-        raise Refused(f"{missing('exception return', found)}; return by hand")
+        raise Refused(missing("exception return", found, architecture, register, read, "return by hand"))
     return found.loans[0].address
 
 
@@ -69,11 +70,20 @@ def return_address(machine: Machine, found: Diagnosis) -> int:
     return find_return(machine.architecture, machine.register, machine.memory.read)
 
 
-def missing(what: str, found: Found) -> str:
-    """Say that the guest has not what was looked for, or that it was not found."""
+def missing(
+    what: str, found: Found, architecture: Architecture, register: ReadRegister, read: Read, otherwise: str
+) -> str:
+    """Say that the guest has not what was looked for, or where it was not found, and what to do then."""
+    if is_reduced(architecture, register, read):
+        return f"no {what} is in the reduced space in force; go on into the kernel and ask again"
     if found.exhausted:
-        return f"the guest has no {what} in its mapped executable memory"
-    return f"no {what} in {found.searched_bytes >> 20} MB of executable memory"
+        return f"the guest has no {what} in its mapped executable memory; {otherwise}"
+    return f"no {what} in {found.searched_bytes >> 20} MB of executable memory; {otherwise}"
+
+
+def is_reduced(architecture: Architecture, register: ReadRegister, read: Read) -> bool:
+    """Say whether the space in force lacks most of the kernel: that it has no instruction says nothing of the guest."""
+    return isolation(architecture, register, read) is not None
 
 
 def find(

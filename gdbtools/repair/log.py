@@ -109,6 +109,16 @@ class Log:
         with self.going_on(what) as written:
             written.make(change, memory)
 
+    def newest(self, count: int) -> list[Repair]:
+        """Return up to `count` repairs, the last first."""
+        return self.repairs[::-1][:count]
+
+    def drop(self) -> Repair:
+        """Drop the last repair, which was taken back or is to be forgotten, and return it."""
+        dropped = self.repairs.pop()
+        self._of_others = min(self._of_others, len(self.repairs))
+        return dropped
+
     def last_change(self, pa: int) -> OwnWrite | None:
         """Return this connection's last change of the descriptor at a physical address."""
         for repair in reversed(self.repairs[self._of_others :]):

@@ -113,7 +113,8 @@ def plan(
         if loan is None:
             what = "address translation (AT)" if translation else f"plain {_NAMES[part.kind]}"
             who = "unprivileged " if part.unprivileged else ""
-            raise Refused(f"{missing(who + what, found)}; {'ask by a load' if translation else 'ask by --by at'}")
+            otherwise = "ask by a load" if translation else "ask by --by at"
+            raise Refused(missing(who + what, found, architecture, register, read, otherwise))
         accesses.append((part, loan))
     _same_size(accesses)
     returns = {} if translation else run_gadget.returns(machine)

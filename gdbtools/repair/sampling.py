@@ -22,6 +22,7 @@ from gdbtools.errors import Refused, Unavailable
 from gdbtools.machine.model import Live, Machine
 from gdbtools.repair import run_gadget, tlb
 from gdbtools.repair.accessed import AccessFlags, Stretch, find, set_by_hardware
+from gdbtools.repair.change import Change
 from gdbtools.repair.log import Written, net
 from gdbtools.repair.needed import Needed
 from gdbtools.repair.service import Policy, Service
@@ -80,6 +81,8 @@ class Sampling:
     def __init__(self, machine: Machine, live: Live, dirty: DirtyConvention, wanted: Wanted, written: Written) -> None:
         self.ended = ""
         """Why the guest stopped before its time was up."""
+        self.accessed = 0
+        """How many leaves whose flag was clear before have it now, for an access that was served."""
         self._machine, self._live, self._dirty = machine, live, dirty
         self._wanted = wanted
         self._written = written
@@ -146,8 +149,14 @@ class Sampling:
         if self._gone:
             return None
         again = 0 if leave else self._flags.set_again(self._touches)
-        self._written.changes[:] = net(self._written.changes, self._machine.memory)
+        changed = net(self._written.changes, self._machine.memory)
+        self._written.changes[:] = [each for each in changed if not self._flags.gives_back(each)]
+        self.accessed = sum(self._sets_flag(each) for each in changed if not self._flags.gives_back(each))
         return again
+
+    def _sets_flag(self, change: Change) -> bool:
+        cleared = self._machine.architecture.repair.clear_access_flag
+        return bool(cleared(change.before) == change.before and cleared(change.after) != change.after)
 
     def wants(self, found: Diagnosis) -> bool:
         """Serve a fault of the range, by its descriptor: the same address is another's in another address space."""

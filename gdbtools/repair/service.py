@@ -83,6 +83,8 @@ class Summary:
     """
 
     kinds: tuple[str, ...] = ("access-flag",)
+    by_hardware: str = ""
+    """The controls that have hardware set access flags here, so that none may ever fault; empty where software does."""
     faults: Counter[Serviced] = field(default_factory=Counter)
     passed_on: Counter[PassedOn] = field(default_factory=Counter)
     already: int = 0

@@ -13,7 +13,7 @@ from gdbtools.arch.gadgets import Extent, Scope
 from gdbtools.errors import Refused
 from gdbtools.machine.model import Live, Machine
 from gdbtools.repair import run_gadget
-from gdbtools.repair.find_gadget import Loan, find, missing
+from gdbtools.repair.find_gadget import Loan, find, is_reduced, missing
 
 ONE_BY_ONE = 16
 """Up to how many addresses are invalidated one by one, and not all of the regime instead."""
@@ -23,7 +23,7 @@ ONE_BY_ONE = 16
 class Invalidation:
     """Instructions of the guest's to be stepped in order.
 
-    `lacking` names the barriers that the guest has not: a debugger's step waits for memory by itself.  `local` says
+    `lacking` names the barriers that the guest has not; without the DSB nothing says that it is complete.  `local` says
     that there are other CPUs whose TLBs it does not reach.
     """
 
@@ -38,6 +38,11 @@ class Invalidation:
     def loans(self) -> Sequence[Loan]:
         """What is stepped, in order."""
         return [each for each in (self.dsb, *self.tlbi, self.dsb, self.isb) if each is not None]
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is over when it has been stepped: a DSB waits for that, of all CPUs, and nothing else does."""
+        return self.dsb is not None
 
     @property
     def wider(self) -> bool:
@@ -60,8 +65,12 @@ def plan(machine: Machine, scopes: Sequence[Scope]) -> Invalidation:
     found = find(architecture, register, machine.memory.read, [*wanted, *barriers])
     tlbi = [loan for loan in found.loans[: len(scopes)] if loan is not None]
     if len(tlbi) < len(scopes):
-        raise Refused(f"{missing('TLB invalidation for this', found)}; reset the guest's TLB in another way")
+        what, otherwise = "TLB invalidation for this", "reset the guest's TLB in another way"
+        raise Refused(missing(what, found, architecture, register, machine.memory.read, otherwise))
     dsb, isb = found.loans[len(scopes) :]
+    if dsb is None and is_reduced(architecture, register, machine.memory.read):
+        what = "DSB, without which no TLB invalidation is complete,"
+        raise Refused(missing(what, found, architecture, register, machine.memory.read, ""))
     lacking = [name for name, loan in (("DSB", dsb), ("ISB", isb)) if loan is None]
     # An invalidation of everything need not be done once for each address.
     once = tlbi[:1] if all(loan.kind.extent is Extent.ALL for loan in tlbi) else tlbi

@@ -256,7 +256,11 @@ class Attached(Session):
         await self.through(ForGdb("continue"))
 
     async def _keep(self) -> None:
-        """Keep this stop's tables and registers, for questions while the guest runs."""
+        """Keep this stop's tables and registers, for questions while the guest runs.
+
+        Ctrl-C ends that alone: who asked for the guest to go on, and saw nothing but this, would else take the same
+        stop for the next.
+        """
         self._kept = self._kept_machine = None
         self._kept_for_this_run = True
         if not self._target.keeps or not self._debugger.attached:
@@ -265,7 +269,8 @@ class Attached(Session):
         try:
             await mmu_client.answer(self._debugger, "capture", (str(path),))
         except Interrupted:
-            raise
+            self.say("Interrupted: this stop is not kept. The guest goes on; Ctrl-C stops it.")
+            return
         except GdbtoolsError:
             # Who asks while the guest runs is told that nothing was kept.
             return

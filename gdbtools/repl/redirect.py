@@ -16,13 +16,13 @@ from gdbtools.render.text import render
 from gdbtools.repl.command_line import Outlet, as_typed_here
 from gdbtools.repl.session import Answered
 from gdbtools.repl.terminal.interrupts import ctrl_c_is_theirs, interruptible
-from gdbtools.repl.terminal.screen import Screen, echoing, size
+from gdbtools.repl.terminal.screen import Screen, echoing, terminal_size
 
 LESS = "less"
 LESS_OPTIONS = ("-RSXF", "-Plines %lt to %lb of {lines} (space, b\\: on, back; /\\: search; q\\: leave)")
 """Colours, long lines cut (the right arrow shows the rest), what has been read stays, and what fits is only shown."""
 PIPE_WIDTH = 1000
-"""Of what a program reads: a cell is never wrapped."""
+"""Of what a program reads: a cell is never wrapped, so that each row of a table is one line."""
 
 
 def deliver(answered: Answered, outlet: Outlet | None, screen: Screen, pages: bool) -> int:
@@ -37,8 +37,10 @@ def deliver(answered: Answered, outlet: Outlet | None, screen: Screen, pages: bo
         show(text, screen, pages)
         return answered.status
     with interruptible():
+        # What comes out of a pipe is on the terminal after all, which would break sentences within words.
+        prose = screen.columns if outlet.how == "|" and screen.is_terminal else PIPE_WIDTH
         plain = answered.text or "\n".join(
-            render(each.reworded(as_typed_here), width=PIPE_WIDTH) for each in answered.documents
+            render(each.reworded(as_typed_here), width=prose, table_width=PIPE_WIDTH) for each in answered.documents
         )
     screen.flush()
     if outlet.how == "|":
@@ -50,7 +52,7 @@ def deliver(answered: Answered, outlet: Outlet | None, screen: Screen, pages: bo
 def show(text: str, screen: Screen, pages: bool) -> None:
     """Print text, in a pager if `pages` and it has more lines than the terminal."""
     lines = len(text.splitlines())
-    program = pager(os.environ, lines) if pages and lines > size()[1] - 1 else ()
+    program = pager(os.environ, lines) if pages and lines > terminal_size()[1] - 1 else ()
     if not program:
         screen.write(text)
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from dataclasses import replace
 
 from gdbtools.children.debugger import Printed
@@ -119,21 +118,13 @@ class Runner:
 
     def _show_help(self, session: Session, name: str) -> None:
         if name in COMMANDS:
-            text = fitted(as_typed_here(parser_for(COMMANDS[name], PREFIX, SHARED).format_help()), self.screen.columns)
+            parser = parser_for(COMMANDS[name], PREFIX, SHARED, self.screen.columns)
+            text = as_typed_here(parser.format_help())
         elif name in OWN:
             text = f"{name}: {OWN[name]}.\n"
         else:
             text = self.screen.rendered(overview(session.state.doing is not Doing.SOURCE))
         show(text, self.screen, self._interactive)
-
-
-def fitted(text: str, columns: int) -> str:
-    """Fill again the paragraphs of a text that have a line too long."""
-    paragraphs = []
-    for paragraph in text.rstrip("\n").split("\n\n"):
-        too_long = max(map(len, paragraph.splitlines()), default=0) > columns
-        paragraphs.append(textwrap.fill(paragraph, columns) if too_long and paragraph[:1] != " " else paragraph)
-    return "\n\n".join(paragraphs) + "\n"
 
 
 def _cpu(words: tuple[str, ...]) -> int:

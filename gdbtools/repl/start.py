@@ -27,7 +27,7 @@ from gdbtools.repl.opened import Opened
 from gdbtools.repl.runner import Runner
 from gdbtools.repl.script import run as run_script
 from gdbtools.repl.session import Session
-from gdbtools.repl.terminal.screen import Screen, size
+from gdbtools.repl.terminal.screen import Screen, terminal_size
 from gdbtools.repl.terminal.themes import THEMES, theme_for
 
 DEFAULT_ADDRESS = ":1234"
@@ -93,7 +93,7 @@ def start(name: str, words: Sequence[str], init: Path) -> int:
     made = _planned(options, after) if name == "run" else None
     try:
         if made is not None and options.dry_run:
-            print(render(explained(made), width=size()[0]), end="")
+            print(render(explained(made), width=terminal_size()[0]), end="")
             return 0
         return asyncio.run(_work(name, options, made, init))
     finally:
@@ -131,7 +131,7 @@ def _session(name: str, options: argparse.Namespace, made: Plan | None, init: Pa
     address = made.address if made is not None else options.address.removeprefix("unix:")
     elf = options.elf or (made.elf if made is not None else None)
     target = Target(address, init, elf, options.gdb, made, options.nx, not options.no_snapshots)
-    return Attached(runner.hear, target, size()[0])
+    return Attached(runner.hear, target, terminal_size()[0])
 
 
 async def _work(name: str, options: argparse.Namespace, made: Plan | None, init: Path) -> int:

@@ -9,10 +9,12 @@ import pytest
 
 from gdbtools.analysis.comparison.compared_attributes import Aspect
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.cli import SHARED, overview
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.declared.shared import IGNORABLE, REGIMES, SERVICED
 from gdbtools.commands.diff import REGISTERS
 from gdbtools.commands.model import Implementation
+from gdbtools.commands.parser import parser_for
 from gdbtools.repair.service import KINDS
 
 
@@ -34,3 +36,29 @@ def test_to_know_the_commands_imports_nothing_of_what_answers_them() -> None:
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert {name.split(".")[1] for name in loaded} == {"commands"}
     assert not {f"gdbtools.commands.{name.replace('-', '_')}" for name in COMMANDS} & set(loaded)
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_no_wider_than_the_terminal(name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    said = parser_for(COMMANDS[name], "gdbtools", SHARED).format_help()
+    words = [word for paragraph in COMMANDS[name].description.split("\n\n") for word in paragraph.split()]
+    assert " ".join(words) in " ".join(said.split())
+    assert max(map(len, said.splitlines())) <= columns
+
+
+def test_what_is_laid_out_by_hand_in_a_help_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    by_hand = COMMANDS["who"].description.partition("\n\n")[2]
+    assert by_hand.startswith("Record: ")
+    assert f"\n\n{by_hand}\n\n" in parser_for(COMMANDS["who"], "mmu").format_help()
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_so_is_the_list_of_commands(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    said = overview()
+    assert all(each.summary in " ".join(said.split()) for each in COMMANDS.values())
+    rows = [line for line in said.splitlines() if line.startswith("  ")]
+    assert max(map(len, rows)) <= columns

@@ -555,6 +555,27 @@ def test_a_list_that_does_not_merge_is_shown_as_it_is(
     assert capsys.readouterr().out.startswith("80 runs of 80 leaves")
 
 
+def test_on_a_terminal_of_80_columns_the_state_of_an_area_is_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    t = Tables(_next=0x4000_1000)
+    t.map(0x20_0000, 0x8_0000_0000, 2, AttrIndx=NORMAL, SH=2, AF=0, nG=1)
+    for page in range(12):
+        t.map(0x40_0000 + (page << 12), 0x8_9000_0000 + (page << 13), AttrIndx=NORMAL, SH=2, AF=0, nG=1)
+    t.map(0x80_0000, 0x9_0000_0000, AttrIndx=NON_CACHEABLE, SH=2)
+    registers = t.registers()
+    source = saved(t, tmp_path, registers | {"TCR_EL1": registers["TCR_EL1"] | 1 << 23})
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["map", *source, "--areas"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    at = next(number for number, line in enumerate(lines) if line.startswith("0x0000000000200000"))
+    assert "2MB 4KB" in lines[at]
+    assert lines[at + 1] == "  Outer Shareable, unaccessed, nG"
+
+
 def test_areas_and_every_run_exclude_each_other(scattered: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["map", *scattered, "--areas", "--runs"]) == 2
     assert "--areas and --runs exclude each other" in capsys.readouterr().err

@@ -171,6 +171,32 @@ def test_a_flag_that_was_clear_and_is_touched_stays_set_and_undo_knows_it() -> N
     assert (change.pa, int(change.before) ^ int(change.after)) == (guest.at[2], AF)
 
 
+def test_it_says_which_flag_was_set_for_an_access_and_can_be_undone() -> None:
+    guest = Guest([faults(2)], clear=[2, 3])
+    answer = guest.ask()
+    assert (answer.accessed, working_set.record(answer)["accessed"]) == (1, 1)
+    said = " ".join(render(working_set.view(answer)).split())
+    assert "1 was clear before, and set for an access, as the guest would have: `mmu undo` clears it" in said
+    answer = Guest([faults(2)]).ask()
+    assert answer.accessed == 0
+    assert "clear before" not in render(working_set.view(answer))
+
+
+def test_a_descriptor_that_the_guest_rewrites_with_its_flag_still_clear_leaves_nothing_to_undo() -> None:
+    """As Linux does for a fork: it makes a page read-only, its flag as it finds it, and then comes the access."""
+
+    def script(guest: Guest, handle: Handle) -> str:
+        guest.tables.memory[guest.at[3]] |= 0b10 << 6
+        assert guest.fault(3, handle)
+        return ""
+
+    guest = Guest([script])
+    answer = guest.ask()
+    assert guest.flags() == [True] * 8
+    assert len(guest.session.written) == 0, "as if nobody had cleared it: the guest itself took nothing away"
+    assert answer.accessed == 0
+
+
 def test_a_flag_that_the_guests_own_scanner_clears_after_a_touch_stays_clear() -> None:
     def script(guest: Guest, handle: Handle) -> str:
         guest.fault(3, handle)

@@ -198,7 +198,8 @@ def test_help_lists_the_commands_and_explains_each(alone: Session) -> None:
     for name, command in COMMANDS.items():
         assert f"mmu {name} -- {command.summary}." in " ".join(listing.split())
         explained = alone.say(f"help mmu {name}")
-        assert command.description.splitlines()[0] in explained
+        assert " ".join(command.description.split()) in " ".join(explained.split())
+        assert max(map(len, explained.splitlines())) <= 80
         assert f"usage: mmu {name}" in explained
         assert alone.say(f"mmu {name} --help") in explained + "\n"
 

@@ -26,6 +26,13 @@ def test_the_scanner_that_clears_the_access_flag_is_caught_by_name(at_scan: Live
     assert at_scan.physical_mode() == "0"
 
 
+def test_a_caller_that_is_nowhere_in_memory_is_not_among_the_writers(at_scan: Live) -> None:
+    at_scan.ask(f"watch {PAGE.va:#x}")
+    at_scan.say("set var *(unsigned long *)(*(unsigned long *)$x29 + 8) = 0xffffff0000000000")
+    writers = at_scan.say("continue").partition("writer")[2].partition("\n\n")[0].splitlines()
+    assert [each.split()[1:] for each in writers] == [["clear_access_flags"], ["cpu_main"]]
+
+
 def test_going_on_tells_the_change_and_does_not_stop_at_it(at_scan: Live) -> None:
     at_scan.say(f"mmu watch {PAGE.va:#x} --go-on")
     at_scan.say("hbreak page_fault")

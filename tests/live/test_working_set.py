@@ -136,6 +136,13 @@ def test_where_hardware_sets_the_flags_they_are_read_and_say_the_same(gdb_path: 
         goes_on(live, gdb_path, 1)
 
 
+def test_a_service_says_first_that_hardware_sets_the_flags(gdb_path: str, tmp_path: Path) -> None:
+    with with_hardware(gdb_path, tmp_path) as live:
+        said = live.say("mmu service")
+        assert said.startswith("mmu: hardware sets access flags here (TCR_EL1.HA=1, ID_AA64MMFR1_EL1.HAFDBS=0b0010)")
+        assert "0 access-flag faults repaired" in said
+
+
 def test_each_sample_begins_with_clear_flags_and_an_empty_tlb(gdb_path: str, tmp_path: Path) -> None:
     with with_hardware(gdb_path, tmp_path, 1 << 40) as live:
         # However slow this machine is, a round fits into one of these.

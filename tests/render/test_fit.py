@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,3 +92,48 @@ def test_every_row_is_still_told(rows: list[tuple[str, str, str, str]], width: i
     assert [fitted.headers[column] for column in fitted.right if fitted.headers[column] == "kept"] == ["kept"]
     if fitted.headers != table.headers or legend:
         assert sum(column_widths(table.headers, table.rows)) > width - 4 * len(table.headers)
+
+
+def test_where_words_would_not_fit_the_last_cell_stands_below_its_row() -> None:
+    table = Table(
+        ("from", "size", "state"), [(f"{1 << 60:#x}", "4KB" * 6, "Outer Shareable, unaccessed"), ("0", "", "")]
+    )
+    assert shown(table, 44) == [
+        "from                size",
+        "  state",
+        "0x1000000000000000  4KB4KB4KB4KB4KB4KB",
+        "  Outer Shareable, unaccessed",
+        "0",
+    ]
+    emptied = replace(table, rows=[*table.rows[:1], ("", "", "nG"), ("", "", "")])
+    assert shown(emptied, 44)[-3:] == ["", "  nG", ""]
+
+
+def test_where_not_even_the_others_fit_each_row_is_a_record() -> None:
+    wide = Table(("from", "to", "state"), [("0" * 30, "1" * 30, "nG"), ("2" * 30, "3" * 30, "")])
+    records = [f"from   {'0' * 30}", f"to     {'1' * 30}", "state  nG", "", f"from  {'2' * 30}", f"to    {'3' * 30}"]
+    assert shown(wide, 50) == records
+
+
+@given(
+    st.lists(st.tuples(*[st.text("ab 1", max_size=24)] * 4), min_size=1, max_size=6),
+    st.sets(st.integers(0, 3)),
+    st.integers(40, 80),
+    st.booleans(),
+)
+def test_no_line_is_wider_than_the_screen_and_no_word_is_torn(
+    rows: list[tuple[str, str, str, str]], right: set[int], width: int, colour: bool
+) -> None:
+    table = Table(("first", "second", "third", "last"), rows, frozenset(right))
+    drawn = re.sub(r"\x1b\[[\d;]*m", "", render(Document([table]), colour, width, fit=True))
+    assert max(map(len, drawn.splitlines())) <= width
+    said = Counter(drawn.split())
+    assert Counter(word for row in rows for cell in row for word in cell.split()) <= said
+
+
+def test_beside_its_row_a_last_cell_stands_where_that_takes_fewer_lines() -> None:
+    long = ("0" * 28, "Outer Shareable, unaccessed")
+    few = Table(("from", "state"), [long, *[("1" * 28, "nG")] * 9])
+    assert shown(few, 40)[1:4] == [f"{'0' * 28}  Outer", f"{'':30}Shareable,", f"{'':30}unaccessed"]
+    many = Table(("from", "state"), [long] * 9)
+    assert shown(many, 40)[2:4] == ["0" * 28, "  Outer Shareable, unaccessed"]

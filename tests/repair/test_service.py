@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.commands import service
 from gdbtools.commands.fault_log import FaultLog
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine
+from gdbtools.commands.session import Session
+from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Served
+from gdbtools.render.text import render
 from gdbtools.repair.log import Written
 from gdbtools.repair.service import GUEST_LOOP, Policy, Service
 from tests.tables import Tables
@@ -101,6 +106,56 @@ def test_a_spurious_fault_that_comes_again_is_a_loop() -> None:
     assert not world.fault(3)
     assert "a fault loop: pc 0x5000" in world.service.summary.ended
     assert "which permits it" in world.service.summary.ended
+
+
+class Announcing:
+    """A guest for which nothing faults until Ctrl-C, and what was said before it ran."""
+
+    def __init__(self, **registers: int) -> None:
+        self.said: list[str] = []
+        self.said_before_it_ran: list[str] = []
+        tables = Tables()
+        tables.map(VA, 0x4400_0000, AP=0b10)
+        cpu = Cpu(0, FixedRegisters(tables.registers(pc=VA, **registers), "a test"))
+        self.session = Session(Machine(ARM, tables, (cpu,), 0, self))  # type: ignore[arg-type]
+
+    def announce(self, text: str) -> None:
+        self.said.append(text)
+
+    def serve(self, handle: Callable[[Machine], Served]) -> str:
+        self.said_before_it_ran = [*self.said]
+        return "interrupted"
+
+    def ask(self, *kinds: str) -> service.Summary:
+        (answer,) = service.run(self.session, Namespace(kinds=[*kinds], count=None, around=None, log=None))
+        return answer
+
+
+HARDWARE = {"TCR_EL1": int(Tables().registers()["TCR_EL1"]) | 1 << 39, "ID_AA64MMFR1_EL1": 1}
+
+
+def test_where_hardware_sets_the_flags_that_is_said_before_the_guest_runs() -> None:
+    guest = Announcing(**HARDWARE)
+    answer = guest.ask()
+    assert guest.said_before_it_ran == [
+        "hardware sets access flags here (TCR_EL1.HA=1, ID_AA64MMFR1_EL1.HAFDBS=0b0001), so that nothing may ever "
+        "fault for one; Ctrl-C ends the service"
+    ]
+    assert service.record(answer)["by_hardware"] is True
+    assert "Hardware sets access flags here" in render(service.view(answer))
+
+
+def test_where_software_sets_them_nothing_is_said() -> None:
+    for registers in ({}, {**HARDWARE, "ID_AA64MMFR1_EL1": 0}, {"TCR_EL1": HARDWARE["TCR_EL1"] & ~(1 << 39)}):
+        guest = Announcing(**registers)
+        assert service.record(guest.ask())["by_hardware"] is False
+        assert guest.said == []
+
+
+def test_nor_where_only_the_dirty_state_is_served() -> None:
+    guest = Announcing(**HARDWARE)
+    guest.ask("dirty")
+    assert guest.said == []
 
 
 def test_spurious_faults_with_a_repair_between_them_are_none() -> None:

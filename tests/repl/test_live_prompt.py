@@ -246,6 +246,22 @@ def test_a_gdb_that_is_killed_at_a_question_takes_only_the_answer_with_it(run: S
     until_bar(terminal, "no GDB")
 
 
+def test_ctrl_c_while_a_stop_is_kept_ends_that_and_the_guest_goes_on_all_the_same(run: Start, tmp_path: Path) -> None:
+    wide = tmp_path / "wide.bin"
+    wide.write_bytes(tables(4096))
+    terminal = run("-device", f"loader,file={wide},addr={BASE:#x},force-raw=on")
+    to(terminal, tmp_path, (*TO_WIDE, FOR_EVER))
+    terminal.enter("continue")
+    terminal.wait("MB read; Ctrl-C stops")
+    terminal.type(CTRL_C)
+    terminal.wait("Interrupted: this stop is not kept. The guest goes on; Ctrl-C stops it.")
+    until_bar(terminal, "running  Ctrl-C stops it")
+    terminal.enter("fault")
+    terminal.wait("nothing was kept of the last stop, and the guest is running; Ctrl-C stops it")
+    terminal.type(CTRL_C)
+    until_bar(terminal, "stopped")
+
+
 def test_keys_are_echoed_while_gdb_hangs(run: Start) -> None:
     terminal = run()
     gdb = child(terminal, "gdb")

@@ -76,7 +76,7 @@ def test_help_lists_what_can_be_asked_of_a_dump_and_explains_each(opened: Start)
     for asked in ("help service", "service --help"):
         terminal.enter(asked)
         terminal.wait("usage: service")
-        rows = terminal.wait("instruction. Every other exception is the guest's own and runs on unseen. Ends")
+        rows = terminal.wait("faulting instruction. Every other exception is the guest's own and runs on")
         assert max(map(len, rows)) <= 80
 
 

@@ -1,4 +1,4 @@
-"""What is known around a fault that the tables permit: other CPUs, what was seen before, the code before the access."""
+"""What is known around a fault that the tables explain no more: other CPUs, what was seen and written, the code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def spurious_evidence(machine: Machine, diagnosis: Diagnosis, seen: Seen, writte
     return Around(
         elsewhere=_elsewhere(machine),
         alone=machine.counted and len(machine.cpus) == 1 and bool(diagnosis.entry),
-        change=_change(machine, diagnosis, seen, written),
+        change=change_since(machine, diagnosis, seen, written),
         writer=writer(architecture, register, read, diagnosis),
     )
 
@@ -46,7 +46,7 @@ def _elsewhere(machine: Machine) -> list[Elsewhere]:
     return found
 
 
-def _change(machine: Machine, diagnosis: Diagnosis, seen: Seen, written: OwnWrites) -> Change | None:
+def change_since(machine: Machine, diagnosis: Diagnosis, seen: Seen, written: OwnWrites) -> Change | None:
     """Find a descriptor that explained the fault as it was last seen, or before a command of ours changed it."""
 
     def refuses(sighting: Sighting) -> bool:

@@ -18,14 +18,15 @@ def choose(found: Sequence[Found], wanted: Collection[int] = ()) -> tuple[Found,
     Of many processes none is more likely than the others, unless a CPU was seen in it; and beside a kernel in the upper
     half the lower one is a process's, or nobody's.  A guest's tables go with the second stage that leads to them, and
     with no other; what a register holds is chosen first.  What leads to no memory at all is of no use, whatever holds
-    it.  Where nothing is likely, the best is still the best.
+    it, unless little but tables is there, as in a capture.  Where nothing is likely, the best is still the best.
     """
+    partial = _is_partial(found)
     chosen = {each.place.register: each for each in found if each.place.root in wanted}
     for each in sorted(found, key=lambda one: not _is_held(one)):
         if (
             (each.likely or _uses(each))
             and each.place.register not in chosen
-            and not leads_nowhere(each)
+            and not (leads_nowhere(each) and not (partial and _is_held(each)))
             and not apart(each, [*chosen.values()])
             and _stands_out(each, found, [*chosen.values()])
         ):
@@ -37,6 +38,12 @@ def choose(found: Sequence[Found], wanted: Collection[int] = ()) -> tuple[Found,
 
 def _is_held(each: Found) -> bool:
     return any(one.sign is Sign.HELD for one in each.evidence)
+
+
+def _is_partial(found: Sequence[Found]) -> bool:
+    """Say whether most of what is mapped is not there: then a root that leads to nothing that is, is one of many."""
+    there = [one for each in found for one in each.evidence if one.sign is Sign.IN_MEMORY]
+    return sum(one.count for one in there) * 2 < sum(one.total for one in there)
 
 
 def leads_nowhere(each: Found) -> bool:

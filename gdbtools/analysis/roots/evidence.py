@@ -25,6 +25,8 @@ class Sign(enum.Enum):
 
     HELD = "held", True
     """A register of the source leads to it."""
+    PROVEN = "proven", True
+    """The code of the reduced space in force puts it into the register, and it has all that this space has."""
     NAMED = "named", True
     """A kernel names it in what it wrote down about itself."""
     POINTERS = "pointers", True

@@ -10,6 +10,7 @@ from functools import cached_property
 from gdbtools.analysis.roots import evidence as signs
 from gdbtools.analysis.roots.candidates import Candidate
 from gdbtools.analysis.roots.evidence import Evidence, Interval, Sign, Standing, Tree
+from gdbtools.analysis.roots.holders import Holder, holders_of
 from gdbtools.analysis.roots.table_survey import CHUNK_BYTES
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Privilege, Read, Run
@@ -65,8 +66,8 @@ class Found:
 class Reader:
     """Reads candidates, as long as they do not have too much to read.
 
-    `memory` is where there is any, `pointers` are pages that words point into, `held` the roots that something in the
-    source names, `cpus` where its CPUs stood.
+    `memory` is where there is any, `pointers` are pages that words point into, `named` the roots that something in the
+    source names, `cpus` where its CPUs stood.  What `holders` say of a root is settled: its half, its levels, its size.
     """
 
     architecture: Architecture
@@ -74,7 +75,8 @@ class Reader:
     memory: Sequence[Interval]
     pointers: set[int]
     cpus: Sequence[Standing]
-    held: Mapping[int, Sign]
+    named: Mapping[int, Sign]
+    holders: Sequence[Holder] = ()
     runs_left: int = ALL_RUNS
 
     def found(self, candidate: Candidate) -> Found | None:
@@ -91,13 +93,19 @@ class Reader:
             return None
         tree = replace(tree, owner=owner)
         place, evidence = self._placed(candidate, tree)
+        holders = holders_of(candidate, self.holders)
+        if holders and not any(each.is_at(place) for each in holders):
+            place, tree = self._as_held(candidate, tree, holders[0]) or (place, tree)
+            evidence = [each for each in (signs.of_pointers(tree, place, self.pointers),) if place.upper and each.count]
         evidence += signs.of_shape(tree, self.memory)
         evidence += signs.of_tables(tree, sorted(candidate.tables)[:SAMPLE_TABLES], ())
         evidence += self._vectors(tree)
         if owner is not Owner.VIRTUAL_MACHINE:
             evidence += signs.of_cpus(tree, place, self.cpus, self._levels(place))
-        if candidate.root in self.held:
-            evidence.append(Evidence(self.held[candidate.root], 1, 1, 40))
+        told = {Sign.PROVEN if each.proven else Sign.HELD for each in holders}
+        if candidate.root in self.named:
+            told.add(self.named[candidate.root])
+        evidence += [Evidence(each, 1, 1, 40) for each in Sign if each in told]
         if candidate.referenced:
             evidence.append(Evidence(Sign.REFERENCED, 1, 1, -10))
         if candidate.amid:
@@ -119,11 +127,28 @@ class Reader:
             and candidate.input_bits in (None, each.input_bits)
         ]
 
+    def _as_held(self, candidate: Candidate, tree: Tree, held: Holder) -> tuple[Place, Tree] | None:
+        """Give the place and the tree of a candidate as a register has them, whatever its leaves look like."""
+        form, height, offer = candidate.graph.form, candidate.height, self.architecture.table_heuristics.places
+        for owner in (tree.owner, *Owner):
+            for level in dict.fromkeys((self._level, None, *(each.level for each in self.cpus))):
+                offered = offer(candidate.root, form, height, owner, level)
+                place = next((each for each in offered if held.is_at(each)), None)
+                if place is None:
+                    continue
+                if place.regime == tree.place.regime:
+                    return place, tree
+                lower = next((each for each in offered if not each.upper and each.input_bits == place.input_bits), None)
+                seen = self._read_as(candidate, owner, lower) if lower is not None else None
+                return (place, seen) if seen is not None else None
+        return None
+
     def _tree(self, candidate: Candidate, owner: Owner) -> Tree | None:
         """Read all of a candidate at its usual place, as of the lower half."""
         place = next((each for each in self._places(candidate, owner) if not each.upper), None)
-        if place is None:
-            return None
+        return self._read_as(candidate, owner, place) if place is not None else None
+
+    def _read_as(self, candidate: Candidate, owner: Owner, place: Place) -> Tree | None:
         regime = self.architecture.table_heuristics.regime(place)
         tables = 1 + len(candidate.tables)
         endless = A_FEW + (TIMES * tables << candidate.graph.form.index_bits)

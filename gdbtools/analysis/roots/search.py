@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from gdbtools.analysis.roots.candidates import Candidate, parts, small, unreferenced
 from gdbtools.analysis.roots.evidence import Evidence, Interval, Sign, Standing, merged, of_tables
+from gdbtools.analysis.roots.holders import Holder, held, holders_of
 from gdbtools.analysis.roots.reading import Found, Reader
 from gdbtools.analysis.roots.table_graph import Graph, graphs, is_empty
 from gdbtools.analysis.roots.table_survey import Extent, Survey, survey
@@ -62,18 +63,27 @@ class Search:
             self.surveyed = found
             yield found
 
-    def rank(self, held: Mapping[int, Sign] | None = None, sizes: Mapping[int, int] | None = None) -> Ranking:
+    def rank(
+        self,
+        named: Mapping[int, Sign] | None = None,
+        sizes: Mapping[int, int] | None = None,
+        holders: Sequence[Holder] = (),
+    ) -> Ranking:
         """Rank what `look` has seen.
 
-        `held` are roots that something in the source names, `sizes` how many bits of address those resolve.
+        `named` are roots that something in the source names, `sizes` how many bits of address those resolve, `holders`
+        what registers of the source say of roots in this memory.
         """
         memory = merged((first, first + size) for first, size in self.memory)
-        reader = Reader(self.architecture, self.read, memory, self.surveyed.pointers, self.cpus, held or {})
+        known = [each for each in holders if any(first <= each.root < end for first, end in memory)]
+        reader = Reader(self.architecture, self.read, memory, self.surveyed.pointers, self.cpus, named or {}, known)
         made = graphs(self.architecture.table_heuristics, self.surveyed.tables, self.read)
-        candidates = [each for graph in made for each in self._whole(graph, sizes or {})]
+        candidates = [*held(made, known, self.read, self.architecture.table_heuristics)]
+        whole = [each for graph in made for each in self._whole(graph, sizes or {})]
+        candidates += [each for each in whole if not holders_of(each, known)]
         found = _read(reader, candidates)
         kernel = _kernel(found)
-        smaller = [*self._smaller(made, candidates, kernel)]
+        smaller = [each for each in self._smaller(made, candidates, kernel) if not holders_of(each, known)]
         if kernel is not None:
             found = [each for each in found if each is kernel or not self._is_cut(each.candidate, kernel)]
         found += _read(reader, smaller)

@@ -147,8 +147,10 @@ WHO = Command(
         "descriptor's addresses has changed (hardware's own table walk, a device) is found by cutting the recording\n"
         "into parts. Ctrl-C returns to where it began.\n"
         "\n"
-        "Record: qemu-system-aarch64 ... -icount shift=auto,rr=record,rrfile=RECORDING,rrsnapshot=start\n"
-        "          -drive file=SNAPSHOTS,if=none,id=snapshots     (qemu-img create -f qcow2 SNAPSHOTS 1G)\n"
+        "Record: qemu-img create -f qcow2 SNAPSHOTS 1G\n"
+        "        qemu-system-aarch64 ...\n"
+        "          -icount shift=auto,rr=record,rrfile=RECORDING,rrsnapshot=start\n"
+        "          -drive file=SNAPSHOTS,if=none,id=snapshots\n"
         "Replay: the same with rr=replay -S -s, and in GDB run to where it is wrong."
     ),
     arguments=(
@@ -335,11 +337,13 @@ UNDO = Command(
     summary="Take back what was written to the tables",
     description=(
         "Take the last repairs back (one, or COUNT, or --all), the last first, each in the way it was made. All is\n"
-        "compared before anything is written: what somebody else has changed since is refused, and left alone."
+        "compared before anything is written: what somebody else has changed since is refused, and left alone.\n"
+        "--forget drops the last repairs from the journal and writes nothing: of a table that is no more, say."
     ),
     arguments=(
         Argument("count", "how many repairs (default: 1)", Kind.NUMBER, many="?"),
         Argument("--all", "every repair of this session", Kind.FLAG),
+        Argument("--forget", "drop them from the journal, and leave the guest as it is", Kind.FLAG),
         DRY_RUN,
     ),
     implementation=_undo,

@@ -125,7 +125,7 @@ DIFF = Command(
         replace(
             EVERY_SPACE, help="the address space to compare (default: the kernel's where that in force is reduced)"
         ),
-        Argument("--ignore", "leave this out; may be given again", Kind.CHOICE, IGNORABLE, many="*"),
+        Argument("--ignore", "leave this out; may be given again", Kind.CHOICE, IGNORABLE, many="*", metavar="WHAT"),
         Argument("--before-registers", "as --registers, of the older source only", metavar="FILE"),
         Argument("--after-registers", "as --registers, of the newer source only", metavar="FILE"),
     ),

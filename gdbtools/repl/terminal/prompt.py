@@ -182,6 +182,8 @@ class Prompt:
                 await self._execute(request)
 
     async def _line(self) -> str:
+        # The prompt is drawn from the first column on, over what stands there.
+        self._screen.begin_line()
         self._screen.application = self._lines.app
         try:
             return await self._lines.prompt_async(handle_sigint=False)

@@ -27,7 +27,7 @@ _LOCAL_MODES = 3
 """Where `termios.tcgetattr` has them."""
 
 
-def size() -> tuple[int, int]:
+def terminal_size() -> tuple[int, int]:
     """Give the columns and the lines: of the terminal, which may have been resized, else as COLUMNS and LINES say."""
     try:
         found = os.get_terminal_size(sys.stdout.fileno())
@@ -74,10 +74,10 @@ class Screen:
 
     @property
     def columns(self) -> int:
-        return size()[0]
+        return terminal_size()[0]
 
     def rendered(self, document: Document) -> str:
-        columns, lines = size()
+        columns, lines = terminal_size()
         height = lines if self.is_terminal else None
         return render(document.reworded(as_typed_here), self.palette, columns, fit=self.is_terminal, height=height)
 
@@ -117,6 +117,8 @@ class Screen:
             self.flush()
             if self._unfinished:
                 self._put("\n")
+        elif self._pending and not self._pending.endswith("\n"):
+            self._pending += "\n"
 
     def _put(self, text: str) -> None:
         self._unfinished = not text.endswith("\n")

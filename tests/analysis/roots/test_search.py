@@ -8,6 +8,7 @@ import pytest
 
 from gdbtools.analysis.roots.choice import choose
 from gdbtools.analysis.roots.evidence import Sign, Standing
+from gdbtools.analysis.roots.holders import Holder
 from gdbtools.analysis.roots.search import Search
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.table_heuristics import Owner
@@ -298,7 +299,7 @@ def test_what_the_source_names_is_first() -> None:
     image = Image()
     kernel(image, 12, 16, ROOT, TABLES)
     process(image, 12, 16, PROCESSES, THEIRS)
-    found = image.search(held={PROCESSES: Sign.NAMED}).found
+    found = image.search(named={PROCESSES: Sign.NAMED}).found
     assert Sign.NAMED in signs(next(each for each in found if each.place.root == PROCESSES))
 
 
@@ -343,13 +344,13 @@ def test_a_kernel_is_chosen_with_the_virtual_machine_that_it_runs_in_and_with_no
     ranked = [each.place.root for each in image.search().found]
     assert ranked.index(other.root) < ranked.index(own.root), "by itself the other has more to say for it"
     named = {own.root: Sign.NAMED, other.root: Sign.NAMED}
-    assert chosen(image, held=named) == {"TTBR1_EL1": ROOT, "VTTBR_EL2": own.root}
+    assert chosen(image, named=named) == {"TTBR1_EL1": ROOT, "VTTBR_EL2": own.root}
 
 
 def test_the_virtual_machine_that_a_register_holds_is_chosen_without_another_ones_kernel() -> None:
     image, own, other = two_machines()
-    assert chosen(image, held={other.root: Sign.HELD}) == {"VTTBR_EL2": other.root}
-    assert chosen(image, held={own.root: Sign.HELD}) == {"TTBR1_EL1": ROOT, "VTTBR_EL2": own.root}
+    assert chosen(image, named={other.root: Sign.HELD}) == {"VTTBR_EL2": other.root}
+    assert chosen(image, named={own.root: Sign.HELD}) == {"TTBR1_EL1": ROOT, "VTTBR_EL2": own.root}
 
 
 def test_what_leads_to_no_memory_is_not_chosen_whatever_holds_it() -> None:
@@ -359,9 +360,27 @@ def test_what_leads_to_no_memory_is_not_chosen_whatever_holds_it() -> None:
     nowhere.map(0x40_0000, 0x900_0000, **USER)
     image.add(nowhere)
     held = {PROCESSES: Sign.HELD, ROOT: Sign.HELD}
-    found = next(each for each in image.search(held=held).found if each.place.root == PROCESSES)
+    found = next(each for each in image.search(named=held).found if each.place.root == PROCESSES)
     assert signs(found)[Sign.IN_MEMORY] == (0, 1)
-    assert chosen(image, held=held) == {"TTBR1_EL1": ROOT}
+    assert chosen(image, named=held) == {"TTBR1_EL1": ROOT}
+
+
+def test_where_little_but_tables_is_there_a_held_root_that_leads_to_nothing_of_it_is_chosen() -> None:
+    """As in a capture: what a process maps is not in it, and that says nothing of the process's tables."""
+    image = Image()
+    tables = Tables(root=ROOT, _next=TABLES)
+    for page in range(64):
+        tables.map((1 << 64) - (1 << 40) + page * PAGE, 0x900_0000 + page * PAGE, **KERNEL)
+    image.add(tables)
+    nowhere = image.add(Tables(root=PROCESSES, _next=PROCESSES + PAGE))
+    nowhere.map(0x40_0000, 0x900_0000, **USER)
+    image.add(nowhere)
+    held = [Holder("TTBR1_EL1", ROOT, 12, 3, 48), Holder("TTBR0_EL1", PROCESSES, 12, 3, 48)]
+    ranking = image.search(holders=held)
+    assert {each.place.register: each.place.root for each in choose(ranking.found)} == {
+        "TTBR1_EL1": ROOT,
+        "TTBR0_EL1": PROCESSES,
+    }
 
 
 # What is no root

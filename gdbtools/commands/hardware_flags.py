@@ -1,0 +1,21 @@
+"""Whether hardware sets access flags here, and which controls have it do so."""
+
+from __future__ import annotations
+
+from gdbtools.commands.evidence import field_value
+from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.machine.model import Machine
+from gdbtools.repair.accessed import set_by_hardware_at
+
+
+def hardware_sets(machine: Machine) -> str:
+    """Return the controls by which hardware sets the access flags where this CPU executes; empty if it does not."""
+    architecture, pc = machine.architecture, machine.register(machine.architecture.pc)
+    try:
+        regime = architecture.regime_for(machine.register, pc)
+        if not set_by_hardware_at(architecture, regime, pc, machine.memory.read):
+            return ""
+        controls = architecture.repair.access_flag_controls(machine.register, None)
+    except (Unavailable, Unreadable):
+        return ""
+    return ", ".join(f"{register}.{field_value(control)}" for register, control in controls)

@@ -1,0 +1,92 @@
+"""`fault` after a repair of this session: it names the command that changed the descriptor since the fault."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from contextlib import AbstractContextManager
+
+import pytest
+
+from gdbtools.commands import fault
+from gdbtools.commands.fault import Answer
+from gdbtools.commands.session import Session
+from gdbtools.render.text import render
+from gdbtools.repair.service import Policy, Service
+from tests.repair.test_service import AF, READ_ONLY, WRITE, World
+
+
+class Asked(World):
+    """A world with a session that asks about it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.session = Session(self.machine(0))
+
+
+def ask(world: Asked, esr: int = WRITE) -> Answer:
+    world.session.machine = world.machine(3, esr=esr)
+    (answer,) = fault.run(world.session, Namespace(**{"with": [], "pte": []}))
+    return answer
+
+
+def said(answer: Answer) -> str:
+    return " ".join(render(fault.view(answer)).split())
+
+
+@pytest.fixture
+def world() -> Asked:
+    """A write to a read-only page whose flag is clear, as copy on write has it."""
+    world = Asked()
+    world.tables.memory[world.at[3]] |= READ_ONLY
+    return world
+
+
+def served(world: Asked, command: str = "service") -> None:
+    going_on: AbstractContextManager = world.session.written.going_on(command)
+    with going_on as written:
+        assert Service(Policy(), world.session.dirty, written).handle(world.machine(3, esr=WRITE)).goes_on
+
+
+def test_the_journal_names_what_set_the_flag(world: Asked) -> None:
+    before = int(world.tables.memory[world.at[3]])
+    served(world)
+    answer = ask(world)
+    assert "the tables say permission fault, level 3" in said(answer)
+    assert f"changed the level 3 descriptor at PA {world.at[3]:#x} was {before:#018x} before `mmu service`" in said(
+        answer
+    )
+    assert "perhaps the tables changed since" not in said(answer)
+    changed = fault.record(answer)["changed"]
+    assert (changed["by"], int(changed["was"], 16)) == ("service", before)
+
+
+def test_the_command_is_the_one_that_did_it(world: Asked) -> None:
+    served(world, "fixup")
+    assert "before `mmu fixup`, which refuses just this" in said(ask(world))
+
+
+def test_what_this_session_did_not_do_is_not_laid_at_its_door(world: Asked) -> None:
+    world.tables.memory[world.at[3]] |= AF
+    answer = ask(world)
+    assert "perhaps the tables changed since" in said(answer)
+    assert "changed" not in fault.record(answer)
+
+
+def test_what_explains_another_fault_is_not_named(world: Asked) -> None:
+    """The flag was set by us, and the syndrome is of a translation fault."""
+    served(world)
+    answer = ask(world, esr=0x9600_0047)
+    assert answer.changed is None
+    assert "perhaps the tables changed since" in said(answer)
+
+
+def test_what_was_seen_at_this_stop_and_is_otherwise_now_is_named_without_a_command(world: Asked) -> None:
+    ask(world)
+    world.tables.memory[world.at[3]] |= AF
+    assert "earlier at this stop, which refuses just this" in said(ask(world))
+
+
+def test_where_the_tables_permit_it_now_the_command_is_named_too() -> None:
+    world = Asked()
+    served(world)
+    assert "but the tables permit it now: probably repaired by `mmu service`" in said(ask(world))

@@ -1,0 +1,60 @@
+"""`probe` as it is shown: what was asked of whom, answered by each, on a screen of 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.aarch64.exception_levels import LEVELS
+from gdbtools.arch.gadgets import Borrowable, Extent, Scope, Use
+from gdbtools.arch.model import Access, AccessKind, Fault, FaultKind
+from gdbtools.arch.walk import walk
+from gdbtools.commands.probe import Probe, view
+from gdbtools.render.document import Table
+from gdbtools.render.text import render
+from gdbtools.repair.find_gadget import Loan
+from gdbtools.repair.probe import Ask, Plan
+from gdbtools.repair.tlb import Invalidation
+from tests.tables import Tables, reader
+
+ARM = ARCHITECTURES["aarch64"]
+READ = Access(AccessKind.READ, LEVELS[1], unprivileged=True)
+VA, PA = 0x7FFF_FFFF_F000, 0x4_89AB_C000
+CODE = 0xFFFF_8000_0812_3458
+KIND = Borrowable(0, 0, lambda word: None)
+
+
+def loan(text: str) -> Loan:
+    return Loan(CODE, 0, KIND, Use(text, {}))
+
+
+def asked(mapped: bool) -> Ask:
+    """A load that the hardware refuses; the tables map the address or not."""
+    tables = Tables()
+    if mapped:
+        tables.map(VA, PA, AP=0b01)
+    found = walk(ARM.regime_for(reader(tables.registers()), VA), VA, tables.read)
+    refused = ARM.check(found, READ, 0)
+    fault = Fault(FaultKind.TRANSLATION, level=3)
+    return Ask(
+        READ, loan("LDTRB W12, [X13]"), found, refused, None, fault, None, None, None if refused else 0x7F, None, None
+    )
+
+
+def shown(first: Sequence[Ask], again: Sequence[Ask]) -> list[str]:
+    tlbi = Invalidation((Scope(Extent.ADDRESS, VA),), None, (loan("TLBI VAAE1IS, X12"),), None, (), False)
+    plan = Plan(VA, [(READ, each.loan) for each in first], {}, False, tlbi)
+    document = view(Probe(plan, READ, first, again))
+    (table, *_) = [each for each in document.blocks if isinstance(each, Table)]
+    lines = render(replace(document, blocks=[table])).splitlines()
+    assert max(map(len, render(document, fit=True).splitlines())) <= 80
+    return lines
+
+
+def test_a_row_is_a_line_of_80_columns_and_every_cell_is_whole() -> None:
+    assert shown([asked(True)], [asked(False)]) == [
+        "access           hardware                    tables",
+        "read             translation fault, level 3  allowed -> 0x489abc000, 0x7f there",
+        "read after TLBI  translation fault, level 3  translation fault, level 0",
+    ]

@@ -1,0 +1,57 @@
+"""Lines at a prompt: nothing that was printed is drawn over, and no line is torn."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+
+import prompt_toolkit.application
+import pytest
+
+from gdbtools.repl.terminal.screen import Screen
+from tests.repl.conftest import PROMPT, Start
+
+
+@pytest.mark.guest
+def test_what_gdb_prints_without_a_newline_is_above_the_next_prompt(run: Start) -> None:
+    terminal = run()
+    terminal.wait("Stopped, ")
+    for command, printed in (("echo hello", "hello"), ('printf "hi"', "hi"), ("output/x $pc", "0x40201768")):
+        terminal.enter(command)
+        terminal.until(lambda rows, printed=printed: printed in rows, printed)
+        rows = terminal.still()
+        at = rows.index(printed)
+        assert (rows[at - 1], rows[at + 1]) == (f"{PROMPT} {command}", PROMPT)
+
+
+def test_a_sentence_that_comes_out_of_a_pipe_is_broken_as_on_the_screen(opened: Start) -> None:
+    terminal = opened(lines=60)
+    terminal.wait("Dump, CPU 0")
+    terminal.enter("fault")
+    rows = terminal.still()
+    at = rows.index(f"{PROMPT} fault")
+    terminal.enter("fault | head -8")
+    piped = terminal.still()
+    assert piped[piped.index(f"{PROMPT} fault | head -8") + 1 :][:8] == rows[at + 1 : at + 9]
+    terminal.enter("map | grep -c ^0x")
+    terminal.until(lambda rows: "762" in rows, "one line for each row of a table")
+
+
+def test_an_answer_above_a_prompt_begins_its_own_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def at_once(print_it: Callable[[], None]) -> None:
+        print_it()
+
+    async def print_both() -> None:
+        screen = Screen({}, stream=sys.stdout, application=prompt_toolkit.application.DummyApplication())
+        screen.write("what GDB has begun")
+        screen.begin_line()
+        screen.write("an answer\n")
+        while screen._pending:
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(prompt_toolkit.application, "run_in_terminal", at_once)
+    asyncio.run(print_both())
+    assert capsys.readouterr().out == "what GDB has begun\nan answer\n"

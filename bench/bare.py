@@ -25,7 +25,7 @@ def number(answer: bytes) -> int:
 
 
 def serial(guest: Path, rounds: int) -> tuple[int, float]:
-    """Give how many faults were repaired, and in how many seconds, until the guest was gone."""
+    """Return how many faults were repaired, and in how many seconds, until the guest was gone."""
     symbols = symbol_values(guest)
     with Qemu(guest) as qemu, socket.socket(socket.AF_UNIX) as connected:
         connected.connect(str(qemu.gdbstub))

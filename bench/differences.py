@@ -13,7 +13,7 @@ HALVES = (Half(1 << 17, 1 << 17), Half(1 << 17, 32), Half(1 << 17, 1))
 
 
 def worn(runs: list[Run]) -> list[Run]:
-    """Give the runs with every hundredth of them gone."""
+    """Return the runs with every hundredth of them gone."""
     return [run for number, run in enumerate(runs) if number % 100 != 50]
 
 

@@ -39,7 +39,7 @@ def in_gdb(commands: Sequence[str], cpus: int) -> str:
 
 
 def serviced(options: str, cpus: int) -> tuple[int, float]:
-    """Give how many faults the guest was spared, by repair or because a neighbour's had set their flag before."""
+    """Return how many faults the guest was spared, by repair or because a neighbour's had set their flag before."""
     printed = in_gdb((f"source {gdbinit()}", f"mmu service {options} --json"), cpus)
     answer = json.loads(next(line for line in printed.splitlines() if line.startswith("{")))["result"]
     return answer["faults"] + answer["around"], answer["seconds"]

@@ -79,7 +79,7 @@ class Field:
         return self if word is None else self.of(word)
 
     def of(self, word: int) -> int:
-        """Give the field's value in `word`, times `scale`."""
+        """Return the field's value in `word`, times `scale`."""
         high, low = self.spans[0]
         value = (word >> low) & ((1 << (high - low + 1)) - 1)
         for high, low in self.spans[1:]:
@@ -88,7 +88,7 @@ class Field:
         return value * self.scale
 
     def into(self, word: int, value: int) -> int:
-        """Give `word` with this field set to `value`; a value that does not fit raises ValueError."""
+        """Return `word` with this field set to `value`; a value that does not fit raises ValueError."""
         remaining, odd = divmod(value, self.scale)
         if odd or not 0 <= remaining < 1 << self.width:
             bits = "1 bit" if self.width == 1 else f"{self.width} bits"
@@ -101,7 +101,7 @@ class Field:
         return word
 
     def meaning(self, value: int) -> str:
-        """Name an encoding, or give an empty string where it has no name."""
+        """Return the name of an encoding, or give an empty string where it has no name."""
         return self.values.get(value, "")
 
     @property
@@ -144,7 +144,7 @@ class Word(int):
     @classmethod
     @cache
     def fields(cls) -> tuple[Field, ...]:
-        """Give every field, most significant first; one that a subclass declares again replaces its parent's."""
+        """Return every field, most significant first; one that a subclass declares again replaces its parent's."""
         named: dict[str, Any] = {}
         for base in reversed(cls.__mro__):
             named.update(vars(base))
@@ -153,7 +153,7 @@ class Word(int):
     @classmethod
     @cache
     def reserved_mask(cls) -> int:
-        """Give the bits that no field claims."""
+        """Return the bits that no field claims."""
         claimed = 0
         for field in cls.fields():
             claimed |= field.mask
@@ -161,7 +161,7 @@ class Word(int):
 
     @classmethod
     def field(cls, name: str) -> Field:
-        """Give a field by its name, in any case; an unknown one raises KeyError."""
+        """Return a field by its name, in any case; an unknown one raises KeyError."""
         for field in cls.fields():
             if field.name.lower() == name.lower():
                 return field
@@ -173,18 +173,18 @@ class Word(int):
         return self & self.reserved_mask() & ~self.RES1
 
     def with_(self, **values: int) -> Self:
-        """Give the same word with some fields changed."""
+        """Return the same word with some fields changed."""
         word = int(self)
         for name, value in values.items():
             word = getattr(type(self), name).into(word, value)
         return type(self)(word)
 
     def applies(self, field: Field) -> bool:
-        """Say whether `field` has a meaning in this word; the manual's conditional layouts override it."""
+        """Return whether `field` has a meaning in this word; the manual's conditional layouts override it."""
         return True
 
     def decoded(self) -> Iterator[FieldValue]:
-        """Give every field with its value, most significant first."""
+        """Yield every field with its value, most significant first."""
         for field in self.fields():
             yield FieldValue(field, field.of(self), self.applies(field))
 

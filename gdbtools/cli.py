@@ -97,7 +97,7 @@ class _Closed(io.StringIO):
 
 
 def _not_written(error: OSError) -> int:
-    """Say that nobody takes what is printed: the disk is full, or the reader has gone."""
+    """Return that nobody takes what is printed: the disk is full, or the reader has gone."""
     with contextlib.suppress(OSError, ValueError):
         # What is left of it is not tried again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -215,7 +215,7 @@ def _machine(command: Command, options: Namespace, symbols: Symbols) -> Iterator
 
 @contextlib.contextmanager
 def _offline(options: Namespace) -> Iterator[Callable[[str, Sequence[str]], Sequence[str]]]:
-    """Give what answers a command's words with lines of JSON, from the source that `options` name."""
+    """Yield what answers a command's words with lines of JSON, from the source that `options` name."""
     symbols = Symbols(None if options.elf is None else Path(options.elf))
     registers = None if options.registers is None else Path(options.registers)
     with opened(
@@ -259,7 +259,7 @@ _OF_THIS_PROGRAM = {
 
 
 def overview() -> str:
-    """Give the help of the program: its commands, a line each."""
+    """Return the help of the program: its commands, a line each."""
     offline = [command for command in COMMANDS.values() if not command.live_only]
     inside = [command for command in COMMANDS.values() if command.live_only]
     width = max(len(name) for name in (*COMMANDS, "completion")) + 2

@@ -81,12 +81,12 @@ def unless_a_name(text: str) -> Literal | None:
 
 
 def is_digits(text: str) -> bool:
-    """Say whether text is hexadecimal digits, whatever they mean, without a prefix."""
+    """Return whether text is hexadecimal digits, whatever they mean, without a prefix."""
     return bool(_HEXADECIMAL.fullmatch(text)) and not _has_prefix(text)
 
 
 def is_hexadecimal(text: str) -> bool:
-    """Say whether digits without a prefix are hexadecimal by themselves, as a letter or a leading zero makes them."""
+    """Return whether digits without a prefix are hexadecimal: a letter or a leading zero makes them so."""
     return is_digits(text) and not _is_decimal(text)
 
 
@@ -95,7 +95,7 @@ def _is_decimal(text: str) -> bool:
 
 
 def _has_prefix(text: str) -> bool:
-    """Say whether `0b` begins a binary number: at the length of a whole value it is two more digits."""
+    """Return whether `0b` begins a binary number: at the length of a whole value it is two more digits."""
     return text[:2] in ("0b", "0B") and not set(text[2:]) - {"0", "1"} and len(text) not in (2, WHOLE)
 
 

@@ -57,7 +57,7 @@ def pytest_report_header() -> list[str]:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Give what was said to the report, which reaches whoever prints: the run may be in several processes."""
+    """Yield what was said to the report, which reaches whoever prints: the run may be in several processes."""
     item.user_properties += [("said", text) for text in SAID]
     SAID.clear()
     yield

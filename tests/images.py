@@ -74,12 +74,12 @@ class Image:
 
 
 def shareable(granule_bits: int, TnSZ: int) -> dict[str, int]:
-    """Give SH where a leaf has it: with 52 bits at 4KB and 16KB, address bits are in its place."""
+    """Return SH where a leaf has it: with 52 bits at 4KB and 16KB, address bits are in its place."""
     return {} if TnSZ < 16 and granule_bits < 16 else {"SH": 3}
 
 
 def kernel(image: Image, granule_bits: int, TnSZ: int, root: int, at: int, pages: int = 64) -> Tables:
-    """Give an image a kernel in the upper half: maps all of the image, linear, and is pointed to from memory."""
+    """Return an image a kernel in the upper half: maps all of the image, linear, and is pointed to from memory."""
     tables = Tables(granule_bits, TnSZ, root, _next=at)
     first = (1 << 64) - (1 << 64 - TnSZ)
     step, leaf = 1 << granule_bits, KERNEL | shareable(granule_bits, TnSZ)
@@ -92,7 +92,7 @@ def kernel(image: Image, granule_bits: int, TnSZ: int, root: int, at: int, pages
 
 
 def process(image: Image, granule_bits: int, TnSZ: int, root: int, at: int, count: int = 24) -> Tables:
-    """Give an image a process: some pages low, and some at the top of the lower half."""
+    """Return an image a process: some pages low, and some at the top of the lower half."""
     tables = Tables(granule_bits, TnSZ, root, _next=at)
     step, leaf = 1 << granule_bits, USER | shareable(granule_bits, TnSZ)
     top = (1 << min(48, 64 - TnSZ)) - step * count
@@ -103,6 +103,6 @@ def process(image: Image, granule_bits: int, TnSZ: int, root: int, at: int, coun
 
 
 def shown(found: Found) -> tuple[int, str, int, int]:
-    """Give what matters of a root: where it is, in which register, granule and size."""
+    """Return what matters of a root: where it is, in which register, granule and size."""
     place = found.place
     return place.root, place.register, place.form.granule_bits, place.input_bits

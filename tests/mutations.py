@@ -240,7 +240,7 @@ WITHHOLDING = ("Grant", "Base", "Effective", "overlaid")
 
 
 def replacements(node: ast.AST) -> Iterator[ast.AST]:
-    """Give what one expression may be broken into."""
+    """Yield what one expression may be broken into."""
     if isinstance(node, ast.Compare):
         for position, operator in enumerate(node.ops):
             for other in COMPARISONS.get(type(operator), ()):
@@ -276,7 +276,7 @@ def replacements(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def broken_statements(node: ast.AST) -> Iterator[ast.AST]:
-    """Give what one statement may be broken into."""
+    """Yield what one statement may be broken into."""
     if isinstance(node, ast.If):
         changed = copy.deepcopy(node)
         changed.test = ast.UnaryOp(ast.Not(), changed.test)
@@ -286,7 +286,7 @@ def broken_statements(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_union(node: ast.BinOp) -> bool:
-    """Say whether it is `A | B` of types."""
+    """Return whether it is `A | B` of types."""
     return isinstance(node.op, ast.BitOr) and all(
         (isinstance(side, ast.Name) and side.id[0].isupper() and not side.id.isupper()) or isinstance(side, ast.BinOp)
         for side in (node.left, node.right)
@@ -294,7 +294,7 @@ def _is_union(node: ast.BinOp) -> bool:
 
 
 def mutants(file: str) -> Iterator[Mutant]:
-    """Give every mutant of one file, each once."""
+    """Yield every mutant of one file, each once."""
     text = (ROOT / FOLDER / file).read_text()
     tree, lines = ast.parse(text), text.split("\n")
     seen: set[str] = set()
@@ -324,7 +324,7 @@ Path_ = tuple[tuple[str, "int | None"], ...]
 
 
 def _places(tree: ast.Module, file: str) -> Iterator[tuple[str, Path_]]:
-    """Give (owner, path) of every node that may be changed: no assertions, docstrings, annotations or decorators."""
+    """Yield (owner, path) of every node that may be changed: no assertions, docstrings, annotations or decorators."""
 
     def below(node: ast.AST, path: Path_, owner: str) -> Iterator[tuple[str, Path_]]:
         for name, value in ast.iter_fields(node):
@@ -426,7 +426,7 @@ class Watch:
 
 
 def ordered_tests(tree: Path, mutant: Mutant | None) -> list[str]:
-    """Give the files of tests/arch, the ones that notice most first."""
+    """Return the files of tests/arch, the ones that notice most first."""
     groups = (*([] if mutant is None else [f"test_{mutant.file}"]), *GROUPS)
     found = sorted(str(path.relative_to(tree)) for path in (tree / "tests/arch").rglob("test_*.py"))
     return sorted(found, key=lambda name: next(n for n, group in enumerate(groups) if group in name))

@@ -17,7 +17,7 @@ DEMO = str(CAPTURES / "access-flag.core")
 
 
 def ask(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[dict], str]:
-    """Give the exit status, the JSON lines and stderr of one call."""
+    """Return the exit status, the JSON lines and stderr of one call."""
     status = main([*words, "--json"])
     out, err = capsys.readouterr()
     return status, [json.loads(line) for line in out.splitlines()], err

@@ -209,7 +209,7 @@ def dump(qemu: str, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def answers(qemu: str, folder: Path, dump: Path) -> Callable[[str], Answers]:
-    """Give what each face answered; each is asked once."""
+    """Return what each face answered; each is asked once."""
     known: dict[str, Answers] = {}
     at_dump = {
         "the command line": lambda: on_the_command_line(dump, folder),

@@ -71,7 +71,7 @@ AT_IMPORT = ("subprocess", "os.system", "gdb.execute", "socket")
 
 
 def modules() -> dict[str, Path]:
-    """Give every module of the package by its name within it."""
+    """Return every module of the package by its name within it."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
@@ -80,7 +80,7 @@ def modules() -> dict[str, Path]:
 
 
 def imports(source: str) -> set[str]:
-    """Give what a module imports, anywhere in it: `a.b` for `import a.b`, `a.b.c` for `from a.b import c`."""
+    """Return what a module imports, anywhere in it: `a.b` for `import a.b`, `a.b.c` for `from a.b import c`."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -92,7 +92,7 @@ def imports(source: str) -> set[str]:
 
 
 def broken(module: str, source: str) -> list[str]:
-    """Say which imports of a module break a rule."""
+    """Return which imports of a module break a rule."""
     room = max((each for each in ALLOWED if within(module, each)), key=len, default=None)
     complaints = []
     for name in sorted(imports(source)):

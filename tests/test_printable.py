@@ -32,13 +32,13 @@ CONTROLS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def acts(text: str) -> list[str]:
-    """Give the characters of an output that do more than to be drawn."""
+    """Return the characters of an output that do more than to be drawn."""
     return [each for each in text if unicodedata.category(each) in CONTROLS and each != "\n"]
 
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Callable[[str], list[str]]:
-    """Give a way to write a capture with one of its strings hostile, and the words that have it read."""
+    """Return a way to write a capture with one of its strings hostile, and the words that have it read."""
 
     def made(field: str) -> list[str]:
         registers = {name: hex(value) for name, value in REGISTERS.items()}

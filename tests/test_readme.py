@@ -81,7 +81,7 @@ def _split(lines: tuple[str, ...]) -> Iterator[list[str]]:
 
 
 def transcripts(page: str) -> list[Transcript]:
-    """Give every `$ gdbtools` that has something below it, of commands that a file can answer."""
+    """Return every `$ gdbtools` that has something below it, of commands that a file can answer."""
     found = []
     for block in re.findall(r"(?ms)^```\n(.*?)^```", page.replace("\\\n", "")):
         lines = block.splitlines()

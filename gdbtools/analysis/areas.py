@@ -33,12 +33,12 @@ class Area:
 
     @property
     def repeats(self) -> bool:
-        """Say whether all of its leaves lead to one place."""
+        """Return whether all of its leaves lead to one place."""
         return self.places == 1 and not self.run.stride_bytes
 
 
 def areas(runs: Iterable[Run]) -> Iterator[Area]:
-    """Give the areas of runs, which are in order of address."""
+    """Yield the areas of runs, which are in order of address."""
     held: Area | None = None
     last: Run | None = None
     for run in runs:
@@ -69,7 +69,7 @@ def _leads_on(last: Run, run: Run) -> bool:
 
 
 def _purpose(run: Run) -> object:
-    """Give what an area agrees in: `dirty` pages may be among those that are clean and so may not be written yet."""
+    """Return what an area agrees in: `dirty` pages may be among those that are clean and so may not be written yet."""
     given = run.attributes
     rights = tuple(sorted(given.rights.items()))
     fault = None if run.fault is not None and run.fault.kind is FaultKind.ACCESS_FLAG else run.fault

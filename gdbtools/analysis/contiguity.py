@@ -80,7 +80,7 @@ def contiguity(found: Walk, read: Read) -> Contiguity | None:
 
 
 def alike(one: Attributes, other: Attributes) -> bool:
-    """Say whether two members of a run agree in all that has to agree: not the access flag, nor the dirty state.
+    """Return whether two members of a run agree in all that has to agree: not the access flag, nor the dirty state.
 
     Where one is clean and the other dirty they differ in who may write, and so in who may not execute.
     """

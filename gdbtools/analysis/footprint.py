@@ -44,7 +44,7 @@ def read_range(architecture: Architecture, register: ReadRegister, read: Read, f
 
 
 def read_code(architecture: Architecture, register: ReadRegister, read: Read) -> int:
-    """Read the code around pc and around where the last exception came from, and the vectors; gives as `read_range`.
+    """Read the code around pc and around where the last exception came from, and the vectors; returns as `read_range`.
 
     An address that a CPU has no register for, or no mapping, has no code.
     """

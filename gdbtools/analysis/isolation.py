@@ -128,7 +128,7 @@ def _few(regime: Regime, read: Read) -> list[Run] | None:
 
 
 def _agree(few: Sequence[Run], reduced: Regime, full: Regime, read: Read) -> bool:
-    """Say whether both spaces map the reduced one's leaves to the same places."""
+    """Return whether both spaces map the reduced one's leaves to the same places."""
     leaves = (at for run in few for at in range(run.first, run.last + 1, run.leaf_bytes))
     return all(walk(full, at, read).outcome == walk(reduced, at, read).outcome for at in leaves)
 

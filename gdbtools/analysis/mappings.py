@@ -21,7 +21,7 @@ DESCRIPTOR_BYTES = 8
 def mappings(
     architecture: Architecture, register: ReadRegister, read: Read, name: str | None = None
 ) -> Iterator[Run | Hole]:
-    """Give every mapping of the regime of that name (None: the one in force), in order of address.
+    """Yield every mapping of the regime of that name (None: the one in force), in order of address.
 
     Raises `Unavailable` for a missing register; a table that cannot be read is a `Hole` among the runs.
     """
@@ -30,7 +30,7 @@ def mappings(
 
 
 def mappings_of(regime: Regime, read: Read, wanted: tuple[int, int] | None = None) -> Iterator[Run | Hole]:
-    """Give every mapping of one range, through the stage below where there is one.
+    """Yield every mapping of one range, through the stage below where there is one.
 
     `wanted` (first, size in bytes) leaves out what holds none of it.  Tables that lead to themselves or are shared
     beyond all reason would go on for ever: what comes after too many of their runs is one `Hole`.
@@ -143,7 +143,7 @@ class _Composition:
         yield from self._unmapped(run, at, end)
 
     def _pieces(self, run: Run, below: Run, ipa: int, end: int) -> Iterator[Run]:
-        """Give the part of a run that one stage 2 run holds: in one piece, or by each of its leaves if they repeat."""
+        """Yield the part of a run that one stage 2 run holds: in one piece, or by each of its leaves if they repeat."""
         assert run.output is not None
         assert below.output is not None, "stage 2 is the last"
         leaf = min(run.leaf_bytes, below.leaf_bytes)
@@ -162,7 +162,7 @@ class _Composition:
             ipa = until
 
     def _unmapped(self, run: Run, ipa: int, end: int) -> Iterator[Run]:
-        """Give what stage 2 has nothing for, cut where its walks end at different levels."""
+        """Yield what stage 2 has nothing for, cut where its walks end at different levels."""
         assert run.output is not None
         while ipa < end:
             first = run.first + ipa - run.output
@@ -195,7 +195,7 @@ class _Composition:
 
 
 def _moved(piece: Run | Hole, run: Run) -> Run | Hole:
-    """Give what is kept of a run, with addresses from its own first one on, as part of another."""
+    """Return what is kept of a run, with addresses from its own first one on, as part of another."""
     if isinstance(piece, Hole):
         return replace(piece, first=run.first + piece.first)
     return replace(piece, first=run.first + piece.first, descriptor_pa=run.descriptor_pa)

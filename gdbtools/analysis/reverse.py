@@ -10,7 +10,7 @@ from gdbtools.arch.scan import scan
 
 
 def aliases(regimes: Iterable[Regime], pa: int, read: Read) -> Iterator[tuple[int, Run]]:
-    """Give every (address, run) of the regimes that leads to the byte at `pa`.
+    """Yield every (address, run) of the regimes that leads to the byte at `pa`.
 
     A run whose leaves all lead to the same place counts once, by its first leaf.
     """

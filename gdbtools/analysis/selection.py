@@ -20,7 +20,7 @@ class Who(enum.Enum):
     """The highest level of the regime, whichever that is."""
 
     def rights(self, run: Run) -> Sequence[Rights]:
-        """Give the rights of those levels that the run's regime has."""
+        """Return the rights of those levels that the run's regime has."""
         rights = run.attributes.rights
         if self is Who.ANYBODY:
             return tuple(rights.values())

@@ -95,12 +95,12 @@ class TouchedRun:
 
 
 def every_leaf(samples: Sequence[Sample]) -> Sequence[Leaf]:
-    """Give each leaf that was there in any sample, in order of address."""
+    """Return each leaf that was there in any sample, in order of address."""
     return sorted({leaf for sample in samples for leaf in sample.leaves}, key=lambda leaf: leaf.first)
 
 
 def heat(samples: Sequence[Sample]) -> Mapping[Leaf, int]:
-    """Give in how many samples each touched leaf was touched."""
+    """Return in how many samples each touched leaf was touched."""
     times: dict[Leaf, int] = {}
     for sample in samples:
         for leaf in sample.touched:
@@ -109,7 +109,7 @@ def heat(samples: Sequence[Sample]) -> Mapping[Leaf, int]:
 
 
 def regions(leaves: Sequence[Leaf], most: int) -> Sequence[Region]:
-    """Give leaves in order as regions, at most so many: the smallest gaps are taken into them."""
+    """Return leaves in order as regions, at most so many: the smallest gaps are taken into them."""
     edges = [at for at in range(1, len(leaves)) if leaves[at].first > leaves[at - 1].end]
     edges = sorted(sorted(edges, key=lambda at: leaves[at - 1].end - leaves[at].first)[: most - 1])
     bounds = [0, *edges, len(leaves)]
@@ -119,7 +119,7 @@ def regions(leaves: Sequence[Leaf], most: int) -> Sequence[Region]:
 def stretches(
     leaves: Sequence[Leaf], shares: Mapping[Leaf, float | None], gaps: bool = True
 ) -> Iterator[tuple[int, float | None]]:
-    """Give leaves in order as (bytes, share) of what lies side by side and is equally hot: 0 where nothing is said.
+    """Yield leaves in order as (bytes, share) of what lies side by side and is equally hot: 0 where nothing is said.
 
     None is what is not there; so is a gap, which is cut short, or left out.
     """
@@ -145,7 +145,7 @@ def _with_gaps(leaves: Sequence[Leaf], shares: Mapping[Leaf, float | None]) -> I
 
 
 def touched_runs(samples: Sequence[Sample], apart: bool = False) -> Sequence[TouchedRun]:
-    """Give what was touched, in order of address, as runs; `apart`: cut also where somebody else touched first."""
+    """Return what was touched, in order of address, as runs; `apart`: cut also where somebody else touched first."""
     times = heat(samples)
     seen: dict[Leaf, list[Touch]] = {leaf: [] for leaf in times}
     for sample in samples:
@@ -177,5 +177,5 @@ def _together(leaves: Sequence[Leaf]) -> Iterator[Sequence[Leaf]]:
 
 
 def hottest(runs: Sequence[TouchedRun], most: int) -> Sequence[TouchedRun]:
-    """Give the runs that were touched in most samples, and of those the largest."""
+    """Return the runs that were touched in most samples, and of those the largest."""
     return sorted(runs, key=lambda run: (-run.samples, -run.size_bytes, run.first))[:most]

@@ -92,7 +92,7 @@ class Exceptions(abc.ABC):
 
     @abc.abstractmethod
     def context(self, register: ReadRegister) -> tuple[int, ...]:
-        """Give what identifies an address space and its vectors: equal contexts map the same code."""
+        """Return what identifies an address space and its vectors: equal contexts map the same code."""
 
     @abc.abstractmethod
     def record(self, register: ReadRegister) -> ExceptionRecord:
@@ -113,7 +113,7 @@ class Exceptions(abc.ABC):
 
     @abc.abstractmethod
     def vectors(self, register: ReadRegister) -> Mapping[int, str]:
-        """Give the addresses where synchronous exceptions are taken, with the manual's name for each entry."""
+        """Return the addresses where synchronous exceptions are taken, with the manual's name for each entry."""
 
     @abc.abstractmethod
     def vectors_for(self, register: ReadRegister, regime: str) -> Mapping[int, str]:
@@ -128,17 +128,19 @@ class Exceptions(abc.ABC):
         """Return the vector entry that pc stands at, None where it stands at none."""
 
     def entry(self, register: ReadRegister) -> str:
-        """Name the vector entry that pc stands at, if its exceptions have a syndrome; empty where it stands at none."""
+        """Return the name of the vector entry that pc stands at, if its exceptions have a syndrome; empty where it
+        stands at none.
+        """
         found = self.vector_entry(register)
         return "" if found is None or found.interrupt else found.name
 
     @abc.abstractmethod
     def fits_entry(self, exception: ExceptionRecord, entry: VectorEntry) -> str:
-        """Say why an exception cannot have been taken at a vector entry; empty where nothing speaks against it."""
+        """Return why an exception cannot have been taken at a vector entry; empty where nothing speaks against it."""
 
     @abc.abstractmethod
     def is_of(self, exception: ExceptionRecord, regime: str) -> bool:
-        """Say whether an exception is a fault of the regime of that name."""
+        """Return whether an exception is a fault of the regime of that name."""
 
     @abc.abstractmethod
     def regime_of(self, register: ReadRegister, privilege: Privilege) -> str:
@@ -150,13 +152,13 @@ class Exceptions(abc.ABC):
 
     @abc.abstractmethod
     def is_unprivileged(self, instruction: int) -> bool:
-        """Say whether an instruction's loads and stores are checked as if a user made them."""
+        """Return whether an instruction's loads and stores are checked as if a user made them."""
 
     @abc.abstractmethod
     def effects(
         self, words: Sequence[int], end: int, register: ReadRegister, regime: str, about: Walk
     ) -> Sequence[Recent]:
-        """Give what the code that ends at the address `end` did for the translation `about`, the latest first.
+        """Return what the code that ends at the address `end` did for the translation `about`, the latest first.
 
         `words` are its instructions in order; `regime` names the one that they run in.
         """
@@ -172,7 +174,7 @@ class Exceptions(abc.ABC):
 
     @abc.abstractmethod
     def trap_controls(self, exception: ExceptionRecord, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
-        """Give the register fields that, as they are now, trap the instruction of this exception: (register, field)."""
+        """Return the register fields that, as they are now, trap this exception's instruction: (register, field)."""
 
 
 class PageTableIsolation(abc.ABC):
@@ -204,33 +206,33 @@ class DescriptorRepair(abc.ABC):
 
     @abc.abstractmethod
     def set_access_flag(self, leaf: Word, written: bool, convention: DirtyConvention) -> Word:
-        """Give the leaf as the guest's handler would leave it: accessed and, if `written`, dirty."""
+        """Return the leaf as the guest's handler would leave it: accessed and, if `written`, dirty."""
 
     @abc.abstractmethod
     def set_dirty_state(self, leaf: Word, convention: DirtyConvention) -> Word | None:
-        """Give the leaf as hardware, or the guest's handler, would leave it after the first write.
+        """Return the leaf as hardware, or the guest's handler, would leave it after the first write.
 
         None for a leaf that is not writable-but-clean: what refuses a write to it is meant.
         """
 
     @abc.abstractmethod
     def clear_access_flag(self, leaf: Word) -> Word:
-        """Give the leaf as if it had not been accessed."""
+        """Return the leaf as if it had not been accessed."""
 
     @abc.abstractmethod
     def broken(self, descriptor: Word) -> Word:
-        """Give the descriptor made invalid, with everything else of it kept: the break of break-before-make."""
+        """Return the descriptor made invalid, with everything else of it kept: the break of break-before-make."""
 
     @abc.abstractmethod
     def changes(self, before: Word, after: Word, cached: bool, register: ReadRegister) -> Sequence[FieldChange]:
-        """Give the fields in which two descriptors of one layout differ, and what changing each in place needs.
+        """Return the fields in which two descriptors of one layout differ, and what changing each in place needs.
 
         `cached` says whether a TLB may hold `before`.
         """
 
     @abc.abstractmethod
     def access_flag_controls(self, register: ReadRegister, regime: str | None) -> Sequence[tuple[str, FieldValue]]:
-        """Give the register fields that decide whether hardware sets the access flag in a regime: (register, field).
+        """Return the register fields that decide whether hardware sets the access flag in a regime: (register, field).
 
         The regime may be a second stage; None is the one in force.
         """
@@ -293,7 +295,7 @@ class Architecture(abc.ABC):
 
     @abc.abstractmethod
     def word(self, name: str, register: ReadRegister) -> Word:
-        """Give a declared register as the word it is here: some are laid out by what another says."""
+        """Return a declared register as the word it is here: some are laid out by what another says."""
 
     def stand_in(self, name: str) -> Word | None:
         """Return what a declared register that the source lacks is taken for; None where nothing stands in for it."""
@@ -337,15 +339,15 @@ class Architecture(abc.ABC):
 
     @abc.abstractmethod
     def state(self, register: ReadRegister) -> int:
-        """Give the current processor state word, as `check` wants it."""
+        """Return the current processor state word, as `check` wants it."""
 
     @abc.abstractmethod
     def regimes(self, register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
-        """Give every range of the regime of that name (None: the one in force), in the order of their addresses."""
+        """Return every range of the regime of that name (None: the one in force), in the order of their addresses."""
 
     @abc.abstractmethod
     def regime_for(self, register: ReadRegister, address: int, name: str | None = None) -> Regime:
-        """Give the range that translates `address` in the regime of that name (None: the one in force)."""
+        """Return the range that translates `address` in the regime of that name (None: the one in force)."""
 
     def loaded(self, register: ReadRegister) -> Sequence[str]:
         """Return the names of regimes whose tables the registers hold although no translation in force uses them.
@@ -356,7 +358,7 @@ class Architecture(abc.ABC):
 
     @abc.abstractmethod
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
-        """Say whether a walk's outcome lets `access` happen: None, or what refuses it."""
+        """Return whether a walk's outcome lets `access` happen: None, or what refuses it."""
 
     def status(self, fault: Fault) -> int | None:
         """Return what hardware would report of a fault, as its own status code; None where it has none."""

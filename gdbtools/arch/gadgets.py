@@ -104,31 +104,31 @@ class Gadgets(abc.ABC):
 
     @abc.abstractmethod
     def barriers(self) -> Sequence[Sequence[Borrowable]]:
-        """Give the barriers that belong around an invalidation: what waits for memory, what waits for context."""
+        """Return the barriers that belong around an invalidation: what waits for memory, what waits for context."""
 
     @abc.abstractmethod
     def invalidations(self, scope: Scope, register: ReadRegister) -> Sequence[Borrowable]:
-        """Give what invalidates at least `scope`; raises `Refused` where this CPU may not do that now."""
+        """Return what invalidates at least `scope`; raises `Refused` where this CPU may not do that now."""
 
     @abc.abstractmethod
     def accesses(self, access: Access, address: int, register: ReadRegister) -> Sequence[Borrowable]:
-        """Give what makes this access to `address`, and to nothing else; raises `Refused` where nothing can."""
+        """Return what makes this access to `address`, and to nothing else; raises `Refused` where nothing can."""
 
     @abc.abstractmethod
     def translations(self, access: Access, address: int, register: ReadRegister) -> Sequence[Borrowable]:
-        """Give what asks the hardware to translate without an access; raises `Refused` where nothing can."""
+        """Return what asks the hardware to translate without an access; raises `Refused` where nothing can."""
 
     @abc.abstractmethod
     def translated(self, address: int, register: ReadRegister) -> int | Fault:
-        """Give what the last such translation, of `address`, has left in the registers: where it leads, or why not."""
+        """Return what the last such translation, of `address`, left in the registers: where it leads, or why not."""
 
     @abc.abstractmethod
     def entered(self, register: ReadRegister) -> Sequence[ReadRegister]:
-        """Give the registers as an exception would have them, for each level that may take a fault of this CPU.
+        """Return the registers as an exception would have them, for each level that may take a fault of this CPU.
 
         Only what says at which level the CPU is differs.
         """
 
     @abc.abstractmethod
     def claim(self, register: ReadRegister) -> Claim | None:
-        """Say why the guest may still need the registers that an exception overwrites; None if it does not."""
+        """Return why the guest may still need the registers that an exception overwrites; None if it does not."""

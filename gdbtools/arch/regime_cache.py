@@ -39,7 +39,7 @@ class Remembered(Generic[T]):
     _answers: int = 0
 
     def __call__(self, register: ReadRegister, key: Hashable) -> T:
-        """Give the answer for the registers as they are; every one that it depends on is read again."""
+        """Return the answer for the registers as they are; every one that it depends on is read again."""
         at = self._roots.get(key)
         while isinstance(at, _Asked):
             at = at.then.get(_read(register, at.name))

@@ -55,7 +55,7 @@ class _Seen(NamedTuple):
 
 
 def scan(regime: Regime, read: Read, first: int | None = None, last: int | None = None) -> Iterator[Run | Hole]:
-    """Give every mapping of one stage, or those that hold any of first..last, as maximal runs, in order of address.
+    """Yield every mapping of one stage, or those that hold any of first..last, as maximal runs, in order of address.
 
     A leaf whose access flag is clear is among them, with its fault, and so is what soft-invalid entries lead to; a
     table that cannot be read is a `Hole`.  A table is read once, whole, however many entries lead to it.
@@ -130,7 +130,7 @@ class Scanner:
         self._first, self._last = regime.first, regime.last
 
     def within(self, first: int, last: int) -> Iterator[Run | Hole]:
-        """Give the mappings that hold any of first..last, in whole leaves; one such question at a time."""
+        """Yield the mappings that hold any of first..last, in whole leaves; one such question at a time."""
         regime = self.regime
         if not regime.levels:
             if attributes := regime.attributes(()):
@@ -143,7 +143,7 @@ class Scanner:
     def subtree(
         self, table: int, depth: int, base: int, path: tuple[_Met, ...], inherited: int
     ) -> Iterator[_Piece | Hole]:
-        """Give the pieces below a table; one that is met again is looked up, not walked."""
+        """Yield the pieces below a table; one that is met again is looked up, not walked."""
         level = self.regime.levels[depth]
         if base < self._first or base + level.entries * level.size_bytes - 1 > self._last:
             return self._fresh(table, depth, base, path, inherited)
@@ -251,7 +251,7 @@ class Scanner:
         return kind
 
     def table(self, table: int, level: Level) -> list[_Slice | Hole]:
-        """Give a table's parts: one, unless the stage below scatters it or withholds some of it."""
+        """Return a table's parts: one, unless the stage below scatters it or withholds some of it."""
         key = table, level.number
         found = self._raw.get(key)
         if found is None:
@@ -295,7 +295,7 @@ class Scanner:
 
 
 def _is_one(value: int, count: int, step: int, others: int, known: tuple[LeafKind, int, int], output_last: int) -> bool:
-    """Say whether descriptors that count up are all of one kind: no carry out of the address, none out of range."""
+    """Return whether descriptors that count up are all of one kind: no carry out of the address, none out of range."""
     last = value + (count - 1) * step
     return last & others == value & others and (last & ~others) * known[2] + known[1] <= output_last
 

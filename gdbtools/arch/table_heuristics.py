@@ -56,7 +56,7 @@ class Form:
         return self.granule_bits - ENTRY_BITS
 
     def covered_bits(self, height: int) -> int:
-        """Give how many bits of address one entry of a table at this height covers."""
+        """Return how many bits of address one entry of a table at this height covers."""
         return self.granule_bits + self.index_bits * height
 
     @property
@@ -65,7 +65,7 @@ class Form:
         return range(-(-(self.input_bits - self.granule_bits) // self.index_bits))
 
     def root_bits(self, height: int) -> int:
-        """Give by how many bits of address the largest root at this height is indexed."""
+        """Return by how many bits of address the largest root at this height is indexed."""
         return min(self.index_bits, self.input_bits - self.covered_bits(height))
 
 
@@ -155,31 +155,31 @@ class TableHeuristics(abc.ABC):
 
     @abc.abstractmethod
     def is_table(self, page: bytes) -> bool:
-        """Say whether a page may be (a part of) a table: has a valid entry, and none that nobody would write."""
+        """Return whether a page may be (a part of) a table: has a valid entry, and none that nobody would write."""
 
     @abc.abstractmethod
     def contents(self, entries: bytes) -> Contents:
-        """Give what is in (a part of) a table."""
+        """Return what is in (a part of) a table."""
 
     @abc.abstractmethod
     def owner(self, leaves: Sequence[Leaves]) -> Owner:
-        """Say whose leaves these are."""
+        """Return whose leaves these are."""
 
     @abc.abstractmethod
     def places(self, root: int, form: Form, height: int, owner: Owner, level: Privilege | None) -> Sequence[Place]:
-        """Give where a root may be held, in every size, the usual first.
+        """Return where a root may be held, in every size, the usual first.
 
         `level` is the level of privilege that a CPU was found at, None where nobody knows.
         """
 
     @abc.abstractmethod
     def registers(self, places: Sequence[Place]) -> Derived:
-        """Give the registers that hold these roots, at most one of each register."""
+        """Return the registers that hold these roots, at most one of each register."""
 
     @abc.abstractmethod
     def regime(self, place: Place) -> Regime:
-        """Give the range of a regime that a root would translate, were it held there."""
+        """Return the range of a regime that a root would translate, were it held there."""
 
     @abc.abstractmethod
     def has_vectors(self, code: bytes) -> bool:
-        """Say whether there is something in executable memory that looks like exception vectors."""
+        """Return whether there is something in executable memory that looks like exception vectors."""

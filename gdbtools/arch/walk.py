@@ -71,7 +71,7 @@ def fetch(regime: Regime, at: int, read: Read) -> tuple[Walk | None, Refusal | N
 
 
 def address_of(via: Walk) -> int:
-    """Give where a walk that nothing refuses leads."""
+    """Return where a walk that nothing refuses leads."""
     assert isinstance(via.outcome, Mapped), "nothing refused it"
     return via.outcome.address
 

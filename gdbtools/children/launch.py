@@ -73,12 +73,12 @@ def plan(words: Sequence[str], folder: Path, room_bytes: int) -> Plan:
 
 
 def has(words: Sequence[str], option: str) -> bool:
-    """Say whether an option is there; QEMU takes one dash or two."""
+    """Return whether an option is there; QEMU takes one dash or two."""
     return any(word in (f"-{option}", f"--{option}") for word in words)
 
 
 def values(words: Sequence[str], *options: str) -> list[str]:
-    """Give what follows each of these options."""
+    """Return what follows each of these options."""
     wanted = {f"{dashes}{option}" for option in options for dashes in ("-", "--")}
     return [after for word, after in pairwise(words) if word in wanted]
 
@@ -129,7 +129,7 @@ def _serial(words: Sequence[str]) -> tuple[Addition, ...]:
 
 
 def _elf(words: Sequence[str]) -> Path | None:
-    """Give the kernel, if it is an ELF file: the one whose symbols are the guest's."""
+    """Return the kernel, if it is an ELF file: the one whose symbols are the guest's."""
     for each in values(words, "kernel"):
         with suppress(OSError), open(each, "rb") as file:
             if file.read(4) == b"\x7fELF":
@@ -138,7 +138,7 @@ def _elf(words: Sequence[str]) -> Path | None:
 
 
 def explained(made: Plan) -> Document:
-    """Say what `run` does to a command line, as `--dry-run` shows it."""
+    """Return what `run` does to a command line, as `--dry-run` shows it."""
     rows: list[tuple[str, Text]] = []
     for each in made.additions:
         if each.words:

@@ -32,7 +32,7 @@ WITH_ITS_OWN_PYTHON = ("env", *(word for name in _PYTHONS for word in ("-u", f"P
 
 
 def find_qemu() -> str:
-    """Give QEMU's path, or raise `Unavailable` with the package to install."""
+    """Return QEMU's path, or raise `Unavailable` with the package to install."""
     found = shutil.which(QEMU)
     if found is None:
         raise Unavailable(f"{QEMU} is not installed; on Debian and Ubuntu: apt-get install qemu-system-arm")
@@ -58,7 +58,7 @@ def find_gdb(asked: str = "") -> str:
 
 
 def ended_how(status: int | None) -> str:
-    """Say how a process ended, from its exit status as `subprocess` gives it."""
+    """Return how a process ended, from its exit status as `subprocess` gives it."""
     if status is not None and status < 0:
         return f"killed by {signal.Signals(-status).name}"
     return f"exit status {status}"
@@ -123,7 +123,7 @@ class Qemu:
         return self._process.pid
 
     def output(self) -> str:
-        """Give what the guest has printed so far."""
+        """Return what the guest has printed so far."""
         return self._serial.read_text(errors="replace") if self._serial.exists() else ""
 
     def wait(self, seconds: float) -> bool:

@@ -7,7 +7,7 @@ from gdbtools.arch.model import FaultKind
 
 
 def alignment_text(diagnosis: Diagnosis) -> str:
-    """Say how the address is aligned, and of which type the memory is; empty where the fault is another.
+    """Return how the address is aligned, and of which type the memory is; empty where the fault is another.
 
     The access size is known where the syndrome has the transfer; else what the address itself is a multiple of is.
     """

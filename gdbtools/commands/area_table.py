@@ -39,7 +39,7 @@ def _place(area: Area) -> str:
 
 
 def _state(area: Area) -> Text:
-    """Say of an area what `map` says of a run; of what only some of it is, how much."""
+    """Return of an area what `map` says of a run; of what only some of it is, how much."""
     attributes, fault = area.run.attributes, area.run.fault
     inner = "Inner" in attributes.shareability or "Normal" not in attributes.memory
     words = [] if inner else [attributes.shareability]

@@ -77,7 +77,7 @@ def decode(architecture: Architecture, options: Namespace) -> Bare:
 
 
 def _alike(first: Step, second: Step) -> bool:
-    """Say whether two levels make the same of a value: a leaf's size is its level's own."""
+    """Return whether two levels make the same of a value: a leaf's size is its level's own."""
     same = first.entry.kind is second.entry.kind and first.entry.cause is second.entry.cause
     return same and not first.is_leaf
 

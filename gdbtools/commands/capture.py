@@ -132,7 +132,7 @@ def write_capture(
 
 
 def registers_of(machine: Machine, cpu: Cpu) -> Mapping[str, int]:
-    """Give the declared and general registers that a CPU has; one that it lacks is left out."""
+    """Return the declared and general registers that a CPU has; one that it lacks is left out."""
     values: dict[str, int] = {}
     for name in dict.fromkeys((*machine.architecture.registers, *machine.architecture.general)):
         try:
@@ -161,7 +161,7 @@ def view(answer: Captured) -> Document:
 
 
 def _kernel_text(answer: Captured) -> Text:
-    """Say whether the kernel's tables are in the file, where the space in force does not have them."""
+    """Return whether the kernel's tables are in the file, where the space in force does not have them."""
     found = answer.isolation
     assert found is not None, "it is the kernel's that are in question"
     if found.full is None or answer.space == CURRENT:

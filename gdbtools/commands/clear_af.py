@@ -73,7 +73,7 @@ def view(answer: Cleared) -> Document:
 
 
 def _setter(plan: Plan) -> Text:
-    """Say who sets the flags again, as far as that is known of any guest."""
+    """Return who sets the flags again, as far as that is known of any guest."""
     if plan.by_hardware:
         return "by hardware, and nobody faults (TCR_ELx.HA)"
     if any((each.address or 0) & UPPER_HALF for each in plan.changes):
@@ -85,7 +85,7 @@ def _setter(plan: Plan) -> Text:
 
 
 def _kept(plan: Plan) -> list[tuple[str, Text]]:
-    """Say which leaves keep their flags: those next to one another, for one reason, on a line."""
+    """Return which leaves keep their flags: those next to one another, for one reason, on a line."""
     rows: list[tuple[str, Text]] = []
     for why, together in groupby(sorted(plan.spared.items()), lambda each: each[1]):
         addresses = [address for address, _ in together]

@@ -83,7 +83,7 @@ class Difference:
 
     @property
     def is_different(self) -> bool:
-        """Say whether anything differs; a table that neither source has is not a difference between them."""
+        """Return whether anything differs; a table that neither source has is not a difference between them."""
         return bool(
             self.changes
             or self.registers.differing
@@ -163,7 +163,7 @@ def _at_most(most: int, found: Iterator[Run | Hole], regime: Regime) -> Iterator
 
 
 def _is_covered(found: Sequence[Run | Hole]) -> bool:
-    """Say whether nothing of a range could be read."""
+    """Return whether nothing of a range could be read."""
     return bool(found) and all(isinstance(each, Hole) and each.refusal is None for each in found)
 
 

@@ -28,7 +28,7 @@ def register_table(differing: Iterable[RegisterDifference]) -> Table:
 
 
 def _says_more(difference: FieldDifference) -> bool:
-    """Say whether a field tells more than the whole register, or than that another layout has it."""
+    """Return whether a field tells more than the whole register, or than that another layout has it."""
     sides = [side for side in (difference.before, difference.after) if side is not None]
     return any(side.value for side in sides) and sides[0].field.width < Word.width
 
@@ -90,7 +90,7 @@ def _is(aspect: RegimeAspect, regime: Regime) -> str:
 
 
 def regime_rows(pairs: Iterable[RegimePair]) -> list[tuple[str, Text]]:
-    """Say which ranges were compared and in what they differ, and which have no counterpart."""
+    """Return which ranges were compared and in what they differ, and which have no counterpart."""
     rows: list[tuple[str, Text]] = []
     for pair in pairs:
         if pair.before is None or pair.after is None:

@@ -30,14 +30,14 @@ _DIRTY: Final = {True: "dirty", False: "clean", None: "no dirty state"}
 
 
 def leaves(size_bytes: int, leaf_bytes: int, page_bytes: int) -> str:
-    """Give `3 blocks of 2MB`, `512 pages of 4KB`."""
+    """Return `3 blocks of 2MB`, `512 pages of 4KB`."""
     count = size_bytes // leaf_bytes
     noun = "page" if leaf_bytes <= page_bytes else "block"
     return f"{number_of(count, noun)} of {size(leaf_bytes)}"
 
 
 def change_text(change: Change, page_bytes: int) -> str:
-    """Say in a sentence what happened in a range."""
+    """Return in a sentence what happened in a range."""
     before, after = change.before[0], change.after[0]
     if change.kind is ChangeKind.MAPPED:
         return f"{_whole(change, after, page_bytes)}: {described(after)}"
@@ -53,7 +53,7 @@ def change_text(change: Change, page_bytes: int) -> str:
 
 
 def _whole(change: Change, portion: Portion, page_bytes: int) -> str:
-    """Say how many leaves of the range a change is about: `4 pages of 4KB`, `30 of 32 pages of 4KB`."""
+    """Return how many leaves of the range a change is about: `4 pages of 4KB`, `30 of 32 pages of 4KB`."""
     leaf, extent = _leaf_bytes(portion), change.last + 1 - change.first
     said = leaves(extent, leaf, page_bytes)
     return said if portion.size_bytes == extent else f"{portion.size_bytes // leaf} of {said}"
@@ -65,7 +65,7 @@ def _leaf_bytes(portion: Portion) -> int:
 
 
 def _parts(parts: Sequence[tuple[Portion, Portion, Portion]], page_bytes: int) -> str:
-    """Say what the smaller leaves are: how many of each size, then each portion that has something of its own.
+    """Return what the smaller leaves are: how many of each size, then each portion that has something of its own.
 
     `parts` gives each portion, and what it was and is: one of these two is itself.
     """
@@ -87,7 +87,7 @@ def _parts(parts: Sequence[tuple[Portion, Portion, Portion]], page_bytes: int) -
 
 
 def described(portion: Portion) -> str:
-    """Say what a portion is: rights, memory, state, and where it leads."""
+    """Return what a portion is: rights, memory, state, and where it leads."""
     run = portion.run
     assert run is not None, "it is mapped"
     given = run.attributes
@@ -110,7 +110,7 @@ def rights_text(attributes: Attributes) -> str:
 
 
 def place(portion: Portion) -> str:
-    """Say where a portion leads; with two stages, both addresses."""
+    """Return where a portion leads; with two stages, both addresses."""
     run = portion.run
     assert run is not None, "it is mapped"
     output = "no PA" if run.output is None else f"PA {run.output:#x}"
@@ -130,7 +130,7 @@ def _aspects_text(aspects: Iterable[Aspect], before: Portion, after: Portion) ->
 
 
 def _soft(was: Run, now: Run) -> str:
-    """Say that leaves became soft-invalid or valid again, or that hardware stops at another level."""
+    """Return that leaves became soft-invalid or valid again, or that hardware stops at another level."""
     if not now.kind.soft_invalid:
         return "became valid again"
     assert now.fault is not None, "hardware faults at what is soft-invalid"

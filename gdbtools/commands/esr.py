@@ -72,7 +72,7 @@ def _of_class(architecture: Architecture, options: Namespace) -> int:
 
 
 def sentence(syndrome: Syndrome) -> list[str | Span]:
-    """Say a syndrome in one line: its class, and the fault with what was wanted, or the instruction."""
+    """Return a syndrome in one line: its class, and the fault with what was wanted, or the instruction."""
     said: list[str | Span] = [Span(syndrome.name, Role.HEADING)]
     if syndrome.fault is not None:
         said += [": ", Span(fault_name(syndrome.fault), Role.BAD)]
@@ -86,7 +86,7 @@ def sentence(syndrome: Syndrome) -> list[str | Span]:
 def syndrome_rows(
     syndrome: Syndrome, exception: ExceptionRecord | None, traps: TrapControls, convention: str
 ) -> list[tuple[str, Text]]:
-    """Say what follows from a syndrome, and from the registers around it."""
+    """Return what follows from a syndrome, and from the registers around it."""
     rows: list[tuple[str, Text]] = []
     if exception is not None and syndrome.instruction and not traps and syndrome.target:
         rows.append(("trapped by", "no control that is set now: the registers changed, or are not available"))
@@ -130,7 +130,7 @@ def view(answer: Decoded) -> Document:
 
 
 def _whose(belongs: Belonging | None) -> list[str | Span]:
-    """Say which exception a syndrome is of, where it is not the one that the CPU has just taken."""
+    """Return which exception a syndrome is of, where it is not the one that the CPU has just taken."""
     if belongs is None or not belongs.last:
         return []
     return ["older exception: " if belongs.interrupt else "last exception: "]

@@ -18,7 +18,7 @@ _UNSAID = ("TYPE", "IGNORED", "IGNORED_LOW")
 
 
 def fault_name(fault: Fault) -> str:
-    """Give a fault as sentences have it: `access flag fault, level 3`."""
+    """Return a fault as sentences have it: `access flag fault, level 3`."""
     name = fault.kind.label if fault.kind.label.endswith(("abort", "access")) else f"{fault.kind.label} fault"
     stage = f"stage {fault.stage} " if fault.stage != 1 else ""
     level = f", level {fault.level}" if fault.level is not None else ""
@@ -27,7 +27,7 @@ def fault_name(fault: Fault) -> str:
 
 
 def soft_text(fault: Fault) -> str:
-    """Say that leaves are soft-invalid, and where hardware stops on its way to them."""
+    """Return that leaves are soft-invalid, and where hardware stops on its way to them."""
     return f"soft-invalid at {'the table walk, ' if fault.s1ptw else ''}level {fault.level}"
 
 
@@ -37,7 +37,7 @@ def access_name(access: Access) -> str:
 
 
 def field_value(value: FieldValue) -> str:
-    """Give `AP=0b10`: binary for the small, hexadecimal for the large."""
+    """Return `AP=0b10`: binary for the small, hexadecimal for the large."""
     return f"{value.field.name}={binary(value)}"
 
 
@@ -49,13 +49,13 @@ def binary(value: FieldValue) -> str:
 
 
 def control_text(register: str, control: FieldValue) -> list[str | Span]:
-    """Give a register's bit and its value."""
+    """Return a register's bit and its value."""
     bit = Span(f"{control.field.name} {control.field.position}", Role.NAME)
     return [bit, f" = {binary(control)} in {register}"]
 
 
 def decider_text(decider: Decider) -> list[str | Span]:
-    """Give the deciding bit and where it lives."""
+    """Return the deciding bit and where it lives."""
     holder = decider.holder if decider.pa is None else f"the level {decider.level} descriptor at PA {decider.pa:#x}"
     return control_text(holder, FieldValue(decider.field, decider.value))
 
@@ -65,7 +65,7 @@ def reason_text(refusal: Refusal) -> list[str | Span]:
 
 
 def word_text(word: Word) -> str:
-    """Give the fields of a descriptor that say something: where it leads, what is set, always the access flag."""
+    """Return the fields of a descriptor that say something: where it leads, what is set, always the access flag."""
     leads, said = [], []
     for each in word.decoded():
         name = each.field.name

@@ -23,7 +23,7 @@ class Expressions:
     register: ReadRegister | None = None
 
     def evaluate(self, text: str) -> int:
-        """Give the unsigned 64-bit value, or raise `UsageError`; `Unavailable` for a register that is not there."""
+        """Return the unsigned 64-bit value, or raise `UsageError`; `Unavailable` for a register that is not there."""
         if text[:1].isdigit():
             return number(text)
         split = _OFFSET.fullmatch(text)

@@ -51,7 +51,7 @@ class Symbols:
 
 
 def symbols_of(machine: Machine, exception: ExceptionRecord) -> Symbols:
-    """Name the addresses of an exception, as far as there are any, and names for them."""
+    """Return the name of the addresses of an exception, as far as there are any, and names for them."""
     try:
         pc = machine.symbol(machine.register(machine.architecture.pc))
     except Unavailable:
@@ -148,7 +148,7 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
 
 
 def _interrupted(exception: ExceptionRecord, symbols: Symbols) -> list[tuple[str, Text]]:
-    """Say what was interrupted, as far as there are registers of it."""
+    """Return what was interrupted, as far as there are registers of it."""
     names, rows = exception.names, list[tuple[str, Text]]()
     if exception.state is not None and exception.origin is not None:
         rows.append(("came from", f"{exception.origin.label}, {names.state} {exception.state:#x}"))
@@ -164,7 +164,7 @@ def _interrupted(exception: ExceptionRecord, symbols: Symbols) -> list[tuple[str
 
 
 def _standing(belongs: Belonging, symbols: Symbols) -> list[tuple[str, Text]]:
-    """Say where the CPU is, and what that or the code shows of the registers."""
+    """Return where the CPU is, and what that or the code shows of the registers."""
     at = f"{symbols.pc}, at" if symbols.pc else "at"
     if belongs.entry:
         return [("pc", f"{at} the vector entry {belongs.entry}")]
@@ -195,7 +195,7 @@ def _saved(exception: ExceptionRecord, symbols: Symbols) -> str:
 
 
 def _apart_rows(diagnosis: Diagnosis, symbols: Symbols) -> list[tuple[str, Text]]:
-    """Say what is of the older exception, and what of the later; what would have to join the two is left out."""
+    """Return what is of the older exception, and what of the later; what would have to join the two is left out."""
     exception, belongs = diagnosis.exception, diagnosis.belongs
     syndrome = exception.syndrome
     older, later = ("older", "taken from") if belongs.interrupt else ("syndrome", "later")
@@ -210,7 +210,7 @@ def _apart_rows(diagnosis: Diagnosis, symbols: Symbols) -> list[tuple[str, Text]
 
 
 def _limits(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
-    """Say what the syndrome or the deciding bit was measured by, where that is not in it."""
+    """Return what the syndrome or the deciding bit was measured by, where that is not in it."""
     fault, predicted, found = diagnosis.exception.syndrome.fault, diagnosis.predicted, diagnosis.walk
     if diagnosis.verdict is not Verdict.TABLES_AGREE or predicted is None or found is None or fault is None:
         return []

@@ -70,7 +70,7 @@ class FaultLog:
 
 
 def read_log(path: Path) -> Iterator[Logged]:
-    """Give the faults of a log in its order; a line that is none raises `Malformed` with its number."""
+    """Yield the faults of a log in its order; a line that is none raises `Malformed` with its number."""
     with one_line(str(path)), open_file(path) as file:
         for number, line in enumerate(iter(partial(file.readline, LINE_BYTES), b""), 1):
             try:

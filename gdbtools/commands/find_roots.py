@@ -146,7 +146,7 @@ def _standing(machine: Machine, cpu: Cpu) -> Standing:
 
 
 def _regimes(architecture: Architecture, machine: Machine) -> Iterator[Regime]:
-    """Give every stage with tables that a CPU of the source is using, or has loaded."""
+    """Yield every stage with tables that a CPU of the source is using, or has loaded."""
     for cpu in machine.cpus:
         read = cpu.registers.read
         try:
@@ -159,7 +159,7 @@ def _regimes(architecture: Architecture, machine: Machine) -> Iterator[Regime]:
 
 
 def _linux(machine: Machine, pa: int, text: bytes, level: Privilege) -> Told:
-    """Give what a kernel's VMCOREINFO says: the root that it names, of how many bits, and registers."""
+    """Return what a kernel's VMCOREINFO says: the root that it names, of how many bits, and registers."""
     info = vmcoreinfo.parse(text)
     release = info.get("OSRELEASE", "of unknown release")
     try:

@@ -75,7 +75,7 @@ def view(answer: Fixup) -> Document:
 
 
 def _settled(answer: Fixup) -> Document:
-    """Say that there is nothing to write, and what comes of returning."""
+    """Return that there is nothing to write, and what comes of returning."""
     change, refused = answer.plan.change, answer.plan.refused_next
     set_ = Span("The access flag is set already", Role.GOOD)
     head = Line([set_, f" in the level {answer.plan.level.number} descriptor at PA {change.pa:#x}: nothing written."])
@@ -93,7 +93,7 @@ def _return_rows(answer: Fixup) -> list[tuple[str, Text]]:
 
 
 def dirty_text(plan: Plan) -> str:
-    """Say what became of the dirty state, and why."""
+    """Return what became of the dirty state, and why."""
     kind = plan.access.kind
     if kind is AccessKind.MAINTENANCE:
         return "not touched: cache maintenance writes no memory, although WnR is 1"

@@ -71,7 +71,7 @@ class Roots:
     written: str
 
     def levels(self, found: Found) -> tuple[int, ...]:
-        """Give the levels of a root's walk, in the architecture's own numbers."""
+        """Return the levels of a root's walk, in the architecture's own numbers."""
         return tuple(level.number for level in self.architecture.table_heuristics.regime(found.place).levels)
 
 
@@ -121,7 +121,7 @@ def _like(each: Found) -> Text:
 
 
 def _reasons(answer: Roots, each: Found) -> Iterator[tuple[str, Text]]:
-    """Give what speaks most for a root, and all that speaks against it."""
+    """Yield what speaks most for a root, and all that speaks against it."""
     told = sorted(each.evidence, key=lambda one: (not one.sign.tells, -one.weight))
     name = f"{each.place.root:#x}"
     for one in [one for one in told if one.weight > 0 and one.sign not in _IN_THE_TABLE][:REASONS]:
@@ -195,7 +195,7 @@ def _rest(answer: Roots) -> Iterator[tuple[str, Text]]:
 
 
 def _limit(answer: Roots) -> Iterator[tuple[str, Text]]:
-    """Say that the kernel is not in what was chosen, where a register leads to a reduced space."""
+    """Yield that the kernel is not in what was chosen, where a register leads to a reduced space."""
     found = answer.reduced
     if found is None or not any(each.place.root == found.reduced.root for each in answer.chosen):
         return

@@ -22,7 +22,7 @@ NEEDS = {
 
 
 def way_of(options: Namespace) -> Way:
-    """Give the way that the options ask for."""
+    """Return the way that the options ask for."""
     wants_break = bool(getattr(options, "break"))
     if wants_break and options.live:
         raise UsageError("--break and --live exclude each other")

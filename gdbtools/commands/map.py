@@ -122,7 +122,7 @@ class Map:
 
     @property
     def is_unseen(self) -> bool:
-        """Say whether nothing that fits was found, but not everything could be looked at: that is no "nothing"."""
+        """Return whether nothing that fits was found, but not everything could be looked at: that is no "nothing"."""
         return not self.runs and bool(self.unreadable)
 
     @property
@@ -233,7 +233,7 @@ def _once(parts: Sequence[Part]) -> list[Part]:
 
 
 def _same(run: Run, other: Run) -> bool:
-    """Say whether all of a run is in another, which leads to the same places with the same attributes."""
+    """Return whether all of a run is in another, which leads to the same places with the same attributes."""
     if not (other.first <= run.first and run.last <= other.last):
         return False
     if run.output is None or other.output is None:
@@ -244,7 +244,7 @@ def _same(run: Run, other: Run) -> bool:
 
 
 def _unseen(found: Map, options: Namespace) -> str:
-    """Say what of the range that was asked about could not be seen; empty where all of it was."""
+    """Return what of the range that was asked about could not be seen; empty where all of it was."""
     if found.unreadable:
         hole, *others = found.unreadable
         more = f", and {len(others)} more" if others else ""
@@ -262,7 +262,7 @@ def _looked(found: Map) -> str:
 
 
 def _filters(options: Namespace) -> list[Keep]:
-    """Give the tests that a run has to pass, one for each option that was given."""
+    """Return the tests that a run has to pass, one for each option that was given."""
     if options.el0 and options.el1:
         raise UsageError("--el0 and --el1 exclude each other; leave both out to ask about either")
     who = Who.USER if options.el0 else Who.PRIVILEGED if options.el1 else Who.ANYBODY
@@ -348,7 +348,7 @@ def _blocks(answer: Map, pictures: Sequence[Picture], by_area: bool) -> Sequence
 
 
 def _listed_rows(answer: Map, by_area: bool) -> list[tuple[str, Text]]:
-    """Say how to see every run where areas are listed, and areas where runs are many that merge."""
+    """Return how to see every run where areas are listed, and areas where runs are many that merge."""
     if by_area:
         return [("listed", "areas of equal attributes, wherever they lead; --runs lists every run")]
     if answer.listing is Listing.RUNS or len(answer.runs) < MANY or 2 * len(answer.areas) > len(answer.runs):
@@ -387,7 +387,7 @@ def leaves_text(runs: Sequence[Run], sized: Callable[[int], str]) -> str:
 
 
 def _space_rows(answer: Map) -> list[tuple[str, Text]]:
-    """Say where the kernel is, if the space in force is a reduced one: which root was read, or that none was."""
+    """Return where the kernel is, if the space in force is a reduced one: which root was read, or that none was."""
     asked = any(part.space == KERNEL for part in answer.parts)
     return kernel_rows(answer.isolation) if asked else limit_rows(answer.isolation)
 
@@ -437,7 +437,7 @@ def _state(run: Run) -> Text:
 
 
 def hole_text(hole: Hole) -> Span:
-    """Say which table could not be read."""
+    """Return which table could not be read."""
     where = f"{hole.first:#x} to {hole.first + hole.size_bytes - 1:#x}"
     return Span(f"{where}: the table at PA {hole.pa:#x}: {hole.why}", Role.WARNING)
 

@@ -28,7 +28,7 @@ _BY_SUFFIX: Final = {".html": Form.HTML, ".htm": Form.HTML, ".json": Form.JSON, 
 
 
 def form_of(options: Namespace) -> Form:
-    """Give the form that was asked for, by an option or by the name of the file."""
+    """Return the form that was asked for, by an option or by the name of the file."""
     if options.json and options.html:
         raise UsageError("--json and --html exclude each other; ask for one of them")
     if options.json or options.html:
@@ -61,7 +61,7 @@ def answered(
 
 
 def documents_of(command: Command, answers: Sequence[Any], assumed: Sequence[str] = ()) -> list[Document]:
-    """Give the answers of a command as they are shown, and behind them what was assumed."""
+    """Return the answers of a command as they are shown, and behind them what was assumed."""
     documents = command.documents(answers)
     if assumed:
         documents.append(Document([Facts([("" if at else "assumed", text) for at, text in enumerate(assumed)])]))
@@ -71,7 +71,7 @@ def documents_of(command: Command, answers: Sequence[Any], assumed: Sequence[str
 def for_prompt(
     command: Command, options: Namespace, answers: Sequence[Any], assumed: Sequence[str]
 ) -> tuple[Sequence[Document], str]:
-    """Give what a prompt shows: documents, or text that is as it is (`--json`, `--html`).
+    """Return what a prompt shows: documents, or text that is as it is (`--json`, `--html`).
 
     With `--output`, which is the caller's to write, it is that it was written.
     """

@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
-        # argparse takes such a value for the end of the options, and gives a list with nothing in it.
+        # argparse takes such a value for the end of the options, and returns a list with nothing in it.
         for word in args or ():
             if _NOTHING.fullmatch(word):
                 self.error(f"{word!r} gives no value")
@@ -75,7 +75,7 @@ MANY_OPTIONS = 2
 
 
 def summary_usage(command: Command) -> str:
-    """Give a command with its own arguments on one line, as README writes it."""
+    """Return a command with its own arguments on one line, as README writes it."""
     options = [argument for argument in command.arguments if argument.is_option]
     if len(options) < MANY_OPTIONS:
         return " ".join((command.name, *(_usage(argument) for argument in command.arguments)))
@@ -201,7 +201,7 @@ def parse(
 
 
 def _kind_of(argument: Argument, command: Command, options: argparse.Namespace) -> Kind:
-    """Give how an argument is read: one that stands alone may be something else."""
+    """Return how an argument is read: one that stands alone may be something else."""
     others = [each.name for each in command.arguments if not each.is_option and each is not argument]
     alone = argument.alone is not None and not any(getattr(options, name) for name in others)
     return argument.alone if alone and argument.alone is not None else argument.kind
@@ -220,7 +220,7 @@ def joined(command: Command, words: Sequence[str]) -> list[str]:
 
 
 def complete(command: Command, words: Sequence[str], word: str, shared: Sequence[Argument] = ()) -> list[str]:
-    """Give what may stand for `word` after `words`: an option's values, else options and positional choices."""
+    """Return what may stand for `word` after `words`: an option's values, else options and positional choices."""
     arguments = (*command.arguments, *shared)
     by_name = {argument.name: argument for argument in arguments}
     if words and words[-1] in by_name and by_name[words[-1]].kind is not Kind.FLAG:

@@ -139,7 +139,7 @@ def _rung(step: Step, decider: Decider | None) -> Rung:
 
 
 def _ending(walk: Walk, used: int) -> tuple[Strip | None, str]:
-    """Say where one stage leads, with the address put together, or why it leads nowhere."""
+    """Return where one stage leads, with the address put together, or why it leads nowhere."""
     if walk.refusal is not None:
         return None, fault_name(walk.refusal.fault)
     mapped = walk.destination

@@ -49,7 +49,7 @@ class Register:
 
 
 def is_assignment(text: str) -> bool:
-    """Say whether a word gives a register its value, like TCR_EL1=0x..."""
+    """Return whether a word gives a register its value, like TCR_EL1=0x..."""
     return "=" in text or ":" in text
 
 
@@ -152,7 +152,7 @@ def _read_or_why(machine: Machine, name: str) -> Register:
 
 
 def _brief(architecture: Architecture, register: Register) -> str:
-    """Say a register in a line: its syndrome, or the fields that matter most."""
+    """Return a register in a line: its syndrome, or the fields that matter most."""
     assert register.word is not None, "it was read"
     base = register.name.partition("_EL")[0]
     if base == SYNDROME:

@@ -222,7 +222,7 @@ def _space_record(space: Space) -> JsonObject:
 
 
 def _found(answer: Report) -> bool:
-    """Say whether there is a fault on the page, as the commands that it asked have it."""
+    """Return whether there is a fault on the page, as the commands that it asked have it."""
     faults = [] if isinstance(answer.fault, Missing) else [answer.fault]
     walked = [] if isinstance(answer.walked, Missing) else answer.walked
     return any(looking.FAULT.finding(each) for each in faults) or any(looking.WALK.finding(each) for each in walked)

@@ -37,7 +37,7 @@ class Spaces:
         return self.full or self.machine
 
     def hides(self, address: int) -> bool:
-        """Say whether an address lies in the reduced range."""
+        """Return whether an address lies in the reduced range."""
         return self.isolation is not None and self.isolation.reduced.first <= address <= self.isolation.reduced.last
 
     def chosen(self, space: str | None) -> Machine:
@@ -98,7 +98,7 @@ def _reduced(found: Isolation) -> str:
 
 
 def limit_text(found: Isolation) -> str:
-    """Say in one line that the kernel is not in this space, and where it is."""
+    """Return in one line that the kernel is not in this space, and where it is."""
     if found.full is None:
         return f"{_reduced(found)}, and its full root is not proven: {found.evidence[0]}"
     return f"{_reduced(found)}; --space kernel asks its full root, at PA {found.full.root:#x}"
@@ -109,7 +109,7 @@ def limit_rows(found: Isolation | None) -> list[tuple[str, Text]]:
 
 
 def kernel_rows(found: Isolation | None) -> list[tuple[str, Text]]:
-    """Say which root was read for the kernel; nothing where it is the one in force."""
+    """Return which root was read for the kernel; nothing where it is the one in force."""
     if found is None or found.full is None:
         return []
     said = f"kernel: {_half(found.reduced)}'s full root, at PA {found.full.root:#x}, not the reduced one in force; "
@@ -117,12 +117,12 @@ def kernel_rows(found: Isolation | None) -> list[tuple[str, Text]]:
 
 
 def space_rows(found: Isolation | None, space: str) -> list[tuple[str, Text]]:
-    """Say which space an answer is about, where the one in force is a reduced one."""
+    """Return which space an answer is about, where the one in force is a reduced one."""
     return limit_rows(found) if space == CURRENT else kernel_rows(found)
 
 
 def evidence_rows(found: Isolation) -> list[tuple[str, Text]]:
-    """Say what proves the full root; why nothing does is said where it is missed."""
+    """Return what proves the full root; why nothing does is said where it is missed."""
     return (
         [] if found.full is None else [("evidence" if not at else "", each) for at, each in enumerate(found.evidence)]
     )

@@ -33,7 +33,7 @@ _TESTS = {
 
 
 def briefly(suspicion: Suspicion) -> str:
-    """Name a cause for the sentence, with how likely it is."""
+    """Return the name of a cause for the sentence, with how likely it is."""
     said = _BRIEFLY.get(suspicion.cause) or _SPECIALLY[suspicion.cause](suspicion)
     return f"{'probably' if suspicion.weight >= Weight.LIKELY else 'perhaps'} {said}"
 
@@ -56,7 +56,7 @@ _SPECIALLY = {SpuriousCause.REPAIRED: _repaired_by, SpuriousCause.MISSING_BARRIE
 
 
 def suspicion_rows(suspected: Sequence[Suspicion], address: int) -> list[tuple[str, Text]]:
-    """Give a row for each: the first is what to think of first, `unlikely` what something speaks against."""
+    """Return a row for each: the first is what to think of first, `unlikely` what something speaks against."""
     return [(_label(number, each), _sentences(each, address)) for number, each in enumerate(suspected)]
 
 
@@ -67,7 +67,7 @@ def _label(number: int, suspicion: Suspicion) -> str:
 
 
 def _sentences(suspicion: Suspicion, address: int) -> str:
-    """Say a cause, what speaks for or against it, and the test; what is unlikely need not be tested."""
+    """Return a cause, what speaks for or against it, and the test; what is unlikely need not be tested."""
     because = "; ".join(_because(suspicion))
     said = f"{_AT_LENGTH[suspicion.cause]}{because and f': {because}'}"
     if suspicion.weight is Weight.UNLIKELY:
@@ -76,7 +76,7 @@ def _sentences(suspicion: Suspicion, address: int) -> str:
 
 
 def _because(suspicion: Suspicion) -> list[str]:
-    """Say what speaks for a cause, or against it."""
+    """Return what speaks for a cause, or against it."""
     found = []
     if suspicion.witnesses:
         found.append(f"{_cpus(suspicion.witnesses)} had the same fault in the same page")
@@ -98,7 +98,7 @@ def _cpus(numbers: Sequence[int]) -> str:
 
 
 def change_text(change: Change) -> str:
-    """Say what a descriptor was that explained the fault, and when, or before which command of ours."""
+    """Return what a descriptor was that explained the fault, and when, or before which command of ours."""
     seen = change.seen
     when = "earlier at this stop" if change.here else f"when CPU {seen.cpu} stopped"
     said = f"the level {seen.level} descriptor at PA {seen.pa:#x} was {seen.value:#018x}"

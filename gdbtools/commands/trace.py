@@ -79,7 +79,7 @@ def run(session: Session, options: Namespace) -> Sequence[Traced]:  # noqa: ARG0
 
 
 def slice_of(fault: Logged) -> Slice:
-    """Give a fault as it is drawn: named for the symbol, or for the address where there is none."""
+    """Return a fault as it is drawn: named for the symbol, or for the address where there is none."""
     arguments: dict[str, str | int | None] = {
         "pc": f"{fault.pc:#x}",
         "va": f"{fault.va:#x}",

@@ -48,7 +48,7 @@ def _interrupted(diagnosis: Diagnosis) -> list[str | Span]:
 
 
 def _apart(diagnosis: Diagnosis) -> list[str | Span]:
-    """Say what the syndrome is of, and that the state beside it is not."""
+    """Return what the syndrome is of, and that the state beside it is not."""
     exception, syndrome = diagnosis.exception, diagnosis.exception.syndrome
     said: list[str | Span] = [Span(syndrome.instruction or syndrome.name, Role.HEADING)]
     if syndrome.fault is not None:
@@ -95,7 +95,7 @@ def _of_one_exception(diagnosis: Diagnosis, suspected: Sequence[Suspicion], back
 
 
 def answering_pa(diagnosis: Diagnosis) -> int | None:
-    """Give the physical address at which memory or a device aborted: a descriptor's, or that of the access itself."""
+    """Return the physical address at which memory or a device aborted: a descriptor's, or that of the access itself."""
     fault = diagnosis.exception.syndrome.fault
     if diagnosis.aborted is not None:
         return diagnosis.aborted.pa
@@ -115,7 +115,7 @@ def _abort_text(aborted: Aborted, backing: str | None) -> str:
 
 
 def _untranslated(diagnosis: Diagnosis) -> list[str | Span]:
-    """Say what happened where no address was translated: who did what, and what kept it from being done."""
+    """Return what happened where no address was translated: who did what, and what kept it from being done."""
     exception, syndrome = diagnosis.exception, diagnosis.exception.syndrome
     said: list[str | Span] = ["" if exception.origin is None else f"{exception.origin.label} "]
     said += [Span(syndrome.instruction or syndrome.name, Role.HEADING)]

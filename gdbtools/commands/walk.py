@@ -94,7 +94,7 @@ def run(session: Session, options: Namespace) -> Sequence[Translation]:
 
 
 def _access(machine: Machine, regime: Regime, options: Namespace) -> Access:
-    """Give the access that is asked about: by the level that was named, the CPU's own, or the regime's highest."""
+    """Return the access that is asked about: by the level that was named, the CPU's own, or the regime's highest."""
     kind = _ACCESSES[options.access or "read"]
     levels = machine.architecture.privileges_of(regime)
     if options.el is not None:

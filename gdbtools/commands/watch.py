@@ -76,14 +76,14 @@ def _limits(here: Spaces) -> str:
 
 
 def mapped_at(machine: Machine, step: Step) -> list[int]:
-    """Give the virtual addresses at which this CPU's tables map a descriptor; with the MMU off its physical one."""
+    """Return the virtual addresses at which this CPU's tables map a descriptor; with the MMU off its physical one."""
     regimes = machine.architecture.regimes(machine.register)
     places = [va for va, _ in islice(aliases(regimes, step.pa, machine.memory.read), ALIASES)]
     return places or ([step.pa] if not any(regime.levels for regime in regimes) else [])
 
 
 def descriptor(machine: Machine, va: int, level: int | None) -> Step:
-    """Give the descriptor to watch: that of the level asked for, else the last one on the way."""
+    """Return the descriptor to watch: that of the level asked for, else the last one on the way."""
     found = walk(machine.architecture.regime_for(machine.register, va), va, machine.memory.read)
     if not found.steps:
         raise UsageError(f"{va:#x} has no descriptor to watch: `mmu walk {va:#x}` says why")
@@ -105,7 +105,7 @@ class Seen:
         self._word = step.entry.word
 
     def look(self, machine: Machine, frames: Sequence[str]) -> Document | None:
-        """Give a document of the change since the last look; None where there is none."""
+        """Return a document of the change since the last look; None where there is none."""
         raw = machine.memory.read(self._step.pa, self._regime.entry_bytes)
         after = self._regime.decode(raw, self._step.level).word
         if after == self._word:
@@ -116,7 +116,7 @@ class Seen:
 
 
 def changes(before: Word, after: Word) -> list[tuple[str, str]]:
-    """Give each field that differs, with both values: all of both words where their kinds differ."""
+    """Return each field that differs, with both values: all of both words where their kinds differ."""
     if type(before) is not type(after):
         return [("kind", f"{type(before).__name__} -> {type(after).__name__}")]
     pairs = zip(before.decoded(), after.decoded(), strict=True)

@@ -45,7 +45,7 @@ class Supposed:
 
 
 def suppose(machine: Machine, options: Namespace, regime: str | None = None) -> Supposed:
-    """Give the machine that the options `--with` and `--pte` suppose: registers first, then descriptors in order.
+    """Return the machine that the options `--with` and `--pte` suppose: registers first, then descriptors in order.
 
     Descriptors are those of the space that was asked for; where none was, of the kernel's for what only that maps.
     Raises `UsageError` for a register or a field that there is not.

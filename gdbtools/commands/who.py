@@ -96,7 +96,7 @@ def run(session: Session, options: Namespace) -> Sequence[Written | Moved]:
 
 
 def _as_hardware(machine: Machine, regime: Regime, step: Step, before: Word, after: Word) -> bool:
-    """Say whether hardware that manages the access flag and the dirty state may have made this change."""
+    """Return whether hardware that manages the access flag and the dirty state may have made this change."""
     refusal = regime.accept(replace(step, entry=replace(step.entry, word=before)))
     if not step.is_leaf or refusal is not None:
         return False

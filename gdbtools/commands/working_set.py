@@ -191,7 +191,7 @@ def _table(answer: WorkingSet, runs: Sequence[TouchedRun]) -> Table:
 
 
 def _who(touches: Sequence[Touch]) -> str:
-    """Give each level with what it did, and which CPUs."""
+    """Return each level with what it did, and which CPUs."""
     did: dict[Privilege, set[str]] = {}
     for touch in touches:
         did.setdefault(touch.access.privilege, set()).add(touch.access.kind.label)

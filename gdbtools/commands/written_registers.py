@@ -71,7 +71,7 @@ def _own(machine: Machine, name: str) -> int | None:
 
 
 def _holds(machine: Machine, each: Found, values: Mapping[str, int]) -> bool:
-    """Say whether registers have a root in use just as it was found."""
+    """Return whether registers have a root in use just as it was found."""
     place = each.place
     read = Overridden(machine.cpu.registers, FixedRegisters(values, "what was found")).read
     found: list[Holder | None] = []

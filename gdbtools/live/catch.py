@@ -27,7 +27,7 @@ KINDS = {
 
 
 def matches(machine: Machine, kind: str, regime: str | None = None) -> bool:
-    """Say whether an MMU fault of this kind is taken here: pc is at an entry of the vectors in force.
+    """Return whether an MMU fault of this kind is taken here: pc is at an entry of the vectors in force.
 
     Elsewhere the syndrome is of an older exception: vectors that are used no more are code like any other.  It reads
     the syndrome first, and of most stops nothing else.  With `regime`, faults of that one alone.
@@ -132,7 +132,7 @@ class Catches:
         return {address: entry for address, entry in entries.items() if not wanted or entry in wanted}
 
     def follow(self, machine: Machine) -> str:
-        """Catch at the vectors of this CPU too, if they are new; gives what to tell the user, or nothing.
+        """Catch at the vectors of this CPU too, if they are new; returns what to tell the user, or nothing.
 
         Those that were met before stay: a guest whose kernel hides from its processes changes them at each entry.  Of
         its trampoline's only those entries are known at first that lead into the kernel: the others are no news.
@@ -162,7 +162,7 @@ class Catches:
         return f"{base} changed: catching at {min(here):#x} too" if news else ""
 
     def forget(self, deleted: gdb.Breakpoint) -> Catch | None:
-        """Give the catch that a deleted breakpoint belonged to; its others stop no more, and are to be deleted."""
+        """Return the catch that a deleted breakpoint belonged to; its others stop no more, and are to be deleted."""
         for catch in self.active:
             if catch.owns(deleted):
                 catch.breakpoints = {a: b for a, b in catch.breakpoints.items() if b != deleted}
@@ -181,7 +181,8 @@ class Catches:
         return abandoned
 
     def caught(self, machine: Machine, breakpoints: Sequence[gdb.Breakpoint]) -> bool:
-        """Say whether a catch stopped the guest at one of these: an event of GDB's names whatever is at that address.
+        """Return whether a catch stopped the guest at one of these: an event of GDB's names whatever is at that
+        address.
 
         That a catch is among them is no evidence: its condition has to hold of what the CPU's registers say.
         """
@@ -192,11 +193,11 @@ class Catches:
         )
 
     def wanted(self, machine: Machine, address: int) -> bool:
-        """Say whether a catch wants a CPU's stop at a vector entry."""
+        """Return whether a catch wants a CPU's stop at a vector entry."""
         return any(address in catch.breakpoints and matches(machine, catch.kind, catch.regime) for catch in self.active)
 
     def as_made(self, breakpoint_: gdb.Breakpoint) -> bool:
-        """Say whether a breakpoint is a catch's, and nobody has made anything else of it."""
+        """Return whether a breakpoint is a catch's, and nobody has made anything else of it."""
         for catch in self.active:
             if catch.owns(breakpoint_):
                 return not breakpoint_.ignore_count and breakpoint_.condition == catch.condition

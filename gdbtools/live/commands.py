@@ -80,7 +80,7 @@ class Subcommand(gdb.Command):
 
 
 def word_of(text: str) -> str:
-    """Give the word under the cursor, dashes and all."""
+    """Return the word under the cursor, dashes and all."""
     return text.rsplit(" ", 1)[-1]
 
 

@@ -36,7 +36,7 @@ def colour() -> bool:
 
 
 def on_screen() -> bool:
-    """Say whether somebody looks at the output: it has a width, or is a terminal."""
+    """Return whether somebody looks at the output: it has a width, or is a terminal."""
     return bool(gdb.parameter("width")) or os.isatty(1)
 
 
@@ -57,7 +57,7 @@ def height() -> int | None:
 
 
 def _logging() -> bool:
-    """Say whether what is printed goes into a file too: `set logging enabled`, which is younger than GDB 11."""
+    """Return whether what is printed goes into a file too: `set logging enabled`, which is younger than GDB 11."""
     try:
         return bool(gdb.parameter("logging enabled"))
     except (RuntimeError, gdb.error):

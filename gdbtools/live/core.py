@@ -30,7 +30,7 @@ class CoreFile:
         self._machine: Machine | None = None
 
     def machine(self) -> Machine | None:
-        """Give the core file as a machine, at the CPU that GDB has selected; None if GDB has no core file open."""
+        """Return the core file as a machine, at the CPU that GDB has selected; None if GDB has no core file open."""
         if not has_core():
             return None
         path = _path()
@@ -44,7 +44,7 @@ class CoreFile:
 
 
 def has_core() -> bool:
-    """Say whether what the selected inferior shows is a core file."""
+    """Return whether what the selected inferior shows is a core file."""
     connection = gdb.selected_inferior().connection
     return connection is not None and connection.type == CORE
 
@@ -59,7 +59,7 @@ def _path() -> Path:
 
 
 def _number(machine: Machine) -> int:
-    """Give the CPU that GDB's selected thread is.
+    """Return the CPU that GDB's selected thread is.
 
     GDB numbers threads as the file has them, but for those with the same process number, of which it makes one.
     """

@@ -115,7 +115,7 @@ class Face:
         return options, session, answers
 
     def harmlessly(self, command: Command, words: Sequence[str]) -> tuple[list[str], bool]:
-        """Give what `model` gives to one who is not trusted as the user is: expressions are read here, not by GDB."""
+        """Return what `model` gives to one who is not trusted as the user is: expressions are read here, not by GDB."""
         expressions = Expressions(GdbSymbols, f"is no symbol that GDB knows; {LIKE}", self._register)
         options = parse(command, words, expressions.evaluate, "mmu")
         session, answers = self._run(command, options, None)
@@ -175,14 +175,14 @@ class Face:
             self.make_sure()
 
     def model(self, command: Command, words: Sequence[str]) -> tuple[list[str], bool]:
-        """Give the answers as lines of JSON, and whether the guest is to run on once they are out."""
+        """Return the answers as lines of JSON, and whether the guest is to run on once they are out."""
         options, session, answers = self.ask(command, words)
         assumed = (*options.readings, *session.machine.assumed)
         lines = answered(command, answers, Form.JSON, assumed).splitlines()
         return lines, session.resume_wanted
 
     def faulted(self, kind: str, regime: str | None = None) -> bool:
-        """Say whether the last exception is such a fault; while `mmu service` runs, access-flag faults are its."""
+        """Return whether the last exception is such a fault; while `mmu service` runs, access-flag faults are its."""
         machine = self.guest.machine()
         if _at_interrupt(machine):
             # It has no syndrome: what there is, is of an exception before it.
@@ -238,7 +238,7 @@ class Face:
             self._meet()
 
     def _tell_caught(self, breakpoints: Sequence[gdb.Breakpoint]) -> None:
-        """Say what a catch stopped at, if one did: nothing where the CPU has left its vector, as after a repair."""
+        """Report what a catch stopped at, if one did: nothing where the CPU has left its vector, as after a repair."""
         machine = self.guest.machine()
         if not machine.architecture.exceptions.entry(machine.register) or not self.catches.caught(machine, breakpoints):
             return
@@ -247,7 +247,7 @@ class Face:
             self._explain()
 
     def _tell_held(self) -> None:
-        """Say what ended a command that ran the guest, if that was a catch."""
+        """Report what ended a command that ran the guest, if that was a catch."""
         held, self._held = self._held, None
         if held is None or not self.target.connected():
             return

@@ -61,7 +61,7 @@ class LiveGuest:
         return replace(machine, architecture=machine.architecture.reading_dirty(stated))
 
     def past_stub(self, allowed: bool) -> None:
-        """Say whether the guest's RAM may be reached past the stub, where that can be done."""
+        """Report whether the guest's RAM may be reached past the stub, where that can be done."""
         if self._target.attachment is not None:
             self._target.attachment.memory.past_stub = allowed
 
@@ -160,7 +160,7 @@ class LiveGuest:
             yield found
 
     def symbol(self, address: int) -> str:
-        """Give `NAME + OFFSET` of what GDB knows at a virtual address, empty where it knows nothing."""
+        """Return `NAME + OFFSET` of what GDB knows at a virtual address, empty where it knows nothing."""
         said = console(f"info symbol {address:#x}").strip().splitlines()[-1:]
         return said[0].partition(" in section ")[0] if said and " in section " in said[0] else ""
 

@@ -104,7 +104,7 @@ class Replay:
             raise Refused("the gdbstub would not set a watchpoint on the descriptor")
 
     def _move(self, how: str) -> bytes:
-        """Let the guest go one way until it stops by itself, or by Ctrl-C; gives what the stub says of the stop."""
+        """Let the guest go one way until it stops by itself, or by Ctrl-C; returns what the stub says of the stop."""
         self.release()
         self.wire.send([how])
         answer = self._stopped()

@@ -72,7 +72,7 @@ def _for_assistant(face: Face, command: Command | None, words: Sequence[str]) ->
 
 
 def explanation(name: str) -> dict[str, str]:
-    """Give the sentence that GDB's own help begins with, empty for no command of its."""
+    """Return the sentence that GDB's own help begins with, empty for no command of its."""
     try:
         said = console(f"help {name}")
     except gdb.error:
@@ -92,7 +92,7 @@ def _answered(face: Face, command: Command | None, words: Sequence[str]) -> Json
 
 
 def _guarded(answer: Callable[[], JsonObject]) -> JsonObject:
-    """Give an answer, or in its place what kept it from being given."""
+    """Return an answer, or in its place what kept it from being given."""
     try:
         return answer()
     except HelpWanted as wanted:

@@ -83,7 +83,7 @@ class StopRegisters:
 
 
 def register_value(answer: bytes) -> int | None:
-    """Give the value of an answer to `p`: bytes in the target's order; None for an error."""
+    """Return the value of an answer to `p`: bytes in the target's order; None for an error."""
     try:
         return int.from_bytes(bytes.fromhex(answer.decode("ascii")), "little") if answer else None
     except ValueError:
@@ -182,7 +182,7 @@ class Relay:
         return ended
 
     def _stop(self, waiting: select.poll, interrupt: Interrupt) -> tuple[bytes, str]:
-        """Wait for the guest to stop; an interrupt stops it.  Gives the signal and the thread."""
+        """Wait for the guest to stop; an interrupt stops it.  Returns the signal and the thread."""
         asked = False
         while (packet := self.wire.received()) is None or self._owed:
             if packet is not None:

@@ -81,7 +81,7 @@ class Serving:
         return self._ending or ended
 
     def _serve(self) -> str:
-        """Serve, by GDB's own stops or past it; gives why it ended, but for an error of the handler or an interrupt."""
+        """Serve, by GDB's own stops or past it; returns why it ended, but for the handler's error or an interrupt."""
         machine = self._guest.machine()
         # Now: inside a stop GDB takes the guest for running, and refuses the monitor.
         self._target.attached().memory.find()
@@ -118,7 +118,7 @@ class Serving:
         return ended[-1] if ended else ""
 
     def _relay(self, machine: Machine, entries: Mapping[int, str]) -> Relay | None:
-        """Give a way past GDB to the stub, or None where there is none, or only GDB can tell what a stop is."""
+        """Return a way past GDB to the stub, or None where there is none, or only GDB can tell what a stop is."""
         attachment = self._target.attached()
         if not attachment.stub.supported() or any(each.type in WATCHPOINTS for each in gdb.breakpoints()):
             return None
@@ -146,7 +146,7 @@ class Serving:
         )
 
     def _is_gdbs(self, stopped: Machine, places: frozenset[int] | None) -> bool:
-        """Say whether a breakpoint of the user's may want a CPU's stop: of ours it is known which faults they want."""
+        """Return whether a breakpoint of the user's may want a CPU's stop: of ours it is known which they want."""
         pc = stopped.register(stopped.architecture.pc)
         if places is None or pc in places:
             return True

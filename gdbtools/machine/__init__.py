@@ -128,7 +128,7 @@ def _architecture(dump: Dump, registers: str | Path | None, wanted: str | None) 
 
 
 def _opened(names: Sequence[str]) -> Dump:
-    """Give what the named files hold: raw images together, or one file that says by its contents what it is."""
+    """Return what the named files hold: raw images together, or one file that says by its contents what it is."""
     images = [_raw(name) for name in names]
     raw = [image for image in images if image is not None]
     if len(raw) == len(names):

@@ -22,7 +22,7 @@ class PhysicalMemory(Protocol):
     def description(self) -> str: ...
 
     def read(self, pa: int, size_bytes: int, /) -> bytes:
-        """Give exactly `size_bytes` from `pa`; raise `Unreadable` if any of them is not there."""
+        """Return exactly `size_bytes` from `pa`; raise `Unreadable` if any of them is not there."""
         ...
 
     def write(self, pa: int, data: bytes, /) -> None:
@@ -34,11 +34,11 @@ class Registers(Protocol):
     """One CPU's registers by architectural name, as unsigned integers."""
 
     def read(self, name: str, /) -> int:
-        """Give a register's value; raise `Unavailable` if this source does not have it."""
+        """Return a register's value; raise `Unavailable` if this source does not have it."""
         ...
 
     def names(self) -> Sequence[str]:
-        """Give every name that `read` answers, in the source's own order."""
+        """Return every name that `read` answers, in the source's own order."""
         ...
 
 
@@ -46,7 +46,7 @@ class Live(Protocol):
     """What can be done with a running guest, besides reading it: the debugger's side of the commands."""
 
     def describe(self) -> Sequence[tuple[str, str]]:
-        """Give (what, how) lines about the connection: what this stub can and cannot do."""
+        """Return (what, how) lines about the connection: what this stub can and cannot do."""
         ...
 
     def jump(self, address: int) -> None:
@@ -81,7 +81,7 @@ class Live(Protocol):
     ) -> Sequence[int]:
         """Watch virtual addresses for writes: gives the watchpoints' numbers.
 
-        `look` is given the writer's frames, and gives a document to show, or None; where there is nothing to show, or
+        `look` is given the writer's frames, and returns a document to show, or None; where there is nothing to show, or
         `stops` says not to stop, the guest goes on.
         """
         ...
@@ -95,7 +95,7 @@ class Live(Protocol):
         ...
 
     def machine(self) -> Machine:
-        """Give the machine as it stands at this stop."""
+        """Return the machine as it stands at this stop."""
         ...
 
     def empty_tlb(self) -> None:
@@ -103,7 +103,7 @@ class Live(Protocol):
         ...
 
     def frames(self) -> Sequence[str]:
-        """Give the current CPU's innermost frames: address, function and, where it is known, source line."""
+        """Return the current CPU's innermost frames: address, function and, where it is known, source line."""
         ...
 
     def recorded(self, places: Sequence[tuple[int, int]]) -> AbstractContextManager[Recorded]:
@@ -114,17 +114,17 @@ class Live(Protocol):
         ...
 
     def announce(self, text: str, /) -> None:
-        """Say a line at once, beside the answer: before a command that may take as long as the user likes."""
+        """Print a line at once, beside the answer: before a command that may take as long as the user likes."""
         ...
 
     def interrupted(self) -> bool:
-        """Say whether Ctrl-C has come since a command that runs the guest began."""
+        """Return whether Ctrl-C has come since a command that runs the guest began."""
         ...
 
     def serve(self, handle: Callable[[Machine], Served] | None, seconds: float | None = None) -> str:
         """Run the guest, calling `handle` (None: nothing) for each CPU at an exception vector.
 
-        Gives why it ended: empty where that is because `seconds` are over.
+        Returns why it ended: empty where that is because `seconds` are over.
         """
         ...
 
@@ -148,7 +148,7 @@ class Recorded(Protocol):
         ...
 
     def stores(self) -> bool:
-        """Say whether the next instruction is a store to what is looked for."""
+        """Return whether the next instruction is a store to what is looked for."""
         ...
 
     def step_back(self) -> None:
@@ -237,7 +237,7 @@ def with_dirty(machine: Machine, convention: DirtyConvention, whence: str) -> Ma
 
 
 def no_source(architecture: Architecture) -> Machine:
-    """Give a machine that has nothing: for questions that need only an architecture."""
+    """Return a machine that has nothing: for questions that need only an architecture."""
     return Machine(architecture, Ranges((), "no source"), ())
 
 
@@ -282,16 +282,16 @@ class Range:
     pa: int
     size_bytes: int
     read: Callable[[int, int], bytes]
-    """Give `size_bytes` at an offset into the range."""
+    """Return `size_bytes` at an offset into the range."""
     data: Callable[[], Iterator[tuple[int, int]]] | None = None
-    """Give the parts, (offset, size in bytes), that may hold anything but zeros; None where nobody knows."""
+    """Return the parts, (offset, size in bytes), that may hold anything but zeros; None where nobody knows."""
 
     @property
     def end(self) -> int:
         return self.pa + self.size_bytes
 
     def parts(self) -> Iterator[tuple[int, int]]:
-        """Give where there is anything but zeros: (physical address, size in bytes)."""
+        """Yield where there is anything but zeros: (physical address, size in bytes)."""
         for offset, size_bytes in self.data() if self.data else [(0, self.size_bytes)]:
             yield self.pa + offset, size_bytes
 
@@ -308,7 +308,7 @@ class Ranges:
         return [each.pa for each in self.ranges]
 
     def places(self) -> Sequence[tuple[int, int]]:
-        """Give where memory is: (physical address, size in bytes)."""
+        """Return where memory is: (physical address, size in bytes)."""
         return [(each.pa, each.size_bytes) for each in self.ranges]
 
     def read(self, pa: int, size_bytes: int) -> bytes:
@@ -374,7 +374,7 @@ class Recording:
         return data
 
     def extents(self) -> dict[int, bytes]:
-        """Give what was asked for and nothing else: bytes by physical address, neighbours put together."""
+        """Return what was asked for and nothing else: bytes by physical address, neighbours put together."""
         merged: list[tuple[int, int]] = []
         for pa, size_bytes in sorted(self.asked):
             first, end = merged[-1] if merged else (pa, pa)
@@ -402,7 +402,7 @@ class Recording:
 
 
 def unsigned(value: int) -> int:
-    """Give a register's or an address's value that somebody wrote down; raise ValueError if it does not fit 64 bits."""
+    """Return a value that somebody wrote down, of a register or an address; raise ValueError beyond 64 bits."""
     if not 0 <= value < 1 << 64:
         raise ValueError(f"{value:#x} does not fit 64 bits")
     return value

@@ -80,7 +80,7 @@ def section_places(path: Path) -> Sequence[tuple[int, int]]:
 
 
 def symbol_values(path: Path) -> dict[str, int]:
-    """Give every named symbol's value; a file without symbols gives an empty dict, one that is not ELF raises.
+    """Return every named symbol's value; a file without symbols gives an empty dict, one that is not ELF raises.
 
     The work is that of the file's size, whatever its headers say.
     """
@@ -105,7 +105,7 @@ def symbol_values(path: Path) -> dict[str, int]:
 
 
 def _sections(path: Path, view: mmap.mmap) -> list[tuple[int, ...]]:
-    """Give the section headers, as `SECTION` has them."""
+    """Return the section headers, as `SECTION` has them."""
     # Here: only what opens a file has to wait for it.
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile

@@ -50,7 +50,7 @@ def tools(live: bool, writes: bool) -> Sequence[Command]:
 
 
 def schema(command: Command) -> dict[str, Any]:
-    """Give the JSON Schema of a command's arguments."""
+    """Return the JSON Schema of a command's arguments."""
     required = [_key(each) for each in command.arguments if not each.is_option and each.many in ("", "+")]
     properties = {_key(each): _property(each) for each in command.arguments}
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
@@ -151,7 +151,7 @@ def server(pool: Pool, commands: Sequence[Command]) -> Server[Any]:
 
 
 def parser() -> Parser:
-    """Give the parser of `gdbtools mcp`."""
+    """Return the parser of `gdbtools mcp`."""
     made = Parser(prog="gdbtools mcp", description="Serve the commands to an assistant, over stdin and stdout.")
     made.add_argument("-s", "--source", action="append", help="answer from a dump, as `gdbtools COMMAND -s` does")
     made.add_argument("--stop", action="store_true", help="hold a guest that runs (of a qmp: source) meanwhile")
@@ -167,7 +167,7 @@ def parser() -> Parser:
 
 
 def serve(words: Sequence[str], opened: Callable[[argparse.Namespace], AbstractContextManager[Ask]], init: Path) -> int:
-    """Run `gdbtools mcp` until the client has gone; gives the exit status.
+    """Run `gdbtools mcp` until the client has gone; returns the exit status.
 
     `opened` makes what answers from a dump, in another process, and `init` is the file to source inside GDB.
     """

@@ -43,7 +43,7 @@ Text = str | Span | Sequence[str | Span]
 
 
 def spans(text: Text) -> list[Span]:
-    """Give the pieces of a text."""
+    """Return the pieces of a text."""
     if isinstance(text, Span):
         return [text]
     if isinstance(text, str):
@@ -52,7 +52,7 @@ def spans(text: Text) -> list[Span]:
 
 
 def plain(text: Text) -> str:
-    """Give a text without roles."""
+    """Return a text without roles."""
     return text if isinstance(text, str) else "".join(span.text for span in spans(text))
 
 

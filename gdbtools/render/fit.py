@@ -15,7 +15,7 @@ LEAST_FOR_LAST = 16
 
 
 def fitting(blocks: Sequence[Block], width: int) -> list[Block]:
-    """Give the blocks with each table made to fit `width` columns, as far as it says how that may be done."""
+    """Return the blocks with each table made to fit `width` columns, as far as it says how that may be done."""
     found: list[Block] = []
     for block in blocks:
         if isinstance(block, Table):
@@ -30,7 +30,7 @@ def fitting(blocks: Sequence[Block], width: int) -> list[Block]:
 
 
 def column_widths(headers: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[int]:
-    """Give how wide each column is where nothing wraps."""
+    """Return how wide each column is where nothing wraps."""
     widths = [0] * max(len(headers), *(len(row) for row in rows)) if rows else [0] * len(headers)
     for row in (headers, *rows):
         for column, cell in enumerate(row):
@@ -71,14 +71,14 @@ def _fitting(table: Table, width: int) -> list[Block]:
 
 
 def _fits(table: Table, width: int, enough: int = 0) -> bool:
-    """Say whether no row is too wide with `enough` columns for the last cell, if it can use them: else a word's."""
+    """Return whether no row is too wide with `enough` columns for the last cell, if it can use them: else a word's."""
     widths = column_widths(table.headers, table.rows)
     least = word_width(table.headers, table.rows)
     return _before_last(widths) + max(least, min(widths[-1], enough)) <= width
 
 
 def _saves_lines(table: Table, width: int) -> bool:
-    """Say whether last cells below their rows take fewer lines than beside them."""
+    """Return whether last cells below their rows take fewer lines than beside them."""
     cells = [plain(row[-1]) for row in table.rows]
     left = width - _before_last(column_widths(table.headers, table.rows))
     beside = sum(len(filled(cell, left)) for cell in cells)
@@ -86,7 +86,7 @@ def _saves_lines(table: Table, width: int) -> bool:
 
 
 def _records(table: Table) -> list[Block]:
-    """Give each row as facts under its headers, for a screen that is too narrow for columns."""
+    """Return each row as facts under its headers, for a screen that is too narrow for columns."""
     rows = [[each for each in zip(table.headers, row, strict=True) if plain(each[1])] for row in table.rows]
     return [Facts(row) for row in rows]
 

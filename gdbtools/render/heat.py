@@ -25,7 +25,7 @@ ROLES = (Role.COOL, Role.WARM, Role.HOT)
 
 
 def glyphs(encoding: str) -> Glyphs:
-    """Give blocks where they can be written, else ASCII."""
+    """Return blocks where they can be written, else ASCII."""
     try:
         (BLOCKS.cold + BLOCKS.hot).encode(encoding)
     except (UnicodeEncodeError, LookupError):
@@ -34,7 +34,7 @@ def glyphs(encoding: str) -> Glyphs:
 
 
 def column_length(block: Heat, columns: int) -> int:
-    """Give how long a column is, so that the longest strip takes no more than `columns`.
+    """Return how long a column is, so that the longest strip takes no more than `columns`.
 
     It is one unit where that will do, else a round number of them: 2, 3, 4, 6, 8, 12 and so on.
     """
@@ -46,7 +46,7 @@ def column_length(block: Heat, columns: int) -> int:
 
 
 def cells(row: HeatRow, length: int) -> Iterator[float | None]:
-    """Give each column's heat: the mean of what is there, None where nothing is."""
+    """Yield each column's heat: the mean of what is there, None where nothing is."""
     there, heat, room = 0, 0.0, length
     for stretch, share in row.stretches:
         left = stretch
@@ -63,7 +63,7 @@ def cells(row: HeatRow, length: int) -> Iterator[float | None]:
 
 
 def drawn(row: HeatRow, length: int, drawing: Glyphs) -> Sequence[Span]:
-    """Give a strip's columns as text with roles."""
+    """Return a strip's columns as text with roles."""
     found = [_cell(heat, drawing) for heat in cells(row, length)]
     return [Span("".join(text for text, _ in group), role) for role, group in groupby(found, lambda each: each[1])]
 

@@ -40,7 +40,7 @@ _IN_TEXT = re.compile(r"0x[0-9a-f]+|0b[01]+")
 
 
 def page(title: str, documents: Sequence[Document]) -> str:
-    """Give a page of these documents, in order; the title of the first, if it has one, is the page's."""
+    """Return a page of these documents, in order; the title of the first, if it has one, is the page's."""
     documents, title = [safe(document) for document in documents], visible(title)
     title = next((document.title for document in documents if document.title), title)
     anchors = _Anchors()
@@ -91,7 +91,7 @@ class _Anchors:
 
 
 def _document(document: Document, anchors: _Anchors) -> str:
-    """Give a document; its first line is its answer."""
+    """Return a document; its first line is its answer."""
     blocks = list(document.blocks)
     parts: list[str] = []
     if blocks and isinstance(blocks[0], Line):

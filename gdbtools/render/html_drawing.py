@@ -10,7 +10,7 @@ from gdbtools.render.drawing import Box, Ladder, Rung, Strip
 
 
 def strip(drawing: Strip) -> str:
-    """Give a word as a row of boxes, which wraps where the page is narrow."""
+    """Return a word as a row of boxes, which wraps where the page is narrow."""
     return f'<figure class="strip" aria-label="{escape(drawing.title)}">{boxes(drawing.boxes)}</figure>'
 
 
@@ -32,7 +32,7 @@ def _box(box: Box) -> str:
 
 
 def ladder(drawing: Ladder) -> str:
-    """Give a walk: the address above, the tables in order, and what comes of it below."""
+    """Return a walk: the address above, the tables in order, and what comes of it below."""
     parts = [f'<figure class="ladder" aria-label="{escape(drawing.input.title)}">']
     parts.append(f'<div class="end"><p>{escape(drawing.input.title)}</p>{boxes(drawing.input.boxes)}</div>')
     parts.append(f"<ol>{''.join(_rung(rung, tint) for tint, rung in enumerate(drawing.rungs))}</ol>")

@@ -15,7 +15,7 @@ STEPS = 8
 
 
 def heat(block: Heat, inline: Callable[[Text], str]) -> str:
-    """Give rows to one scale, with what the ends of it mean; `inline` writes texts."""
+    """Return rows to one scale, with what the ends of it mean; `inline` writes texts."""
     length = column_length(block, COLUMNS)
     columns = max(len(list(cells(row, length))) for row in block.rows)
     rows = "\n".join(_row(row, length, columns, inline) for row in block.rows)

@@ -16,7 +16,7 @@ SHORTEST = 6
 
 
 def address_map(drawing: AddressMap) -> str:
-    """Give the whole range with a mark for each stretch, then the stretches and the gaps between them, to scale."""
+    """Return the whole range with a mark for each stretch, then the stretches and the gaps between them, to scale."""
     found = stretches(_fewer(drawing.bands))
     parts = [f'<figure class="map" aria-label="{escape(drawing.title)}">', _legend(drawing), _whole(drawing, found)]
     longest = max((each.size_bytes for each in found), default=0)
@@ -83,7 +83,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def _stretch(stretch: Stretch, lanes: Sequence[str], longest: int) -> str:
-    """Give a bar to a scale of its own; a longer one is of more, in proportion to the logarithm."""
+    """Return a bar to a scale of its own; a longer one is of more, in proportion to the logarithm."""
     first, size = stretch.first, stretch.size_bytes
     names = "".join(f"<span>{escape(lane)}</span>" for lane in lanes)
     bands = "".join(_band(band, first, size) for band in stretch.bands)

@@ -13,12 +13,12 @@ JsonObject = dict[str, object]
 
 
 def hexadecimal(value: int) -> str:
-    """Give an address, a register or a descriptor: JSON numbers above 2^53 are not safe."""
+    """Return an address, a register or a descriptor: JSON numbers above 2^53 are not safe."""
     return f"{value:#018x}"
 
 
 def optional_hexadecimal(value: int | None) -> str | None:
-    """Give `hexadecimal(value)`, or null."""
+    """Return `hexadecimal(value)`, or null."""
     return None if value is None else hexadecimal(value)
 
 

@@ -43,7 +43,7 @@ class Stretch:
 
     @property
     def is_sparse(self) -> bool:
-        """Say whether to one scale it would show little but gaps, or a gap that dwarfs the rest."""
+        """Return whether to one scale it would show little but gaps, or a gap that dwarfs the rest."""
         return self.emptiness > EMPTIEST or self._gap(self.cut) > WIDEST * self.size_bytes
 
     def _gap(self, at: int) -> int:
@@ -65,7 +65,7 @@ def stretches(bands: Sequence[Band], most: int = STRETCHES) -> list[Stretch]:
 
 
 def amount(size_bytes: int) -> str:
-    """Give an amount to about three figures in the unit that suits it."""
+    """Return an amount to about three figures in the unit that suits it."""
     for shift, unit in _UNITS:
         if size_bytes >= 1 << shift:
             units = size_bytes / (1 << shift)

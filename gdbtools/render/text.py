@@ -52,7 +52,7 @@ LIGHT: Palette = {**DARK, Role.GOOD: "32", Role.BAD: "31", Role.WARNING: "35", R
 
 
 def wants_colour(is_terminal: bool, environment: Mapping[str, str] | None = None) -> bool:
-    """Say whether to colour: on a terminal that can, unless NO_COLOR is set (no-color.org)."""
+    """Return whether to colour: on a terminal that can, unless NO_COLOR is set (no-color.org)."""
     environment = os.environ if environment is None else environment
     return is_terminal and not environment.get("NO_COLOR") and environment.get("TERM", "") not in ("", "dumb")
 
@@ -90,7 +90,7 @@ def render(
 def _blocks(
     blocks: Sequence[Block], colour: Palette, width: int, table_width: int, encoding: str, underline: str = "="
 ) -> Iterator[str]:
-    """Give each block; of a picture what is said instead, of a section its title first."""
+    """Yield each block; of a picture what is said instead, of a section its title first."""
     for block in blocks:
         if isinstance(block, Picture):
             yield from _blocks(block.instead, colour, width, table_width, encoding, underline)

@@ -63,7 +63,7 @@ def plan_return(diagnosis: Diagnosis, convention: DirtyConvention) -> Plan | Non
 
 
 def _not_of_one(diagnosis: Diagnosis) -> str:
-    """Say why the exception registers do not tell what to repair."""
+    """Return why the exception registers do not tell what to repair."""
     belongs, names = diagnosis.belongs, diagnosis.exception.names
     if belongs.interrupt:
         return f"nothing to repair: an {belongs.interrupt} was taken, and {names.syndrome} is of an older exception"

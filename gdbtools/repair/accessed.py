@@ -45,7 +45,7 @@ class Stretch:
         return Leaf(self.first + index * size_bytes, size_bytes, self.pa + index * self.regime.entry_bytes)
 
     def follows(self, other: Stretch) -> bool:
-        """Say whether this one goes on where another ends, in the table as in the address space."""
+        """Return whether this one goes on where another ends, in the table as in the address space."""
         there = other.leaf(other.count)
         return (self.first, self.pa, self.level) == (there.first, there.pa, other.level)
 
@@ -80,18 +80,18 @@ def find(architecture: Architecture, regimes: Iterable[Regime], memory: Physical
 
 
 def set_by_hardware(architecture: Architecture, stretch: Stretch, read: Read) -> bool:
-    """Say whether hardware sets the access flags of these leaves: no walk refuses one whose flag is clear."""
+    """Return whether hardware sets the access flags of these leaves: no walk refuses one whose flag is clear."""
     return _unmissed(architecture, stretch.regime, stretch.level, stretch.pa, read)
 
 
 def set_by_hardware_at(architecture: Architecture, regime: Regime, address: int, read: Read) -> bool:
-    """Say whether hardware sets the access flag of what maps an address; no if nothing does."""
+    """Return whether hardware sets the access flag of what maps an address; no if nothing does."""
     leaf = walk(regime, address, read).leaf
     return leaf is not None and _unmissed(architecture, regime, leaf.level, leaf.pa, read)
 
 
 def _unmissed(architecture: Architecture, regime: Regime, level: Level, pa: int, read: Read) -> bool:
-    """Say whether no walk would refuse the leaf at a physical address if its access flag were clear."""
+    """Return whether no walk would refuse the leaf at a physical address if its access flag were clear."""
     word = regime.decode(read(pa, regime.entry_bytes), level).word
     cleared = int(architecture.repair.clear_access_flag(word)).to_bytes(regime.entry_bytes, regime.byte_order)
     return regime.accept(Step(level, 0, pa, regime.decode(cleared, level))) is None
@@ -128,7 +128,7 @@ class _Finder:
             at += count * size
 
     def _table(self, address: int, level: Level) -> Stretch:
-        """Give all the entries of the table, or of its page, that has the leaf of an address."""
+        """Return all the entries of the table, or of its page, that has the leaf of an address."""
         regime = self._regime
         entries = level.entries if regime.below is None else min(level.entries, PAGE_BYTES // regime.entry_bytes)
         base = address - address % (entries * level.size_bytes)
@@ -166,7 +166,8 @@ class AccessFlags:
         return self._stretches
 
     def read(self, fresh: Iterable[Stretch], known: Iterable[Stretch] = ()) -> Mapping[Leaf, bool]:
-        """Give the leaves with their flags: of `fresh` stretches as they are, of others those that lead where they led.
+        """Return the leaves with their flags: of `fresh` stretches as they are, of others those that lead where they
+        led.
 
         A leaf that is met by several addresses counts once.
         """
@@ -187,7 +188,7 @@ class AccessFlags:
         return found
 
     def clear(self, spared: Collection[int]) -> int:
-        """Clear the flags of what was read last, but for the `spared` descriptors; gives how many were set."""
+        """Clear the flags of what was read last, but for the `spared` descriptors; returns how many were set."""
 
         def wanted(leaf: Leaf, stretch: Stretch, value: int) -> bool:
             return leaf.pa not in spared and value & stretch.flag != 0
@@ -201,7 +202,7 @@ class AccessFlags:
         return self._change(wanted)
 
     def gives_back(self, change: Change) -> bool:
-        """Say whether a change is of a flag that was cleared here, and that the guest has carried on as clear since.
+        """Return whether a change is of a flag that was cleared here, and that the guest has carried on as clear since.
 
         Whoever rewrites a descriptor while its flag is clear, for a fork or to protect it, keeps the flag clear.
         """
@@ -209,13 +210,13 @@ class AccessFlags:
         return change.pa in self._cleared and change.after == flagged
 
     def set_again(self, but: Collection[int]) -> int:
-        """Set the flags that are due, `but` those that others have cleared since; gives how many were clear."""
+        """Set the flags that are due, `but` those that others have cleared since; returns how many were clear."""
         return self._change(
             lambda leaf, stretch, value: leaf.pa in self._due and leaf.pa not in but and not value & stretch.flag
         )
 
     def _change(self, wanted: Callable[[Leaf, Stretch, int], bool]) -> int:
-        """Flip the flags that are wanted, by one write for each stretch that has any; gives how many."""
+        """Flip the flags that are wanted, by one write for each stretch that has any; returns how many."""
         count = 0
         for stretch in self._stretches:
             values = list(self._values(stretch))
@@ -239,7 +240,7 @@ class AccessFlags:
     def _leaves(
         self, stretch: Stretch, values: Sequence[int] | None = None
     ) -> Iterator[tuple[Leaf, int, tuple[int, int] | None]]:
-        """Give each leaf with its descriptor, and with where that leads: None if it is a leaf no more."""
+        """Yield each leaf with its descriptor, and with where that leads: None if it is a leaf no more."""
         bits = stretch.regime.linear_bits(stretch.level)
         for at, value in enumerate(values or self._values(stretch)):
             key = id(stretch.regime), stretch.level.number, value & ~bits
@@ -249,7 +250,7 @@ class AccessFlags:
             yield stretch.leaf(at), value, None if high is None else (high, value & bits)
 
     def _beyond(self, stretch: Stretch, kind: int) -> int | None:
-        """Give what of an output address is not in the linear bits; None where this is no leaf."""
+        """Return what of an output address is not in the linear bits; None where this is no leaf."""
         raw = kind.to_bytes(stretch.regime.entry_bytes, stretch.regime.byte_order)
         entry = stretch.regime.decode(raw, stretch.level)
         return entry.address if entry.kind.is_leaf else None

@@ -46,7 +46,7 @@ class Change:
         return replace(self, before=self.after, after=self.before)
 
     def found(self, memory: PhysicalMemory) -> int:
-        """Give what the descriptor is now."""
+        """Return what the descriptor is now."""
         return int.from_bytes(memory.read(self.pa, self.size_bytes), self.byte_order)
 
     def apply(self, memory: PhysicalMemory) -> None:

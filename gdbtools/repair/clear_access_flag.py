@@ -77,7 +77,7 @@ def plan(machine: Machine, wanted: tuple[int, int], name: str | None) -> Plan:
 
 
 def _leaves(regime: Regime, memory: Recording, first: int, last: int) -> Iterator[int | Hole]:
-    """Give the first address of every leaf that maps any of first..last."""
+    """Yield the first address of every leaf that maps any of first..last."""
     first, last = max(first, regime.first), min(last, regime.last)
     for run in Scanner(regime, memory.read).within(first, last) if regime.levels and first <= last else ():
         if isinstance(run, Hole):

@@ -35,13 +35,13 @@ class Plan:
 
 
 def greatest(fields: Sequence[FieldChange]) -> Need:
-    """Give what all these changes together need."""
+    """Return what all these changes together need."""
     order = list(Need)
     return max((each.need for each in fields), key=order.index, default=Need.NOTHING)
 
 
 def with_field(word: Word, name: str, value: int, whose: str) -> Word:
-    """Give a descriptor with one field changed; raises `UsageError` for a field it has not, or that is too small."""
+    """Return a descriptor with one field changed; raises `UsageError` for a field it has not, or that is too small."""
     try:
         return type(word)(word.field(name).into(word, value))
     except KeyError:
@@ -152,7 +152,7 @@ def needs_itself(machine: Machine, change: Change, then: Word, planned: Invalida
 
 
 def executable(machine: Machine, address: int, read: Read) -> bool:
-    """Say whether the CPU may execute at an address, as this memory has the tables."""
+    """Return whether the CPU may execute at an address, as this memory has the tables."""
     architecture = machine.architecture
     access = Access(AccessKind.EXECUTE, architecture.privilege(machine.register))
     state = architecture.state(machine.register)
@@ -161,7 +161,7 @@ def executable(machine: Machine, address: int, read: Read) -> bool:
 
 
 def undo(machine: Machine, live: Live, log: Log, count: int) -> Sequence[Repair]:
-    """Take the last `count` repairs back, the last first, each in the way it was made; gives them.
+    """Take the last `count` repairs back, the last first, each in the way it was made; returns them.
 
     All is compared before anything is written: a descriptor that somebody else has changed since is left alone, with
     everything else.  One that a broken connection left as it was, or invalid in the middle, is known.
@@ -206,7 +206,7 @@ def check_undo(machine: Machine, back: Sequence[Repair]) -> None:
 
 
 def _way_on(newer: int) -> str:
-    """Name the commands that leave a repair behind, which has so many newer ones before it."""
+    """Return the name of the commands that leave a repair behind, which has so many newer ones before it."""
     return f"`mmu undo {newer}` and then `mmu undo --forget`" if newer else "`mmu undo --forget`"
 
 

@@ -53,7 +53,7 @@ class Found:
 
 
 def find_return(architecture: Architecture, register: ReadRegister, read: Read) -> int:
-    """Give where there is an exception return that this CPU may execute now; raise `Refused` if there is none."""
+    """Return where there is an exception return that this CPU may execute now; raise `Refused` if there is none."""
     found = find(architecture, register, read, [architecture.gadgets.returns])
     if found.loans[0] is None:
         raise Refused(missing("exception return", found, architecture, register, read, "return by hand"))
@@ -61,7 +61,7 @@ def find_return(architecture: Architecture, register: ReadRegister, read: Read) 
 
 
 def return_address(machine: Machine, found: Diagnosis) -> int:
-    """Give an exception return to borrow; only at a vector entry is the guest's state still untouched."""
+    """Return an exception return to borrow; only at a vector entry is the guest's state still untouched."""
     if not found.entry:
         pc = machine.register(machine.architecture.pc)
         raise Refused(
@@ -73,7 +73,7 @@ def return_address(machine: Machine, found: Diagnosis) -> int:
 def missing(
     what: str, found: Found, architecture: Architecture, register: ReadRegister, read: Read, otherwise: str
 ) -> str:
-    """Say that the guest has not what was looked for, or where it was not found, and what to do then."""
+    """Return that the guest has not what was looked for, or where it was not found, and what to do then."""
     if is_reduced(architecture, register, read):
         return f"no {what} is in the reduced space in force; go on into the kernel and ask again"
     if found.exhausted:
@@ -82,7 +82,9 @@ def missing(
 
 
 def is_reduced(architecture: Architecture, register: ReadRegister, read: Read) -> bool:
-    """Say whether the space in force lacks most of the kernel: that it has no instruction says nothing of the guest."""
+    """Return whether the space in force lacks most of the kernel: that it has no instruction says nothing of the
+    guest.
+    """
     return isolation(architecture, register, read) is not None
 
 
@@ -119,7 +121,7 @@ def find(
 
 
 def _better(best: Loan | None, purpose: Sequence[Borrowable], data: bytes, va: int) -> Loan | None:
-    """Give the best of what was found before and what these bytes hold."""
+    """Return the best of what was found before and what these bytes hold."""
     for kind in purpose:
         if best is not None and best.kind.rank <= kind.rank:
             continue
@@ -133,7 +135,7 @@ def _better(best: Loan | None, purpose: Sequence[Borrowable], data: bytes, va: i
 
 
 def _aligned(data: bytes, mask: int, match: int) -> Iterator[int]:
-    """Give the offsets of all instructions `word & mask == match`; instructions are little-endian whatever data is."""
+    """Yield the offsets of all instructions `word & mask == match`; instructions are little-endian whatever data is."""
     pattern = _expression(mask, match)
     found = pattern.search(data)
     while found is not None:
@@ -144,7 +146,7 @@ def _aligned(data: bytes, mask: int, match: int) -> Iterator[int]:
 
 @cache
 def _expression(mask: int, match: int) -> re.Pattern[bytes]:
-    """Give what matches an instruction's bytes in memory: searching is then the regular expression engine's."""
+    """Return what matches an instruction's bytes in memory: searching is then the regular expression engine's."""
     parts = []
     for shift in range(0, 8 * INSTRUCTION_BYTES, 8):
         care, want = mask >> shift & 0xFF, match >> shift & 0xFF
@@ -156,12 +158,12 @@ def _expression(mask: int, match: int) -> re.Pattern[bytes]:
 def _executable(
     architecture: Architecture, register: ReadRegister, read: Read, near: list[int]
 ) -> Iterator[tuple[int, int, int]]:
-    """Give (va, pa, size) of what this CPU may execute: the `near` pages, then every mapping by its distance."""
+    """Yield (va, pa, size) of what this CPU may execute: the `near` pages, then every mapping by its distance."""
     access = Access(AccessKind.EXECUTE, architecture.privilege(register))
     state = architecture.state(register)
 
     def allowed(va: int) -> int | None:
-        """Give where `va` leads if it may be executed now."""
+        """Return where `va` leads if it may be executed now."""
         found = walk(architecture.regime_for(register, va), va, read)
         if architecture.check(found, access, state) is not None or not isinstance(found.outcome, Mapped):
             return None

@@ -61,7 +61,7 @@ class Written:
 
 
 def net(written: Sequence[Change | TableChange], memory: PhysicalMemory) -> list[Change]:
-    """Give what is left of changes in order: one for each descriptor that is as they left it, and not as it was."""
+    """Return what is left of changes in order: one for each descriptor that is as they left it, and not as it was."""
     left: dict[int, Change] = {}
     for change in (each for one in written for each in one.changes):
         known = left.get(change.pa)

@@ -35,7 +35,7 @@ class Needed:
                     self._descriptors.setdefault(pa, name)
 
     def why(self, first: int, size_bytes: int, descriptor_pa: int) -> str:
-        """Say for what a leaf is needed; empty for one that is not."""
+        """Return for what a leaf is needed; empty for one that is not."""
         by_address = (name for need, name in self._ranges if need.first < first + size_bytes and first < need.end)
         return self._descriptors.get(descriptor_pa) or next(by_address, "")
 

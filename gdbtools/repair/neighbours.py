@@ -106,7 +106,7 @@ def plan_neighbours(
 
 
 def _missing(regime: Regime, leaf: Step, raw: bytes, architecture: Architecture) -> int:
-    """Give the bits that an access-flag fault on this entry would have flipped; 0 where it would be no such fault."""
+    """Return the bits that an access-flag fault on this entry would have flipped; 0 where it would be no such fault."""
     step = Step(leaf.level, leaf.index, leaf.pa, regime.decode(raw, leaf.level), leaf.via)
     refusal = regime.accept(step)
     if not step.is_leaf or refusal is None or refusal.fault.kind is not FaultKind.ACCESS_FLAG:

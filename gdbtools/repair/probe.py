@@ -196,7 +196,7 @@ def _walk(machine: Machine, address: int) -> Walk:
 
 
 def _expected(machine: Machine, found: Walk, size_bytes: int) -> int | None:
-    """Give the bytes that the tables lead to; of more than one byte the order would have to be known."""
+    """Return the bytes that the tables lead to; of more than one byte the order would have to be known."""
     if size_bytes != 1 or not isinstance(found.outcome, Mapped):
         return None
     return int.from_bytes(machine.memory.read(found.outcome.address, size_bytes), "little")

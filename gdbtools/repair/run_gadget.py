@@ -22,7 +22,7 @@ def returns(machine: Machine) -> Mapping[Privilege, int]:
 def step(
     machine: Machine, live: Live, loan: Loan, back: Mapping[Privilege, int] | None = None
 ) -> ExceptionRecord | None:
-    """Step one borrowed instruction; gives None, or the exception that it raised, which is returned from already.
+    """Step one borrowed instruction; returns None, or the exception that it raised, which is returned from already.
 
     `back` are the exception returns found before.  The caller keeps the registers.
     """

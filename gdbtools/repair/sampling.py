@@ -142,7 +142,7 @@ class Sampling:
         return Sample(self._began - since, took, self._leaves, touched)
 
     def finish(self, leave: bool) -> int | None:
-        """Set the flags again that are missed, unless they are to be left; gives how many, None if the guest is gone.
+        """Set the flags again that are missed, unless they are to be left; returns how many, None if the guest is gone.
 
         What then is otherwise than it was is what `mmu undo` takes back.
         """
@@ -181,7 +181,7 @@ class Sampling:
         return service.summary.ended or ended
 
     def _stretches(self, machine: Machine) -> tuple[Sequence[Stretch], Sequence[Stretch]]:
-        """Give what maps the range now, where a CPU is in its address space, and what was known of the rest."""
+        """Return what maps the range now, where a CPU is in its address space, and what was known of the rest."""
         live = {_identity(regime) for cpu in machine.cpus for regime in self._used(cpu.registers.read)}
         here = [regime for regime in self._regimes if _identity(regime) in live]
         fresh = find(machine.architecture, here, machine.memory, self._wanted.first, self._wanted.last)
@@ -201,7 +201,7 @@ class Sampling:
         return tlb.empty(machine, self._live, reserved)
 
     def _spare(self, machine: Machine, method: Method) -> Mapping[Leaf, str]:
-        """Give the leaves without which no fault could be taken, or returned from."""
+        """Return the leaves without which no fault could be taken, or returned from."""
         needed = Needed(machine, self._wanted.regime, machine.memory.read)
         for address in run_gadget.returns(machine).values() if method is Method.FAULTS else ():
             needed.add(address, "the exception return that is borrowed")
@@ -209,7 +209,7 @@ class Sampling:
         return {leaf: why for leaf, why in reasons.items() if why}
 
     def _descriptor(self, machine: Machine, read: ReadRegister, address: int) -> int | None:
-        """Give where the leaf descriptor of an address is, None where nothing maps it."""
+        """Return where the leaf descriptor of an address is, None where nothing maps it."""
         leaf = walk(
             machine.architecture.regime_for(read, address, self._wanted.regime), address, machine.memory.read
         ).leaf
@@ -217,7 +217,7 @@ class Sampling:
 
 
 def _method(wanted: str | None, by_hardware: bool, regime: Regime) -> Method:
-    """Give the way that is asked for, else the one that fits; raises `Refused` for one that cannot be."""
+    """Return the way that is asked for, else the one that fits; raises `Refused` for one that cannot be."""
     if wanted == "faults" and by_hardware:
         raise Refused("hardware sets the access flags here (TCR_ELx.HA), so nobody faults; ask with --by flags")
     if regime.stage != 1 and wanted != "flags" and not by_hardware:

@@ -111,7 +111,7 @@ class Onlooker(Protocol):
     """Somebody who is asked before a fault is repaired, and told of it afterwards."""
 
     def wants(self, found: Diagnosis) -> bool:
-        """Say whether a fault is to be repaired; else it is left to the guest."""
+        """Return whether a fault is to be repaired; else it is left to the guest."""
         ...
 
     def saw(self, machine: Machine, found: Diagnosis) -> None:

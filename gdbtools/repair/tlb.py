@@ -51,7 +51,7 @@ class Invalidation:
 
 
 def scopes_of(addresses: Sequence[int] | None) -> Sequence[Scope]:
-    """Give what has to be invalidated for these addresses; None is all there are."""
+    """Return what has to be invalidated for these addresses; None is all there are."""
     if addresses is None or len(addresses) > ONE_BY_ONE:
         return (Scope(Extent.ALL),)
     return [Scope(Extent.ADDRESS, address) for address in addresses]
@@ -86,7 +86,7 @@ def perform(machine: Machine, live: Live, invalidation: Invalidation) -> None:
 def empty(machine: Machine, live: Live, reserved: Callable[[int], bool]) -> Invalidation | None:
     """Empty the TLBs of all CPUs, from outside where that can be done (None), else by what the guest lends.
 
-    Gives what was borrowed: nothing from addresses that are `reserved`.  Raises `Refused` where neither is possible.
+    Returns what was borrowed: nothing from addresses that are `reserved`.  Raises `Refused` where neither is possible.
     """
     try:
         live.empty_tlb()

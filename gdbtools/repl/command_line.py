@@ -87,7 +87,7 @@ Request = Question | Own | ForGdb
 
 
 def read(text: str) -> Request | None:
-    """Say what a line asks for; None for an empty line or a comment, `UsageError` for quotes that do not close."""
+    """Return what a line asks for; None for an empty line or a comment, `UsageError` for quotes that do not close."""
     line = text.strip()
     if not line or line.startswith("#"):
         return None
@@ -113,7 +113,7 @@ def as_typed_here(text: str) -> str:
 
 
 def first_word(text: str) -> str:
-    """Give the name of a command of GDB's: `x` of `x/4i $pc`, `continue` of `continue&`."""
+    """Return the name of a command of GDB's: `x` of `x/4i $pc`, `continue` of `continue&`."""
     found = re.match(r"[\w-]+", text.strip())
     return found.group() if found else ""
 
@@ -125,7 +125,7 @@ def behind(text: str) -> str:
 
 
 def repeated(text: str) -> str:
-    """Give what an empty line means after `text`: nothing, unless it is of the kind that GDB repeats."""
+    """Return what an empty line means after `text`: nothing, unless it is of the kind that GDB repeats."""
     line = text.strip()
     again = REPEATED.get(first_word(line))
     return line if again == "" else again or ""

@@ -27,7 +27,7 @@ async def answer(debugger: Debugger, name: str, words: Sequence[str], runs: bool
 
 
 async def record(debugger: Debugger, name: str) -> dict[str, Any] | None:
-    """Give the JSON of a command of ours that has one answer, None where it has none now."""
+    """Return the JSON of a command of ours that has one answer, None where it has none now."""
     try:
         (line,) = (await _told(debugger, name, ("--json",), unasked=True))["lines"]
     except GdbtoolsError:
@@ -37,7 +37,7 @@ async def record(debugger: Debugger, name: str) -> dict[str, Any] | None:
 
 
 async def verdict(debugger: Debugger) -> Document | None:
-    """Give the verdict of the fault at this stop; None if GDB itself is set to say one: `set mmu-at-stop`."""
+    """Return the verdict of the fault at this stop; None if GDB itself is set to say one: `set mmu-at-stop`."""
     with suppress(GdbtoolsError):
         if (await debugger.ask("-gdb-show mmu-at-stop", unasked=True)).results.get("value") == "nothing":
             (blocks,) = (await _told(debugger, "fault", (), unasked=True))["documents"]
@@ -46,7 +46,7 @@ async def verdict(debugger: Debugger) -> Document | None:
 
 
 async def place(debugger: Debugger) -> str:
-    """Give pc as GDB writes it, with the symbol that it is behind; empty where there is none."""
+    """Return pc as GDB writes it, with the symbol that it is behind; empty where there is none."""
     with suppress(GdbtoolsError):
         value = (await debugger.ask("-data-evaluate-expression $pc", unasked=True)).results.get("value", "")
         found = _PLACE.search(value)
@@ -55,14 +55,14 @@ async def place(debugger: Debugger) -> str:
 
 
 async def completions(debugger: Debugger, line: str) -> Sequence[str]:
-    """Give GDB's own completions of a line, as whole lines."""
+    """Return GDB's own completions of a line, as whole lines."""
     with suppress(GdbtoolsError):
         return list((await debugger.ask(f"-complete {quoted(line)}", unasked=True)).results.get("matches", ()))
     return ()
 
 
 async def explanation(debugger: Debugger, name: str) -> str:
-    """Give a sentence on a command of GDB's, empty where there is none of that name."""
+    """Return a sentence on a command of GDB's, empty where there is none of that name."""
     with suppress(GdbtoolsError):
         reply = await debugger.ask(f"-mmu --explain {quoted(name)}", unasked=True)
         return str(reply.results.get("explanation", ""))
@@ -72,7 +72,7 @@ async def explanation(debugger: Debugger, name: str) -> str:
 async def _told(
     debugger: Debugger, name: str, words: Sequence[str], unasked: bool = False, runs: bool = False
 ) -> dict[str, Any]:
-    """Give what `-mmu --prompt` says; an error that comes back is raised as what it was."""
+    """Return what `-mmu --prompt` says; an error that comes back is raised as what it was."""
     reply = await debugger.ask(" ".join(["-mmu --prompt", name, *map(quoted, words)]), unasked, runs)
     if reply.error:
         raise Unavailable(reply.error)

@@ -26,7 +26,7 @@ PIPE_WIDTH = 1000
 
 
 def deliver(answered: Answered, outlet: Outlet | None, screen: Screen, pages: bool) -> int:
-    """Show an answer, or send it on; gives the exit status: the answer's, or that of the pipe."""
+    """Show an answer, or send it on; returns the exit status: the answer's, or that of the pipe."""
     screen.clear_progress()
     screen.begin_line()
     if answered.note:
@@ -61,7 +61,7 @@ def show(text: str, screen: Screen, pages: bool) -> None:
 
 
 def pager(environment: Mapping[str, str], lines: int) -> Sequence[str]:
-    """Give the command line of a pager for so many lines: the user's own, else less; nothing where there is none."""
+    """Return the command line of a pager for so many lines: the user's own, else less; nothing where there is none."""
     own = environment.get("PAGER")
     if own is not None:
         return ("sh", "-c", own) if own.strip() not in ("", "cat") else ()
@@ -69,12 +69,12 @@ def pager(environment: Mapping[str, str], lines: int) -> Sequence[str]:
 
 
 def pipe(text: str, command: str) -> int:
-    """Give text to a shell command that has the terminal; gives its exit status."""
+    """Send text to a shell command that has the terminal; returns its exit status."""
     return run(("sh", "-c", command), text)
 
 
 def run(command: Sequence[str], text: str) -> int:
-    """Give text to a program that has the terminal, and Ctrl-C, until it ends."""
+    """Return text to a program that has the terminal, and Ctrl-C, until it ends."""
     with ctrl_c_is_theirs(), echoing(True):
         process = subprocess.Popen(command, stdin=subprocess.PIPE)
         assert process.stdin is not None, "it was asked for"

@@ -134,7 +134,7 @@ def _cpu(words: tuple[str, ...]) -> int:
 
 
 def where(session: Session) -> str:
-    """Say in a line what is looked at and where it stands."""
+    """Return in a line what is looked at and where it stands."""
     state = session.state
     parts = [state.doing.value.capitalize()]
     parts += [f"CPU {state.cpu} of {state.cpus}"] if state.cpu is not None else []
@@ -144,7 +144,7 @@ def where(session: Session) -> str:
 
 
 def overview(live: bool) -> Document:
-    """Give what can be asked at the prompt."""
+    """Return what can be asked at the prompt."""
     commands = [each for each in COMMANDS.values() if live or not each.live_only]
     rows: list[tuple[str, Text]] = [(each.name, each.summary) for each in commands]
     own: list[tuple[str, Text]] = [(name, said) for name, said in OWN.items() if live or name != "reconnect"]

@@ -31,7 +31,7 @@ def requests(lines: Sequence[str]) -> Iterator[str]:
 async def run(session: Session, runner: Runner, lines: Sequence[str]) -> int:
     """Execute lines; a line that runs the guest is over when the guest has stopped, unless it ends in `&`.
 
-    Gives the exit status of the last one; one that fails is the last one.
+    Returns the exit status of the last one; one that fails is the last one.
     """
     status = 0
     came: list[bool] = []

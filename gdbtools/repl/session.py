@@ -121,14 +121,14 @@ class Session(abc.ABC):
 
     @abc.abstractmethod
     async def symbols(self, prefix: str) -> Sequence[str]:
-        """Give symbols that begin so; none where that would have to wait."""
+        """Return symbols that begin so; none where that would have to wait."""
 
     @abc.abstractmethod
     async def completions(self, line: str) -> Sequence[str]:
-        """Give GDB's own completions of a line, as whole lines; none where that would have to wait."""
+        """Return GDB's own completions of a line, as whole lines; none where that would have to wait."""
 
     async def explanation(self, name: str) -> str:  # noqa: ARG002
-        """Give a line on a command of GDB's, empty where there is none, or it would have to wait."""
+        """Return a line on a command of GDB's, empty where there is none, or it would have to wait."""
         return ""
 
     @property

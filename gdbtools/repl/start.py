@@ -43,7 +43,7 @@ class _Given(argparse.Action):
 
 
 def parser(name: str) -> Parser:
-    """Give the parser of `gdbtools attach`, `run` or `open`."""
+    """Return the parser of `gdbtools attach`, `run` or `open`."""
     made = Parser(
         prog=f"gdbtools {name}",
         description=f"{PROMPTS[name]}.",
@@ -87,7 +87,7 @@ def parser(name: str) -> Parser:
 
 
 def start(name: str, words: Sequence[str], init: Path) -> int:
-    """Run `gdbtools attach`, `run` or `open`; gives the exit status.  `init` is the file to source inside GDB."""
+    """Run `gdbtools attach`, `run` or `open`; returns the exit status.  `init` is the file to source inside GDB."""
     before, after = _parted(words) if name == "run" else (list(words), [])
     options = parser(name).parse_args(before)
     made = _planned(options, after) if name == "run" else None

@@ -197,7 +197,7 @@ class Builder:
         return leaf
 
     def holding(self, address: int) -> Leaf | None:
-        """Give the leaf that an address is in."""
+        """Return the leaf that an address is in."""
         for low in {low for _, low, _ in self.layout.levels}:
             leaf = self.leaves.get(address >> low << low)
             if leaf is not None and leaf.size == 1 << low:
@@ -208,7 +208,7 @@ class Builder:
         return next(entries for number, _, entries in self.layout.levels if number == level)
 
     def deepest(self, va: int) -> int:
-        """Give the level of the last table on the way to an address."""
+        """Return the level of the last table on the way to an address."""
         found = self.layout.levels[0][0]
         for number, low, _ in self.layout.levels:
             if self.entries.get((number, va - self.layout.base >> low), ("",))[0] != "table":
@@ -332,7 +332,7 @@ def leaves_of(found: Iterable[Run | Hole]) -> list[tuple[int, int, tuple[object,
 
 
 def joinable(one: Run, other: Run) -> bool:
-    """Say whether two neighbours could be one run: of one kind, and one ramp or one repetition."""
+    """Return whether two neighbours could be one run: of one kind, and one ramp or one repetition."""
     if claim(one) != claim(other) or one.last + 1 != other.first or None in (one.output, other.output):
         return False
     if one.ipa is not None and other.ipa is not None and one.ipa + one.size_bytes != other.ipa:
@@ -451,7 +451,7 @@ def built(draw: st.DrawFn) -> Builder:
 
 
 def neighbours(builder: Builder) -> Iterator[int]:
-    """Give addresses beside what is mapped that are not."""
+    """Yield addresses beside what is mapped that are not."""
     layout, ordered = builder.layout, builder.in_order()
     last = layout.base + (1 << layout.input_bits) - 1
     for before, after in pairwise(ordered):
@@ -815,7 +815,7 @@ class Stages:
         return ARM.regime_for(reader(registers), self.first.layout.base, "el1")
 
     def fault_of(self, ipa: int) -> Fault | None:
-        """Say what stage 2 has against an address, permissions apart."""
+        """Return what stage 2 has against an address, permissions apart."""
         leaf = self.second.holding(ipa)
         if ipa >> self.second.layout.input_bits:
             return Fault(FaultKind.TRANSLATION, 2, 0)
@@ -832,7 +832,7 @@ class Stages:
         return None if fault is None else replace(fault, s1ptw=True)
 
     def expected(self, va: int) -> Mapped | Fault | None:
-        """Give the outcome of an address that stage 1 maps; a fault with S1PTW is of a fetch."""
+        """Return the outcome of an address that stage 1 maps; a fault with S1PTW is of a fetch."""
         leaf = self.first.holding(va)
         assert leaf is not None
         for at in self.first.paths[leaf.first]:
@@ -849,7 +849,7 @@ class Stages:
         return Mapped(below.output + ipa - below.first, min(leaf.size, below.size))
 
     def interesting(self) -> list[int]:
-        """Give addresses at and around every boundary that either stage has."""
+        """Return addresses at and around every boundary that either stage has."""
         unit = 1 << min(self.first.layout.granule, self.second.layout.granule)
         found = set()
         seconds = self.second.in_order()
@@ -921,7 +921,7 @@ def test_walk_goes_through_both_stages(stages: Stages) -> None:
 
 
 def found_at(stages: Stages) -> Iterator[tuple[int, Leaf, Mapped | Fault | None, Run | Hole]]:
-    """Give (address, stage 1's leaf, what is expected, what the mappings have there) at every boundary."""
+    """Yield (address, stage 1's leaf, what is expected, what the mappings have there) at every boundary."""
     found = list(mappings_of(stages.regime(), stages.memory.read))
     for va in stages.interesting():
         leaf = stages.first.holding(va)

@@ -52,7 +52,7 @@ def words(before: tuple[str, str], after: tuple[str, str]) -> list[str]:
 
 
 def ask(capsys: pytest.CaptureFixture[str], *given: str, status: int) -> Any:
-    """Give the result of a call, which has to end in `status`."""
+    """Return the result of a call, which has to end in `status`."""
     assert main(["diff", *given, "--json"]) == status
     out, err = capsys.readouterr()
     assert err == ""

@@ -73,7 +73,7 @@ def test_at_no_vector_entry_tables_that_say_another_fault_may_be_of_another_exce
 
 
 def stale(tmp_path: Path, **changes: int) -> list[str]:
-    """Give the options for a source whose syndrome is of an access-flag fault, and whose ELR is at an SVC."""
+    """Return the options for a source whose syndrome is of an access-flag fault, and whose ELR is at an SVC."""
     t = Tables(_next=0x4010_1000)
     t.map(VA, PA, AF=0)
     t.map(0x40_0000, 0x4200_0000)

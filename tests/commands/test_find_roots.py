@@ -40,7 +40,7 @@ def saved(image: Image, folder: Path) -> str:
 
 
 def ask(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0, command: str = "find-roots") -> dict:
-    """Give the one line of a call, which has to end in `status`."""
+    """Return the one line of a call, which has to end in `status`."""
     assert main([command, *words, "--json"]) == status
     out, err = capsys.readouterr()
     assert err == ""
@@ -242,7 +242,7 @@ EL2H = 0b1001
 
 
 def hypervisor(tmp_path: Path, image: Image, first: int) -> list[str]:
-    """Give an image a virtual machine whose memory is at `first`, which VTTBR_EL2 holds while the CPU is at EL2."""
+    """Return an image a virtual machine whose memory is at `first`, which VTTBR_EL2 holds while the CPU is at EL2."""
     tables = Tables(TnSZ=25, root=GUEST, _next=GUEST + 4096)
     for page in range(512):
         at = tables.map(first + page * 4096, GUESTS_MEMORY + page * 4096, SH=3)
@@ -318,7 +318,7 @@ def test_the_tables_of_a_capture_are_enough_to_map_what_it_maps(
 
 
 def shape(result: dict) -> list[tuple]:
-    """Give what a map says but for memory types, of which tables have only an index."""
+    """Return what a map says but for memory types, of which tables have only an index."""
     kept = ("rights", "accessed", "dirty", "global", "contiguous", "guarded")
     return [
         (*(run[name] for name in ("first", "size", "output", "block_size", "level")),

@@ -52,7 +52,7 @@ def source(tables: Tables, tmp_path: Path) -> list[str]:
 
 
 def ask(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> dict:
-    """Give the one result of a call, which has to end in `status`."""
+    """Return the one result of a call, which has to end in `status`."""
     assert main(["map", *words, "--json"]) == status
     out, err = capsys.readouterr()
     assert err == ""
@@ -62,7 +62,7 @@ def ask(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> dic
 
 
 def refused(capsys: pytest.CaptureFixture[str], status: int, *words: str) -> str:
-    """Give the one line on stderr of a call that has to be refused with `status`."""
+    """Return the one line on stderr of a call that has to be refused with `status`."""
     assert main(["map", *words]) == status
     out, err = capsys.readouterr()
     assert out == ""

@@ -38,7 +38,7 @@ def fields_of(line: str) -> dict[str, int]:
 
 
 def source(tmp_path: Path, **registers: int) -> list[str]:
-    """Give the arguments of a source that has these registers, and memory that nobody asks for."""
+    """Return the arguments of a source that has these registers, and memory that nobody asks for."""
     values = Tables().registers(**registers)
     (tmp_path / "raw.bin").write_bytes(bytes(4096))
     (tmp_path / "registers.json").write_text(json.dumps({name: hex(value) for name, value in values.items()}))

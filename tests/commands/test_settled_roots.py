@@ -23,7 +23,7 @@ EL1H = 0b0101
 
 
 def written(capsys: pytest.CaptureFixture[str], file: Path, *words: str) -> dict[str, int]:
-    """Give the registers that are written, which are those that are answered."""
+    """Return the registers that are written, which are those that are answered."""
     result = ask(capsys, *words, "--write", str(file))["result"]
     registers = json.loads(file.read_text())
     assert registers.pop("assumed") == result["assumed"]
@@ -31,7 +31,7 @@ def written(capsys: pytest.CaptureFixture[str], file: Path, *words: str) -> dict
 
 
 def with_registers(image: Image, folder: Path, **values: int) -> list[str]:
-    """Give an image a CPU at EL1 with 48 bits in both halves, and these registers."""
+    """Return an image a CPU at EL1 with 48 bits in both halves, and these registers."""
     own = {
         **Tables().registers(),
         "TTBR0_EL1": PROCESS,

@@ -51,7 +51,7 @@ def _tools() -> None:
 
 
 def built(name: str) -> Path:
-    """Give the Image of one of `CONFIGURATIONS`, built where it has not been yet; or raise `Unavailable`."""
+    """Return the Image of one of `CONFIGURATIONS`, built where it has not been yet; or raise `Unavailable`."""
     return once(_built, name)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def bits(*numbers: int) -> int:
-    """Give the value that has these bits set."""
+    """Return the value that has these bits set."""
     return sum(1 << number for number in numbers)
 
 

@@ -37,5 +37,5 @@ def _headers() -> Path:
 
 
 def kernel_headers() -> Path:
-    """Give a folder with sysreg-defs.h, sysreg.h, esr.h, brk-imm.h and kvm_arm.h, or raise `Unavailable`."""
+    """Return a folder with sysreg-defs.h, sysreg.h, esr.h, brk-imm.h and kvm_arm.h, or raise `Unavailable`."""
     return once(_headers)

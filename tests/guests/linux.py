@@ -47,7 +47,7 @@ WIDEST_BITS = 64
 
 
 def archive(files: Mapping[str, tuple[int, bytes]], console: str = "dev/console") -> bytes:
-    """Give a cpio archive ("newc") of `files` (mode and contents by name) and of a device node for the console."""
+    """Return a cpio archive ("newc") of `files` (mode and contents by name) and of a device node for the console."""
     entries = [(name, mode, contents, (0, 0)) for name, (mode, contents) in files.items()]
     entries.append((console, stat.S_IFCHR | 0o600, b"", (5, 1)))
     entries.append(("TRAILER!!!", 0, b"", (0, 0)))
@@ -87,7 +87,7 @@ class Stub:
         return self._answer()
 
     def _answer(self) -> str:
-        """Give the next packet that is not the unasked stop reply which QEMU sends to a new client."""
+        """Return the next packet that is not the unasked stop reply which QEMU sends to a new client."""
         while True:
             found = re.search(rb"\$([^#]*)#..", self._pending, re.DOTALL)
             if found is None:
@@ -111,7 +111,7 @@ class Stub:
         return said
 
     def document(self, name: str) -> str:
-        """Give one document of the target's description."""
+        """Return one document of the target's description."""
         text = ""
         while True:
             answer = self.ask(f"qXfer:features:read:{name}:{len(text):x},7f0")
@@ -120,7 +120,7 @@ class Stub:
                 return text
 
     def numbers(self) -> Iterator[tuple[str, int]]:
-        """Give the name and number of each register of at most 64 bits, in the order of the target's description."""
+        """Yield the name and number of each register of at most 64 bits, in the order of the target's description."""
         number = 0
         for included in re.findall(r'<xi:include href="([^"]+)"', self.document("target.xml")):
             for text in re.findall(r"<reg ([^>]*)>", self.document(included)):
@@ -131,7 +131,7 @@ class Stub:
                 number += 1
 
     def registers(self, cpu: int = 0) -> dict[str, int]:
-        """Give every register of at most 64 bits of a CPU, by its architectural name."""
+        """Return every register of at most 64 bits of a CPU, by its architectural name."""
         self.ask(f"Hg{cpu + 1:x}")
         values = {}
         for name, number in self.numbers():
@@ -209,7 +209,7 @@ class LinuxGuest:
         return Path(self._folder.name) / "gdb"
 
     def _until(self, marker: str, seconds: float) -> str:
-        """Give what the guest prints up to a line that begins with `marker`, which has to be a whole one."""
+        """Return what the guest prints up to a line that begins with `marker`, which has to be a whole one."""
         assert self._process.stdout is not None
         pattern = re.compile(rb"(?:^|\n)" + marker.encode() + rb"[^\n]*\n")
         deadline = time.monotonic() + seconds
@@ -295,11 +295,11 @@ class LinuxGuest:
             raise Unavailable(f"QEMU said of the dump: {said}")
 
     def registers(self, cpu: int = 0) -> dict[str, int]:
-        """Give the registers of a CPU of a stopped guest, by their architectural names."""
+        """Return the registers of a CPU of a stopped guest, by their architectural names."""
         return self._held.registers(cpu)
 
     def read(self, pa: int, size_bytes: int) -> bytes:
-        """Give physical memory; only RAM can be read."""
+        """Return physical memory; only RAM can be read."""
         at = pa - RAM
         if not 0 <= at <= self.memory_bytes - size_bytes:
             raise Unreadable(pa, size_bytes, f"RAM is {RAM:#x} to {RAM + self.memory_bytes:#x}")
@@ -325,13 +325,13 @@ class Area:
 
 
 def areas(guest: LinuxGuest, pid: int) -> list[Area]:
-    """Give a process's own account of its address space."""
+    """Return a process's own account of its address space."""
     found = re.findall(r"^(\w+)-(\w+) (\S+) \S+ \S+ \S+ *(.*)$", guest.run(f"cat /proc/{pid}/maps"), re.MULTILINE)
     return [Area(int(first, 16), int(end, 16), rights, name) for first, end, rights, name in found]
 
 
 def pagemap(guest: LinuxGuest, pid: int, area: Area, page_bytes: int) -> dict[int, int]:
-    """Give by page address what /proc/PID/pagemap says of an area's pages: a 64-bit word each."""
+    """Return by page address what /proc/PID/pagemap says of an area's pages: a 64-bit word each."""
     first, count = area.first // page_bytes, (area.end - area.first) // page_bytes
     read = f"dd if=/proc/{pid}/pagemap bs=8 skip={first} count={count} 2>/dev/null"
     words = guest.run(rf"""{read} | hexdump -v -e '1/4 "%08x" 1/4 " %08x\n"'""").splitlines()

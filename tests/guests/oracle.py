@@ -222,7 +222,7 @@ class Oracle:
 
 
 def missing() -> str:
-    """Say why the oracle cannot be asked; empty when it can."""
+    """Return why the oracle cannot be asked; empty when it can."""
     if shutil.which(QEMU) is None:
         return f"{QEMU} is not installed: apt-get install qemu-system-arm"
     return ""

@@ -92,7 +92,7 @@ class Suite:
             self._update()
 
     def newest(self, pattern: str) -> str:
-        """Give the package whose whole name matches, the one with the largest numbers in it."""
+        """Return the package whose whole name matches, the one with the largest numbers in it."""
         self._lists()
         names = self._apt("apt-cache", "pkgnames").split()
         found = [name for name in names if re.fullmatch(pattern, name)]
@@ -146,7 +146,7 @@ def run(command: list[str], cwd: Path | None = None, minutes: int = 15) -> str:
 
 @cache
 def mirror() -> str:
-    """Give the Debian mirror that the system's own apt uses."""
+    """Return the Debian mirror that the system's own apt uses."""
     said = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"])
     for each in said.splitlines():
         if re.search(r"/debian/?$", each):
@@ -163,7 +163,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def kept(name: str, make: Callable[[Path], object]) -> Path:
-    """Give what `make` puts at a path, made once: it appears under its name only when it is whole.
+    """Return what `make` puts at a path, made once: it appears under its name only when it is whole.
 
     `make` may keep other things beside that path until then, and must not call `kept`.
     """
@@ -210,7 +210,7 @@ def _remembered(get: Callable[..., Path], *arguments: str) -> Path | Unavailable
 
 
 def once(get: Callable[..., Path], *arguments: str) -> Path:
-    """Give `get(*arguments)`, or raise the `Unavailable` that it raised, however often it is asked for in a run."""
+    """Return `get(*arguments)`, or raise the `Unavailable` that it raised, however often it is asked for in a run."""
     found = _remembered(get, *arguments)
     if isinstance(found, Unavailable):
         raise found
@@ -223,7 +223,7 @@ def _kernel(name: str) -> Path:
 
 
 def kernel(name: str) -> Path:
-    """Give a kernel of `KERNELS`, or raise `Unavailable`."""
+    """Return a kernel of `KERNELS`, or raise `Unavailable`."""
     return once(_kernel, name)
 
 
@@ -234,7 +234,7 @@ def _module(name: str, module: str) -> Path:
 
 
 def kernel_module(name: str, module: str) -> Path:
-    """Give a module of a kernel of `KERNELS`, or raise `Unavailable`."""
+    """Return a module of a kernel of `KERNELS`, or raise `Unavailable`."""
     return once(_module, name, module)
 
 
@@ -244,7 +244,7 @@ def _xen() -> Path:
 
 
 def xen() -> Path:
-    """Give a Xen for arm64, or raise `Unavailable`."""
+    """Return a Xen for arm64, or raise `Unavailable`."""
     return once(_xen)
 
 
@@ -254,7 +254,7 @@ def _busybox() -> Path:
 
 
 def busybox() -> Path:
-    """Give a busybox for arm64 that needs no library, or raise `Unavailable`."""
+    """Return a busybox for arm64 that needs no library, or raise `Unavailable`."""
     return once(_busybox)
 
 
@@ -269,7 +269,7 @@ def _source() -> Path:
 
 
 def linux_source() -> Path:
-    """Give the tree of Linux 6.12 as Debian has it, or raise `Unavailable`."""
+    """Return the tree of Linux 6.12 as Debian has it, or raise `Unavailable`."""
     return once(_source)
 
 
@@ -302,7 +302,7 @@ def _version(command: tuple[str, ...]) -> str:
 
 
 def qemu(name: str) -> Qemu:
-    """Give the `system`'s QEMU or one of `QEMU_SUITES`, or raise `Unavailable`.
+    """Return the `system`'s QEMU or one of `QEMU_SUITES`, or raise `Unavailable`.
 
     One from a suite runs with that suite's own loader, libraries and modules: a newer one needs a newer C library than
     ours.

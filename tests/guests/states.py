@@ -58,13 +58,13 @@ def counting(what: str) -> Iterator[Counter[str]]:
 
 
 def version_of(oracle: Oracle) -> str:
-    """Give the version as the departures are listed by it: `7.2`."""
+    """Return the version as the departures are listed by it: `7.2`."""
     assert oracle.qemu is not None
     return ".".join(oracle.qemu.version.split(".")[:2])
 
 
 def ends_qemu_7(version: str, found: Walk, refusal: Refusal | None) -> bool:
-    """Say whether QEMU 7.2 would end with a failed assertion: it cannot say that a fault is at level -1."""
+    """Return whether QEMU 7.2 would end with a failed assertion: it cannot say that a fault is at level -1."""
     if version != "7.2" or refusal is None:
         return False
     return -1 in (refusal.fault.level, found.fetch.level.number if found.fetch else None)
@@ -231,7 +231,7 @@ class Drawing:
         self._lay_paths(space, random.randrange(1, 6))
 
     def _base(self, space: Space, ps: int) -> int:
-        """Give BADDR; now and then beyond the output size, where that cannot be an external abort instead."""
+        """Return BADDR; now and then beyond the output size, where that cannot be an external abort instead."""
         base = space.root
         if self.chance(25) and ps < 4:
             base |= 1 << 46
@@ -284,7 +284,7 @@ class Drawing:
         return space
 
     def _legal_sizes(self, bits: int, start: int, layout: Layout, physical: int) -> list[int]:
-        """Give the input sizes that may start there on this PE, and hold the oracle's RAM."""
+        """Return the input sizes that may start there on this PE, and hold the oracle's RAM."""
         needs = {(12, 0): 44, (14, 1): 42, (16, 1): 44}.get((bits, start), 0)
         small = (bits, start) == (12, 3) and not self.has.small_tables
         # QEMU 7.2 never starts at level 0 with 16KB, and at level -1 only with all of 52 bits.
@@ -430,7 +430,7 @@ class Drawing:
         self._put(space, table + level.index(ipa) * 8, leaf(0).with_(TYPE=3, OutputAddress=output, **fields))
 
     def _outputs(self, va: int) -> list[int]:
-        """Give the intermediate physical address that stage 1 has for an address, asked with stage 2 off."""
+        """Return the intermediate physical address that stage 1 has for an address, asked with stage 2 off."""
         registers = {**self.oracle.identity, **self.state.registers, "HCR_EL2": HCR_RW, "cpsr": 5, "HCRX_EL2": 1 << 14}
         found = walk(ARM.regime_for(reader(registers), va, "el1"), va, self.oracle.read)
         return [found.destination.address] if found.destination is not None else []

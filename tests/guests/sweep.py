@@ -126,7 +126,7 @@ class Operation:
         return int(self.state == AARCH32_SUPERVISOR) if self.state & AARCH32 else self.state >> 2
 
     def like(self, record: Record) -> bool:
-        """Say whether it ended as it usually does."""
+        """Return whether it ended as it usually does."""
         keys = ("target", "esr", "elr")
         return self.usual is not None and all(getattr(record, key) == getattr(self.usual, key) for key in keys)
 
@@ -161,7 +161,7 @@ def texts(words: Sequence[int]) -> list[str]:
 
 @cache
 def named() -> tuple[Code, ...]:
-    """Give every MRS, MSR and System instruction that binutils, or `ENCODINGS`, have a name for."""
+    """Return every MRS, MSR and System instruction that binutils, or `ENCODINGS`, have a name for."""
     eight, sixteen = range(8), range(16)
     places = [(op1, crn, crm, op2) for op1 in eight for crn in sixteen for crm in sixteen for op2 in eight]
     words = [encoded(read, op0, *place) for read in (True, False) for op0 in (2, 3) for place in places]
@@ -181,7 +181,7 @@ def named() -> tuple[Code, ...]:
 
 @cache
 def coprocessors() -> tuple[tuple[Code, ...], tuple[Code, ...]]:
-    """Give every MRC and MRRC of p14 and p15 that is for EL0 or EL1, and the MCR and MCRR of the same places."""
+    """Return every MRC and MRRC of p14 and p15 that is for EL0 or EL1, and the MCR and MCRR of the same places."""
     eight, sixteen = range(8), range(16)
     reads, writes = [], []
     for coproc, opcodes in ((14, (0, 7)), (15, (0, 1, 2, 3))):
@@ -208,7 +208,7 @@ class Sweep:
         self.undefined = [each for each in found if each.usual and each.usual.ec == EC.UNKNOWN]
 
     def _controls(self) -> dict[str, int]:
-        """Give every control register that there is, with its value where nothing traps."""
+        """Return every control register that there is, with its value where nothing traps."""
         names = [*CONTROLS[2], *(CONTROLS[3] if self.guest.level == 3 else ())]
         records = self.guest.run([self._reading(name) for name in names])
         read = {name: each.x[RT] for name, each in zip(names, records, strict=True) if each and each.completed}
@@ -227,7 +227,7 @@ class Sweep:
         return self.guest.run_code(cases, [each.code for each in operations], 0.5)
 
     def _found(self, state: int) -> Iterator[Operation]:
-        """Give what does not hang at a level, with how it ends; of AArch32, what comes through."""
+        """Yield what does not hang at a level, with how it ends; of AArch32, what comes through."""
         if state & AARCH32:
             reads, writes = coprocessors()
             others = [Code((each.word,), 0, (each.text,)) for each in OTHERS_AARCH32]
@@ -253,7 +253,7 @@ class Sweep:
                 yield replace(operation, usual=record)
 
     def _write_of(self, code: Code) -> int:
-        """Give the write at the place of a read: in AArch32, bit 20 says which it is."""
+        """Return the write at the place of a read: in AArch32, bit 20 says which it is."""
         word = code.words[0]
         return word & ~READS_TO_WRITES if word >> 24 == 0xD5 else word & ~(1 << 20)
 
@@ -262,7 +262,7 @@ class Sweep:
         return DATA if code.words[0] & 0xFFF80000 == SYS else 0
 
     def bits(self) -> Iterator[Bit]:
-        """Give the bits of this guest's controls, as far as they can be turned over."""
+        """Yield the bits of this guest's controls, as far as they can be turned over."""
         for name in CONTROLS[self.guest.level]:
             if name not in self.registers:
                 continue
@@ -293,7 +293,7 @@ class Sweep:
                 yield Trap(operation.el, self._text(operation, record), record)
 
     def _text(self, operation: Operation, record: Record) -> str:
-        """Give the instruction that ELR leads to, or that alone there is."""
+        """Return the instruction that ELR leads to, or that alone there is."""
         index = (record.elr - CODE) // 4
         text = operation.code.text
         return text[index] if 0 <= index < len(text) else text[0]

@@ -144,7 +144,7 @@ class Syndromes:
         return record
 
     def has(self, feature: str) -> bool:
-        """Say whether the machine has a feature of `FEATURES`; every machine has the empty one."""
+        """Return whether the machine has a feature of `FEATURES`; every machine has the empty one."""
         if not feature:
             return True
         ways = [way for name, way in FEATURES.items() if name.partition(",")[0] == feature]
@@ -225,7 +225,7 @@ class Syndromes:
         return (padded + struct.pack("<33Q", *x, entry, case.pstate)).ljust(CASE_BYTES, b"\0")
 
     def _last(self, case: Case) -> int:
-        """Give the call that is left for what comes through: SVC at EL0, HVC above, SMC where we live at EL3."""
+        """Return the call that is left for what comes through: SVC at EL0, HVC above, SMC where we live at EL3."""
         if case.pstate & AARCH32:
             user = case.pstate & PSTATE_M == AARCH32_USER
             if case.pstate & AARCH32_T32:
@@ -236,7 +236,7 @@ class Syndromes:
         return HVC if self.level == 2 else SMC
 
     def _registers(self, case: Case) -> dict[str, int]:
-        """Give what to set, in order: HCR_EL2 last, because E2H would give the names of EL1's registers to EL2's."""
+        """Return what to set, in order: HCR_EL2 last, because E2H would give the names of EL1's registers to EL2's."""
         every = {name: value for name, value in EVERY_CASE.items() if self.level == 3 or name != "SCR_EL3"}
         registers = {**every, **case.registers}
         if not registers["HCR_EL2"] & HCR_RW:
@@ -263,7 +263,7 @@ class Syndromes:
 
 
 def missing() -> str:
-    """Say why the guest cannot be asked; empty when it can."""
+    """Return why the guest cannot be asked; empty when it can."""
     if shutil.which(QEMU) is None:
         return f"{QEMU} is not installed: apt-get install qemu-system-arm"
     if shutil.which(ASSEMBLER) is None or shutil.which(DISASSEMBLER) is None:

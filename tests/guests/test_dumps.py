@@ -37,7 +37,7 @@ class Dumped:
     folder: Path
 
     def words(self, source: str) -> list[str]:
-        """Give the words for a source; but for a capture and QEMU itself, none has the system's registers."""
+        """Return the words for a source; but for a capture and QEMU itself, none has the system's registers."""
         given = [word for each in SOURCES[source] for word in ("-s", each.format(self.folder))]
         return [*given, "--registers", str(self.folder / "registers.json")]
 
@@ -57,7 +57,7 @@ SOURCES = {
 
 
 def ask(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[object]]:
-    """Give the exit status and the answers; nothing may be said on stderr."""
+    """Return the exit status and the answers; nothing may be said on stderr."""
     status = main([*words, "--json"])
     out, err = capsys.readouterr()
     assert not err, err

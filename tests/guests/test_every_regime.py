@@ -76,7 +76,7 @@ def oracle(request: pytest.FixtureRequest) -> Iterator[Oracle]:
 
 
 def memory_attributes(walk: Walk) -> tuple[int | None, int]:
-    """Give what PAR_EL1 reports of a stage 1 walk alone: the MAIR attribute and the effective shareability."""
+    """Return what PAR_EL1 reports of a stage 1 walk alone: the MAIR attribute and the effective shareability."""
     regime = walk.regime
     if isinstance(regime, Stage1Off):
         return regime.memory()
@@ -205,7 +205,7 @@ def _level_0(case: Case) -> bool:
 
 
 def _clean(found: Walk) -> bool:
-    """Say whether a leaf, at either stage, would be made dirty by a write."""
+    """Return whether a leaf, at either stage, would be made dirty by a write."""
     stages = (found, found.final)
     return any(each and each.leaf and each.regime.attributes(each.steps).dirty is False for each in stages)
 
@@ -383,7 +383,7 @@ def departure(version: str, case: Case) -> Departure | None:
 
 
 def deadly(version: str, request: Request, found: Walk, refusal: Refusal | None) -> str:
-    """Say why a question is not asked: some versions of QEMU end with a failed assertion."""
+    """Return why a question is not asked: some versions of QEMU end with a failed assertion."""
     if ends_qemu_7(version, found, refusal):
         return "a fault at level -1 ends QEMU 7.2"
     if version == "10.0" and request.operation in BOTH:

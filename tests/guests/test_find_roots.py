@@ -46,7 +46,7 @@ COMMAND = COMMANDS["find-roots"]
 def machine_of(
     read: Callable[[int, int], bytes], size_bytes: int, registers: Mapping[str, int] | None = None
 ) -> Machine:
-    """Give RAM as an image that has no registers, or only these."""
+    """Return RAM as an image that has no registers, or only these."""
     memory = Ranges((Range(RAM, size_bytes, lambda at, size: read(RAM + at, size)),), "the guest's RAM")
     return Machine(ARM, memory, (Cpu(0, FixedRegisters(registers or {}, "an image")),))
 
@@ -77,7 +77,7 @@ class Truth:
 
 @contextmanager
 def running(shape: Shape) -> Iterator[tuple[LinuxGuest, Truth, dict[str, int]]]:
-    """Give a kernel that stands still in its own code, on behalf of one process while others are there."""
+    """Yield a kernel that stands still in its own code, on behalf of one process while others are there."""
     try:
         guest = shape.guest()
     except Unavailable as why:
@@ -193,7 +193,7 @@ def where(run: Run) -> tuple[int, int, int | None, int, int]:
 
 @contextmanager
 def bare(name: str, folder: Path, cpus: int = 1, cpu: str = "cortex-a57", **words: int) -> Iterator[tuple[Path, Stub]]:
-    """Give a bare guest that has run for a while and stands still, with variables of its set before it started."""
+    """Yield a bare guest that has run for a while and stands still, with variables of its set before it started."""
     file = GUESTS / name / f"{name}.elf"
     ram = folder / "ram"
     ram.touch()

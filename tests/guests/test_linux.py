@@ -57,7 +57,7 @@ class Shape:
         return 2 if self.virtualization else 1
 
     def guest(self) -> LinuxGuest:
-        """Give the guest, not booted yet; raises `Unavailable` when a part of it cannot be had."""
+        """Return the guest, not booted yet; raises `Unavailable` when a part of it cannot be had."""
         busybox()
         image = built(self.kernel) if self.kernel in CONFIGURATIONS else kernel(self.kernel)
         return LinuxGuest(image, self.cpu, self.virtualization, qemu=qemu(self.qemu))

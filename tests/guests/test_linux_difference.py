@@ -34,7 +34,7 @@ class Dump:
 
 
 def vmalloc_areas(guest: LinuxGuest) -> frozenset[tuple[int, int]]:
-    """Give what the kernel says it has mapped, each without the guard page behind it."""
+    """Return what the kernel says it has mapped, each without the guard page behind it."""
     lines = guest.run("grep pages= /proc/vmallocinfo").splitlines()
     found = [re.match(r"0x(\w+)-0x(\w+) +\d+ .* pages=(\d+)", line) for line in lines]
     return frozenset((int(each[1], 16), int(each[1], 16) + int(each[3]) * PAGE) for each in found if each is not None)

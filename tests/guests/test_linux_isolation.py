@@ -129,7 +129,7 @@ def elsewhere(session: Session, draw: random.Random) -> int:
 
 
 def hidden(session: Session, swapper: int) -> bool:
-    """Say whether another root than the kernel's own is in TTBR1: at EL0, and on the way in and out."""
+    """Return whether another root than the kernel's own is in TTBR1: at EL0, and on the way in and out."""
     return session.value("$TTBR1_EL1") & BASE != swapper
 
 

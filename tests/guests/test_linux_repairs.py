@@ -73,7 +73,7 @@ def registers(session: Session) -> dict[str, str]:
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
-    """Give what is otherwise, but for time, and for what QEMU's stub shows besides the truth.
+    """Return what is otherwise, but for time, and for what QEMU's stub shows besides the truth.
 
     CNT*_CTL says whether a timer has expired meanwhile; SP_ELx is written only when the CPU leaves the level, and
     shows an older value until then; the predicates of SVE end in bytes of QEMU's own stack (7.2).

@@ -64,7 +64,7 @@ def session(gdb_path: str, linux: LinuxGuest) -> Iterator[Session]:
 
 
 def instruction(session: Session, at: int) -> str | None:
-    """Give what is at a virtual address, by QEMU's translation and in binutils' words; None where nothing is mapped."""
+    """Return what is at a virtual address, by QEMU's translation and in binutils' words; None if nothing is mapped."""
     reply = session.gdb.run(f"x/wx {at:#x}")
     if reply.error:
         return None
@@ -74,7 +74,7 @@ def instruction(session: Session, at: int) -> str | None:
 
 
 def contradiction(session: Session, answer: dict[str, Any]) -> str | None:
-    """Say what of a headline the instruction at ELR contradicts; empty for nothing, None where nobody can tell."""
+    """Return what of a headline the instruction at ELR contradicts; empty for nothing, None where nobody can tell."""
     esr, elr = int(answer["syndrome"]["value"], 16), int(answer["return_address"], 16)
     number = esr >> 26 & 0x3F
     lower = {LOWER_FETCH: True, LOWER_DATA: True, LOWER_FETCH + 1: False, LOWER_DATA + 1: False}.get(number)

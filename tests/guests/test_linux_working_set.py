@@ -69,7 +69,7 @@ def heap_of(linux: LinuxGuest, pid: int) -> Area:
 
 
 def kernel_says(linux: LinuxGuest, pid: int, what: str) -> int:
-    """Give so many bytes of the heap, as /proc/PID/smaps has them."""
+    """Return so many bytes of the heap, as /proc/PID/smaps has them."""
     said = linux.run(f"sed -n '/heap/,/VmFlags/p' /proc/{pid}/smaps")
     found = re.search(rf"^{what}: +(\d+) kB$", said, re.MULTILINE)
     assert found, said
@@ -77,7 +77,7 @@ def kernel_says(linux: LinuxGuest, pid: int, what: str) -> int:
 
 
 def used_by_kernels_account(linux: LinuxGuest, pid: int, seconds: float) -> int:
-    """Give how much of the heap is referenced within some seconds after the kernel itself has cleared its flags."""
+    """Return how much of the heap is referenced within some seconds after the kernel itself has cleared its flags."""
     linux.run(f"echo 1 > /proc/{pid}/clear_refs")
     time.sleep(seconds)
     return kernel_says(linux, pid, "Referenced")

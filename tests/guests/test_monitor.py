@@ -57,7 +57,7 @@ def held(running: Monitored) -> Monitored:
 
 
 def state(qmp: Qmp, folder: Path) -> tuple[str, ...]:
-    """Give everything of a stopped guest that could be changed: memory, registers, what its monitor has."""
+    """Return everything of a stopped guest that could be changed: memory, registers, what its monitor has."""
     qmp.ask("pmemsave", val=RAM, size=MEMORY_BYTES, filename=str(folder / "state"))
     memory = hashlib.sha256((folder / "state").read_bytes()).hexdigest()
     said = [qmp.monitor(line) for line in ("info registers -a", "info mtree -f", "info status", "info roms")]

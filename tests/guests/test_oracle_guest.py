@@ -90,12 +90,12 @@ class Syndrome(Word):
 
 
 def block(output: int, AP: int = 0b00, AttrIndx: int = 0) -> int:
-    """Give a stage 1 block: AF=1, SH=0b11."""
+    """Return a stage 1 block: AF=1, SH=0b11."""
     return output | 1 << 10 | 0b11 << 8 | AP << 6 | AttrIndx << 2 | 0b01
 
 
 def stage2_block(output: int) -> int:
-    """Give a stage 2 block: AF=1, SH=0b11, S2AP=0b11, Normal Write-Back."""
+    """Return a stage 2 block: AF=1, SH=0b11, S2AP=0b11, Normal Write-Back."""
     return output | 1 << 10 | 0b11 << 8 | 0b11 << 6 | 0b1111 << 2 | 0b01
 
 

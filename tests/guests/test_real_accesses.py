@@ -214,7 +214,7 @@ def agrees(version: str, state: State, request: Request, found: Walk, refusal: R
 
 
 def _faulting_ipa(found: Walk, s1ptw: bool) -> int | None:
-    """Give what stage 2 was asked for: a descriptor to fetch or to update, or the output."""
+    """Return what stage 2 was asked for: a descriptor to fetch or to update, or the output."""
     if s1ptw:
         via = found.fetch.via if found.fetch else found.leaf.via if found.leaf else None
         return via.input if via else None

@@ -20,7 +20,7 @@ BUILT = sorted(GUESTS.glob("*/*.elf"))
 
 @cache
 def built_by() -> str:
-    """Give the compiler that is named in the guest that has C in it."""
+    """Return the compiler that is named in the guest that has C in it."""
     with files().guest.open("rb") as stream:
         comment = ELFFile(stream).get_section_by_name(".comment")
         assert comment is not None
@@ -29,7 +29,7 @@ def built_by() -> str:
 
 @cache
 def at_hand() -> str:
-    """Give this system's compiler as it would name itself, or an empty string."""
+    """Return this system's compiler as it would name itself, or an empty string."""
     if shutil.which(COMPILER) is None:
         return ""
     said = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True).stdout

@@ -90,7 +90,7 @@ def counted(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
 
 
 def spelled(text: str) -> str:
-    """Give an instruction in one spelling: lower case, numbers in decimal, without the disassembler's comment."""
+    """Return an instruction in one spelling: lower case, numbers in decimal, without the disassembler's comment."""
     plain = re.sub(r"\s+", " ", text.partition("//")[0].strip().lower())
     plain = re.sub(r"0x[0-9a-f]+", lambda number: str(int(number[0], 16)), plain)
     plain = re.sub(r"#(?=\d)", "", plain.replace(", ", ","))
@@ -98,7 +98,7 @@ def spelled(text: str) -> str:
 
 
 def vector_of(trigger: Trigger) -> int:
-    """Give the entry: by the level it comes from, its stack pointer, and the width of the level below the target."""
+    """Return the entry: by the level it comes from, its stack pointer, and the width of the level below the target."""
     state = SPSR(trigger.case.pstate)
     narrow = bool(trigger.case.pstate & 0b10000)
     hcr = trigger.case.registers.get("HCR_EL2", EVERY_CASE["HCR_EL2"])
@@ -112,7 +112,7 @@ def vector_of(trigger: Trigger) -> int:
 
 
 def differences(trigger: Trigger, code: Code, record: Record | None) -> list[str]:
-    """Say what is not as the manual has it, or not as the decoder says."""
+    """Return what is not as the manual has it, or not as the decoder says."""
     if record is None:
         return ["it hangs"]
     if record.completed:

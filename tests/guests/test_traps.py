@@ -141,7 +141,7 @@ def departure(version: str, bit: Bit, text: str) -> Departure | None:
 
 
 def blamed(sweep: Sweep, bit: Bit, trap: Trap) -> list[str]:
-    """Name the fields that the project says are the cause, the bit that was turned over as `*`."""
+    """Return the name of the fields that the project says are the cause, the bit that was turned over as `*`."""
     register = reader({**sweep.guest.identity, **sweep.registers, bit.register: bit.value})
     found = deciders(decode(trap.record.esr), trap.el, trap.record.target, register)
     mask = 1 << bit.number

@@ -31,7 +31,7 @@ KERNEL_HALF = 0xFFFF << 48
 
 
 def written_by(guest: LinuxGuest) -> Mapping[str, str]:
-    """Give VMCOREINFO from the guest's memory, where its kernel says that the note is."""
+    """Return VMCOREINFO from the guest's memory, where its kernel says that the note is."""
     where, size = guest.run("cat /sys/kernel/vmcoreinfo").split()
     note = guest.ram[int(where, 16) - RAM :][: int(size, 16)]
     return vmcoreinfo.parse(note[note.index(vmcoreinfo.FIRST_KEY) :])
@@ -62,12 +62,12 @@ def test_the_derived_registers_are_those_of_the_running_kernel(shape: Shape) -> 
 
 
 def root_of(registers: Mapping[str, int], level: str) -> int:
-    """Give the root table's address, without ASID and CnP."""
+    """Return the root table's address, without ASID and CnP."""
     return int(TTBR(registers[f"TTBR1_{level}"]).with_(ASID=0, CnP=0))
 
 
 def memory_types(registers: Mapping[str, int], level: str) -> set[tuple[str, int]]:
-    """Give the attributes but that of tagged memory, which is plain where the CPU has no tags."""
+    """Return the attributes but that of tagged memory, which is plain where the CPU has no tags."""
     word = MAIR(registers[f"MAIR_{level}"])
     return {(each.field.name, each.value) for each in word.decoded() if each.field.name != "Attr1" and each.value}
 

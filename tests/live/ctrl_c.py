@@ -46,7 +46,7 @@ def wait_until_begun(pid: int, over: threading.Event | None = None) -> None:
 
 
 def _has_begun(pid: int) -> bool:
-    """Say whether GDB's main thread has SIGINT blocked, as live/interrupt.py has it while a command runs the guest."""
+    """Return whether GDB's main thread has SIGINT blocked, as live/interrupt.py has it while the guest runs."""
     status = Path(f"/proc/{pid}/status").read_text()
     (blocked,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:"))
     return bool(int(blocked, 16) >> (signal.SIGINT - 1) & 1)

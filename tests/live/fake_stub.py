@@ -95,7 +95,7 @@ class Stub:
             return
 
     def answer(self, text: str) -> str | None:
-        """Give the answer to a packet, empty to an unknown one, or None to close the connection."""
+        """Return the answer to a packet, empty to an unknown one, or None to close the connection."""
         if text[:1] in ("D", "k") or text.startswith("vKill"):
             self.ended = text[:1]
         if text == "qAttached":

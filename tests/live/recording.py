@@ -24,7 +24,7 @@ MOVK_X0_32, IPS_40_BITS, HA = 0xF2C00000, 2, 1 << 39 - 32
 
 
 def with_hardware_flags(folder: Path) -> Path:
-    """Give a storm guest that asks its hardware to set access flags (TCR_EL1.HA): one instruction of it is another."""
+    """Return a storm guest that asks its hardware to set access flags (TCR_EL1.HA): one instruction is another."""
     image = bytearray(STORM.read_bytes())
     before, after = ((MOVK_X0_32 | imm << 5).to_bytes(4, "little") for imm in (IPS_40_BITS, IPS_40_BITS | HA))
     assert image.count(before) == 1, "there is one such instruction"

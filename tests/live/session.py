@@ -75,7 +75,7 @@ class Session:
         self.say(f"target remote {where}")
 
     def say(self, command: str, seconds: float = 60) -> str:
-        """Give what a command prints; it must not fail."""
+        """Return what a command prints; it must not fail."""
         reply = self.gdb.run(command, seconds)
         assert not reply.error, f"{command}: {reply.error}"
         assert "Traceback" not in reply.text, reply.text
@@ -83,7 +83,7 @@ class Session:
         return reply.text
 
     def refusal(self, command: str) -> str:
-        """Give the error of a command that must fail: one line, and nothing else is printed."""
+        """Return the error of a command that must fail: one line, and nothing else is printed."""
         reply = self.gdb.run(command)
         assert reply.error, f"{command} did not fail: {reply.text}"
         assert len(reply.error.splitlines()) == 1, reply.error
@@ -92,11 +92,11 @@ class Session:
         return reply.error
 
     def ask(self, command: str) -> list[Any]:
-        """Give the results of `mmu COMMAND --json`."""
+        """Return the results of `mmu COMMAND --json`."""
         return _results(command, _json_lines(self.say(f"mmu {command} --json")))
 
     def ask_mi(self, command: str) -> list[Any]:
-        """Give the results of `-mmu COMMAND`: in the result record, or printed by a command that runs the guest."""
+        """Return the results of `-mmu COMMAND`: in the result record, or printed by a command that runs the guest."""
         reply = self.gdb.run(f"-mmu {command}")
         assert not reply.error, reply.error
         return _results(command, reply.results.get("answers") or _json_lines(reply.text))
@@ -172,7 +172,7 @@ class Live(Session):
         return self.say("continue")
 
     def landed(self) -> bool:
-        """Say whether the routine has come back from its touch."""
+        """Return whether the routine has come back from its touch."""
         return self.value("$pc") == LANDING
 
 

@@ -41,14 +41,14 @@ def on_a_file(gdb: Gdb, ram: Path) -> Iterator[Tlb]:
 
 
 def entry(ram: Path, pa: int) -> int:
-    """Give a descriptor as the guest's memory has it, whoever lives."""
+    """Return a descriptor as the guest's memory has it, whoever lives."""
     with ram.open("rb") as stream:
         stream.seek(pa - RAM)
         return int.from_bytes(stream.read(8), "little")
 
 
 def packets(live: Tlb, command: str) -> int:
-    """Give how many packets of ours a command takes, and take it back."""
+    """Return how many packets of ours a command takes, and take it back."""
     live.inside("from_now_on(0, None)")
     live.ask(command)
     count = int(live.inside("packets_sent()"))
@@ -57,7 +57,7 @@ def packets(live: Tlb, command: str) -> int:
 
 
 def spread(count: int, at_most: int) -> list[int]:
-    """Give the numbers of packets to try: all, or so many of them."""
+    """Return the numbers of packets to try: all, or so many of them."""
     step = max(1, -(-count // at_most))
     return sorted({*range(1, count + 1, step), count})
 

@@ -29,7 +29,7 @@ def places(live: Live, kind: str) -> dict[int, int]:
 
 
 def listed(live: Live) -> set[int]:
-    """Give the addresses that `info breakpoints` lists."""
+    """Return the addresses that `info breakpoints` lists."""
     return {int(each, 16) for each in re.findall(r"(?m)^\d+ .* (0x[0-9a-f]+)", live.say("info breakpoints"))}
 
 

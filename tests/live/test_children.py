@@ -28,7 +28,7 @@ with Qemu(Path(sys.argv[1])) as qemu, Gdb(sys.argv[2]) as gdb:
 
 
 def alive(pid: int) -> bool:
-    """Say whether a process runs; one that is dead and not waited for does not."""
+    """Return whether a process runs; one that is dead and not waited for does not."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
             return stat.read().rpartition(")")[2].split()[0] != "Z"

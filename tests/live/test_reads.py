@@ -47,7 +47,7 @@ def second_selected(four_cpus: Live) -> Live:
 
 
 def offline(words: list[str]) -> str:
-    """Give what `gdbtools` prints, at the width that the GDBs of these tests have."""
+    """Return what `gdbtools` prints, at the width that the GDBs of these tests have."""
     command = [sys.executable, "-m", "gdbtools.cli", *words]
     environment = {**os.environ, "COLUMNS": "80"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False).stdout

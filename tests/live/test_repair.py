@@ -25,7 +25,7 @@ def fault(live: Live, leaf: Leaf, access: str, value: int = 0) -> int:
 
 
 def changed_bits(live: Live, leaf: Leaf, access: str, convention: str) -> int:
-    """Give the bits of the descriptor that a repair changes; afterwards the access must have happened."""
+    """Return the bits of the descriptor that a repair changes; afterwards the access must have happened."""
     live.say(f"set mmu-dirty {convention}")
     pa = fault(live, leaf, access, 0x12345678)
     before = live.descriptor(pa)

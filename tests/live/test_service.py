@@ -12,7 +12,7 @@ pytestmark = pytest.mark.guest
 
 
 def interrupted_service(live: Live, seconds: float, *, begun: bool = True) -> str:
-    """Give what `mmu service` says when Ctrl-C comes so long after it has begun, or was asked for."""
+    """Return what `mmu service` says when Ctrl-C comes so long after it has begun, or was asked for."""
     with ctrl_c(live.gdb.pid, seconds, begun=begun):
         reply = live.gdb.run("mmu service --json")
     # Before it has begun and after it Ctrl-C is GDB's own.
@@ -21,7 +21,7 @@ def interrupted_service(live: Live, seconds: float, *, begun: bool = True) -> st
 
 
 def attached_still(live: Live) -> bool:
-    """Say whether there is a guest: it may have come to its end just as it was interrupted."""
+    """Return whether there is a guest: it may have come to its end just as it was interrupted."""
     return live.inside("gdb.selected_inferior().connection is not None")
 
 
@@ -98,7 +98,7 @@ PAGE = Leaf(4, 1 << 44, 3)
 
 
 def leaf_of(live: Live) -> int:
-    """Give where the page's descriptor is."""
+    """Return where the page's descriptor is."""
     return int(live.ask(f"walk {PAGE.word:#x}")[0]["steps"][-1]["descriptor_address"], 16)
 
 

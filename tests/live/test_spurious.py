@@ -24,7 +24,7 @@ LARGE_PAGES: Mapping[str, Any] = {"cpu": "max", "granule_bits": 14}
 
 
 def permitted(live: Planted, access: str, fault: str, likeliest: str) -> Any:
-    """Give the suspicions of a fault that the tables permit, the first of which is in the sentence."""
+    """Return the suspicions of a fault that the tables permit, the first of which is in the sentence."""
     sentence, answer = live.verdict()
     assert sentence == f"{access} of {PAGE:#x}: {fault}, but the tables permit it now: {likeliest}."
     assert answer["verdict"] == "tables permit"

@@ -54,7 +54,7 @@ while True:
 
 @cache
 def checksum(gdb_path: str, cpus: int, rounds: int, guest: Path = STORM) -> str:
-    """Give what the guest computes when no access flag is ever cleared."""
+    """Return what the guest computes when no access flag is ever cleared."""
     with storm(gdb_path, cpus, rounds, guest) as live:
         live.say("set var *(unsigned long *)&scanning = 0")
         live.gdb.run("continue")

@@ -40,7 +40,7 @@ class Terminal:
     rest: str = ""
 
     def until(self, text: str, seconds: float = 60) -> str:
-        """Give what is printed until `text` has been; what came with it is kept for the next time."""
+        """Return what is printed until `text` has been; what came with it is kept for the next time."""
         said, deadline = self.rest, time.monotonic() + seconds
         while text not in said:
             assert time.monotonic() < deadline, f"no {text!r} in {said!r}"
@@ -78,7 +78,7 @@ def terminal(gdb_path: str, request: pytest.FixtureRequest) -> Iterator[Terminal
 
 
 def colours(terminal: Terminal, stub: Path) -> list[str]:
-    """Give the escape codes in what a command says."""
+    """Return the escape codes in what a command says."""
     with Stub(stub, CAPTURE):
         terminal.say(f"target remote {stub}")
         return COLOUR.findall(terminal.say("mmu esr 0x9600004b").partition(DECODED)[2])

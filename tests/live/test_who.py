@@ -163,7 +163,7 @@ def test_what_hardware_has_set_is_found_to_the_access_that_made_it_walk(gdb_path
 
 
 def interrupted_who(live: Live, seconds: float) -> Any:
-    """Give what it says when Ctrl-C comes so long after it has begun."""
+    """Return what it says when Ctrl-C comes so long after it has begun."""
     with ctrl_c(live.gdb.pid, seconds, begun=True):
         (answer,) = live.ask(f"who {PAGE_A:#x}")
     return answer

@@ -32,7 +32,7 @@ AF = 1 << 10
 
 
 def touched(sample: Mapping[str, Any]) -> dict[int, Any]:
-    """Give by address who touched each page, cut from its run."""
+    """Return by address who touched each page, cut from its run."""
     return {
         at: run["by"]
         for run in sample["runs"]
@@ -41,13 +41,13 @@ def touched(sample: Mapping[str, Any]) -> dict[int, Any]:
 
 
 def pages(cpus: int) -> set[int]:
-    """Give the addresses that so many CPUs touch in a round."""
+    """Return the addresses that so many CPUs touch in a round."""
     numbers = {*range(cpus * OWN), *range(4 * OWN, 4 * OWN + SHARED), *range(4 * OWN + SHARED, 4 * OWN + SHARED + cpus)}
     return {ARENA + number * PAGE for number in numbers}
 
 
 def result(said: str) -> Any:
-    """Give the answer of a command that has run the guest, from all that was printed."""
+    """Return the answer of a command that has run the guest, from all that was printed."""
     (line,) = [each for each in said.splitlines() if each.startswith("{")]
     return json.loads(line)["result"]
 

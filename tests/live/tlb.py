@@ -38,7 +38,7 @@ class Tlb(Session):
     qemu: Qemu
 
     def leaf(self, address: int) -> int:
-        """Give where the descriptor of an address is."""
+        """Return where the descriptor of an address is."""
         return int(self.ask(f"walk {address:#x}")[0]["steps"][-1]["descriptor_address"], 16)
 
     def entry(self, address: int) -> int:
@@ -52,7 +52,7 @@ class Tlb(Session):
         self.say("delete")
 
     def faults(self) -> int:
-        """Give how many faults the guest has taken itself."""
+        """Return how many faults the guest has taken itself."""
         return int.from_bytes(bytes.fromhex(self.inside(f"peek({symbol('faults')}, 8)")), "little")
 
     def image(self) -> str:

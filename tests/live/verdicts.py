@@ -51,12 +51,12 @@ class Planted(Session):
         assert self.value("$pc") - base in SYNCHRONOUS, "the guest stands at a vector entry"
 
     def register(self, name: str) -> int:
-        """Give a register by its architectural name, or by the one that QEMU's stub has for it."""
+        """Return a register by its architectural name, or by the one that QEMU's stub has for it."""
         other = STUB_NAMES.get(name, name)
         return self.value(f"$_isvoid(${name}) ? ${other} : ${name}")
 
     def verdict(self) -> tuple[str, Any]:
-        """Give the sentence that `mmu fault` begins with, in a terminal as in JSON, and all that JSON has."""
+        """Return the sentence that `mmu fault` begins with, in a terminal as in JSON, and all that JSON has."""
         (answer,) = self.ask("fault")
         sentence = str(answer["sentence"])
         shown = self.say("mmu fault").strip().partition("\n\n")[0]
@@ -82,7 +82,7 @@ class Planted(Session):
         return at
 
     def selected(self) -> int:
-        """Give the number of the CPU that stopped."""
+        """Return the number of the CPU that stopped."""
         return int(self.inside("gdb.selected_thread().num")) - 1
 
     def word(self, name: str) -> int:
@@ -90,11 +90,11 @@ class Planted(Session):
         return self.descriptor(symbol(name))
 
     def counted(self) -> int:
-        """Give how many exceptions the guest's handler has taken."""
+        """Return how many exceptions the guest's handler has taken."""
         return self.word("exceptions_taken")
 
     def calls_finished(self) -> int:
-        """Give where a CPU calls `finished`: there the other can step past a breakpoint, which none can at WFI."""
+        """Return where a CPU calls `finished`: there the other can step past a breakpoint, which none can at WFI."""
         for at in range(symbol("cpu_main"), symbol("cpu_main") + 0x100, 4):
             word = self.value(f"*(unsigned int *){at:#x}")
             if word >> 26 == BL and (word - (symbol("finished") - at) // 4) & (1 << 26) - 1 == 0:

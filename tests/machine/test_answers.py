@@ -41,7 +41,7 @@ def test_every_command_that_a_dump_answers_is_asked() -> None:
 
 
 def capture(registers: object, memory: bytes, **other: object) -> bytes:
-    """Give a capture with whatever in its note."""
+    """Return a capture with whatever in its note."""
     body = {"version": 1, "architecture": "aarch64", "current": 0, "cpus": [{"registers": registers}], **other}
     notes = note(b"CORE", 1, status(pc=0x8000_0200)) + note(b"gdbtools", 0x4D4D55, json.dumps(body).encode())
     return vmcore([Segment(PA, memory)], notes)

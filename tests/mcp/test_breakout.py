@@ -26,7 +26,7 @@ GIVEN = {"address": ["0x40200000"], "before": DEMO, "file": DEMO, "with": [], "p
 
 
 def attempts(mark: Path, pipe: Path) -> list[str]:
-    """Give what would leave `mark` behind, wait at the pipe for ever, or change the guest, if it did what it says."""
+    """Return what would leave `mark` behind, wait at the pipe for ever, or change the guest, if it did what it says."""
     touch = f"touch {mark}"
     return [
         *(f'$_shell("{touch}")', f'$_gdb_setting_str("{mark}")', f'0x1, $_shell("{touch}")'),
@@ -40,7 +40,7 @@ def attempts(mark: Path, pipe: Path) -> list[str]:
 
 
 async def tried(client: Any, mark: Path, pipe: Path) -> list[tuple[str, str, str, Any]]:
-    """Give all answers: tool, argument, what was tried, and what came of it."""
+    """Return all answers: tool, argument, what was tried, and what came of it."""
     found = []
     tries = attempts(mark, pipe)
     number = 0
@@ -118,7 +118,7 @@ def test_a_guest_that_does_not_answer_is_given_up_and_asked_again_later(gdb_path
 
 
 def _state(gdb_path: str, guest: Qemu) -> Any:
-    """Give all of the guest that can be changed, by a GDB that then goes without a word."""
+    """Return all of the guest that can be changed, by a GDB that then goes without a word."""
     with Gdb(gdb_path, INIT) as gdb:
         session = Session(gdb)
         session.attach(GUEST, str(guest.gdbstub))

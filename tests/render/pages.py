@@ -18,7 +18,7 @@ def text(element: Element) -> str:
 
 
 def tables(element: Element) -> list[tuple[list[str], list[list[str]]]]:
-    """Give the headers and rows of each table."""
+    """Return the headers and rows of each table."""
     return [
         ([text(cell) for cell in table.iter("th")], [[text(cell) for cell in row.iter("td")] for row in body])
         for table in element.iter("table")
@@ -27,7 +27,7 @@ def tables(element: Element) -> list[tuple[list[str], list[list[str]]]]:
 
 
 def section(element: Element, title: str) -> Element:
-    """Give the section of that title."""
+    """Return the section of that title."""
     for each in element.iter("section"):
         if any(text(child) == title for child in each if re.fullmatch("h[2-6]", child.tag)):
             return each
@@ -35,7 +35,7 @@ def section(element: Element, title: str) -> Element:
 
 
 def loads(element: Element) -> list[str]:
-    """Give everything that a browser would fetch for this page, or that leads out of it."""
+    """Return everything that a browser would fetch for this page, or that leads out of it."""
     found = [
         value for each in element.iter() for name, value in each.attrib.items() if name in ("src", "srcset", "data")
     ]

@@ -49,7 +49,7 @@ def cleared(**leaf: int) -> tuple[Tables, int]:
 
 
 def after(esr: int, convention: DirtyConvention, **leaf: int) -> int:
-    """Give which bits the repair flips."""
+    """Return which bits the repair flips."""
     t, _ = cleared(**leaf)
     change = plan(diagnosed(t, esr), ARM, convention, t).change
     return int(change.before) ^ int(change.after)

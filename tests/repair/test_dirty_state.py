@@ -18,7 +18,7 @@ AP2, BIT55 = 1 << 7, 1 << 55
 
 
 def flipped(esr: int, convention: DirtyConvention = DirtyConvention.NONE, **leaf: int) -> int:
-    """Give which bits the repair flips."""
+    """Return which bits the repair flips."""
     tables = Tables()
     tables.map(VA, 0x4567_8000, **leaf)
     found = diagnose(ARM, reader(tables.registers(ESR_EL1=esr, FAR_EL1=VA)), tables.read)

@@ -40,7 +40,7 @@ def registers(**changes: int) -> Mapping[str, int]:
 
 
 def use(kinds: Sequence[Borrowable], word: int) -> Use | None:
-    """Give how a word is used for a purpose; None if it does not qualify."""
+    """Return how a word is used for a purpose; None if it does not qualify."""
     found = [used for kind in kinds if kind.fits(word) and (used := kind.use(word)) is not None]
     assert len(found) <= 1, "one kind, one use"
     return found[0] if found else None

@@ -63,7 +63,7 @@ def script(folder: Path, lines: tuple[str, ...]) -> str:
 
 
 def child(terminal: Terminal, name: str) -> int:
-    """Give the pid of the GDB or QEMU that a prompt has started."""
+    """Return the pid of the GDB or QEMU that a prompt has started."""
     children = Path(f"/proc/{terminal.pid}/task/{terminal.pid}/children").read_text().split()
     (found,) = (int(each) for each in children if any(MARKS[name] in word for word in arguments(int(each))))
     return found

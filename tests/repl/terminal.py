@@ -82,7 +82,7 @@ class Terminal:
         return [row.rstrip() for row in self._screen.display]
 
     def until(self, seen: Callable[[list[str]], bool], what: str, seconds: float = LONG) -> list[str]:
-        """Give the screen once it is as it should be; a failure shows it as it is."""
+        """Return the screen once it is as it should be; a failure shows it as it is."""
         deadline = time.monotonic() + seconds
         while not seen(rows := self.look()):
             assert time.monotonic() < deadline, f"no {what} on the screen:\n{self.shown(rows)}"
@@ -93,15 +93,15 @@ class Terminal:
         return rows
 
     def wait(self, text: str, seconds: float = LONG) -> list[str]:
-        """Give the screen once it shows `text`, within one row."""
+        """Return the screen once it shows `text`, within one row."""
         return self.until(lambda rows: any(text in row for row in rows), repr(text), seconds)
 
     def gone(self, text: str, seconds: float = LONG) -> list[str]:
-        """Give the screen once it does not show `text`."""
+        """Return the screen once it does not show `text`."""
         return self.until(lambda rows: not any(text in row for row in rows), f"absence of {text!r}", seconds)
 
     def still(self, seconds: float = 0.5) -> list[str]:
-        """Give the screen once nothing has changed on it for a while."""
+        """Return the screen once nothing has changed on it for a while."""
         rows, since = self.look(), time.monotonic()
         while time.monotonic() - since < seconds:
             now = self.look()
@@ -109,7 +109,7 @@ class Terminal:
         return rows
 
     def ended(self, seconds: float = LONG) -> int | None:
-        """Give the exit status of the program, which has to end."""
+        """Return the exit status of the program, which has to end."""
         deadline = time.monotonic() + seconds
         while self._child.isalive():
             self.look()
@@ -127,11 +127,11 @@ class Terminal:
         return self._screen.cursor.y, self._screen.cursor.x
 
     def colours(self, row: int) -> set[str]:
-        """Give the foreground colours in a row."""
+        """Return the foreground colours in a row."""
         return {cell.fg for cell in self._screen.buffer[row].values()}
 
     def above(self) -> list[str]:
-        """Give the rows that have scrolled away."""
+        """Return the rows that have scrolled away."""
         columns = range(self._screen.columns)
         return ["".join(row[column].data for column in columns).rstrip() for row in self._screen.history.top]
 

@@ -39,7 +39,7 @@ class Fake:
         self.gdb._hear([{"type": kind, "payload": payload}])
 
     def quits(self) -> bool:
-        """Say whether `Quit` was shown; GDB prints it for the interrupt now."""
+        """Return whether `Quit` was shown; GDB prints it for the interrupt now."""
         self.hears("log", "Quit\n")
         return any(isinstance(each, Printed) and "Quit" in each.text for each in self.told)
 

@@ -21,7 +21,7 @@ VERDICT = "EL1 write of 0x600000000010: access flag fault, level 3, and the tabl
 
 
 def bar(rows: list[str]) -> str:
-    """Give the last row: where the guest stands."""
+    """Return the last row: where the guest stands."""
     return rows[-1]
 
 

@@ -30,7 +30,7 @@ CAPTURE = ROOT / "fixtures/captures/access-flag.core"
 
 
 def completions(line: str) -> list[str]:
-    """Give what completes a line on the demo's capture, with its symbols."""
+    """Return what completes a line on the demo's capture, with its symbols."""
     heard: list[News] = []
 
     async def asked() -> list[str]:

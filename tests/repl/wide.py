@@ -15,7 +15,7 @@ WHOLE = "map --limit 10000000"
 
 
 def tables(last_level: int, base: int = BASE) -> bytes:
-    """Give a level 1 table at `base` and what is below it: so many level 3 tables of `RUNS_OF_A_TABLE` pages each."""
+    """Return a level 1 table at `base` and what is below it: so many level 3 tables of `RUNS_OF_A_TABLE` pages each."""
     middle = -(-last_level // 512)
     level_2 = base + PAGE
     level_3 = level_2 + middle * PAGE

@@ -169,7 +169,7 @@ class Defines(dict[str, Any]):
         return eval(f"lambda {parameters[1:-1]}: ({body})" if parameters else body, self)
 
     def numbers(self, pattern: str) -> dict[str, int]:
-        """Give every macro whose whole name matches and that stands for a number."""
+        """Return every macro whose whole name matches and that stands for a number."""
         found: dict[str, int] = {}
         for name in self.macros:
             if re.fullmatch(pattern, name):

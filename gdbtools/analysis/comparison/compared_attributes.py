@@ -97,7 +97,7 @@ class Kinds:
         return met[1]
 
     def same(self, before: Run, after: Run) -> bool:
-        """Say whether two runs are sure to differ in nothing, without looking closely."""
+        """Return whether two runs are sure to differ in nothing, without looking closely."""
         return (
             before.first == after.first
             and before.output == after.output
@@ -108,7 +108,7 @@ class Kinds:
         )
 
     def aspects(self, before: Run, after: Run, first: int, end: int) -> frozenset[Aspect]:
-        """Say in what two runs differ between `first` and `end`, which both cover."""
+        """Return in what two runs differ between `first` and `end`, which both cover."""
         was, now = self.of(before), self.of(after)
         pair = id(before.kind), id(after.kind)
         found = self._differ.get(pair)
@@ -144,7 +144,7 @@ def _is_writable(kind: LeafKind) -> bool:
 
 
 def _lasting_rights(kind: LeafKind) -> object:
-    """Give what of the rights does not depend on the dirty state: who may read, and what the lowest may execute."""
+    """Return what of the rights does not depend on the dirty state: who may read, and what the lowest may execute."""
     rights = kind.attributes.rights
     if kind.attributes.dirty is None or (kind.attributes.dirty and not _is_writable(kind)):
         return tuple(sorted(rights.items()))
@@ -152,7 +152,7 @@ def _lasting_rights(kind: LeafKind) -> object:
 
 
 def _differing(was: ComparedKind, now: ComparedKind) -> frozenset[Aspect]:
-    """Say in what two kinds differ; rights that the dirty state explains are not said again."""
+    """Return in what two kinds differ; rights that the dirty state explains are not said again."""
     pairs = zip(_TRAITS, was.traits, now.traits, strict=True)
     found = frozenset(aspect for aspect, one, other in pairs if one != other)
     if Aspect.DIRTY not in found or was.lasting != now.lasting:
@@ -163,7 +163,7 @@ def _differing(was: ComparedKind, now: ComparedKind) -> frozenset[Aspect]:
 
 
 def _moved(before: Run, after: Run, first: int, size_bytes: int) -> bool:
-    """Say whether any leaf of a piece leads elsewhere than it did; an IPA is compared only with an IPA."""
+    """Return whether any leaf of a piece leads elsewhere than it did; an IPA is compared only with an IPA."""
     if (before.output is None) != (after.output is None):
         return True
     led, leads = before.offset_of(first), after.offset_of(first)

@@ -64,7 +64,7 @@ class Change:
 
     @property
     def is_use(self) -> bool:
-        """Say whether nothing changed but what changes by use."""
+        """Return whether nothing changed but what changes by use."""
         return bool(self.aspects) and self.aspects <= USE
 
 
@@ -81,7 +81,7 @@ class Uncompared:
 def difference(
     before: Sequence[Run | Hole], after: Sequence[Run | Hole], ignored: Collection[Aspect] = ()
 ) -> tuple[list[Change], list[Uncompared]]:
-    """Give what became of the mappings, and what cannot be said of it; all lists are in order of address.
+    """Return what became of the mappings, and what cannot be said of it; all lists are in order of address.
 
     What differs in `ignored` aspects only is no difference.
     """
@@ -219,13 +219,13 @@ class _Comparison:
         group.add(first, end, was, now, aspects)
 
     def finish(self) -> Iterator[Change]:
-        """Give what is left of the stretch that ends here."""
+        """Yield what is left of the stretch that ends here."""
         groups, self._groups = self._groups, {}
         for group in groups.values():
             yield group.change()
 
     def _goes_on(self, first: int, before: _Side, after: _Side) -> bool:
-        """Say whether a piece belongs to the stretch of the last one: near it, and alike on one side at least."""
+        """Return whether a piece belongs to the stretch of the last one: near it, and alike on one side at least."""
         end, last_was, last_now = self._last
         if first == end and (before.kind is last_was is not NOTHING or after.kind is last_now is not NOTHING):
             return True
@@ -235,7 +235,7 @@ class _Comparison:
 
 
 def _key(first: int, end: int, before: _Side, after: _Side, aspects: frozenset[Aspect]) -> _Key:
-    """Say which change a piece belongs to."""
+    """Return which change a piece belongs to."""
     was, now = before.run, after.run
     if was is not None and now is not None:
         if Aspect.SIZE not in aspects:

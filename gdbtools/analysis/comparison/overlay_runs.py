@@ -19,7 +19,7 @@ class Piece(NamedTuple):
 
 
 def pieces(before: Sequence[Run | Hole], after: Sequence[Run | Hole]) -> Iterator[Piece]:
-    """Give the pieces of two lists that are in order of address; what neither has is left out.
+    """Yield the pieces of two lists that are in order of address; what neither has is left out.
 
     Where only one side has anything, whole leaves are apart from parts of leaves: the rest of such a leaf is on both.
     """
@@ -27,7 +27,7 @@ def pieces(before: Sequence[Run | Hole], after: Sequence[Run | Hole]) -> Iterato
 
 
 def part(run: Run, first: int, end: int) -> Run:
-    """Give the part of a run from `first` to `end` (not included), which need not be whole leaves."""
+    """Return the part of a run from `first` to `end` (not included), which need not be whole leaves."""
     led = run.offset_of(first)
     return replace(
         run,

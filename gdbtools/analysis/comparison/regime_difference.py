@@ -55,7 +55,7 @@ class RegimePair:
 
 
 def own_name(regime: Regime) -> str:
-    """Give a regime's name without the stage below."""
+    """Return a regime's name without the stage below."""
     return regime.name.partition(" through ")[0]
 
 

@@ -73,7 +73,7 @@ def _word(architecture: Architecture, name: str, register: ReadRegister) -> Word
 
 
 def _fields(was: Word, now: Word) -> Iterator[FieldDifference]:
-    """Give the fields that differ, most significant first; layouts that differ have some fields on one side only."""
+    """Yield the fields that differ, most significant first; layouts that differ have some fields on one side only."""
     one, other = ({(each.field.mask, each.field.name): each for each in word.decoded()} for word in (was, now))
     for key in sorted({*one, *other}, reverse=True):
         before, after = one.get(key), other.get(key)

@@ -9,7 +9,7 @@ from gdbtools.arch.model import Step, Walk
 
 
 def steps_of(found: Walk) -> Sequence[Step]:
-    """Give every descriptor of a walk, of both stages."""
+    """Return every descriptor of a walk, of both stages."""
     second = found.fetch.via if found.fetch else found.final
     return (*found.steps, *(second.steps if second else ()))
 
@@ -45,9 +45,9 @@ class Seen:
             self._here.setdefault(step.pa, Sighting(step.pa, step.level.number, int(step.entry.word), cpu))
 
     def here(self, pa: int) -> Sighting | None:
-        """Give what was seen first at this stop."""
+        """Return what was seen first at this stop."""
         return self._here.get(pa)
 
     def before(self, pa: int) -> Sighting | None:
-        """Give what was seen last before this stop."""
+        """Return what was seen last before this stop."""
         return self._before.get(pa)

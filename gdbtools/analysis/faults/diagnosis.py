@@ -256,7 +256,7 @@ def _left_to_hardware(fault: Fault, found: Walk) -> bool:
 
 
 def _looked_up(exception: ExceptionRecord) -> tuple[str, int]:
-    """Give the regime to walk, and the address to begin with: stage 2's where the first cannot be decoded."""
+    """Return the regime to walk, and the address to begin with: stage 2's where the first cannot be decoded."""
     if not exception.undecoded:
         return exception.regime, exception.address
     if exception.ipa is None:
@@ -266,7 +266,7 @@ def _looked_up(exception: ExceptionRecord) -> tuple[str, int]:
 
 
 def level_of_lookup(fault: Fault, found: Walk) -> Fault:
-    """Give a fault on the fetch of a descriptor with the level of that descriptor, as QEMU 7.2 reports it.
+    """Return a fault on the fetch of a descriptor with the level of that descriptor, as QEMU 7.2 reports it.
 
     The manual has the level at which stage 2 refused: AArch64.S1Walk gives stage 2's fault unchanged.
     """
@@ -274,7 +274,7 @@ def level_of_lookup(fault: Fault, found: Walk) -> Fault:
 
 
 def _may_be_unprivileged(fault: Fault, access: Access, predicted: Refusal | None) -> bool:
-    """Say whether who asks makes a difference: where the privileged level may, or may not for the user's sake."""
+    """Return whether who asks makes a difference: where the privileged level may, or may not for the user's sake."""
     if access.kind not in (AccessKind.READ, AccessKind.WRITE) or fault.kind not in TABLE_FAULTS:
         return False
     return predicted is None or predicted.decider.cause.is_for_users_sake
@@ -283,7 +283,7 @@ def _may_be_unprivileged(fault: Fault, access: Access, predicted: Refusal | None
 def _instruction(
     architecture: Architecture, register: ReadRegister, read: Read, exception: ExceptionRecord, fetch: Read | None
 ) -> int | None:
-    """Give the instruction itself, for what no syndrome says; None where it cannot be read."""
+    """Return the instruction itself, for what no syndrome says; None where it cannot be read."""
     at = exception.return_address
     return None if at is None else instruction_at(architecture, register, read, exception, at, fetch)
 
@@ -317,7 +317,7 @@ def _aborted(regime: Regime, address: int, read: Read, fault: Fault) -> Aborted:
 
 
 def _leads_to(found: Walk, exception: ExceptionRecord) -> int | None:
-    """Give the IPA that stage 1 asks stage 2 for now: of a descriptor where that is refused, else of the output."""
+    """Return the IPA that stage 1 asks stage 2 for now: of a descriptor where that is refused, else of the output."""
     if exception.ipa is None or exception.undecoded:
         return None
     if found.fetch is not None:

@@ -19,7 +19,7 @@ class Place:
     descriptor: int | None
 
     def said(self) -> str:
-        """Name the loop in one line."""
+        """Return the name of the loop in one line."""
         where = f"a fault loop: pc {self.pc:#x} faults on {self.address:#x} again with syndrome {self.syndrome:#x}"
         if self.pa is None or self.descriptor is None:
             return f"{where}, and nothing maps it"
@@ -27,7 +27,7 @@ class Place:
 
 
 def place_of(found: Diagnosis) -> Place:
-    """Give where a fault is, as it was found."""
+    """Return where a fault is, as it was found."""
     exception = found.exception
     last = found.walk.steps[-1] if found.walk is not None and found.walk.steps else None
     return Place(
@@ -46,7 +46,7 @@ class Loops:
     _last: dict[Hashable, tuple[Place, int]] = field(default_factory=dict)
 
     def times(self, cpu: Hashable, place: Place) -> int:
-        """Remember a fault of a CPU, as its descriptor is left; gives how many times in a row it has now been so."""
+        """Remember a fault of a CPU, as its descriptor is left; returns how many times in a row it has now been so."""
         before, times = self._last.get(cpu, (None, 0))
         times = times + 1 if before == place else 1
         self._last[cpu] = place, times

@@ -141,7 +141,7 @@ def _repaired(diagnosis: Diagnosis, around: Around) -> Suspicion:
 
 
 def _witnesses(diagnosis: Diagnosis, elsewhere: Sequence[Elsewhere]) -> tuple[int, ...]:
-    """Give the CPUs whose last exception was the same fault in the same page of the same tables."""
+    """Return the CPUs whose last exception was the same fault in the same page of the same tables."""
     fault, page = diagnosis.exception.syndrome.fault, diagnosis.exception.address // PAGE_BYTES
     root = diagnosis.walk.regime.root if diagnosis.walk else None
     return tuple(
@@ -181,7 +181,7 @@ def _stale_table(diagnosis: Diagnosis, around: Around) -> Suspicion:
 
 
 def levels(diagnosis: Diagnosis) -> tuple[int, int] | None:
-    """Give the level of the fault and that of the leaf that permits it now, where they disagree."""
+    """Return the level of the fault and that of the leaf that permits it now, where they disagree."""
     fault, found = diagnosis.exception.syndrome.fault, diagnosis.walk
     if fault is None or fault.level is None or found is None or diagnosis.verdict is not Verdict.TABLES_PERMIT:
         return None

@@ -29,7 +29,7 @@ def spurious_evidence(machine: Machine, diagnosis: Diagnosis, seen: Seen, writte
 
 
 def _elsewhere(machine: Machine) -> list[Elsewhere]:
-    """Give the last exceptions of the other CPUs, as far as their registers can be read."""
+    """Return the last exceptions of the other CPUs, as far as their registers can be read."""
     architecture = machine.architecture
     found = []
     for cpu in machine.cpus:

@@ -62,7 +62,7 @@ def writer(architecture: Architecture, register: ReadRegister, read: Read, diagn
 def _code_before(
     architecture: Architecture, register: ReadRegister, read: Read, end: int, regime: str
 ) -> tuple[int, ...]:
-    """Give the instructions before `end`, as far as they are in the same page."""
+    """Return the instructions before `end`, as far as they are in the same page."""
     found = walk(architecture.regime_for(register, end, regime), end, read)
     outcome = found.outcome
     if not isinstance(outcome, Mapped):
@@ -77,7 +77,7 @@ def _code_before(
 def _written(
     architecture: Architecture, register: ReadRegister, read: Read, target: int, diagnosis: Diagnosis
 ) -> Step | None:
-    """Give the descriptor of the walk that is at a virtual address."""
+    """Return the descriptor of the walk that is at a virtual address."""
     assert diagnosis.walk is not None, "there is a walk to explain"
     found = walk(architecture.regime_for(register, target, diagnosis.exception.regime), target, read)
     outcome = found.outcome

@@ -44,7 +44,7 @@ class Candidate:
 
 
 def unreferenced(graph: Graph) -> Iterator[Candidate]:
-    """Give each table that nothing leads to, at every height that its tree leaves open.
+    """Yield each table that nothing leads to, at every height that its tree leaves open.
 
     Where a single entry leads to a table, that may be a root itself: a page that maps a root looks like one above it.
     """
@@ -64,7 +64,7 @@ def unreferenced(graph: Graph) -> Iterator[Candidate]:
 
 
 def _heights(graph: Graph, table: int) -> Iterator[int]:
-    """Give the greatest height first; lower ones only where nothing in the tree has to be of the last level."""
+    """Yield the greatest height first; lower ones only where nothing in the tree has to be of the last level."""
     greatest = graph.height(table)
     if not greatest:
         return
@@ -91,7 +91,7 @@ def parts(candidate: Candidate, input_bits: int, read: Read, appearance: TableHe
 def small(
     graphs: Sequence[Graph], known: Candidate | None, extents: Sequence[Extent], read: Read, appearance: TableHeuristics
 ) -> Iterator[Candidate]:
-    """Give roots smaller than a page, in pages that hold other things too: found by what they lead to.
+    """Yield roots smaller than a page, in pages that hold other things too: found by what they lead to.
 
     Where `known` is, a root of its form and height is of its size; any other is taken for the largest that it can be.
     """
@@ -109,7 +109,7 @@ def small(
 
 
 def _leading_to_lonely(graph: Graph, appearance: TableHeuristics) -> Iterator[tuple[int, int]]:
-    """Give each entry that would lead to a table that none leads to, with that table's height."""
+    """Yield each entry that would lead to a table that none leads to, with that table's height."""
     referenced = graph.referenced
     lonely = {table: height for table in graph.leads_to if table not in referenced and (height := graph.height(table))}
     kinds = {kind for table in graph.leads_to if graph.height(table) for kind in graph.contents[table].kinds}
@@ -123,7 +123,7 @@ def _leading_to_lonely(graph: Graph, appearance: TableHeuristics) -> Iterator[tu
 def _around(
     graph: Graph, height: int, at: int, known: Candidate | None, read: Read, appearance: TableHeuristics
 ) -> Iterator[Candidate]:
-    """Give what an entry at an address may be one of, the largest first, or the one that has the known size."""
+    """Yield what an entry at an address may be one of, the largest first, or the one that has the known size."""
     covered, largest = graph.form.covered_bits(height), graph.form.root_bits(height)
     sizes = [*range(largest, FEW_BITS - 1, -1)]
     if known is not None and known.graph is graph and known.height == height and known.input_bits is not None:
@@ -139,7 +139,7 @@ def _around(
 def _whole(
     graph: Graph, root: int, size_bytes: int, height: int, read: Read, appearance: TableHeuristics
 ) -> Contents | None:
-    """Give a root's entries if all of them are good, or nothing at all."""
+    """Return a root's entries if all of them are good, or nothing at all."""
     try:
         data = read(root, size_bytes)
     except Unreadable:

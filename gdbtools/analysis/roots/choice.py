@@ -41,13 +41,13 @@ def _is_held(each: Found) -> bool:
 
 
 def _is_partial(found: Sequence[Found]) -> bool:
-    """Say whether most of what is mapped is not there: then a root that leads to nothing that is, is one of many."""
+    """Return whether most of what is mapped is not there: then a root that leads to nothing that is, is one of many."""
     there = [one for each in found for one in each.evidence if one.sign is Sign.IN_MEMORY]
     return sum(one.count for one in there) * 2 < sum(one.total for one in there)
 
 
 def leads_nowhere(each: Found) -> bool:
-    """Say whether not one leaf leads to memory."""
+    """Return whether not one leaf leads to memory."""
     return any(one.sign is Sign.IN_MEMORY and not one.count for one in each.evidence)
 
 
@@ -62,7 +62,7 @@ def apart(each: Found, chosen: Sequence[Found]) -> Sequence[Found]:
 
 
 def _leads_to(second: Found, first: Found) -> bool:
-    """Say whether a second stage leads to the root of a first one."""
+    """Return whether a second stage leads to the root of a first one."""
     root = first.place.root
     return bool(overlap((root, root + 1), merged(map(outputs, second.tree.runs))))
 

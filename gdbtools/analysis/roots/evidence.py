@@ -118,7 +118,7 @@ class Tree:
         return [run.first for run in self.runs]
 
     def at(self, address: int) -> Run | None:
-        """Give what maps an address of the lower half."""
+        """Return what maps an address of the lower half."""
         index = bisect_right(self._starts, address) - 1
         return self.runs[index] if index >= 0 and address <= self.runs[index].last else None
 
@@ -140,7 +140,7 @@ class Tree:
 
 
 def outputs(run: Run) -> Interval:
-    """Give where a run leads: all of it, or the one leaf that it leads to again and again."""
+    """Return where a run leads: all of it, or the one leaf that it leads to again and again."""
     assert run.output is not None, "one stage always gives an address"
     return run.output, run.output + (run.size_bytes if run.stride_bytes else run.leaf_bytes)
 
@@ -157,7 +157,7 @@ def merged(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
 
 
 def inside(interval: Interval, others: Sequence[Interval]) -> Iterator[Interval]:
-    """Give the parts of an interval that are in others, which are in order."""
+    """Yield the parts of an interval that are in others, which are in order."""
     first, end = interval
     for index in range(max(0, bisect_right(others, (first, first)) - 1), len(others)):
         start, stop = others[index]
@@ -168,7 +168,7 @@ def inside(interval: Interval, others: Sequence[Interval]) -> Iterator[Interval]
 
 
 def overlap(interval: Interval, others: Sequence[Interval]) -> int:
-    """Give how many bytes of an interval are in others, which are in order."""
+    """Return how many bytes of an interval are in others, which are in order."""
     return sum(end - first for first, end in inside(interval, others))
 
 
@@ -177,7 +177,7 @@ def share(weight: int, count: int, total: int) -> int:
 
 
 def of_shape(tree: Tree, memory: Sequence[Interval]) -> Iterator[Evidence]:
-    """Give what the tables show by themselves: how much of them there is, and how well it holds together."""
+    """Yield what the tables show by themselves: how much of them there is, and how well it holds together."""
     leaves, runs = tree.leaves, tree.runs
     yield Evidence(Sign.TABLES, tree.tables - 1, tree.tables - 1, min(20, 2 * (tree.tables - 1).bit_length()))
     yield Evidence(Sign.LEAVES, leaves, leaves, min(10, leaves.bit_length()))
@@ -207,7 +207,7 @@ def _within(run: Run, memory: Sequence[Interval]) -> int:
 
 
 def of_identity(tree: Tree) -> Iterator[Evidence]:
-    """Give whether addresses lead to themselves, as they do while an MMU is being turned on, and on bare metal."""
+    """Yield whether addresses lead to themselves, as they do while an MMU is being turned on, and on bare metal."""
     same = sum(run.size_bytes // run.leaf_bytes for run in tree.runs if run.first == run.output and run.stride_bytes)
     if same:
         yield Evidence(Sign.IDENTITY, same, tree.leaves, share(10, same, tree.leaves))
@@ -222,7 +222,7 @@ def of_pointers(tree: Tree, place: Place, pointers: Iterable[int]) -> Evidence:
 
 
 def of_tables(tree: Tree, own: Sequence[int], roots: Sequence[int]) -> Iterator[Evidence]:
-    """Give whether it maps what an operating system has to write: its tables, and the roots of the others."""
+    """Yield whether it maps what an operating system has to write: its tables, and the roots of the others."""
     for sign, pages in ((Sign.OWN_TABLES, own), (Sign.OTHER_ROOTS, roots)):
         mapped = sum(overlap((page, page + 1), tree.writable) for page in pages)
         if mapped:
@@ -230,7 +230,7 @@ def of_tables(tree: Tree, own: Sequence[int], roots: Sequence[int]) -> Iterator[
 
 
 def of_cpus(tree: Tree, place: Place, cpus: Sequence[Standing], levels: Sequence[Privilege]) -> Iterator[Evidence]:
-    """Give whether CPUs may have been running in it: those at one of its regime's levels, with pc in its range."""
+    """Yield whether CPUs may have been running in it: those at one of its regime's levels, with pc in its range."""
     running = stack = lost = 0
     inside = [each for each in cpus if each.level in levels and each.pc is not None and _in_range(place, each.pc)]
     for each in inside:

@@ -28,7 +28,7 @@ class Holder:
     proven: bool = False
 
     def fits(self, candidate: Candidate) -> bool:
-        """Say whether a candidate is the tables that this register leads to, read as its regime reads them."""
+        """Return whether a candidate is the tables that this register leads to, read as its regime reads them."""
         bits = candidate.input_bits
         return (self.root, self.granule_bits, self.height) == (
             candidate.root,

@@ -80,7 +80,7 @@ class Reader:
     runs_left: int = ALL_RUNS
 
     def found(self, candidate: Candidate) -> Found | None:
-        """Give what a candidate is; None where it maps nothing, or is of no size that there is."""
+        """Return what a candidate is; None where it maps nothing, or is of no size that there is."""
         # Only stage 2 has roots larger than a table.
         tree = self._tree(candidate, Owner.KERNEL) or self._tree(candidate, Owner.VIRTUAL_MACHINE)
         if tree is None:
@@ -117,7 +117,7 @@ class Reader:
         return max((each.level for each in self.cpus if each.level is not None and not each.alone), default=None)
 
     def _places(self, candidate: Candidate, owner: Owner) -> list[Place]:
-        """Give the places whose size holds every entry that there is."""
+        """Return the places whose size holds every entry that there is."""
         form, last = candidate.graph.form, candidate.contents.last
         appearance = self.architecture.table_heuristics
         return [
@@ -128,7 +128,7 @@ class Reader:
         ]
 
     def _as_held(self, candidate: Candidate, tree: Tree, held: Holder) -> tuple[Place, Tree] | None:
-        """Give the place and the tree of a candidate as a register has them, whatever its leaves look like."""
+        """Return the place and the tree of a candidate as a register has them, whatever its leaves look like."""
         form, height, offer = candidate.graph.form, candidate.height, self.architecture.table_heuristics.places
         for owner in (tree.owner, *Owner):
             for level in dict.fromkeys((self._level, None, *(each.level for each in self.cpus))):
@@ -171,7 +171,7 @@ class Reader:
         return Leaves(descriptor, run.size_bytes // run.leaf_bytes, run.size_bytes)
 
     def _placed(self, candidate: Candidate, tree: Tree) -> tuple[Place, list[Evidence]]:
-        """Give the half and the size that a root is of, and what speaks for that."""
+        """Return the half and the size that a root is of, and what speaks for that."""
         identity = [*signs.of_identity(tree)]
         upper = [each for each in self._places(candidate, tree.owner) if each.upper]
         if tree.owner is not Owner.KERNEL or not upper:

@@ -58,7 +58,7 @@ class Search:
     surveyed: Survey = field(init=False, default_factory=lambda: Survey(0))
 
     def look(self) -> Iterator[Survey]:
-        """Look at all of memory, bit by bit; gives what has been seen so far."""
+        """Look at all of memory, bit by bit; returns what has been seen so far."""
         for found in survey(self.architecture.table_heuristics, self.data, self.read):
             self.surveyed = found
             yield found
@@ -113,7 +113,7 @@ class Search:
         return next(one for one in offered if (one.upper, one.input_bits) == (place.upper, place.input_bits))
 
     def _whole(self, made: Graph, sizes: Mapping[int, int]) -> Iterator[Candidate]:
-        """Give what nothing leads to, cut to the largest roots that there are."""
+        """Yield what nothing leads to, cut to the largest roots that there are."""
         for each in unreferenced(made):
             largest = made.form.covered_bits(each.height) + made.form.root_bits(each.height)
             for part in parts(each, largest, self.read, self.architecture.table_heuristics):
@@ -122,7 +122,7 @@ class Search:
     def _smaller(
         self, made: Sequence[Graph], candidates: Iterable[Candidate], kernel: Found | None
     ) -> Iterator[Candidate]:
-        """Give the roots that are smaller than that: of the kernel's size where they have its form."""
+        """Yield the roots that are smaller than that: of the kernel's size where they have its form."""
         appearance = self.architecture.table_heuristics
         known = None
         if kernel is not None:
@@ -159,7 +159,7 @@ class Search:
 
     @staticmethod
     def _is_cut(each: Candidate, kernel: Found) -> bool:
-        """Say whether there is more of a candidate than one root of the kernel's size."""
+        """Return whether there is more of a candidate than one root of the kernel's size."""
         like = kernel.candidate
         alike = each.graph is like.graph and each.height == like.height and each.input_bits is None
         return alike and each.size_bytes > kernel.place.root_bytes
@@ -173,7 +173,7 @@ def _read(reader: Reader, candidates: Sequence[Candidate]) -> list[Found]:
 
 
 def _kernel(found: Iterable[Found]) -> Found | None:
-    """Give the best root of a kernel's, whose size its processes' have too."""
+    """Return the best root of a kernel's, whose size its processes' have too."""
     kernels = (each for each in found if each.place.upper and each.is_sure_of_size and each.likely)
     return max(kernels, key=lambda each: each.score, default=None)
 
@@ -200,7 +200,7 @@ def _order(each: Found) -> tuple[int, int]:
 
 
 def _apart(found: Iterable[Found]) -> Iterator[Found]:
-    """Give the best, and of the others those that are no part of a better one's tables, nor have one in theirs."""
+    """Yield the best, and of the others those that are no part of a better one's tables, nor have one in theirs."""
     tables: set[int] = set()
     roots: list[Interval] = []
     for each in sorted(found, key=_order):

@@ -39,7 +39,7 @@ class Graph:
     visits_left: int = ALL_TABLES
 
     def height(self, table: int) -> int:
-        """Give the greatest height that a table may have."""
+        """Return the greatest height that a table may have."""
         return max((height for height, tables in enumerate(self.legal) if table in tables), default=0)
 
     @cached_property
@@ -52,7 +52,7 @@ class Graph:
         return found
 
     def below(self, roots: Collection[int], height: int) -> frozenset[int]:
-        """Give all tables of the trees of some roots, those included, as far as there is time."""
+        """Return all tables of the trees of some roots, those included, as far as there is time."""
         found: set[int] = set()
         at = set(roots) & self.legal[height]
         visits = min(TREE_TABLES, self.visits_left)
@@ -71,7 +71,7 @@ class Graph:
         return frozenset(found)
 
     def reaches_last_level(self, root: int, height: int) -> bool:
-        """Say whether anything in a tree has to be of the last level."""
+        """Return whether anything in a tree has to be of the last level."""
         at = {root}
         while height and len(at) < TREE_TABLES:
             height -= 1
@@ -92,7 +92,7 @@ def graphs(appearance: TableHeuristics, pages: Set[int], read: Read) -> Sequence
 
 
 def _tables(form: Form, pages: Set[int], read: Read) -> set[int]:
-    """Give where tables may be: all of whose pages are tables', or empty."""
+    """Return where tables may be: all of whose pages are tables', or empty."""
     if form.table_bytes == PAGE_BYTES:
         return set(pages)
     size = form.table_bytes
@@ -148,7 +148,7 @@ class _Making:
             graph.contents[table] = replace(whole, tables=frozenset(), kinds=frozenset())
 
     def _leads_to_tables(self, table: int, whole: Contents) -> bool:
-        """Say whether entries lead to tables, some of them empty; where most are, all of memory may be."""
+        """Return whether entries lead to tables, some of them empty; where most are, all of memory may be."""
         children, size = whole.tables, self.graph.form.table_bytes
         wrong = children - self.tables
         if len(wrong) == len(children):
@@ -166,7 +166,7 @@ class _Making:
         return True
 
     def _maps_pages(self, table: int, whole: Contents) -> bool:
-        """Say whether most entries lead to what follows where the one before leads: pages do, tables seldom."""
+        """Return whether most entries lead to what follows where the one before leads: pages do, tables seldom."""
         size = self.graph.form.table_bytes
         words = struct.unpack(f"<{size >> ENTRY_BITS}Q", self.read(table, size))
         steps = {form.table_bytes for form in self.appearance.forms}
@@ -174,7 +174,7 @@ class _Making:
 
 
 def is_empty(pa: int, size_bytes: int, read: Read) -> bool:
-    """Say whether memory is there, and nothing in it."""
+    """Return whether memory is there, and nothing in it."""
     try:
         return not any(read(pa, size_bytes))
     except Unreadable:
@@ -182,7 +182,7 @@ def is_empty(pa: int, size_bytes: int, read: Read) -> bool:
 
 
 def _legal(made: Graph, last: Set[int]) -> Iterator[frozenset[int]]:
-    """Give the tables that may be of each height, from the last level up."""
+    """Yield the tables that may be of each height, from the last level up."""
     form = made.form
     legal = frozenset(last)
     yield legal
@@ -202,7 +202,7 @@ def _fits(blocks: int | None, size_bytes: int, allowed: bool) -> bool:
 
 
 def _lead(table: int, children: frozenset[int], below: frozenset[int]) -> bool:
-    """Say whether enough of a table's entries lead to tables of the height below, itself left aside."""
+    """Return whether enough of a table's entries lead to tables of the height below, itself left aside."""
     if not children:
         return True
     itself = table in children

@@ -53,7 +53,7 @@ class Survey:
 
 
 def survey(appearance: TableHeuristics, extents: Sequence[Extent], read: Read) -> Iterator[Survey]:
-    """Look at every page; gives the same growing survey again and again, to be shown, or left as it is."""
+    """Look at every page; returns the same growing survey again and again, to be shown, or left as it is."""
     found = Survey(sum(size for _, size in extents))
     yield found
     for pa, data in _chunks(extents, read, found):
@@ -71,7 +71,7 @@ def survey(appearance: TableHeuristics, extents: Sequence[Extent], read: Read) -
 
 
 def _chunks(extents: Iterable[Extent], read: Read, found: Survey | None) -> Iterator[tuple[int, bytes]]:
-    """Give all that can be read and is not zeros, in whole pages."""
+    """Yield all that can be read and is not zeros, in whole pages."""
     for first, size in extents:
         end = (first + size) & -PAGE_BYTES
         at = -(-first // PAGE_BYTES) * PAGE_BYTES
@@ -124,7 +124,7 @@ def _look_for_pointers(appearance: TableHeuristics, pa: int, data: bytes, found:
 
 
 def holding(extents: Sequence[Extent], read: Read, wanted: frozenset[int]) -> Iterator[tuple[int, int]]:
-    """Give (address, word) of each word in memory that is one of `wanted`."""
+    """Yield (address, word) of each word in memory that is one of `wanted`."""
     packed = {word.to_bytes(8, "little"): word for word in wanted}
     lows = {word & 0xFF for word in wanted}
     marks = bytes(low in lows for low in range(256))

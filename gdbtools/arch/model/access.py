@@ -81,7 +81,7 @@ class Rights:
         return ("r" if self.read else "-") + write + ("x" if self.execute else "-")
 
     def __and__(self, other: Rights) -> Rights:
-        """Give what two stages both allow."""
+        """Return what two stages both allow."""
         return Rights(
             self.read and other.read,
             self.write and other.write,

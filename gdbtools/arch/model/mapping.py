@@ -58,7 +58,7 @@ class Run:
         return self.size_bytes // self.leaf_bytes
 
     def offset_of(self, address: int) -> int:
-        """Give how far beyond `output` an address within the run leads."""
+        """Return how far beyond `output` an address within the run leads."""
         offset = address - self.first
         return offset if self.stride_bytes else offset % self.leaf_bytes
 

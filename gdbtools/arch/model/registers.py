@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 ReadRegister = Callable[[str], int]
-"""Give a register's unsigned value by its architectural name, or raise `Unavailable`."""
+"""Return a register's unsigned value by its architectural name, or raise `Unavailable`."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from gdbtools.arch.model.fault import Cause, Fault, Refusal
 from gdbtools.bits import Word
 
 Read = Callable[[int, int], bytes]
-"""Give `size_bytes` of physical memory at `pa`, or raise `Unreadable`: what a walk is handed."""
+"""Return `size_bytes` of physical memory at `pa`, or raise `Unreadable`: what a walk is handed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class Regime(abc.ABC):
 
     @abc.abstractmethod
     def decode(self, raw: bytes, level: Level) -> Entry:
-        """Say what a raw descriptor is at this level.  Never refuses."""
+        """Return what a raw descriptor is at this level.  Never refuses."""
 
     @abc.abstractmethod
     def accept(self, step: Step) -> Refusal | None:
@@ -174,43 +174,43 @@ class Regime(abc.ABC):
 
     @abc.abstractmethod
     def attributes(self, steps: tuple[Step, ...], final: Walk | None = None) -> Attributes | None:
-        """Give what a path grants; None unless it ends in a block or a page, or the MMU is off.
+        """Return what a path grants; None unless it ends in a block or a page, or the MMU is off.
 
         With `final`, the walk of its output through the stage below, what both stages grant.
         """
 
     def fetch_refused(self, via: Walk) -> Refusal | None:
-        """Say what refuses to fetch a descriptor through the stage below: the walk's own refusal, or a permission."""
+        """Return what refuses to fetch a descriptor through the stage below: the walk's refusal, or a permission."""
         return via.refusal
 
     def output(self, address: int, leaf: Step | None) -> Mapped:
-        """Give where `address` leads through `leaf`; without levels, to itself."""
+        """Return where `address` leads through `leaf`; without levels, to itself."""
         if leaf is None:
             return Mapped(address & self.last, self.last + 1)
         return Mapped(leaf.entry.address | address & (leaf.level.size_bytes - 1), leaf.level.size_bytes)
 
     def stride(self, level: Level) -> int:
-        """Give by how much two neighbouring descriptors of a run that is contiguous in its output differ."""
+        """Return by how much two neighbouring descriptors of a run that is contiguous in its output differ."""
         return level.size_bytes
 
     def linear_bits(self, level: Level) -> int:  # noqa: ARG002
-        """Give the bits of a leaf descriptor at this level that count up along such a run; the rest is its kind."""
+        """Return the bits of a leaf descriptor at this level that count up along such a run; the rest is its kind."""
         return 0
 
     def table_bits(self) -> int:
-        """Give the bits of a table descriptor that are the next table's address and stand in their own place."""
+        """Return the bits of a table descriptor that are the next table's address and stand in their own place."""
         return 0
 
     def tag_of(self, address: int) -> int:  # noqa: ARG002
-        """Give the bits of an input address, in place, that say nothing of where it leads; 0 where all of them do."""
+        """Return the bits of an input address, in place, that say nothing of where it leads; 0 where all of them do."""
         return 0
 
     def handed_down(self, entry: Entry) -> int:  # noqa: ARG002
-        """Give, as bits that may be joined by OR, what a table imposes on everything below it."""
+        """Return, as bits that may be joined by OR, what a table imposes on everything below it."""
         return 0
 
     def contiguous_entries(self, level: Level) -> int:  # noqa: ARG002
-        """Give how many entries a contiguous run has at this level; 1 where there is no such thing."""
+        """Return how many entries a contiguous run has at this level; 1 where there is no such thing."""
         return 1
 
 

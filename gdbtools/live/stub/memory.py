@@ -28,7 +28,7 @@ _ERROR = re.compile(rb"E[0-9a-fA-F]{2}|E\..*", re.DOTALL)
 
 
 def broken(error: gdb.error) -> Unavailable:
-    """Give the error for a connection that is gone in the middle of an operation."""
+    """Return the error for a connection that is gone in the middle of an operation."""
     return Unavailable(
         f"the connection to the gdbstub broke: {error}; attach again, `mmu undo` takes back what was written"
     )
@@ -57,7 +57,7 @@ class StubMemory:
         return "none: this gdbstub has no physical memory mode"
 
     def supported(self) -> bool:
-        """Say whether the stub has the mode; the answer is the mode's state, an unknown packet answers nothing."""
+        """Return whether the stub has the mode; the answer is the mode's state, an unknown packet answers nothing."""
         if self._supported is None:
             self._supported = self.packet("qqemu.PhyMemMode") in (b"0", b"1")
         return self._supported

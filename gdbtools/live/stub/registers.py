@@ -12,7 +12,7 @@ from gdbtools.errors import MissingRegister
 
 
 def unsigned(value: gdb.Value) -> int:
-    """Give a register's value as an unsigned integer: GDB hands system registers over as signed longs."""
+    """Return a register's value as an unsigned integer: GDB hands system registers over as signed longs."""
     return int(value) & ((1 << 8 * value.type.sizeof) - 1)
 
 
@@ -66,7 +66,7 @@ class LiveRegisters:
 
 
 def machine_pc() -> int:
-    """Give the selected CPU's pc."""
+    """Return the selected CPU's pc."""
     return unsigned(gdb.newest_frame().read_register("pc"))
 
 

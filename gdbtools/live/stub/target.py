@@ -134,7 +134,7 @@ class Target:
     attachment: Attachment | None = None
 
     def attached(self) -> Attachment:
-        """Give the attachment, or raise `Unavailable` with what to do.
+        """Return the attachment, or raise `Unavailable` with what to do.
 
         Whether the guest is stopped is `stopped`'s question: while GDB decides about a breakpoint it still calls the
         guest running, although every register can be read.
@@ -154,7 +154,7 @@ class Target:
         return self.attachment
 
     def connected(self) -> bool:
-        """Say whether what was attached last still is."""
+        """Return whether what was attached last still is."""
         return self.attachment is not None and self.attachment.connection.is_valid()
 
     def stopped(self) -> None:
@@ -167,7 +167,7 @@ class Target:
             raise Unavailable("the guest is running; interrupt it first (Ctrl-C)")
 
     def machine(self, live: Live) -> Machine:
-        """Give the machine as it stands at this stop, or as the core file has it."""
+        """Return the machine as it stands at this stop, or as the core file has it."""
         core = self.core.machine()
         if core is not None:
             return core

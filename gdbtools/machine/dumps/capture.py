@@ -46,7 +46,7 @@ def core_bytes(
     assumed: Sequence[str] = (),
     dirty: str = "",
 ) -> bytes:
-    """Give a capture: `cpus` holds the registers of each, `memory` maps physical addresses to what was there.
+    """Return a capture: `cpus` holds the registers of each, `memory` maps physical addresses to what was there.
 
     Neighbours become one PT_LOAD; `assumed` is what stands in for registers that nobody read, `dirty` the convention by
     which the guest marks what is dirty.  The same arguments give the same bytes.

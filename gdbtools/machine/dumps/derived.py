@@ -14,7 +14,7 @@ from gdbtools.systems import registers_from_notes
 def with_linux_registers(
     architecture: Architecture, cpus: Sequence[Cpu], info: Mapping[str, str], origin: str
 ) -> tuple[tuple[Cpu, ...], tuple[str, ...]]:
-    """Give the CPUs with what VMCOREINFO implies under what they have, and what that assumes.
+    """Return the CPUs with what VMCOREINFO implies under what they have, and what that assumes.
 
     CPUs that have any register of translation are left alone: a half of the one and of the other is no machine.
     """

@@ -48,12 +48,12 @@ def map_file(path: Path) -> mmap.mmap:
 
 
 def window(view: mmap.mmap, offset: int, pa: int, size_bytes: int) -> Range:
-    """Give the part of a mapped file from `offset` on as physical memory at `pa`."""
+    """Return the part of a mapped file from `offset` on as physical memory at `pa`."""
     return Range(pa, size_bytes, lambda at, take: view[offset + at : offset + at + take])
 
 
 def placed(path: Path, view: mmap.mmap, places: Sequence[tuple[int, int, int]]) -> tuple[Range, ...]:
-    """Give the windows on a mapped file that its headers tell of: (physical address, size, offset in the file) each.
+    """Return the windows on a mapped file that its headers tell of: (physical address, size, offset in the file) each.
 
     Where two tell of the same address, the first counts.  One that lies outside the file or the address space raises
     `Malformed`, and so do more than any real dump has.

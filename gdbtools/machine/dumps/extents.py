@@ -19,17 +19,17 @@ class Placed(Protocol):
     """Physical memory that knows where it is."""
 
     def places(self) -> Sequence[Extent]:
-        """Give where memory is, in order of address."""
+        """Return where memory is, in order of address."""
         ...
 
 
 def memory_of(memory: PhysicalMemory, wanted: Extent | None = None) -> Sequence[Extent]:
-    """Give where memory is, cut to a range (None: all); raise `Unavailable` where the source does not say."""
+    """Return where memory is, cut to a range (None: all); raise `Unavailable` where the source does not say."""
     return _cut(_places(memory, wanted), wanted)
 
 
 def data_of(memory: PhysicalMemory, wanted: Extent | None = None) -> Sequence[Extent]:
-    """Give where memory may hold anything but zeros, cut to a range (None: all): a file's holes are left out."""
+    """Return where memory may hold anything but zeros, cut to a range (None: all): a file's holes are left out."""
     memory = _bare(memory)
     if not isinstance(memory, Ranges):
         return memory_of(memory, wanted)
@@ -52,7 +52,7 @@ def _places(memory: PhysicalMemory, wanted: Extent | None) -> Sequence[Extent]:
 
 
 def _bare(memory: PhysicalMemory) -> PhysicalMemory:
-    """Give the memory under what only watches it, or supposes something of it."""
+    """Return the memory under what only watches it, or supposes something of it."""
     while isinstance(memory, Patched | Counted):
         memory = memory.under
     return memory

@@ -38,7 +38,7 @@ PAGES = 1 << 12
 
 
 def libraries() -> Sequence[str]:
-    """Give where libkdumpfile may be: the copy that drgn carries, which is the newest, then the system's."""
+    """Return where libkdumpfile may be: the copy that drgn carries, which is the newest, then the system's."""
     drgn = find_spec("drgn")
     beside = Path(drgn.origin).parent.parent / "drgn.libs" if drgn is not None and drgn.origin else None
     carried = sorted(map(str, beside.glob("libkdumpfile*.so*"))) if beside is not None else []
@@ -71,7 +71,7 @@ class Reader:
         return self.answer()
 
     def answer(self) -> tuple[bool, bytes]:
-        """Give whether it was answered, and the bytes or why not."""
+        """Return whether it was answered, and the bytes or why not."""
         assert self._process.stdout is not None, "it was made with one"
         head = self._process.stdout.read(ANSWER.size)
         if len(head) < ANSWER.size:

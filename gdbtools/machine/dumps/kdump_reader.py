@@ -89,7 +89,7 @@ class Library:
         return attribute.value.number if kind == NUMBER else attribute.value.string.decode(errors="replace")
 
     def facts(self) -> dict[str, Any]:
-        """Give what the file says of itself: whose it is, each CPU's `elf_prstatus`, what Linux left in it."""
+        """Return what the file says of itself: whose it is, each CPU's `elf_prstatus`, what Linux left in it."""
         cpus = range(min(self._get("cpu.number", NUMBER) or 0, 1 << 12))
         linux = self._get("linux.vmcoreinfo.raw", BLOB) or (self._get("linux.vmcoreinfo.raw", STRING) or "").encode()
         return {

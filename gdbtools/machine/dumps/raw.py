@@ -41,7 +41,7 @@ def open_raw(images: Sequence[tuple[Path, int]]) -> Dump:
 
 
 def _data(path: Path, size_bytes: int) -> Iterator[tuple[int, int]]:
-    """Give the parts of a file that are no holes, (offset, size): all of it where the file system does not tell."""
+    """Yield the parts of a file that are no holes, (offset, size): all of it where the file system does not tell."""
     with one_line(str(path)), open_file(path) as file:
         at = 0
         while at < size_bytes:

@@ -14,7 +14,7 @@ FIRST_KEY = b"OSRELEASE="
 
 
 def parse(text: bytes) -> Mapping[str, str]:
-    """Give its values by their keys, such as `NUMBER(VA_BITS)`; what is no `KEY=VALUE` is left out."""
+    """Return its values by their keys, such as `NUMBER(VA_BITS)`; what is no `KEY=VALUE` is left out."""
     lines = text.split(b"\0", 1)[0].decode("ascii", "replace").splitlines()
     pairs = (line.partition("=") for line in lines)
     return {key: value for key, equals, value in pairs if key and equals}

@@ -47,7 +47,7 @@ class Silent(Lost):
 
 @lru_cache(maxsize=1 << 10)
 def framed(packet: str) -> bytes:
-    """Give a packet as it goes over the wire."""
+    """Return a packet as it goes over the wire."""
     data = packet.encode("ascii")
     return b"$%b#%02x" % (data, sum(data) & 0xFF)
 
@@ -70,7 +70,7 @@ class Wire:
         self._socket.close()
 
     def quiet(self) -> bool:
-        """Say whether nothing has come that nobody has asked for."""
+        """Return whether nothing has come that nobody has asked for."""
         return not self._pending and not self._poll.poll(0)
 
     def send(self, packets: Sequence[str]) -> None:
@@ -93,7 +93,7 @@ class Wire:
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def ask(self, packets: Sequence[str]) -> list[bytes]:
-        """Give the answers to packets that are sent in one piece, in their order."""
+        """Return the answers to packets that are sent in one piece, in their order."""
         self.send(packets)
         while (whole := len(_PACKET.findall(self._pending))) < len(packets):
             self._await()
@@ -104,7 +104,7 @@ class Wire:
         return answers
 
     def answer(self) -> bytes:
-        """Give the next answer, which has been asked for."""
+        """Return the next answer, which has been asked for."""
         while (packet := self.received()) is None:
             self._await()
         return packet
@@ -130,7 +130,7 @@ class Wire:
         self._pending += data
 
     def received(self) -> bytes | None:
-        """Give the next packet that has come whole, None if there is none; acknowledgements are passed over."""
+        """Return the next packet that has come whole, None if there is none; acknowledgements are passed over."""
         pending = self._pending
         start = pending.find(b"$")
         end = pending.find(b"#", start + 1)
@@ -142,7 +142,7 @@ class Wire:
 
 
 def register_numbers(wire: Wire) -> Mapping[str, int]:
-    """Give the stub's own numbers of its registers, from its target description; the first of a name counts."""
+    """Return the stub's own numbers of its registers, from its target description; the first of a name counts."""
     numbers: dict[str, int] = {}
     following = 0
     for name, given in _registers(wire, "target.xml"):

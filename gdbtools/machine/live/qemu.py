@@ -41,13 +41,13 @@ IDLE = "disconnected:"
 
 @contextmanager
 def attached(address: str, stop: bool) -> Iterator[Dump]:
-    """Give a stopped QEMU's machine; one that runs is held meanwhile if `stop` says so, else refused."""
+    """Yield a stopped QEMU's machine; one that runs is held meanwhile if `stop` says so, else refused."""
     with connected(address) as qmp, _held(qmp, stop):
         yield described(qmp, address)
 
 
 def described(qmp: Qmp, address: str) -> Dump:
-    """Give the machine of a QEMU whose guest stands still."""
+    """Return the machine of a QEMU whose guest stands still."""
     try:
         kinds = {str(each["target"]) for each in qmp.ask("query-cpus-fast")}
         if len(kinds) != 1 or not kinds <= set(ARCHITECTURES):
@@ -100,7 +100,7 @@ class Evidence:
         return self.under.read(pa, size_bytes)
 
     def places(self) -> Sequence[tuple[int, int]]:
-        """Give where memory is: (physical address, size in bytes)."""
+        """Return where memory is: (physical address, size in bytes)."""
         return [(each.pa, each.size_bytes) for each in self.ram]
 
     def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002

@@ -19,7 +19,7 @@ from gdbtools.machine.live.process import Mapping, covering, is_qemu, mappings, 
 from gdbtools.machine.model import PhysicalMemory
 
 Monitor = Callable[[str], str]
-"""Give what QEMU's monitor (HMP) answers to a command."""
+"""Return what QEMU's monitor (HMP) answers to a command."""
 
 _VIEW = re.compile(r"^FlatView #\d+$", re.MULTILINE)
 _MEMORY = re.compile(
@@ -63,7 +63,7 @@ class Window:
 
 
 def ram_ranges(mtree: str, kinds: Sequence[str] = ("ram",)) -> Sequence[RamRange]:
-    """Give the RAM that the first CPU sees, or memory of other kinds, from what `info mtree -f` prints."""
+    """Return the RAM that the first CPU sees, or memory of other kinds, from what `info mtree -f` prints."""
     return [
         RamRange(
             int(each["first"], 16),
@@ -86,7 +86,7 @@ def backing(mtree: str, pa: int) -> str | None:
 
 
 def _view(mtree: str) -> str:
-    """Give the part of `info mtree -f` that is about what the first CPU sees; empty where there is none."""
+    """Return the part of `info mtree -f` that is about what the first CPU sees; empty where there is none."""
     return next((view for view in _VIEW.split(mtree) if CPU_SPACE in view), "")
 
 

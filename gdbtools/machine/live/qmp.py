@@ -61,7 +61,7 @@ class Qmp:
                 raise Unavailable(f"{self._address} does not answer as QMP does")
 
     def monitor(self, line: str) -> str:
-        """Give what a command of the human monitor prints."""
+        """Return what a command of the human monitor prints."""
         return str(self.ask("human-monitor-command", **{"command-line": line})).replace("\r", "")
 
 

@@ -52,7 +52,7 @@ class At:
         return positional[-1] if positional[-1].many in ("*", "+") else None
 
     def _values(self) -> Iterator[str]:
-        """Give the words that are no value of an option."""
+        """Yield the words that are no value of an option."""
         by_name = self.options
         for number, word in enumerate(self.words):
             before = by_name.get(self.words[number - 1]) if number else None
@@ -61,7 +61,7 @@ class At:
 
 
 def at(line: str) -> At | None:
-    """Say where in a command of ours the cursor at the end of a line is; None where it is in none."""
+    """Return where in a command of ours the cursor at the end of a line is; None where it is in none."""
     rest = line.lstrip()
     rest = rest.removeprefix(f"{PREFIX} ").lstrip() if rest.startswith(f"{PREFIX} ") else rest
     name, space, arguments = rest.partition(" ")
@@ -151,7 +151,7 @@ class WordCompleter(Completer):
             yield from _matching([f"${name}" for name in names if self._is_there(name)], cursor.word, "register")
 
     def _is_there(self, name: str) -> bool:
-        """Say whether the guest or the source has a register; where that is not known, it is offered."""
+        """Return whether the guest or the source has a register; where that is not known, it is offered."""
         known = self._session.registers
         return known is None or name in known
 
@@ -215,7 +215,7 @@ class WordCompleter(Completer):
 
 
 def leaf_fields(architecture: Architecture) -> Mapping[str, Field]:
-    """Give the fields that a leaf descriptor may have, by name."""
+    """Return the fields that a leaf descriptor may have, by name."""
     return {field.name: field for leaf in architecture.leaves for field in leaf.fields()}
 
 

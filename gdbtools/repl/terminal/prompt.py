@@ -48,7 +48,7 @@ class Manner:
 
 
 def likes_vi(keys: str | None, environment: Mapping[str, str]) -> bool:
-    """Say whether the keys are vi's: as asked for, else as readline is set up, for GDB and every shell."""
+    """Return whether the keys are vi's: as asked for, else as readline is set up, for GDB and every shell."""
     if keys is not None:
         return keys == "vi"
     path = Path(environment.get("INPUTRC") or Path(environment.get("HOME", "/")) / ".inputrc")
@@ -60,7 +60,7 @@ def likes_vi(keys: str | None, environment: Mapping[str, str]) -> bool:
 
 
 def history(environment: Mapping[str, str]) -> History:
-    """Give the history, kept in the user's state folder; where that cannot be written, only for this time."""
+    """Return the history, kept in the user's state folder; where that cannot be written, only for this time."""
     state = Path(environment.get("XDG_STATE_HOME") or Path(environment.get("HOME", "/")) / ".local/state")
     path = state / "gdbtools" / "history"
     try:
@@ -107,7 +107,7 @@ class Prompt:
         return toolbar(self._session.state, self._said(), self._screen.columns)
 
     def _said(self) -> str:
-        """Say what is known of what is being typed; of nothing, the last verdict."""
+        """Return what is known of what is being typed; of nothing, the last verdict."""
         line = self._lines.default_buffer.text.strip()
         if not line:
             return self._session.state.verdict or TIP
@@ -148,7 +148,7 @@ class Prompt:
         return keys
 
     async def run(self) -> int:
-        """Read and execute lines until the user leaves; gives the exit status."""
+        """Read and execute lines until the user leaves; returns the exit status."""
         live = self._session.state.doing is not Doing.SOURCE
         rest = "everything else goes to GDB" if live else "Ctrl-D leaves"
         self._screen.write(self._screen.painted(f"`help` lists what can be asked; {rest}.", Role.QUIET) + "\n")

@@ -28,7 +28,7 @@ _LOCAL_MODES = 3
 
 
 def terminal_size() -> tuple[int, int]:
-    """Give the columns and the lines: of the terminal, which may have been resized, else as COLUMNS and LINES say."""
+    """Return the columns and the lines: of the terminal, which may have been resized, else as COLUMNS and LINES say."""
     try:
         found = os.get_terminal_size(sys.stdout.fileno())
     except (OSError, ValueError):
@@ -82,7 +82,7 @@ class Screen:
         return render(document.reworded(as_typed_here), self.palette, columns, fit=self.is_terminal, height=height)
 
     def painted(self, text: str, role: Role) -> str:
-        """Give text in a role's colour, line by line."""
+        """Return text in a role's colour, line by line."""
         if role not in self.palette:
             return text
         start = f"\x1b[{self.palette[role]}m"

@@ -11,12 +11,12 @@ TIP = "Tab completes, Ctrl-R searches what was typed before, Ctrl-D leaves"
 
 
 def toolbar(state: State, said: str, columns: int) -> str:
-    """Give the toolbar's text, two lines of exactly `columns` columns; `said` is what is known of the line typed."""
+    """Return the toolbar's text, two lines of exactly `columns` columns; `said` is what is known of the line typed."""
     return "\n".join(_fitted(each, columns) for each in (said, standing(state)))
 
 
 def standing(state: State) -> str:
-    """Say where the guest stands: what matters most comes first, because the end is cut."""
+    """Return where the guest stands: what matters most comes first, because the end is cut."""
     parts: list[str] = [state.doing.value]
     if state.doing is Doing.RUNNING:
         parts.append("Ctrl-C stops it; what is asked is answered as of the last stop")

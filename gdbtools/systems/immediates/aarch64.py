@@ -143,19 +143,19 @@ _BRK_RANGES: Final[tuple[tuple[range, Callable[[int], str]], ...]] = (
 
 
 def brk_comment(immediate: int) -> str:
-    """Say whose BRK this is and what it reports, or give an empty string where that is not known."""
+    """Return whose BRK this is and what it reports, or give an empty string where that is not known."""
     if immediate in BRK:
         return BRK[immediate]
     return next((decode(immediate) for numbers, decode in _BRK_RANGES if immediate in numbers), "")
 
 
 def hvc_comment(immediate: int) -> str:
-    """Say whose HVC this is and where its arguments are, or give an empty string where that is not known."""
+    """Return whose HVC this is and where its arguments are, or give an empty string where that is not known."""
     return HVC.get(immediate, "")
 
 
 def svc_comment(immediate: int) -> str:
-    """Say whose SVC this is and where its arguments are, or give an empty string where that is not known.
+    """Return whose SVC this is and where its arguments are, or give an empty string where that is not known.
 
     The immediate says little: other systems use 0 too, and Windows has the number of the system call there.
     """
@@ -281,7 +281,7 @@ GENERAL: Final[Mapping[int, str]] = {0xFF00: "Call Count", 0xFF01: "Call UID", 0
 
 
 def function_name(w0: int) -> str:
-    """Name an SMCCC function, its specification first, or give an empty string where it is not known.
+    """Return the name of an SMCCC function, its specification first, or give an empty string where it is not known.
 
     Who owns the number is in `function_identifier(w0).owner`; the hint in bit 16 makes no difference.
     """
@@ -314,7 +314,7 @@ XEN_HVC: Final = 0xEA1
 
 
 def called_for(found: Syndrome, register: ReadRegister | None = None) -> str:
-    """Say what a BRK, SVC, HVC or SMC is for, by whose convention; empty where that is not known.
+    """Return what a BRK, SVC, HVC or SMC is for, by whose convention; empty where that is not known.
 
     `register` is given where the general registers are still those of the instruction.
     """

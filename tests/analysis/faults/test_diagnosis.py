@@ -78,7 +78,7 @@ def test_an_abort_at_a_level_that_the_tables_no_longer_reach_says_so() -> None:
 
 
 def where(diagnosis: Diagnosis) -> tuple[int, int | None, bool, list[int]]:
-    """Give the level and place of the descriptor that was not fetched, and the levels of those that were."""
+    """Return the level and place of the descriptor that was not fetched, and the levels of those that were."""
     aborted = diagnosis.aborted
     assert aborted is not None
     return aborted.level, aborted.pa, aborted.readable, [step.level.number for step in aborted.so_far.steps]
@@ -163,7 +163,7 @@ PAN, UAO = 1 << 22, 1 << 23
 
 
 def accessed(instruction: int, iss: int, state: int = EL1H, **fields: int) -> Diagnosis:
-    """Give a fault of an instruction of EL1's."""
+    """Return a fault of an instruction of EL1's."""
     t = Tables()
     t.map(VA, PA, **fields)
     t.map(CODE_VA, CODE_PA)
@@ -259,7 +259,7 @@ CM = 1 << 8 | WNR
 
 
 def maintained(code_pa: int, instruction: int = 0) -> Diagnosis:
-    """Give a permission fault of EL0's cache maintenance of a read-only page, with SCTLR_EL1.CMOW."""
+    """Return a permission fault of EL0's cache maintenance of a read-only page, with SCTLR_EL1.CMOW."""
     t = Tables()
     t.map(VA, PA, AP=USER_READ_ONLY)
     t.map(CODE_VA, code_pa)
@@ -298,7 +298,7 @@ def test_a_refused_fetch_from_device_memory_is_no_stale_entry() -> None:
 
 
 def aarch32_fault(iss: int, hpfar_valid: bool = True) -> Diagnosis:
-    """Give a fault of stage 2 that a guest took in Supervisor mode, its EL1 being AArch32."""
+    """Return a fault of stage 2 that a guest took in Supervisor mode, its EL1 being AArch32."""
     ipa = 0x6543_2000
     memory = Memory()
     memory.stage2(0b1111 << 2, ipa, 0x7000_0000)

@@ -39,7 +39,7 @@ REPAIRED, LEAF, TABLE, BARRIER = (
 
 
 def permitted(iss: int, level: int = 3, **changes: int) -> Diagnosis:
-    """Give a fault on a page, or a block, that may be read and written."""
+    """Return a fault on a page, or a block, that may be read and written."""
     t = Tables()
     t.map(VA & (-1 << 12 + 9 * (3 - level)), PA, level=level)
     found = diagnose(ARM, reader(t.registers(ESR_EL1=DATA_SAME | iss, FAR_EL1=VA, **changes)), t.read)
@@ -127,7 +127,7 @@ def test_what_changed_at_this_very_stop_outweighs_everything() -> None:
 
 
 def looked(fields: dict[str, int], then: dict[str, int]) -> tuple[Seen, Diagnosis, int]:
-    """Give what is known after a look, a change and a fault."""
+    """Return what is known after a look, a change and a fault."""
     t, seen = Tables(), Seen()
     leaf = t.map(VA, PA, **fields)
     values = reader(t.registers(ESR_EL1=DATA_SAME | ACCESS_FLAG_3, FAR_EL1=VA))

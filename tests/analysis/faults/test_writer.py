@@ -19,7 +19,7 @@ TLBI_ALL, TLBI_ELSEWHERE, TLBI_RANGE = "tlbi vmalle1is", "tlbi vaae1is, x3", "tl
 
 
 def found(*code: str, at: int = ACCESS_AT, level: int = 3, **registers: int) -> Writer | None:
-    """Give what is found of some code before the access; x1 is where the descriptor of that level is mapped."""
+    """Return what is found of some code before the access; x1 is where the descriptor of that level is mapped."""
     t = Tables()
     leaf = t.map(VA, PA)
     t.map(CODE_VA, CODE_PA)

@@ -101,7 +101,7 @@ class State:
 
 
 def tables(stage2_leaf: int | None = None, table: int = 0, table_leaf: int | None = None) -> Memory:
-    """Give tables of stage 1 and, with a leaf, of stage 2 that maps all of them and their pages to themselves."""
+    """Return tables of stage 1 and, with a leaf, of stage 2 that maps all of them and their pages to themselves."""
     memory = Memory()
     for va, (pa, leaf) in PAGES.items():
         memory.stage1(leaf, va, pa, (table, table, table))
@@ -225,7 +225,7 @@ def walks(state: State, values: Mapping[str, int]) -> Iterator[Walk]:
 
 
 def answers(state: State, values: Mapping[str, int]) -> list[str]:
-    """Give everything that is answered in a state, or why there is no answer."""
+    """Return everything that is answered in a state, or why there is no answer."""
     said: list[str] = []
     try:
         said.append(current(reader(values)))
@@ -245,14 +245,14 @@ def unchanged(number: int) -> list[str]:
 
 
 def others(each: Field, value: int) -> Iterator[int]:
-    """Give values that a field might have instead."""
+    """Yield values that a field might have instead."""
     current = each.of(value)
     largest = (1 << each.width) - 1
     yield from {each.into(value, other) for other in (current ^ 1, 0, largest, (current + 1) & largest)} - {value}
 
 
 def concerned(register: str) -> Iterator[int]:
-    """Give the states that have a register, in the layout that is meant."""
+    """Yield the states that have a register, in the layout that is meant."""
     name = register.removesuffix(E2H_0)
     for number, state in enumerate(STATES):
         host = bool(state.values.get("HCR_EL2", 0) & 1 << 34)
@@ -262,7 +262,7 @@ def concerned(register: str) -> Iterator[int]:
 
 
 def has_an_effect(register: str, each: Field) -> bool:
-    """Say whether there is a state in which the field, being otherwise, makes an answer otherwise."""
+    """Return whether there is a state in which the field, being otherwise, makes an answer otherwise."""
     name = register.removesuffix(E2H_0)
     return any(
         answers(STATES[number], {**STATES[number].values, name: other}) != unchanged(number)
@@ -290,7 +290,7 @@ def test_a_control_with_a_reason_for_it_changes_no_answer(register: str) -> None
 
 
 def holds(decider: Decider, state: State, found: Walk, pstate: int) -> bool:
-    """Say whether a decider's value is what its field is where it says that it lives."""
+    """Return whether a decider's value is what its field is where it says that it lives."""
     if decider.holder == "descriptor":
         assert decider.pa is not None
         stages = [found, *(step.via for step in found.steps if step.via), *([found.fetch.via] if found.fetch else [])]

@@ -61,7 +61,7 @@ Said = tuple[Cause, str, str, int, "int | None", "int | None"]
 
 
 def why(refused: Refusal | None) -> Said | None:
-    """Say all of a decider: cause, holder, field, value, and where a descriptor is."""
+    """Return all of a decider: cause, holder, field, value, and where a descriptor is."""
     if refused is None:
         return None
     decider = refused.decider

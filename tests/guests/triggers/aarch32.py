@@ -31,7 +31,7 @@ class Instruction:
 
     @property
     def t32(self) -> Instruction:
-        """Give the same coprocessor instruction in T32: the word of AL, its halfwords exchanged in memory."""
+        """Return the same coprocessor instruction in T32: the word of AL, its halfwords exchanged in memory."""
         return replace(self, word=(self.word >> 16 | self.word << 16) & 0xFFFFFFFF)
 
 
@@ -360,7 +360,7 @@ FLOATING_POINT = (
 
 
 def moved(name: str, word: int, fields: dict[str, int], il: int = 1, t32: bool = False) -> Trigger:
-    """Give a load or store at EL0 that stage 2 refuses."""
+    """Return a load or store at EL0 that stage 2 refuses."""
     found = trigger(name, 0, 2, EC.DATA_ABORT_LOWER_EL, Instruction(word, ""), STAGE_2_ON, False, t32, il=il)
     case = replace(found.case, x={1: va(NOT_AT_STAGE_2)})
     every = {"IL": il, "DFSC": TRANSLATION_1, "S1PTW": 0, **fields}

@@ -106,7 +106,7 @@ def lay(guest: Syndromes) -> None:
 
 
 def own_fetch(name: str, block: int, status: int, el: int = 1, far: int | None = None) -> Trigger:
-    """Give a fetch by stage 1, from EL1 by itself or by the return to EL0."""
+    """Return a fetch by stage 1, from EL1 by itself or by the return to EL0."""
     entry = block * GIB + CODE - RAM if far is None else far
     ec = EC.INSTRUCTION_ABORT_SAME_EL if el else EC.INSTRUCTION_ABORT_LOWER_EL
     return Trigger(
@@ -122,7 +122,7 @@ def own_fetch(name: str, block: int, status: int, el: int = 1, far: int | None =
 
 
 def own_data(name: str, source: str, address: int, status: int, write: int = 0, el: int = 1, **more: int) -> Trigger:
-    """Give an access that stage 1 refuses; EL0 runs where it is mapped."""
+    """Return an access that stage 1 refuses; EL0 runs where it is mapped."""
     case = at(el, source, STAGE_1_ON, {1: address})
     elr = None
     if el == 0:
@@ -286,7 +286,7 @@ NOT_ONE_REGISTER = (
 
 
 def through(name: str, source: str, block: int, status: int, el: int = 1, **fields: int) -> Trigger:
-    """Give an access that stage 2 refuses, with stage 1 off: the VA is the IPA."""
+    """Return an access that stage 2 refuses, with stage 1 off: the VA is the IPA."""
     return Trigger(
         name=f"{source} at EL{el}, stage 2: {name}",
         case=at(el, source, STAGE_2_ON, {1: va(block)}),

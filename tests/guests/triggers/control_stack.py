@@ -56,7 +56,7 @@ def guarded(name: str, source: str, fields: Mapping[str, int], instruction: str,
 
 
 def locked(instruction: str, word: int) -> Trigger:
-    """Give an instruction in the vector of EL1's own SVC, where PSTATE.EXLOCK is set; our own vectors are put back."""
+    """Return an instruction in the vector of EL1's own SVC, where PSTATE.EXLOCK is set; our vectors are put back."""
     enter = "mrs x2, VBAR_EL1; msr VBAR_EL1, x4; str x5, [x4, #0x200]; dsb sy; ic iallu; dsb sy; isb; svc #0"
     found = guarded(f"{instruction} under EXLOCK", enter, {"ExType": EXLOCK}, "", GCSCR_EL1=PCRSEL | EXLOCKEN)
     case = replace(found.case, x={4: CODE, 5: word << 32 | MSR_VBAR_EL1_X2})

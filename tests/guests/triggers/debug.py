@@ -20,7 +20,7 @@ HCR = EVERY_CASE["HCR_EL2"]
 def step(
     name: str, el: int, target: int, source: str, registers: dict[str, int], fields: dict[str, int], elr: int
 ) -> Trigger:
-    """Give one step; ELR is where it has come to."""
+    """Return one step; ELR is where it has come to."""
     lower = el < target
     state = (EL1H | DAIF & ~PSTATE_D if el else EL0T | DAIF) | PSTATE_SS
     return Trigger(

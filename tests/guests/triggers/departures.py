@@ -220,6 +220,6 @@ NOT_RAISED: Mapping[EC, str] = {
 
 
 def departure(version: str, has: Callable[[str], bool], trigger: Trigger) -> Departure | None:
-    """Give what is known of a trigger in a version, on a machine with such features."""
+    """Return what is known of a trigger in a version, on a machine with such features."""
     known = (each for each in DEPARTURES if version in each.versions and has(each.needs) and each.applies(trigger))
     return next(known, None)

@@ -84,7 +84,7 @@ MTE = tuple(
 
 
 def copy(source: str, mem_inst: int, options: int, epilogue: int, el: int = 1, target: int = 1) -> Trigger:
-    """Give a main part or an epilogue after a prologue of option B, on a PE that has option A."""
+    """Return a main part or an epilogue after a prologue of option B, on a PE that has option A."""
     fields = {
         "MemInst": mem_inst,
         "Options": options,

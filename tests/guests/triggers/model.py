@@ -47,5 +47,5 @@ def at(
     x: Mapping[int, int] | None = None,
     pstate: int = 0,
 ) -> Case:
-    """Give a case at a level in AArch64, with more of PSTATE than usual."""
+    """Return a case at a level in AArch64, with more of PSTATE than usual."""
     return Case(source, AT[el] | DAIF | pstate, dict(registers or {}), dict(x or {}))

@@ -15,7 +15,7 @@ ENABLED, BOTH_LEVELS, LOADS, STORES = bits(0), bits(1, 2), bits(3), bits(4)
 def watched(
     name: str, source: str, el: int, target: int, registers: dict[str, int], kind: int, far: int = DATA, number: int = 0
 ) -> Trigger:
-    """Give an access to a watched doubleword; `kind` is what is watched for, one of LOADS and STORES."""
+    """Return an access to a watched doubleword; `kind` is what is watched for, one of LOADS and STORES."""
     state = EL1H | DAIF & ~PSTATE_D if el else EL0T | DAIF
     control = ENABLED | BOTH_LEVELS | kind | 0xFF << 5
     own = {f"DBGWVR{number}_EL1": DATA, f"DBGWCR{number}_EL1": control}

@@ -22,7 +22,7 @@ PF_R, PN_XNUM = 4, 0xFFFF
 
 
 def lime(ranges: Iterable[tuple[int, bytes]]) -> bytes:
-    """Give what LiME writes: before each range its header, with the last address in it."""
+    """Return what LiME writes: before each range its header, with the last address in it."""
     return b"".join(struct.pack("<IIQQQ", 0x4C694D45, 1, pa, pa + len(data) - 1, 0) + data for pa, data in ranges)
 
 
@@ -42,7 +42,7 @@ def note(name: bytes, kind: int, description: bytes) -> bytes:
 
 
 def vmcore(segments: Sequence[Segment], notes: bytes = b"") -> bytes:
-    """Give an ELF core with segments in the order given, which may lie over one another."""
+    """Return an ELF core with segments in the order given, which may lie over one another."""
     header = bytearray(core_bytes(IDENTITY, [], 0, {})[:ELF_HEADER_BYTES])
     struct.pack_into("<Q", header, PHOFF, ELF_HEADER_BYTES)
     struct.pack_into("<H", header, PHNUM, 1 + len(segments))
@@ -57,7 +57,7 @@ def vmcore(segments: Sequence[Segment], notes: bytes = b"") -> bytes:
 
 
 def status(process: int = 0, **registers: int) -> bytes:
-    """Give a `struct elf_prstatus` of AArch64."""
+    """Return a `struct elf_prstatus` of AArch64."""
     return (
         bytes(32)
         + struct.pack("<I", process).ljust(80, b"\0")
@@ -80,7 +80,7 @@ def kdump(
     machine: bytes = b"aarch64",
     block_bytes: int = PAGE_BYTES,
 ) -> bytes:
-    """Give a kdump of these blocks, by physical address, packed by zlib; it names a machine if it is a Linux's.
+    """Return a kdump of these blocks, by physical address, packed by zlib; it names a machine if it is a Linux's.
 
     Source: `struct disk_dump_header` and `struct kdump_sub_header` of makedumpfile.
     """
@@ -110,7 +110,7 @@ def kdump(
 
 
 def flattened(data: bytes) -> bytes:
-    """Give a file as a stream of pieces: `makedumpfile -F`.
+    """Return a file as a stream of pieces: `makedumpfile -F`.
 
     Source: makedumpfile's `struct makedumpfile_header` and `makedumpfile_data_header`, both big-endian.
     """
@@ -123,7 +123,7 @@ def flattened(data: bytes) -> bytes:
 
 
 def rearranged(data: bytes) -> bytes:
-    """Give a flattened file as it was meant: `makedumpfile -R`."""
+    """Return a flattened file as it was meant: `makedumpfile -R`."""
     assert data.startswith(FLATTENED)
     image = bytearray()
     at = PAGE_BYTES
@@ -146,7 +146,7 @@ class Compression:
 
 
 def recompressed(data: bytes, compression: Compression) -> bytes:
-    """Give a zlib kdump, not flattened, with its pages packed otherwise; one that does not shrink is kept as it is."""
+    """Return a zlib kdump, not flattened, with its pages packed otherwise; one that does not shrink is kept."""
     block, sub, bitmap = (
         struct.unpack_from("<I", data, at)[0] for at in (BLOCK_BYTES, SUB_HEADER_BLOCKS, BITMAP_BLOCKS)
     )
@@ -187,7 +187,7 @@ def _library(name: str) -> ctypes.CDLL:
 
 @cache
 def compression(name: str) -> Compression:
-    """Give how one of `COMPRESSIONS` packs, or raise `Unavailable`."""
+    """Return how one of `COMPRESSIONS` packs, or raise `Unavailable`."""
     code = _library({"lzo": "lzo2"}.get(name, name))
 
     def pack(page: bytes) -> bytes:

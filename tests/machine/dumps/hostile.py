@@ -72,7 +72,7 @@ def thicket() -> bytes:
 
 
 def captured(memory: bytes) -> bytes:
-    """Give a core with tables, one CPU's registers in a gdbtools note, and another's general ones."""
+    """Return a core with tables, one CPU's registers in a gdbtools note, and another's general ones."""
     body = {"version": 1, "architecture": "aarch64", "current": 0}
     body["cpus"] = [{"registers": {name: hex(value) for name, value in REGISTERS.items()}}]
     notes = note(b"CORE", 1, status(pc=0x8000_0200)) + note(b"CORE", 1, status(2))
@@ -91,7 +91,7 @@ def expected() -> contextlib.AbstractContextManager[None]:
 
 @cache
 def question(words: tuple[str, ...]) -> tuple[Command, Namespace]:
-    """Give a command with its words read: once, because that takes longer than most answers."""
+    """Return a command with its words read: once, because that takes longer than most answers."""
     name, *rest = words
     return COMMANDS[name], parse(COMMANDS[name], rest, number, "fuzz")
 

@@ -96,7 +96,7 @@ FILES: dict[str, Callable[[], bytes]] = {
 
 
 def boundaries(data: bytes) -> list[int]:
-    """Give where headers, notes and segments begin and end, and the bytes beside; and some places in between."""
+    """Return where headers, notes and segments begin and end, and the bytes beside; and some places in between."""
     places = {0, 4, 16, ELF_HEADER_BYTES, 32, 4096, 8192, 12288, len(data)}
     if data[:4] == b"\x7fELF":
         (count,) = struct.unpack_from("<H", data, 56)

@@ -31,7 +31,7 @@ NOTES = note(b"CORE", NT_PRSTATUS, status(pc=0x1234, x5=9)) + note(b"CORE", NT_P
 
 
 def libraries() -> list[str]:
-    """Give each libkdumpfile that there is here: drgn's, and the system's."""
+    """Return each libkdumpfile that there is here: drgn's, and the system's."""
     found = []
     for each in kdump.libraries():
         try:

@@ -286,7 +286,7 @@ def fits(exception: ExceptionRecord, instruction: int | None, register: ReadRegi
 
 
 def against_entry(exception: ExceptionRecord, entry: VectorEntry) -> str:
-    """Say why an exception cannot have been taken at a vector entry; empty where nothing speaks against it."""
+    """Return why an exception cannot have been taken at a vector entry; empty where nothing speaks against it."""
     target = exception.target
     if exception.state is None or exception.origin is None:
         return ""
@@ -317,7 +317,7 @@ def _what(found: Syndrome) -> str:
 
 
 def _against_registers(exception: ExceptionRecord) -> str:
-    """Say what in SPSR, FAR and ELR the syndrome cannot be of, whatever the instruction is; empty for nothing."""
+    """Return what in SPSR, FAR and ELR the syndrome cannot be of, whatever the instruction is; empty for nothing."""
     found, target = exception.syndrome, exception.target
     if exception.state is None or exception.origin is None or exception.return_address is None:
         return ""
@@ -339,7 +339,7 @@ def _against_registers(exception: ExceptionRecord) -> str:
 
 
 def _base_differs(exception: ExceptionRecord, instruction: int, register: ReadRegister | None) -> str:
-    """Say where an instruction's own base leads, if FAR is not there; empty where it is, or that is not known."""
+    """Return where an instruction's own base leads, if FAR is not there; empty where it is, or that is not known."""
     found, access = exception.syndrome, memory_access(instruction)
     known = register is not None and found.address is AddressMeaning.ACCESSED
     if access is None or access.base is None or access.offset is None or not known:

@@ -49,7 +49,7 @@ _KINDS: Final[Mapping[int, tuple[str, bool]]] = {
 
 
 def target(register: ReadRegister) -> int:
-    """Give the level whose exception registers are the CPU's own: EL0 takes none, so EL1's, or a VHE host's.
+    """Return the level whose exception registers are the CPU's own: EL0 takes none, so EL1's, or a VHE host's.
 
     A source that does not say where the CPU is has the registers of the one exception that somebody wrote down.
     """
@@ -64,7 +64,7 @@ def target(register: ReadRegister) -> int:
 
 
 def vectors(register: ReadRegister) -> Mapping[int, str]:
-    """Give the entries for synchronous exceptions of the vectors in force.
+    """Return the entries for synchronous exceptions of the vectors in force.
 
     Raises `Unavailable` for the vectors of AArch32, which are others.
     """
@@ -74,7 +74,7 @@ def vectors(register: ReadRegister) -> Mapping[int, str]:
 
 
 def vectors_at(vbar: int) -> Mapping[int, str]:
-    """Give the entries for synchronous exceptions of the vectors that VBAR_ELx leads to."""
+    """Return the entries for synchronous exceptions of the vectors that VBAR_ELx leads to."""
     return {VBAR(vbar).VBA + offset: entry for offset, entry in _QUARTERS.items()}
 
 
@@ -98,7 +98,7 @@ def vectors_for(register: ReadRegister, regime: str) -> Mapping[int, str]:
 
 
 def is_of(exception: ExceptionRecord, regime: str) -> bool:
-    """Say whether an exception is a fault of a regime: of stage 2 by the stage, of others by who asked."""
+    """Return whether an exception is a fault of a regime: of stage 2 by the stage, of others by who asked."""
     fault = exception.syndrome.fault
     if fault is None or exception.target != taken_at(regime):
         return False
@@ -210,7 +210,7 @@ def _origin(found: Syndrome, el: int, register: ReadRegister) -> int | None:
 
 
 def _discards(found: Syndrome, origin: int | None) -> bool:
-    """Say whether this is DC IVAC: above EL0 no other cache maintenance takes a Permission fault at stage 1.
+    """Return whether this is DC IVAC: above EL0 no other cache maintenance takes a Permission fault at stage 1.
 
     Source: DDI 0595, "DC IVAC" and the other DC instructions, "Executing the instruction".
     """
@@ -219,7 +219,9 @@ def _discards(found: Syndrome, origin: int | None) -> bool:
 
 
 def _was_trapped(found: Syndrome, taken_to: int, origin: int | None, register: ReadRegister) -> bool:
-    """Say whether an SVC or SMC was kept from what it does: an SMC goes to EL3, an SVC to EL1 or where TGE sends it."""
+    """Return whether an SVC or SMC was kept from what it does: an SMC goes to EL3, an SVC to EL1 or where TGE sends
+    it.
+    """
     if taken_to != 2:
         return False
     if syndrome.ESR_ELx.EC.of(found.word) in (EC.SMC, EC.SMC_AARCH32):

@@ -29,7 +29,7 @@ class PARFault(Word):
 
 
 def result(par: int, address: int) -> int | Fault | None:
-    """Give where `address` leads by PAR_EL1, or the fault; None for a status code that is reserved."""
+    """Return where `address` leads by PAR_EL1, or the fault; None for a status code that is reserved."""
     if not PAR(par).F:
         return PAR(par).PA | address % PAGE_BYTES
     failed = PARFault(par)

@@ -100,7 +100,8 @@ def _is(word: int, group: tuple[int, int]) -> bool:
 
 
 def recent(words: Sequence[int], end: int, register: ReadRegister, regime: str, about: Walk) -> tuple[Recent, ...]:
-    """Give what the code that ends at `end` did, the latest first; `about` is the translation that it may have changed.
+    """Return what the code that ends at `end` did, the latest first; `about` is the translation that it may have
+    changed.
 
     `words` are its instructions in order, `regime` names the one that they run in.
     """
@@ -164,7 +165,7 @@ _ALL: Final = ("VMALLS12", "VMALL", "ALL")
 def _scope(
     name: str, operand: int | None, register: ReadRegister, regime: str, about: Walk
 ) -> tuple[int | None, bool | None]:
-    """Give the address that a TLBI names, and whether it covers `about`; None for what is not known."""
+    """Return the address that a TLBI names, and whether it covers `about`; None for what is not known."""
     found = _NAME.fullmatch(name)
     if found is None:
         return None, None

@@ -117,7 +117,7 @@ _UNPRIVILEGED: Final = 0x3F20_0C00, 0x3800_0800
 
 
 def is_unprivileged(instruction: int) -> bool:
-    """Say whether an instruction is checked as EL0's, as far as PSTATE.UAO lets it be."""
+    """Return whether an instruction is checked as EL0's, as far as PSTATE.UAO lets it be."""
     mask, match = _UNPRIVILEGED
     return instruction & mask == match
 
@@ -267,7 +267,7 @@ def _use_barrier(word: int) -> Use | None:
 
 
 def current_asid(register: ReadRegister, el: int) -> int:
-    """Give the current ASID: TCR_ELx.A1 says whose; EL2 alone has none."""
+    """Return the current ASID: TCR_ELx.A1 says whose; EL2 alone has none."""
     if el == 2 and not HCR_EL2(optional(register, "HCR_EL2") or 0).E2H:
         return 0
     upper = TCR_EL1(register(f"TCR_EL{el}")).A1
@@ -275,7 +275,7 @@ def current_asid(register: ReadRegister, el: int) -> int:
 
 
 def _operand(extent: Extent, value: int, asid: int) -> int | None:
-    """Give a TLBI's operand; TTL is 0, any level."""
+    """Return a TLBI's operand; TTL is 0, any level."""
     if extent is Extent.ALL:
         return None
     address = OPERAND_ADDRESS.into(0, ADDRESS_BITS.of(value)) if extent is Extent.ADDRESS else 0

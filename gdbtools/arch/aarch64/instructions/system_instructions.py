@@ -189,7 +189,7 @@ def _invalidations() -> Mapping[Operation, str]:
 
 @cache
 def encodings() -> Mapping[str, Operation]:
-    """Give the operation of every `SYS` that has a name of its own, like `TLBI VAE1IS` or `AT S1E1R`."""
+    """Return the operation of every `SYS` that has a name of its own, like `TLBI VAE1IS` or `AT S1E1R`."""
     named = {
         what: Operation(1, op1, CRn, CRm, op2) for (op1, CRn, CRm), names in _SYS.items() for op2, what in names.items()
     }
@@ -204,7 +204,7 @@ def _tlbi(CRn: int, qualifier: str) -> Iterator[tuple[Operation, str]]:
 
 
 def _instruction(operation: Operation, read: bool) -> str:
-    """Name a System instruction, of op0 0b01, or give "" where it has only `SYS` and `SYSL`."""
+    """Return the name of a System instruction, of op0 0b01, or give "" where it has only `SYS` and `SYSL`."""
     _, op1, CRn, CRm, op2 = operation
     found = (_SYSL if read else _SYS).get((op1, CRn, CRm), {}).get(op2, "")
     return found or ("" if read else _invalidations().get(operation, ""))

@@ -85,7 +85,7 @@ class Effective:
     sctlr: str
 
     def check(self, kind: AccessKind, as_user: bool, pstate: SPSR) -> Limit | None:
-        """Say what withholds an access.
+        """Return what withholds an access.
 
         Cache maintenance by VA needs to read at EL0, and above it nothing, but DC IVAC to write; DC CIVAC, its kin and
         IC IVAU need to write at EL0 where SCTLR_ELx.CMOW says so.
@@ -117,7 +117,7 @@ class Effective:
 
 
 def as_user(access: Access, pstate: SPSR, unprivileged_counts: bool) -> bool:
-    """Say whether an access is checked as EL0's.
+    """Return whether an access is checked as EL0's.
 
     LDTR and STTR are where `unprivileged_counts` (AArch64.IsUnprivAccessPriv), unless PSTATE.UAO overrides it.
     """

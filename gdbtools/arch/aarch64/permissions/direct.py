@@ -27,7 +27,7 @@ WithLimits = TwoLevelTable | OneLevelTable | NestedTable
 
 
 def direct(steps: tuple[Step, ...], hierarchical: bool, hardware_dirty: bool) -> tuple[Grant, Grant | None]:
-    """Give what a path ending in a leaf grants to the privileged level and, if it is in the regime, to EL0.
+    """Return what a path ending in a leaf grants to the privileged level and, if it is in the regime, to EL0.
 
     `hardware_dirty` makes a leaf with DBM=1 writable although AP[2] says read-only: the first write clears AP[2].
     """
@@ -80,12 +80,12 @@ def _two_levels(
 
 
 def is_read_only(leaf: Word) -> bool:
-    """Say whether a leaf's own AP refuses every write."""
+    """Return whether a leaf's own AP refuses every write."""
     assert isinstance(leaf, TwoLevelLeaf | OneLevelLeaf | NestedLeaf)
     return bool(leaf.AP & AP_READ_ONLY)
 
 
 def is_dirty(leaf: Word) -> bool | None:
-    """Say whether a leaf has been written: DBM with AP[2] clear; None where it keeps no dirty state."""
+    """Return whether a leaf has been written: DBM with AP[2] clear; None where it keeps no dirty state."""
     assert isinstance(leaf, TwoLevelLeaf | OneLevelLeaf | NestedLeaf)
     return not leaf.AP & AP_READ_ONLY if leaf.DBM else None

@@ -34,7 +34,8 @@ WITHOUT_OVERLAY = 0b1000
 def indirect(
     step: Step, privileged: tuple[str, Word], user: tuple[str, Word] | Limit | None, hardware_dirty: bool
 ) -> tuple[Base, Base | None]:
-    """Give the base permissions of a leaf, from PIR_ELx and, where EL0 is in the regime, PIRE0_ELx: (name, value) each.
+    """Return the base permissions of a leaf, from PIR_ELx and, where EL0 is in the regime, PIRE0_ELx: (name, value)
+    each.
 
     In place of PIRE0_ELx may stand what withholds everything from EL0.
 
@@ -55,12 +56,12 @@ def indirect(
 
 
 def withheld(limit: Limit) -> Base:
-    """Give a base permission that grants nothing, for one reason."""
+    """Return a base permission that grants nothing, for one reason."""
     return Base(Grant(limit, limit, limit), False, None)
 
 
 def _encoded(step: Step, register: tuple[str, Word]) -> Limit:
-    """Give the field of PIR_ELx that the leaf's index chooses."""
+    """Return the field of PIR_ELx that the leaf's index chooses."""
     leaf = step.entry.word
     assert isinstance(leaf, IndirectLeaf)
     name, permissions = register
@@ -73,7 +74,7 @@ def _rights(encoded: Limit) -> Rights:
 
 
 def _base(step: Step, encoded: Limit, hardware_dirty: bool) -> Base:
-    """Give one level's base permission; a leaf that is not dirty is writable only if hardware records the write."""
+    """Return one level's base permission; a leaf that is not dirty is writable only if hardware records the write."""
     leaf = step.entry.word
     assert isinstance(leaf, IndirectLeaf)
     rights = _rights(encoded)

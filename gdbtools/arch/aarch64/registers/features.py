@@ -93,7 +93,7 @@ class Features:
     assumed: tuple[str, ...]
 
     def granule(self, asked: str, stage: int) -> str:
-        """Give the granule in force: a reserved or unimplemented one is taken for one that the PE has.
+        """Return the granule in force: a reserved or unimplemented one is taken for one that the PE has.
 
         Which one is IMPLEMENTATION DEFINED ("TCR_EL1.TG0"); like QEMU, the smallest.
         """

@@ -424,7 +424,7 @@ _FAMILIES: Mapping[tuple[int, ...], tuple[_Family, ...]] = {
 
 
 def register_name(op0: int, op1: int, CRn: int, CRm: int, op2: int, read: bool) -> str:
-    """Name the register that `MRS` reads or `MSR` writes at an encoding, or give "" where there is none.
+    """Return the name of the register that `MRS` reads or `MSR` writes at an encoding, or give "" where there is none.
 
     A register that is read-only, or write-only, is named whatever is asked of it: the encoding is its own.
     """

@@ -21,7 +21,7 @@ class TableBase(Word):
     CnP = Field(0, doc="Common not Private: the same table on every PE of the Inner Shareable domain", values=NO_YES)
 
     def base(self, wide: bool) -> int:
-        """Give the base address as a regime reads it that has 52-bit table addresses, or one that has not."""
+        """Return the base address as a regime reads it that has 52-bit table addresses, or one that has not."""
         return WIDE_BASE.of(self) if wide else self.BADDR
 
 

@@ -134,7 +134,7 @@ _IPA_KINDS = (FaultKind.TRANSLATION, FaultKind.ACCESS_FLAG, FaultKind.ADDRESS_SI
 
 
 def _from_lower(word: Encoding) -> bool | None:
-    """Say where it came from, if the class tells: what EL1 did through VNCR_EL2 has the class of what EL2 does."""
+    """Return where it came from, if the class tells: what EL1 did through VNCR_EL2 has the class of what EL2 does."""
     if word.EC in _LOWER:
         return True
     return word.through_vncr if word.EC in _SAME else None

@@ -24,7 +24,7 @@ Layout = Callable[[int], Encoding]
 
 
 def doubts(word: Encoding, layout: Layout) -> tuple[str, ...]:
-    """Say what a value is more likely to be; `layout` takes any value for the syndrome that it is."""
+    """Return what a value is more likely to be; `layout` takes any value for the syndrome that it is."""
     if not word.EC and ESR_ELx.ISS.of(word):
         return (_without_class(word),)
     return tuple(_digit_too_many(word, layout))

@@ -96,5 +96,5 @@ class Conditional(Encoding):
 
 
 def general(number: int, width: str = "X") -> str:
-    """Name a general-purpose register; 31 is the zero register."""
+    """Return the name of a general-purpose register; 31 is the zero register."""
     return f"{width}ZR" if number == 31 else f"{width}{number}"

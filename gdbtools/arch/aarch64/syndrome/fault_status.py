@@ -96,12 +96,12 @@ FETCH_STATUS_NAMES = {code: name for code, name in STATUS_NAMES.items() if code 
 
 
 def status(fault: Fault) -> int | None:
-    """Give the fault status code of a fault, None where the manual has none."""
+    """Return the fault status code of a fault, None where the manual has none."""
     return _CODE_OF.get((fault.kind, fault.level))
 
 
 def fault_of(code: int, s1ptw: bool) -> Fault | None:
-    """Give the fault that a code stands for, None where it is reserved.
+    """Return the fault that a code stands for, None where it is reserved.
 
     Its stage is 1 until it is known who took it: only a fault on a stage 1 table walk says itself that it is stage 2's.
     """
@@ -110,5 +110,5 @@ def fault_of(code: int, s1ptw: bool) -> Fault | None:
 
 
 def is_a(kind: FaultKind, code: int) -> bool:
-    """Say whether a code stands for a fault of this kind, at any level."""
+    """Return whether a code stands for a fault of this kind, at any level."""
     return FAULT_STATUS.get(code, (None, None))[0] is kind

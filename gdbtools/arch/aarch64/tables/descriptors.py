@@ -38,7 +38,7 @@ class Layout(enum.Enum):
     """4KB and 16KB with TCR_ELx.DS: [51:50] in bits [9:8], where SH was; [49:48] in their natural place."""
 
     def segments(self, low: int) -> tuple[tuple[int, int], ...]:
-        """Give the segments of an address whose lowest bit is `low`, most significant first."""
+        """Return the segments of an address whose lowest bit is `low`, most significant first."""
         if self is Layout.LPA:
             return (15, 12), (47, low)
         return ((9, 8), (49, low)) if self is Layout.LPA2 else ((47, low),)
@@ -266,7 +266,7 @@ def leaf_descriptor(
     layout: Layout = Layout.BITS_48,
     overlays: bool = False,
 ) -> type[LeafDescriptor]:
-    """Give the class of a page or block of 2^size_bits bytes: they differ in where the output address ends.
+    """Return the class of a page or block of 2^size_bits bytes: they differ in where the output address ends.
 
     With `overlays`, bits [62:60] are an index into POR_ELx.
     """
@@ -286,7 +286,7 @@ def leaf_descriptor(
 def table_descriptor(
     granule_bits: int, role: Role = Role.TWO_LEVELS, layout: Layout = Layout.BITS_48
 ) -> type[TableDescriptor]:
-    """Give the table descriptor class of a granule: a table is aligned to it."""
+    """Return the table descriptor class of a granule: a table is aligned to it."""
     address = Field(*layout.segments(granule_bits), doc="next-level table address", scale=1 << granule_bits)
     fields: dict[str, object] = {"NextTable": address}
     if layout is Layout.LPA2:
@@ -298,7 +298,7 @@ def table_descriptor(
 
 
 def software_bit(bit: int) -> Field:
-    """Give one of the four bits that hardware leaves to software (55 to 58) as a field of its own."""
+    """Return one of the four bits that hardware leaves to software (55 to 58) as a field of its own."""
     if not LeafDescriptor.SOFTWARE.mask >> bit & 1:
         raise ValueError(f"bit {bit} is not one of software's own, 55 to 58")
     return Field(bit, doc="software's own", name="SOFTWARE")

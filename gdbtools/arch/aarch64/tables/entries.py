@@ -24,13 +24,13 @@ from gdbtools.bits import Field
 
 
 def aligned_root(ttbr: TableBase, wide: bool, levels: tuple[Level, ...]) -> int:
-    """Give where a root table is: AArch64.S1TTBaseAddress and S2TTBaseAddress ignore what is below its size."""
+    """Return where a root table is: AArch64.S1TTBaseAddress and S2TTBaseAddress ignore what is below its size."""
     root_bytes = levels[0].entries * Regime.entry_bytes if levels else 1
     return ttbr.base(wide) & -max(64 if wide else 1, root_bytes)
 
 
 def decode(value: int, level: Level, granule_bits: int, role: Role, layout: Layout, overlays: bool = False) -> Entry:
-    """Say what a descriptor is at this level; never refuses."""
+    """Return what a descriptor is at this level; never refuses."""
     if not VALID.of(value):
         return Entry(EntryKind.INVALID, InvalidDescriptor(value), 0, VMSACause.INVALID_ENTRY)
     if level.number == LAST_LEVEL:

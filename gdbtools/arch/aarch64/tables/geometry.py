@@ -34,12 +34,12 @@ CONTIGUOUS_ENTRIES: Mapping[tuple[int, int], int] = MappingProxyType(
 
 
 def block_levels(granule_bits: int, layout: Layout) -> tuple[int, ...]:
-    """Give the levels where a block may stand."""
+    """Return the levels where a block may stand."""
     return (_BLOCK_LEVELS if layout is Layout.BITS_48 else _WIDE_BLOCK_LEVELS)[granule_bits]
 
 
 def levels_for(granule_bits: int, input_bits: int) -> tuple[Level, ...]:
-    """Give the levels that resolve `input_bits` of address, root first.
+    """Return the levels that resolve `input_bits` of address, root first.
 
     They are counted from the last level up, so the root may be smaller than a granule and the starting level falls out.
     """
@@ -65,7 +65,7 @@ CONCATENATED_BITS = 4
 
 
 def stage2_levels_for(granule_bits: int, input_bits: int, start: int) -> tuple[Level, ...]:
-    """Give the levels of a stage 2 that starts where it is told to; () where `input_bits` cannot start there.
+    """Return the levels of a stage 2 that starts where it is told to; () where `input_bits` cannot start there.
 
     Between one entry and 16 concatenated tables may resolve what the levels below the start leave.
     """

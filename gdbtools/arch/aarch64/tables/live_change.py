@@ -51,7 +51,7 @@ _BBM_LEVEL_2: Final = 2
 
 
 def changes(before: Word, after: Word, cached: bool, register: ReadRegister) -> Sequence[FieldChange]:
-    """Give every field in which two descriptors differ, by the layout of the one that is valid, and what it needs.
+    """Return every field in which two descriptors differ, by the layout of the one that is valid, and what it needs.
 
     `cached` says whether a TLB may hold `before`.
     """

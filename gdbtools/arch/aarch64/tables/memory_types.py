@@ -58,14 +58,14 @@ def shareability(sh: int) -> str:
 
 
 def effective_shareability(attr: int, sh: int) -> int:
-    """Give what SH comes to: Device and Non-cacheable memory is Outer Shareable, and so is said to be."""
+    """Return what SH comes to: Device and Non-cacheable memory is Outer Shareable, and so is said to be."""
     if is_device(attr) or _PLAIN.get(attr, attr) == NON_CACHEABLE:
         return OUTER_SHAREABLE
     return sh
 
 
 def combined_shareability(first: int, second: int) -> int:
-    """Give the wider of two."""
+    """Return the wider of two."""
     for each in (OUTER_SHAREABLE, INNER_SHAREABLE):
         if each in (first, second):
             return each
@@ -73,7 +73,7 @@ def combined_shareability(first: int, second: int) -> int:
 
 
 def _stage2_attr(memattr: int, cache_disabled: bool) -> int:
-    """Give a stage 2 MemAttr (without FWB) as MAIR has it, with no hints but the allocating ones."""
+    """Return a stage 2 MemAttr (without FWB) as MAIR has it, with no hints but the allocating ones."""
     outer, inner = memattr >> 2, memattr & 0b11
     if outer == 0:
         return inner << 2
@@ -85,7 +85,7 @@ def _stage2_attr(memattr: int, cache_disabled: bool) -> int:
 
 
 def _stricter(first: int, second: int) -> int:
-    """Give the more restrictive cacheability; the hints are stage 1's, and with them whether it is Transient."""
+    """Return the more restrictive cacheability; the hints are stage 1's, and with them whether it is Transient."""
     if _NC in (first, second):
         return _NC
     if not first & 0b0100:
@@ -94,12 +94,12 @@ def _stricter(first: int, second: int) -> int:
 
 
 def _through(nibble: int) -> int:
-    """Give a Write-Back nibble as Write-Through, Transient or not."""
+    """Return a Write-Back nibble as Write-Through, Transient or not."""
     return nibble & ~0b0100
 
 
 def combined(first: int, memattr: int, forced: bool, cache_disabled: bool) -> int:
-    """Give the memory type of both stages: stage 1's MAIR attribute and stage 2's MemAttr.
+    """Return the memory type of both stages: stage 1's MAIR attribute and stage 2's MemAttr.
 
     `forced` is HCR_EL2.FWB, `cache_disabled` HCR_EL2.CD (for data).
     """
@@ -116,7 +116,7 @@ def combined(first: int, memattr: int, forced: bool, cache_disabled: bool) -> in
 
 
 def _stricter_device(first: int, second: int) -> int:
-    """Give the stricter Device type: it is the smaller number, and Normal memory is none."""
+    """Return the stricter Device type: it is the smaller number, and Normal memory is none."""
     return min(each for each in (first, second) if is_device(each)) & 0b1100
 
 
@@ -138,5 +138,5 @@ def _forced(first: int, memattr: int) -> int:
 
 
 def _written_back(nibble: int) -> int:
-    """Give a nibble as Write-Back, its hints kept where it had any."""
+    """Return a nibble as Write-Back, its hints kept where it had any."""
     return _WB | _RW_ALLOCATE if nibble == _NC else nibble | 0b0100

@@ -169,7 +169,7 @@ def _are_vectors(code: bytes, at: int) -> bool:
 
 
 def _is_entry(instructions: Sequence[int]) -> bool:
-    """Say whether these end in a way out, and only padding follows."""
+    """Return whether these end in a way out, and only padding follows."""
     for instruction in reversed(instructions):
         if instruction in (0, _NOP):
             continue

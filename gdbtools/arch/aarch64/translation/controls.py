@@ -52,7 +52,7 @@ class Controls:
     """The register that turns on permission indirection and overlays: TCR2_ELx; TCR_EL3 does so itself."""
 
     def register(self, name: str) -> str:
-        """Give a register's full name: `TCR` is TCR_EL1, TCR_EL2 or TCR_EL3."""
+        """Return a register's full name: `TCR` is TCR_EL1, TCR_EL2 or TCR_EL3."""
         return f"{name}_EL{self.el}"
 
 

@@ -59,13 +59,13 @@ SECURE_OUTPUT = "Secure state: every IPA is taken for a Secure one; a leaf with 
 
 
 def current(register: ReadRegister) -> str:
-    """Name the regime that the CPU is using; a source without cpsr is taken for a kernel's."""
+    """Return the name of the regime that the CPU is using; a source without cpsr is taken for a kernel's."""
     cpsr = optional(register, "cpsr")
     return of_level(register, 1 if cpsr is None else SPSR(cpsr).el)
 
 
 def of_level(register: ReadRegister, el: int) -> str:
-    """Name the regime that translates for an Exception level ("Translation regimes")."""
+    """Return the name of the regime that translates for an Exception level ("Translation regimes")."""
     hcr = _hcr(register)
     if el == 0 and hcr.E2H and hcr.TGE:
         return "el2-vhe"
@@ -75,7 +75,7 @@ def of_level(register: ReadRegister, el: int) -> str:
 
 
 def regimes(register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
-    """Give the ranges of a regime in the order of their addresses, or the one of an MMU that is off.
+    """Return the ranges of a regime in the order of their addresses, or the one of an MMU that is off.
 
     `name` is one of `NAMES`; None is the current CPU's.  What stands in for registers that cannot be had is in the
     regime's `assumed`.  Raises `Unavailable` for a register that is needed, and for what is not decoded.
@@ -84,7 +84,7 @@ def regimes(register: ReadRegister, name: str | None = None) -> tuple[Regime, ..
 
 
 def regime_for(register: ReadRegister, address: int, name: str | None = None) -> Regime:
-    """Give the range that translates `address`: bit 55 chooses it, whatever the top byte says."""
+    """Return the range that translates `address`: bit 55 chooses it, whatever the top byte says."""
     return BUILDERS[name or current(register)](register, bool(address & BIT_55))[0]
 
 
@@ -159,7 +159,7 @@ def _stage1(
 
 
 def _unprivileged_counts(register: ReadRegister, controls: Controls) -> bool:
-    """Say whether LDTR and STTR are EL0's accesses: at EL1 but for a guest hypervisor's, and in a host with TGE."""
+    """Return whether LDTR and STTR are EL0's accesses: at EL1 but for a guest hypervisor's, and in a host with TGE."""
     hcr = _hcr(register)
     if controls is EL10:
         return not (hcr.NV and hcr.NV1)
@@ -255,18 +255,18 @@ def _range(
 
 
 def _is_nested(controls: Controls, hcr: HCR_EL2) -> bool:
-    """Say whether EL1 runs a guest hypervisor: HCR_EL2.{NV, NV1}."""
+    """Return whether EL1 runs a guest hypervisor: HCR_EL2.{NV, NV1}."""
     return controls is EL10 and bool(hcr.NV and hcr.NV1)
 
 
 def _has_table_access_flags(controls: Controls, extended: Word, has: Features, tcr: Word) -> bool:
-    """Say whether hardware sets the access flag of tables: it does where it sets that of leaves, too."""
+    """Return whether hardware sets the access flag of tables: it does where it sets that of leaves, too."""
     asked = bool(extended.field("HAFT").of(extended))
     return asked and has.tables_accessed and bool(controls.HA.of(tcr))
 
 
 def _forces_non_global(extended: Word, bounds: Range) -> bool:
-    """Say whether all that a range translates is of one ASID (TCR2_ELx.FNGn, FEAT_ASID2)."""
+    """Return whether all that a range translates is of one ASID (TCR2_ELx.FNGn, FEAT_ASID2)."""
     if not isinstance(extended, TCR2):
         return False
     return bool(extended.FNG1 if bounds.upper else extended.FNG0)
@@ -304,7 +304,7 @@ def _maximum(has: Features, granule_bits: int) -> int:
 
 
 def _layout(granule: str, ds: bool, lpa2: tuple[str, ...], has: Features, ps: int) -> Layout:
-    """Give where output addresses have their high bits: TCR_ELx.DS decides at 4KB and 16KB, not an ID register."""
+    """Return where output addresses have their high bits: TCR_ELx.DS decides at 4KB and 16KB, not an ID register."""
     if granule == "64KB":
         physical_bits = PHYSICAL_BITS[ps] if has.physical_bits is None else has.physical_bits
         return Layout.LPA if physical_bits >= WIDE_BITS else Layout.BITS_48
@@ -312,7 +312,7 @@ def _layout(granule: str, ds: bool, lpa2: tuple[str, ...], has: Features, ps: in
 
 
 def _has_wide_root(layout: Layout, ps: int) -> bool:
-    """Say whether TTBR has bits [51:48] of its base in [5:2]: at 64KB it is the configured size that decides."""
+    """Return whether TTBR has bits [51:48] of its base in [5:2]: at 64KB it is the configured size that decides."""
     return layout is Layout.LPA2 or (layout is Layout.LPA and ps == WIDE_PS)
 
 
@@ -340,7 +340,7 @@ def _extended(register: ReadRegister, controls: Controls) -> Word:
 
 
 def _has_el2(register: ReadRegister) -> bool:
-    """Say whether there is an EL2: QEMU's stub gives its registers, as 0, also of a CPU that has none."""
+    """Return whether there is an EL2: QEMU's stub gives its registers, as 0, also of a CPU that has none."""
     pfr0 = optional(register, "ID_AA64PFR0_EL1")
     return pfr0 is not None and bool(ID_AA64PFR0_EL1(pfr0).EL2)
 
@@ -371,7 +371,7 @@ def _permissions(register: ReadRegister, controls: Controls, extended: Word, has
 
 
 def _registers_disabled(register: ReadRegister) -> Limit | None:
-    """Give what has PIR_ELx, PIRE0_ELx, POR_ELx and S2PIR_EL2 taken for 0 below EL3: "SCR_EL3.PIEn"."""
+    """Return what has PIR_ELx, PIRE0_ELx, POR_ELx and S2PIR_EL2 taken for 0 below EL3: "SCR_EL3.PIEn"."""
     scr = scr_el3(register)
     if scr is None or scr.PIEn:
         return None
@@ -430,7 +430,7 @@ def _stage2(register: ReadRegister, secure: bool) -> Stage2:
 
 
 def _start(geometry: VTCR_EL2, granule_bits: int, layout: Layout, physical_bits: int, has: Features) -> int | None:
-    """Give the level that SL2 and SL0 name; None for one that this granule, or this PE, does not have.
+    """Return the level that SL2 and SL0 name; None for one that this granule, or this PE, does not have.
 
     The pseudocode's AArch64.S2InvalidSL: a level that only a larger physical address would need is not there.
     """

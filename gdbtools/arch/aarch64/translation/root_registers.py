@@ -35,7 +35,7 @@ EL2H: Final = 0b1001
 
 
 def places(root: int, form: Form, height: int, owner: Owner, level: int | None) -> Sequence[Place]:
-    """Give every register and size for a root of an owner, the usual size first.
+    """Return every register and size for a root of an owner, the usual size first.
 
     Where a CPU is at EL2 and EL0 has a part in the tables, they are of a VHE host: tables do not tell its regime from
     EL1's.
@@ -55,7 +55,7 @@ def places(root: int, form: Form, height: int, owner: Owner, level: int | None) 
 
 
 def _sizes(form: Form, height: int, second: bool) -> list[int]:
-    """Give the sizes of input address that a root at this height may resolve: a whole table's, or 48 bits, first."""
+    """Return the sizes of input address that a root at this height may resolve: a whole table's, or 48 bits, first."""
     covered = form.covered_bits(height)
     largest = covered + form.root_bits(height)
     legal = [bits for bits in range(covered + 1, largest + 1) if bits >= ADDRESS_BITS - MAXIMUM_TnSZ]
@@ -69,7 +69,7 @@ def _sizes(form: Form, height: int, second: bool) -> list[int]:
 
 
 def regime(place: Place) -> Regime:
-    """Give the range of the regime that a root would translate.  Raises `Unavailable` for what no register can say."""
+    """Return the range of the regime that a root would translate; raise `Unavailable` for what no register can say."""
     values = registers((place,)).values
 
     def register(name: str) -> int:
@@ -83,7 +83,7 @@ def regime(place: Place) -> Regime:
 
 
 def registers(places: Sequence[Place]) -> Derived:
-    """Give the registers that hold these roots: bases, and what the control registers have to say of them."""
+    """Return the registers that hold these roots: bases, and what the control registers have to say of them."""
     values: dict[str, int] = {}
     assumed: list[str] = []
     for name in dict.fromkeys(place.regime for place in places):
@@ -127,7 +127,7 @@ def _of_stage1(controls: Controls, places: Sequence[Place], values: dict[str, in
 
 
 def _needs_ds(place: Place) -> bool:
-    """Say whether a range is larger than there is without FEAT_LPA2; at 64KB that takes another feature."""
+    """Return whether a range is larger than there is without FEAT_LPA2; at 64KB that takes another feature."""
     return place.input_bits > NARROW_BITS and place.form.granule_bits < GRANULE_BITS["64KB"]
 
 
@@ -155,7 +155,7 @@ _WIDEST_LEVEL: Final = -1
 
 
 def bare_regime(granule: str, name: str, level: int | None) -> Regime:
-    """Give a regime of which only the granule is known: 48 bits, or 52 where a level is asked for that needs them."""
+    """Return a regime of which only the granule is known: 48 bits, or 52 where a level is asked for that needs them."""
     named = _BARE_GRANULES[granule]
     wide = level == _WIDEST_LEVEL and granule == "4k"
     values = {"HCR_EL2": int(HCR_EL2(0).with_(E2H=1, TGE=1)) if name == "el2-vhe" else 0}

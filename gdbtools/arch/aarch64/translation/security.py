@@ -85,7 +85,7 @@ class Fetches:
 
 
 def _is_non_secure(steps: tuple[Step, ...]) -> bool:
-    """Say whether a path of Secure state leads to Non-secure memory: by the leaf, or by a table above it.
+    """Return whether a path of Secure state leads to Non-secure memory: by the leaf, or by a table above it.
 
     NSTable counts whatever TCR_ELx.HPDn says.
     """

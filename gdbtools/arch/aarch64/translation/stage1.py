@@ -229,13 +229,13 @@ class Stage1(Regime):
         return refuse_entry(step, self.stage, self.output_bits, self.hardware_access_flag)
 
     def _update_refused(self, step: Step) -> Refusal | None:
-        """Say what keeps hardware from writing a descriptor: stage 2, where it maps the table read-only."""
+        """Return what keeps hardware from writing a descriptor: stage 2, where it maps the table read-only."""
         if self.below is None or step.via is None:
             return None
         return self.below.fetch_refused_by_stage_2(step.via, AccessKind.WRITE)
 
     def _is_updated(self, leaf: Step, kind: AccessKind) -> bool:
-        """Say whether hardware writes this leaf when an access is allowed: its access flag, or that it is dirty."""
+        """Return whether hardware writes this leaf when an access is allowed: its access flag, or that it is dirty."""
         word = leaf.entry.word
         assert isinstance(word, Stage1Leaf)
         if not word.AF:
@@ -249,7 +249,7 @@ class Stage1(Regime):
         return self.below.fetch_refused_by_stage_2(via)
 
     def effective(self, steps: tuple[Step, ...]) -> Effective:
-        """Give what a path that ends in a leaf grants at stage 1."""
+        """Return what a path that ends in a leaf grants at stage 1."""
         given = self.permissions
         if given.disabled is not None and given.pir is not None:
             privileged = withheld(given.disabled)
@@ -294,7 +294,7 @@ class Stage1(Regime):
         return Limit(VMSACause.OVERLAY, field, field.of(word), register=name)
 
     def check(self, walk: Walk, kind: AccessKind, as_user: bool, pstate: SPSR) -> Refusal | None:
-        """Give stage 1's refusal of an access to what `walk`, a walk of this regime, found."""
+        """Return stage 1's refusal of an access to what `walk`, a walk of this regime, found."""
         if refused := self.admit_access(walk.input, kind, as_user):
             return refused
         if walk.refusal is not None or walk.leaf is None:
@@ -326,7 +326,7 @@ class Stage1(Regime):
         return limit.refuse(self.stage, leaf.level.number)
 
     def memory(self, leaf: Stage1Leaf) -> tuple[int | None, int]:
-        """Give the MAIR attribute (None: MAIR is not known) and the shareability of a leaf, for data accesses."""
+        """Return the MAIR attribute (None: MAIR is not known) and the shareability of a leaf, for data accesses."""
         sh = self.range.SHn.of(self.tcr) if self.layout is Layout.LPA2 else descriptors.LeafDescriptor.SH.of(leaf)
         if self.mair is None:
             return None, sh
@@ -337,7 +337,7 @@ class Stage1(Regime):
         return attr, memory_types.effective_shareability(attr, sh)
 
     def _dirty(self, leaf: Step) -> bool | None:
-        """Say whether a leaf is dirty, by hardware's rule or by software's bit.
+        """Return whether a leaf is dirty, by hardware's rule or by software's bit.
 
         None where it keeps no such state, or nobody is to write it and it is not dirty either.
         """
@@ -350,7 +350,7 @@ class Stage1(Regime):
         return recorded if recorded is not None or read_only else False
 
     def _recorded(self, leaf: Step) -> bool | None:
-        """Say whether a write has been recorded as hardware does; None where the leaf keeps no such state."""
+        """Return whether a write has been recorded as hardware does; None where the leaf keeps no such state."""
         word, given = leaf.entry.word, self.permissions
         if not isinstance(word, IndirectLeaf):
             return is_dirty(word)
@@ -432,7 +432,7 @@ class Stage1Off(Regime):
         return address & self.ignored
 
     def check(self, walk: Walk, kind: AccessKind) -> Refusal | None:
-        """Give stage 1's refusal of an access: of a fetch by more of its address than of a load."""
+        """Return stage 1's refusal of an access: of a fetch by more of its address than of a load."""
         if walk.refusal is None and kind is AccessKind.EXECUTE:
             return self._admit(walk.input & ~self.ignored_by_fetches)
         return walk.refusal
@@ -450,7 +450,7 @@ class Stage1Off(Regime):
         raise AssertionError("an MMU that is off reads no descriptor")
 
     def memory(self) -> tuple[int, int]:
-        """Give the attribute and the shareability of data accesses."""
+        """Return the attribute and the shareability of data accesses."""
         if self.default_cacheable:
             attr = memory_types.TAGGED if self.default_tagged else memory_types.WRITE_BACK
             return attr, memory_types.NON_SHAREABLE

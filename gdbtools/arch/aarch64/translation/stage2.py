@@ -179,7 +179,7 @@ class Stage2(Regime):
         return refuse_entry(step, self.stage, self.output_bits, self.hardware_access_flag)
 
     def grant(self, leaf: Step, el: int) -> Grant:
-        """Give what a leaf grants to EL1 or EL0; Realm state fetches from no other's memory (rule R_YMCSL)."""
+        """Return what a leaf grants to EL1 or EL0; Realm state fetches from no other's memory (rule R_YMCSL)."""
         word = leaf.entry.word
         foreign = None
         if isinstance(word, RealmStage2Leaf | RealmStage2IndirectLeaf) and word.NS:
@@ -211,7 +211,7 @@ class Stage2(Regime):
         return Grant(None if may_read else denied, write, None if el in may_execute else denied)
 
     def check(self, walk: Walk, kind: AccessKind, el: int) -> Refusal | None:
-        """Give stage 2's refusal of an access from EL1 or EL0; `walk` is a walk of this regime."""
+        """Return stage 2's refusal of an access from EL1 or EL0; `walk` is a walk of this regime."""
         if walk.refusal is not None or walk.leaf is None:
             return walk.refusal
         granted = self.grant(walk.leaf, el)
@@ -222,7 +222,7 @@ class Stage2(Regime):
         return limit.refuse(self.stage, walk.leaf.level.number) if limit else None
 
     def _maintenance(self, granted: Grant, kind: AccessKind, el: int) -> Limit | None:
-        """Say what withholds cache maintenance: EL0 has to read, and what invalidates may have to write."""
+        """Return what withholds cache maintenance: EL0 has to read, and what invalidates may have to write."""
         denied = granted.read if el == 0 else None
         writes = kind is AccessKind.CLEAN_INVALIDATION and self.maintenance_writes
         if denied is None and writes and granted.write is not None:
@@ -238,7 +238,8 @@ class Stage2(Regime):
         return Limit(VMSACause.DEVICE_FETCH, field, memattr_of(leaf), leaf).refuse(self.stage, leaf.level.number)
 
     def fetch_refused_by_stage_2(self, via: Walk, kind: AccessKind = AccessKind.READ) -> Refusal | None:
-        """Say what refuses to fetch a stage 1 descriptor: a fault, no right to read, or HCR_EL2.PTW on Device memory.
+        """Return what refuses to fetch a stage 1 descriptor: a fault, no right to read, or HCR_EL2.PTW on Device
+        memory.
 
         `kind` is a write where hardware updates it.  It is then a stage 2 fault, with S1PTW set.
         """
@@ -261,7 +262,7 @@ class Stage2(Regime):
         return not memattr & (0b0100 if self.forced_write_back else 0b1100)
 
     def combined_memory(self, first: int, leaf: Step) -> int:
-        """Give the memory type of stage 1's attribute with a stage 2 leaf."""
+        """Return the memory type of stage 1's attribute with a stage 2 leaf."""
         return memory_types.combined(first, memattr_of(leaf), bool(self.forced_write_back), bool(self.hcr.CD))
 
     def shareability(self, leaf: Step) -> int:
@@ -292,14 +293,14 @@ class Stage2(Regime):
 
 
 def memattr_of(leaf: Step) -> int:
-    """Give MemAttr of a stage 2 leaf."""
+    """Return MemAttr of a stage 2 leaf."""
     word = leaf.entry.word
     assert isinstance(word, Stage2Leaf | Stage2IndirectLeaf)
     return word.MemAttr
 
 
 def attributes_of_both(own: Attributes, attr: int | None, sh: int, final: Walk) -> Attributes:
-    """Give what stage 1 and stage 2 grant together; `final` is the stage 2 walk of stage 1's output."""
+    """Return what stage 1 and stage 2 grant together; `final` is the stage 2 walk of stage 1's output."""
     second, regime = final.attributes, final.regime
     if second is None or final.leaf is None:
         return own
@@ -313,7 +314,7 @@ def attributes_of_both(own: Attributes, attr: int | None, sh: int, final: Walk) 
 
 
 def memory_of_both(attr: int, sh: int, final: Walk) -> tuple[int, int]:
-    """Give the memory type and the effective shareability of both stages, as PAR_EL1 reports them."""
+    """Return the memory type and the effective shareability of both stages, as PAR_EL1 reports them."""
     regime = final.regime
     assert isinstance(regime, Stage2)
     assert final.leaf is not None

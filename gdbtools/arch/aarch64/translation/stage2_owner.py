@@ -116,14 +116,14 @@ def by_name(register: ReadRegister, table_base: str, build: Callable[[], Stage2]
 
 
 def foreign(hcr: HCR_EL2) -> str:
-    """Say what shows that HCR_EL2 is no guest's; empty where stage 2 is on by it."""
+    """Return what shows that HCR_EL2 is no guest's; empty where stage 2 is on by it."""
     if hcr.E2H and hcr.TGE:
         return "HCR_EL2.{E2H, TGE} are 1, as of a host"
     return "" if hcr.VM or hcr.DC else "HCR_EL2.VM is 0"
 
 
 def left_out(register: ReadRegister, hcr: HCR_EL2) -> Sequence[str]:
-    """Say that a guest's stage 2 is left out of its stage 1: the CPU is above both, and HCR_EL2 is not the guest's."""
+    """Report a guest's stage 2 as left out of its stage 1: the CPU is above both, and HCR_EL2 is not its."""
     why = foreign(hcr)
     if not why or not has_tables(register) or not _is_above(register):
         return ()
@@ -135,7 +135,7 @@ def left_out(register: ReadRegister, hcr: HCR_EL2) -> Sequence[str]:
 
 
 def has_tables(register: ReadRegister) -> bool:
-    """Say whether VTTBR_EL2 names tables."""
+    """Return whether VTTBR_EL2 names tables."""
     base = optional(register, "VTTBR_EL2")
     return bool(base and VTTBR(base).BADDR)
 

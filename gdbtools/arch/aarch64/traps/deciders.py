@@ -105,7 +105,7 @@ class _Attempt:
     aarch32_kernel: bool
 
     def rules(self) -> Iterator[Rule]:
-        """Give the rules that are about it, whatever the controls are."""
+        """Yield the rules that are about it, whatever the controls are."""
         for rule in (rule for name in self.names for rule in _rules_about(name)):
             if self.read is not None and not (rule.reads if self.read else rule.writes):
                 continue
@@ -148,7 +148,7 @@ class _Controls:
         return None if scr is None else field.of(scr)
 
     def held(self, condition: Condition) -> tuple[str, FieldValue] | None:
-        """Give the field that holds, as `condition` asks; the one of EL3 where that is what makes it so."""
+        """Return the field that holds, as `condition` asks; the one of EL3 where that is what makes it so."""
         value = self.value(condition.holder)
         if value is None:
             return None
@@ -161,13 +161,13 @@ class _Controls:
         return (condition.holder, FieldValue(condition.field, found)) if found in condition.values else None
 
     def all_held(self, conditions: tuple[Condition, ...]) -> tuple[tuple[str, FieldValue], ...]:
-        """Give the fields of all conditions, nothing where one of them does not hold."""
+        """Return the fields of all conditions, nothing where one of them does not hold."""
         found = [self.held(condition) for condition in conditions]
         return tuple(each for each in found if each is not None) if all(found) else ()
 
 
 def deciders(syndrome: Syndrome, el: int, target: int, register: ReadRegister) -> tuple[tuple[str, FieldValue], ...]:
-    """Give the fields that, as they are now, make what `syndrome` reports trap from `el` to `target`.
+    """Return the fields that, as they are now, make what `syndrome` reports trap from `el` to `target`.
 
     Of a rule that needs several, all of them; of a trap to EL1 that HCR_EL2.TGE takes to EL2, that field too.  A
     register that the source lacks is no candidate.  Nothing is given where no rule is known, or where the exception
@@ -241,7 +241,7 @@ def _names(syndrome: Syndrome, exception_class: int) -> Iterator[str]:
 
 
 def _is_identification(word: Word, exception_class: int) -> bool:
-    """Say whether it accesses the ID space: under FEAT_IDST EL1 is told of that by this class, not as UNDEFINED."""
+    """Return whether it accesses the ID space: under FEAT_IDST EL1 is told of that by this class, not as UNDEFINED."""
     if exception_class != EC.SYSTEM:
         return False
     return (_part(word, "Op0"), _part(word, "CRn")) == (3, 0) and _part(word, "Op1") in (0, 1)

@@ -31,7 +31,7 @@ _FP_EVERYWHERE, _FP_AT_EL0 = (0b00, 0b10), (0b00, 0b01, 0b10)
 
 
 def _of_user(name: str, value: int, trapped: str, reads: bool = True, writes: bool = True) -> Iterator[Rule]:
-    """Give what SCTLR_EL1 traps at EL0, and SCTLR_EL2 where EL0 is a host's."""
+    """Yield what SCTLR_EL1 traps at EL0, and SCTLR_EL2 where EL0 is a host's."""
     at_el1 = Condition("SCTLR_EL1", SCTLR.field(name), (value,))
     yield Rule((at_el1,), (0,), 1, groups.split(trapped), reads, writes)
     at_el2 = Condition("SCTLR_EL2", SCTLR_EL2.field(name), (value,))
@@ -39,7 +39,7 @@ def _of_user(name: str, value: int, trapped: str, reads: bool = True, writes: bo
 
 
 def _of_vectors(name: str, field: str, trapped: str) -> Iterator[Rule]:
-    """Give what a two-bit field of CPACR_EL1, and of CPTR_EL2 that is laid out like it, traps at which levels."""
+    """Yield what a two-bit field of CPACR_EL1, and of CPTR_EL2 that is laid out like it, traps at which levels."""
     here = CPACR_EL1.field(field)
     what = (trapped,)
     yield Rule((when("CPACR_EL1", here, *_FP_AT_EL0),), (0,), 1, what)
@@ -51,7 +51,7 @@ def _of_vectors(name: str, field: str, trapped: str) -> Iterator[Rule]:
 
 
 def rules() -> Iterator[Rule]:
-    """Give what traps to EL1, and what the same controls at higher levels trap to those."""
+    """Yield what traps to EL1, and what the same controls at higher levels trap to those."""
     yield from _of_user("UCI", 0, groups.BY_USER)
     yield from _of_user("UCT", 0, "CTR_EL0")
     yield from _of_user("DZE", 0, groups.ZERO_BY_USER)

@@ -26,7 +26,7 @@ from gdbtools.bits import Field, Word
 
 
 def rules() -> Iterator[Rule]:
-    """Give what traps to EL2, the coarse controls before the fine-grained ones."""
+    """Yield what traps to EL2, the coarse controls before the fine-grained ones."""
     yield from _by_hcr()
     yield from _by_hcrx()
     yield from _by_others()
@@ -165,7 +165,7 @@ def _by_fine_grained_traps() -> Iterator[Rule]:
 
 
 def coprocessor_trap(number: int) -> Condition | None:
-    """Give what traps an AArch32 access to coprocessor 15 by its CRn, or its CRm where it is of two registers."""
+    """Return what traps an AArch32 access to coprocessor 15 by its CRn, or its CRm where it is of two registers."""
     word: type[Word] = HSTR_EL2
     name = f"T{number}"
     return when("HSTR_EL2", word.field(name)) if any(field.name == name for field in word.fields()) else None

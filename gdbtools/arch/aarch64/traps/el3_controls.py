@@ -15,7 +15,7 @@ from gdbtools.bits import Field
 
 
 def rules() -> Iterator[Rule]:
-    """Give what traps to EL3."""
+    """Yield what traps to EL3."""
     yield from _by_scr()
     yield from _by_others()
 

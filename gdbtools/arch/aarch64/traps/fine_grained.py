@@ -29,7 +29,7 @@ def _traps(name: str, doc: str, verb: str, listed: str) -> type[Word]:
 
 
 def is_enable(name: str) -> bool:
-    """Say whether a field traps while it is clear."""
+    """Return whether a field traps while it is clear."""
     return name[0] == "n" and name[1].isupper()
 
 
@@ -279,7 +279,7 @@ class FineGrainedTrap:
 
 @cache
 def fine_grained_traps() -> tuple[FineGrainedTrap, ...]:
-    """Give what every field traps."""
+    """Return what every field traps."""
     return tuple(trap for name, word in DECLARED.items() for field in word.fields() for trap in _of_field(name, field))
 
 

@@ -59,25 +59,25 @@ class Rule:
 
 
 def when(holder: str, field: Field, *values: int) -> Condition:
-    """Give the condition that a field is one of these values, or 1."""
+    """Return the condition that a field is one of these values, or 1."""
     return Condition(holder, field, values or (1,))
 
 
 def clear(holder: str, field: Field) -> Condition:
-    """Give the condition that a field is 0."""
+    """Return the condition that a field is 0."""
     return Condition(holder, field, (0,))
 
 
 def hcr(name: str, value: int = 1) -> Condition:
-    """Give a condition of HCR_EL2."""
+    """Return a condition of HCR_EL2."""
     return Condition("HCR_EL2", HCR_EL2.field(name), (value,))
 
 
 def hcrx(name: str, value: int = 0) -> Condition:
-    """Give a condition of HCRX_EL2, whose fields mostly trap while they are 0."""
+    """Return a condition of HCRX_EL2, whose fields mostly trap while they are 0."""
     return Condition("HCRX_EL2", HCRX_EL2.field(name), (value,))
 
 
 def scr(name: str, value: int = 0) -> Condition:
-    """Give a condition of SCR_EL3, whose fields mostly trap while they are 0."""
+    """Return a condition of SCR_EL3, whose fields mostly trap while they are 0."""
     return Condition("SCR_EL3", SCR_EL3.field(name), (value,))

@@ -13,5 +13,5 @@ from gdbtools.arch.aarch64.traps.rule import Rule
 
 @cache
 def rules() -> tuple[Rule, ...]:
-    """Give every rule, the coarse ones before the fine-grained ones."""
+    """Return every rule, the coarse ones before the fine-grained ones."""
     return (*el1_controls.rules(), *el2_controls.rules(), *el3_controls.rules())

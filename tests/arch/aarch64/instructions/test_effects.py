@@ -63,7 +63,7 @@ X1 = 0xFFFF_0000_4444_5010
 
 
 def recent(*code: str, va: int = VA, nG: int = 1, level: int = 3, **registers: int) -> tuple[Recent, ...]:
-    """Give what is seen of some code before an access to `va`."""
+    """Return what is seen of some code before an access to `va`."""
     t = Tables()
     t.map(va & (1 << 48) - 1, 0x4800_0000, level=level, nG=nG)
     values = t.registers(**{"x1": X1, "x3": 0, "TTBR0_EL1": t.root | ASID << 48, **registers})
@@ -135,7 +135,7 @@ def test_a_branch_that_was_not_taken_is_passed(branch: str) -> None:
 
 
 def invalidation(code: str, x3: int = 0, **others: int) -> tuple[int | None, bool | None]:
-    """Give what an invalidation names, and whether it reaches the address."""
+    """Return what an invalidation names, and whether it reaches the address."""
     (found,) = recent(code, **{"x3": x3, **others})
     assert found.deed is Deed.INVALIDATE
     assert found.text.lower() == code

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def drawn() -> list[tuple[int, str]]:
-    """Give words of every group, and any, with what binutils call them; what they do not know is left out."""
+    """Return words of every group, and any, with what binutils call them; what they do not know is left out."""
     random = Random(SEED)
     words = [random.getrandbits(32) for _ in range(2000)]
     for encoding, _ in GROUPS:

@@ -60,13 +60,13 @@ SVCR = {"smstart": "msr svcrsmza, #1", "smstop": "msr svcrsmza, #0"} | {
 
 
 def every_access() -> list[Access]:
-    """Give MSR and MRS of XZR, and SYS and SYSL both without a register and with one."""
+    """Return MSR and MRS of XZR, and SYS and SYSL both without a register and with one."""
     accesses = product((Operation(*each) for each in SPACE), (False, True), (XZR, 1))
     return [Access(*each) for each in accesses if each[0].op0 == 1 or each[2] == XZR]
 
 
 def every_pair() -> list[Access]:
-    """Give the accesses of two registers that exist: of SYSP there is no reading form."""
+    """Return the accesses of two registers that exist: of SYSP there is no reading form."""
     accesses = product(SPACE, (False, True))
     return [Access(Operation(*each), read, 2, pair=True) for each, read in accesses if each[0] != 1 or not read]
 
@@ -146,7 +146,7 @@ def _unpacked(name: str, pattern: str) -> Path:
 
 
 def of_sid(package: str, pattern: str, program: str) -> tuple[str, ...]:
-    """Give a program of a package of sid, run with that suite's own loader and libraries."""
+    """Return a program of a package of sid, run with that suite's own loader and libraries."""
     root = once(_unpacked, package, pattern)
     found = sorted(path for path in root.glob(program) if path.is_file())
     loaders = sorted(path for path in root.rglob("ld-linux-*.so.*") if path.is_file())
@@ -180,7 +180,7 @@ def disassembly(who: str, binary: Path) -> str:
 
 @cache
 def texts(who: str, of: Callable[[], list[Access]]) -> list[tuple[Access, str]]:
-    """Give accesses, each with what a disassembler says of it."""
+    """Return accesses, each with what a disassembler says of it."""
     accesses = of()
     with tempfile.TemporaryDirectory() as folder:
         binary = Path(folder) / "words"
@@ -199,7 +199,7 @@ def said(who: str, of: Callable[[], list[Access]] = every_access) -> list[tuple[
 
 
 def disagreements(who: str, of: Callable[[], list[Access]]) -> Iterator[tuple[str, str]]:
-    """Give what they say and what we say where they have a name that is not ours, or neither has one.
+    """Yield what they say and what we say where they have a name that is not ours, or neither has one.
 
     But for the differences that are listed.
     """
@@ -241,7 +241,7 @@ def test_no_difference_is_stale(who: str) -> None:
 
 
 def witnessed(who: str) -> set[Operation]:
-    """Give what a disassembler has a name for, whichever way the access goes."""
+    """Return what a disassembler has a name for, whichever way the access goes."""
     return {access.operation for access, text in said(who) if named(text)}
 
 
@@ -378,7 +378,7 @@ def test_importing_builds_no_table() -> None:
 
 
 def arm_names() -> Iterator[tuple[tuple[int, ...], str]]:
-    """Give what Linux calls the registers of AArch32 that it accesses, or that KVM traps, by the manual's names."""
+    """Yield what Linux calls the registers of AArch32 that it accesses, or that KVM traps, by the manual's names."""
     try:
         root = linux_source() / "arch"
     except Unavailable as missing:

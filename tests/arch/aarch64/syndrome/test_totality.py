@@ -23,7 +23,7 @@ ISS, ISS2, IL, ABOVE = 1 << 25, 1 << 24, 1 << 25, 1 << 56
 
 
 def values(exception_class: int) -> Iterator[int]:
-    """Give values of a class: every bit alone, all but one, none, all, and random ones, thin ones among them."""
+    """Yield values of a class: every bit alone, all but one, none, all, and random ones, thin ones among them."""
     base = exception_class << 26
     for bit in (*range(26), *range(32, 64)):
         yield base | 1 << bit

@@ -93,7 +93,7 @@ def test_noise_is_no_table() -> None:
 
 
 def loaded(guest: str) -> bytes:
-    """Give the memory of a guest's first segment, which has its code, from its vectors on."""
+    """Return the memory of a guest's first segment, which has its code, from its vectors on."""
     file = FIXTURES / "guests" / guest / f"{guest}.elf"
     vectors = symbol_values(file)["vectors"]
     with file.open("rb") as stream:

@@ -499,7 +499,7 @@ def test_without_a_flipped_bit_nothing_decides() -> None:
 
 @cache
 def _bits_that_may_decide(target: str) -> frozenset[str]:
-    """Give the bits of the fields that any rule has about a register or instruction; of no name, every rule's."""
+    """Return the bits of the fields that any rule has about a register or instruction; of no name, every rule's."""
     conditions = (
         condition
         for rule in rules()

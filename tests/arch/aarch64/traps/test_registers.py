@@ -80,7 +80,7 @@ def _definitions() -> str:
 
 
 def _described(name: str) -> Mapping[str, tuple[int, int]]:
-    """Give the fields that Linux has, by the register's name or by that of the registers that share its layout."""
+    """Return the fields that Linux has, by the register's name or by that of the registers that share its layout."""
     shared = re.sub(r"_EL\d$", "_ELx", name)
     permissions = "PIRx_ELx" if re.match(r"(S2)?P[IO]R", name) else name
     for each in (name, shared, re.sub(r"^TTBR\d_EL\d$", "TTBRx_EL1", name), permissions):

@@ -168,7 +168,7 @@ class Memory:
         self._map(S2_ROOT, (30, 21), ipa, output, leaf, (0, 0))
 
     def leaf_at(self, root: int, va: int) -> int:
-        """Give where the descriptor of a mapped page is."""
+        """Return where the descriptor of a mapped page is."""
         table = root
         for shift in (39, 30, 21) if root == S1_ROOT else (30, 21):
             table = self.words[table + (va >> shift & 0x1FF) * 8] & 0x0000_FFFF_FFFF_F000
@@ -209,7 +209,7 @@ def refusal(found: Walk, kind: AccessKind, el: int, pstate: int, unprivileged: b
 
 
 def met(found: Walk, kind: AccessKind, el: int, pstate: int) -> Fault | None:
-    """Give the fault an access meets, on the walk or afterwards."""
+    """Return the fault an access meets, on the walk or afterwards."""
     if isinstance(found.outcome, Fault):
         return found.outcome
     refused = refusal(found, kind, el, pstate)
@@ -217,7 +217,7 @@ def met(found: Walk, kind: AccessKind, el: int, pstate: int) -> Fault | None:
 
 
 def allowed(found: Walk, el: int, pstate: int, unprivileged: bool = False, stage: int = 1) -> str:
-    """Say what `check` lets happen, as `rw-`; any refusal has to be a permission fault of the stage's level 3 leaf."""
+    """Return what `check` lets happen, as `rw-`; a refusal has to be a permission fault of the stage's level 3 leaf."""
     if not isinstance(found.outcome, Mapped):
         return f"not mapped: {found.outcome}"
     said = ""
@@ -230,7 +230,7 @@ def allowed(found: Walk, el: int, pstate: int, unprivileged: bool = False, stage
 
 
 def granted(found: Walk, el: int) -> str:
-    """Say what the attributes give a level, before processor state."""
+    """Return what the attributes give a level, before processor state."""
     attributes = found.attributes
     if attributes is None or el not in attributes.rights:
         return "nothing said"

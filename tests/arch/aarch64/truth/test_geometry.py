@@ -91,7 +91,7 @@ class Half:
         return ARM.regime_for(reader(registers), 1 << 55 if self.upper else 0, self.name)
 
     def address(self, offset: int, bits: int) -> int:
-        """Give an address of the range by where it lies in it."""
+        """Return an address of the range by where it lies in it."""
         return offset | (ALL_ONES ^ (1 << bits) - 1 if self.upper else 0)
 
     def __str__(self) -> str:
@@ -129,7 +129,7 @@ def shape(regime: Regime) -> list[tuple[int, int, int]]:
 
 
 def expected_shape(granule: int, bits: int, first: int) -> list[tuple[int, int, int]]:
-    """Give (number, high, low) of each level: the first one ends where the address does."""
+    """Return (number, high, low) of each level: the first one ends where the address does."""
     low = LOW[granule]
     return [(each, (bits if each == first else low[each - 1]) - 1, low[each]) for each in range(first, 4)]
 
@@ -181,7 +181,7 @@ def test_each_level_is_indexed_by_its_own_bits() -> None:
 
 
 def base(ttbr: int, root_bytes: int, wide: bool) -> int:
-    """Give the root that a table base register names.
+    """Return the root that a table base register names.
 
     It is aligned to all of the table.  With bits [51:48] in [5:2] it is aligned to 64 bytes at the least; otherwise
     a table of two or four entries may stand at 16 or 32 bytes.
@@ -196,7 +196,7 @@ BASES = (ALL_ONES, 0x0000_FFFF_FFFF_FFFF, 0xFFFF << 48, 0x3C, 1, 0x1230, 0x4000_
 
 
 def is_wide(granule: int, ds: bool, pa: int, ps: int) -> bool:
-    """Say whether BADDR[51:48] is in TTBR[5:2]: DS alone, or PS (not PARange) of 52 bits at 64KB, with FEAT_LPA."""
+    """Return whether BADDR[51:48] is in TTBR[5:2]: DS alone, or PS (not PARange) of 52 bits at 64KB, with FEAT_LPA."""
     return pa >= 6 and ps == 6 if granule == 16 else ds
 
 
@@ -218,7 +218,7 @@ def test_root_alignment_and_wide_bases() -> None:
 
 
 def output(granule: int, ds: bool, pa: int, word: int, low: int) -> int:
-    """Give the address in a descriptor, whose lowest bit is `low`."""
+    """Return the address in a descriptor, whose lowest bit is `low`."""
     address = word & (1 << 48) - (1 << low)
     if granule == 16:
         # FEAT_LPA, whatever PS says.
@@ -227,7 +227,7 @@ def output(granule: int, ds: bool, pa: int, word: int, low: int) -> int:
 
 
 def size_of(pa: int, ps: int) -> int:
-    """Give how many bits an output address may have; 52 at the most, with 64-bit descriptors."""
+    """Return how many bits an output address may have; 52 at the most, with 64-bit descriptors."""
     return min(SIZES[pa], SIZES[ps], 52)
 
 
@@ -416,7 +416,7 @@ TOP_BYTES = (0x00, 0x01, 0x08, 0x0F, 0x10, 0x5A, 0x80, 0xA5, 0xEF, 0xF0, 0xF1, 0
 
 
 def in_range(half: Half, va: int, bits: int, ignored: int) -> bool:
-    """Say whether what is above the range's bits, but for the `ignored` ones, is as the range has it."""
+    """Return whether what is above the range's bits, but for the `ignored` ones, is as the range has it."""
     above = ALL_ONES ^ (1 << bits) - 1 ^ ignored
     return va & above == (above if half.upper else 0)
 

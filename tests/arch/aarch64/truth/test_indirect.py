@@ -93,7 +93,7 @@ def perm(index: int, value: int, elsewhere: int = 0) -> int:
 
 
 def pie(registers: Callable[..., dict[str, int]], el: int, ppi: int, upi: int, **changes: int) -> dict[str, int]:
-    """Give every Perm<m> the same pair."""
+    """Return every Perm<m> the same pair."""
     pire0 = {} if registers is el2 else {f"PIRE0_EL{el}": perm(0, upi, upi)}
     return registers(**{f"TCR2_EL{el}": PIE, f"PIR_EL{el}": perm(0, ppi, ppi), **pire0, **changes})
 

@@ -175,7 +175,7 @@ def test_PS_has_no_say_in_where_stage_2_starts() -> None:
 
 
 def starts() -> Iterator[Stage2]:
-    """Give every stage 2 that starts somewhere, on a large PE."""
+    """Yield every stage 2 that starts somewhere, on a large PE."""
     for one in settings((6,), False, (True,)):
         if one.first is not None and (one.sl2 == 0 or one.first == -1):
             yield one
@@ -209,7 +209,7 @@ def test_index_into_a_concatenated_root_is_whole() -> None:
 
 
 def full(layout: Layout) -> Stage2:
-    """Give the stage 2 of a layout that starts as high as the PE allows."""
+    """Return the stage 2 of a layout that starts as high as the PE allows."""
     choices = product(range(4), (0, 1), range(12, 40))
     each = (Stage2(layout.granule, sl0, sl2, layout.ds, size, layout.pa, layout.ps, True) for sl0, sl2, size in choices)
     return min((one for one in each if one.first is not None), key=lambda one: one.first or 0)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from gdbtools.children.processes import Qemu
-from gdbtools.machine.live.gdbstub import Lost, Wire, register_numbers
+from gdbtools.machine.live.gdbstub import StubLost, Wire, register_numbers
 from gdbtools.machine.symbols import symbol_values
 
 ACCESS_FLAG = 1 << 10
@@ -48,7 +48,7 @@ def serial(guest: Path, rounds: int) -> tuple[int, float]:
                 repair(wire, numbers)
                 wire.ask([pc])
                 faults += 1
-        except Lost:
+        except StubLost:
             return faults, started - began
 
 

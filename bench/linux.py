@@ -12,7 +12,8 @@ from gdbtools.cli import DEFAULT_WIDTH
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.parser import parse
 from gdbtools.commands.session import Session
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Range, Ranges
+from gdbtools.machine.layers import FixedRegisters, MemoryRange, Ranges
+from gdbtools.machine.model import Cpu, Machine
 from gdbtools.render.text import render
 from tests.guests.linux import RAM, LinuxGuest
 from tests.guests.packages import kernel
@@ -54,7 +55,9 @@ def report(smallest: bool = False) -> None:
 
 
 def whole_command(guest: LinuxGuest, registers: dict[str, int]) -> str:
-    memory = Ranges((Range(RAM, guest.memory_bytes, lambda at, size: guest.read(RAM + at, size)),), "the guest's RAM")
+    memory = Ranges(
+        (MemoryRange(RAM, guest.memory_bytes, lambda at, size: guest.read(RAM + at, size)),), "the guest's RAM"
+    )
     machine = Machine(ARM, memory, (Cpu(0, FixedRegisters(registers, "the guest")),))
     command = COMMANDS["map"]
     options: Namespace = parse(command, (), int, "bench")

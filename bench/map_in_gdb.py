@@ -14,7 +14,7 @@ from pathlib import Path
 from gdbtools.analysis.mappings import mappings
 from gdbtools.live.core import CoreFile
 from gdbtools.live.stub.target import Target
-from gdbtools.machine.model import FixedRegisters
+from gdbtools.machine.layers import FixedRegisters
 
 ROUNDS = 3
 core = CoreFile(lambda: None)

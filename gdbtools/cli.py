@@ -20,17 +20,18 @@ from gdbtools import __version__
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import ReadRegister
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.declared.shared import DIRTY_CONVENTIONS, OUTPUT
+from gdbtools.commands.arguments import DIRTY_CONVENTIONS, OUTPUT
 from gdbtools.commands.expressions import Expressions
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.model import Argument, Command, Kind
-from gdbtools.commands.output import Form, answered, form_of
+from gdbtools.commands.output import OutputForm, answered, form_of
 from gdbtools.commands.parser import HelpWanted, joined, parse, parser_for
 from gdbtools.commands.reading import Evaluate
 from gdbtools.commands.session import Open, Session
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine import open_source, opened
-from gdbtools.machine.model import Machine, no_source
+from gdbtools.machine.layers import no_source
+from gdbtools.machine.model import Machine
 from gdbtools.machine.symbols import Symbols
 from gdbtools.numbers import number
 from gdbtools.places import gdbinit
@@ -230,7 +231,7 @@ def _offline(options: Namespace) -> Iterator[Callable[[str, Sequence[str]], Sequ
             session = Session(replace(machine, named=symbols.name), open=_opener(options))
             asked = parse(command, words, evaluate, "gdbtools")
             answers = command.run(session, asked)
-            return answered(command, answers, Form.JSON, (*asked.readings, *machine.assumed)).splitlines()
+            return answered(command, answers, OutputForm.JSON, (*asked.readings, *machine.assumed)).splitlines()
 
         yield ask
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from gdbtools.analysis.roots.evidence import Sign, Standing
 from gdbtools.analysis.roots.holders import Holder
-from gdbtools.analysis.roots.reading import Found
+from gdbtools.analysis.roots.reading import FoundRoot
 from gdbtools.analysis.roots.search import Ranking, Search
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Unreadable
@@ -102,7 +102,7 @@ def process(image: Image, granule_bits: int, TnSZ: int, root: int, at: int, coun
     return image.add(tables)
 
 
-def shown(found: Found) -> tuple[int, str, int, int]:
+def shown(found: FoundRoot) -> tuple[int, str, int, int]:
     """Return what matters of a root: where it is, in which register, granule and size."""
     place = found.place
     return place.root, place.register, place.form.granule_bits, place.input_bits

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gdbtools.children.debugger import Lost
+from gdbtools.children.debugger import DebuggerLost
 from gdbtools.errors import (
     KINDS,
     GdbtoolsError,
@@ -42,7 +42,7 @@ def test_every_kind_there_is_crosses() -> None:
 
 
 def test_a_kind_of_one_face_crosses_as_what_it_is_for_all() -> None:
-    assert type(crossed(crossing(Lost("GDB is gone")))) is Unavailable
+    assert type(crossed(crossing(DebuggerLost("GDB is gone")))) is Unavailable
 
 
 def test_misuse_absence_and_refusal_have_exit_statuses_of_their_own() -> None:

@@ -40,7 +40,7 @@ def mappings_of(regime: Regime, read: Read, wanted: tuple[int, int] | None = Non
         first, last = max(first, wanted[0]), min(last, wanted[0] + wanted[1] - 1)
     if first > last:
         return
-    counted = Counted(read)
+    counted = CountedRead(read)
     if regime.below is None:
         yield from _bounded(scan(regime, counted, first, last), regime, counted, last)
     else:
@@ -48,7 +48,7 @@ def mappings_of(regime: Regime, read: Read, wanted: tuple[int, int] | None = Non
         yield from _joined(_bounded(pieces, regime, counted, last))
 
 
-def _bounded(found: Iterator[Run | Hole], regime: Regime, counted: Counted, last: int) -> Iterator[Run | Hole]:
+def _bounded(found: Iterator[Run | Hole], regime: Regime, counted: CountedRead, last: int) -> Iterator[Run | Hole]:
     """End where there are too many for the tables that were read."""
     enough = A_FEW
     for number, each in enumerate(found):
@@ -62,7 +62,7 @@ def _bounded(found: Iterator[Run | Hole], regime: Regime, counted: Counted, last
 
 
 @dataclass
-class Counted:
+class CountedRead:
     """Physical memory, with the tables that were read of it; a descriptor alone is of one that is known already."""
 
     under: Read

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gdbtools.arch.gadgets import FieldChange
     from gdbtools.arch.identity import Identity
-    from gdbtools.arch.instruction_effects import Recent
+    from gdbtools.arch.instruction_effects import Effect
     from gdbtools.arch.isolation import Switch, View
     from gdbtools.arch.model import (
         Access,
@@ -157,7 +157,7 @@ class Exceptions(abc.ABC):
     @abc.abstractmethod
     def effects(
         self, words: Sequence[int], end: int, register: ReadRegister, regime: str, about: Walk
-    ) -> Sequence[Recent]:
+    ) -> Sequence[Effect]:
         """Return what the code that ends at the address `end` did for the translation `about`, the latest first.
 
         `words` are its instructions in order; `regime` names the one that they run in.

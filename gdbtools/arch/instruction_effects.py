@@ -13,7 +13,7 @@ INSTRUCTIONS = 32
 """How far back to look: what is further away has been through other code."""
 
 
-class Deed(enum.Enum):
+class EffectKind(enum.Enum):
     """What an instruction did."""
 
     STORE = enum.auto()
@@ -27,7 +27,7 @@ class Deed(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Recent:
+class Effect:
     """One such instruction: its virtual address and its text.
 
     `target` is the virtual address that a store wrote, or that an invalidation names; None where it names none.
@@ -35,7 +35,7 @@ class Recent:
     """
 
     address: int
-    deed: Deed
+    deed: EffectKind
     text: str
     target: int | None = None
     reaches: bool | None = None

@@ -31,7 +31,7 @@ class _Known:
 
 
 @dataclass
-class Remembered(Generic[T]):
+class Cached(Generic[T]):
     """A function of registers and a key that asks for each register by what the ones before it said."""
 
     compute: Callable[[ReadRegister, Hashable], T]
@@ -83,7 +83,7 @@ def _read(register: ReadRegister, name: str) -> int | None:
         return None
 
 
-class RememberedRegimes:
+class CachedRegimes:
     """`Architecture.regime_for`, remembered."""
 
     def __init__(self, architecture: Architecture) -> None:
@@ -92,7 +92,7 @@ class RememberedRegimes:
             name, high = key
             return architecture.regime_for(register, high << CHOOSES_RANGE, name)
 
-        self._remembered = Remembered(compute)
+        self._remembered = Cached(compute)
 
     def __call__(self, register: ReadRegister, address: int, name: str | None = None) -> Regime:
         return self._remembered(register, (name, address >> CHOOSES_RANGE))

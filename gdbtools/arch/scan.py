@@ -7,13 +7,11 @@ descriptor is decoded once for each kind that is met.  So the cost is that of th
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Sequence
-from functools import cache
-from itertools import groupby, islice
-from operator import sub
-from typing import Final, Literal, NamedTuple
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
 
+from gdbtools.arch.entry_runs import EntryLayout, entry_runs
 from gdbtools.arch.model import Entry, EntryKind, Fault, Hole, LeafKind, Level, Read, Regime, Run, Step
 from gdbtools.arch.walk import address_of, fetch, whole
 from gdbtools.errors import Unreadable
@@ -165,7 +163,7 @@ class Scanner:
         level, stride, others = self.regime.levels[depth], self._strides[depth], ~self._leaf_bits[depth]
         size, entry_bytes = level.size_bytes, self.regime.entry_bytes
         kinds, output_last = self._kinds[depth], self.regime.output_last
-        layout = _Layout(entry_bytes, self.regime.byte_order, self.regime.may_be_valid)
+        layout = EntryLayout(entry_bytes, self.regime.byte_order, self.regime.may_be_valid)
         for part in self.table(table, level):
             if isinstance(part, Hole):
                 yield Hole(base + part.first, part.size_bytes, part.pa, part.why, part.refusal)
@@ -178,7 +176,7 @@ class Scanner:
                 skipped = max(skipped, 0)
                 raw = raw[skipped * entry_bytes : max(wanted, 0) * entry_bytes]
                 entry += skipped
-            for index, count, value, step in _entries(raw, layout, stride) if raw else ():
+            for index, count, value, step in entry_runs(raw, layout, stride) if raw else ():
                 at = entry + index
                 pa, first = part.pa + (at - part.entry) * entry_bytes, base + at * size
                 known = kinds.get((value & others, handed))
@@ -304,81 +302,6 @@ def _moved(piece: _Piece | Hole, offset: int) -> _Piece | Hole:
     if isinstance(piece, Hole):
         return Hole(piece.first + offset, piece.size_bytes, piece.pa, piece.why, piece.refusal)
     return piece._replace(first=piece.first + offset)
-
-
-class _Layout(NamedTuple):
-    """How a table's entries stand in memory, and the bits of which a valid one has any."""
-
-    entry_bytes: int
-    order: Literal["little", "big"]
-    may_be_valid: int
-
-
-_CODES: Final = {4: "I", 8: "Q"}
-"""How `struct` calls an entry of so many bytes."""
-
-
-def _entries(raw: bytes, layout: _Layout, stride: int) -> Sequence[tuple[int, int, int, int]]:
-    """Cut a table into runs: (index, count, first descriptor, by how much each is more than the last: `stride` or 0).
-
-    Entries that have none of the bits `may_be_valid` are left out.
-    """
-    each, present = layout.entry_bytes, layout.may_be_valid
-    count = len(raw) // each
-    if raw == _zeros(len(raw)):
-        return ()
-    little = layout.order == "little"
-    first = int.from_bytes(raw[:each], layout.order)
-    if count > 1 and first & present:
-        if raw == raw[:each] * count:
-            return ((0, count, first, 0),)
-        # Its second entry says whether the whole is worth a comparison.
-        if little and int.from_bytes(raw[each : 2 * each], "little") == first + stride:
-            ones, ramp = _ramp(count, stride, 8 * each)
-            if int.from_bytes(raw, "little") == first * ones + ramp:
-                return ((0, count, first, stride),)
-    values = struct.unpack(f"{'<' if little else '>'}{count}{_CODES[each]}", raw)
-    valid = [index for index, value in enumerate(values) if value & present]
-    if len(valid) < count // 4:
-        return _few(values, valid, stride)
-    index = 0
-    found = []
-    for _, group in groupby(map(sub, values, _places(count, stride))):
-        length = len(tuple(group))
-        if values[index] & present:
-            found.append((index, length, values[index], stride))
-        index += length
-    return found
-
-
-def _few(values: Sequence[int], valid: Sequence[int], stride: int) -> Sequence[tuple[int, int, int, int]]:
-    """Cut a table of few valid entries, looking at no others."""
-    found: list[tuple[int, int, int, int]] = []
-    for index in valid:
-        if found:
-            first, length, value, _ = found[-1]
-            if index == first + length and values[index] == value + length * stride:
-                found[-1] = first, length + 1, value, stride
-                continue
-        found.append((index, 1, values[index], stride))
-    return found
-
-
-@cache
-def _zeros(size_bytes: int) -> bytes:
-    return bytes(size_bytes)
-
-
-@cache
-def _ramp(count: int, stride: int, bits: int) -> tuple[int, int]:
-    """Return 1, 1, 1, ... and 0, stride, 2*stride, ... as digits of one number, of so many bits each."""
-    ones = sum(1 << bits * index for index in range(count))
-    return ones, sum(index * stride << bits * index for index in range(count))
-
-
-@cache
-def _places(count: int, stride: int) -> tuple[int, ...]:
-    return tuple(range(0, count * stride, stride))
 
 
 def tables(regime: Regime, read: Read) -> Iterator[int | None]:

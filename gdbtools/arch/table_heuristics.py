@@ -35,7 +35,7 @@ class Owner(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class TableForm:
     """Tables of one size: 2^granule_bits bytes, so aligned, and a page of as much is what a last-level entry maps.
 
     `block_heights` are where a larger leaf may stand; no root resolves more than `input_bits`, and none is indexed by
@@ -105,7 +105,7 @@ NOTHING: Final = Contents(0, 0, 0, frozenset(), frozenset(), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RootPlace:
     """A root in a register: what would have to be in there for the tables to be in use.
 
     `upper` says that it translates the upper end of the address space.  `below` is the register of the second stage
@@ -116,7 +116,7 @@ class Place:
     regime: str
     upper: bool
     root: int
-    form: Form
+    form: TableForm
     height: int
     input_bits: int
     below: str = ""
@@ -148,7 +148,7 @@ class TableHeuristics(abc.ABC):
     register that points to the stack.
     """
 
-    forms: tuple[Form, ...]
+    forms: tuple[TableForm, ...]
     upper_first: int
     plain_kind: int
     stack: str
@@ -166,18 +166,20 @@ class TableHeuristics(abc.ABC):
         """Return whose leaves these are."""
 
     @abc.abstractmethod
-    def places(self, root: int, form: Form, height: int, owner: Owner, level: Privilege | None) -> Sequence[Place]:
+    def places(
+        self, root: int, form: TableForm, height: int, owner: Owner, level: Privilege | None
+    ) -> Sequence[RootPlace]:
         """Return where a root may be held, in every size, the usual first.
 
         `level` is the level of privilege that a CPU was found at, None where nobody knows.
         """
 
     @abc.abstractmethod
-    def registers(self, places: Sequence[Place]) -> Derived:
+    def registers(self, places: Sequence[RootPlace]) -> Derived:
         """Return the registers that hold these roots, at most one of each register."""
 
     @abc.abstractmethod
-    def regime(self, place: Place) -> Regime:
+    def regime(self, place: RootPlace) -> Regime:
         """Return the range of a regime that a root would translate, were it held there."""
 
     @abc.abstractmethod

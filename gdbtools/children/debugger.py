@@ -31,7 +31,7 @@ ANSWER = '{"schema": '
 """How an answer begins that a command gives on the console, because it has run the guest."""
 
 
-class Lost(Unavailable):
+class DebuggerLost(Unavailable):
     """GDB is gone, or went while it was asked."""
 
 
@@ -77,7 +77,7 @@ Event = Printed | Progressed | Resumed | Stopped | Detached | Gone
 
 
 @dataclass(frozen=True)
-class Reply:
+class DebuggerReply:
     """What a command came to: an error or an empty string, and whether GDB has printed it already."""
 
     error: str
@@ -88,8 +88,8 @@ class Reply:
 
 
 @dataclass
-class _Asked:
-    future: asyncio.Future[Reply]
+class _Question:
+    future: asyncio.Future[DebuggerReply]
     text: str
     unasked: bool = False
     answers_later: bool = False
@@ -104,7 +104,7 @@ class Debugger:
     path: str = ""
     _controller: GdbController = field(init=False, repr=False)
     _loop: asyncio.AbstractEventLoop = field(init=False, repr=False)
-    _asked: dict[int, _Asked] = field(default_factory=dict, init=False)
+    _asked: dict[int, _Question] = field(default_factory=dict, init=False)
     _echoes: deque[str] = field(default_factory=deque, init=False)
     _tokens: Any = field(default_factory=lambda: count(1), init=False)
     _leaving: bool = field(default=False, init=False)
@@ -137,26 +137,26 @@ class Debugger:
         """Whether GDB is at a command of the user's."""
         return any(not each.unasked for each in self._asked.values()) or self.waits
 
-    async def ask(self, text: str, unasked: bool = False, answers_later: bool = False) -> Reply:
-        """Send one console or MI command and give its result; raises `Lost` if GDB goes before it comes.
+    async def ask(self, text: str, unasked: bool = False, answers_later: bool = False) -> DebuggerReply:
+        """Send one console or MI command and give its result; raises `DebuggerLost` if GDB goes before it comes.
 
         A command that runs the guest in the foreground is answered when it runs, or, if it `answers_later`, by its JSON
         on the console.  What it prints comes as events.  One that the user has not asked for is `unasked`: Ctrl-C is
         not for it.
         """
         if not self.alive:
-            raise Lost("GDB is gone; `reconnect` starts it again")
+            raise DebuggerLost("GDB is gone; `reconnect` starts it again")
         token = next(self._tokens)
         if not unasked:
             self._answers_for_itself = False
-        asked = self._asked[token] = _Asked(self._loop.create_future(), text, unasked, answers_later)
+        asked = self._asked[token] = _Question(self._loop.create_future(), text, unasked, answers_later)
         if not text.startswith("-"):
             self._echoes.append(text)
         try:
             self._controller.write(f"{token}{text}", read_response=False)
         except OSError:
             del self._asked[token]
-            raise Lost("GDB is gone; `reconnect` starts it again") from None
+            raise DebuggerLost("GDB is gone; `reconnect` starts it again") from None
         return await asked.future
 
     def interrupt(self) -> None:
@@ -244,13 +244,13 @@ class Debugger:
                 return
         for earlier in [each for each in self._asked if each < token]:
             # It has run the guest, and has ended without the answer that was to come.
-            self._answer(earlier, Reply("it was cut short", False, {}))
+            self._answer(earlier, DebuggerReply("it was cut short", False, {}))
         payload = message["payload"] if isinstance(message["payload"], dict) else {}
         error = payload.get("msg", "no reason given") if message["message"] == "error" else ""
         printed = bool(error) and error in asked.log
-        self._answer(token, Reply(error, printed, payload, payload.get("answer", "")))
+        self._answer(token, DebuggerReply(error, printed, payload, payload.get("answer", "")))
 
-    def _answer(self, token: int, reply: Reply) -> None:
+    def _answer(self, token: int, reply: DebuggerReply) -> None:
         asked = self._asked.pop(token)
         if not asked.future.done():
             asked.future.set_result(reply)
@@ -290,7 +290,7 @@ class Debugger:
     def _printed(self, text: str) -> None:
         token, first = next(iter(self._asked.items()), (0, None))
         if first is not None and first.answers_later and text.startswith(ANSWER):
-            self._answer(token, Reply("", False, {}, text))
+            self._answer(token, DebuggerReply("", False, {}, text))
         else:
             self.tell(Printed(text))
 
@@ -298,7 +298,7 @@ class Debugger:
         self.alive = self.running = self.attached = self.waits = False
         for asked in self._asked.values():
             if not asked.future.done():
-                asked.future.set_exception(Lost("GDB went before it answered"))
+                asked.future.set_exception(DebuggerLost("GDB went before it answered"))
         self._asked.clear()
         if not self._leaving:
             self.tell(Gone(ended_how(status)))

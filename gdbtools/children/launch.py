@@ -36,7 +36,7 @@ class Addition:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LaunchPlan:
     """A QEMU's command line as it will be started.
 
     `address` is where GDB finds its stub, `socket` the path to wait for (None: the user's own stub), `elf` a kernel
@@ -53,7 +53,7 @@ class Plan:
     """The descriptor of the folder's lock, which QEMU holds too."""
 
 
-def plan(words: Sequence[str], folder: Path, room_bytes: int) -> Plan:
+def plan(words: Sequence[str], folder: Path, room_bytes: int) -> LaunchPlan:
     """Complete a QEMU's command line; pure.
 
     `folder` is for its sockets, `room_bytes` how much RAM may be kept in it as a file.  Raises `UsageError` for a
@@ -69,7 +69,7 @@ def plan(words: Sequence[str], folder: Path, room_bytes: int) -> Plan:
     )
     additions = (*stop, *stub, _ram(words, folder, room_bytes), *(() if has(words, "qmp") else (qmp,)), *_serial(words))
     command = (*words, *(word for each in additions for word in each.words))
-    return Plan(command, additions, folder, address, socket, _elf(words))
+    return LaunchPlan(command, additions, folder, address, socket, _elf(words))
 
 
 def has(words: Sequence[str], option: str) -> bool:
@@ -137,7 +137,7 @@ def _elf(words: Sequence[str]) -> Path | None:
     return None
 
 
-def explained(made: Plan) -> Document:
+def explained(made: LaunchPlan) -> Document:
     """Return what `run` does to a command line, as `--dry-run` shows it."""
     rows: list[tuple[str, Text]] = []
     for each in made.additions:
@@ -172,7 +172,7 @@ ADVICE = {"romfile": "add -nic none, or on Debian and Ubuntu: apt-get install ip
 class Launched:
     """A QEMU as a child: what it prints goes to `printed`, and `ended` hears how it ended, if nobody ended it."""
 
-    made: Plan
+    made: LaunchPlan
     printed: Callable[[str], None]
     ended: Callable[[str], None]
     _process: asyncio.subprocess.Process | None = field(default=None, init=False)

@@ -23,7 +23,7 @@ ANSWER_SECONDS = 0.001
 
 
 @dataclass(frozen=True)
-class Reply:
+class ConsoleReply:
     """What GDB said to one command: its console text, and its error or an empty string."""
 
     text: str
@@ -71,7 +71,7 @@ class Gdb:
         process = self._controller.gdb_process
         return process is not None and process.poll() is None
 
-    def run(self, command: str, seconds: float = 60) -> Reply:
+    def run(self, command: str, seconds: float = 60) -> ConsoleReply:
         """Run one console or MI command and give what GDB printed until it was ready for the next.
 
         A command that resumes the guest is over when the guest has stopped or is gone.  No answer within `seconds`
@@ -93,7 +93,7 @@ class Gdb:
             for message in messages:
                 kind, payload = message["type"], message["payload"]
                 if message.get("token") == self._sent:
-                    return Reply("".join(text), error, results)
+                    return ConsoleReply("".join(text), error, results)
                 if kind == "console" or (kind == "log" and not _is_echo(payload, command)):
                     text.append(payload)
                 elif kind == "result" and message["message"] == "error":

@@ -6,6 +6,8 @@ import enum
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -87,6 +89,11 @@ class Argument:
     """Whether it names a file that is written."""
 
     @property
+    def key(self) -> str:
+        """What its value is called among the options."""
+        return self.name.lstrip("-").replace("-", "_")
+
+    @property
     def is_option(self) -> bool:
         return self.name.startswith("--")
 
@@ -110,6 +117,20 @@ class Implementation:
     finding: Callable[[Any], bool] = never
     documents: Callable[[Sequence[Any]], Sequence[Document]] | None = None
     """What shows all answers of one question, where that is more than each by itself."""
+
+
+def loaded(name: str) -> Callable[[], Implementation]:
+    """Return what imports a command's own folder when it is first asked: `run`, `view` and `record`, and what it may
+    have besides, `finding` and `documents`.
+    """
+
+    def implementation() -> Implementation:
+        running = import_module(f"gdbtools.commands.{name}.run")
+        showing = import_module(f"gdbtools.commands.{name}.view")
+        finding = getattr(running, "finding", never)
+        return Implementation(running.run, showing.view, showing.record, finding, getattr(showing, "documents", None))
+
+    return cache(implementation)
 
 
 @dataclass(frozen=True)
@@ -148,6 +169,16 @@ class Command:
         left = tuple(each for each in self.arguments if each not in withheld)
         looking = replace(self, arguments=left, withheld=withheld)
         return looking if looking.only_looks else None
+
+    def options(self, **given: object) -> Namespace:
+        """Return options as the parser would make them, with these values: for a command that asks another."""
+        made: dict[str, object] = {"readings": ()}
+        for each in self.arguments:
+            listed = each.many == "*" or (each.many == "+" and not each.is_option)
+            made[each.key] = False if each.kind is Kind.FLAG else [] if listed else None
+        unknown = set(given) - set(made)
+        assert not unknown, f"`{self.name}` has no {', '.join(sorted(unknown))}"
+        return Namespace(**made | given)
 
     def run(self, session: Session, options: Namespace) -> Sequence[Any]:
         return self.implementation().run(session, options)

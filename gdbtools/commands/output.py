@@ -16,7 +16,7 @@ from gdbtools.render.json import json_line
 from gdbtools.render.text import DEFAULT_WIDTH, render
 
 
-class Form(enum.Enum):
+class OutputForm(enum.Enum):
     """How an answer is written."""
 
     TEXT = enum.auto()
@@ -24,22 +24,27 @@ class Form(enum.Enum):
     HTML = enum.auto()
 
 
-_BY_SUFFIX: Final = {".html": Form.HTML, ".htm": Form.HTML, ".json": Form.JSON, ".jsonl": Form.JSON}
+_BY_SUFFIX: Final = {
+    ".html": OutputForm.HTML,
+    ".htm": OutputForm.HTML,
+    ".json": OutputForm.JSON,
+    ".jsonl": OutputForm.JSON,
+}
 
 
-def form_of(options: Namespace) -> Form:
+def form_of(options: Namespace) -> OutputForm:
     """Return the form that was asked for, by an option or by the name of the file."""
     if options.json and options.html:
         raise UsageError("--json and --html exclude each other; ask for one of them")
     if options.json or options.html:
-        return Form.JSON if options.json else Form.HTML
-    return _BY_SUFFIX.get(Path(options.output or "").suffix.lower(), Form.TEXT)
+        return OutputForm.JSON if options.json else OutputForm.HTML
+    return _BY_SUFFIX.get(Path(options.output or "").suffix.lower(), OutputForm.TEXT)
 
 
 def answered(
     command: Command,
     answers: Sequence[Any],
-    form: Form,
+    form: OutputForm,
     assumed: Sequence[str] = (),
     colour: bool = False,
     width: int = DEFAULT_WIDTH,
@@ -52,10 +57,10 @@ def answered(
     `assumed` is what the source did not say and was taken for granted: it is said in every form.  The rest is as
     `render` has it.
     """
-    if form is Form.JSON:
+    if form is OutputForm.JSON:
         return "".join(f"{json_line(command.name, command.record(answer), assumed)}\n" for answer in answers)
     documents = documents_of(command, answers, assumed)
-    if form is Form.HTML:
+    if form is OutputForm.HTML:
         return page(f"gdbtools {command.name}", documents)
     return "\n".join(render(document, colour, width, encoding, fit, height) for document in documents)
 
@@ -78,6 +83,6 @@ def for_prompt(
     if options.output is not None:
         return [Document([Line(["Wrote ", Span(options.output, Role.GOOD), "."])])], ""
     form = form_of(options)
-    if form is Form.TEXT:
+    if form is OutputForm.TEXT:
         return documents_of(command, answers, assumed), ""
     return (), answered(command, answers, form, assumed)

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from gdbtools.commands.complaints import Known, complaint
 from gdbtools.commands.model import Argument, Command, Kind
-from gdbtools.commands.reading import Evaluate, Reader, level, seconds
+from gdbtools.commands.reading import ArgumentReader, Evaluate, level, seconds
 from gdbtools.errors import UsageError
 from gdbtools.numbers import number
 
@@ -175,7 +175,7 @@ def parse(
     for words that make no sense and `HelpWanted` for `--help`.
     """
     options = parser_for(command, program, shared).parse_args(joined(command, words))
-    reader = Reader(evaluate)
+    reader = ArgumentReader(evaluate)
     readers: dict[Kind, Callable[[str], object]] = {
         Kind.ADDRESS: reader.address,
         Kind.WORD: reader.word,

@@ -48,7 +48,7 @@ def level(text: str) -> int:
     return value
 
 
-class Reader:
+class ArgumentReader:
     """Reads the words of one command; `said` collects how digits were taken that could have meant another number."""
 
     def __init__(self, evaluate: Evaluate) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gdbtools.analysis.faults.descriptor_history import Seen
+from gdbtools.analysis.faults.descriptor_history import DescriptorHistory
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Live, Machine
@@ -29,7 +29,7 @@ class Session:
 
     machine: Machine
     written: Log = field(default_factory=Log)
-    seen: Seen = field(default_factory=Seen)
+    seen: DescriptorHistory = field(default_factory=DescriptorHistory)
     resume_wanted: bool = False
     """Set by a command whose answer is to be shown before the guest runs on; the face then resumes it."""
     open: Open = opens_nothing

@@ -10,7 +10,8 @@ from gdbtools.analysis.isolation import isolation
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Regime
 from gdbtools.errors import Unavailable
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden
+from gdbtools.machine.layers import FixedRegisters, Overridden
+from gdbtools.machine.model import Cpu, Machine
 from gdbtools.render.document import Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.wording import number_of

@@ -11,7 +11,8 @@ from gdbtools.arch.walk import walk
 from gdbtools.commands.model import DescriptorChange, RegisterChange
 from gdbtools.commands.spaces import KERNEL, Spaces, space_of, spaces
 from gdbtools.errors import Unavailable, UsageError
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, Patched, PhysicalMemory
+from gdbtools.machine.layers import FixedRegisters, Overridden, Patched
+from gdbtools.machine.model import Cpu, Machine, PhysicalMemory
 from gdbtools.render.document import Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.repair.descriptor import with_field

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import gdb
 
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.declared.shared import OUTPUT
+from gdbtools.commands.arguments import OUTPUT
 from gdbtools.commands.model import Command, Kind
 from gdbtools.commands.parser import HelpWanted, complete, parser_for
 from gdbtools.errors import GdbtoolsError, UsageError

@@ -11,17 +11,17 @@ from typing import Any
 
 import gdb
 
-from gdbtools.analysis.faults.descriptor_history import Seen, steps_of
+from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, steps_of
 from gdbtools.analysis.faults.diagnosis import diagnose
 from gdbtools.analysis.faults.loops import Loops, place_of
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.declared.shared import OUTPUT
+from gdbtools.commands.arguments import OUTPUT
 from gdbtools.commands.expressions import Expressions
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.model import Command
-from gdbtools.commands.output import Form, answered, form_of
+from gdbtools.commands.output import OutputForm, answered, form_of
 from gdbtools.commands.parser import parse
 from gdbtools.commands.session import Session
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
@@ -34,8 +34,9 @@ from gdbtools.live.settings import VECTORS, Settings
 from gdbtools.live.stub.memory import broken
 from gdbtools.live.stub.target import Target
 from gdbtools.machine import open_source
-from gdbtools.machine.model import Machine, no_source
-from gdbtools.machine.progress import Counted, Tell
+from gdbtools.machine.layers import no_source
+from gdbtools.machine.model import Machine
+from gdbtools.machine.progress import CountedMemory, Tell
 from gdbtools.printable import in_a_line
 from gdbtools.repair.log import Log
 from gdbtools.wording import number_of
@@ -55,7 +56,7 @@ class Face:
         self.guest = LiveGuest(self.target, self.catches, self.dirty)
         self.written = Log()
         self.loops = Loops()
-        self.seen = Seen()
+        self.seen = DescriptorHistory()
         self._attachment = self.target.attachment
         self._held: Sequence[gdb.Breakpoint] | None = None
         """What GDB stopped at last while a command ran the guest."""
@@ -78,7 +79,7 @@ class Face:
         before, now = self._attachment, self.target.attachment
         if now is before:
             return
-        self._attachment, self.seen, self.loops = now, Seen(), Loops()
+        self._attachment, self.seen, self.loops = now, DescriptorHistory(), Loops()
         self.written.connected()
         if before is None or now is None or not now.has_another_guest_than(before):
             return
@@ -120,7 +121,7 @@ class Face:
         options = parse(command, words, expressions.evaluate, "mmu")
         session, answers = self._run(command, options, None)
         assumed = (*options.readings, *session.machine.assumed)
-        return answered(command, answers, Form.JSON, assumed).splitlines(), session.resume_wanted
+        return answered(command, answers, OutputForm.JSON, assumed).splitlines(), session.resume_wanted
 
     def _register(self, name: str) -> int:
         if not name.isidentifier():
@@ -139,7 +140,7 @@ class Face:
                 # First, so that a stub that does not answer is asked one thing, and not each register in turn.
                 self.make_sure()
             if tell is not None:
-                session.machine = replace(session.machine, memory=Counted(session.machine.memory, tell))
+                session.machine = replace(session.machine, memory=CountedMemory(session.machine.memory, tell))
             answers = command.run(session, options)
             if changes and not getattr(options, "dry_run", False):
                 self.loops = Loops()
@@ -178,7 +179,7 @@ class Face:
         """Return the answers as lines of JSON, and whether the guest is to run on once they are out."""
         options, session, answers = self.ask(command, words)
         assumed = (*options.readings, *session.machine.assumed)
-        lines = answered(command, answers, Form.JSON, assumed).splitlines()
+        lines = answered(command, answers, OutputForm.JSON, assumed).splitlines()
         return lines, session.resume_wanted
 
     def faulted(self, kind: str, regime: str | None = None) -> bool:
@@ -200,7 +201,7 @@ class Face:
                 gdb.write(f"Wrote {in_a_line(options.output)}.\n")
             else:
                 gdb.write(answered(command, answers, form, (*options.readings, *session.machine.assumed), *manner()))
-        if command.runs_guest and form is Form.TEXT:
+        if command.runs_guest and form is OutputForm.TEXT:
             self._tell_held()
         if session.resume_wanted:
             self.guest.resume()

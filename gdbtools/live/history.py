@@ -18,7 +18,7 @@ from gdbtools.live.interrupt import EVERY_SECONDS, Interrupt
 from gdbtools.live.step import forget
 from gdbtools.live.stub.rsp import open_wire
 from gdbtools.live.stub.target import Attachment
-from gdbtools.machine.live.gdbstub import Lost, Silent, Wire
+from gdbtools.machine.live.gdbstub import Silent, StubLost, Wire
 
 ABILITY = b"ReverseContinue+"
 WRITE = "Z2", "z2"
@@ -150,7 +150,7 @@ def replayed(attachment: Attachment, interrupt: Interrupt, places: Sequence[tupl
         raise Refused("GDB reaches this stub by no socket of its own; attach by `target remote HOST:PORT`")
     try:
         yield Replay(wire, _monitor, interrupt, attachment.release, places)
-    except Lost as error:
+    except StubLost as error:
         raise Unavailable(f"the connection to the gdbstub broke: {error}; attach again") from None
     finally:
         attachment.release()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import gdb
 
 from gdbtools.live.stub.rsp import open_wire
-from gdbtools.machine.live.gdbstub import Lost
+from gdbtools.machine.live.gdbstub import StubLost
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -150,7 +150,7 @@ class Interrupt:
                 else:
                     wire.interrupt()
                     self.told()
-            except Lost:
+            except StubLost:
                 pass  # GDB sees it too
             finally:
                 wire.close()

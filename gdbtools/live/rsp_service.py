@@ -15,7 +15,7 @@ from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.identity import Identity
 from gdbtools.errors import Unavailable
 from gdbtools.live.interrupt import EVERY_SECONDS, Interrupt
-from gdbtools.machine.live.gdbstub import Lost, Silent, Wire
+from gdbtools.machine.live.gdbstub import Silent, StubLost, Wire
 from gdbtools.machine.model import Cpu, Machine, PhysicalMemory, Served
 
 _THREAD = re.compile(rb"thread:([^;]+);")
@@ -26,7 +26,7 @@ ATTEMPTS = 8
 
 
 @dataclass
-class Plan:
+class RegisterPlan:
     """The registers that a stop is read by: what was asked for at earlier ones, in one piece."""
 
     identity: Identity
@@ -51,7 +51,7 @@ class StopRegisters:
     """One CPU's registers at one stop: the planned ones are there, another is fetched and planned from then on."""
 
     wire: Wire
-    plan: Plan
+    plan: RegisterPlan
     select: str
     values: dict[str, int]
 
@@ -99,7 +99,7 @@ class Relay:
     memory: PhysicalMemory
     release: Callable[[], None]
     """Leave the stub as GDB expects it before the guest runs."""
-    plan: Plan
+    plan: RegisterPlan
     threads: Mapping[str, int]
     entries: Mapping[int, str]
     shared: Callable[[Machine], bool]
@@ -117,7 +117,7 @@ class Relay:
         """Serve until `handle` wants no more or an interrupt comes (True), or GDB has to decide (False).
 
         `start` is the thread at which the guest stands, if nothing has been done about that stop yet.  A wire that
-        breaks raises `Lost`.
+        breaks raises `StubLost`.
         """
         if start:
             self.thread = start
@@ -177,7 +177,7 @@ class Relay:
         if self._resume:
             batch, self._resume = self._resume, []
             if any(answer != b"OK" for answer in self.wire.ask(batch)):
-                raise Lost("the gdbstub would not set pc")
+                raise StubLost("the gdbstub would not set pc")
         self.release()
         return ended
 
@@ -188,7 +188,7 @@ class Relay:
             if packet is not None:
                 self._owed -= 1
                 if packet != b"OK":
-                    raise Lost("the gdbstub would not set pc")
+                    raise StubLost("the gdbstub would not set pc")
                 continue
             waiting.poll(1000 * EVERY_SECONDS if asked else None)
             if interrupt.given_up:
@@ -203,7 +203,7 @@ class Relay:
             self.wire.receive()
         thread = _THREAD.search(packet)
         if packet[:1] != b"T" or thread is None:
-            raise Lost(f"the gdbstub says {packet!r}")
+            raise StubLost(f"the gdbstub says {packet!r}")
         return packet[1:3], thread[1].decode("ascii")
 
     def _read_stop(self) -> Mapping[str, StopRegisters]:

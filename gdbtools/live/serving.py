@@ -11,12 +11,12 @@ import gdb
 from gdbtools.errors import GdbtoolsError, Unavailable
 from gdbtools.live.catch import Catches, matches, vectors
 from gdbtools.live.interrupt import Interrupt
-from gdbtools.live.rsp_service import Plan, Relay
+from gdbtools.live.rsp_service import RegisterPlan, Relay
 from gdbtools.live.stub.order import SILENT
 from gdbtools.live.stub.registers import forget_registers, machine_pc
 from gdbtools.live.stub.rsp import open_wire
 from gdbtools.live.stub.target import Target
-from gdbtools.machine.live.gdbstub import Lost, Silent, register_numbers
+from gdbtools.machine.live.gdbstub import Silent, StubLost, register_numbers
 from gdbtools.machine.model import Machine, Served
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Serving:
         try:
             (form,) = wire.ask(["qC"])
             attachment.numbers = attachment.numbers or register_numbers(wire)
-        except (Lost, Unavailable):
+        except (StubLost, Unavailable):
             wire.close()
             return None
         written = _with_process if b"p" in form.removeprefix(b"QC") else _without_process
@@ -139,7 +139,7 @@ class Serving:
             machine.architecture,
             attachment.memory,
             attachment.release,
-            Plan(machine.architecture.identity, attachment.numbers, attachment.constants),
+            RegisterPlan(machine.architecture.identity, attachment.numbers, attachment.constants),
             threads,
             entries,
             lambda stopped: self._is_gdbs(stopped, places),
@@ -180,14 +180,14 @@ class Serving:
         except Silent:
             self._give_up(relay)
             return True
-        except Lost:
+        except StubLost:
             return False
         except (GdbtoolsError, gdb.error) as error:
             self._ending = str(error)
             return True
         finally:
             if not stub.order.lost:
-                with suppress(Lost):
+                with suppress(StubLost):
                     stub.release()
                     relay.wire.ask([f"Hg{here}"])
             stub.past_gdb = None

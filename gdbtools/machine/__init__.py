@@ -21,8 +21,9 @@ from gdbtools.machine.dumps.elfcore import open_core
 from gdbtools.machine.dumps.files import one_line, open_file
 from gdbtools.machine.dumps.raw import open_raw
 from gdbtools.machine.dumps.written_down import read_registers, written_names
+from gdbtools.machine.layers import FixedRegisters, Overridden
 from gdbtools.machine.live import qemu
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Overridden, with_dirty
+from gdbtools.machine.model import Cpu, Machine, with_dirty
 from gdbtools.numbers import Literal
 
 FORMATS: Final[Mapping[bytes, Callable[[Path], Dump]]] = {

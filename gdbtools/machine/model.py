@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import ExceptionRecord
-from gdbtools.errors import MissingRegister, Refused, Unavailable, Unreadable
-from gdbtools.units import PAGE_BYTES
+from gdbtools.errors import Unavailable
 
 
 class PhysicalMemory(Protocol):
@@ -234,171 +232,6 @@ def with_dirty(machine: Machine, convention: DirtyConvention, whence: str) -> Ma
         assumed.append(f"{DIRTY_STATE}{convention.value}, {whence}")
     architecture = machine.architecture.reading_dirty(convention)
     return replace(machine, architecture=architecture, assumed=tuple(assumed))
-
-
-def no_source(architecture: Architecture) -> Machine:
-    """Return a machine that has nothing: for questions that need only an architecture."""
-    return Machine(architecture, Ranges((), "no source"), ())
-
-
-@dataclass(frozen=True)
-class FixedRegisters:
-    """Registers that were written down: a file's, or a note's.  `origin` says whose, for the error message."""
-
-    values: Mapping[str, int]
-    origin: str
-
-    def read(self, name: str) -> int:
-        try:
-            return self.values[name]
-        except KeyError:
-            advice = "give what is missing with --registers FILE, in GDB: set mmu-registers FILE"
-            if not self.values:
-                advice += "; `find-roots --write FILE` makes one of the tables that it finds"
-            raise MissingRegister(f"{self.origin} has no", (name,), advice) from None
-
-    def names(self) -> Sequence[str]:
-        return tuple(self.values)
-
-
-@dataclass(frozen=True)
-class Overridden:
-    """Registers with some of their values supplied from elsewhere."""
-
-    under: Registers
-    over: FixedRegisters
-
-    def read(self, name: str) -> int:
-        return self.over.read(name) if name in self.over.values else self.under.read(name)
-
-    def names(self) -> Sequence[str]:
-        return tuple(dict.fromkeys((*self.over.names(), *self.under.names())))
-
-
-@dataclass(frozen=True)
-class Range:
-    """Bytes of a file that hold physical memory from `pa` on."""
-
-    pa: int
-    size_bytes: int
-    read: Callable[[int, int], bytes]
-    """Return `size_bytes` at an offset into the range."""
-    data: Callable[[], Iterator[tuple[int, int]]] | None = None
-    """Return the parts, (offset, size in bytes), that may hold anything but zeros; None where nobody knows."""
-
-    @property
-    def end(self) -> int:
-        return self.pa + self.size_bytes
-
-    def parts(self) -> Iterator[tuple[int, int]]:
-        """Yield where there is anything but zeros: (physical address, size in bytes)."""
-        for offset, size_bytes in self.data() if self.data else [(0, self.size_bytes)]:
-            yield self.pa + offset, size_bytes
-
-
-@dataclass(frozen=True)
-class Ranges:
-    """Physical memory made of ranges, in order of address and none over another: what most dumps come down to."""
-
-    ranges: tuple[Range, ...]
-    description: str
-
-    @cached_property
-    def _starts(self) -> list[int]:
-        return [each.pa for each in self.ranges]
-
-    def places(self) -> Sequence[tuple[int, int]]:
-        """Return where memory is: (physical address, size in bytes)."""
-        return [(each.pa, each.size_bytes) for each in self.ranges]
-
-    def read(self, pa: int, size_bytes: int) -> bytes:
-        parts: list[bytes] = []
-        at, end = pa, pa + size_bytes
-        index = bisect_right(self._starts, pa) - 1
-        while at < end:
-            if not 0 <= index < len(self.ranges) or not self.ranges[index].pa <= at < self.ranges[index].end:
-                raise Unreadable(pa, size_bytes, f"{self.description} does not have it")
-            each = self.ranges[index]
-            take = min(end, each.end) - at
-            parts.append(each.read(at - each.pa, take))
-            at += take
-            index += 1
-        return b"".join(parts)
-
-    def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002
-        raise Refused(f"{self.description} is evidence, not a guest: nothing is written to it")
-
-
-@dataclass(frozen=True)
-class Patched:
-    """Physical memory with some bytes of it taken for others: what is supposed is never written."""
-
-    under: PhysicalMemory
-    pa: int
-    data: bytes
-
-    @property
-    def description(self) -> str:
-        return self.under.description
-
-    def read(self, pa: int, size_bytes: int) -> bytes:
-        found = self.under.read(pa, size_bytes)
-        first, end = max(pa, self.pa), min(pa + size_bytes, self.pa + len(self.data))
-        if first >= end:
-            return found
-        return found[: first - pa] + self.data[first - self.pa : end - self.pa] + found[end - pa :]
-
-    def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002
-        raise Refused("what is supposed is not written; ask without --with and --pte")
-
-
-@dataclass
-class Recording:
-    """Physical memory that remembers what was read from it: the evidence of an analysis.
-
-    It reads by the page where whole pages can be had.
-    """
-
-    under: PhysicalMemory
-    pages: dict[int, bytes] = field(default_factory=dict)
-    asked: set[tuple[int, int]] = field(default_factory=set)
-    """What was asked for: (physical address, size in bytes)."""
-
-    @property
-    def description(self) -> str:
-        return self.under.description
-
-    def read(self, pa: int, size_bytes: int) -> bytes:
-        data = self._joined(pa, pa + size_bytes)
-        self.asked.add((pa, size_bytes))
-        return data
-
-    def extents(self) -> dict[int, bytes]:
-        """Return what was asked for and nothing else: bytes by physical address, neighbours put together."""
-        merged: list[tuple[int, int]] = []
-        for pa, size_bytes in sorted(self.asked):
-            first, end = merged[-1] if merged else (pa, pa)
-            if merged and pa <= end:
-                merged[-1] = first, max(end, pa + size_bytes)
-            else:
-                merged.append((pa, pa + size_bytes))
-        return {first: self._joined(first, end) for first, end in merged}
-
-    def _joined(self, first: int, end: int) -> bytes:
-        pages = range(first & -PAGE_BYTES, end, PAGE_BYTES)
-        return b"".join(self._part(max(first, page), min(end, page + PAGE_BYTES)) for page in pages)
-
-    def _part(self, first: int, end: int) -> bytes:
-        page = first & -PAGE_BYTES
-        if page not in self.pages:
-            try:
-                self.pages[page] = self.under.read(page, PAGE_BYTES)
-            except Unreadable:
-                return self.under.read(first, end - first)
-        return self.pages[page][first - page : end - page]
-
-    def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002
-        raise Refused("an analysis that is being recorded writes nothing")
 
 
 def unsigned(value: int) -> int:

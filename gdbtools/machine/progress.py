@@ -14,7 +14,7 @@ EVERY_SECONDS = 0.1
 
 
 @dataclass
-class Counted:
+class CountedMemory:
     """Memory whose reads are counted; `tell` hears of them now and then, and never of those of the first moment."""
 
     under: PhysicalMemory

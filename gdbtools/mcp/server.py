@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.declared.shared import DIRTY_CONVENTIONS
+from gdbtools.commands.arguments import DIRTY_CONVENTIONS
 from gdbtools.commands.model import Argument, Command, Kind
 from gdbtools.commands.parser import HelpWanted, Parser
 from gdbtools.commands.reading import seconds
@@ -156,6 +156,7 @@ def parser() -> Parser:
     made.add_argument("-s", "--source", action="append", help="answer from a dump, as `gdbtools COMMAND -s` does")
     made.add_argument("--stop", action="store_true", help="hold a guest that runs (of a qmp: source) meanwhile")
     made.add_argument("--attach", metavar="ADDRESS", help="answer from a guest: :1234, HOST:PORT or a socket's path")
+    made.add_argument("--arch", metavar="NAME", help="whose the source is, where it does not say so itself")
     made.add_argument("--registers", help="a JSON object of register names to hex strings")
     made.add_argument("--cpu", type=int, help="which CPU of the source")
     made.add_argument("--dirty-convention", choices=DIRTY_CONVENTIONS, help="how its guest marks what was written")

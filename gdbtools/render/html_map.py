@@ -7,7 +7,7 @@ from html import escape
 from math import log2
 
 from gdbtools.render.drawing import AddressMap, Band, Tone
-from gdbtools.render.scale import Stretch, amount, stretches
+from gdbtools.render.scale import ScaleStretch, amount, stretches
 
 BANDS = 4000
 """How many bands are drawn at most: past that, small neighbours are drawn as the largest of them."""
@@ -20,7 +20,7 @@ def address_map(drawing: AddressMap) -> str:
     found = stretches(_fewer(drawing.bands))
     parts = [f'<figure class="map" aria-label="{escape(drawing.title)}">', _legend(drawing), _whole(drawing, found)]
     longest = max((each.size_bytes for each in found), default=0)
-    last: Stretch | None = None
+    last: ScaleStretch | None = None
     for each in found:
         if last is not None:
             gap = each.first - last.first - last.size_bytes
@@ -65,7 +65,7 @@ def _tone(tone: Tone) -> str:
     return f"t-{tone.name.lower().replace('_', '-')}"
 
 
-def _whole(drawing: AddressMap, found: Sequence[Stretch]) -> str:
+def _whole(drawing: AddressMap, found: Sequence[ScaleStretch]) -> str:
     size = drawing.last - drawing.first + 1
     marks = "".join(
         f'<i style="left:{_share(each.first - drawing.first, size)};width:{_share(each.size_bytes, size)}"></i>'
@@ -82,7 +82,7 @@ def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.9g}%"
 
 
-def _stretch(stretch: Stretch, lanes: Sequence[str], longest: int) -> str:
+def _stretch(stretch: ScaleStretch, lanes: Sequence[str], longest: int) -> str:
     """Return a bar to a scale of its own; a longer one is of more, in proportion to the logarithm."""
     first, size = stretch.first, stretch.size_bytes
     names = "".join(f"<span>{escape(lane)}</span>" for lane in lanes)

@@ -18,7 +18,7 @@ _UNITS = ((40, "TB"), (30, "GB"), (20, "MB"), (10, "KB"))
 
 
 @dataclass(frozen=True)
-class Stretch:
+class ScaleStretch:
     """Bands that are near each other, for the sizes that they have."""
 
     bands: Sequence[Band]
@@ -51,16 +51,16 @@ class Stretch:
         return self.bands[at].first - before.first - before.size_bytes if at else 0
 
 
-def stretches(bands: Sequence[Band], most: int = STRETCHES) -> list[Stretch]:
+def stretches(bands: Sequence[Band], most: int = STRETCHES) -> list[ScaleStretch]:
     """Cut bands, which are in order of address, at their widest gaps until no stretch is sparse; the emptiest first."""
-    parts = [Stretch(bands)] if bands else []
+    parts = [ScaleStretch(bands)] if bands else []
     while len(parts) < most:
         sparse = [at for at, part in enumerate(parts) if part.is_sparse]
         if not sparse:
             break
         at = max(sparse, key=lambda each: parts[each].emptiness)
         worst = parts[at]
-        parts[at : at + 1] = [Stretch(worst.bands[: worst.cut]), Stretch(worst.bands[worst.cut :])]
+        parts[at : at + 1] = [ScaleStretch(worst.bands[: worst.cut]), ScaleStretch(worst.bands[worst.cut :])]
     return parts
 
 

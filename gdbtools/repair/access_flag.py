@@ -14,12 +14,13 @@ from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import Access, AccessKind, FaultKind, Level, Refusal
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Refused
-from gdbtools.machine.model import Patched, PhysicalMemory
+from gdbtools.machine.layers import Patched
+from gdbtools.machine.model import PhysicalMemory
 from gdbtools.repair.change import Change
 
 
 @dataclass(frozen=True)
-class Plan:
+class AccessFlagPlan:
     """What a repair would write.
 
     `hardware_should` warns that hardware was told to do it itself (TCR_EL1.HA).  `refused_next` is what the tables say
@@ -52,14 +53,14 @@ def settled(diagnosis: Diagnosis) -> bool:
     return flagged and found.refusal is None and fault.stage == found.regime.stage
 
 
-def plan_return(diagnosis: Diagnosis, convention: DirtyConvention) -> Plan | None:
+def plan_return(diagnosis: Diagnosis, convention: DirtyConvention) -> AccessFlagPlan | None:
     """Plan to return from an access-flag fault that is settled, with nothing written; None for any other."""
     found = diagnosis.walk
     if not settled(diagnosis) or found is None or found.leaf is None or diagnosis.access is None:
         return None
     leaf, regime = found.leaf, found.regime
     nothing = Change(leaf.pa, leaf.entry.word, leaf.entry.word, regime.entry_bytes, regime.byte_order)
-    return Plan(nothing, leaf.level, diagnosis.access, convention, False, diagnosis.predicted)
+    return AccessFlagPlan(nothing, leaf.level, diagnosis.access, convention, False, diagnosis.predicted)
 
 
 def _not_of_one(diagnosis: Diagnosis) -> str:
@@ -70,7 +71,9 @@ def _not_of_one(diagnosis: Diagnosis) -> str:
     return f"{names.syndrome} and {names.return_address} are not of one exception: {belongs.reason}"
 
 
-def plan(diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConvention, memory: PhysicalMemory) -> Plan:
+def plan(
+    diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConvention, memory: PhysicalMemory
+) -> AccessFlagPlan:
     """Plan the repair of an access-flag fault; anything else raises `Refused` with what it is instead."""
     found = diagnosis.walk
     if not diagnosis.belongs.joined:
@@ -101,4 +104,4 @@ def plan(diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConv
     change = Change(leaf.pa, leaf.entry.word, after, regime.entry_bytes, regime.byte_order)
     # The first control is what software asked for; that the CPU cannot do it makes it no less odd.
     asked_for = bool(diagnosis.controls and diagnosis.controls[0][1].value)
-    return Plan(change, leaf.level, diagnosis.access, convention, asked_for, refused)
+    return AccessFlagPlan(change, leaf.level, diagnosis.access, convention, asked_for, refused)

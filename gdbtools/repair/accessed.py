@@ -16,7 +16,8 @@ from gdbtools.arch.model import Hole, Level, Read, Regime, Run, Step
 from gdbtools.arch.scan import Scanner
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Refused
-from gdbtools.machine.model import PhysicalMemory, Recording
+from gdbtools.machine.layers import Recording
+from gdbtools.machine.model import PhysicalMemory
 from gdbtools.repair.change import Change
 from gdbtools.repair.log import Written
 from gdbtools.repair.neighbours import TableChange
@@ -51,14 +52,16 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundStretches:
     """What maps a range, and the tables on the way that cannot be read."""
 
     stretches: Sequence[Stretch]
     holes: Sequence[Hole]
 
 
-def find(architecture: Architecture, regimes: Iterable[Regime], memory: PhysicalMemory, first: int, last: int) -> Found:
+def find(
+    architecture: Architecture, regimes: Iterable[Regime], memory: PhysicalMemory, first: int, last: int
+) -> FoundStretches:
     """Find every leaf that maps any of first..last; more than `LIMIT` of them raise `Refused`."""
     stretches: list[Stretch] = []
     holes: list[Hole] = []
@@ -76,7 +79,7 @@ def find(architecture: Architecture, regimes: Iterable[Regime], memory: Physical
                 stretches[-1] = replace(stretches[-1], count=stretches[-1].count + each.count)
             else:
                 stretches.append(each)
-    return Found(stretches, holes)
+    return FoundStretches(stretches, holes)
 
 
 def set_by_hardware(architecture: Architecture, stretch: Stretch, read: Read) -> bool:

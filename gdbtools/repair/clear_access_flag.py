@@ -12,7 +12,8 @@ from gdbtools.arch.model import Hole, Regime
 from gdbtools.arch.scan import Scanner
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Refused
-from gdbtools.machine.model import Machine, Recording
+from gdbtools.machine.layers import Recording
+from gdbtools.machine.model import Machine
 from gdbtools.repair.change import Change
 from gdbtools.repair.needed import Needed
 
@@ -21,7 +22,7 @@ LIMIT = 1 << 16
 
 
 @dataclass(frozen=True)
-class Plan:
+class ClearPlan:
     """What would be cleared; `already` counts leaves whose flag is clear, `holes` the tables that cannot be read."""
 
     changes: Sequence[Change]
@@ -33,7 +34,7 @@ class Plan:
     """The leaves that keep their flags, by address, with what of them an exception's entry needs."""
 
 
-def plan(machine: Machine, wanted: tuple[int, int], name: str | None) -> Plan:
+def plan(machine: Machine, wanted: tuple[int, int], name: str | None) -> ClearPlan:
     """Plan to clear the flag of every leaf that maps any of `wanted`, (first, size in bytes)."""
     first, size_bytes = wanted
     architecture, register = machine.architecture, machine.register
@@ -73,7 +74,7 @@ def plan(machine: Machine, wanted: tuple[int, int], name: str | None) -> Plan:
             f"{first:#x} maps {why}: a fault there loses the exception that is being taken, whoever repairs it; "
             "give a range without it"
         )
-    return Plan(tuple(changes.values()), len(clear), tuple(holes), by_hardware, spared)
+    return ClearPlan(tuple(changes.values()), len(clear), tuple(holes), by_hardware, spared)
 
 
 def _leaves(regime: Regime, memory: Recording, first: int, last: int) -> Iterator[int | Hole]:

@@ -10,7 +10,8 @@ from gdbtools.arch.model import Access, AccessKind, EntryKind, Read, Step, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.bits import Word
 from gdbtools.errors import Refused, UsageError
-from gdbtools.machine.model import Live, Machine, Patched
+from gdbtools.machine.layers import Patched
+from gdbtools.machine.model import Live, Machine
 from gdbtools.repair import run_gadget, tlb
 from gdbtools.repair.change import Change
 from gdbtools.repair.log import Log, Repair, Way
@@ -21,7 +22,7 @@ WHOLE = "descriptor"
 
 
 @dataclass(frozen=True)
-class Plan:
+class DescriptorPlan:
     """What would be written to one descriptor, field by field."""
 
     walk: Walk
@@ -53,7 +54,7 @@ def with_field(word: Word, name: str, value: int, whose: str) -> Word:
 
 def plan(
     machine: Machine, address: int, wanted: Sequence[tuple[str, int]], regime: str | None, level: int | None
-) -> Plan:
+) -> DescriptorPlan:
     """Plan to change fields of the descriptor that the walk of `address` ends in, or of the one at `level`."""
     architecture, read = machine.architecture, machine.memory.read
     used = architecture.regime_for(machine.register, address, regime)
@@ -76,7 +77,7 @@ def plan(
     # What a table leads to has more addresses than this one.
     known = None if step.entry.kind is EntryKind.TABLE else address
     change = Change(step.pa, before, after, used.entry_bytes, used.byte_order, known)
-    return Plan(found, step, change, fields)
+    return DescriptorPlan(found, step, change, fields)
 
 
 def invalidation(machine: Machine, repair: Repair) -> Invalidation | None:

@@ -11,7 +11,7 @@ from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import AccessKind, FaultKind
 from gdbtools.errors import Refused
 from gdbtools.machine.model import PhysicalMemory
-from gdbtools.repair.access_flag import Plan
+from gdbtools.repair.access_flag import AccessFlagPlan
 from gdbtools.repair.change import Change
 
 
@@ -20,7 +20,7 @@ def plan_dirty_state(
     architecture: Architecture,
     convention: DirtyConvention,
     memory: PhysicalMemory,  # noqa: ARG001
-) -> Plan:
+) -> AccessFlagPlan:
     """Plan to make a clean leaf writable after a write to it was refused; anything else raises `Refused`."""
     found, refused, access = diagnosis.walk, diagnosis.predicted, diagnosis.access
     if (
@@ -39,4 +39,4 @@ def plan_dirty_state(
     if after is None:
         raise Refused(f"nothing to repair: the leaf at PA {found.leaf.pa:#x} is read-only, not clean")
     change = Change(found.leaf.pa, word, after, found.regime.entry_bytes, found.regime.byte_order)
-    return Plan(change, found.leaf.level, access, convention, False)
+    return AccessFlagPlan(change, found.leaf.level, access, convention, False)

@@ -43,7 +43,7 @@ class Loan:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundGadgets:
     """What a search came to: the best loan for each purpose, None where there is none, and how far it looked."""
 
     loans: Sequence[Loan | None]
@@ -71,7 +71,7 @@ def return_address(machine: Machine, found: Diagnosis) -> int:
 
 
 def missing(
-    what: str, found: Found, architecture: Architecture, register: ReadRegister, read: Read, otherwise: str
+    what: str, found: FoundGadgets, architecture: Architecture, register: ReadRegister, read: Read, otherwise: str
 ) -> str:
     """Return that the guest has not what was looked for, or where it was not found, and what to do then."""
     if is_reduced(architecture, register, read):
@@ -90,7 +90,7 @@ def is_reduced(architecture: Architecture, register: ReadRegister, read: Read) -
 
 def find(
     architecture: Architecture, register: ReadRegister, read: Read, purposes: Sequence[Sequence[Borrowable]]
-) -> Found:
+) -> FoundGadgets:
     """Look for one instruction for each purpose: of the lowest rank that there is, and of those the first met.
 
     The vectors' own page comes first, because the CPU is executing from it; then their neighbours; then everything
@@ -113,11 +113,11 @@ def find(
             for number, purpose in enumerate(purposes):
                 best[number] = _better(best[number], purpose, data, va + offset)
             if all(each is not None and each.kind.rank == 0 for each in best):
-                return Found(best, searched, False)
+                return FoundGadgets(best, searched, False)
             searched += take
             if searched >= SEARCH_LIMIT_BYTES:
-                return Found(best, searched, False)
-    return Found(best, searched, True)
+                return FoundGadgets(best, searched, False)
+    return FoundGadgets(best, searched, True)
 
 
 def _better(best: Loan | None, purpose: Sequence[Borrowable], data: bytes, va: int) -> Loan | None:

@@ -20,7 +20,7 @@ from gdbtools.repair.find_gadget import Loan, find, missing
 from gdbtools.repair.tlb import Invalidation
 
 
-class Verdict(enum.Enum):
+class ProbeVerdict(enum.Enum):
     """What the hardware's answer is to what the tables say."""
 
     AGREES = enum.auto()
@@ -35,7 +35,7 @@ class Verdict(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Plan:
+class ProbePlan:
     """What is borrowed for a probe: the accesses in order, and the exception returns, by level, in case one faults."""
 
     address: int
@@ -73,20 +73,20 @@ class Ask:
         return self.fault is None and self.raised is None
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ProbeVerdict:
         if self.done != (self.refused is None):
-            return Verdict.STALE if self.done else Verdict.STRICTER
+            return ProbeVerdict.STALE if self.done else ProbeVerdict.STRICTER
         if self.refused is not None:
-            return Verdict.AGREES if self.fault == self.refused.fault else Verdict.OTHER_FAULT
+            return ProbeVerdict.AGREES if self.fault == self.refused.fault else ProbeVerdict.OTHER_FAULT
         elsewhere = None not in (self.value, self.expected) and self.value != self.expected
         if self.found is not None and self.walk.destination is not None:
             elsewhere = self.found != self.walk.destination.address
-        return Verdict.ELSEWHERE if elsewhere else Verdict.AGREES
+        return ProbeVerdict.ELSEWHERE if elsewhere else ProbeVerdict.AGREES
 
 
 def plan(
     machine: Machine, address: int, access: Access, *, translation: bool, overwrite: bool, invalidate: bool
-) -> Plan:
+) -> ProbePlan:
     """Find what a probe borrows; raises `Refused` where it cannot be made without harm.
 
     With `overwrite` the user has said that ESR, FAR, ELR and SPSR are needed no more, if that cannot be known.
@@ -118,7 +118,7 @@ def plan(
         accesses.append((part, loan))
     _same_size(accesses)
     returns = {} if translation else run_gadget.returns(machine)
-    return Plan(address, accesses, returns, translation, invalidation)
+    return ProbePlan(address, accesses, returns, translation, invalidation)
 
 
 _NAMES = {AccessKind.READ: "load", AccessKind.WRITE: "store"}
@@ -141,7 +141,7 @@ def _same_size(accesses: Sequence[tuple[Access, Loan]]) -> None:
         raise Refused("the guest has no load and store of one size for this address; ask for --access read")
 
 
-def ask(machine: Machine, live: Live, planned: Plan) -> Sequence[Ask]:
+def ask(machine: Machine, live: Live, planned: ProbePlan) -> Sequence[Ask]:
     """Put the question once, and put every register back; a store is not tried after a load that faulted."""
     asked: list[Ask] = []
     with live.keeping():
@@ -161,7 +161,7 @@ def _with_value(loan: Loan, access: Access, before: Sequence[Ask]) -> Loan:
     return replace(loan, use=replace(loan.use, registers={**loan.use.registers, loan.use.result: before[-1].value}))
 
 
-def _ask(machine: Machine, live: Live, planned: Plan, access: Access, loan: Loan, state: int) -> Ask:
+def _ask(machine: Machine, live: Live, planned: ProbePlan, access: Access, loan: Loan, state: int) -> Ask:
     architecture, read = machine.architecture, machine.memory.read
     found = _walk(machine, planned.address)
     refused = architecture.check(found, access, state)

@@ -39,7 +39,7 @@ class Method(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Setting:
+class SamplingSetting:
     """What is sampled, and how.
 
     `controls` are the register fields that say whether hardware sets the flags; `spared` are the leaves that keep
@@ -104,7 +104,7 @@ class Sampling:
             raise Refused(f"without what is mapped there no fault could be taken: {why}; give another range")
         borrowed = self._empty_tlb(machine, by_hardware)
         controls = machine.architecture.repair.access_flag_controls(machine.register, wanted.regime)
-        self.setting = Setting(method, by_hardware, controls, spared, found.holes, borrowed)
+        self.setting = SamplingSetting(method, by_hardware, controls, spared, found.holes, borrowed)
         self._touches: dict[int, Touch] = {}
         self._began = 0.0
         self._gone = False

@@ -12,10 +12,10 @@ from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.analysis.faults.loops import Loops, place_of
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import Access, FaultKind, Level, Syndrome
-from gdbtools.arch.regime_cache import RememberedRegimes
+from gdbtools.arch.regime_cache import CachedRegimes
 from gdbtools.errors import GdbtoolsError, Refused, Unavailable
 from gdbtools.machine.model import Machine, PhysicalMemory, Served
-from gdbtools.repair.access_flag import Plan, plan, settled
+from gdbtools.repair.access_flag import AccessFlagPlan, plan, settled
 from gdbtools.repair.change import Change
 from gdbtools.repair.dirty_state import plan_dirty_state
 from gdbtools.repair.find_gadget import find_return, return_address
@@ -97,7 +97,7 @@ class Summary:
         return sum(self.faults.values())
 
 
-Planner = Callable[[Diagnosis, Architecture, DirtyConvention, PhysicalMemory], Plan]
+Planner = Callable[[Diagnosis, Architecture, DirtyConvention, PhysicalMemory], AccessFlagPlan]
 KINDS: Mapping[str, tuple[FaultKind, Planner]] = {
     "access-flag": (FaultKind.ACCESS_FLAG, plan),
     "dirty": (FaultKind.PERMISSION, plan_dirty_state),
@@ -142,7 +142,7 @@ class Service:
         self._log = log
         self._symbol = symbol
         self._returns: dict[tuple[int, ...], int] = {}
-        self._regime_for: RememberedRegimes | None = None
+        self._regime_for: CachedRegimes | None = None
         self._loops = Loops()
         self._own: dict[int, tuple[tuple[int, int, int], int]] = {}
         self._symbols: dict[int, str] = {}
@@ -168,7 +168,7 @@ class Service:
             # What comes together with the last is the next service's, or the guest's: it faults again.
             return Served(False, find_return(architecture, machine.register, machine.memory.read))
         if self._regime_for is None:
-            self._regime_for = RememberedRegimes(architecture)
+            self._regime_for = CachedRegimes(architecture)
         found = diagnose(architecture, machine.register, machine.memory.read, self._regime_for)
         if self._onlooker is not None and not self._onlooker.wants(found):
             return self._leave(machine)

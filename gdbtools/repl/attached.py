@@ -13,8 +13,8 @@ from typing import Any
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.children.debugger import Debugger, Detached, Event, Gone, Printed, Reply, Resumed, Stopped
-from gdbtools.children.launch import Launched, Plan
+from gdbtools.children.debugger import Debugger, DebuggerReply, Detached, Event, Gone, Printed, Resumed, Stopped
+from gdbtools.children.launch import Launched, LaunchPlan
 from gdbtools.children.stub_holder import holder
 from gdbtools.errors import GdbtoolsError, Interrupted, Unavailable
 from gdbtools.machine import open_source
@@ -23,9 +23,9 @@ from gdbtools.machine.model import Machine
 from gdbtools.machine.symbols import Symbols
 from gdbtools.repl import mmu_client
 from gdbtools.repl.command_line import STEPS, ForGdb, Question, behind, first_word
-from gdbtools.repl.events import Hear, Note
+from gdbtools.repl.events import Hear, PromptNote
 from gdbtools.repl.opened import snapshot_question
-from gdbtools.repl.session import Answered, Doing, Session, State, state_of
+from gdbtools.repl.session import Answered, Doing, PromptSubject, State, state_of
 
 ATTACH_SECONDS = 10.0
 WITHOUT = "if that is in the way, --nx leaves ~/.gdbinit out"
@@ -42,7 +42,7 @@ PIECE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Target:
+class AttachTarget:
     """What to attach to, and with what.
 
     `launch` is a QEMU to start first, `init` the file to source inside GDB; `plain` leaves the user's own GDB
@@ -53,15 +53,15 @@ class Target:
     init: Path
     elf: Path | None = None
     gdb: str = ""
-    launch: Plan | None = None
+    launch: LaunchPlan | None = None
     plain: bool = False
     keeps: bool = True
 
 
-class Attached(Session):
+class Attached(PromptSubject):
     """A prompt's session on a guest behind a gdbstub."""
 
-    def __init__(self, hear: Hear, target: Target, width: int) -> None:
+    def __init__(self, hear: Hear, target: AttachTarget, width: int) -> None:
         super().__init__(hear)
         self._target = target
         self._width = width
@@ -124,7 +124,7 @@ class Attached(Session):
         except Unavailable as missing:
             self.say(f"{str(missing)[:1].upper()}{str(missing)[1:]}.")
 
-    async def _attach(self) -> Reply:
+    async def _attach(self) -> DebuggerReply:
         """Have GDB attach; raises `Unavailable` at once where it is known that nobody would answer."""
         held = holder(self._target.address)
         if held:
@@ -344,7 +344,7 @@ class Attached(Session):
         if self.state.entry and self.state.verdict and not self._debugger.running:
             document = await mmu_client.verdict(self._debugger)
             if document is not None:
-                self.hear(Note(document))
+                self.hear(PromptNote(document))
         if not self._debugger.running and self.state.doing is not Doing.BUSY:
             self._idle.set()
 

@@ -10,11 +10,11 @@ from gdbtools.render.document import Document
 
 
 @dataclass(frozen=True)
-class Note:
+class PromptNote:
     """Something that the prompt itself has to say: a verdict, a loss."""
 
     document: Document
 
 
-News = Printed | Progressed | Note
+News = Printed | Progressed | PromptNote
 Hear = Callable[[News], None]

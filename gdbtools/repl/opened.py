@@ -17,13 +17,13 @@ from gdbtools.machine.symbols import Symbols
 from gdbtools.render.json import JsonObject
 from gdbtools.repl.command_line import OWN, ForGdb, Question, first_word
 from gdbtools.repl.events import Hear
-from gdbtools.repl.session import Answered, Doing, Session, State, answer_from, state_of
+from gdbtools.repl.session import Answered, Doing, PromptSubject, State, answer_from, state_of
 from gdbtools.spelling import nearest
 
 NEEDS_A_GUEST = "needs a live guest, and a dump is not one: gdbtools attach"
 
 
-class Opened(Session):
+class Opened(PromptSubject):
     """A prompt's session on a machine that nothing changes."""
 
     def __init__(

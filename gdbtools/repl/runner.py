@@ -12,9 +12,9 @@ from gdbtools.errors import GdbtoolsError, UsageError
 from gdbtools.printable import in_a_line, tame
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 from gdbtools.repl.command_line import GDB, OWN, PREFIX, SHADOWED, ForGdb, Own, Question, Request, as_typed_here
-from gdbtools.repl.events import News, Note
+from gdbtools.repl.events import News, PromptNote
 from gdbtools.repl.redirect import deliver, show
-from gdbtools.repl.session import SHARED, Answered, Doing, Session
+from gdbtools.repl.session import SHARED, Answered, Doing, PromptSubject
 from gdbtools.repl.terminal.screen import Screen
 
 JSON = "--json"
@@ -39,7 +39,7 @@ class Runner:
             text = tame(news.text)
             text = self.screen.painted(text, Role.BAD) if news.is_error else text
             self._say(text, news.is_error)
-        elif isinstance(news, Note):
+        elif isinstance(news, PromptNote):
             self.screen.begin_line()
             self._say(self.screen.rendered(news.document))
         else:
@@ -52,7 +52,7 @@ class Runner:
         else:
             self.screen.write(text)
 
-    async def execute(self, session: Session, request: Request) -> int:
+    async def execute(self, session: PromptSubject, request: Request) -> int:
         """Carry out a request and give its exit status; an error is a line, never raised."""
         try:
             if isinstance(request, Question):
@@ -67,7 +67,7 @@ class Runner:
             if self.screen.application is None:
                 self.screen.clear_progress()
 
-    async def _question(self, session: Session, question: Question) -> int:
+    async def _question(self, session: PromptSubject, question: Question) -> int:
         if _HELP & set(question.words):
             self._show_help(session, question.command.name)
             return 0
@@ -104,7 +104,7 @@ class Runner:
         self.screen.begin_line()
         self._say(line if self._interactive else f"gdbtools: {said}\n", is_error=True)
 
-    async def _own(self, session: Session, own: Own) -> int:
+    async def _own(self, session: PromptSubject, own: Own) -> int:
         if own.name == "help":
             self._show_help(session, next((word for word in own.words if word != PREFIX), ""))
         elif own.name == "cpu":
@@ -116,7 +116,7 @@ class Runner:
             session.say(where(session), Role.PLAIN)
         return 0
 
-    def _show_help(self, session: Session, name: str) -> None:
+    def _show_help(self, session: PromptSubject, name: str) -> None:
         if name in COMMANDS:
             parser = parser_for(COMMANDS[name], PREFIX, SHARED, self.screen.columns)
             text = as_typed_here(parser.format_help())
@@ -133,7 +133,7 @@ def _cpu(words: tuple[str, ...]) -> int:
     return int(words[0])
 
 
-def where(session: Session) -> str:
+def where(session: PromptSubject) -> str:
     """Return in a line what is looked at and where it stands."""
     state = session.state
     parts = [state.doing.value.capitalize()]

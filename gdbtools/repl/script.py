@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from gdbtools.errors import Interrupted, UsageError
 from gdbtools.repl.command_line import ForGdb, Own, first_word, open_blocks, read
 from gdbtools.repl.runner import Runner
-from gdbtools.repl.session import Session
+from gdbtools.repl.session import PromptSubject
 from gdbtools.repl.terminal.interrupts import on_ctrl_c
 
 INTERRUPT = "interrupt"
@@ -28,7 +28,7 @@ def requests(lines: Sequence[str]) -> Iterator[str]:
         raise UsageError(f"{block[0].strip()!r} has no `end`")
 
 
-async def run(session: Session, runner: Runner, lines: Sequence[str]) -> int:
+async def run(session: PromptSubject, runner: Runner, lines: Sequence[str]) -> int:
     """Execute lines; a line that runs the guest is over when the guest has stopped, unless it ends in `&`.
 
     Returns the exit status of the last one; one that fails is the last one.

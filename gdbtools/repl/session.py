@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.commands.declared.shared import OUTPUT
+from gdbtools.commands.arguments import OUTPUT
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.output import answered, for_prompt, form_of
 from gdbtools.commands.parser import HelpWanted, parse
@@ -19,10 +19,10 @@ from gdbtools.commands.session import Session as CommandSession
 from gdbtools.errors import Unavailable
 from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine
-from gdbtools.machine.progress import Counted, Tell
+from gdbtools.machine.progress import CountedMemory, Tell
 from gdbtools.render.document import Document, Line, Role, Span
 from gdbtools.repl.command_line import PREFIX, ForGdb, Question
-from gdbtools.repl.events import Hear, Note
+from gdbtools.repl.events import Hear, PromptNote
 from gdbtools.repl.terminal.interrupts import interruptible
 
 SHARED = OUTPUT
@@ -68,7 +68,7 @@ class Answered:
     """Whether the guest is to run on once this has been shown: `Session.resume`."""
 
 
-class Session(abc.ABC):
+class PromptSubject(abc.ABC):
     """A guest or a source.  `hear` is told whatever no question asked for, and `changed` that `state` has changed."""
 
     def __init__(self, hear: Hear) -> None:
@@ -87,7 +87,7 @@ class Session(abc.ABC):
 
     def say(self, text: str, role: Role = Role.WARNING) -> None:
         """Have the prompt say something of its own."""
-        self.hear(Note(Document([Line(Span(text, role))])))
+        self.hear(PromptNote(Document([Line(Span(text, role))])))
 
     @property
     @abc.abstractmethod
@@ -161,7 +161,7 @@ def answer_from(
     if command.live_only:
         raise Unavailable(f"`{command.name}` {live_only_because}")
     with interruptible():
-        counted = replace(machine, memory=Counted(machine.memory, tell))
+        counted = replace(machine, memory=CountedMemory(machine.memory, tell))
         answers = command.run(CommandSession(counted, open=open_source), options)
         assumed = (*options.readings, *machine.assumed)
         if options.output is not None:

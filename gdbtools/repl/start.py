@@ -15,18 +15,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from gdbtools.children.folders import made_folder
-from gdbtools.children.launch import Plan, explained, guest_words, plan
-from gdbtools.commands.declared.shared import DIRTY_CONVENTIONS
+from gdbtools.children.launch import LaunchPlan, explained, guest_words, plan
+from gdbtools.commands.arguments import DIRTY_CONVENTIONS
 from gdbtools.commands.parser import Parser
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine import opened
 from gdbtools.render.text import render
 from gdbtools.repl import PROMPTS
-from gdbtools.repl.attached import Attached, Target
+from gdbtools.repl.attached import Attached, AttachTarget
 from gdbtools.repl.opened import Opened
 from gdbtools.repl.runner import Runner
 from gdbtools.repl.script import run as run_script
-from gdbtools.repl.session import Session
+from gdbtools.repl.session import PromptSubject
 from gdbtools.repl.terminal.screen import Screen, terminal_size
 from gdbtools.repl.terminal.themes import THEMES, theme_for
 
@@ -61,6 +61,7 @@ def parser(name: str) -> Parser:
     else:
         made.add_argument("source", nargs="+", help="a dump, raw images as PATH@BASE, or qmp:PATH, a QEMU")
         made.add_argument("--stop", action="store_true", help="hold a guest that runs for as long as it is read (qmp:)")
+        made.add_argument("--arch", metavar="NAME", help="whose the source is, where it does not say so itself")
         made.add_argument("--registers", help="a JSON object of register names to hex strings")
         made.add_argument("--cpu", type=int, help="which CPU of the source (default: the one that was current)")
         made.add_argument("--dirty-convention", choices=DIRTY_CONVENTIONS, help="how the guest marks what was written")
@@ -113,7 +114,7 @@ def _parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(words[:at]), list(words[at + 1 :])
 
 
-def _planned(options: argparse.Namespace, words: Sequence[str]) -> Plan:
+def _planned(options: argparse.Namespace, words: Sequence[str]) -> LaunchPlan:
     asked = [*(guest_words(options.guest) if options.guest else ()), *words]
     folder, room_bytes, lock = made_folder()
     try:
@@ -123,18 +124,21 @@ def _planned(options: argparse.Namespace, words: Sequence[str]) -> Plan:
         raise
 
 
-def _session(name: str, options: argparse.Namespace, made: Plan | None, init: Path, runner: Runner) -> Session:
+def _session(
+    name: str, options: argparse.Namespace, made: LaunchPlan | None, init: Path, runner: Runner
+) -> PromptSubject:
     if name == "open":
         registers = None if options.registers is None else Path(options.registers)
-        whole = lambda: opened(options.source, registers, options.cpu, options.stop, options.dirty_convention)  # noqa: E731
+        chosen = registers, options.cpu, options.stop, options.dirty_convention, options.arch
+        whole = lambda: opened(options.source, *chosen)  # noqa: E731
         return Opened(runner.hear, " ".join(options.source), options.elf, whole)
     address = made.address if made is not None else options.address.removeprefix("unix:")
     elf = options.elf or (made.elf if made is not None else None)
-    target = Target(address, init, elf, options.gdb, made, options.nx, not options.no_snapshots)
+    target = AttachTarget(address, init, elf, options.gdb, made, options.nx, not options.no_snapshots)
     return Attached(runner.hear, target, terminal_size()[0])
 
 
-async def _work(name: str, options: argparse.Namespace, made: Plan | None, init: Path) -> int:
+async def _work(name: str, options: argparse.Namespace, made: LaunchPlan | None, init: Path) -> int:
     interactive = not options.script and sys.stdin.isatty()
     theme = theme_for(options.theme, os.environ if sys.stdout.isatty() else {})
     screen = Screen(theme.palette, is_terminal=sys.stdout.isatty())

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import ReadRegister
-from gdbtools.arch.regime_cache import LIMIT, Remembered, RememberedRegimes
+from gdbtools.arch.regime_cache import LIMIT, Cached, CachedRegimes
 from gdbtools.errors import Unavailable
 from tests.tables import Tables, reader
 
@@ -22,7 +22,7 @@ def by_first(register: ReadRegister, key: Hashable) -> tuple[Hashable, ...]:
 
 
 def test_what_is_remembered_is_what_would_be_computed_whatever_changes() -> None:
-    remembered = Remembered(by_first)
+    remembered = Cached(by_first)
     choose = random.Random(1)
     for _ in range(3000):
         names = [name for name in ("odd", "even") if choose.random() < 0.8]
@@ -38,7 +38,7 @@ def test_nothing_is_computed_twice_for_the_same_values() -> None:
         computed.append(key)
         return register("a") + register("b")
 
-    remembered = Remembered(compute)
+    remembered = Cached(compute)
     for _ in range(5):
         for a in range(3):
             assert remembered(reader({"a": a, "b": 1}), "key") == a + 1
@@ -46,12 +46,12 @@ def test_nothing_is_computed_twice_for_the_same_values() -> None:
 
 
 def test_an_answer_that_asks_for_nothing_is_remembered_too() -> None:
-    remembered = Remembered(lambda register, key: key)
+    remembered = Cached(lambda register, key: key)
     assert [remembered(reader({}), 7), remembered(reader({}), 7)] == [7, 7]
 
 
 def test_it_forgets_before_it_fills_memory() -> None:
-    remembered = Remembered(lambda register, key: register("a"))
+    remembered = Cached(lambda register, key: register("a"))
     for a in range(3 * LIMIT):
         assert remembered(reader({"a": a}), 0) == a
     assert remembered._answers <= LIMIT
@@ -59,7 +59,7 @@ def test_it_forgets_before_it_fills_memory() -> None:
 
 def test_a_remembered_regime_follows_each_register_that_decides() -> None:
     architecture = ARCHITECTURES["aarch64"]
-    remembered = RememberedRegimes(architecture)
+    remembered = CachedRegimes(architecture)
     tables = Tables()
     changes: list[dict[str, int]] = [{}, {"TTBR0_EL1": 0x4020_0000}, {"SCTLR_EL1": 0x1004}, {"MAIR_EL1": 0}]
     changes += [{"TCR_EL1": tables.registers()["TCR_EL1"] | 1 << 37}, {"cpsr": 0}, {}]

@@ -19,7 +19,8 @@ from gdbtools.arch.model import EntryKind, Fault, FaultKind, Hole, Mapped, Regim
 from gdbtools.arch.scan import scan, tables
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unreadable
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine
+from gdbtools.machine.layers import FixedRegisters
+from gdbtools.machine.model import Cpu, Machine
 from gdbtools.repair.accessed import find
 from gdbtools.repair.clear_access_flag import plan
 from tests.arch.aarch64.truth.machine import IPA, PA, S1_ROOT, S2_ROOT, VA, VTCR, Memory, guest

@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from gdbtools.commands import fault
-from gdbtools.commands.fault import Answer
+from gdbtools.commands.fault import run as fault_run
+from gdbtools.commands.fault import view as fault_view
+from gdbtools.commands.fault.run import Answer
 from gdbtools.commands.session import Session
 from gdbtools.render.text import render
 from gdbtools.repair.service import Policy, Service
@@ -25,12 +26,12 @@ class Asked(World):
 
 def ask(world: Asked, esr: int = WRITE) -> Answer:
     world.session.machine = world.machine(3, esr=esr)
-    (answer,) = fault.run(world.session, Namespace(**{"with": [], "pte": []}))
+    (answer,) = fault_run.run(world.session, Namespace(**{"with": [], "pte": []}))
     return answer
 
 
 def said(answer: Answer) -> str:
-    return " ".join(render(fault.view(answer)).split())
+    return " ".join(render(fault_view.view(answer)).split())
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_the_journal_names_what_set_the_flag(world: Asked) -> None:
         answer
     )
     assert "perhaps the tables changed since" not in said(answer)
-    changed = fault.record(answer)["changed"]
+    changed = fault_view.record(answer)["changed"]
     assert (changed["by"], int(changed["was"], 16)) == ("service", before)
 
 
@@ -69,7 +70,7 @@ def test_what_this_session_did_not_do_is_not_laid_at_its_door(world: Asked) -> N
     world.tables.memory[world.at[3]] |= AF
     answer = ask(world)
     assert "perhaps the tables changed since" in said(answer)
-    assert "changed" not in fault.record(answer)
+    assert "changed" not in fault_view.record(answer)
 
 
 def test_what_explains_another_fault_is_not_named(world: Asked) -> None:

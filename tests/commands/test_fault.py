@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from gdbtools.analysis.faults.descriptor_history import Sighting
-from gdbtools.analysis.faults.spurious_causes import Change, SpuriousCause, Suspicion, Weight
+from gdbtools.analysis.faults.spurious_causes import SeenChange, SpuriousCause, Suspicion, Weight
 from gdbtools.analysis.faults.writer import Writer
 from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
-from gdbtools.arch.instruction_effects import Deed, Recent
+from gdbtools.arch.instruction_effects import Effect, EffectKind
 from gdbtools.arch.walk import walk
 from gdbtools.cli import main
-from gdbtools.commands.suspicion import briefly, suspicion_rows
+from gdbtools.commands.fault.suspicion import briefly, suspicion_rows
 from gdbtools.repl.session import Doing, state_of
 from tests.commands.test_map import saved
 from tests.commands.test_what_if import CRASH, OSV, ask
@@ -186,11 +186,11 @@ def writer(*reaches: bool | None, waited: bool = True, synchronized: bool = True
     t = Tables()
     t.map(VA, PA)
     leaf = walk(ARM.regime_for(reader(t.registers()), VA), VA, t.read).steps[-1]
-    tlbis = [Recent(0x1010 - 4 * n, Deed.INVALIDATE, f"TLBI {n}", 0x7000, each) for n, each in enumerate(reaches)]
-    return Writer(Recent(0x1000, Deed.STORE, "STR", 0), leaf, waited, synchronized, tuple(tlbis))
+    tlbis = [Effect(0x1010 - 4 * n, EffectKind.INVALIDATE, f"TLBI {n}", 0x7000, each) for n, each in enumerate(reaches)]
+    return Writer(Effect(0x1000, EffectKind.STORE, "STR", 0), leaf, waited, synchronized, tuple(tlbis))
 
 
-CHANGE = Change(Sighting(0x4010_2000, 3, 0x702, 1))
+CHANGE = SeenChange(Sighting(0x4010_2000, 3, 0x702, 1))
 
 
 @pytest.mark.parametrize(

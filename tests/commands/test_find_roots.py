@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gdbtools.cli import main
-from gdbtools.commands import find_roots
+from gdbtools.commands.find_roots import run as find_roots_run
 from gdbtools.machine import open_source
 from tests.images import BASE, CODE, Image, kernel, process
 from tests.places import ROOT
@@ -189,8 +189,8 @@ def test_ctrl_c_ends_the_looking_and_not_the_ranking(capsys, ram: str, monkeypat
                 raise KeyboardInterrupt
             yield surveyed
 
-    real = find_roots.Search.look
-    monkeypatch.setattr(find_roots.Search, "look", impatient)
+    real = find_roots_run.Search.look
+    monkeypatch.setattr(find_roots_run.Search, "look", impatient)
     assert main(["find-roots", "-s", ram]) == 0
     assert "not looked at  8 MB: interrupted" in capsys.readouterr().out
     result = ask(capsys, "-s", ram)["result"]

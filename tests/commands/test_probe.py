@@ -10,11 +10,12 @@ from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.gadgets import Borrowable, Extent, Scope, Use
 from gdbtools.arch.model import Access, AccessKind, Fault, FaultKind
 from gdbtools.arch.walk import walk
-from gdbtools.commands.probe import Probe, view
+from gdbtools.commands.probe.run import Probe
+from gdbtools.commands.probe.view import view
 from gdbtools.render.document import Table
 from gdbtools.render.text import render
 from gdbtools.repair.find_gadget import Loan
-from gdbtools.repair.probe import Ask, Plan
+from gdbtools.repair.probe import Ask, ProbePlan
 from gdbtools.repair.tlb import Invalidation
 from tests.tables import Tables, reader
 
@@ -44,7 +45,7 @@ def asked(mapped: bool) -> Ask:
 
 def shown(first: Sequence[Ask], again: Sequence[Ask]) -> list[str]:
     tlbi = Invalidation((Scope(Extent.ADDRESS, VA),), None, (loan("TLBI VAAE1IS, X12"),), None, (), False)
-    plan = Plan(VA, [(READ, each.loan) for each in first], {}, False, tlbi)
+    plan = ProbePlan(VA, [(READ, each.loan) for each in first], {}, False, tlbi)
     document = view(Probe(plan, READ, first, again))
     (table, *_) = [each for each in document.blocks if isinstance(each, Table)]
     lines = render(replace(document, blocks=[table])).splitlines()

@@ -7,7 +7,7 @@ import pytest
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.model import DescriptorChange, RegisterChange
 from gdbtools.commands.parser import parse
-from gdbtools.commands.reading import Reader
+from gdbtools.commands.reading import ArgumentReader
 from gdbtools.errors import UsageError
 
 SYMBOLS = {"start": 0x1000, "end": 0x3000, "face": 0x40, "f00": 0x44, "$pc": 0x2000, "(end-start)": 0x2000, "p->q": 8}
@@ -19,8 +19,8 @@ def evaluate(text: str) -> int:
     return SYMBOLS[text]
 
 
-def read() -> Reader:
-    return Reader(evaluate)
+def read() -> ArgumentReader:
+    return ArgumentReader(evaluate)
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_a_number_is_not_asked_of_the_face() -> None:
     def never(text: str) -> int:
         raise AssertionError(text)
 
-    assert Reader(never).range("0x1000-0x2000") == (0x1000, 0x1000)
-    assert Reader(never).word("ffffffff96000006") == 0xFFFFFFFF96000006
+    assert ArgumentReader(never).range("0x1000-0x2000") == (0x1000, 0x1000)
+    assert ArgumentReader(never).word("ffffffff96000006") == 0xFFFFFFFF96000006
 
 
 def test_whole_registers_and_descriptors_are_hexadecimal_and_small_fields_are_not() -> None:

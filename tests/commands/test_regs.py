@@ -11,8 +11,8 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Brief
 from gdbtools.bits import FieldValue
 from gdbtools.cli import main
-from gdbtools.commands import regs
-from gdbtools.commands.regs import SYNDROME
+from gdbtools.commands.regs import run as regs_run
+from gdbtools.commands.regs.run import SYNDROME
 from tests.places import ROOT
 from tests.tables import EL1H, Tables
 
@@ -145,5 +145,5 @@ def test_no_two_values_of_a_field_read_alike_in_an_overview() -> None:
         brief = ARM.brief_fields.get(name.partition("_EL")[0], Brief(()))
         for field in layout.fields():
             if field.name in (*brief.always, *brief.if_set) and field.width < 8:
-                said = [regs._said(FieldValue(field, value)) for value in range(1 << field.width)]
+                said = [regs_run._said(FieldValue(field, value)) for value in range(1 << field.width)]
                 assert len(set(said)) == len(said), f"{name}.{field.name}: {said}"

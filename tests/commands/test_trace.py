@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gdbtools.cli import main
-from gdbtools.commands.fault_log import FaultLog, Logged, read_log
+from gdbtools.commands.service.fault_log import FaultLog, Logged, read_log
 
 REPAIRED = Logged(
     0.5, 0.001, 2, 0xFFFF_8000_0000_1000, "memcpy + 4", 0x1234_5000, "write", 3, "tables agree", 3, 0x403, 2

@@ -9,11 +9,13 @@ import pytest
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.aarch64.tables.descriptors import TwoLevelLeaf
-from gdbtools.commands import undo
 from gdbtools.commands.session import Session
-from gdbtools.commands.undo import Undone
+from gdbtools.commands.undo import run as undo_run
+from gdbtools.commands.undo import view as undo_view
+from gdbtools.commands.undo.run import Undone
 from gdbtools.errors import Refused, UsageError
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine
+from gdbtools.machine.layers import FixedRegisters
+from gdbtools.machine.model import Cpu, Machine
 from gdbtools.render.text import render
 from gdbtools.repair.change import Change
 from tests.tables import Tables
@@ -40,7 +42,7 @@ class Guest:
 
     def undo(self, count: int | None = None, **options: bool) -> list[Undone]:
         given = {"all": False, "forget": False, "dry_run": False, **options}
-        return [*undo.run(self.session, Namespace(count=count, **given))]
+        return [*undo_run.run(self.session, Namespace(count=count, **given))]
 
     def free(self, page: int) -> None:
         """The guest does something else with that table."""
@@ -97,13 +99,13 @@ def test_a_dry_run_forgets_nothing() -> None:
     (would,) = guest.undo(forget=True, dry_run=True)
     assert guest.journal == ["fixup", "pte", "clear-af"]
     assert (would.applied, would.left) == (False, 2)
-    assert render(undo.view(would)).startswith("Would forget `clear-af`: 1 descriptor, which the guest keeps.")
+    assert render(undo_view.view(would)).startswith("Would forget `clear-af`: 1 descriptor, which the guest keeps.")
 
 
 def test_it_says_what_was_dropped() -> None:
     guest = Guest()
     (answer,) = guest.undo(forget=True)
-    assert render(undo.view(answer)).splitlines() == [
+    assert render(undo_view.view(answer)).splitlines() == [
         "Forgot `clear-af`: 1 descriptor, which the guest keeps.",
         "",
         "at PA       written             before",
@@ -111,7 +113,7 @@ def test_it_says_what_was_dropped() -> None:
         "",
         "left  2 more to undo",
     ]
-    assert undo.record(answer)["forgotten"] is True
+    assert undo_view.record(answer)["forgotten"] is True
 
 
 def test_what_a_later_connection_writes_is_known_after_the_older_was_taken_back() -> None:

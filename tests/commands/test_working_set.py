@@ -11,11 +11,13 @@ import pytest
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import AccessKind
-from gdbtools.commands import working_set
 from gdbtools.commands.session import Session
-from gdbtools.commands.working_set import WorkingSet
+from gdbtools.commands.working_set import run as working_set_run
+from gdbtools.commands.working_set import view as working_set_view
+from gdbtools.commands.working_set.run import WorkingSet
 from gdbtools.errors import Refused, Unavailable
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Served
+from gdbtools.machine.layers import FixedRegisters
+from gdbtools.machine.model import Cpu, Machine, Served
 from gdbtools.render.text import render
 from gdbtools.repair.sampling import Method
 from tests.tables import Tables
@@ -102,7 +104,7 @@ class Guest:
     def ask(self, **options: Any) -> WorkingSet:
         given = {"range": (VA, 8 * PAGE), "interval": 2, "samples": len(self.scripts), "by": None, "regime": None}
         given |= {"everywhere": False, "leave": False, **options}
-        (answer,) = working_set.run(self.session, Namespace(**given))
+        (answer,) = working_set_run.run(self.session, Namespace(**given))
         return answer
 
 
@@ -174,12 +176,12 @@ def test_a_flag_that_was_clear_and_is_touched_stays_set_and_undo_knows_it() -> N
 def test_it_says_which_flag_was_set_for_an_access_and_can_be_undone() -> None:
     guest = Guest([faults(2)], clear=[2, 3])
     answer = guest.ask()
-    assert (answer.accessed, working_set.record(answer)["accessed"]) == (1, 1)
-    said = " ".join(render(working_set.view(answer)).split())
+    assert (answer.accessed, working_set_view.record(answer)["accessed"]) == (1, 1)
+    said = " ".join(render(working_set_view.view(answer)).split())
     assert "1 was clear before, and set for an access, as the guest would have: `mmu undo` clears it" in said
     answer = Guest([faults(2)]).ask()
     assert answer.accessed == 0
-    assert "clear before" not in render(working_set.view(answer))
+    assert "clear before" not in render(working_set_view.view(answer))
 
 
 def test_a_descriptor_that_the_guest_rewrites_with_its_flag_still_clear_leaves_nothing_to_undo() -> None:
@@ -325,7 +327,7 @@ def test_of_a_guest_that_is_lost_the_faults_have_told_and_the_log_knows_what_was
     answer = guest.ask()
     assert (touched(answer), answer.ended, answer.restored) == ([[5]], "the guest is gone", None)
     assert len(guest.session.written) == 9
-    assert "gone with the guest" in render(working_set.view(answer))
+    assert "gone with the guest" in render(working_set_view.view(answer))
 
 
 def test_the_vectors_and_the_stack_are_left_out_where_somebody_faults_and_only_there() -> None:
@@ -350,7 +352,7 @@ def test_the_way_follows_from_the_hardware_or_is_asked_for() -> None:
 def test_the_answer_comes_first_and_fits() -> None:
     guest = Guest([sets(0, 1), sets(1)], hardware=True)
     answer = guest.ask()
-    lines = render(working_set.view(answer)).splitlines()
+    lines = render(working_set_view.view(answer)).splitlines()
     assert lines[0] == "Working set: 6 KB of 32 KB resident (18.8%), the mean of 2 samples of 2 s: 4 KB"
     assert f"{VA:#018x}  ▄█······  8 KB of 32 KB" in lines
     assert any(line.startswith("sample 2, ") and " ·█······  4 KB of 32 KB" in line for line in lines)
@@ -370,7 +372,7 @@ def test_the_code_and_the_accesses_that_touched_most_are_shown_and_pages_by_thei
         return ""
 
     answer = Guest([script, faults(2)]).ask()
-    lines = [line.split() for line in render(working_set.view(answer)).splitlines()]
+    lines = [line.split() for line in render(working_set_view.view(answer)).splitlines()]
     tables = lines[lines.index(["access", "first", "touches"]) :]
     assert tables[: tables.index([])] == [["access", "first", "touches"], ["EL1", "read", "3"], ["EL1", "write", "1"]]
     code = lines[lines.index(["code", "first", "touches"]) :]
@@ -381,7 +383,7 @@ def test_the_code_and_the_accesses_that_touched_most_are_shown_and_pages_by_thei
         ["0x100000", "at_100000", "1"],
         ["0x101000", "at_101000", "1"],
     ]
-    hottest: Any = working_set.record(answer)["hottest"]
+    hottest: Any = working_set_view.record(answer)["hottest"]
     assert hottest["accesses"] == {"EL1 read": 3, "EL1 write": 1}
     assert hottest["code"][0] == {"place": "at_7000", "count": 2}
     assert hottest["pages"][0] == {"page": f"{VA + 2 * PAGE:#018x}", "name": "at_102000", "count": 2}
@@ -390,15 +392,15 @@ def test_the_code_and_the_accesses_that_touched_most_are_shown_and_pages_by_thei
 def test_without_symbols_code_has_its_address_and_pages_are_not_listed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Guest, "symbol", lambda self, address: "")
     answer = Guest([faults(1)]).ask()
-    lines = [line.split() for line in render(working_set.view(answer)).splitlines()]
+    lines = [line.split() for line in render(working_set_view.view(answer)).splitlines()]
     assert ["0x5000", "1"] in lines
     assert ["page", "samples"] not in lines
-    hottest: Any = working_set.record(answer)["hottest"]
+    hottest: Any = working_set_view.record(answer)["hottest"]
     assert hottest["pages"] == [{"page": f"{VA + PAGE:#018x}", "count": 1}]
 
 
 def test_json_has_each_touched_run_of_each_sample() -> None:
-    answer = working_set.record(Guest([faults(1, 2, 4), faults(4)]).ask())
+    answer = working_set_view.record(Guest([faults(1, 2, 4), faults(4)]).ask())
     samples: Any = answer["samples"]
     runs = [[(int(run["first"], 16), run["size"], run["by"]["access"]) for run in each["runs"]] for each in samples]
     assert runs == [
@@ -415,6 +417,6 @@ def test_a_range_that_is_not_mapped_any_more_when_a_sample_ends_is_said_to_be() 
         return ""
 
     answer = Guest([leaves, idle]).ask()
-    said = " ".join(render(working_set.view(answer)).split())
+    said = " ".join(render(working_set_view.view(answer)).split())
     assert "Nothing of the range was mapped when the samples ended" in said
-    assert [sample["resident"] for sample in working_set.record(answer)["samples"]] == [0, 0]
+    assert [sample["resident"] for sample in working_set_view.record(answer)["samples"]] == [0, 0]

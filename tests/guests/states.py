@@ -17,7 +17,7 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.aarch64.registers.features import Features, features
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, VSTCR_EL2, VTCR_EL2
 from gdbtools.arch.aarch64.registers.translation import TCR2, TCR_EL1, TCR_EL2
-from gdbtools.arch.aarch64.tables.descriptors import Layout, Role, leaf_descriptor, table_descriptor
+from gdbtools.arch.aarch64.tables.descriptors import EntryRole, Layout, leaf_descriptor, table_descriptor
 from gdbtools.arch.aarch64.tables.geometry import GRANULE_BITS, START_LEVELS, levels_for, stage2_levels_for
 from gdbtools.arch.model import Level, Refusal, Walk
 from gdbtools.arch.walk import walk
@@ -77,7 +77,7 @@ class Space:
     levels: tuple[Level, ...]
     granule_bits: int
     layout: Layout
-    role: Role
+    role: EntryRole
     overlays: bool
     base: int
     """The first address of the range."""
@@ -158,7 +158,7 @@ class Drawing:
             return Layout.LPA if (self.has.physical_bits or 0) >= 52 else Layout.BITS_48
         return Layout.LPA2 if ds and granule in wide else Layout.BITS_48
 
-    def _shape(self, ds: bool, upper: bool, role: Role, overlays: bool, order: str) -> tuple[Space, int, str]:
+    def _shape(self, ds: bool, upper: bool, role: EntryRole, overlays: bool, order: str) -> tuple[Space, int, str]:
         # One that the CPU does not have is taken for the smallest that it has.
         asked = self.random.choice(tuple(GRANULE_BITS) if self.chance(8) else self.has.granules)
         granule = self.has.granule(asked, 1)
@@ -173,12 +173,12 @@ class Drawing:
         space.root = self.table(levels[0].entries * 8)
         return space, size, asked
 
-    def _permissions(self, suffix: str) -> tuple[Role, bool]:
+    def _permissions(self, suffix: str) -> tuple[EntryRole, bool]:
         """Turn permission indirection and overlays on now and then, where the CPU has them."""
         random, registers = self.random, self.state.registers
         one = self.mode == "el2"
         if not self.oracle.identity.get("ID_AA64MMFR3_EL1", 0) >> 8 & 0xF:
-            return (Role.ONE_LEVEL if one else Role.TWO_LEVELS), False
+            return (EntryRole.ONE_LEVEL if one else EntryRole.TWO_LEVELS), False
         tcr2 = TCR2(0).with_(PIE=random.randrange(2))
         if self.has.overlays:
             tcr2 = tcr2.with_(POE=random.randrange(2), E0POE=0 if one else random.randrange(2))
@@ -187,7 +187,7 @@ class Drawing:
             registers[name] = random.getrandbits(64)
         for name in (f"POR_{suffix}", "POR_EL0"):
             registers[name] = random.getrandbits(64) & (FULL if self.chance(3) else 0x7777_7777_7777_7777)
-        role = Role.INDIRECT if tcr2.PIE else Role.ONE_LEVEL if one else Role.TWO_LEVELS
+        role = EntryRole.INDIRECT if tcr2.PIE else EntryRole.ONE_LEVEL if one else EntryRole.TWO_LEVELS
         return role, bool(tcr2.POE or tcr2.E0POE)
 
     def _two_ranges(self, suffix: str, order: str) -> None:
@@ -259,7 +259,7 @@ class Drawing:
             input_bits = random.choice((low + 1, low + bits - 3, low + bits - 2, low + bits - 3 + 4, physical, 40))
             size = 64 - max(min(input_bits, physical, low + bits - 3 + 4), 33)
         levels = stage2_levels_for(bits, 64 - size, start)
-        space = Space(levels, bits, layout, Role.STAGE2, False, 0, 64 - size, "little")
+        space = Space(levels, bits, layout, EntryRole.STAGE2, False, 0, 64 - size, "little")
         space.root = self.table(levels[0].entries * 8) if levels else TABLES
         ps = 6 if legal else random.choice((2, 3, 4, 5, 5, 5, 6))
         vtcr = VTCR_EL2(REGISTER_DEFAULTS["VTCR_EL2"]).with_(
@@ -269,7 +269,7 @@ class Drawing:
             vtcr = vtcr.with_(HA=random.randrange(2), HD=0 if legal else random.randrange(2))
         if not legal and (self.oracle.identity.get("ID_AA64MMFR3_EL1", 0) >> 12) & 0xF and random.randrange(2):
             vtcr = vtcr.with_(S2PIE=1)
-            space.role = Role.STAGE2_INDIRECT
+            space.role = EntryRole.STAGE2_INDIRECT
             # Index 15 reads and writes, so that some tables can be fetched.
             self.state.registers["S2PIR_EL2"] = random.getrandbits(64) & ~(0xF << 60) | 0xC << 60
         self.state.registers |= {"VTCR_EL2": int(vtcr), "VTTBR_EL2": space.root | random.getrandbits(8) << 48}
@@ -333,7 +333,7 @@ class Drawing:
         drawn |= {"AF": 0 if self.chance(5) else 1, "Contiguous": 0, "PBHA": 0, "IGNORED": random.randrange(2)}
         if "SH" in fields:
             drawn["SH"] = random.choice((0, 2, 3))
-        if "AP" in fields and space.role is Role.ONE_LEVEL:
+        if "AP" in fields and space.role is EntryRole.ONE_LEVEL:
             drawn["AP"] |= 1
         for name in ("MemAttr",):
             if name in drawn:
@@ -405,7 +405,7 @@ class Drawing:
         granule = 1 << space.granule_bits
         forced = HCR_EL2(self.state.registers["HCR_EL2"]).FWB
         good = {"AF": 1, "MemAttr": 0b0110 if forced else 0b1111, "SH": 3}
-        good |= {"S2AP": 3, "XN": 0} if space.role is Role.STAGE2 else {"PIIndex": 15, "Dirty": 1}
+        good |= {"S2AP": 3, "XN": 0} if space.role is EntryRole.STAGE2 else {"PIIndex": 15, "Dirty": 1}
         if space.layout is Layout.LPA2:
             del good["SH"]
         odd = {random.randrange(TABLES, end) & -granule for _ in range(random.randrange(3))}

@@ -18,7 +18,8 @@ from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, VTCR_EL2
 from gdbtools.arch.aarch64.registers.identification import ID_AA64MMFR1_EL1
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.tables.memory_types import effective_shareability
-from gdbtools.arch.aarch64.translation.stage1 import Stage1, Stage1Leaf, Stage1Off
+from gdbtools.arch.aarch64.translation.stage1 import Stage1, Stage1Leaf
+from gdbtools.arch.aarch64.translation.stage1_off import Stage1Off
 from gdbtools.arch.aarch64.translation.stage2 import Stage2, memory_of_both
 from gdbtools.arch.model import Access, AccessKind, Cause, Fault, FaultKind, Refusal, Walk
 from gdbtools.arch.walk import walk

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gdbtools.analysis.mappings import mappings
-from gdbtools.analysis.roots.reading import Found
+from gdbtools.analysis.roots.reading import FoundRoot
 from gdbtools.analysis.roots.table_survey import VMCOREINFO
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.aarch64.registers.hypervisor import VTCR_EL2
@@ -21,12 +21,13 @@ from gdbtools.arch.model import Run
 from gdbtools.arch.table_heuristics import Owner
 from gdbtools.children.processes import Qemu
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.found_roots import Roots
+from gdbtools.commands.find_roots.view import Roots
 from gdbtools.commands.parser import parse
 from gdbtools.commands.session import Session
 from gdbtools.errors import Unavailable
 from gdbtools.machine import open_source
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Range, Ranges
+from gdbtools.machine.layers import FixedRegisters, MemoryRange, Ranges
+from gdbtools.machine.model import Cpu, Machine
 from gdbtools.machine.symbols import symbol_values
 from tests.guests.linux import RAM, LinuxGuest, Stub
 from tests.guests.packages import kernel
@@ -47,7 +48,7 @@ def machine_of(
     read: Callable[[int, int], bytes], size_bytes: int, registers: Mapping[str, int] | None = None
 ) -> Machine:
     """Return RAM as an image that has no registers, or only these."""
-    memory = Ranges((Range(RAM, size_bytes, lambda at, size: read(RAM + at, size)),), "the guest's RAM")
+    memory = Ranges((MemoryRange(RAM, size_bytes, lambda at, size: read(RAM + at, size)),), "the guest's RAM")
     return Machine(ARM, memory, (Cpu(0, FixedRegisters(registers or {}, "an image")),))
 
 
@@ -310,7 +311,7 @@ def test_a_hypervisors_own_root_its_guests_and_their_kernels_are_told_apart(xen_
     assert memory_given(chosen["VTTBR_EL2"]) >= DOM0_BYTES or guest.cpu == "cortex-a53"
 
 
-def memory_given(found: Found) -> int:
+def memory_given(found: FoundRoot) -> int:
     [evidence] = [one for one in found.evidence if one.sign.label == "memory"]
     return evidence.count
 

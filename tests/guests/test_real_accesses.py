@@ -16,7 +16,7 @@ from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, HPFAR_EL2
 from gdbtools.arch.aarch64.registers.identification import ID_AA64MMFR1_EL1, ID_AA64MMFR2_EL1
 from gdbtools.arch.aarch64.registers.translation import TCR_EL1
-from gdbtools.arch.aarch64.tables.descriptors import Role
+from gdbtools.arch.aarch64.tables.descriptors import EntryRole
 from gdbtools.arch.aarch64.tables.geometry import levels_for
 from gdbtools.arch.model import Access, AccessKind, FaultKind, Level, Mapped, Refusal, Walk
 from gdbtools.arch.walk import walk
@@ -88,11 +88,13 @@ class Accesses(Drawing):
             registers["HCR_EL2"] = int(HCR_EL2(HCR_RW).with_(VM=1))
             second = self._stage2(legal=True)
         ds = bool(self.has.lpa2) and random.randrange(2) == 1
-        lower, size, granule = self._shape(ds, False, Role.TWO_LEVELS, False, "little")
+        lower, size, granule = self._shape(ds, False, EntryRole.TWO_LEVELS, False, "little")
         levels = levels_for(12, 48)
         layout = self._layout("4KB", ds, self.has.lpa2)
         self._next = -(-self._next // PAGES) * PAGES
-        upper = Space(levels, 12, layout, Role.TWO_LEVELS, False, FULL & -(1 << 48), 48, "little", self.table(1 << 12))
+        upper = Space(
+            levels, 12, layout, EntryRole.TWO_LEVELS, False, FULL & -(1 << 48), 48, "little", self.table(1 << 12)
+        )
         tcr = TCR_EL1(0).with_(
             T0SZ=size, TG0=TG0[granule], T1SZ=16, TG1=0b10, IPS=5, DS=int(ds), TBI0=random.randrange(2), SH0=3, SH1=3
         )
@@ -120,7 +122,7 @@ class Accesses(Drawing):
         return self.state
 
     def _ending(self, space: Space, level: Level, fields: dict[str, int], output: int | None) -> int:
-        if output is None and space.role is Role.TWO_LEVELS:
+        if output is None and space.role is EntryRole.TWO_LEVELS:
             fields = {**fields, "AttrIndx": 4, "nT": 0}
             fields.pop("nT")
             output = DATA + self.random.randrange(DATA_BYTES)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gdbtools.live.stub.rsp import open_wire
-from gdbtools.machine.live.gdbstub import Lost, Wire, framed, register_numbers
+from gdbtools.machine.live.gdbstub import StubLost, Wire, framed, register_numbers
 from gdbtools.machine.live.process import peer_of
 
 XML = {
@@ -58,10 +58,10 @@ def test_all_packets_are_sent_in_one_piece(ends: tuple[Wire, socket.socket]) -> 
 def test_a_connection_that_closes_or_says_too_much_is_lost(ends: tuple[Wire, socket.socket]) -> None:
     wire, stub = ends
     stub.sendall(b"+$OK#9a+$OK#9a")
-    with pytest.raises(Lost, match="more than it was asked"):
+    with pytest.raises(StubLost, match="more than it was asked"):
         wire.ask(["a"])
     stub.close()
-    with pytest.raises(Lost):
+    with pytest.raises(StubLost):
         wire.ask(["a"])
 
 

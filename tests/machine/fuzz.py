@@ -17,7 +17,7 @@ import gdbtools.arch
 import gdbtools.render.text
 
 with atheris.instrument_imports(include=["gdbtools"]):
-    import gdbtools.commands.fault_log
+    import gdbtools.commands.service.fault_log
     import gdbtools.machine.symbols  # noqa: F401
     from gdbtools.analysis import mappings
 from tests.machine.dumps.hostile import TARGETS, TOGETHER

@@ -19,8 +19,8 @@ import pytest
 from gdbtools.analysis import mappings
 from gdbtools.cli import main
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.diff import MOST_CHANGES
-from gdbtools.commands.map import MOST_RUNS
+from gdbtools.commands.diff.run import MOST_CHANGES
+from gdbtools.commands.map.run import MOST_RUNS
 from tests.machine.dumps.formats import Segment, note, status, vmcore
 from tests.machine.dumps.hostile import PA, REGISTERS, chain, thicket, words
 from tests.places import ROOT

@@ -8,7 +8,7 @@ import pytest
 
 from gdbtools.errors import Unreadable
 from gdbtools.machine import progress
-from gdbtools.machine.progress import Counted
+from gdbtools.machine.progress import CountedMemory
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Memory:
 
 def test_reads_writes_and_errors_are_those_of_the_memory_under_it() -> None:
     under = Memory()
-    counted = Counted(under, lambda reads, size_bytes: None)
+    counted = CountedMemory(under, lambda reads, size_bytes: None)
     assert counted.read(7, 3) == b"\x07\x07\x07"
     counted.write(1, b"x")
     assert under.written == b"x"
@@ -40,7 +40,7 @@ def test_what_is_told_is_how_much_was_read_and_never_more_often_than_every_so_of
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     told: list[tuple[int, int]] = []
-    counted = Counted(Memory(), lambda reads, size_bytes: told.append((reads, size_bytes)))
+    counted = CountedMemory(Memory(), lambda reads, size_bytes: told.append((reads, size_bytes)))
     for moment in (0.0, 0.05, 0.11, 0.12, 0.2, 0.22):
         now[0] = moment
         counted.read(0, 4096)

@@ -20,7 +20,8 @@ from gdbtools.arch.walk import walk
 from gdbtools.errors import GdbtoolsError, Malformed, Refused, Unavailable, Unreadable, UsageError
 from gdbtools.machine import open_source
 from gdbtools.machine.dumps.capture import core_bytes
-from gdbtools.machine.model import Machine, Recording
+from gdbtools.machine.layers import Recording
+from gdbtools.machine.model import Machine
 from tests.places import ROOT
 
 CAPTURES = ROOT / "fixtures/captures"

@@ -34,7 +34,7 @@ class Study:
         self.written = Written([])
         self.flags = AccessFlags(ARM, tables, self.written)
 
-    def found(self) -> accessed.Found:
+    def found(self) -> accessed.FoundStretches:
         return find(ARM, self.regimes, self.tables, self.first, self.last)
 
     def read(self) -> dict[Leaf, bool]:

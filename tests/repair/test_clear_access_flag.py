@@ -6,7 +6,8 @@ import pytest
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Refused
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine
+from gdbtools.machine.layers import FixedRegisters
+from gdbtools.machine.model import Cpu, Machine
 from gdbtools.repair.clear_access_flag import plan
 from tests.tables import Tables
 

@@ -287,9 +287,9 @@ def test_what_this_level_may_not_execute_is_not_borrowed() -> None:
 
 
 def test_every_field_that_is_declared_is_classified() -> None:
-    from gdbtools.arch.aarch64.tables.descriptors import Layout, Role, leaf_descriptor, table_descriptor
+    from gdbtools.arch.aarch64.tables.descriptors import EntryRole, Layout, leaf_descriptor, table_descriptor
 
-    for role in Role:
+    for role in EntryRole:
         for layout in Layout:
             sizes = (16, 29) if layout is Layout.LPA else (12, 21, 30)
             kinds = [leaf_descriptor(low, low > 16, role, layout, o) for low in sizes for o in (False, True)]

@@ -9,10 +9,12 @@ import pytest
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.gadgets import Extent, Scope
 from gdbtools.arch.model import Access, AccessKind
-from gdbtools.commands import tlbi
 from gdbtools.commands.session import Session
+from gdbtools.commands.tlbi import run as tlbi_run
+from gdbtools.commands.tlbi import view as tlbi_view
 from gdbtools.errors import Refused
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine
+from gdbtools.machine.layers import FixedRegisters
+from gdbtools.machine.model import Cpu, Machine
 from gdbtools.render.text import render
 from gdbtools.repair import probe, tlb
 from tests.isolated import CODE_PA, EL1H, KERNEL, KERNEL_PA, TRAMPOLINE, USER, Isolated
@@ -83,8 +85,8 @@ class Stepped:
         registers = self.tables.registers(VBAR_EL1=CODE, cpsr=EL1H)
         cpu = Cpu(0, FixedRegisters(registers, "a test"))
         session = Session(Machine(ARM, self.tables, (cpu,), 0))
-        (answer,) = tlbi.run(session, Namespace(what=HERE[0], dry_run=dry_run))
-        return render(tlbi.view(answer))
+        (answer,) = tlbi_run.run(session, Namespace(what=HERE[0], dry_run=dry_run))
+        return render(tlbi_view.view(answer))
 
 
 def test_a_tlbi_without_a_dsb_is_not_called_an_invalidation() -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.commands import service
-from gdbtools.commands.fault_log import FaultLog
+from gdbtools.commands.service import run as service_run
+from gdbtools.commands.service import view as service_view
+from gdbtools.commands.service.fault_log import FaultLog
 from gdbtools.commands.session import Session
-from gdbtools.machine.model import Cpu, FixedRegisters, Machine, Served
+from gdbtools.machine.layers import FixedRegisters
+from gdbtools.machine.model import Cpu, Machine, Served
 from gdbtools.render.text import render
 from gdbtools.repair.log import Written
 from gdbtools.repair.service import GUEST_LOOP, Policy, Service
@@ -126,8 +128,8 @@ class Announcing:
         self.said_before_it_ran = [*self.said]
         return "interrupted"
 
-    def ask(self, *kinds: str) -> service.Summary:
-        (answer,) = service.run(self.session, Namespace(kinds=[*kinds], count=None, around=None, log=None))
+    def ask(self, *kinds: str) -> service_run.Summary:
+        (answer,) = service_run.run(self.session, Namespace(kinds=[*kinds], count=None, around=None, log=None))
         return answer
 
 
@@ -141,14 +143,14 @@ def test_where_hardware_sets_the_flags_that_is_said_before_the_guest_runs() -> N
         "hardware sets access flags here (TCR_EL1.HA=1, ID_AA64MMFR1_EL1.HAFDBS=0b0001), so that nothing may ever "
         "fault for one; Ctrl-C ends the service"
     ]
-    assert service.record(answer)["by_hardware"] is True
-    assert "Hardware sets access flags here" in render(service.view(answer))
+    assert service_view.record(answer)["by_hardware"] is True
+    assert "Hardware sets access flags here" in render(service_view.view(answer))
 
 
 def test_where_software_sets_them_nothing_is_said() -> None:
     for registers in ({}, {**HARDWARE, "ID_AA64MMFR1_EL1": 0}, {"TCR_EL1": HARDWARE["TCR_EL1"] & ~(1 << 39)}):
         guest = Announcing(**registers)
-        assert service.record(guest.ask())["by_hardware"] is False
+        assert service_view.record(guest.ask())["by_hardware"] is False
         assert guest.said == []
 
 

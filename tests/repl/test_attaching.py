@@ -78,7 +78,9 @@ def test_a_stub_that_says_nothing_is_given_up(gdb_path: str, monkeypatch: pytest
     monkeypatch.setattr(attached, "ATTACH_SECONDS", 0.5)
 
     async def opened(address: str) -> None:
-        session = attached.Attached(lambda news: None, attached.Target(address, INIT, gdb=gdb_path, plain=True), 80)
+        session = attached.Attached(
+            lambda news: None, attached.AttachTarget(address, INIT, gdb=gdb_path, plain=True), 80
+        )
         try:
             await session.open()
         finally:

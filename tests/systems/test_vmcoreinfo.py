@@ -10,7 +10,8 @@ from gdbtools.arch.aarch64.registers.translation import TCR_EL1
 from gdbtools.errors import Unavailable
 from gdbtools.machine.dumps import vmcoreinfo
 from gdbtools.machine.dumps.derived import with_linux_registers
-from gdbtools.machine.model import Cpu, FixedRegisters
+from gdbtools.machine.layers import FixedRegisters
+from gdbtools.machine.model import Cpu
 from gdbtools.systems import registers_from_notes
 
 ARM = ARCHITECTURES["aarch64"]

@@ -48,7 +48,7 @@ class Portion:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class MappingChange:
     """What changed alike between `first` and `last`: `size_bytes` of it, the rest being as it was.
 
     The side with the smaller leaves of a split or a merge has a portion for each kind of them; any other has one.
@@ -80,13 +80,13 @@ class Uncompared:
 
 def difference(
     before: Sequence[Run | Hole], after: Sequence[Run | Hole], ignored: Collection[Aspect] = ()
-) -> tuple[list[Change], list[Uncompared]]:
+) -> tuple[list[MappingChange], list[Uncompared]]:
     """Return what became of the mappings, and what cannot be said of it; all lists are in order of address.
 
     What differs in `ignored` aspects only is no difference.
     """
     comparison = _Comparison(frozenset(ignored))
-    changes: list[Change] = []
+    changes: list[MappingChange] = []
     uncompared: list[Uncompared] = []
     for piece in pieces(before, after):
         if isinstance(piece.before, Hole) or isinstance(piece.after, Hole):
@@ -179,12 +179,12 @@ class _Group:
             tally = side.setdefault(which, _Tally(first, aspects - {Aspect.SIZE} if many else frozenset()))
             tally.add(first, end, run)
 
-    def change(self) -> Change:
+    def change(self) -> MappingChange:
         before, after = (
             tuple(Portion(each.first, each.run, each.size_bytes, each.places, each.aspects) for each in side.values())
             for side in (self.before, self.after)
         )
-        return Change(self.key.kind, self.first, self.end - 1, self.size_bytes, before, after, self.aspects)
+        return MappingChange(self.key.kind, self.first, self.end - 1, self.size_bytes, before, after, self.aspects)
 
 
 class _Comparison:
@@ -195,7 +195,7 @@ class _Comparison:
         self._groups: dict[_Key, _Group] = {}
         self._last = -1, NOTHING, NOTHING
 
-    def take(self, first: int, end: int, before: Run | None, after: Run | None) -> Iterator[Change]:
+    def take(self, first: int, end: int, before: Run | None, after: Run | None) -> Iterator[MappingChange]:
         """Compare one piece; give the changes that are complete before it."""
         was, now = _Side(before, self._kinds.of(before)), _Side(after, self._kinds.of(after))
         if not self._goes_on(first, was, now):
@@ -218,7 +218,7 @@ class _Comparison:
             group = self._groups[key] = _Group(key, first, end)
         group.add(first, end, was, now, aspects)
 
-    def finish(self) -> Iterator[Change]:
+    def finish(self) -> Iterator[MappingChange]:
         """Yield what is left of the stretch that ends here."""
         groups, self._groups = self._groups, {}
         for group in groups.values():

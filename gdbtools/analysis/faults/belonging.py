@@ -16,7 +16,7 @@ from gdbtools.arch.model import ExceptionRecord, Fit, Read, ReadRegister
 from gdbtools.errors import Unavailable
 
 
-class Evidence(enum.Enum):
+class BelongingEvidence(enum.Enum):
     """What shows that the syndrome, the addresses and the saved state are of one exception."""
 
     AT_ENTRY = enum.auto()
@@ -31,7 +31,11 @@ class Evidence(enum.Enum):
     """They cannot be."""
 
 
-_FROM_FIT = {Fit.FITS: Evidence.FITS, Fit.NOT_SHOWN: Evidence.NOT_SHOWN, Fit.CONTRADICTS: Evidence.CONTRADICTS}
+_FROM_FIT = {
+    Fit.FITS: BelongingEvidence.FITS,
+    Fit.NOT_SHOWN: BelongingEvidence.NOT_SHOWN,
+    Fit.CONTRADICTS: BelongingEvidence.CONTRADICTS,
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Belonging:
     exception that somebody wrote down.  `interrupt` names the kind of interrupt whose entry it is, empty for others.
     """
 
-    evidence: Evidence
+    evidence: BelongingEvidence
     entry: str | None = ""
     interrupt: str = ""
     reason: str = ""
@@ -50,7 +54,7 @@ class Belonging:
     @property
     def current(self) -> bool:
         """Whether the registers are of an exception that has just been taken."""
-        return self.evidence is Evidence.AT_ENTRY
+        return self.evidence is BelongingEvidence.AT_ENTRY
 
     @property
     def last(self) -> bool:
@@ -60,7 +64,7 @@ class Belonging:
     @property
     def joined(self) -> bool:
         """Whether nothing speaks against their being of one exception."""
-        return self.evidence not in (Evidence.INTERRUPT, Evidence.CONTRADICTS)
+        return self.evidence not in (BelongingEvidence.INTERRUPT, BelongingEvidence.CONTRADICTS)
 
 
 def belonging(
@@ -77,10 +81,12 @@ def belonging(
     except Unavailable:
         entry, stands = None, None
     if entry is not None and entry.interrupt:
-        return Belonging(Evidence.INTERRUPT, entry.name, entry.interrupt)
+        return Belonging(BelongingEvidence.INTERRUPT, entry.name, entry.interrupt)
     if entry is not None:
         against = architecture.exceptions.fits_entry(exception, entry)
-        return Belonging(Evidence.CONTRADICTS if against else Evidence.AT_ENTRY, entry.name, reason=against)
+        return Belonging(
+            BelongingEvidence.CONTRADICTS if against else BelongingEvidence.AT_ENTRY, entry.name, reason=against
+        )
     at = architecture.exceptions.raised_at(exception)
     word = None if at is None else instruction_at(architecture, register, read, exception, at, fetch)
     agreed = architecture.exceptions.fits(exception, word)

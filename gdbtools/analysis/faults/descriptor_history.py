@@ -28,7 +28,7 @@ class Sighting:
 
 
 @dataclass
-class Seen:
+class DescriptorHistory:
     """What was seen, by the descriptor's physical address: at this stop, and at the last stop before that."""
 
     _here: dict[int, Sighting] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from gdbtools.analysis.faults.diagnosis import Diagnosis
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FaultPlace:
     """A fault as a loop would repeat it; `descriptor` is the walk's last, at `pa`, None where there is none."""
 
     pc: int
@@ -26,11 +26,11 @@ class Place:
         return f"{where}, and its descriptor at PA {self.pa:#x} is still {self.descriptor:#018x}"
 
 
-def place_of(found: Diagnosis) -> Place:
+def place_of(found: Diagnosis) -> FaultPlace:
     """Return where a fault is, as it was found."""
     exception = found.exception
     last = found.walk.steps[-1] if found.walk is not None and found.walk.steps else None
-    return Place(
+    return FaultPlace(
         exception.return_address or 0,  # a live guest has it
         exception.address,
         int(exception.syndrome.word),
@@ -43,9 +43,9 @@ def place_of(found: Diagnosis) -> Place:
 class Loops:
     """The last fault of each CPU, and how often it has come in a row."""
 
-    _last: dict[Hashable, tuple[Place, int]] = field(default_factory=dict)
+    _last: dict[Hashable, tuple[FaultPlace, int]] = field(default_factory=dict)
 
-    def times(self, cpu: Hashable, place: Place) -> int:
+    def times(self, cpu: Hashable, place: FaultPlace) -> int:
         """Remember a fault of a CPU, as its descriptor is left; returns how many times in a row it has now been so."""
         before, times = self._last.get(cpu, (None, 0))
         times = times + 1 if before == place else 1

@@ -12,7 +12,7 @@ import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gdbtools.analysis.faults.descriptor_history import Seen, Sighting, steps_of
+from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, Sighting, steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict
 from gdbtools.analysis.faults.writer import Writer
 from gdbtools.arch.model import ExceptionRecord, FaultKind
@@ -57,7 +57,7 @@ class Elsewhere:
 
 
 @dataclass(frozen=True)
-class Change:
+class SeenChange:
     """A descriptor that refused just this when it was last seen, and no longer does.
 
     `by` is the command of this debugger that changed it, if one did; `here` says that it was seen at this very stop.
@@ -87,7 +87,7 @@ class Around:
 
     elsewhere: Sequence[Elsewhere] = ()
     alone: bool = False
-    change: Change | None = None
+    change: SeenChange | None = None
     writer: Writer | None = None
 
 
@@ -102,7 +102,7 @@ class Suspicion:
     cause: SpuriousCause
     weight: Weight = Weight.POSSIBLE
     witnesses: tuple[int, ...] = ()
-    change: Change | None = None
+    change: SeenChange | None = None
     writer: Writer | None = None
     alone: bool = False
     levels: tuple[int, int] | None = None
@@ -191,7 +191,9 @@ def levels(diagnosis: Diagnosis) -> tuple[int, int] | None:
     return fault.level, asked.leaf.level.number
 
 
-def change_seen(diagnosis: Diagnosis, seen: Seen, refuses: Callable[[Sighting], bool]) -> Change | None:
+def change_seen(
+    diagnosis: Diagnosis, seen: DescriptorHistory, refuses: Callable[[Sighting], bool]
+) -> SeenChange | None:
     """Look for a descriptor of the walk that was otherwise when last seen; `refuses` says if it explained the fault.
 
     What was seen at this stop comes first: nobody but this debugger has changed it since.
@@ -201,5 +203,5 @@ def change_seen(diagnosis: Diagnosis, seen: Seen, refuses: Callable[[Sighting], 
         for step in steps:
             sighting = look(step.pa)
             if sighting is not None and sighting.value != int(step.entry.word) and refuses(sighting):
-                return Change(sighting, here=here)
+                return SeenChange(sighting, here=here)
     return None

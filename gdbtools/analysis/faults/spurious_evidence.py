@@ -6,18 +6,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gdbtools.analysis.faults.belonging import belonging
-from gdbtools.analysis.faults.descriptor_history import Seen, Sighting, steps_of
+from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, Sighting, steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
-from gdbtools.analysis.faults.spurious_causes import Around, Change, Elsewhere, OwnWrite, change_seen
+from gdbtools.analysis.faults.spurious_causes import Around, Elsewhere, OwnWrite, SeenChange, change_seen
 from gdbtools.analysis.faults.writer import writer
 from gdbtools.errors import GdbtoolsError
-from gdbtools.machine.model import Machine, Patched
+from gdbtools.machine.layers import Patched
+from gdbtools.machine.model import Machine
 
 OwnWrites = Callable[[int], "OwnWrite | None"]
 """Return the last change that this session made of the descriptor at a physical address."""
 
 
-def spurious_evidence(machine: Machine, diagnosis: Diagnosis, seen: Seen, written: OwnWrites) -> Around:
+def spurious_evidence(machine: Machine, diagnosis: Diagnosis, seen: DescriptorHistory, written: OwnWrites) -> Around:
     """Collect what speaks for one cause or another."""
     architecture, register, read = machine.architecture, machine.register, machine.memory.read
     return Around(
@@ -46,7 +47,9 @@ def _elsewhere(machine: Machine) -> list[Elsewhere]:
     return found
 
 
-def change_since(machine: Machine, diagnosis: Diagnosis, seen: Seen, written: OwnWrites) -> Change | None:
+def change_since(
+    machine: Machine, diagnosis: Diagnosis, seen: DescriptorHistory, written: OwnWrites
+) -> SeenChange | None:
     """Find a descriptor that explained the fault as it was last seen, or before a command of ours changed it."""
 
     def refuses(sighting: Sighting) -> bool:
@@ -67,7 +70,7 @@ def change_since(machine: Machine, diagnosis: Diagnosis, seen: Seen, written: Ow
             continue
         if change is None:
             sighting = Sighting(step.pa, step.level.number, ours.before, None)
-            change = Change(sighting, ours.command) if refuses(sighting) else None
+            change = SeenChange(sighting, ours.command) if refuses(sighting) else None
         elif change.seen.pa == step.pa:
             change = replace(change, by=ours.command)
     return change

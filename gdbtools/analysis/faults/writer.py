@@ -8,7 +8,7 @@ from gdbtools.analysis.faults.descriptor_history import steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.gadgets import INSTRUCTION_BYTES
-from gdbtools.arch.instruction_effects import INSTRUCTIONS, Deed, Recent
+from gdbtools.arch.instruction_effects import INSTRUCTIONS, Effect, EffectKind
 from gdbtools.arch.model import AccessKind, Mapped, Read, ReadRegister, Step
 from gdbtools.arch.walk import walk
 from gdbtools.errors import GdbtoolsError
@@ -22,11 +22,11 @@ class Writer:
     next; `invalidations` are the TLB maintenance, the latest first.
     """
 
-    store: Recent
+    store: Effect
     step: Step
     waited: bool
     synchronized: bool
-    invalidations: tuple[Recent, ...]
+    invalidations: tuple[Effect, ...]
 
     @property
     def invalidated(self) -> bool | None:
@@ -50,7 +50,7 @@ def writer(architecture: Architecture, register: ReadRegister, read: Read, diagn
         words = _code_before(architecture, register, read, end, regime)
         done = tuple(architecture.exceptions.effects(words, end, register, regime, about))
         for position, each in enumerate(done):
-            if each.deed is Deed.STORE and each.target is not None:
+            if each.deed is EffectKind.STORE and each.target is not None:
                 step = _written(architecture, register, read, each.target, diagnosis)
                 if step is not None:
                     return _followed(each, step, done[position::-1])
@@ -86,10 +86,10 @@ def _written(
     return next((step for step in steps_of(diagnosis.walk) if step.pa == outcome.address), None)
 
 
-def _followed(store: Recent, step: Step, since: tuple[Recent, ...]) -> Writer:
+def _followed(store: Effect, step: Step, since: tuple[Effect, ...]) -> Writer:
     """Look at what came after a store; `since` is that, the earliest first."""
     deeds = [each.deed for each in since]
-    waited = Deed.WAIT in deeds
-    synchronized = waited and Deed.SYNCHRONIZE in deeds[deeds.index(Deed.WAIT) :]
-    invalidations = tuple(each for each in reversed(since) if each.deed is Deed.INVALIDATE)
+    waited = EffectKind.WAIT in deeds
+    synchronized = waited and EffectKind.SYNCHRONIZE in deeds[deeds.index(EffectKind.WAIT) :]
+    invalidations = tuple(each for each in reversed(since) if each.deed is EffectKind.INVALIDATE)
     return Writer(store, step, waited, synchronized, invalidations)

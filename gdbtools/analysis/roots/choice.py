@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from gdbtools.analysis.roots.evidence import Sign, merged, outputs, overlap
-from gdbtools.analysis.roots.reading import Found
+from gdbtools.analysis.roots.reading import FoundRoot
 from gdbtools.arch.table_heuristics import Owner
 
 IN_USE = (Sign.HELD, Sign.RUNNING, Sign.STACK)
 """What says that a CPU used a root, and not only that it could be used."""
 
 
-def choose(found: Sequence[Found], wanted: Collection[int] = ()) -> tuple[Found, ...]:
+def choose(found: Sequence[FoundRoot], wanted: Collection[int] = ()) -> tuple[FoundRoot, ...]:
     """Choose from a ranking: what is `wanted`, then the best for each register that is left, as far as it is likely.
 
     Of many processes none is more likely than the others, unless a CPU was seen in it; and beside a kernel in the upper
@@ -36,22 +36,22 @@ def choose(found: Sequence[Found], wanted: Collection[int] = ()) -> tuple[Found,
     return tuple(sorted(chosen.values(), key=found.index))
 
 
-def _is_held(each: Found) -> bool:
+def _is_held(each: FoundRoot) -> bool:
     return any(one.sign is Sign.HELD for one in each.evidence)
 
 
-def _is_partial(found: Sequence[Found]) -> bool:
+def _is_partial(found: Sequence[FoundRoot]) -> bool:
     """Return whether most of what is mapped is not there: then a root that leads to nothing that is, is one of many."""
     there = [one for each in found for one in each.evidence if one.sign is Sign.IN_MEMORY]
     return sum(one.count for one in there) * 2 < sum(one.total for one in there)
 
 
-def leads_nowhere(each: Found) -> bool:
+def leads_nowhere(each: FoundRoot) -> bool:
     """Return whether not one leaf leads to memory."""
     return any(one.sign is Sign.IN_MEMORY and not one.count for one in each.evidence)
 
 
-def apart(each: Found, chosen: Sequence[Found]) -> Sequence[Found]:
+def apart(each: FoundRoot, chosen: Sequence[FoundRoot]) -> Sequence[FoundRoot]:
     """Return those of the chosen that a root cannot go with: a second stage and tables that it does not lead to."""
     return [
         other
@@ -61,13 +61,13 @@ def apart(each: Found, chosen: Sequence[Found]) -> Sequence[Found]:
     ]
 
 
-def _leads_to(second: Found, first: Found) -> bool:
+def _leads_to(second: FoundRoot, first: FoundRoot) -> bool:
     """Return whether a second stage leads to the root of a first one."""
     root = first.place.root
     return bool(overlap((root, root + 1), merged(map(outputs, second.tree.runs))))
 
 
-def _stands_out(each: Found, found: Sequence[Found], chosen: Collection[Found]) -> bool:
+def _stands_out(each: FoundRoot, found: Sequence[FoundRoot], chosen: Collection[FoundRoot]) -> bool:
     if each.owner is Owner.USER:
         others = [_uses(other) for other in found if other.owner is Owner.USER and other is not each]
         return _uses(each) > max(others, default=0)
@@ -76,5 +76,5 @@ def _stands_out(each: Found, found: Sequence[Found], chosen: Collection[Found]) 
     return each.place.upper or not kernel or maps_code or _uses(each) > 0
 
 
-def _uses(each: Found) -> int:
+def _uses(each: FoundRoot) -> int:
     return sum(one.sign in IN_USE for one in each.evidence)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from gdbtools.arch.model import Privilege, Run
-from gdbtools.arch.table_heuristics import Owner, Place
+from gdbtools.arch.table_heuristics import Owner, RootPlace
 from gdbtools.units import PAGE_BYTES
 
 Interval = tuple[int, int]
@@ -72,7 +72,7 @@ class Sign(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class RootEvidence:
     """A sign: `count` of `total` fit, and what that weighs."""
 
     sign: Sign
@@ -99,7 +99,7 @@ class Tree:
     `endless` says that its tables lead to one another, so that there is always more.
     """
 
-    place: Place
+    place: RootPlace
     owner: Owner
     tables: int
     runs: tuple[Run, ...]
@@ -176,27 +176,27 @@ def share(weight: int, count: int, total: int) -> int:
     return round(weight * count / total) if total else 0
 
 
-def of_shape(tree: Tree, memory: Sequence[Interval]) -> Iterator[Evidence]:
+def of_shape(tree: Tree, memory: Sequence[Interval]) -> Iterator[RootEvidence]:
     """Yield what the tables show by themselves: how much of them there is, and how well it holds together."""
     leaves, runs = tree.leaves, tree.runs
-    yield Evidence(Sign.TABLES, tree.tables - 1, tree.tables - 1, min(20, 2 * (tree.tables - 1).bit_length()))
-    yield Evidence(Sign.LEAVES, leaves, leaves, min(10, leaves.bit_length()))
+    yield RootEvidence(Sign.TABLES, tree.tables - 1, tree.tables - 1, min(20, 2 * (tree.tables - 1).bit_length()))
+    yield RootEvidence(Sign.LEAVES, leaves, leaves, min(10, leaves.bit_length()))
     within = sum(_within(run, memory) for run in runs)
     mapped = sum(overlap(part, memory) for part in merged(map(outputs, runs)))
     # A hypervisor maps its memory by few large leaves, and devices by many small ones.
     good = max(within / max(1, leaves), mapped / max(1, tree.mapped_bytes))
     odd = good < 1 / 2 and tree.owner is not Owner.VIRTUAL_MACHINE
-    yield Evidence(Sign.IN_MEMORY, within, leaves, round(10 * good) - (5 if odd else 0))
+    yield RootEvidence(Sign.IN_MEMORY, within, leaves, round(10 * good) - (5 if odd else 0))
     total = sum(end - first for first, end in memory)
-    yield Evidence(Sign.MEMORY, mapped, total, share(10, mapped, total))
+    yield RootEvidence(Sign.MEMORY, mapped, total, share(10, mapped, total))
     following = sum(run.size_bytes // run.leaf_bytes - 1 for run in runs if run.stride_bytes)
-    yield Evidence(Sign.ADJOINING, following, max(leaves - 1, 1), share(5, following, leaves - 1))
+    yield RootEvidence(Sign.ADJOINING, following, max(leaves - 1, 1), share(5, following, leaves - 1))
     repeating = (run for run in runs if not run.stride_bytes)
     again = sum(run.size_bytes // run.leaf_bytes for run in repeating)
     if again * 2 > leaves:
-        yield Evidence(Sign.ONE_PLACE, again, leaves, -30)
+        yield RootEvidence(Sign.ONE_PLACE, again, leaves, -30)
     if tree.endless:
-        yield Evidence(Sign.ENDLESS, 1, 1, -30)
+        yield RootEvidence(Sign.ENDLESS, 1, 1, -30)
 
 
 def _within(run: Run, memory: Sequence[Interval]) -> int:
@@ -206,30 +206,32 @@ def _within(run: Run, memory: Sequence[Interval]) -> int:
     return (run.size_bytes // run.leaf_bytes) * found // (end - first)
 
 
-def of_identity(tree: Tree) -> Iterator[Evidence]:
+def of_identity(tree: Tree) -> Iterator[RootEvidence]:
     """Yield whether addresses lead to themselves, as they do while an MMU is being turned on, and on bare metal."""
     same = sum(run.size_bytes // run.leaf_bytes for run in tree.runs if run.first == run.output and run.stride_bytes)
     if same:
-        yield Evidence(Sign.IDENTITY, same, tree.leaves, share(10, same, tree.leaves))
+        yield RootEvidence(Sign.IDENTITY, same, tree.leaves, share(10, same, tree.leaves))
 
 
-def of_pointers(tree: Tree, place: Place, pointers: Iterable[int]) -> Evidence:
+def of_pointers(tree: Tree, place: RootPlace, pointers: Iterable[int]) -> RootEvidence:
     """Count the pages that are pointed into and are mapped, if the root translates the range of `place`."""
     first = place.first
     offsets = [page * PAGE_BYTES - first for page in pointers]
     found = sum(offset >= 0 and tree.at(offset) is not None for offset in offsets)
-    return Evidence(Sign.POINTERS, found, len(offsets), share(40, found, max(len(offsets), 16)))
+    return RootEvidence(Sign.POINTERS, found, len(offsets), share(40, found, max(len(offsets), 16)))
 
 
-def of_tables(tree: Tree, own: Sequence[int], roots: Sequence[int]) -> Iterator[Evidence]:
+def of_tables(tree: Tree, own: Sequence[int], roots: Sequence[int]) -> Iterator[RootEvidence]:
     """Yield whether it maps what an operating system has to write: its tables, and the roots of the others."""
     for sign, pages in ((Sign.OWN_TABLES, own), (Sign.OTHER_ROOTS, roots)):
         mapped = sum(overlap((page, page + 1), tree.writable) for page in pages)
         if mapped:
-            yield Evidence(sign, mapped, len(pages), share(10, mapped, len(pages)))
+            yield RootEvidence(sign, mapped, len(pages), share(10, mapped, len(pages)))
 
 
-def of_cpus(tree: Tree, place: Place, cpus: Sequence[Standing], levels: Sequence[Privilege]) -> Iterator[Evidence]:
+def of_cpus(
+    tree: Tree, place: RootPlace, cpus: Sequence[Standing], levels: Sequence[Privilege]
+) -> Iterator[RootEvidence]:
     """Yield whether CPUs may have been running in it: those at one of its regime's levels, with pc in its range."""
     running = stack = lost = 0
     inside = [each for each in cpus if each.level in levels and each.pc is not None and _in_range(place, each.pc)]
@@ -244,14 +246,14 @@ def of_cpus(tree: Tree, place: Place, cpus: Sequence[Standing], levels: Sequence
             top = tree.at((each.sp - 1) - place.first) or tree.at(each.sp - place.first)
             stack += top is not None and top.attributes.rights[each.level].write
     if running:
-        yield Evidence(Sign.RUNNING, running, len(inside), 15)
+        yield RootEvidence(Sign.RUNNING, running, len(inside), 15)
     if stack:
-        yield Evidence(Sign.STACK, stack, len(inside), 15)
+        yield RootEvidence(Sign.STACK, stack, len(inside), 15)
     if lost and not running:
         # Another process's pc is nothing against this one.
         privileged = any(each.level and not each.level.is_user for each in inside)
-        yield Evidence(Sign.LOST, lost, len(inside), -15 if privileged else 0)
+        yield RootEvidence(Sign.LOST, lost, len(inside), -15 if privileged else 0)
 
 
-def _in_range(place: Place, address: int) -> bool:
+def _in_range(place: RootPlace, address: int) -> bool:
     return place.first <= address < place.first + (1 << place.input_bits)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gdbtools.analysis.roots.candidates import Candidate
 from gdbtools.analysis.roots.table_graph import Graph
 from gdbtools.arch.model import Mapped, Read, Regime
-from gdbtools.arch.table_heuristics import ENTRY_BITS, Place, TableHeuristics
+from gdbtools.arch.table_heuristics import ENTRY_BITS, RootPlace, TableHeuristics
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unreadable
 
@@ -36,7 +36,7 @@ class Holder:
             candidate.height,
         ) and bits in (None, self.input_bits)
 
-    def is_at(self, place: Place) -> bool:
+    def is_at(self, place: RootPlace) -> bool:
         return (self.register, self.root, self.input_bits) == (place.register, place.root, place.input_bits)
 
 

@@ -9,13 +9,13 @@ from functools import cached_property
 
 from gdbtools.analysis.roots import evidence as signs
 from gdbtools.analysis.roots.candidates import Candidate
-from gdbtools.analysis.roots.evidence import Evidence, Interval, Sign, Standing, Tree
+from gdbtools.analysis.roots.evidence import Interval, RootEvidence, Sign, Standing, Tree
 from gdbtools.analysis.roots.holders import Holder, holders_of
 from gdbtools.analysis.roots.table_survey import CHUNK_BYTES
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Privilege, Read, Run
 from gdbtools.arch.scan import Scanner
-from gdbtools.arch.table_heuristics import Leaves, Owner, Place
+from gdbtools.arch.table_heuristics import Leaves, Owner, RootPlace
 from gdbtools.errors import Unreadable
 
 MAXIMUM_RUNS = 1 << 16
@@ -35,13 +35,13 @@ LIKELY = 40
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class FoundRoot:
     """A root, where it would be in use, and why that is believed."""
 
     candidate: Candidate
-    place: Place
+    place: RootPlace
     tree: Tree
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[RootEvidence, ...]
 
     @property
     def is_sure_of_size(self) -> bool:
@@ -63,7 +63,7 @@ class Found:
 
 
 @dataclass
-class Reader:
+class RootReader:
     """Reads candidates, as long as they do not have too much to read.
 
     `memory` is where there is any, `pointers` are pages that words point into, `named` the roots that something in the
@@ -79,7 +79,7 @@ class Reader:
     holders: Sequence[Holder] = ()
     runs_left: int = ALL_RUNS
 
-    def found(self, candidate: Candidate) -> Found | None:
+    def found(self, candidate: Candidate) -> FoundRoot | None:
         """Return what a candidate is; None where it maps nothing, or is of no size that there is."""
         # Only stage 2 has roots larger than a table.
         tree = self._tree(candidate, Owner.KERNEL) or self._tree(candidate, Owner.VIRTUAL_MACHINE)
@@ -105,18 +105,18 @@ class Reader:
         told = {Sign.PROVEN if each.proven else Sign.HELD for each in holders}
         if candidate.root in self.named:
             told.add(self.named[candidate.root])
-        evidence += [Evidence(each, 1, 1, 40) for each in Sign if each in told]
+        evidence += [RootEvidence(each, 1, 1, 40) for each in Sign if each in told]
         if candidate.referenced:
-            evidence.append(Evidence(Sign.REFERENCED, 1, 1, -10))
+            evidence.append(RootEvidence(Sign.REFERENCED, 1, 1, -10))
         if candidate.amid:
-            evidence.append(Evidence(Sign.AMID, 1, 1, -10))
-        return Found(candidate, place, tree, tuple(evidence))
+            evidence.append(RootEvidence(Sign.AMID, 1, 1, -10))
+        return FoundRoot(candidate, place, tree, tuple(evidence))
 
     @cached_property
     def _level(self) -> Privilege | None:
         return max((each.level for each in self.cpus if each.level is not None and not each.alone), default=None)
 
-    def _places(self, candidate: Candidate, owner: Owner) -> list[Place]:
+    def _places(self, candidate: Candidate, owner: Owner) -> list[RootPlace]:
         """Return the places whose size holds every entry that there is."""
         form, last = candidate.graph.form, candidate.contents.last
         appearance = self.architecture.table_heuristics
@@ -127,7 +127,7 @@ class Reader:
             and candidate.input_bits in (None, each.input_bits)
         ]
 
-    def _as_held(self, candidate: Candidate, tree: Tree, held: Holder) -> tuple[Place, Tree] | None:
+    def _as_held(self, candidate: Candidate, tree: Tree, held: Holder) -> tuple[RootPlace, Tree] | None:
         """Return the place and the tree of a candidate as a register has them, whatever its leaves look like."""
         form, height, offer = candidate.graph.form, candidate.height, self.architecture.table_heuristics.places
         for owner in (tree.owner, *Owner):
@@ -148,7 +148,7 @@ class Reader:
         place = next((each for each in self._places(candidate, owner) if not each.upper), None)
         return self._read_as(candidate, owner, place) if place is not None else None
 
-    def _read_as(self, candidate: Candidate, owner: Owner, place: Place) -> Tree | None:
+    def _read_as(self, candidate: Candidate, owner: Owner, place: RootPlace) -> Tree | None:
         regime = self.architecture.table_heuristics.regime(place)
         tables = 1 + len(candidate.tables)
         endless = A_FEW + (TIMES * tables << candidate.graph.form.index_bits)
@@ -170,7 +170,7 @@ class Reader:
         descriptor = int.from_bytes(self.read(run.descriptor_pa, 8), "little")
         return Leaves(descriptor, run.size_bytes // run.leaf_bytes, run.size_bytes)
 
-    def _placed(self, candidate: Candidate, tree: Tree) -> tuple[Place, list[Evidence]]:
+    def _placed(self, candidate: Candidate, tree: Tree) -> tuple[RootPlace, list[RootEvidence]]:
         """Return the half and the size that a root is of, and what speaks for that."""
         identity = [*signs.of_identity(tree)]
         upper = [each for each in self._places(candidate, tree.owner) if each.upper]
@@ -190,14 +190,14 @@ class Reader:
             return usual, [pointed[0][0]] if best.count else []
         return tree.place, []
 
-    def _vectors(self, tree: Tree) -> Iterator[Evidence]:
+    def _vectors(self, tree: Tree) -> Iterator[RootEvidence]:
         left = CODE_BYTES
         for interval in tree.executable:
             for first, end in signs.inside(interval, self.memory):
                 take = min(end - first, left)
                 left -= take
                 if self._has_vectors(first, take):
-                    yield Evidence(Sign.VECTORS, 1, 1, 10)
+                    yield RootEvidence(Sign.VECTORS, 1, 1, 10)
                     return
 
     def _has_vectors(self, pa: int, size_bytes: int) -> bool:
@@ -209,5 +209,5 @@ class Reader:
                     return True
         return False
 
-    def _levels(self, place: Place) -> Sequence[Privilege]:
+    def _levels(self, place: RootPlace) -> Sequence[Privilege]:
         return self.architecture.privileges_of(self.architecture.table_heuristics.regime(place))

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gdbtools.analysis.roots.candidates import Candidate, parts, small, unreferenced
-from gdbtools.analysis.roots.evidence import Evidence, Interval, Sign, Standing, merged, of_tables
+from gdbtools.analysis.roots.evidence import Interval, RootEvidence, Sign, Standing, merged, of_tables
 from gdbtools.analysis.roots.holders import Holder, held, holders_of
-from gdbtools.analysis.roots.reading import Found, Reader
+from gdbtools.analysis.roots.reading import FoundRoot, RootReader
 from gdbtools.analysis.roots.table_graph import Graph, graphs, is_empty
 from gdbtools.analysis.roots.table_survey import Extent, Survey, survey
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Read
-from gdbtools.arch.table_heuristics import Owner, Place
+from gdbtools.arch.table_heuristics import Owner, RootPlace
 from gdbtools.units import PAGE_BYTES
 
 MAXIMUM_EXAMINED = 1 << 10
@@ -36,8 +36,8 @@ class Ranking:
     `dismissed` are the largest of those that hold together and yet lead nowhere, or on and on.
     """
 
-    found: tuple[Found, ...]
-    dismissed: tuple[Found, ...]
+    found: tuple[FoundRoot, ...]
+    dismissed: tuple[FoundRoot, ...]
     candidates: int
     unexamined: int
 
@@ -76,7 +76,7 @@ class Search:
         """
         memory = merged((first, first + size) for first, size in self.memory)
         known = [each for each in holders if any(first <= each.root < end for first, end in memory)]
-        reader = Reader(self.architecture, self.read, memory, self.surveyed.pointers, self.cpus, named or {}, known)
+        reader = RootReader(self.architecture, self.read, memory, self.surveyed.pointers, self.cpus, named or {}, known)
         made = graphs(self.architecture.table_heuristics, self.surveyed.tables, self.read)
         candidates = [*held(made, known, self.read, self.architecture.table_heuristics)]
         whole = [each for graph in made for each in self._whole(graph, sizes or {})]
@@ -98,7 +98,7 @@ class Search:
             sum(max(0, len(each) - MAXIMUM_EXAMINED) for each in (candidates, smaller)),
         )
 
-    def _of_their_level(self, found: Sequence[Found]) -> Sequence[Found]:
+    def _of_their_level(self, found: Sequence[FoundRoot]) -> Sequence[FoundRoot]:
         """Put kernels below EL2 where a hypervisor is there: a CPU that stands at its level is the hypervisor's."""
         if not any(each.owner is Owner.HYPERVISOR and each.likely for each in found):
             return found
@@ -107,7 +107,7 @@ class Search:
             for each in found
         ]
 
-    def _lowered(self, each: Found) -> Place:
+    def _lowered(self, each: FoundRoot) -> RootPlace:
         place = each.place
         offered = self.architecture.table_heuristics.places(place.root, place.form, place.height, each.owner, None)
         return next(one for one in offered if (one.upper, one.input_bits) == (place.upper, place.input_bits))
@@ -120,7 +120,7 @@ class Search:
                 yield replace(part, input_bits=sizes.get(part.root))
 
     def _smaller(
-        self, made: Sequence[Graph], candidates: Iterable[Candidate], kernel: Found | None
+        self, made: Sequence[Graph], candidates: Iterable[Candidate], kernel: FoundRoot | None
     ) -> Iterator[Candidate]:
         """Yield the roots that are smaller than that: of the kernel's size where they have its form."""
         appearance = self.architecture.table_heuristics
@@ -133,7 +133,7 @@ class Search:
                         yield replace(part, input_bits=kernel.place.input_bits)
         yield from small(made, known, self.data, self.read, appearance)
 
-    def _concatenated(self, found: Sequence[Found], reader: Reader) -> list[Found]:
+    def _concatenated(self, found: Sequence[FoundRoot], reader: RootReader) -> list[FoundRoot]:
         """Put roots of virtual machines together that are several tables side by side, some of which may be empty."""
         alone = {
             (each.place.form, each.place.height, each.place.root): each
@@ -158,48 +158,48 @@ class Search:
         return [*left, *together]
 
     @staticmethod
-    def _is_cut(each: Candidate, kernel: Found) -> bool:
+    def _is_cut(each: Candidate, kernel: FoundRoot) -> bool:
         """Return whether there is more of a candidate than one root of the kernel's size."""
         like = kernel.candidate
         alike = each.graph is like.graph and each.height == like.height and each.input_bits is None
         return alike and each.size_bytes > kernel.place.root_bytes
 
 
-def _read(reader: Reader, candidates: Sequence[Candidate]) -> list[Found]:
+def _read(reader: RootReader, candidates: Sequence[Candidate]) -> list[FoundRoot]:
     """Read candidates, the largest trees first."""
     ordered = sorted(candidates, key=lambda each: (-len(each.tables), -each.contents.valid, each.root))
     found = (reader.found(each) for each in ordered[:MAXIMUM_EXAMINED])
     return [each for each in found if each is not None]
 
 
-def _kernel(found: Iterable[Found]) -> Found | None:
+def _kernel(found: Iterable[FoundRoot]) -> FoundRoot | None:
     """Return the best root of a kernel's, whose size its processes' have too."""
     kernels = (each for each in found if each.place.upper and each.is_sure_of_size and each.likely)
     return max(kernels, key=lambda each: each.score, default=None)
 
 
-def _like(each: Found, kernel: Found | None) -> Found:
+def _like(each: FoundRoot, kernel: FoundRoot | None) -> FoundRoot:
     """Add that a root has the kernel's size."""
     if kernel is None or each is kernel or each.owner not in (Owner.KERNEL, Owner.USER):
         return each
     place, of = each.place, kernel.place
     if (place.form, place.height, place.input_bits) != (of.form, of.height, of.input_bits):
         return each
-    return replace(each, evidence=(*each.evidence, Evidence(Sign.SAME_SIZE, 1, 1, 5)))
+    return replace(each, evidence=(*each.evidence, RootEvidence(Sign.SAME_SIZE, 1, 1, 5)))
 
 
-def _beside(each: Found, found: Sequence[Found]) -> Found:
+def _beside(each: FoundRoot, found: Sequence[FoundRoot]) -> FoundRoot:
     """Add whether a root maps the others."""
     own = each.candidate.tables
     others = [other.place.root for other in found if other is not each and other.place.root not in own]
     return replace(each, evidence=(*each.evidence, *of_tables(each.tree, (), others)))
 
 
-def _order(each: Found) -> tuple[int, int]:
+def _order(each: FoundRoot) -> tuple[int, int]:
     return -each.score, each.place.root
 
 
-def _apart(found: Iterable[Found]) -> Iterator[Found]:
+def _apart(found: Iterable[FoundRoot]) -> Iterator[FoundRoot]:
     """Yield the best, and of the others those that are no part of a better one's tables, nor have one in theirs."""
     tables: set[int] = set()
     roots: list[Interval] = []

@@ -9,7 +9,7 @@ from functools import cached_property
 from operator import sub
 
 from gdbtools.arch.model import Read
-from gdbtools.arch.table_heuristics import ENTRY_BITS, NOTHING, Contents, Form, TableHeuristics
+from gdbtools.arch.table_heuristics import ENTRY_BITS, NOTHING, Contents, TableForm, TableHeuristics
 from gdbtools.errors import Unreadable
 from gdbtools.units import PAGE_BYTES
 
@@ -31,7 +31,7 @@ class Graph:
     tables of the height below, or are leaves that may stand there.
     """
 
-    form: Form
+    form: TableForm
     contents: dict[int, Contents] = field(default_factory=dict)
     leads_to: dict[int, frozenset[int]] = field(default_factory=dict)
     empty: set[int] = field(default_factory=set)
@@ -91,7 +91,7 @@ def graphs(appearance: TableHeuristics, pages: Set[int], read: Read) -> Sequence
     return [each.graph for each in made]
 
 
-def _tables(form: Form, pages: Set[int], read: Read) -> set[int]:
+def _tables(form: TableForm, pages: Set[int], read: Read) -> set[int]:
     """Return where tables may be: all of whose pages are tables', or empty."""
     if form.table_bytes == PAGE_BYTES:
         return set(pages)

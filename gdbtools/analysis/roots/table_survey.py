@@ -28,7 +28,7 @@ _ZERO_CHUNK = bytes(CHUNK_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class FoundNote:
     """A kernel's own description of itself, and where it is."""
 
     pa: int
@@ -48,7 +48,7 @@ class Survey:
     unreadable_bytes: int = 0
     tables: set[int] = field(default_factory=set)
     pointers: set[int] = field(default_factory=set)
-    notes: list[Note] = field(default_factory=list)
+    notes: list[FoundNote] = field(default_factory=list)
     full: bool = False
 
 
@@ -113,7 +113,7 @@ def _look(appearance: TableHeuristics, pa: int, data: bytes, found: Survey) -> N
         if len(pointers) < MAXIMUM_POINTERS:
             pointers.update(word // PAGE_BYTES for word in _SAMPLE.unpack(page) if word >= upper_first)
         if page.startswith(VMCOREINFO):
-            found.notes.append(Note(pa + offset, page))
+            found.notes.append(FoundNote(pa + offset, page))
 
 
 def _look_for_pointers(appearance: TableHeuristics, pa: int, data: bytes, found: Survey) -> None:

@@ -39,7 +39,8 @@ from gdbtools.arch.aarch64.tables.descriptors import (
 from gdbtools.arch.aarch64.tables.table_heuristics import A64Tables
 from gdbtools.arch.aarch64.translation import isolation, regimes, root_registers, shown_controls, stage2_owner
 from gdbtools.arch.aarch64.translation.controls import EL2, EL3, EL10, EL20
-from gdbtools.arch.aarch64.translation.stage1 import Stage1, Stage1Off
+from gdbtools.arch.aarch64.translation.stage1 import Stage1
+from gdbtools.arch.aarch64.translation.stage1_off import Stage1Off
 from gdbtools.arch.aarch64.translation.stage2 import Stage2
 from gdbtools.arch.aarch64.translation.stage2_owner import Stage2Off
 from gdbtools.arch.aarch64.traps import fine_grained
@@ -47,7 +48,7 @@ from gdbtools.arch.aarch64.traps import registers as trap_registers
 from gdbtools.arch.aarch64.traps.deciders import deciders
 from gdbtools.arch.capabilities import Architecture, DescriptorRepair, DirtyConvention, Exceptions, PageTableIsolation
 from gdbtools.arch.gadgets import FieldChange
-from gdbtools.arch.instruction_effects import Recent
+from gdbtools.arch.instruction_effects import Effect
 from gdbtools.arch.isolation import Switch, View
 from gdbtools.arch.model import (
     Access,
@@ -199,7 +200,7 @@ class A64Exceptions(Exceptions):
 
     def effects(
         self, words: Sequence[int], end: int, register: ReadRegister, regime: str, about: Walk
-    ) -> Sequence[Recent]:
+    ) -> Sequence[Effect]:
         return effects.recent(words, end, register, regime, about)
 
     def shown_by(

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Privilege
 from gdbtools.errors import Unavailable
-from gdbtools.machine.model import Cpu, FixedRegisters, Overridden
+from gdbtools.machine.layers import FixedRegisters, Overridden
+from gdbtools.machine.model import Cpu
 from gdbtools.systems import registers_from_notes
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from gdbtools.errors import Malformed
 from gdbtools.machine.dumps.files import one_line, open_file
-from gdbtools.machine.model import Cpu, PhysicalMemory, Range
+from gdbtools.machine.layers import MemoryRange
+from gdbtools.machine.model import Cpu, PhysicalMemory
 
 RANGES = 1 << 17
 """How many ranges a dump may have: a thousand times as many as real ones do, and few enough to be kept."""
@@ -47,12 +48,12 @@ def map_file(path: Path) -> mmap.mmap:
             raise Malformed(f"{path} is not a file that can be mapped; copy it to one") from None
 
 
-def window(view: mmap.mmap, offset: int, pa: int, size_bytes: int) -> Range:
+def window(view: mmap.mmap, offset: int, pa: int, size_bytes: int) -> MemoryRange:
     """Return the part of a mapped file from `offset` on as physical memory at `pa`."""
-    return Range(pa, size_bytes, lambda at, take: view[offset + at : offset + at + take])
+    return MemoryRange(pa, size_bytes, lambda at, take: view[offset + at : offset + at + take])
 
 
-def placed(path: Path, view: mmap.mmap, places: Sequence[tuple[int, int, int]]) -> tuple[Range, ...]:
+def placed(path: Path, view: mmap.mmap, places: Sequence[tuple[int, int, int]]) -> tuple[MemoryRange, ...]:
     """Return the windows on a mapped file that its headers tell of: (physical address, size, offset in the file) each.
 
     Where two tell of the same address, the first counts.  One that lies outside the file or the address space raises
@@ -69,14 +70,14 @@ def placed(path: Path, view: mmap.mmap, places: Sequence[tuple[int, int, int]]) 
     return disjoint([window(view, offset, pa, size_bytes) for pa, size_bytes, offset in places if size_bytes])
 
 
-def disjoint(ranges: Sequence[Range]) -> tuple[Range, ...]:
+def disjoint(ranges: Sequence[MemoryRange]) -> tuple[MemoryRange, ...]:
     """Cut ranges so that none is over another, and put them in order of address; the first that is given counts."""
     ordered = sorted(ranges, key=lambda each: each.pa)
     if all(before.end <= after.pa for before, after in pairwise(ordered)):
         return tuple(ordered)
     starting = sorted(range(len(ranges)), key=lambda number: ranges[number].pa)
     cuts = sorted({each.pa for each in ranges} | {each.end for each in ranges})
-    pieces: list[Range] = []
+    pieces: list[MemoryRange] = []
     holding: list[int] = []
     following = 0
     for first, end in pairwise(cuts):
@@ -90,6 +91,6 @@ def disjoint(ranges: Sequence[Range]) -> tuple[Range, ...]:
     return tuple(pieces)
 
 
-def _part(whole: Range, first: int, end: int) -> Range:
+def _part(whole: MemoryRange, first: int, end: int) -> MemoryRange:
     skipped = first - whole.pa
-    return Range(first, end - first, lambda at, take: whole.read(skipped + at, take))
+    return MemoryRange(first, end - first, lambda at, take: whole.read(skipped + at, take))

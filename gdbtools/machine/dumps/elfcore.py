@@ -27,7 +27,8 @@ from gdbtools.machine.dumps.capture import (
 )
 from gdbtools.machine.dumps.dump import RANGES, Dump, map_file, placed
 from gdbtools.machine.dumps.files import one_line, open_file
-from gdbtools.machine.model import Cpu, FixedRegisters, Ranges, unsigned
+from gdbtools.machine.layers import FixedRegisters, Ranges
+from gdbtools.machine.model import Cpu, unsigned
 
 DAMAGED = (struct.error, ValueError, OverflowError, UnicodeDecodeError, AttributeError, AssertionError)
 """What pyelftools raises for a file that is damaged, besides its own."""
@@ -42,7 +43,7 @@ NOTE_BYTES = 1 << 24
 """How long a gdbtools note may be: enough for all of them."""
 
 
-class Note(NamedTuple):
+class CoreNote(NamedTuple):
     name: bytes
     kind: int
     description: bytes
@@ -59,7 +60,7 @@ def open_core(path: Path) -> Dump:
     """
     view = map_file(path)
     places: list[tuple[int, int, int]] = []
-    notes: list[Note] = []
+    notes: list[CoreNote] = []
     noted = 0
     identity, segments = _segments(path, view)
     for kind, _, offset, _, pa, size_bytes, _, _ in segments:
@@ -102,7 +103,7 @@ def _segments(path: Path, view: mmap.mmap) -> tuple[Identity, Iterator[tuple[int
     return identity, PROGRAM_HEADER.iter_unpack(view[first : first + count * each_bytes])
 
 
-def _notes(path: Path, data: bytes) -> Iterator[Note]:
+def _notes(path: Path, data: bytes) -> Iterator[CoreNote]:
     """Take a PT_NOTE apart, into those notes that mean something here."""
     at = 0
     while at + NOTE_LAYOUT.size <= len(data):
@@ -114,7 +115,7 @@ def _notes(path: Path, data: bytes) -> Iterator[Note]:
             raise Malformed(f"{path} has a note that is cut short; take the dump again")
         name = data[name_at : name_at + name_bytes].rstrip(b"\0")
         if (name, kind) in WANTED:
-            yield Note(name, kind, data[description_at : description_at + description_bytes])
+            yield CoreNote(name, kind, data[description_at : description_at + description_bytes])
 
 
 def general_registers(layout: StatusLayout, status: bytes) -> dict[str, int]:
@@ -124,7 +125,7 @@ def general_registers(layout: StatusLayout, status: bytes) -> dict[str, int]:
     return dict(zip(layout.names, layout.registers.unpack_from(status, layout.registers_offset), strict=True))
 
 
-def _with_registers(path: Path, identity: Identity, memory: Ranges, notes: Sequence[Note]) -> Dump:
+def _with_registers(path: Path, identity: Identity, memory: Ranges, notes: Sequence[CoreNote]) -> Dump:
     statuses = [each.description for each in notes if each.meaning == STATUS]
     if len(statuses) > CPUS:
         raise Malformed(f"{path} has the registers of {len(statuses)} CPUs, which no machine has; take the dump again")

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 from gdbtools.errors import Unavailable
+from gdbtools.machine.layers import Patched, Ranges
 from gdbtools.machine.live.qemu_ram import GuestRam
-from gdbtools.machine.model import Patched, PhysicalMemory, Ranges
-from gdbtools.machine.progress import Counted
+from gdbtools.machine.model import PhysicalMemory
+from gdbtools.machine.progress import CountedMemory
 
 Extent = tuple[int, int]
 """First physical address, and size in bytes."""
@@ -53,7 +54,7 @@ def _places(memory: PhysicalMemory, wanted: Extent | None) -> Sequence[Extent]:
 
 def _bare(memory: PhysicalMemory) -> PhysicalMemory:
     """Return the memory under what only watches it, or supposes something of it."""
-    while isinstance(memory, Patched | Counted):
+    while isinstance(memory, Patched | CountedMemory):
         memory = memory.under
     return memory
 

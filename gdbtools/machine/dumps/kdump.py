@@ -26,7 +26,8 @@ from gdbtools.machine.dumps.dump import Dump
 from gdbtools.machine.dumps.elfcore import general_registers
 from gdbtools.machine.dumps.files import one_line, open_file
 from gdbtools.machine.dumps.kdump_reader import ANSWER, FLATTENED, QUESTION
-from gdbtools.machine.model import Cpu, FixedRegisters
+from gdbtools.machine.layers import FixedRegisters
+from gdbtools.machine.model import Cpu
 from gdbtools.units import PAGE_BYTES
 
 MAGICS = (b"KDUMP   ", b"DISKDUMP", FLATTENED)
@@ -45,7 +46,7 @@ def libraries() -> Sequence[str]:
     return (*carried, *(f"libkdumpfile.so.{version}" for version in VERSIONS))
 
 
-class Reader:
+class KdumpReader:
     """A child that has the file open; it ends when nobody can ask it any more."""
 
     def __init__(self, path: Path, candidates: Sequence[str]) -> None:
@@ -101,7 +102,7 @@ class KdumpMemory:
     """Physical memory of a kdump-compressed file, page by page; what the dump leaves out is not there."""
 
     description: str
-    reader: Reader = field(repr=False)
+    reader: KdumpReader = field(repr=False)
 
     @cached_property
     def _page(self) -> Callable[[int], bytes]:
@@ -127,7 +128,7 @@ def open_kdump(path: Path) -> Dump:
     """Open a kdump-compressed file; `Unavailable` says what to install where there is no library for it."""
     with one_line(str(path)), open_file(path) as file:
         flattened = file.read(len(FLATTENED)) == FLATTENED
-    reader = Reader(path, libraries())
+    reader = KdumpReader(path, libraries())
     answered, said = reader.answer()
     if not answered and not said:
         raise Unavailable(f"{path} is kdump-compressed, and libkdumpfile is not installed: {INSTALL}")

@@ -45,7 +45,7 @@ class Attribute(ctypes.Structure):
     _fields_ = [("kind", ctypes.c_int), ("value", Value)]
 
 
-class Refused(Exception):
+class LibraryRefused(Exception):
     """The library's own words."""
 
 
@@ -64,7 +64,7 @@ class Library:
     def _checked(self, status: int) -> None:
         if status:
             said = self._code.kdump_get_err(self._context) or self._code.kdump_strerror(status)
-            raise Refused(" ".join(said.decode(errors="replace").split()))
+            raise LibraryRefused(" ".join(said.decode(errors="replace").split()))
 
     def open(self, file: BinaryIO, known: Sequence[str]) -> None:
         """Open a file; whose it is, its header says, or it is of the first of those that are known."""
@@ -148,7 +148,7 @@ def loaded(candidates: Sequence[str]) -> Library:
             return Library(ctypes.CDLL(each))
         except (OSError, AttributeError):
             continue
-    raise Refused("")
+    raise LibraryRefused("")
 
 
 def answer(to: BinaryIO, answered: bool, data: bytes) -> None:
@@ -172,9 +172,9 @@ def serve(path: str, known: Sequence[str], candidates: Sequence[str]) -> None:
                 limit_time(SECONDS)
                 try:
                     answer(to, True, library.read(*QUESTION.unpack(question)))
-                except Refused as why:
+                except LibraryRefused as why:
                     answer(to, False, str(why).encode())
-    except (Refused, OSError, MemoryError) as why:
+    except (LibraryRefused, OSError, MemoryError) as why:
         answer(to, False, str(why).encode())
 
 

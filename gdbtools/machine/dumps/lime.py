@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gdbtools.errors import Malformed
 from gdbtools.machine.dumps.dump import RANGES, Dump, map_file, placed
-from gdbtools.machine.model import Ranges
+from gdbtools.machine.layers import Ranges
 
 MAGIC = b"EMiL"
 VERSION = 1

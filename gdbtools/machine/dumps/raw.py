@@ -16,7 +16,7 @@ from pathlib import Path
 from gdbtools.errors import UsageError
 from gdbtools.machine.dumps.dump import Dump, map_file, window
 from gdbtools.machine.dumps.files import one_line, open_file
-from gdbtools.machine.model import Ranges
+from gdbtools.machine.layers import Ranges
 
 
 def open_raw(images: Sequence[tuple[Path, int]]) -> Dump:

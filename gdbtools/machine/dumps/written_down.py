@@ -12,7 +12,8 @@ from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Derived
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.dumps.files import read_small
-from gdbtools.machine.model import FixedRegisters, Overridden, Registers
+from gdbtools.machine.layers import FixedRegisters, Overridden
+from gdbtools.machine.model import Registers
 from gdbtools.spelling import nearest
 
 ASSUMED: Final = "assumed"

@@ -37,11 +37,11 @@ _ELEMENT = re.compile(r"<(?:(?P<include>xi:include)|reg)\s(?P<attributes>[^>]*)>
 _ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
 
 
-class Lost(Exception):
+class StubLost(Exception):
     """The stub has closed the connection, or does not answer."""
 
 
-class Silent(Lost):
+class Silent(StubLost):
     """The stub does not answer, although the connection stands: what it says later would be other questions'."""
 
 
@@ -78,14 +78,14 @@ class Wire:
         try:
             self._socket.sendall(b"+" + b"".join(map(framed, packets)))
         except OSError as error:
-            raise Lost(str(error)) from None
+            raise StubLost(str(error)) from None
 
     def interrupt(self) -> None:
         """Stop a guest that runs."""
         try:
             self._socket.sendall(INTERRUPT)
         except OSError as error:
-            raise Lost(str(error)) from None
+            raise StubLost(str(error)) from None
 
     def cut(self) -> None:
         """End the connection, GDB's own with it."""
@@ -98,7 +98,7 @@ class Wire:
         while (whole := len(_PACKET.findall(self._pending))) < len(packets):
             self._await()
         if whole > len(packets):
-            raise Lost("the gdbstub says more than it was asked")
+            raise StubLost("the gdbstub says more than it was asked")
         answers = _PACKET.findall(bytes(self._pending))
         del self._pending[:]
         return answers
@@ -124,9 +124,9 @@ class Wire:
         except BlockingIOError:
             return
         except OSError as error:
-            raise Lost(str(error)) from None
+            raise StubLost(str(error)) from None
         if not data:
-            raise Lost("the gdbstub closed the connection")
+            raise StubLost("the gdbstub closed the connection")
         self._pending += data
 
     def received(self) -> bytes | None:

@@ -21,11 +21,12 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.errors import Refused, Unavailable, Unreadable
 from gdbtools.machine.dumps.dump import Dump
-from gdbtools.machine.live.gdbstub import Lost, Wire, register_numbers
+from gdbtools.machine.layers import FixedRegisters
+from gdbtools.machine.live.gdbstub import StubLost, Wire, register_numbers
 from gdbtools.machine.live.process import peer_of
 from gdbtools.machine.live.qemu_ram import GuestRam, Monitor, RamRange, look_into, ram_ranges
 from gdbtools.machine.live.qmp import ANSWER_SECONDS, Qmp, connected
-from gdbtools.machine.model import Cpu, FixedRegisters, PhysicalMemory
+from gdbtools.machine.model import Cpu, PhysicalMemory
 
 SCHEME = "qmp:"
 READABLE = ("ram", "rom", "romd")
@@ -86,7 +87,7 @@ def _held(qmp: Qmp, stop: bool) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ReadableMemory:
     """Physical memory of a guest that is to stay as it is; `ram` is where there is any."""
 
     under: PhysicalMemory
@@ -142,7 +143,7 @@ def _memory(qmp: Qmp, address: str) -> PhysicalMemory:
     ranges = ram_ranges(qmp.monitor("info mtree -f"), READABLE)
     plain = MonitorMemory(qmp.monitor, ranges, f"QEMU's monitor at {address}")
     process = peer_of(qmp.socket)
-    return Evidence(GuestRam(plain, lambda: look_into(process, qmp.monitor), judge="its monitor"), ranges)
+    return ReadableMemory(GuestRam(plain, lambda: look_into(process, qmp.monitor), judge="its monitor"), ranges)
 
 
 def _cpus(qmp: Qmp, address: str, architecture: Architecture) -> tuple[Cpu, ...]:
@@ -152,7 +153,7 @@ def _cpus(qmp: Qmp, address: str, architecture: Architecture) -> tuple[Cpu, ...]
     try:
         with _stub(qmp) as wire:
             asked = {number: _asked(wire, number, architecture) for number in general}
-    except (Unavailable, Lost, OSError) as why:
+    except (Unavailable, StubLost, OSError) as why:
         origin = f"{origin}, whose gdbstub could not be asked ({why}),"
         asked = {}
     return tuple(

@@ -15,7 +15,7 @@ from gdbtools.commands import COMMANDS
 from gdbtools.commands.model import Argument, Command, Kind
 from gdbtools.commands.parser import complete, summary_usage
 from gdbtools.repl.command_line import GDB, OWN, PREFIX
-from gdbtools.repl.session import SHARED, Session
+from gdbtools.repl.session import SHARED, PromptSubject
 
 _OUTLET = re.compile(r"\s[|>]")
 _SYMBOL = re.compile(r"&?([A-Za-z_][\w.$]+)$")
@@ -91,7 +91,7 @@ def hint(line: str) -> str:
 class WordCompleter(Completer):
     """Completion for the prompt: ours at once, GDB's when it answers; typing never waits for either."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: PromptSubject) -> None:
         self._session = session
         self._paths = PathCompleter(expanduser=True)
 

@@ -25,7 +25,7 @@ from gdbtools.printable import in_a_line
 from gdbtools.render.document import Role
 from gdbtools.repl.command_line import ForGdb, Own, Request, first_word, open_blocks, read, repeated
 from gdbtools.repl.runner import Runner, where
-from gdbtools.repl.session import Doing, Session
+from gdbtools.repl.session import Doing, PromptSubject
 from gdbtools.repl.terminal.completion import WordCompleter, hint
 from gdbtools.repl.terminal.interrupts import on_ctrl_c
 from gdbtools.repl.terminal.screen import echoing
@@ -74,7 +74,7 @@ def history(environment: Mapping[str, str]) -> History:
 class Prompt:
     """A terminal with somebody at it."""
 
-    def __init__(self, session: Session, runner: Runner, manner: Manner) -> None:
+    def __init__(self, session: PromptSubject, runner: Runner, manner: Manner) -> None:
         self._session = session
         self._runner = runner
         self._screen = runner.screen

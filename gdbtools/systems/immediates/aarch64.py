@@ -194,7 +194,7 @@ def function_identifier(w0: int) -> FunctionIdentifier:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class CallService:
     """Functions of one specification: by their numbers, those of SMC32 and those of SMC64."""
 
     name: str
@@ -262,17 +262,17 @@ _KVM_64 = {
 }
 
 SERVICES: Final = (
-    Service("SMCCC", ARCHITECTURE, _SMCCC, _SMCCC_64),
-    Service("PSCI", STANDARD_SECURE, _PSCI, _only(_PSCI, 1, 3, 4, 5, 7, 12, 13, 14, 16, 17, 18, 20, 21)),
-    Service("SDEI", STANDARD_SECURE, {}, _SDEI),
-    Service("TRNG", STANDARD_SECURE, _TRNG, _only(_TRNG, 0x53)),
-    Service("FF-A", STANDARD_SECURE, _FFA, _only(_FFA, *_FFA_BOTH) | _FFA_64),
-    Service("EM", STANDARD_SECURE, _from(0xF0, "VERSION", "FEATURES", "CPU_ERRATUM_FEATURES"), {}),
-    Service("RMI", STANDARD_SECURE, {}, _RMI),
-    Service("RSI", STANDARD_SECURE, {}, _RSI),
-    Service("PV_TIME", STANDARD_HYPERVISOR, {}, _from(0x20, "FEATURES", "ST")),
-    Service("KVM", VENDOR_HYPERVISOR, _from(0, "FEATURES", "PTP"), _KVM_64),
-    Service("Hyper-V", VENDOR_HYPERVISOR, {}, {1: "hypercall, its control in x1"}, fast=0),
+    CallService("SMCCC", ARCHITECTURE, _SMCCC, _SMCCC_64),
+    CallService("PSCI", STANDARD_SECURE, _PSCI, _only(_PSCI, 1, 3, 4, 5, 7, 12, 13, 14, 16, 17, 18, 20, 21)),
+    CallService("SDEI", STANDARD_SECURE, {}, _SDEI),
+    CallService("TRNG", STANDARD_SECURE, _TRNG, _only(_TRNG, 0x53)),
+    CallService("FF-A", STANDARD_SECURE, _FFA, _only(_FFA, *_FFA_BOTH) | _FFA_64),
+    CallService("EM", STANDARD_SECURE, _from(0xF0, "VERSION", "FEATURES", "CPU_ERRATUM_FEATURES"), {}),
+    CallService("RMI", STANDARD_SECURE, {}, _RMI),
+    CallService("RSI", STANDARD_SECURE, {}, _RSI),
+    CallService("PV_TIME", STANDARD_HYPERVISOR, {}, _from(0x20, "FEATURES", "ST")),
+    CallService("KVM", VENDOR_HYPERVISOR, _from(0, "FEATURES", "PTP"), _KVM_64),
+    CallService("Hyper-V", VENDOR_HYPERVISOR, {}, {1: "hypercall, its control in x1"}, fast=0),
 )
 """Of the hypervisors' own only KVM's and Hyper-V's: another one may use the same numbers."""
 

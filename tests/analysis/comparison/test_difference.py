@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdbtools.analysis.comparison.compared_attributes import Aspect
-from gdbtools.analysis.comparison.difference import FEW, Change, ChangeKind, Uncompared, difference
+from gdbtools.analysis.comparison.difference import FEW, ChangeKind, MappingChange, Uncompared, difference
 from gdbtools.analysis.mappings import mappings_of
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Walk
@@ -33,7 +33,7 @@ def listed(tables: Tables) -> list[Any]:
     return list(mappings_of(regime_of(tables), tables.read))
 
 
-def changes(before: Tables, after: Tables, *ignored: Aspect) -> list[Change]:
+def changes(before: Tables, after: Tables, *ignored: Aspect) -> list[MappingChange]:
     found, uncompared = difference(listed(before), listed(after), ignored)
     assert uncompared == []
     return found
@@ -400,7 +400,7 @@ def test_backwards_it_is_the_same_the_other_way_round(one: list[Any], other: lis
     }
     forth, back = changes(built(one), built(other)), changes(built(other), built(one))
 
-    def of(kind: ChangeKind, each: Change) -> tuple[object, ...]:
+    def of(kind: ChangeKind, each: MappingChange) -> tuple[object, ...]:
         return kind.value, each.first, each.last, each.size_bytes, sorted(aspect.value for aspect in each.aspects)
 
     assert sorted(of(turned[each.kind], each) for each in forth) == sorted(of(each.kind, each) for each in back)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from gdbtools.analysis.faults.belonging import Evidence
+from gdbtools.analysis.faults.belonging import BelongingEvidence
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.model import FaultKind
-from gdbtools.commands.verdict import sentence
+from gdbtools.commands.fault.verdict import sentence
 from gdbtools.errors import Refused
 from gdbtools.repair.access_flag import plan
 from tests.tables import EL1H, Tables, reader
@@ -44,7 +44,7 @@ def test_at_an_interrupts_entry_the_answer_says_interrupt_and_joins_nothing(
 ) -> None:
     state = EL0T if quarter >= 0x400 else EL1H
     diagnosis = found(SVC, LDR_X0_X1, pc=VBAR + quarter + offset, SPSR_EL1=state)
-    assert (diagnosis.verdict, diagnosis.belongs.evidence) == (Verdict.INTERRUPT, Evidence.INTERRUPT)
+    assert (diagnosis.verdict, diagnosis.belongs.evidence) == (Verdict.INTERRUPT, BelongingEvidence.INTERRUPT)
     assert not diagnosis.entry, "the registers are not of what was taken there"
     assert headline(diagnosis) == (
         f"interrupt: {kind} taken from EL{0 if quarter >= 0x400 else 1}, before {CODE:#x}; it has no syndrome."
@@ -78,16 +78,16 @@ def test_where_the_address_of_an_older_fault_leads_is_shown_and_no_access_replay
 
 def test_what_fits_is_the_last_exception_and_what_cannot_be_read_is_not_shown() -> None:
     fits = found(SVC, SVC_0, ELR_EL1=CODE + 4, SPSR_EL1=EL0T)
-    assert (fits.belongs.evidence, fits.verdict) == (Evidence.FITS, Verdict.NOT_THE_TABLES)
+    assert (fits.belongs.evidence, fits.verdict) == (BelongingEvidence.FITS, Verdict.NOT_THE_TABLES)
     unknown = found(SVC, None, ELR_EL1=CODE + 4, SPSR_EL1=EL0T)
-    assert unknown.belongs.evidence is Evidence.NOT_SHOWN
+    assert unknown.belongs.evidence is BelongingEvidence.NOT_SHOWN
     for each in (fits, unknown):
         assert headline(each).startswith("last exception: EL0 SVC #0x0")
 
 
 def test_a_fetch_needs_no_instruction_to_be_where_elr_is() -> None:
-    assert found(FETCH_SAME | ACCESS_FLAG_3, None, ELR_EL1=VA).belongs.evidence is Evidence.FITS
-    assert found(FETCH_SAME | ACCESS_FLAG_3, None).belongs.evidence is Evidence.CONTRADICTS
+    assert found(FETCH_SAME | ACCESS_FLAG_3, None, ELR_EL1=VA).belongs.evidence is BelongingEvidence.FITS
+    assert found(FETCH_SAME | ACCESS_FLAG_3, None).belongs.evidence is BelongingEvidence.CONTRADICTS
 
 
 def test_code_whose_access_flag_was_cleared_since_is_looked_at_all_the_same() -> None:
@@ -96,7 +96,7 @@ def test_code_whose_access_flag_was_cleared_since_is_looked_at_all_the_same() ->
     t.map(CODE, CODE_PA, AF=0)
     t.write(CODE_PA, LDR_X0_X1.to_bytes(8, "little"))
     values = t.registers(pc=0x5000, ESR_EL1=DATA_SAME | ACCESS_FLAG_3, FAR_EL1=VA, ELR_EL1=CODE)
-    assert diagnose(ARM, reader(values), t.read).belongs.evidence is Evidence.FITS
+    assert diagnose(ARM, reader(values), t.read).belongs.evidence is BelongingEvidence.FITS
 
 
 def test_a_stale_syndrome_repairs_nothing() -> None:

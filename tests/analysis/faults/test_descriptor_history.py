@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.analysis.faults.descriptor_history import Seen, Sighting, steps_of
+from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, Sighting, steps_of
 from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
 from gdbtools.arch.model import Walk
 from gdbtools.arch.walk import walk
@@ -17,7 +17,7 @@ def walked(t: Tables) -> Walk:
 
 
 def test_of_one_stop_the_first_look_counts() -> None:
-    t, seen = Tables(), Seen()
+    t, seen = Tables(), DescriptorHistory()
     leaf = t.map(VA, PA, AF=0)
     first = t.memory[leaf]
     seen.remember(steps_of(walked(t)), cpu=2)
@@ -28,7 +28,7 @@ def test_of_one_stop_the_first_look_counts() -> None:
 
 
 def test_after_the_guest_has_run_it_is_what_was_seen_before() -> None:
-    t, seen = Tables(), Seen()
+    t, seen = Tables(), DescriptorHistory()
     leaf = t.map(VA, PA, AF=0)
     seen.remember(steps_of(walked(t)), cpu=0)
     seen.moved_on()

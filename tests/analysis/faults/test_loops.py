@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from gdbtools.analysis.faults.diagnosis import diagnose
-from gdbtools.analysis.faults.loops import Loops, Place, place_of
+from gdbtools.analysis.faults.loops import FaultPlace, Loops, place_of
 from gdbtools.arch import ARCHITECTURES
 from tests.tables import Tables, reader
 
-HERE = Place(0x4000, 0x1000, 0x9600_000B, 0x4010_0008, 0x4567_8303)
+HERE = FaultPlace(0x4000, 0x1000, 0x9600_000B, 0x4010_0008, 0x4567_8303)
 
 
 def test_the_same_fault_is_counted_in_a_row() -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from gdbtools.analysis.faults.descriptor_history import Seen, Sighting, steps_of
+from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, Sighting, steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.analysis.faults.spurious_causes import (
     Around,
-    Change,
     Elsewhere,
+    SeenChange,
     SpuriousCause,
     Suspicion,
     Weight,
@@ -22,7 +22,7 @@ from gdbtools.analysis.faults.spurious_causes import (
 )
 from gdbtools.analysis.faults.writer import Writer
 from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
-from gdbtools.arch.instruction_effects import Deed, Recent
+from gdbtools.arch.instruction_effects import Effect, EffectKind
 from tests.tables import Tables, reader
 
 VA, PA = 0x1234_5000, 0x4200_0000
@@ -104,21 +104,21 @@ SIGHTING = Sighting(0x4010_2000, 3, 0, 0)
 
 def test_a_change_that_was_seen_speaks_for_a_repair_but_not_by_a_cpu_that_is_not_there() -> None:
     diagnosis = permitted(PERMISSION_3 | WNR)
-    change = Change(SIGHTING)
+    change = SeenChange(SIGHTING)
     assert suspicions(diagnosis, Around(change=change))[0] == Suspicion(REPAIRED, Weight.LIKELY, change=change)
     assert weights(diagnosis, Around(change=change, alone=True))[REPAIRED] is Weight.UNLIKELY
-    ours = Suspicion(REPAIRED, Weight.LIKELY, change=Change(SIGHTING, by="fixup"))
+    ours = Suspicion(REPAIRED, Weight.LIKELY, change=SeenChange(SIGHTING, by="fixup"))
     assert suspicions(diagnosis, Around(change=ours.change, alone=True))[0] == ours
 
 
 def test_what_changed_at_this_very_stop_outweighs_everything() -> None:
-    here = Change(SIGHTING, "pte", here=True)
+    here = SeenChange(SIGHTING, "pte", here=True)
     around = Around(change=here, alone=True, writer=wrote(3))
     assert suspicions(permitted(PERMISSION_3 | WNR), replace(around, writer=None))[0].weight is Weight.SHOWN
     assert causes(permitted(TRANSLATION_3), around)[0] is REPAIRED
     # Nobody of ours: then somebody else's debugger, and still after the fault.
     assert (
-        weights(permitted(TRANSLATION_3), Around(alone=True, change=Change(SIGHTING, here=True)))[REPAIRED]
+        weights(permitted(TRANSLATION_3), Around(alone=True, change=SeenChange(SIGHTING, here=True)))[REPAIRED]
         is Weight.SHOWN
     )
 
@@ -126,9 +126,9 @@ def test_what_changed_at_this_very_stop_outweighs_everything() -> None:
 # --- What was seen before
 
 
-def looked(fields: dict[str, int], then: dict[str, int]) -> tuple[Seen, Diagnosis, int]:
+def looked(fields: dict[str, int], then: dict[str, int]) -> tuple[DescriptorHistory, Diagnosis, int]:
     """Return what is known after a look, a change and a fault."""
-    t, seen = Tables(), Seen()
+    t, seen = Tables(), DescriptorHistory()
     leaf = t.map(VA, PA, **fields)
     values = reader(t.registers(ESR_EL1=DATA_SAME | ACCESS_FLAG_3, FAR_EL1=VA))
     before = diagnose(ARM, values, t.read)
@@ -172,8 +172,8 @@ def test_what_is_as_it_was_is_no_change() -> None:
 def wrote(level: int, *invalidations: bool | None, waited: bool = False, synchronized: bool = False) -> Writer:
     found = permitted(TRANSLATION_3).walk
     assert found is not None
-    store = Recent(0x1000, Deed.STORE, "STR", 0x2000)
-    tlbis = tuple(Recent(0x1004, Deed.INVALIDATE, "TLBI VAAE1IS, X3", reaches=each) for each in invalidations)
+    store = Effect(0x1000, EffectKind.STORE, "STR", 0x2000)
+    tlbis = tuple(Effect(0x1004, EffectKind.INVALIDATE, "TLBI VAAE1IS, X3", reaches=each) for each in invalidations)
     return Writer(store, found.steps[level], waited, synchronized, tlbis)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gdbtools.cli import main
-from gdbtools.commands.fault_log import FaultLog
+from gdbtools.commands.service.fault_log import FaultLog
 from gdbtools.errors import Malformed, Unavailable
 from gdbtools.machine.dumps.files import SMALL_BYTES, read_small
 from tests.commands.test_trace import REPAIRED

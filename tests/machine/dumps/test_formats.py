@@ -9,9 +9,9 @@ import pytest
 
 from gdbtools.errors import GdbtoolsError, Malformed, Unreadable, UsageError
 from gdbtools.machine import NEARLY, open_source
-from gdbtools.machine.dumps.dump import RANGES, Range, disjoint
+from gdbtools.machine.dumps.dump import RANGES, disjoint
 from gdbtools.machine.dumps.elfcore import CPUS, open_core
-from gdbtools.machine.model import Ranges
+from gdbtools.machine.layers import MemoryRange, Ranges
 from tests.machine.dumps.formats import PHNUM, PN_XNUM, SHENTSIZE, SHOFF, Segment, lime, note, status, vmcore
 
 PA = 0x4000_0000
@@ -83,7 +83,9 @@ def test_a_core_of_a_thousand_segments_is_read_by_looking_at_one(made) -> None:
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_ranges_that_share_one_byte_give_it_to_the_first(order: int) -> None:
-    given = [Range(at, 3, lambda at, size, text=text: text[at : at + size]) for at, text in ((0, b"aaa"), (2, b"bbb"))]
+    given = [
+        MemoryRange(at, 3, lambda at, size, text=text: text[at : at + size]) for at, text in ((0, b"aaa"), (2, b"bbb"))
+    ]
     assert Ranges(disjoint(given[::order]), "ranges").read(0, 5) == (b"aaabb" if order == 1 else b"aabbb")
 
 
@@ -95,7 +97,7 @@ def test_disjoint_ranges_are_what_a_byte_by_byte_look_says(seed: int) -> None:
     given = []
     for number in range(draw.randrange(1, 12)):
         data = bytes([number]) * draw.randrange(1, 30)
-        given.append(Range(draw.randrange(0, 60), len(data), lambda at, size, data=data: data[at : at + size]))
+        given.append(MemoryRange(draw.randrange(0, 60), len(data), lambda at, size, data=data: data[at : at + size]))
     memory = Ranges(disjoint(given), "ranges")
     for pa in range(100):
         holds = [number for number, each in enumerate(given) if each.pa <= pa < each.end]

@@ -36,7 +36,7 @@ def libraries() -> list[str]:
     for each in kdump.libraries():
         try:
             kdump_reader.loaded([each])
-        except kdump_reader.Refused:
+        except kdump_reader.LibraryRefused:
             continue
         found.append(each)
     return found

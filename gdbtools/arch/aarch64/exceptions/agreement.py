@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gdbtools.arch.aarch64.instructions.classes import is_always_defined, text
-from gdbtools.arch.aarch64.instructions.memory_instructions import Encoding, memory_access
+from gdbtools.arch.aarch64.instructions.memory_instructions import InstructionEncoding, memory_access
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx
 from gdbtools.arch.gadgets import INSTRUCTION_BYTES
@@ -78,11 +78,11 @@ AARCH64_ONLY: Final = frozenset(
 """The classes that only one execution state can raise."""
 
 _MAINTENANCE: Final = (AccessKind.MAINTENANCE, AccessKind.INVALIDATION, AccessKind.CLEAN_INVALIDATION)
-Words = tuple[Encoding, ...]
+Words = tuple[InstructionEncoding, ...]
 
 
 def _words(*pairs: tuple[int, int]) -> Words:
-    return tuple(Encoding(mask, match) for mask, match in pairs)
+    return tuple(InstructionEncoding(mask, match) for mask, match in pairs)
 
 
 def _any(words: Words, instruction: int) -> bool:
@@ -111,7 +111,7 @@ _AUTHENTICATES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class AgreementRule:
     """What the instruction of a class has to be: `what` in words, after "no", where the syndrome does not tell it."""
 
     fits: Callable[[Syndrome, int], bool]
@@ -125,7 +125,7 @@ def _is(*words: Words) -> Callable[[Syndrome, int], bool]:
 
 def _generates(match: int) -> Callable[[Syndrome, int], bool]:
     """Return what tells SVC, HVC, SMC or BRK with the immediate of the syndrome."""
-    encoding = Encoding(0xFFE0_001F, match)
+    encoding = InstructionEncoding(0xFFE0_001F, match)
     return lambda found, word: word in encoding and _IMMEDIATE.of(word) == found.immediate
 
 
@@ -149,24 +149,24 @@ def _system(words: Words) -> Callable[[Syndrome, int], bool]:
     return fits
 
 
-_WAITS: Final[Mapping[int, Encoding]] = {
-    0b00: Encoding(_ALL, 0xD503_207F),
-    0b01: Encoding(_ALL, 0xD503_205F),
-    0b10: Encoding(0xFFFF_FFE0, 0xD503_1020),
-    0b11: Encoding(0xFFFF_FFE0, 0xD503_1000),
+_WAITS: Final[Mapping[int, InstructionEncoding]] = {
+    0b00: InstructionEncoding(_ALL, 0xD503_207F),
+    0b01: InstructionEncoding(_ALL, 0xD503_205F),
+    0b10: InstructionEncoding(0xFFFF_FFE0, 0xD503_1020),
+    0b11: InstructionEncoding(0xFFFF_FFE0, 0xD503_1000),
 }
 """WFI, WFE, WFIT and WFET, by the syndrome's TI."""
-_OTHERS: Final[Mapping[int, Encoding]] = {
-    0: Encoding(0xFFE0_FC00, 0xF820_B000),
-    1: Encoding(0xFFE0_FC00, 0xF820_A000),
-    2: Encoding(0xFFFF_BC00, 0xF83F_9000),
-    3: Encoding(_ALL, 0xD503_225F),
-    4: Encoding(_ALL, 0xD503_223F),
+_OTHERS: Final[Mapping[int, InstructionEncoding]] = {
+    0: InstructionEncoding(0xFFE0_FC00, 0xF820_B000),
+    1: InstructionEncoding(0xFFE0_FC00, 0xF820_A000),
+    2: InstructionEncoding(0xFFFF_BC00, 0xF83F_9000),
+    3: InstructionEncoding(_ALL, 0xD503_225F),
+    4: InstructionEncoding(_ALL, 0xD503_223F),
 }
 """ST64BV, ST64BV0, LD64B or ST64B, TSB CSYNC and PSB CSYNC, by the syndrome's ISS."""
 
 
-def _listed(encodings: Mapping[int, Encoding], name: str) -> Callable[[Syndrome, int], bool]:
+def _listed(encodings: Mapping[int, InstructionEncoding], name: str) -> Callable[[Syndrome, int], bool]:
     def fits(found: Syndrome, instruction: int) -> bool:
         encoding = encodings.get(getattr(found.word, name))
         return encoding is None or instruction in encoding
@@ -210,36 +210,38 @@ def _copies(found: Syndrome, instruction: int) -> bool:
     return _any(group, instruction) and all(getattr(iss, name) == at.of(instruction) for name, at in places.items())
 
 
-_ABORT: Final = Rule(_accesses)
-RULES: Final[Mapping[int, Rule]] = {
-    EC.UNKNOWN: Rule(lambda found, word: not is_always_defined(word), "instruction that can be undefined"),  # noqa: ARG005
-    EC.WF: Rule(_listed(_WAITS, "TI")),
-    EC.FLOATING_POINT_ACCESS: Rule(_is(_FLOATING_POINT, _SVE, _SME, _SYSTEM), "SIMD or floating-point instruction"),
-    EC.POINTER_AUTHENTICATION: Rule(_is(_AUTHENTICATES), "pointer authentication instruction"),
-    EC.OTHER_INSTRUCTION: Rule(_listed(_OTHERS, "ISS")),
-    EC.SYSTEM_128: Rule(_system(_SYSTEM_128)),
-    EC.SVC: Rule(_generates(0xD400_0001)),
-    EC.HVC: Rule(_generates(0xD400_0002)),
-    EC.SMC: Rule(_generates(0xD400_0003)),
-    EC.SYSTEM: Rule(_system(_SYSTEM)),
-    EC.SVE_ACCESS: Rule(_is(_SVE, _SME, _SYSTEM), "SVE instruction"),
-    EC.ERET: Rule(_is(_ERET), "ERET"),
-    EC.TSTART: Rule(_is(_words((0xFFFF_FFE0, 0xD523_3060))), "TSTART"),
-    EC.POINTER_AUTHENTICATION_FAILURE: Rule(_is(_AUTHENTICATES), "pointer authentication instruction"),
-    EC.SME_ACCESS: Rule(_is(_SME, _SVE, _FLOATING_POINT, _SYSTEM), "SME instruction"),
+_ABORT: Final = AgreementRule(_accesses)
+RULES: Final[Mapping[int, AgreementRule]] = {
+    EC.UNKNOWN: AgreementRule(lambda found, word: not is_always_defined(word), "instruction that can be undefined"),  # noqa: ARG005
+    EC.WF: AgreementRule(_listed(_WAITS, "TI")),
+    EC.FLOATING_POINT_ACCESS: AgreementRule(
+        _is(_FLOATING_POINT, _SVE, _SME, _SYSTEM), "SIMD or floating-point instruction"
+    ),
+    EC.POINTER_AUTHENTICATION: AgreementRule(_is(_AUTHENTICATES), "pointer authentication instruction"),
+    EC.OTHER_INSTRUCTION: AgreementRule(_listed(_OTHERS, "ISS")),
+    EC.SYSTEM_128: AgreementRule(_system(_SYSTEM_128)),
+    EC.SVC: AgreementRule(_generates(0xD400_0001)),
+    EC.HVC: AgreementRule(_generates(0xD400_0002)),
+    EC.SMC: AgreementRule(_generates(0xD400_0003)),
+    EC.SYSTEM: AgreementRule(_system(_SYSTEM)),
+    EC.SVE_ACCESS: AgreementRule(_is(_SVE, _SME, _SYSTEM), "SVE instruction"),
+    EC.ERET: AgreementRule(_is(_ERET), "ERET"),
+    EC.TSTART: AgreementRule(_is(_words((0xFFFF_FFE0, 0xD523_3060))), "TSTART"),
+    EC.POINTER_AUTHENTICATION_FAILURE: AgreementRule(_is(_AUTHENTICATES), "pointer authentication instruction"),
+    EC.SME_ACCESS: AgreementRule(_is(_SME, _SVE, _FLOATING_POINT, _SYSTEM), "SME instruction"),
     EC.GRANULE_PROTECTION_CHECK: _ABORT,
     EC.DATA_ABORT_LOWER_EL: _ABORT,
     EC.DATA_ABORT_SAME_EL: _ABORT,
-    EC.SP_ALIGNMENT: Rule(_by_stack_pointer, "load or store by SP"),
-    EC.MEMORY_OPERATION: Rule(_copies),
-    EC.FLOATING_POINT: Rule(_is(_FLOATING_POINT, _SVE, _SME), "floating-point instruction"),
-    EC.GUARDED_CONTROL_STACK: Rule(
+    EC.SP_ALIGNMENT: AgreementRule(_by_stack_pointer, "load or store by SP"),
+    EC.MEMORY_OPERATION: AgreementRule(_copies),
+    EC.FLOATING_POINT: AgreementRule(_is(_FLOATING_POINT, _SVE, _SME), "floating-point instruction"),
+    EC.GUARDED_CONTROL_STACK: AgreementRule(
         lambda found, word: _any((*_SYSTEM, *_RETURNS, *_ERET), word) or memory_access(word) is not None,  # noqa: ARG005
         "instruction of the Guarded Control Stack",
     ),
     EC.WATCHPOINT_LOWER_EL: _ABORT,
     EC.WATCHPOINT_SAME_EL: _ABORT,
-    EC.BRK: Rule(_generates(0xD420_0000)),
+    EC.BRK: AgreementRule(_generates(0xD420_0000)),
 }
 """What is known of the instruction, by class; the others say nothing of one."""
 

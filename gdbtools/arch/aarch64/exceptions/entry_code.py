@@ -64,7 +64,7 @@ class Logical(Word):
         return sum(element << at for at in range(0, 64, size))
 
 
-class Literal(Word):
+class LoadLiteral(Word):
     """`LDR Xt, label`."""
 
     width = 32
@@ -191,8 +191,8 @@ def _carry_out(word: int, pc: int, ttbr1: int, load: Load, done: Followed) -> No
         value, mask = known[logical.Rn], logical.mask
         results = {_AND: value & mask, _ORR: value | mask, _EOR: value ^ mask}
         known[logical.Rd] = results[logical.opcode]
-    elif Literal(word).opcode == _LDR_LITERAL:
-        literal = Literal(word)
+    elif LoadLiteral(word).opcode == _LDR_LITERAL:
+        literal = LoadLiteral(word)
         known.pop(literal.Rt, None)
         try:
             known[literal.Rt] = int.from_bytes(load(pc + literal.offset, 8), "little")

@@ -22,7 +22,7 @@ from gdbtools.arch.aarch64.instructions.gadgets import (
     current_asid,
 )
 from gdbtools.arch.aarch64.instructions.system_instructions import Operation, assembly, encodings
-from gdbtools.arch.instruction_effects import Deed, Recent
+from gdbtools.arch.instruction_effects import Effect, EffectKind
 from gdbtools.arch.model import ReadRegister, Walk
 from gdbtools.bits import Field, Word
 
@@ -99,13 +99,13 @@ def _is(word: int, group: tuple[int, int]) -> bool:
     return word & mask == match
 
 
-def recent(words: Sequence[int], end: int, register: ReadRegister, regime: str, about: Walk) -> tuple[Recent, ...]:
+def recent(words: Sequence[int], end: int, register: ReadRegister, regime: str, about: Walk) -> tuple[Effect, ...]:
     """Return what the code that ends at `end` did, the latest first; `about` is the translation that it may have
     changed.
 
     `words` are its instructions in order, `regime` names the one that they run in.
     """
-    found: list[Recent] = []
+    found: list[Effect] = []
     lost: set[int] = set()
     for distance, value in enumerate(reversed(words), 1):
         word, at = Instruction(value), end - 4 * distance
@@ -124,7 +124,7 @@ def recent(words: Sequence[int], end: int, register: ReadRegister, regime: str, 
                 continue
             if word.Rn not in lost and word.Rn != _X31:
                 target = register(f"x{word.Rn}") + store.offset(word) & (1 << 64) - 1
-                found.append(Recent(at, Deed.STORE, store.name, target))
+                found.append(Effect(at, EffectKind.STORE, store.name, target))
             lost |= {each.of(word) for each in store.writes}
         elif any(_is(word.op0, each) for each in _DATA_PROCESSING):
             lost.add(word.Rt)
@@ -135,13 +135,13 @@ def recent(words: Sequence[int], end: int, register: ReadRegister, regime: str, 
 
 def _system(
     word: Instruction, at: int, register: ReadRegister, regime: str, about: Walk, lost: set[int]
-) -> Recent | None:
+) -> Effect | None:
     barrier = Barrier(word)
     if barrier.fixed == Barrier(_BARRIERS).fixed:
         waits = barrier.op2 == _DSB_NXS or (barrier.op2 == _DSB and barrier.CRm & _DSB_STORES)
         if waits:
-            return Recent(at, Deed.WAIT, "DSB")
-        return Recent(at, Deed.SYNCHRONIZE, "ISB") if barrier.op2 == _ISB else None
+            return Effect(at, EffectKind.WAIT, "DSB")
+        return Effect(at, EffectKind.SYNCHRONIZE, "ISB") if barrier.op2 == _ISB else None
     system = SystemInstruction(word)
     operation = Operation(1, system.op1, system.CRn, system.CRm, system.op2)
     name = _invalidations().get(operation) if system.fixed == SystemInstruction(0xD508_0000).fixed else None
@@ -150,7 +150,7 @@ def _system(
     known = word.Rt not in lost
     operand = register(f"x{word.Rt}") if known and word.Rt != _X31 else 0
     text = assembly(operation, False, word.Rt)
-    return Recent(at, Deed.INVALIDATE, text, *_scope(name, operand if known else None, register, regime, about))
+    return Effect(at, EffectKind.INVALIDATE, text, *_scope(name, operand if known else None, register, regime, about))
 
 
 @cache

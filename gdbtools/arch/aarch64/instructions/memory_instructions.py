@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from gdbtools.arch.aarch64.instructions.gadgets import SystemInstruction, Unscaled, UnsignedOffset
+from gdbtools.arch.aarch64.instructions.memory_encodings import LiteralLoad, Ordered, Pair, Sized, Structures
 from gdbtools.arch.aarch64.instructions.system_instructions import Operation, assembly
-from gdbtools.arch.aarch64.tables.memory_encodings import Literal, Ordered, Pair, Sized, Structures
 from gdbtools.arch.model import AccessKind
 from gdbtools.bits import Field
 
@@ -243,7 +243,7 @@ def _structures(word: int) -> MemoryAccess:
 
 
 def _literal(word: int) -> MemoryAccess | None:
-    found = Literal(word)
+    found = LiteralLoad(word)
     if not found.V and found.opc == 0b11:
         return None
     size_bytes = 4 << found.opc if found.V else 8 if found.opc == 0b01 else 4
@@ -301,7 +301,7 @@ def _by_address(word: int, kinds: frozenset[AccessKind]) -> MemoryAccess:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoding:
+class InstructionEncoding:
     """Words of one kind: those whose bits under `mask` are `match`."""
 
     mask: int
@@ -311,30 +311,30 @@ class Encoding:
         return word & self.mask == self.match
 
 
-_scalable_stores: Final = Encoding(0xFE00_0000, 0xE400_0000)
-GROUPS: Final[tuple[tuple[Encoding, Callable[[int], MemoryAccess | None]], ...]] = (
-    (Encoding(0x3F00_0000, 0x0800_0000), _ordered),
-    (Encoding(0xBE00_0000, 0x0C00_0000), _structures),
-    (Encoding(0x3B00_0000, 0x1800_0000), _literal),
-    (Encoding(0x3F20_0C00, 0x1900_0000), _ordered_unscaled),
-    (Encoding(0x3B20_0C00, 0x1900_0400), _named("a CPY or SET instruction", _BOTH)),
-    (Encoding(0xFF20_0000, 0xD920_0000), _named("a load or store of tags", _BOTH)),
-    (Encoding(0x3A00_0000, 0x2800_0000), _pair),
-    (Encoding(0x3B20_0C00, 0x3800_0000), _unscaled),
-    (Encoding(0x3B20_0C00, 0x3800_0400), _post),
-    (Encoding(0x3F20_0C00, 0x3800_0800), _unprivileged),
-    (Encoding(0x3B20_0C00, 0x3800_0C00), _pre),
-    (Encoding(0x3B20_0C00, 0x3820_0000), _atomic),
-    (Encoding(0x3B20_4C00, 0x3820_4800), _indexed),
-    (Encoding(0xFF20_0400, 0xF820_0400), _authenticated),
-    (Encoding(0x3B00_0000, 0x3900_0000), _unsigned),
+_scalable_stores: Final = InstructionEncoding(0xFE00_0000, 0xE400_0000)
+GROUPS: Final[tuple[tuple[InstructionEncoding, Callable[[int], MemoryAccess | None]], ...]] = (
+    (InstructionEncoding(0x3F00_0000, 0x0800_0000), _ordered),
+    (InstructionEncoding(0xBE00_0000, 0x0C00_0000), _structures),
+    (InstructionEncoding(0x3B00_0000, 0x1800_0000), _literal),
+    (InstructionEncoding(0x3F20_0C00, 0x1900_0000), _ordered_unscaled),
+    (InstructionEncoding(0x3B20_0C00, 0x1900_0400), _named("a CPY or SET instruction", _BOTH)),
+    (InstructionEncoding(0xFF20_0000, 0xD920_0000), _named("a load or store of tags", _BOTH)),
+    (InstructionEncoding(0x3A00_0000, 0x2800_0000), _pair),
+    (InstructionEncoding(0x3B20_0C00, 0x3800_0000), _unscaled),
+    (InstructionEncoding(0x3B20_0C00, 0x3800_0400), _post),
+    (InstructionEncoding(0x3F20_0C00, 0x3800_0800), _unprivileged),
+    (InstructionEncoding(0x3B20_0C00, 0x3800_0C00), _pre),
+    (InstructionEncoding(0x3B20_0C00, 0x3820_0000), _atomic),
+    (InstructionEncoding(0x3B20_4C00, 0x3820_4800), _indexed),
+    (InstructionEncoding(0xFF20_0400, 0xF820_0400), _authenticated),
+    (InstructionEncoding(0x3B00_0000, 0x3900_0000), _unsigned),
     # What is left of the space of loads and stores: 128-bit atomics, and what is to come.
-    (Encoding(0x0A00_0000, 0x0800_0000), _some),
-    (Encoding(0x9E00_0000, 0x8400_0000), _scalable),
-    (Encoding(0xFE00_0000, 0xE000_0000), _named("an SME load or store", _BOTH)),
-    (Encoding(0xFFF8_FF00, 0xD508_7400), _zeroes),  # DC ZVA, DC GVA, DC GZVA
-    (Encoding(0xFFF8_FE00, 0xD508_7200), _none),  # TRCIT, CFP and its like
-    (Encoding(0xFFF8_F000, 0xD508_7000), _maintains),
+    (InstructionEncoding(0x0A00_0000, 0x0800_0000), _some),
+    (InstructionEncoding(0x9E00_0000, 0x8400_0000), _scalable),
+    (InstructionEncoding(0xFE00_0000, 0xE000_0000), _named("an SME load or store", _BOTH)),
+    (InstructionEncoding(0xFFF8_FF00, 0xD508_7400), _zeroes),  # DC ZVA, DC GVA, DC GZVA
+    (InstructionEncoding(0xFFF8_FE00, 0xD508_7200), _none),  # TRCIT, CFP and its like
+    (InstructionEncoding(0xFFF8_F000, 0xD508_7000), _maintains),
 )
 """The first that has a word decodes it."""
 

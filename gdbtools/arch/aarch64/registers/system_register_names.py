@@ -8,9 +8,8 @@ of a physical one (ICV_IAR1_EL1, ICC_IAR1_EL1), the name is the physical one's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
-from gdbtools.bits import Field
+from gdbtools.arch.aarch64.registers.register_families import FAMILIES
 
 __all__ = ["every_name", "register_name"]
 
@@ -318,111 +317,6 @@ _NAMES: Mapping[tuple[int, ...], str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Family:
-    """Registers that differ in a number alone.
-
-    `fixed` are the bits of CRm:op2 that all share, and `n` those where the manual writes the number.
-    """
-
-    name: str
-    fixed: int
-    n: Field
-    numbers: range
-
-
-# Parts of CRm:op2, each as the manual writes it: `CRm = 0b10:n[4:3], op2 = n[2:0]` is `_IN_CRm1_op2`.
-_IN_CRm0_op2 = Field((3, 0))
-_IN_CRm1_op2 = Field((4, 0))
-_IN_CRm = Field((6, 3))
-_IN_CRm2 = Field((5, 3))
-_IN_op20_CRm = Field(0, (6, 3))
-_IN_op22_CRm = Field(2, (6, 3))
-_IN_CRm3_1 = Field((6, 4))
-_IN_op20_CRm3_1 = Field(0, (6, 4))
-_IN_op20_CRm3_2 = Field(0, (6, 5))
-_IN_CRm2_op22 = Field((5, 2))
-
-# By op0, op1 and CRn.
-_FAMILIES: Mapping[tuple[int, ...], tuple[_Family, ...]] = {
-    (2, 0, 0): (
-        _Family("DBGBVR{}_EL1", 0b0000_100, _IN_CRm, range(16)),
-        _Family("DBGBCR{}_EL1", 0b0000_101, _IN_CRm, range(16)),
-        _Family("DBGWVR{}_EL1", 0b0000_110, _IN_CRm, range(16)),
-        _Family("DBGWCR{}_EL1", 0b0000_111, _IN_CRm, range(16)),
-    ),
-    (2, 0, 14): (_Family("PMEVCNTSVR{}_EL1", 0b1000_000, _IN_CRm1_op2, range(31)),),
-    (2, 1, 1): (
-        _Family("TRCRSCTLR{}", 0b0000_000, _IN_op20_CRm, range(2, 32)),
-        _Family("TRCSSCCR{}", 0b0000_010, _IN_CRm2, range(8)),
-        _Family("TRCSSCSR{}", 0b1000_010, _IN_CRm2, range(8)),
-        _Family("TRCSSPCICR{}", 0b0000_011, _IN_CRm2, range(8)),
-    ),
-    (2, 1, 2): (
-        _Family("TRCACVR{}", 0b0000_000, _IN_op20_CRm3_1, range(16)),
-        _Family("TRCACATR{}", 0b0000_010, _IN_op20_CRm3_1, range(16)),
-        _Family("TRCDVCVR{}", 0b0000_100, _IN_op20_CRm3_2, range(8)),
-        _Family("TRCDVCMR{}", 0b0000_110, _IN_op20_CRm3_2, range(8)),
-    ),
-    (2, 1, 3): (
-        _Family("TRCCIDCVR{}", 0b0000_000, _IN_CRm3_1, range(8)),
-        _Family("TRCVMIDCVR{}", 0b0000_001, _IN_CRm3_1, range(8)),
-    ),
-    (2, 1, 8): (
-        _Family("BRBINF{}_EL1", 0b0000_000, _IN_op22_CRm, range(32)),
-        _Family("BRBSRC{}_EL1", 0b0000_001, _IN_op22_CRm, range(32)),
-        _Family("BRBTGT{}_EL1", 0b0000_010, _IN_op22_CRm, range(32)),
-    ),
-    (2, 3, 14): (
-        _Family("SPMEVCNTR{}_EL0", 0b0000_000, _IN_CRm0_op2, range(16)),
-        _Family("SPMEVTYPER{}_EL0", 0b0010_000, _IN_CRm0_op2, range(16)),
-        _Family("SPMEVFILTR{}_EL0", 0b0100_000, _IN_CRm0_op2, range(16)),
-        _Family("SPMEVFILT2R{}_EL0", 0b0110_000, _IN_CRm0_op2, range(16)),
-    ),
-    **{
-        (3, op1, 3): (
-            _Family(f"FGDTP{{}}_{suffix}", 0b0010_000, _IN_CRm0_op2, range(16)),
-            _Family(f"FGDTU{{}}_{suffix}", 0b0100_000, _IN_CRm0_op2, range(16)),
-            _Family(f"AFGDTP{{}}_{suffix}", 0b0110_000, _IN_CRm0_op2, range(16)),
-            _Family(f"AFGDTU{{}}_{suffix}", 0b1000_000, _IN_CRm0_op2, range(16)),
-        )
-        for op1, suffix in ((0, "EL1"), (4, "EL2"), (5, "EL12"))
-    },
-    (3, 6, 3): (
-        _Family("FGDTP{}_EL3", 0b0010_000, _IN_CRm0_op2, range(16)),
-        _Family("AFGDTP{}_EL3", 0b0110_000, _IN_CRm0_op2, range(16)),
-    ),
-    # Of the regions of PMSAv8-64, the first has no number: it is the one that PRSELR selects.
-    (3, 0, 6): (
-        _Family("PRBAR{}_EL1", 0b1000_000, _IN_CRm2_op22, range(1, 16)),
-        _Family("PRLAR{}_EL1", 0b1000_001, _IN_CRm2_op22, range(1, 16)),
-    ),
-    (3, 4, 6): (
-        _Family("PRBAR{}_EL2", 0b1000_000, _IN_CRm2_op22, range(1, 16)),
-        _Family("PRLAR{}_EL2", 0b1000_001, _IN_CRm2_op22, range(1, 16)),
-    ),
-    (3, 0, 12): (_Family("ICC_PPI_PRIORITYR{}_EL1", 0b1110_000, _IN_CRm0_op2, range(16)),),
-    (3, 4, 12): (
-        _Family("ICH_LR{}_EL2", 0b1100_000, _IN_CRm0_op2, range(16)),
-        _Family("ICH_PPI_PRIORITYR{}_EL2", 0b1110_000, _IN_CRm0_op2, range(16)),
-    ),
-    (3, 3, 13): (
-        _Family("AMEVCNTR0{}_EL0", 0b0100_000, _IN_CRm0_op2, range(4)),
-        _Family("AMEVTYPER0{}_EL0", 0b0110_000, _IN_CRm0_op2, range(4)),
-        _Family("AMEVCNTR1{}_EL0", 0b1100_000, _IN_CRm0_op2, range(16)),
-        _Family("AMEVTYPER1{}_EL0", 0b1110_000, _IN_CRm0_op2, range(16)),
-    ),
-    (3, 4, 13): (
-        _Family("AMEVCNTVOFF0{}_EL2", 0b1000_000, _IN_CRm0_op2, range(16)),
-        _Family("AMEVCNTVOFF1{}_EL2", 0b1010_000, _IN_CRm0_op2, range(16)),
-    ),
-    (3, 3, 14): (
-        _Family("PMEVCNTR{}_EL0", 0b1000_000, _IN_CRm1_op2, range(31)),
-        _Family("PMEVTYPER{}_EL0", 0b1100_000, _IN_CRm1_op2, range(31)),
-    ),
-}
-
-
 def register_name(op0: int, op1: int, CRn: int, CRm: int, op2: int, read: bool) -> str:
     """Return the name of the register that `MRS` reads or `MSR` writes at an encoding, or give "" where there is none.
 
@@ -435,7 +329,7 @@ def register_name(op0: int, op1: int, CRn: int, CRm: int, op2: int, read: bool) 
     if op2 < len(names) and names[op2] != _NO_NAME:
         return names[op2]
     bits = CRm << 3 | op2
-    for family in _FAMILIES.get((op0, op1, CRn), ()):
+    for family in FAMILIES.get((op0, op1, CRn), ()):
         if bits & ~family.n.mask == family.fixed and family.n.of(bits) in family.numbers:
             return family.name.format(family.n.of(bits))
     return ""
@@ -446,5 +340,5 @@ def every_name() -> Iterator[str]:
     for names in _NAMES.values():
         yield from (name for name in names.split() if name != _NO_NAME)
     yield from _READ.values()
-    for families in _FAMILIES.values():
+    for families in FAMILIES.values():
         yield from (family.name.format(number) for family in families for number in family.numbers)

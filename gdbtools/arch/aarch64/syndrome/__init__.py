@@ -37,7 +37,7 @@ from gdbtools.arch.aarch64.syndrome.trapped.exception_return import ExceptionRet
 from gdbtools.arch.aarch64.syndrome.trapped.floating_point_access import FloatingPointAccess
 from gdbtools.arch.aarch64.syndrome.trapped.other_instruction import OtherInstruction
 from gdbtools.arch.aarch64.syndrome.trapped.sme_access import SMEAccess
-from gdbtools.arch.aarch64.syndrome.trapped.system import System
+from gdbtools.arch.aarch64.syndrome.trapped.system import TrappedSystem
 from gdbtools.arch.aarch64.syndrome.trapped.system_128 import System128
 from gdbtools.arch.aarch64.syndrome.trapped.transaction_start import TransactionStart
 from gdbtools.arch.aarch64.syndrome.trapped.wait import Wait
@@ -84,7 +84,7 @@ CLASSES: Mapping[int, ExceptionClass] = {
     EC.SVC: ExceptionClass(_CALL, returns=_ELR.NEXT_UNLESS_TRAPPED),
     EC.HVC: ExceptionClass(_CALL, returns=_ELR.NEXT_INSTRUCTION),
     EC.SMC: ExceptionClass(_CALL, returns=_ELR.NEXT_UNLESS_TRAPPED),
-    EC.SYSTEM: ExceptionClass(_always(System)),
+    EC.SYSTEM: ExceptionClass(_always(TrappedSystem)),
     EC.SVE_ACCESS: ExceptionClass(_NO_ISS),
     EC.ERET: ExceptionClass(_always(ExceptionReturn)),
     EC.TSTART: ExceptionClass(_always(TransactionStart)),

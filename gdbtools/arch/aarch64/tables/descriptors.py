@@ -44,7 +44,7 @@ class Layout(enum.Enum):
         return ((9, 8), (49, low)) if self is Layout.LPA2 else ((47, low),)
 
 
-class Role(enum.Enum):
+class EntryRole(enum.Enum):
     """Who reads a descriptor, and so what its permission bits are."""
 
     TWO_LEVELS = enum.auto()
@@ -231,30 +231,30 @@ class RealmStage2IndirectLeaf(Stage2IndirectLeaf):
     NS = RealmStage2Leaf.NS
 
 
-_LEAVES: dict[Role, type[LeafDescriptor]] = {
-    Role.TWO_LEVELS: TwoLevelLeaf,
-    Role.NESTED: NestedLeaf,
-    Role.ONE_LEVEL: OneLevelLeaf,
-    Role.ROOT: RootLeaf,
-    Role.INDIRECT: IndirectLeaf,
-    Role.ROOT_INDIRECT: RootIndirectLeaf,
-    Role.STAGE2: Stage2Leaf,
-    Role.STAGE2_INDIRECT: Stage2IndirectLeaf,
-    Role.STAGE2_REALM: RealmStage2Leaf,
-    Role.STAGE2_REALM_INDIRECT: RealmStage2IndirectLeaf,
+_LEAVES: dict[EntryRole, type[LeafDescriptor]] = {
+    EntryRole.TWO_LEVELS: TwoLevelLeaf,
+    EntryRole.NESTED: NestedLeaf,
+    EntryRole.ONE_LEVEL: OneLevelLeaf,
+    EntryRole.ROOT: RootLeaf,
+    EntryRole.INDIRECT: IndirectLeaf,
+    EntryRole.ROOT_INDIRECT: RootIndirectLeaf,
+    EntryRole.STAGE2: Stage2Leaf,
+    EntryRole.STAGE2_INDIRECT: Stage2IndirectLeaf,
+    EntryRole.STAGE2_REALM: RealmStage2Leaf,
+    EntryRole.STAGE2_REALM_INDIRECT: RealmStage2IndirectLeaf,
 }
 # Under indirection the limits of tables do not count (TCR_ELx.HPDn is taken as 1), but they are where they were.
-_TABLES: dict[Role, type[TableDescriptor]] = {
-    Role.TWO_LEVELS: TwoLevelTable,
-    Role.NESTED: NestedTable,
-    Role.ONE_LEVEL: OneLevelTable,
-    Role.ROOT: OneLevelTable,
-    Role.INDIRECT: TwoLevelTable,
-    Role.ROOT_INDIRECT: TwoLevelTable,
-    Role.STAGE2: TableDescriptor,
-    Role.STAGE2_INDIRECT: TableDescriptor,
-    Role.STAGE2_REALM: TableDescriptor,
-    Role.STAGE2_REALM_INDIRECT: TableDescriptor,
+_TABLES: dict[EntryRole, type[TableDescriptor]] = {
+    EntryRole.TWO_LEVELS: TwoLevelTable,
+    EntryRole.NESTED: NestedTable,
+    EntryRole.ONE_LEVEL: OneLevelTable,
+    EntryRole.ROOT: OneLevelTable,
+    EntryRole.INDIRECT: TwoLevelTable,
+    EntryRole.ROOT_INDIRECT: TwoLevelTable,
+    EntryRole.STAGE2: TableDescriptor,
+    EntryRole.STAGE2_INDIRECT: TableDescriptor,
+    EntryRole.STAGE2_REALM: TableDescriptor,
+    EntryRole.STAGE2_REALM_INDIRECT: TableDescriptor,
 }
 
 
@@ -262,7 +262,7 @@ _TABLES: dict[Role, type[TableDescriptor]] = {
 def leaf_descriptor(
     size_bits: int,
     block: bool,
-    role: Role = Role.TWO_LEVELS,
+    role: EntryRole = EntryRole.TWO_LEVELS,
     layout: Layout = Layout.BITS_48,
     overlays: bool = False,
 ) -> type[LeafDescriptor]:
@@ -284,7 +284,7 @@ def leaf_descriptor(
 
 @cache
 def table_descriptor(
-    granule_bits: int, role: Role = Role.TWO_LEVELS, layout: Layout = Layout.BITS_48
+    granule_bits: int, role: EntryRole = EntryRole.TWO_LEVELS, layout: Layout = Layout.BITS_48
 ) -> type[TableDescriptor]:
     """Return the table descriptor class of a granule: a table is aligned to it."""
     address = Field(*layout.segments(granule_bits), doc="next-level table address", scale=1 << granule_bits)

@@ -11,10 +11,10 @@ from gdbtools.arch.aarch64.tables.descriptors import (
     KIND,
     TYPE_BLOCK,
     VALID,
+    EntryRole,
     InvalidDescriptor,
     Layout,
     LeafDescriptor,
-    Role,
     leaf_descriptor,
     table_descriptor,
 )
@@ -29,7 +29,9 @@ def aligned_root(ttbr: TableBase, wide: bool, levels: tuple[Level, ...]) -> int:
     return ttbr.base(wide) & -max(64 if wide else 1, root_bytes)
 
 
-def decode(value: int, level: Level, granule_bits: int, role: Role, layout: Layout, overlays: bool = False) -> Entry:
+def decode(
+    value: int, level: Level, granule_bits: int, role: EntryRole, layout: Layout, overlays: bool = False
+) -> Entry:
     """Return what a descriptor is at this level; never refuses."""
     if not VALID.of(value):
         return Entry(EntryKind.INVALID, InvalidDescriptor(value), 0, VMSACause.INVALID_ENTRY)
@@ -47,7 +49,9 @@ def decode(value: int, level: Level, granule_bits: int, role: Role, layout: Layo
     return Entry(EntryKind.TABLE, table, table.NextTable)
 
 
-def soft_invalid(value: int, level: Level, granule_bits: int, role: Role, layout: Layout, output_bits: int) -> Entry:
+def soft_invalid(
+    value: int, level: Level, granule_bits: int, role: EntryRole, layout: Layout, output_bits: int
+) -> Entry:
     """Return an entry whose valid bit is clear as SOFT_INVALID if it is whole apart from that, else as INVALID.
 
     Whole: with the bit set it would be a table or a leaf of this level, sets no reserved bit, leads to an address that

@@ -29,7 +29,7 @@ from gdbtools.arch.aarch64.tables.descriptors import (
 from gdbtools.arch.aarch64.tables.geometry import CONCATENATED_BITS, GRANULE_BITS, LAST_LEVEL, WIDE_BITS, block_levels
 from gdbtools.arch.aarch64.translation.root_registers import places, regime, registers
 from gdbtools.arch.model import Derived, Regime
-from gdbtools.arch.table_heuristics import NOTHING, Contents, Form, Leaves, Owner, Place, TableHeuristics
+from gdbtools.arch.table_heuristics import NOTHING, Contents, Leaves, Owner, RootPlace, TableForm, TableHeuristics
 
 _ADDRESS: Final = LeafDescriptor.OutputAddress.mask
 _BLOCK_ADDRESS: Final = _ADDRESS & ~leaf_descriptor(GRANULE_BITS["4KB"] + 9, True).field("nT").mask
@@ -60,7 +60,7 @@ class A64Tables(TableHeuristics):
     """VMSAv8-64's three granules."""
 
     forms = tuple(
-        Form(
+        TableForm(
             granule_bits=bits,
             block_heights=tuple(sorted(LAST_LEVEL - level for level in block_levels(bits, Layout.BITS_48))),
             input_bits=WIDE_BITS,
@@ -124,13 +124,13 @@ class A64Tables(TableHeuristics):
             return Owner.HYPERVISOR
         return Owner.USER if _share(leaves, _is_users) > 1 / 2 else Owner.KERNEL
 
-    def places(self, root: int, form: Form, height: int, owner: Owner, level: int | None) -> Sequence[Place]:
+    def places(self, root: int, form: TableForm, height: int, owner: Owner, level: int | None) -> Sequence[RootPlace]:
         return places(root, form, height, owner, level)
 
-    def registers(self, places: Sequence[Place]) -> Derived:
+    def registers(self, places: Sequence[RootPlace]) -> Derived:
         return registers(places)
 
-    def regime(self, place: Place) -> Regime:
+    def regime(self, place: RootPlace) -> Regime:
         return regime(place)
 
     def has_vectors(self, code: bytes) -> bool:

@@ -15,7 +15,7 @@ from gdbtools.bits import Field, Word
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class RangeControls:
     """One range of a stage 1: its table base register and its fields of TCR_ELx; none or one of the last two.
 
     TCR_ELx.NFDn is not among them: it is about non-fault and speculative SVE accesses, which nobody asks about here.
@@ -42,7 +42,7 @@ class Controls:
     name: str
     el: int
     user: bool
-    ranges: tuple[Range, ...]
+    ranges: tuple[RangeControls, ...]
     layout: type[Word]
     PS: Field
     HA: Field
@@ -56,8 +56,8 @@ class Controls:
         return f"{name}_EL{self.el}"
 
 
-def _two_ranges(level: str) -> tuple[Range, Range]:
-    lower = Range(
+def _two_ranges(level: str) -> tuple[RangeControls, RangeControls]:
+    lower = RangeControls(
         ttbr=f"TTBR0_{level}",
         upper=False,
         TnSZ=TCR_EL1.T0SZ,
@@ -71,7 +71,7 @@ def _two_ranges(level: str) -> tuple[Range, Range]:
         EPDn=(TCR_EL1.EPD0,),
         E0PDn=(TCR_EL1.E0PD0,),
     )
-    upper = Range(
+    upper = RangeControls(
         ttbr=f"TTBR1_{level}",
         upper=True,
         TnSZ=TCR_EL1.T1SZ,
@@ -88,8 +88,8 @@ def _two_ranges(level: str) -> tuple[Range, Range]:
     return lower, upper
 
 
-def _one_range(level: str) -> tuple[Range]:
-    only = Range(
+def _one_range(level: str) -> tuple[RangeControls]:
+    only = RangeControls(
         ttbr=f"TTBR0_{level}",
         upper=False,
         TnSZ=TCR_EL2.T0SZ,

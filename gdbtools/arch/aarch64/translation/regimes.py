@@ -11,15 +11,13 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.exceptions.execution_state import aarch32_el1
-from gdbtools.arch.aarch64.permissions.checks import Limit
 from gdbtools.arch.aarch64.registers.features import Features, features, optional
 from gdbtools.arch.aarch64.registers.hypervisor import GPCCR_EL3, HCR_EL2, HCRX_EL2, SCR_EL3, VTCR_EL2, VTTBR
-from gdbtools.arch.aarch64.registers.identification import ID_AA64MMFR0_EL1, ID_AA64PFR0_EL1
+from gdbtools.arch.aarch64.registers.identification import ID_AA64MMFR0_EL1
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
-from gdbtools.arch.aarch64.registers.translation import MAIR, PIR, POR, SCTLR, TCR2, TCR_EL1, TTBR
-from gdbtools.arch.aarch64.tables.descriptors import Layout, Role
+from gdbtools.arch.aarch64.registers.translation import MAIR, PIR, SCTLR, TCR2, TCR_EL1, TTBR
+from gdbtools.arch.aarch64.tables.descriptors import EntryRole, Layout
 from gdbtools.arch.aarch64.tables.geometry import (
     GRANULE_BITS,
     NARROW_BITS,
@@ -32,9 +30,16 @@ from gdbtools.arch.aarch64.tables.geometry import (
     MINIMUM_WIDE_TnSZ,
 )
 from gdbtools.arch.aarch64.translation import stage2_owner
-from gdbtools.arch.aarch64.translation.controls import EL2, EL3, EL10, EL20, Controls, Range
+from gdbtools.arch.aarch64.translation.controls import EL2, EL3, EL10, EL20, Controls, RangeControls
+from gdbtools.arch.aarch64.translation.hypervisor_controls import hcr_of, hcrx_of, is_nested
+from gdbtools.arch.aarch64.translation.permission_registers import (
+    _registers_disabled,
+    extended_controls,
+    permissions_of,
+)
 from gdbtools.arch.aarch64.translation.security import Fetches, SecurityState, scr_el3, security_state
-from gdbtools.arch.aarch64.translation.stage1 import LOGICAL_TAG, TAG, Permissions, Stage1, Stage1Off
+from gdbtools.arch.aarch64.translation.stage1 import LOGICAL_TAG, TAG, Stage1
+from gdbtools.arch.aarch64.translation.stage1_off import Stage1Off
 from gdbtools.arch.aarch64.translation.stage2 import Stage2
 from gdbtools.arch.model import ReadRegister, Regime
 from gdbtools.bits import Word
@@ -47,11 +52,6 @@ STAGE2 = "stage2"
 BIT_55 = 1 << 55
 """What chooses the range, whatever the top byte says."""
 
-REFUSED = (
-    ("D128", "128-bit descriptors are"),
-    ("AIE", "extended memory attribute indexing is"),
-)
-"""What gives a whole descriptor another meaning, and is not decoded."""
 GRANULE_PROTECTION = (
     "GPCCR_EL3.GPC is 1: a granule protection check may refuse what these tables grant, and is not decoded"
 )
@@ -66,7 +66,7 @@ def current(register: ReadRegister) -> str:
 
 def of_level(register: ReadRegister, el: int) -> str:
     """Return the name of the regime that translates for an Exception level ("Translation regimes")."""
-    hcr = _hcr(register)
+    hcr = hcr_of(register)
     if el == 0 and hcr.E2H and hcr.TGE:
         return "el2-vhe"
     if el == 2:
@@ -88,19 +88,8 @@ def regime_for(register: ReadRegister, address: int, name: str | None = None) ->
     return BUILDERS[name or current(register)](register, bool(address & BIT_55))[0]
 
 
-def _hcr(register: ReadRegister) -> HCR_EL2:
-    """HCR_EL2; a CPU without EL2 behaves as if it were 0."""
-    return HCR_EL2(optional(register, "HCR_EL2") or 0)
-
-
-def _hcrx(register: ReadRegister) -> HCRX_EL2 | None:
-    """HCRX_EL2, which is as 0 while SCR_EL3.HXEn withholds it; None where nobody knows."""
-    value, scr = optional(register, "HCRX_EL2"), scr_el3(register)
-    return None if value is None else HCRX_EL2(0 if scr is not None and not scr.HXEn else value)
-
-
 def _el10(register: ReadRegister, upper: bool | None) -> tuple[Regime, ...]:
-    hcr = _hcr(register)
+    hcr = hcr_of(register)
     scr = scr_el3(register)
     secure = security_state(register, EL10.el) is SecurityState.SECURE
     if why := aarch32_el1(register):
@@ -115,7 +104,7 @@ def _el10(register: ReadRegister, upper: bool | None) -> tuple[Regime, ...]:
     if (hcr.VM or hcr.DC) and not (secure and scr is not None and not scr.EEL2):
         below = _stage2(register, secure)
     built = _stage1(register, EL10, upper, below, hcr)
-    left_out = stage2_owner.left_out(register, _hcr(register))
+    left_out = stage2_owner.left_out(register, hcr_of(register))
     return tuple(replace(each, notes=(*each.notes, *left_out)) for each in built)
 
 
@@ -160,7 +149,7 @@ def _stage1(
 
 def _unprivileged_counts(register: ReadRegister, controls: Controls) -> bool:
     """Return whether LDTR and STTR are EL0's accesses: at EL1 but for a guest hypervisor's, and in a host with TGE."""
-    hcr = _hcr(register)
+    hcr = hcr_of(register)
     if controls is EL10:
         return not (hcr.NV and hcr.NV1)
     return controls is EL20 and bool(hcr.TGE)
@@ -194,19 +183,19 @@ def _off(register: ReadRegister, controls: Controls, below: Stage2 | None, hcr: 
 
 
 def _range(
-    register: ReadRegister, controls: Controls, bounds: Range, sctlr: SCTLR, below: Stage2 | None, hcr: HCR_EL2
+    register: ReadRegister, controls: Controls, bounds: RangeControls, sctlr: SCTLR, below: Stage2 | None, hcr: HCR_EL2
 ) -> Stage1:
     has = features(register)
     tcr = controls.layout(register(controls.register("TCR")))
-    extended = _extended(register, controls)
+    extended = extended_controls(register, controls)
     asked = bounds.granules.get(bounds.TGn.of(tcr), "reserved")
     granule = has.granule(asked, 1)
     layout = _layout(granule, bool(controls.DS.of(tcr)), has.lpa2, has, controls.PS.of(tcr))
     output_bits = _output_bits(has, controls.PS.of(tcr), layout)
-    permissions = _permissions(register, controls, extended, has)
+    permissions = permissions_of(register, controls, extended, has)
     indirect = permissions.pir is not None
     overlays = permissions.privileged_overlay is not None or permissions.user_overlay is not None
-    nested = _is_nested(controls, hcr)
+    nested = is_nested(controls, hcr)
     state = security_state(register, controls.el)
     fetches = Fetches(state, controls.el, bool((scr_el3(register) or SCR_EL3(0)).SIF))
     mair = optional(register, controls.register("MAIR"))
@@ -254,18 +243,13 @@ def _range(
     return replace(built, notes=(*built.notes, f"{bounds.ttbr}: its bits below the root table's size are ignored"))
 
 
-def _is_nested(controls: Controls, hcr: HCR_EL2) -> bool:
-    """Return whether EL1 runs a guest hypervisor: HCR_EL2.{NV, NV1}."""
-    return controls is EL10 and bool(hcr.NV and hcr.NV1)
-
-
 def _has_table_access_flags(controls: Controls, extended: Word, has: Features, tcr: Word) -> bool:
     """Return whether hardware sets the access flag of tables: it does where it sets that of leaves, too."""
     asked = bool(extended.field("HAFT").of(extended))
     return asked and has.tables_accessed and bool(controls.HA.of(tcr))
 
 
-def _forces_non_global(extended: Word, bounds: Range) -> bool:
+def _forces_non_global(extended: Word, bounds: RangeControls) -> bool:
     """Return whether all that a range translates is of one ASID (TCR2_ELx.FNGn, FEAT_ASID2)."""
     if not isinstance(extended, TCR2):
         return False
@@ -289,14 +273,14 @@ def _notes(register: ReadRegister, below: Stage2 | None) -> tuple[str, ...]:
     )
 
 
-def _role(controls: Controls, indirect: bool, nested: bool, state: SecurityState) -> Role:
+def _role(controls: Controls, indirect: bool, nested: bool, state: SecurityState) -> EntryRole:
     if state is SecurityState.ROOT:
-        return Role.ROOT_INDIRECT if indirect else Role.ROOT
+        return EntryRole.ROOT_INDIRECT if indirect else EntryRole.ROOT
     if indirect:
-        return Role.INDIRECT
+        return EntryRole.INDIRECT
     if nested:
-        return Role.NESTED
-    return Role.TWO_LEVELS if controls.user else Role.ONE_LEVEL
+        return EntryRole.NESTED
+    return EntryRole.TWO_LEVELS if controls.user else EntryRole.ONE_LEVEL
 
 
 def _maximum(has: Features, granule_bits: int) -> int:
@@ -322,64 +306,8 @@ def _output_bits(has: Features, ps: int, layout: Layout) -> int:
     return min(implemented, PHYSICAL_BITS[ps], NARROW_BITS if layout is Layout.BITS_48 else WIDE_BITS)
 
 
-def _extended(register: ReadRegister, controls: Controls) -> Word:
-    """TCR2_ELx, or TCR_EL3; it counts as 0 while SCR_EL3.TCR2En, or at EL1 HCRX_EL2.TCR2En, withholds it.
-
-    Refuses what is not decoded.  Source: IsTCR2EL1Enabled, IsTCR2EL2Enabled.
-    """
-    name, layout = controls.extended
-    value = optional(register, name)
-    hcrx, scr = _hcrx(register), scr_el3(register)
-    withheld = controls is EL10 and _has_el2(register) and hcrx is not None and not hcrx.TCR2En
-    withheld = withheld or (controls is not EL3 and scr is not None and not scr.TCR2En)
-    word = layout(0 if value is None or withheld else value)
-    for field, meaning in REFUSED:
-        if word.field(field).of(word):
-            raise Unavailable(f"{name}.{field} is 1: {meaning} not decoded")
-    return word
-
-
-def _has_el2(register: ReadRegister) -> bool:
-    """Return whether there is an EL2: QEMU's stub gives its registers, as 0, also of a CPU that has none."""
-    pfr0 = optional(register, "ID_AA64PFR0_EL1")
-    return pfr0 is not None and bool(ID_AA64PFR0_EL1(pfr0).EL2)
-
-
-def _permissions(register: ReadRegister, controls: Controls, extended: Word, has: Features) -> Permissions:
-    def on(name: str) -> bool:
-        return bool(extended.field(name).of(extended))
-
-    def held(name: str, kind: type[Word]) -> tuple[str, Word]:
-        return name, kind(register(name))
-
-    nested = _is_nested(controls, _hcr(register))
-    indirect, overlay = has.indirection and on("PIE"), has.overlays and on("POE")
-    user_overlay = has.overlays and controls.user and on("E0POE") and not nested
-    pire0: tuple[str, Word] | Limit | None = None
-    if indirect and nested:
-        # A guest hypervisor has no EL0, and PIRE0_EL1 is as 0: AArch64.GetS1TTWParamsEL10.
-        pire0 = Limit(VMSACause.PRIVILEGED_ONLY, HCR_EL2.NV1, 1, register="HCR_EL2")
-    elif indirect and controls.user:
-        pire0 = held(controls.register("PIRE0"), PIR)
-    return Permissions(
-        pir=held(controls.register("PIR"), PIR) if indirect else None,
-        pire0=pire0,
-        privileged_overlay=held(controls.register("POR"), POR) if overlay else None,
-        user_overlay=held("POR_EL0", POR) if user_overlay else None,
-        disabled=None if controls is EL3 else _registers_disabled(register),
-    )
-
-
-def _registers_disabled(register: ReadRegister) -> Limit | None:
-    """Return what has PIR_ELx, PIRE0_ELx, POR_ELx and S2PIR_EL2 taken for 0 below EL3: "SCR_EL3.PIEn"."""
-    scr = scr_el3(register)
-    if scr is None or scr.PIEn:
-        return None
-    return Limit(VMSACause.REGISTERS_DISABLED, SCR_EL3.PIEn, 0, register="SCR_EL3")
-
-
 def _stage2(register: ReadRegister, secure: bool) -> Stage2:
-    has, hcr = features(register), _hcr(register)
+    has, hcr = features(register), hcr_of(register)
     vtcr = VTCR_EL2(register("VTCR_EL2"))
     if vtcr.D128:
         raise Unavailable("VTCR_EL2.D128 is 1: 128-bit descriptors are not decoded")
@@ -398,7 +326,7 @@ def _stage2(register: ReadRegister, secure: bool) -> Stage2:
     if aarch32_el1(register):
         # An AArch32 EL1 has 40 bits of IPA, however small the PE is: AArch64.S2MinTxSZ.
         smallest = min(smallest, 64 - AARCH32_IPA_BITS)
-    hcrx = _hcrx(register) or HCRX_EL2(0)
+    hcrx = hcrx_of(register) or HCRX_EL2(0)
     indirect = has.indirection_stage2 and vtcr.S2PIE
     sctlr = SCTLR(optional(register, "SCTLR_EL2") or 0)
     return Stage2(

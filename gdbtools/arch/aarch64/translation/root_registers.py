@@ -19,9 +19,9 @@ from gdbtools.arch.aarch64.tables.geometry import (
     MAXIMUM_TnSZ,
 )
 from gdbtools.arch.aarch64.translation import regimes
-from gdbtools.arch.aarch64.translation.controls import EL2, EL3, EL10, EL20, Controls, Range
+from gdbtools.arch.aarch64.translation.controls import EL2, EL3, EL10, EL20, Controls, RangeControls
 from gdbtools.arch.model import Derived, Regime
-from gdbtools.arch.table_heuristics import Form, Owner, Place
+from gdbtools.arch.table_heuristics import Owner, RootPlace, TableForm
 from gdbtools.errors import Unavailable
 
 ADDRESS_BITS: Final = 64
@@ -34,7 +34,7 @@ HIGHEST_START: Final = {12: 0, 14: 1, 16: 1}
 EL2H: Final = 0b1001
 
 
-def places(root: int, form: Form, height: int, owner: Owner, level: int | None) -> Sequence[Place]:
+def places(root: int, form: TableForm, height: int, owner: Owner, level: int | None) -> Sequence[RootPlace]:
     """Return every register and size for a root of an owner, the usual size first.
 
     Where a CPU is at EL2 and EL0 has a part in the tables, they are of a VHE host: tables do not tell its regime from
@@ -48,13 +48,13 @@ def places(root: int, form: Form, height: int, owner: Owner, level: int | None) 
         name, suffix = ("el2-vhe", "EL2") if level == EL20.el else ("el1", "EL1")
         ranges = [(f"TTBR0_{suffix}", name, False), (f"TTBR1_{suffix}", name, True)][: 1 if owner is Owner.USER else 2]
     return [
-        Place(register, name, upper, root, form, height, bits, "VTTBR_EL2" if name == "el1" else "")
+        RootPlace(register, name, upper, root, form, height, bits, "VTTBR_EL2" if name == "el1" else "")
         for register, name, upper in ranges
         for bits in _sizes(form, height, name == STAGE2)
     ]
 
 
-def _sizes(form: Form, height: int, second: bool) -> list[int]:
+def _sizes(form: TableForm, height: int, second: bool) -> list[int]:
     """Return the sizes of input address that a root at this height may resolve: a whole table's, or 48 bits, first."""
     covered = form.covered_bits(height)
     largest = covered + form.root_bits(height)
@@ -68,7 +68,7 @@ def _sizes(form: Form, height: int, second: bool) -> list[int]:
     return sorted(legal, key=lambda bits: (bits != usual, abs(bits - usual)))
 
 
-def regime(place: Place) -> Regime:
+def regime(place: RootPlace) -> Regime:
     """Return the range of the regime that a root would translate; raise `Unavailable` for what no register can say."""
     values = registers((place,)).values
 
@@ -82,7 +82,7 @@ def regime(place: Place) -> Regime:
     return regimes.regime_for(register, regimes.BIT_55 if place.upper else 0, place.regime)
 
 
-def registers(places: Sequence[Place]) -> Derived:
+def registers(places: Sequence[RootPlace]) -> Derived:
     """Return the registers that hold these roots: bases, and what the control registers have to say of them."""
     values: dict[str, int] = {}
     assumed: list[str] = []
@@ -102,7 +102,7 @@ def registers(places: Sequence[Place]) -> Derived:
     return Derived(values, tuple(assumed))
 
 
-def _of_stage1(controls: Controls, places: Sequence[Place], values: dict[str, int], assumed: list[str]) -> None:
+def _of_stage1(controls: Controls, places: Sequence[RootPlace], values: dict[str, int], assumed: list[str]) -> None:
     name = controls.register("TCR")
     word = controls.layout(controls.PS.into(0, _PS))
     wide = any(_needs_ds(place) for place in places)
@@ -126,18 +126,18 @@ def _of_stage1(controls: Controls, places: Sequence[Place], values: dict[str, in
     values[name] = int(word)
 
 
-def _needs_ds(place: Place) -> bool:
+def _needs_ds(place: RootPlace) -> bool:
     """Return whether a range is larger than there is without FEAT_LPA2; at 64KB that takes another feature."""
     return place.input_bits > NARROW_BITS and place.form.granule_bits < GRANULE_BITS["64KB"]
 
 
-def _sized(bounds: Range, word: int, place: Place) -> int:
+def _sized(bounds: RangeControls, word: int, place: RootPlace) -> int:
     granule = _GRANULES[place.form.granule_bits]
     code = next(code for code, name in bounds.granules.items() if name == granule)
     return bounds.TGn.into(bounds.TnSZ.into(word, ADDRESS_BITS - place.input_bits), code)
 
 
-def _of_stage2(place: Place, values: dict[str, int], assumed: list[str]) -> None:
+def _of_stage2(place: RootPlace, values: dict[str, int], assumed: list[str]) -> None:
     granule = _GRANULES[place.form.granule_bits]
     start = LAST_LEVEL - place.height
     SL2, SL0 = next(code for code, level in START_LEVELS[place.form.granule_bits].items() if level == start)

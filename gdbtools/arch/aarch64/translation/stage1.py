@@ -13,19 +13,18 @@ from typing import Literal
 
 from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.exception_levels import LEVELS
-from gdbtools.arch.aarch64.permissions.checks import ALL, Effective, Limit
+from gdbtools.arch.aarch64.permissions.checks import Effective, Limit
 from gdbtools.arch.aarch64.permissions.direct import direct, is_dirty, is_read_only
 from gdbtools.arch.aarch64.permissions.indirect import indirect, withheld
 from gdbtools.arch.aarch64.permissions.overlay import Base, overlaid
-from gdbtools.arch.aarch64.registers.identification import ID_AA64MMFR0_EL1
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.registers.translation import MAIR, SCTLR, TTBR, WIDE_BASE
 from gdbtools.arch.aarch64.tables import descriptors, memory_types
-from gdbtools.arch.aarch64.tables.descriptors import TABLE_AF, IndirectLeaf, Layout, Role, Stage1Leaf
+from gdbtools.arch.aarch64.tables.descriptors import TABLE_AF, EntryRole, IndirectLeaf, Layout, Stage1Leaf
 from gdbtools.arch.aarch64.tables.entries import aligned_root, decode, refuse_entry
 from gdbtools.arch.aarch64.tables.geometry import CONTIGUOUS_ENTRIES, levels_for
 from gdbtools.arch.aarch64.tables.memory_names import memory_type
-from gdbtools.arch.aarch64.translation.controls import Controls, Range
+from gdbtools.arch.aarch64.translation.controls import Controls, RangeControls
 from gdbtools.arch.aarch64.translation.security import Fetches
 from gdbtools.arch.aarch64.translation.stage2 import Stage2, attributes_of_both
 from gdbtools.arch.model import (
@@ -71,13 +70,13 @@ class Stage1(Regime):
     """One range of a stage 1, as its registers describe it."""
 
     controls: Controls
-    range: Range
+    range: RangeControls
     tcr: Word
     ttbr: TTBR
     sctlr: SCTLR
     mair: MAIR | None
     permissions: Permissions
-    role: Role
+    role: EntryRole
     granule_bits: int
     layout: Layout
     output_bits: int
@@ -381,92 +380,5 @@ class Stage1(Regime):
             contiguous=bool(leaf.Contiguous) and self.contiguous_entries(steps[-1].level) > 1,
             guarded=bool(leaf.GP),
             non_secure=bool(leaf.NS),
-        )
-        return own if final is None else attributes_of_both(own, attr, sh, final)
-
-
-@dataclass(frozen=True)
-class Stage1Off(Regime):
-    """A stage 1 that is off: every address is its own output (section "Stage 1 MMU disabled").
-
-    `ignored` are the bits that are no part of an address, `ignored_by_fetches` those of an instruction's.
-    `default_cacheable` is HCR_EL2.DC: memory is then Normal Write-Back, not Device, and under HCR_EL2.DCT Tagged.
-    """
-
-    controls: Controls
-    why: str
-    output_bits: int
-    parange: int
-    """ID_AA64MMFR0_EL1.PARange, or what stands in for it."""
-    ignored: int
-    ignored_by_fetches: int
-    default_cacheable: bool
-    default_tagged: bool
-    unprivileged_counts: bool
-    below: Stage2 | None = None
-    assumed: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    stage = 1
-    root = 0
-    levels = ()
-    first = 0
-
-    @cached_property
-    def name(self) -> str:  # type: ignore[override]
-        through = f" through {self.below.name}" if self.below else ""
-        return f"{self.controls.name} stage 1, MMU off ({self.why}){through}"
-
-    @cached_property
-    def last(self) -> int:  # type: ignore[override]
-        return (1 << self.output_bits) - 1
-
-    @cached_property
-    def output_last(self) -> int:  # type: ignore[override]
-        return self.last
-
-    def admit(self, address: int) -> Refusal | None:
-        return self._admit(address & ~self.ignored)
-
-    def tag_of(self, address: int) -> int:
-        return address & self.ignored
-
-    def check(self, walk: Walk, kind: AccessKind) -> Refusal | None:
-        """Return stage 1's refusal of an access: of a fetch by more of its address than of a load."""
-        if walk.refusal is None and kind is AccessKind.EXECUTE:
-            return self._admit(walk.input & ~self.ignored_by_fetches)
-        return walk.refusal
-
-    def _admit(self, address: int) -> Refusal | None:
-        if address <= self.last:
-            return None
-        decider = Decider(VMSACause.ADDRESS_TOO_LARGE, "ID_AA64MMFR0_EL1", ID_AA64MMFR0_EL1.PARange, self.parange)
-        return Refusal(Fault(FaultKind.ADDRESS_SIZE, self.stage, 0), decider)
-
-    def decode(self, raw: bytes, level: Level) -> Entry:
-        raise AssertionError("an MMU that is off reads no descriptor")
-
-    def accept(self, step: Step) -> Refusal | None:
-        raise AssertionError("an MMU that is off reads no descriptor")
-
-    def memory(self) -> tuple[int, int]:
-        """Return the attribute and the shareability of data accesses."""
-        if self.default_cacheable:
-            attr = memory_types.TAGGED if self.default_tagged else memory_types.WRITE_BACK
-            return attr, memory_types.NON_SHAREABLE
-        return memory_types.DEVICE_nGnRnE, memory_types.OUTER_SHAREABLE
-
-    def attributes(self, steps: tuple[Step, ...], final: Walk | None = None) -> Attributes | None:
-        attr, sh = self.memory()
-        levels = (0, self.controls.el) if self.controls.user else (self.controls.el,)
-        fetches = "" if self.default_cacheable else " for data; instruction fetches as SCTLR.I says"
-        own = Attributes(
-            memory=memory_type(attr) + fetches,
-            shareability=memory_types.shareability(sh),
-            rights={LEVELS[el]: ALL for el in levels},
-            accessed=True,
-            dirty=None,
-            is_global=True,
-            contiguous=False,
         )
         return own if final is None else attributes_of_both(own, attr, sh, final)

@@ -20,11 +20,11 @@ from gdbtools.arch.aarch64.tables import memory_types
 from gdbtools.arch.aarch64.tables.descriptors import (
     S2AP_READ,
     S2AP_WRITE,
+    EntryRole,
     Layout,
     LeafDescriptor,
     RealmStage2IndirectLeaf,
     RealmStage2Leaf,
-    Role,
     Stage2IndirectLeaf,
     Stage2Leaf,
 )
@@ -116,10 +116,10 @@ class Stage2(Regime):
         return "big" if self.big_endian else "little"
 
     @cached_property
-    def role(self) -> Role:
+    def role(self) -> EntryRole:
         if self.realm:
-            return Role.STAGE2_REALM if self.s2pir is None else Role.STAGE2_REALM_INDIRECT
-        return Role.STAGE2 if self.s2pir is None else Role.STAGE2_INDIRECT
+            return EntryRole.STAGE2_REALM if self.s2pir is None else EntryRole.STAGE2_REALM_INDIRECT
+        return EntryRole.STAGE2 if self.s2pir is None else EntryRole.STAGE2_INDIRECT
 
     @cached_property
     def input_bits(self) -> int:

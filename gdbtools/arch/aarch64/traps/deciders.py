@@ -17,7 +17,7 @@ from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, SCR_EL3
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx
 from gdbtools.arch.aarch64.traps import fine_grained, groups
 from gdbtools.arch.aarch64.traps.el2_controls import coprocessor_trap
-from gdbtools.arch.aarch64.traps.rule import Condition, Rule
+from gdbtools.arch.aarch64.traps.rule import Condition, TrapRule
 from gdbtools.arch.aarch64.traps.rules import rules
 from gdbtools.arch.model import FaultKind, ReadRegister, Syndrome
 from gdbtools.bits import Field, FieldValue, Word
@@ -104,7 +104,7 @@ class _Attempt:
     read: bool | None
     aarch32_kernel: bool
 
-    def rules(self) -> Iterator[Rule]:
+    def rules(self) -> Iterator[TrapRule]:
         """Yield the rules that are about it, whatever the controls are."""
         for rule in (rule for name in self.names for rule in _rules_about(name)):
             if self.read is not None and not (rule.reads if self.read else rule.writes):
@@ -115,7 +115,7 @@ class _Attempt:
 
 
 @lru_cache(maxsize=1024)
-def _rules_about(name: str) -> tuple[Rule, ...]:
+def _rules_about(name: str) -> tuple[TrapRule, ...]:
     return tuple(rule for rule in rules() if _matches(name, rule.trapped) and not _matches(name, rule.spared))
 
 

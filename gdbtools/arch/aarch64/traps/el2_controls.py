@@ -21,11 +21,11 @@ from gdbtools.arch.aarch64.traps.registers import (
     MPAM2_EL2,
     MPAMHCR_EL2,
 )
-from gdbtools.arch.aarch64.traps.rule import Condition, Rule, Under, clear, hcr, hcrx, when
+from gdbtools.arch.aarch64.traps.rule import Condition, TrapRule, Under, clear, hcr, hcrx, when
 from gdbtools.bits import Field, Word
 
 
-def rules() -> Iterator[Rule]:
+def rules() -> Iterator[TrapRule]:
     """Yield what traps to EL2, the coarse controls before the fine-grained ones."""
     yield from _by_hcr()
     yield from _by_hcrx()
@@ -33,7 +33,7 @@ def rules() -> Iterator[Rule]:
     yield from _by_fine_grained_traps()
 
 
-def _by_hcr() -> Iterator[Rule]:
+def _by_hcr() -> Iterator[TrapRule]:
     # The control, the value that traps, the levels, what, and whether by reads and by writes.
     table: tuple[tuple[str, int, tuple[int, ...], str, bool, bool], ...] = (
         ("TVM", 1, (0, 1), groups.VIRTUAL_MEMORY, False, True),
@@ -75,19 +75,19 @@ def _by_hcr() -> Iterator[Rule]:
     )
     for name, value, levels, what, reads, writes in table:
         spared = ("ERXPFG*",) if name == "TERR" else ()
-        yield Rule((hcr(name, value),), levels, 2, groups.split(what), reads, writes, spared=spared)
-    yield Rule((hcr("NV"),), (1,), 2, groups.split(groups.OF_EL2), spared=groups.split(groups.NOT_NESTED))
-    yield Rule((hcr("NV"), hcr("NV2", 0)), (1,), 2, ("SP_EL1",))
+        yield TrapRule((hcr(name, value),), levels, 2, groups.split(what), reads, writes, spared=spared)
+    yield TrapRule((hcr("NV"),), (1,), 2, groups.split(groups.OF_EL2), spared=groups.split(groups.NOT_NESTED))
+    yield TrapRule((hcr("NV"), hcr("NV2", 0)), (1,), 2, ("SP_EL1",))
     first = ("VBAR_EL1", "ELR_EL1", "SPSR_EL1", "SCXTNUM_EL1")
-    yield Rule((hcr("NV"), hcr("NV1"), hcr("NV2", 0)), (1,), 2, first)
-    yield Rule((hcr("TGE"),), (0,), 2, (groups.GENERAL_EXCEPTION, groups.SERROR), under=Under.ANY)
+    yield TrapRule((hcr("NV"), hcr("NV1"), hcr("NV2", 0)), (1,), 2, first)
+    yield TrapRule((hcr("TGE"),), (0,), 2, (groups.GENERAL_EXCEPTION, groups.SERROR), under=Under.ANY)
     # "DAIF": a host's EL0 has no bit that lets it.
-    yield Rule((hcr("E2H"), hcr("TGE")), (0,), 2, ("DAIF", "DAIFSet", "DAIFClr"), under=Under.HOST)
+    yield TrapRule((hcr("E2H"), hcr("TGE")), (0,), 2, ("DAIF", "DAIFSet", "DAIFClr"), under=Under.HOST)
     debug = groups.joined(groups.DEBUG, groups.OS_LOCK, groups.ROM)
-    yield Rule((hcr("TGE"),), (0,), 2, groups.split(debug), under=Under.ANY)
+    yield TrapRule((hcr("TGE"),), (0,), 2, groups.split(debug), under=Under.ANY)
 
 
-def _by_hcrx() -> Iterator[Rule]:
+def _by_hcrx() -> Iterator[TrapRule]:
     table: tuple[tuple[Condition, tuple[int, ...], str], ...] = (
         (hcrx("TCR2En"), (1,), "TCR2_EL1"),
         (hcrx("SCTLR2En"), (1,), "SCTLR2_EL1"),
@@ -101,18 +101,18 @@ def _by_hcrx() -> Iterator[Rule]:
         (hcrx("MCE2", 1), (1,), groups.MEMORY_OPERATION),
     )
     for condition, levels, what in table:
-        yield Rule((condition,), levels, 2, groups.split(what))
-    yield Rule((hcrx("TALLINT", 1),), (1,), 2, ("ALLINT",), reads=False)
+        yield TrapRule((condition,), levels, 2, groups.split(what))
+    yield TrapRule((hcrx("TALLINT", 1),), (1,), 2, ("ALLINT",), reads=False)
 
 
-def _by_others() -> Iterator[Rule]:
+def _by_others() -> Iterator[TrapRule]:
     for name, layout, under in (("TTA", CPTR_EL2, Under.NOT_E2H), ("TTA", CPACR_EL1, Under.E2H)):
         trace = when("CPTR_EL2", layout.field(name))
-        yield Rule(
+        yield TrapRule(
             (trace,), (0, 1, 2), 2, groups.split(groups.TRACE), under=under, spared=groups.split(groups.NOT_TRACE)
         )
-    yield Rule((when("CPTR_EL2", CPTR_EL2.TCPAC),), (1,), 2, ("CPACR_EL1", "CPACR"))
-    yield Rule((when("CPTR_EL2", CPTR_EL2.TAM),), (0, 1), 2, groups.split(groups.ACTIVITY), under=Under.ANY)
+    yield TrapRule((when("CPTR_EL2", CPTR_EL2.TCPAC),), (1,), 2, ("CPACR_EL1", "CPACR"))
+    yield TrapRule((when("CPTR_EL2", CPTR_EL2.TAM),), (0, 1), 2, groups.split(groups.ACTIVITY), under=Under.ANY)
     table: tuple[tuple[Field, tuple[int, ...], tuple[int, ...], str], ...] = (
         (MDCR_EL2.TDE, (1,), (0, 1), groups.joined(groups.DEBUG, groups.OS_LOCK, groups.ROM, groups.DEBUG_EXCEPTION)),
         (MDCR_EL2.TDA, (1,), (0, 1), groups.DEBUG),
@@ -131,13 +131,13 @@ def _by_others() -> Iterator[Rule]:
     )
     for field, values, levels, what in table:
         condition = Condition("MDCR_EL2", field, values)
-        yield Rule(
+        yield TrapRule(
             (condition,), levels, 2, groups.split(what), under=Under.ANY, spared=groups.split(groups.NOT_MONITORS)
         )
     for counter in range(31):
         beyond = Condition("MDCR_EL2", MDCR_EL2.HPMN, tuple(range(counter + 1)))
         what = f"PMEVCNTR{counter}_EL0; PMEVTYPER{counter}_EL0; PMEVCNTR{counter}; PMEVTYPER{counter}"
-        yield Rule((beyond,), (0, 1), 2, groups.split(what), under=Under.ANY)
+        yield TrapRule((beyond,), (0, 1), 2, groups.split(what), under=Under.ANY)
     gic: tuple[tuple[Field, str], ...] = (
         (ICH_HCR_EL2.TALL0, groups.GROUP_0),
         (ICH_HCR_EL2.TALL1, groups.GROUP_1),
@@ -145,8 +145,8 @@ def _by_others() -> Iterator[Rule]:
         (ICH_HCR_EL2.TDIR, "ICC_DIR_EL1; ICC_DIR"),
     )
     for field, what in gic:
-        yield Rule((when("ICH_HCR_EL2", field),), (1,), 2, groups.split(what))
-    yield Rule((clear("ICC_SRE_EL2", ICC_SRE.Enable),), (1,), 2, ("ICC_SRE_EL1", "ICC_SRE"))
+        yield TrapRule((when("ICH_HCR_EL2", field),), (1,), 2, groups.split(what))
+    yield TrapRule((clear("ICC_SRE_EL2", ICC_SRE.Enable),), (1,), 2, ("ICC_SRE_EL1", "ICC_SRE"))
     for holder, field, value, name in (
         ("MPAM2_EL2", MPAM2_EL2.TRAPMPAM0EL1, 1, "MPAM0_EL1"),
         ("MPAM2_EL2", MPAM2_EL2.TRAPMPAM1EL1, 1, "MPAM1_EL1"),
@@ -154,14 +154,14 @@ def _by_others() -> Iterator[Rule]:
         ("MPAM2_EL2", MPAM2_EL2.TIDR, 1, "MPAMIDR_EL1"),
         ("MPAMHCR_EL2", MPAMHCR_EL2.TRAP_MPAMIDR_EL1, 1, "MPAMIDR_EL1"),
     ):
-        yield Rule((Condition(holder, field, (value,)),), (1,), 2, (name,))
+        yield TrapRule((Condition(holder, field, (value,)),), (1,), 2, (name,))
 
 
-def _by_fine_grained_traps() -> Iterator[Rule]:
+def _by_fine_grained_traps() -> Iterator[TrapRule]:
     for trap in fine_grained_traps():
         condition = Condition(trap.holder, trap.field, (trap.value,))
         conditions = (condition, hcrx("FGTnXS")) if trap.qualified else (condition,)
-        yield Rule(conditions, trap.levels, trap.target, trap.trapped, trap.reads, trap.writes)
+        yield TrapRule(conditions, trap.levels, trap.target, trap.trapped, trap.reads, trap.writes)
 
 
 def coprocessor_trap(number: int) -> Condition | None:

@@ -10,17 +10,17 @@ from collections.abc import Iterator
 
 from gdbtools.arch.aarch64.traps import groups
 from gdbtools.arch.aarch64.traps.registers import CPTR_EL3, ICC_SRE, MDCR_EL3
-from gdbtools.arch.aarch64.traps.rule import Condition, Rule, Under, hcr, scr
+from gdbtools.arch.aarch64.traps.rule import Condition, TrapRule, Under, hcr, scr
 from gdbtools.bits import Field
 
 
-def rules() -> Iterator[Rule]:
+def rules() -> Iterator[TrapRule]:
     """Yield what traps to EL3."""
     yield from _by_scr()
     yield from _by_others()
 
 
-def _by_scr() -> Iterator[Rule]:
+def _by_scr() -> Iterator[TrapRule]:
     below, kernel, hypervisor = (0, 1, 2), (1, 2), (2,)
     table: tuple[tuple[str, int, tuple[int, ...], str, bool, bool], ...] = (
         ("APK", 0, kernel, groups.KEYS, True, True),
@@ -68,19 +68,19 @@ def _by_scr() -> Iterator[Rule]:
     )
     for name, value, levels, what, reads, writes in table:
         spared = ("ERXPFG*",) if name == "TERR" else ()
-        yield Rule((scr(name, value),), levels, 3, groups.split(what), reads, writes, Under.ANY, spared)
+        yield TrapRule((scr(name, value),), levels, 3, groups.split(what), reads, writes, Under.ANY, spared)
     # At EL1 the registers are the virtual ones where HCR_EL2 takes the interrupts.
-    yield Rule((scr("FIQ", 1), hcr("FMO", 0)), (1,), 3, groups.split(groups.GROUP_0), under=Under.ANY)
-    yield Rule((scr("IRQ", 1), hcr("IMO", 0)), (1,), 3, groups.split(groups.GROUP_1), under=Under.ANY)
+    yield TrapRule((scr("FIQ", 1), hcr("FMO", 0)), (1,), 3, groups.split(groups.GROUP_0), under=Under.ANY)
+    yield TrapRule((scr("IRQ", 1), hcr("IMO", 0)), (1,), 3, groups.split(groups.GROUP_1), under=Under.ANY)
     both = (scr("IRQ", 1), scr("FIQ", 1))
-    yield Rule(both, (2,), 3, groups.split(groups.COMMON), under=Under.ANY)
-    yield Rule((*both, hcr("IMO", 0), hcr("FMO", 0)), (1,), 3, groups.split(groups.COMMON), under=Under.ANY)
+    yield TrapRule(both, (2,), 3, groups.split(groups.COMMON), under=Under.ANY)
+    yield TrapRule((*both, hcr("IMO", 0), hcr("FMO", 0)), (1,), 3, groups.split(groups.COMMON), under=Under.ANY)
 
 
-def _by_others() -> Iterator[Rule]:
+def _by_others() -> Iterator[TrapRule]:
     below, kernel = (0, 1, 2), (1, 2)
 
-    def rule(holder: str, field: Field, values: tuple[int, ...], levels: tuple[int, ...], what: str) -> Rule:
+    def rule(holder: str, field: Field, values: tuple[int, ...], levels: tuple[int, ...], what: str) -> TrapRule:
         spared = (
             groups.split(groups.NOT_MONITORS)
             if field is MDCR_EL3.TPM
@@ -88,7 +88,9 @@ def _by_others() -> Iterator[Rule]:
             if field is CPTR_EL3.TTA
             else ()
         )
-        return Rule((Condition(holder, field, values),), levels, 3, groups.split(what), under=Under.ANY, spared=spared)
+        return TrapRule(
+            (Condition(holder, field, values),), levels, 3, groups.split(what), under=Under.ANY, spared=spared
+        )
 
     of_all = (0, 1, 2, 3)
     for field, value, levels, what in (
@@ -122,10 +124,10 @@ def _by_others() -> Iterator[Rule]:
         yield rule("MDCR_EL3", field, (0b00, 0b10), kernel, what)
         for value, non_secure in ((0b01, 1), (0b11, 0)):
             owned = Condition("MDCR_EL3", field, (value,))
-            yield Rule((owned, scr("NS", non_secure)), kernel, 3, groups.split(what), under=Under.ANY)
+            yield TrapRule((owned, scr("NS", non_secure)), kernel, 3, groups.split(what), under=Under.ANY)
     records = groups.split(groups.BRANCH_RECORDS)
     for values, non_secure in (((0b00, 0b10), 1), ((0b00, 0b01, 0b10), 0)):
         owned = Condition("MDCR_EL3", MDCR_EL3.SBRBE, values)
-        yield Rule((owned, scr("NS", non_secure)), kernel, 3, records, under=Under.ANY)
+        yield TrapRule((owned, scr("NS", non_secure)), kernel, 3, records, under=Under.ANY)
     interface = Condition("ICC_SRE_EL3", ICC_SRE.Enable, (0,))
-    yield Rule((interface,), kernel, 3, ("ICC_SRE_EL1", "ICC_SRE_EL2"), under=Under.ANY)
+    yield TrapRule((interface,), kernel, 3, ("ICC_SRE_EL1", "ICC_SRE_EL2"), under=Under.ANY)

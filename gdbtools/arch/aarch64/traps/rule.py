@@ -44,7 +44,7 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class TrapRule:
     """What is `trapped` to `target` from `levels` while all the conditions hold."""
 
     conditions: tuple[Condition, ...]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
-from gdbtools.arch.instruction_effects import Deed, Recent
+from gdbtools.arch.instruction_effects import Effect, EffectKind
 from gdbtools.arch.model import Walk
 from gdbtools.arch.walk import walk
 from tests.guests.assembly import ASSEMBLER, assemble
@@ -62,7 +62,7 @@ UPPER_VA = 0xFFFF_8000_1234_5000
 X1 = 0xFFFF_0000_4444_5010
 
 
-def recent(*code: str, va: int = VA, nG: int = 1, level: int = 3, **registers: int) -> tuple[Recent, ...]:
+def recent(*code: str, va: int = VA, nG: int = 1, level: int = 3, **registers: int) -> tuple[Effect, ...]:
     """Return what is seen of some code before an access to `va`."""
     t = Tables()
     t.map(va & (1 << 48) - 1, 0x4800_0000, level=level, nG=nG)
@@ -88,21 +88,21 @@ def recent(*code: str, va: int = VA, nG: int = 1, level: int = 3, **registers: i
 def test_a_store_of_64_bits_is_told_with_the_address_that_it_wrote(store: str, target: int) -> None:
     (found,) = recent(store)
     name = store.split()[0].upper()
-    assert found == Recent(END - 4, Deed.STORE, name, target)
+    assert found == Effect(END - 4, EffectKind.STORE, name, target)
 
 
 def test_the_latest_comes_first_each_with_its_own_address() -> None:
     found = recent("str x2, [x1]", "dsb ish", "nop", "isb")
     assert [(each.deed, each.address) for each in found] == [
-        (Deed.SYNCHRONIZE, END - 4),
-        (Deed.WAIT, END - 12),
-        (Deed.STORE, END - 16),
+        (EffectKind.SYNCHRONIZE, END - 4),
+        (EffectKind.WAIT, END - 12),
+        (EffectKind.STORE, END - 16),
     ]
 
 
 @pytest.mark.parametrize("barrier", ["dsb ish", "dsb ishst", "dsb sy"])
 def test_a_dsb_that_waits_for_stores_counts(barrier: str) -> None:
-    assert [each.deed for each in recent(barrier)] == [Deed.WAIT]
+    assert [each.deed for each in recent(barrier)] == [EffectKind.WAIT]
 
 
 @pytest.mark.parametrize("other", ["dsb ishld", "dmb ish", "nop", "str w2, [x1]", "str x2, [sp]", "mov x1, x5"])
@@ -137,7 +137,7 @@ def test_a_branch_that_was_not_taken_is_passed(branch: str) -> None:
 def invalidation(code: str, x3: int = 0, **others: int) -> tuple[int | None, bool | None]:
     """Return what an invalidation names, and whether it reaches the address."""
     (found,) = recent(code, **{"x3": x3, **others})
-    assert found.deed is Deed.INVALIDATE
+    assert found.deed is EffectKind.INVALIDATE
     assert found.text.lower() == code
     return found.target, found.reaches
 
@@ -188,7 +188,9 @@ def test_what_is_not_worked_out_is_not_claimed(unknown: str) -> None:
 
 @pytest.mark.parametrize("overwritten", ["mov x3, x5", "ldp x3, x4, [x6]", "stxr w3, x2, [x1]"])
 def test_an_operand_that_was_written_since_is_not_known(overwritten: str) -> None:
-    found = next(each for each in recent("tlbi vaae1is, x3", overwritten, x3=PAGE) if each.deed is Deed.INVALIDATE)
+    found = next(
+        each for each in recent("tlbi vaae1is, x3", overwritten, x3=PAGE) if each.deed is EffectKind.INVALIDATE
+    )
     assert (found.target, found.reaches) == (None, None)
 
 

@@ -12,7 +12,8 @@ import pytest
 from gdbtools.arch.aarch64.architecture import ARCHITECTURE
 from gdbtools.arch.aarch64.syndrome import CLASSES, EC, Encoding, ESR_ELx, decode
 from gdbtools.arch.aarch64.syndrome.exception_class import NAMES
-from gdbtools.commands.esr import IMPLEMENTATION, Decoded
+from gdbtools.commands.esr.run import Decoded
+from gdbtools.commands.esr.view import record, view
 from gdbtools.render.text import render
 from gdbtools.systems import convention
 
@@ -65,11 +66,11 @@ def test_every_value_can_be_shown_and_recorded(exception_class: int) -> None:
             continue
         syndrome = decode(value)
         answer = Decoded(syndrome, ARCHITECTURE, convention(ARCHITECTURE, syndrome))
-        assert syndrome.name in render(IMPLEMENTATION.view(answer), width=400)
-        record = json.loads(json.dumps(IMPLEMENTATION.record(answer)))
-        assert int(record["value"], 16) == value
-        whole = int(record["reserved"], 16)
-        for field, told in zip(syndrome.word.fields(), record["fields"], strict=True):
+        assert syndrome.name in render(view(answer), width=400)
+        recorded = json.loads(json.dumps(record(answer)))
+        assert int(recorded["value"], 16) == value
+        whole = int(recorded["reserved"], 16)
+        for field, told in zip(syndrome.word.fields(), recorded["fields"], strict=True):
             assert (told["name"], told["bits"]) == (field.name, field.position)
             whole |= field.into(0, int(told["raw"], 16))
             assert told["applies"] or told["meaning"] is None

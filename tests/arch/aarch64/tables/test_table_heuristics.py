@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.aarch64.tables.descriptors import Role, leaf_descriptor, table_descriptor
+from gdbtools.arch.aarch64.tables.descriptors import EntryRole, leaf_descriptor, table_descriptor
 from gdbtools.arch.model import Mapped
 from gdbtools.arch.table_heuristics import NOTHING, Contents, Leaves, Owner
 from gdbtools.arch.walk import walk
@@ -25,7 +25,14 @@ TABLES = ARCHITECTURES["aarch64"].appearance
 FORM4K, FORM16K, FORM64K = TABLES.forms
 PAGE, WORDS = 1 << 12, 512
 PROPERTY = settings(suppress_health_check=list(HealthCheck))
-ROLES = (Role.TWO_LEVELS, Role.ONE_LEVEL, Role.STAGE2, Role.INDIRECT, Role.NESTED, Role.STAGE2_INDIRECT)
+ROLES = (
+    EntryRole.TWO_LEVELS,
+    EntryRole.ONE_LEVEL,
+    EntryRole.STAGE2,
+    EntryRole.INDIRECT,
+    EntryRole.NESTED,
+    EntryRole.STAGE2_INDIRECT,
+)
 
 
 def page(words: dict[int, int]) -> bytes:

@@ -8,7 +8,7 @@ from gdbtools.arch.aarch64.syndrome.encoding import Encoding
 from gdbtools.bits import Field
 
 
-class System(Encoding):
+class TrappedSystem(Encoding):
     """ISS encoding for an exception from MSR, MRS, or System instruction execution in AArch64 state."""
 
     Op0 = Field((21, 20), doc="Op0 of the encoding")

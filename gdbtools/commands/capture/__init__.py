@@ -1,0 +1,1 @@
+"""`capture`: declared, run, and shown."""

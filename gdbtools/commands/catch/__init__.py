@@ -1,0 +1,1 @@
+"""`catch`: declared, run, and shown."""

@@ -1,0 +1,27 @@
+"""`catch`: stop on faults of one kind, at the exception vectors, and let everything else run on unseen."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from gdbtools.commands.session import Session
+
+
+@dataclass(frozen=True)
+class Caught:
+    """What was set: (breakpoint number, address, vector entry) of each; `in_force` are the addresses of VBAR's own."""
+
+    kind: str
+    regime: str | None
+    places: Sequence[tuple[int, int, str]]
+    in_force: Collection[int]
+
+
+def run(session: Session, options: Namespace) -> Sequence[Caught]:
+    if options.regime is not None:
+        places = session.live.catch(options.kind, options.regime)
+        return (Caught(options.kind, options.regime, places, frozenset(address for _, address, _ in places)),)
+    in_force = frozenset(session.machine.architecture.exceptions.vectors(session.machine.register))
+    return (Caught(options.kind, None, session.live.catch(options.kind), in_force),)

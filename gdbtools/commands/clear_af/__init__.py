@@ -1,0 +1,1 @@
+"""`clear-af`: declared, run, and shown."""

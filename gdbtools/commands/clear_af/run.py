@@ -1,0 +1,40 @@
+"""`clear-af`: clear the access flags of a range, so that whoever touches it next shows."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gdbtools.commands.session import Session
+from gdbtools.errors import Refused
+from gdbtools.repair import clear_access_flag, descriptor
+from gdbtools.repair.clear_access_flag import ClearPlan
+from gdbtools.repair.log import Repair, Way
+from gdbtools.repair.tlb import Invalidation
+
+
+@dataclass(frozen=True)
+class Cleared:
+    """A plan, what of the guest's code it borrows, and whether it was done."""
+
+    first: int
+    size_bytes: int
+    plan: ClearPlan
+    invalidation: Invalidation | None
+    applied: bool
+
+
+def run(session: Session, options: Namespace) -> Sequence[Cleared]:
+    """Plan everything before anything is written, so that a refusal leaves the guest as it was."""
+    machine, (first, size_bytes) = session.machine, options.range
+    planned = clear_access_flag.plan(machine, (first, size_bytes), options.regime)
+    if not planned.changes:
+        clear = f"the access flags of {planned.already} leaves are clear already"
+        why = clear if planned.already else "nothing is mapped there"
+        raise Refused(f"nothing to clear from {first:#x}: {why}; `mmu map` lists what is")
+    repair = Repair("clear-af", planned.changes, Way.INVALIDATE if options.tlbi else Way.WRITE)
+    invalidation = descriptor.invalidation(machine, repair)
+    if not options.dry_run:
+        descriptor.make(machine, session.live, session.written, repair, invalidation)
+    return (Cleared(first, size_bytes, planned, invalidation, not options.dry_run),)

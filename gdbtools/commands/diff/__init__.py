@@ -1,0 +1,1 @@
+"""`diff`: declared, run, and shown."""

@@ -1,0 +1,33 @@
+"""What may be asked of `diff`, and how."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gdbtools.commands.arguments import EVERY_SPACE, IGNORABLE, REGIME
+from gdbtools.commands.model import Argument, Command, Kind, loaded
+
+DIFF = Command(
+    name="diff",
+    decodes=False,
+    summary="Show what changed between two dumps, or since a capture",
+    description=(
+        "Compare what two sources map, and their translation registers: blocks that were split or merged, rights,\n"
+        "memory types, where addresses lead, what is new (+) and what is gone (-); the access flag and the dirty\n"
+        "state apart. With one source, compare it with what is attached: `mmu diff FILE` says what changed since\n"
+        "`mmu capture FILE`. The exit status is 0 if nothing differs and 1 if something does."
+    ),
+    arguments=(
+        Argument("before", "the older source: a capture, a dump, or PATH@BASE"),
+        Argument("after", "the newer source (default: what is attached)", many="?"),
+        REGIME,
+        replace(
+            EVERY_SPACE, help="the address space to compare (default: the kernel's where that in force is reduced)"
+        ),
+        Argument("--ignore", "leave this out; may be given again", Kind.CHOICE, IGNORABLE, many="*", metavar="WHAT"),
+        Argument("--before-registers", "as --registers, of the older source only", metavar="FILE"),
+        Argument("--after-registers", "as --registers, of the newer source only", metavar="FILE"),
+    ),
+    implementation=loaded("diff"),
+    sourceless=lambda options: options.after is not None,
+)

@@ -1,0 +1,1 @@
+"""`esr`: declared, run, and shown."""

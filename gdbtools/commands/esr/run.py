@@ -1,0 +1,64 @@
+"""`esr`: a syndrome, decoded, and what follows from it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gdbtools import systems
+from gdbtools.analysis.faults.belonging import Belonging, belonging
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.model import ExceptionRecord, Syndrome
+from gdbtools.bits import FieldValue
+from gdbtools.commands.session import Session
+from gdbtools.errors import MissingRegister, UsageError
+
+TrapControls = Sequence[tuple[str, FieldValue]]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A syndrome and the architecture that decoded it.
+
+    `exception` and `traps` are there where registers were: without them it is not known who took the exception, or
+    which control trapped the instruction.
+    """
+
+    syndrome: Syndrome
+    architecture: Architecture
+    convention: str
+    exception: ExceptionRecord | None = None
+    traps: TrapControls = ()
+    belongs: Belonging | None = None
+
+
+def run(session: Session, options: Namespace) -> Sequence[Decoded]:
+    machine = session.machine
+    architecture = machine.architecture
+    if options.value is not None:
+        value = options.value if getattr(options, "class") is None else _of_class(architecture, options)
+        syndrome = architecture.exceptions.decode(value)
+        return (Decoded(syndrome, architecture, systems.convention(architecture, syndrome)),)
+    if getattr(options, "class") is not None:
+        raise UsageError("--class is of an ISS that is given; write it, too: esr 0x1c08006 --class 0x24")
+    try:
+        exception = machine.exception()
+    except MissingRegister:
+        # What else the exception left is not there; the syndrome may be.
+        syndrome = architecture.exceptions.syndrome(machine.register)
+        return (Decoded(syndrome, architecture, systems.convention(architecture, syndrome)),)
+    belongs = belonging(architecture, machine.register, machine.memory.read, exception)
+    convention = systems.convention(architecture, exception.syndrome, machine.register if belongs.current else None)
+    traps = architecture.exceptions.trap_controls(exception, machine.register) if belongs.joined else ()
+    return (Decoded(exception.syndrome, architecture, convention, exception, traps, belongs),)
+
+
+def _of_class(architecture: Architecture, options: Namespace) -> int:
+    iss, exception_class = options.value, getattr(options, "class")
+    whole = architecture.exceptions.syndrome_of(exception_class, iss)
+    if whole is None:
+        raise UsageError(
+            f"{iss:#x} with class {exception_class:#x} is no syndrome; an ISS has 25 bits, a class is from 0 to 0x3f"
+        )
+    return whole

@@ -1,0 +1,143 @@
+"""How the answers of `esr` look, and what is recorded of them."""
+
+from __future__ import annotations
+
+from gdbtools.analysis.faults.belonging import Belonging
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.model import ExceptionRecord, Syndrome, Transfer
+from gdbtools.bits import FieldValue
+from gdbtools.commands.esr.run import Decoded, TrapControls
+from gdbtools.commands.evidence import belonging_record, control_text, fault_name, fault_record
+from gdbtools.commands.fault.verdict import none_taken
+from gdbtools.commands.pictures import word_picture
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
+from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
+from gdbtools.wording import name_of
+
+
+def sentence(syndrome: Syndrome) -> list[str | Span]:
+    """Return a syndrome in one line: its class, and the fault with what was wanted, or the instruction."""
+    said: list[str | Span] = [Span(syndrome.name, Role.HEADING)]
+    if syndrome.fault is not None:
+        said += [": ", Span(fault_name(syndrome.fault), Role.BAD)]
+    if syndrome.access_kind is not None:
+        said.append(f", {syndrome.access_kind.label}")
+    if syndrome.instruction and syndrome.instruction != syndrome.name:
+        said += [": ", Span(syndrome.instruction, Role.NAME)]
+    return said
+
+
+def syndrome_rows(
+    syndrome: Syndrome, exception: ExceptionRecord | None, traps: TrapControls, convention: str
+) -> list[tuple[str, Text]]:
+    """Return what follows from a syndrome, and from the registers around it."""
+    rows: list[tuple[str, Text]] = []
+    if exception is not None and syndrome.instruction and not traps and syndrome.target:
+        rows.append(("trapped by", "no control that is set now: the registers changed, or are not available"))
+    rows += [("trapped by" if number == 0 else "", trap_text(*trap)) for number, trap in enumerate(traps)]
+    rows += [("convention", convention)] if convention else []
+    rows += [("transfer", transfer_text(syndrome.transfer))] if syndrome.transfer else []
+    return [*rows, *(("note", note) for note in syndrome.notes)]
+
+
+def trap_text(register: str, control: FieldValue) -> list[str | Span]:
+    said = control_text(register, control)
+    return [*said, f": {control.field.doc}"] if control.field.doc else said
+
+
+def transfer_text(transfer: Transfer) -> str:
+    unit = "byte" if transfer.size_bytes == 1 else f"{transfer.size_bytes} bytes"
+    said = f"{unit}, register {transfer.register}"
+    said += ", sign extended" if transfer.signed else ""
+    return said + (", acquire or release" if transfer.ordered else "")
+
+
+def view(answer: Decoded) -> Document:
+    syndrome, exception = answer.syndrome, answer.exception
+    if exception is not None and exception.untaken:
+        return Document([Line(none_taken(exception))])
+    belongs = answer.belongs
+    blocks: list[Block] = [Line([f"{int(syndrome.word):#x}: ", *_whose(belongs), *sentence(syndrome)])]
+    names = answer.architecture.exceptions.names if exception is None else exception.names
+    joined = exception if belongs is None or belongs.joined else None
+    rows: list[tuple[str, Text]] = syndrome_rows(syndrome, joined, answer.traps, answer.convention)
+    rows.append((names.address, syndrome.address.value))
+    if syndrome.ipa_valid:
+        rows.append((names.ipa, "the page of the IPA, if this is a fault of stage 2"))
+    rows.append(
+        (names.return_address, syndrome.returns.value if belongs is None or belongs.joined else _not_of_it(belongs))
+    )
+    blocks.append(Facts(rows))
+    blocks.append(word_picture(syndrome.word, "the syndrome"))
+    unused = [each.field.name for each in syndrome.word.decoded() if not each.applicable]
+    return Document([*blocks, Facts([("not applicable", ", ".join(unused))])] if unused else blocks)
+
+
+def _whose(belongs: Belonging | None) -> list[str | Span]:
+    """Return which exception a syndrome is of, where it is not the one that the CPU has just taken."""
+    if belongs is None or not belongs.last:
+        return []
+    return ["older exception: " if belongs.interrupt else "last exception: "]
+
+
+def _not_of_it(belongs: Belonging) -> str:
+    if belongs.interrupt:
+        return f"not of this exception, but of the {belongs.interrupt} that was taken after it"
+    return f"not of this exception: {belongs.reason}"
+
+
+def syndrome_record(
+    syndrome: Syndrome, architecture: Architecture, traps: TrapControls = (), convention: str = ""
+) -> JsonObject:
+    """Record a syndrome: the value, its fields from the most significant down, and what follows from them."""
+    fault, transfer = syndrome.fault, syndrome.transfer
+    return {
+        "value": hexadecimal(syndrome.word),
+        "class": syndrome.name,
+        "fault": None if fault is None else {**fault_record(fault, architecture), "s1ptw": syndrome.s1ptw},
+        "access": None if syndrome.access_kind is None else name_of(syndrome.access_kind),
+        "instruction": syndrome.instruction or None,
+        "target": syndrome.target or None,
+        "immediate": optional_hexadecimal(syndrome.immediate),
+        "convention": convention or None,
+        "transfer": None if transfer is None else transfer_record(transfer),
+        "trapped_by": [trap_record(*trap) for trap in traps],
+        "from_lower": syndrome.from_lower,
+        "far_valid": syndrome.address_valid,
+        "far": name_of(syndrome.address),
+        "hpfar_valid": syndrome.ipa_valid,
+        "returns_to": name_of(syndrome.returns),
+        "notes": list(syndrome.notes),
+        "fields": [field_record(each) for each in syndrome.word.decoded()],
+        "reserved": hexadecimal(syndrome.word.reserved),
+    }
+
+
+def trap_record(register: str, control: FieldValue) -> JsonObject:
+    return {"register": register, **field_record(control)}
+
+
+def field_record(value: FieldValue) -> JsonObject:
+    """Record a field; what does not apply has bits, and no meaning."""
+    return {
+        "name": value.field.name,
+        "bits": value.field.position,
+        "raw": hexadecimal(value.value),
+        "applies": value.applicable,
+        "meaning": value.field.meaning(value.value) or None if value.applicable else None,
+        "about": value.field.doc,
+    }
+
+
+def transfer_record(transfer: Transfer) -> JsonObject:
+    return {
+        "size_bytes": transfer.size_bytes,
+        "register": transfer.register,
+        "signed": transfer.signed,
+        "ordered": transfer.ordered,
+    }
+
+
+def record(answer: Decoded) -> JsonObject:
+    said = syndrome_record(answer.syndrome, answer.architecture, answer.traps, answer.convention)
+    return said if answer.belongs is None else said | belonging_record(answer.belongs)

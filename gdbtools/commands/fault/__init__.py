@@ -1,0 +1,1 @@
+"""`fault`: declared, run, and shown."""

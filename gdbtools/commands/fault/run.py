@@ -1,0 +1,96 @@
+"""`fault`: why did it fault?  The verdict in one sentence, the deciding bit and where it lives, then the evidence."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gdbtools.analysis.faults.descriptor_history import steps_of
+from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
+from gdbtools.analysis.faults.spurious_causes import SeenChange, Suspicion, suspicions
+from gdbtools.analysis.faults.spurious_evidence import change_since, spurious_evidence
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.isolation import Isolation
+from gdbtools.arch.model import ExceptionRecord
+from gdbtools.commands.fault.verdict import answering_pa, sentence
+from gdbtools.commands.session import Session
+from gdbtools.commands.spaces import CURRENT, of_last_exception
+from gdbtools.commands.what_if import Supposition, suppose
+from gdbtools.errors import Unavailable
+from gdbtools.machine.model import Machine
+from gdbtools.render.document import Span
+
+
+@dataclass(frozen=True)
+class FaultSymbols:
+    """What is at the pc, at ELR and at FAR, by name; empty where that is not known."""
+
+    pc: str = ""
+    return_address: str = ""
+    address: str = ""
+
+
+def symbols_of(machine: Machine, exception: ExceptionRecord) -> FaultSymbols:
+    """Return the name of the addresses of an exception, as far as there are any, and names for them."""
+    try:
+        pc = machine.symbol(machine.register(machine.architecture.pc))
+    except Unavailable:
+        pc = ""
+    elr = exception.return_address
+    far = machine.symbol(exception.address) if exception.syndrome.address_valid else ""
+    return FaultSymbols(pc, "" if elr is None else machine.symbol(elr), far)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A diagnosis, the architecture it was made in, and what is suspected where the tables permit.
+
+    `changed` is a descriptor that explained a fault of which the tables say another now.
+    `backing` is what is at the physical address that aborted: empty for nothing, None where nobody can be asked.
+    """
+
+    diagnosis: Diagnosis
+    architecture: Architecture
+    suppositions: tuple[Supposition, ...] = ()
+    suspicions: tuple[Suspicion, ...] = ()
+    backing: str | None = None
+    isolation: Isolation | None = None
+    """Set where the address lies in a range that is a reduced one now; `space` is the one that was walked."""
+    space: str = CURRENT
+    symbols: FaultSymbols = FaultSymbols()
+    live: bool = True
+    changed: SeenChange | None = None
+
+    @property
+    def verdict(self) -> list[str | Span]:
+        return sentence(self.diagnosis, self.suspicions, self.backing)
+
+
+def run(session: Session, options: Namespace) -> Sequence[Answer]:
+    supposed = suppose(session.machine, options)
+    machine, isolation, space = of_last_exception(supposed.spaces)
+    found = diagnose(machine.architecture, machine.register, machine.memory.read)
+    suspected: tuple[Suspicion, ...] = ()
+    if found.verdict is Verdict.TABLES_PERMIT:
+        suspected = suspicions(found, spurious_evidence(machine, found, session.seen, session.written.last_change))
+    changed: SeenChange | None = None
+    if found.verdict is Verdict.TABLES_DIFFER and found.belongs.joined:
+        changed = change_since(machine, found, session.seen, session.written.last_change)
+    if found.walk is not None and not supposed.suppositions:
+        session.seen.remember(steps_of(found.walk), machine.current)
+    aborted_at = answering_pa(found)
+    backing = None if aborted_at is None or machine.live is None else machine.live.backing(aborted_at)
+    made, symbols = supposed.suppositions, symbols_of(machine, found.exception)
+    live = machine.live is not None
+    return (Answer(found, machine.architecture, made, suspected, backing, isolation, space, symbols, live, changed),)
+
+
+def _is_a_fault(answer: Answer) -> bool:
+    diagnosis = answer.diagnosis
+    return diagnosis.exception.syndrome.fault is not None and diagnosis.verdict is not Verdict.INTERRUPT
+
+
+def finding(answer: Answer) -> bool:
+    """Return whether an answer is a finding: exit status 1."""
+    return _is_a_fault(answer)

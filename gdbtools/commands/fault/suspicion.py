@@ -1,0 +1,163 @@
+"""How suspicions are shown and recorded: each cause with what speaks for it, and the test that tells it from others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gdbtools.analysis.faults.spurious_causes import SeenChange, SpuriousCause, Suspicion, Weight
+from gdbtools.analysis.faults.writer import Writer
+from gdbtools.render.document import Text
+from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
+from gdbtools.wording import name_of
+
+_BRIEFLY = {
+    SpuriousCause.OTHER_EXCEPTION: "an older exception",
+    SpuriousCause.STALE_LEAF: "a stale TLB entry",
+    SpuriousCause.STALE_TABLE: "a stale table in the TLB",
+}
+_AT_LENGTH = {
+    SpuriousCause.OTHER_EXCEPTION: "this is an older exception, settled since",
+    SpuriousCause.REPAIRED: "the tables were repaired after the fault",
+    SpuriousCause.STALE_LEAF: "a TLB kept an older leaf",
+    SpuriousCause.STALE_TABLE: "a TLB kept an older table on the way",
+    SpuriousCause.MISSING_BARRIER: "the table was written without DSB and ISB",
+}
+_TESTS = {
+    SpuriousCause.OTHER_EXCEPTION: "Catch the next one with `mmu catch`",
+    SpuriousCause.REPAIRED: "Go on, and it faults no more",
+    SpuriousCause.STALE_LEAF: "Go on, and it faults again, until `mmu tlbi {address:#x}`",
+    SpuriousCause.STALE_TABLE: "Go on, and it faults again, until `mmu tlbi {address:#x}`",
+    SpuriousCause.MISSING_BARRIER: "Go on, and it faults no more; look at the writer",
+}
+"""What tells each cause from the others."""
+
+
+def briefly(suspicion: Suspicion) -> str:
+    """Return the name of a cause for the sentence, with how likely it is."""
+    said = _BRIEFLY.get(suspicion.cause) or _SPECIALLY[suspicion.cause](suspicion)
+    return f"{'probably' if suspicion.weight >= Weight.LIKELY else 'perhaps'} {said}"
+
+
+def _repaired_by(suspicion: Suspicion) -> str:
+    cpus, change = _cpus(suspicion.witnesses), suspicion.change
+    if change and change.by:
+        return f"repaired {f'for {cpus} ' if cpus else ''}by `mmu {change.by}`"
+    return f"repaired by {cpus or 'another CPU'}"
+
+
+def _missing(suspicion: Suspicion) -> str:
+    writer = suspicion.writer
+    if writer is None or writer.synchronized:
+        return "a missing DSB or ISB"
+    return f"a missing {'ISB' if writer.waited else 'DSB'}"
+
+
+_SPECIALLY = {SpuriousCause.REPAIRED: _repaired_by, SpuriousCause.MISSING_BARRIER: _missing}
+
+
+def suspicion_rows(suspected: Sequence[Suspicion], address: int) -> list[tuple[str, Text]]:
+    """Return a row for each: the first is what to think of first, `unlikely` what something speaks against."""
+    return [(_label(number, each), _sentences(each, address)) for number, each in enumerate(suspected)]
+
+
+def _label(number: int, suspicion: Suspicion) -> str:
+    if suspicion.weight is Weight.UNLIKELY:
+        return "unlikely"
+    return "or" if number else "probably" if suspicion.weight >= Weight.LIKELY else "perhaps"
+
+
+def _sentences(suspicion: Suspicion, address: int) -> str:
+    """Return a cause, what speaks for or against it, and the test; what is unlikely need not be tested."""
+    because = "; ".join(_because(suspicion))
+    said = f"{_AT_LENGTH[suspicion.cause]}{because and f': {because}'}"
+    if suspicion.weight is Weight.UNLIKELY:
+        return said
+    return f"{said}. {_TESTS[suspicion.cause].format(address=address)}"
+
+
+def _because(suspicion: Suspicion) -> list[str]:
+    """Return what speaks for a cause, or against it."""
+    found = []
+    if suspicion.witnesses:
+        found.append(f"{_cpus(suspicion.witnesses)} had the same fault in the same page")
+    if suspicion.change:
+        found.append(change_text(suspicion.change))
+    if suspicion.alone:
+        found.append("there is only one CPU")
+    if suspicion.writer:
+        found.append(_writer_text(suspicion.cause, suspicion.writer))
+    if suspicion.levels:
+        fault, now = suspicion.levels
+        found.append(f"the fault is of level {fault}, and level {now} maps it now")
+    return found
+
+
+def _cpus(numbers: Sequence[int]) -> str:
+    said = ", ".join(str(number) for number in numbers)
+    return f"CPU{'s' if len(numbers) > 1 else ''} {said}" if numbers else ""
+
+
+def change_text(change: SeenChange) -> str:
+    """Return what a descriptor was that explained the fault, and when, or before which command of ours."""
+    seen = change.seen
+    when = "earlier at this stop" if change.here else f"when CPU {seen.cpu} stopped"
+    said = f"the level {seen.level} descriptor at PA {seen.pa:#x} was {seen.value:#018x}"
+    return f"{said} {f'before `mmu {change.by}`' if change.by else when}, which refuses just this"
+
+
+def _writer_text(cause: SpuriousCause, writer: Writer) -> str:
+    place, level = writer.store.address, writer.step.level.number
+    store = f"the {writer.store.text} at {place:#x} wrote the level {level} descriptor"
+    if cause is SpuriousCause.MISSING_BARRIER:
+        came = "DSB and ISB" if writer.synchronized else "no ISB" if writer.waited else "no DSB"
+        return f"{store}, and {came} came after it"
+    if not writer.invalidations:
+        return f"{store}, and no TLBI came after it"
+    reached = next((each for each in writer.invalidations if each.reaches), None)
+    if reached is not None:
+        return f"{store}, and then {reached.text} at {reached.address:#x} covered it"
+    last = writer.invalidations[0]
+    named = "something else" if last.target is None else f"{last.target:#x}"
+    return f"{store}, and then {last.text} at {last.address:#x} named {named}"
+
+
+def suspicion_record(suspicion: Suspicion) -> JsonObject:
+    change, writer = suspicion.change, suspicion.writer
+    return {
+        "cause": name_of(suspicion.cause),
+        "weight": name_of(suspicion.weight),
+        "cpus": list(suspicion.witnesses),
+        "changed": None if change is None else change_record(change),
+        "written": None if writer is None else _writer_record(writer),
+        "levels": None if suspicion.levels is None else list(suspicion.levels),
+    }
+
+
+def change_record(change: SeenChange) -> JsonObject:
+    seen = change.seen
+    return {
+        "descriptor_address": hexadecimal(seen.pa),
+        "level": seen.level,
+        "was": hexadecimal(seen.value),
+        "seen_by_cpu": seen.cpu,
+        "at_this_stop": change.here,
+        "by": change.by or None,
+    }
+
+
+def _writer_record(writer: Writer) -> JsonObject:
+    return {
+        "store": hexadecimal(writer.store.address),
+        "descriptor_address": hexadecimal(writer.step.pa),
+        "waited": writer.waited,
+        "synchronized": writer.synchronized,
+        "invalidations": [
+            {
+                "address": hexadecimal(each.address),
+                "instruction": each.text,
+                "names": optional_hexadecimal(each.target),
+                "reaches": each.reaches,
+            }
+            for each in writer.invalidations
+        ],
+    }

@@ -1,0 +1,130 @@
+"""The verdict in one sentence: what was refused, what the tables say of it, and what is the likeliest reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gdbtools.analysis.faults.diagnosis import Aborted, Diagnosis, Verdict
+from gdbtools.analysis.faults.spurious_causes import Suspicion
+from gdbtools.arch.model import ExceptionRecord, FaultKind, Mapped
+from gdbtools.commands.evidence import access_name, fault_name, field_value
+from gdbtools.commands.fault.suspicion import briefly
+from gdbtools.render.document import Role, Span
+
+NOT_THE_TABLES = ": not a matter of the translation tables."
+
+
+LAST = "last exception: "
+"""What a headline begins with where nothing shows that the exception is the current one."""
+
+
+def sentence(diagnosis: Diagnosis, suspected: Sequence[Suspicion] = (), backing: str | None = None) -> list[str | Span]:
+    """Return the headline: what happened, whether it is what happened last, and what the tables say of it.
+
+    `backing` is what answers at `answering_pa`, empty for nothing, None where nobody knows.
+    """
+    if diagnosis.verdict is Verdict.NONE_TAKEN:
+        return none_taken(diagnosis.exception)
+    if diagnosis.verdict is Verdict.INTERRUPT:
+        return _interrupted(diagnosis)
+    if diagnosis.verdict is Verdict.NOT_ONE_EXCEPTION:
+        return [LAST, *_apart(diagnosis)]
+    said = _of_one_exception(diagnosis, suspected, backing)
+    return [LAST, *said] if diagnosis.belongs.last else said
+
+
+def none_taken(exception: ExceptionRecord) -> list[str | Span]:
+    """Return what is said where the registers of the last exception are as reset leaves them."""
+    said = f", as far as the registers say: {', '.join(exception.untaken)} are 0."
+    return [Span("No exception has been taken since reset", Role.HEADING), said]
+
+
+def _interrupted(diagnosis: Diagnosis) -> list[str | Span]:
+    exception = diagnosis.exception
+    said: list[str | Span] = ["interrupt: ", Span(diagnosis.belongs.interrupt, Role.HEADING), " taken"]
+    said += [] if exception.origin is None else [f" from {exception.origin.label}"]
+    said += [] if exception.return_address is None else [f", before {exception.return_address:#x}"]
+    return [*said, "; it has no syndrome."]
+
+
+def _apart(diagnosis: Diagnosis) -> list[str | Span]:
+    """Return what the syndrome is of, and that the state beside it is not."""
+    exception, syndrome = diagnosis.exception, diagnosis.exception.syndrome
+    said: list[str | Span] = [Span(syndrome.instruction or syndrome.name, Role.HEADING)]
+    if syndrome.fault is not None:
+        said = [f"{syndrome.access_kind.label} of " if syndrome.access_kind else ""]
+        said += [
+            f"{exception.address:#x}: " if syndrome.address_valid else "",
+            Span(fault_name(syndrome.fault), Role.BAD),
+        ]
+    names = exception.names
+    other = Span(f"{names.return_address} and {names.state} are not of it", Role.WARNING)
+    return [*said, ", but ", other, f": {diagnosis.belongs.reason}."]
+
+
+def _of_one_exception(diagnosis: Diagnosis, suspected: Sequence[Suspicion], backing: str | None) -> list[str | Span]:
+    fault, access, predicted = diagnosis.exception.syndrome.fault, diagnosis.access, diagnosis.predicted
+    if fault is None or access is None:
+        return [*_untranslated(diagnosis), NOT_THE_TABLES]
+    what: list[str | Span] = [
+        f"{access_name(access)} of {diagnosis.exception.address:#x}: ",
+        Span(fault_name(fault), Role.BAD),
+    ]
+    if diagnosis.verdict is Verdict.TABLES_AGREE:
+        assert predicted is not None, "tables that agree refuse"
+        return [*what, f", and the tables agree: {predicted.decider.cause.sentence}."]
+    if diagnosis.verdict is Verdict.TABLES_PERMIT:
+        likeliest = f": {briefly(suspected[0])}" if suspected else ""
+        return [*what, ", but ", Span("the tables permit it now", Role.WARNING), f"{likeliest}."]
+    if diagnosis.verdict is Verdict.LEFT_TO_HARDWARE:
+        return [*what, ", but ", Span("the tables leave the access flag to hardware", Role.WARNING), "."]
+    if diagnosis.verdict is Verdict.TABLES_DIFFER:
+        assert predicted is not None, "tables that differ refuse"
+        other = Span(f"the tables say {fault_name(predicted.fault)}", Role.WARNING)
+        return [*what, ", but ", other, f": {predicted.decider.cause.sentence}."]
+    if diagnosis.verdict is Verdict.NOT_REPLAYED:
+        which = ", ".join(field_value(each) for each in diagnosis.exception.syndrome.other_rules)
+        return [*what, f", by a rule that is not replayed here: {which}."]
+    if diagnosis.aborted is not None:
+        return [*what, f" on the table walk: {_abort_text(diagnosis.aborted, backing)}."]
+    pa = answering_pa(diagnosis)
+    if pa is None or backing is None:
+        return [*what, NOT_THE_TABLES]
+    answers = f"{backing} is" if backing else "nothing answers"
+    return [*what, f"{NOT_THE_TABLES[:-1]}: {answers} at PA {pa:#x}, where they lead."]
+
+
+def answering_pa(diagnosis: Diagnosis) -> int | None:
+    """Return the physical address at which memory or a device aborted: a descriptor's, or that of the access itself."""
+    fault = diagnosis.exception.syndrome.fault
+    if diagnosis.aborted is not None:
+        return diagnosis.aborted.pa
+    if fault is None or fault.kind is not FaultKind.EXTERNAL_ABORT or diagnosis.walk is None:
+        return None
+    outcome = diagnosis.walk.outcome
+    return outcome.address if isinstance(outcome, Mapped) else None
+
+
+def _abort_text(aborted: Aborted, backing: str | None) -> str:
+    if aborted.pa is None:
+        return f"the tables have no level {aborted.level} descriptor for it now"
+    where = f"PA {aborted.pa:#x}, where the level {aborted.level} descriptor would be"
+    if backing is None:
+        return f"memory {'answers now' if aborted.readable else 'does not answer'} at {where}"
+    return f"{backing} is at {where}" if backing else f"nothing answers at {where}"
+
+
+def _untranslated(diagnosis: Diagnosis) -> list[str | Span]:
+    """Return what happened where no address was translated: who did what, and what kept it from being done."""
+    exception, syndrome = diagnosis.exception, diagnosis.exception.syndrome
+    said: list[str | Span] = ["" if exception.origin is None else f"{exception.origin.label} "]
+    said += [Span(syndrome.instruction or syndrome.name, Role.HEADING)]
+    if syndrome.fault is not None:
+        said += [": ", Span(fault_name(syndrome.fault), Role.BAD)]
+        said += [] if syndrome.address_valid else [f", {exception.names.address} is not valid"]
+    if diagnosis.traps:
+        which = ", ".join(f"{register}.{field_value(control)}" for register, control in diagnosis.traps)
+        said.append(f": trapped to {exception.target.label} by {which}")
+    elif syndrome.instruction and syndrome.instruction.split()[0] not in syndrome.name:
+        said.append(f": {syndrome.name}")
+    return [*said, f" ({diagnosis.convention})"] if diagnosis.convention else said

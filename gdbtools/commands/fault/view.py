@@ -1,0 +1,260 @@
+"""How the answers of `fault` look, and what is recorded of them."""
+
+from __future__ import annotations
+
+from gdbtools.analysis.faults.belonging import Belonging, BelongingEvidence
+from gdbtools.analysis.faults.diagnosis import Aborted, Diagnosis, Verdict, level_of_lookup
+from gdbtools.arch.model import Access, AddressMeaning, ExceptionRecord, Fault, FaultKind, Shown
+from gdbtools.bits import FieldValue
+from gdbtools.commands.esr.view import sentence as syndrome_sentence
+from gdbtools.commands.esr.view import syndrome_record, syndrome_rows
+from gdbtools.commands.evidence import (
+    belonging_record,
+    decider_text,
+    field_value,
+    refusal_record,
+    steps_table,
+    walk_record,
+)
+from gdbtools.commands.fault.alignment import alignment_text
+from gdbtools.commands.fault.run import Answer, FaultSymbols
+from gdbtools.commands.fault.suspicion import change_record, change_text, suspicion_record, suspicion_rows
+from gdbtools.commands.pictures import illustrated
+from gdbtools.commands.spaces import isolation_record, space_rows
+from gdbtools.commands.what_if import supposition_records, supposition_rows
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
+from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
+from gdbtools.units import PAGE_BYTES
+from gdbtools.wording import name_of
+
+
+def named(address: int, symbol: str) -> str:
+    """Return an address with its symbol behind it, as GDB writes it."""
+    return f"{address:#x} <{symbol}>" if symbol else f"{address:#x}"
+
+
+def _rows(answer: Answer) -> list[tuple[str, Text]]:
+    diagnosis, suspected, symbols = answer.diagnosis, answer.suspicions, answer.symbols
+    exception, predicted = diagnosis.exception, diagnosis.predicted
+    rows: list[tuple[str, Text]] = []
+    if diagnosis.verdict is Verdict.NONE_TAKEN:
+        return rows
+    if predicted is not None:
+        rows.append(("deciding bit", decider_text(predicted.decider)))
+    if diagnosis.controls:
+        rows.append(("hardware", _hardware(diagnosis)))
+    rows += _limits(diagnosis)
+    if diagnosis.inferred:
+        rows.append(("instruction", "not readable at ELR: taken for one that this refuses, as it refuses no other"))
+    aligned = alignment_text(diagnosis)
+    rows += [("alignment", aligned)] if aligned else []
+    rows += suspicion_rows(suspected, exception.address)
+    if not diagnosis.belongs.joined:
+        return [*rows, *_apart_rows(diagnosis, symbols)]
+    if answer.changed is not None:
+        rows.append(("changed", change_text(answer.changed)))
+    elif diagnosis.verdict is Verdict.TABLES_DIFFER:
+        other = "" if diagnosis.entry else ", or these registers are of another exception"
+        rows.append(("perhaps", f"the tables changed since the fault{other}"))
+    syndrome = exception.syndrome
+    rows += syndrome_rows(syndrome, exception, diagnosis.traps, diagnosis.convention)
+    rows.append(("syndrome", [f"{exception.names.syndrome} {int(syndrome.word):#x}  ", *syndrome_sentence(syndrome)]))
+    if syndrome.address_valid:
+        rows.append(("address", _address(diagnosis, symbols)))
+    if exception.ipa is not None:
+        rows.append(("IPA", _ipa(exception, exception.ipa, diagnosis.leads_to)))
+    rows += _interrupted(exception, symbols)
+    rows += _standing(diagnosis.belongs, symbols)
+    if answer.live and _repairable(diagnosis):
+        rows.append(("next", Span("mmu fixup --resume" if diagnosis.entry else "mmu fixup", Role.COMMAND)))
+    return rows
+
+
+def _interrupted(exception: ExceptionRecord, symbols: FaultSymbols) -> list[tuple[str, Text]]:
+    """Return what was interrupted, as far as there are registers of it."""
+    names, rows = exception.names, list[tuple[str, Text]]()
+    if exception.state is not None and exception.origin is not None:
+        rows.append(("came from", f"{exception.origin.label}, {names.state} {exception.state:#x}"))
+    elif exception.origin is not None:
+        rows.append(
+            ("came from", f"{exception.origin.label}, as the exception class has it: there is no {names.state}")
+        )
+    if exception.return_address is not None:
+        at = named(exception.return_address, symbols.return_address)
+        said = f"{names.return_address} {at}, {exception.syndrome.returns.value}"
+        rows.append(("returns to", said))
+    return rows
+
+
+def _standing(belongs: Belonging, symbols: FaultSymbols) -> list[tuple[str, Text]]:
+    """Return where the CPU is, and what that or the code shows of the registers."""
+    at = f"{symbols.pc}, at" if symbols.pc else "at"
+    if belongs.entry:
+        return [("pc", f"{at} the vector entry {belongs.entry}")]
+    if not belongs.joined and belongs.entry is not None:
+        return [("pc", f"{at} no vector entry: what the registers hold is left from exceptions before")]
+    if belongs.entry is None:
+        return []
+    rows: list[tuple[str, Text]] = [
+        ("pc", f"{at} no vector entry: this is the last exception taken, whenever that was")
+    ]
+    if belongs.evidence is BelongingEvidence.FITS:
+        rows.append(("evidence", f"{belongs.reason}: syndrome and ELR may be of one exception"))
+    elif belongs.evidence is BelongingEvidence.NOT_SHOWN:
+        rows.append(("evidence", f"whether syndrome and ELR are of one exception is not shown: {belongs.reason}"))
+    return rows
+
+
+def _saved(exception: ExceptionRecord, symbols: FaultSymbols) -> str:
+    """Return the saved state, as far as there are registers of it."""
+    names, said = exception.names, [] if exception.origin is None else [exception.origin.label]
+    said += [] if exception.state is None else [f"{names.state} {exception.state:#x}"]
+    said += [
+        f"{names.return_address} {named(each, symbols.return_address)}"
+        for each in [exception.return_address]
+        if each is not None
+    ]
+    return ", ".join(said)
+
+
+def _apart_rows(diagnosis: Diagnosis, symbols: FaultSymbols) -> list[tuple[str, Text]]:
+    """Return what is of the older exception, and what of the later; what would have to join the two is left out."""
+    exception, belongs = diagnosis.exception, diagnosis.belongs
+    syndrome = exception.syndrome
+    older, later = ("older", "taken from") if belongs.interrupt else ("syndrome", "later")
+    saved = _saved(exception, symbols)
+    said: Text = [f"{exception.names.syndrome} {int(syndrome.word):#x}  ", *syndrome_sentence(syndrome)]
+    rows: list[tuple[str, Text]] = [(later, saved)] if belongs.interrupt else []
+    rows.append((older, said))
+    if syndrome.address_valid:
+        rows.append(("" if belongs.interrupt else "address", _address(diagnosis, symbols)))
+    rows += [] if belongs.interrupt else [(later, f"{saved}: an interrupt's, or another context's")]
+    return [*rows, *_standing(belongs, symbols)]
+
+
+def _limits(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
+    """Return what the syndrome or the deciding bit was measured by, where that is not in it."""
+    fault, predicted, found = diagnosis.exception.syndrome.fault, diagnosis.predicted, diagnosis.walk
+    if diagnosis.verdict is not Verdict.TABLES_AGREE or predicted is None or found is None or fault is None:
+        return []
+    if diagnosis.shown is not None:
+        return [(diagnosis.shown.about, diagnosis.shown.said)]
+    rows: list[tuple[str, Text]] = []
+    if fault.kind is FaultKind.ADDRESS_SIZE:
+        stage = found.final.regime if fault.stage == 2 and found.final else found.regime
+        rows.append(("output size", f"{stage.output_last.bit_length()} bits, up to {stage.output_last:#x}"))
+    if fault != predicted.fault and fault == level_of_lookup(predicted.fault, found):
+        note = f"{fault.level} is that of the descriptor to be fetched, as QEMU 7.2 reports it"
+        rows.append(("level", f"{note}; stage 2 refused at level {predicted.fault.level}"))
+    return rows
+
+
+def _ipa(exception: ExceptionRecord, page: int, leads_to: int | None) -> str:
+    said = f"{exception.names.ipa}: in the page at {page:#x}"
+    if exception.undecoded:
+        return f"{said}, by which stage 2 was asked: {exception.undecoded}"
+    if leads_to is None:
+        return f"{said}; the guest's tables lead to no IPA now"
+    agrees = leads_to // PAGE_BYTES == page // PAGE_BYTES
+    return f"{said}, as the guest's tables say" if agrees else f"{said}; the guest's tables lead to {leads_to:#x} now"
+
+
+def _address(diagnosis: Diagnosis, symbols: FaultSymbols) -> str:
+    exception, meaning = diagnosis.exception, diagnosis.exception.syndrome.address
+    said = f"{exception.names.address} {named(exception.address, symbols.address)}"
+    if meaning not in (AddressMeaning.ACCESSED, AddressMeaning.FETCHED):
+        said += f", {meaning.value}"
+    tag = diagnosis.walk.regime.tag_of(exception.address) if diagnosis.walk else 0
+    return f"{said}; {tag:#x} of it is a tag" if tag else said
+
+
+def _hardware(diagnosis: Diagnosis) -> str:
+    said = ", ".join(f"{register}.{field_value(control)}" for register, control in diagnosis.controls)
+    if all(control.value for _, control in diagnosis.controls):
+        return f"{said}: hardware sets the access flag; ask why it did not"
+    return f"{said}: software sets the access flag"
+
+
+def _repairable(diagnosis: Diagnosis) -> bool:
+    fault = diagnosis.exception.syndrome.fault
+    agreed = diagnosis.verdict is Verdict.TABLES_AGREE and _is_access_flag(fault)
+    return agreed or diagnosis.verdict is Verdict.LEFT_TO_HARDWARE
+
+
+def _is_access_flag(fault: Fault | None) -> bool:
+    return fault is not None and fault.kind is FaultKind.ACCESS_FLAG
+
+
+def view(answer: Answer) -> Document:
+    diagnosis = answer.diagnosis
+    blocks: list[Block] = [
+        Line(answer.verdict),
+        Facts(
+            [
+                *supposition_rows(answer.suppositions),
+                *_rows(answer),
+                *space_rows(answer.isolation, answer.space),
+            ]
+        ),
+    ]
+    if diagnosis.aborted is not None and diagnosis.aborted.so_far.steps:
+        blocks.append(steps_table(diagnosis.aborted.so_far))
+    return Document([*blocks, *(illustrated(diagnosis.walk, diagnosis.predicted) if diagnosis.walk else ())])
+
+
+def record(answer: Answer) -> JsonObject:
+    diagnosis, architecture = answer.diagnosis, answer.architecture
+    exception, access = diagnosis.exception, diagnosis.access
+    result: JsonObject = {
+        "verdict": name_of(diagnosis.verdict),
+        "sentence": "".join(each if isinstance(each, str) else each.text for each in answer.verdict),
+        "syndrome": syndrome_record(exception.syndrome, architecture, diagnosis.traps, diagnosis.convention),
+        "address": hexadecimal(exception.address),
+        "ipa": optional_hexadecimal(exception.ipa),
+        "return_address": optional_hexadecimal(exception.return_address),
+        "saved_state": optional_hexadecimal(exception.state),
+        "vector_entry": diagnosis.belongs.entry or None,
+        **belonging_record(diagnosis.belongs),
+        "symbols": {
+            "pc": answer.symbols.pc or None,
+            "return_address": answer.symbols.return_address or None,
+            "address": answer.symbols.address or None,
+        },
+        "hardware": [_control_record(*each) for each in diagnosis.controls],
+        "access": _access_record(access) if access else None,
+        "suspicions": [suspicion_record(each) for each in answer.suspicions],
+        "aborted": _aborted_record(diagnosis.aborted) if diagnosis.aborted else None,
+        "backing": answer.backing,
+        "predicted": refusal_record(diagnosis.predicted, architecture) if diagnosis.predicted else None,
+        "walk": walk_record(diagnosis.walk, architecture) if diagnosis.walk else None,
+    }
+    if answer.isolation is not None:
+        result |= {"space": answer.space, "isolation": isolation_record(answer.isolation)}
+    if answer.changed is not None:
+        result["changed"] = change_record(answer.changed)
+    if diagnosis.shown is not None:
+        result["shown"] = _shown_record(diagnosis.shown)
+    if answer.suppositions:
+        result["supposing"] = supposition_records(answer.suppositions)
+    return result
+
+
+def _shown_record(shown: Shown) -> JsonObject:
+    values = [hexadecimal(value) for value in shown.values]
+    return {"register": shown.register, "field": shown.field.name, "values": values, "said": shown.said}
+
+
+def _access_record(access: Access) -> JsonObject:
+    return {"kind": name_of(access.kind), **access.privilege.record, "unprivileged": access.unprivileged}
+
+
+def _control_record(register: str, control: FieldValue) -> JsonObject:
+    return {"register": register, "field": control.field.name, "value": hexadecimal(control.value)}
+
+
+def _aborted_record(aborted: Aborted) -> JsonObject:
+    return {
+        "level": aborted.level,
+        "descriptor_address": optional_hexadecimal(aborted.pa),
+        "readable": aborted.readable,
+    }

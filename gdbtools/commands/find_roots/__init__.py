@@ -1,0 +1,1 @@
+"""`find-roots`: declared, run, and shown."""

@@ -1,0 +1,1 @@
+"""`fixup`: declared, run, and shown."""

@@ -1,0 +1,48 @@
+"""`fixup`: set the access flag of the current fault from outside and, if asked, return to the faulting instruction."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gdbtools.analysis.faults.belonging import Belonging
+from gdbtools.analysis.faults.diagnosis import diagnose
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.commands.session import Session
+from gdbtools.repair.access_flag import AccessFlagPlan, plan, plan_return
+from gdbtools.repair.find_gadget import return_address
+
+
+@dataclass(frozen=True)
+class Fixup:
+    """A plan, whether it was applied, and the borrowed instruction that resumes the guest (None: not asked).
+
+    `belongs` says how it is known that the registers are of the fault that is repaired.
+    """
+
+    architecture: Architecture
+    plan: AccessFlagPlan
+    belongs: Belonging
+    applied: bool
+    returns_through: int | None
+    resumed: bool
+
+
+def run(session: Session, options: Namespace) -> Sequence[Fixup]:
+    """Plan everything before anything is written, so that a refusal leaves the guest as it was."""
+    machine = session.machine
+    found = diagnose(machine.architecture, machine.register, machine.memory.read)
+    planned = plan_return(found, session.dirty) if options.resume else None
+    if planned is None:
+        planned = plan(found, machine.architecture, session.dirty, machine.memory)
+    through = return_address(machine, found) if options.resume else None
+    if options.dry_run:
+        return (Fixup(machine.architecture, planned, found.belongs, False, through, False),)
+    live = session.live
+    if planned.writes:
+        session.written.make("fixup", planned.change, machine.memory)
+    if through is not None:
+        live.jump(through)
+        session.resume_wanted = True
+    return (Fixup(machine.architecture, planned, found.belongs, planned.writes, through, through is not None),)

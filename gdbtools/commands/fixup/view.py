@@ -1,0 +1,87 @@
+"""How the answers of `fixup` look, and what is recorded of them."""
+
+from __future__ import annotations
+
+from gdbtools.arch.capabilities import DirtyConvention
+from gdbtools.arch.model import AccessKind
+from gdbtools.commands.evidence import belonging_record, fault_name, refusal_record, word_text
+from gdbtools.commands.fixup.run import Fixup
+from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
+from gdbtools.render.json import JsonObject, hexadecimal
+from gdbtools.repair.access_flag import AccessFlagPlan
+from gdbtools.wording import name_of
+
+
+def view(answer: Fixup) -> Document:
+    change = answer.plan.change
+    if not answer.plan.writes:
+        return _settled(answer)
+    done = Span("Set the access flag", Role.GOOD) if answer.applied else Span("Would set the access flag", Role.WARNING)
+    head = Line([done, f" of the level {answer.plan.level.number} descriptor at PA {change.pa:#x}."])
+    rows: list[tuple[str, Text]] = [
+        ("before", f"{int(change.before):#018x}  {word_text(change.before)}"),
+        ("after", f"{int(change.after):#018x}  {word_text(change.after)}"),
+        ("dirty", dirty_text(answer.plan)),
+        ("TLB", "no maintenance: an entry whose access flag is clear is never cached"),
+    ]
+    if answer.belongs.last:
+        rows.append(("of", f"the last exception, whenever that was: {answer.belongs.reason}"))
+        rows.append(("safe", "the tables refuse just this now, and the next access would set the same flag"))
+    if answer.plan.hardware_should:
+        rows.append(("warning", Span("TCR_EL1.HA says hardware sets it; why did it not?", Role.WARNING)))
+    return Document([head, Facts([*rows, *_return_rows(answer)])])
+
+
+def _settled(answer: Fixup) -> Document:
+    """Return that there is nothing to write, and what comes of returning."""
+    change, refused = answer.plan.change, answer.plan.refused_next
+    set_ = Span("The access flag is set already", Role.GOOD)
+    head = Line([set_, f" in the level {answer.plan.level.number} descriptor at PA {change.pa:#x}: nothing written."])
+    rows: list[tuple[str, Text]] = [("descriptor", f"{int(change.before):#018x}  {word_text(change.before)}")]
+    if refused is not None:
+        rows.append(("next", f"{fault_name(refused.fault)}: {refused.decider.cause.sentence}"))
+    return Document([head, Facts([*rows, *_return_rows(answer)])])
+
+
+def _return_rows(answer: Fixup) -> list[tuple[str, Text]]:
+    if answer.returns_through is None:
+        return []
+    verb = "returning" if answer.resumed else "would return"
+    return [("return", f"{verb} through the guest's own eret at {answer.returns_through:#x}")]
+
+
+def dirty_text(plan: AccessFlagPlan) -> str:
+    """Return what became of the dirty state, and why."""
+    kind = plan.access.kind
+    if kind is AccessKind.MAINTENANCE:
+        return "not touched: cache maintenance writes no memory, although WnR is 1"
+    if kind is not AccessKind.WRITE:
+        return f"not touched: {kind.label} is not a write"
+    if plan.refused_next is not None:
+        refused = plan.refused_next
+        fault, why = fault_name(refused.fault), refused.decider.cause.sentence
+        return f"not touched: the write is refused next, by a {fault}: {why}"
+    if plan.convention is DirtyConvention.NONE:
+        return "not touched: `set mmu-dirty` is none"
+    return f"recorded by the convention {plan.convention.value}"
+
+
+def record(answer: Fixup) -> JsonObject:
+    change = answer.plan.change
+    through = answer.returns_through
+    return {
+        "descriptor_address": hexadecimal(change.pa),
+        "level": answer.plan.level.number,
+        "before": hexadecimal(change.before),
+        "after": hexadecimal(change.after),
+        "access": name_of(answer.plan.access.kind),
+        "dirty_convention": answer.plan.convention.value,
+        "hardware_should": answer.plan.hardware_should,
+        "refused_next": (
+            None if answer.plan.refused_next is None else refusal_record(answer.plan.refused_next, answer.architecture)
+        ),
+        "applied": answer.applied,
+        "return_through": None if through is None else hexadecimal(through),
+        "resumed": answer.resumed,
+        **belonging_record(answer.belongs),
+    }

@@ -1,0 +1,1 @@
+"""`map`: declared, run, and shown."""

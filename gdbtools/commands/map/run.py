@@ -1,0 +1,312 @@
+"""`map`: everything a translation regime maps, as maximal uniform runs, every column of which can be filtered."""
+
+from __future__ import annotations
+
+import enum
+import re
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from gdbtools.analysis.areas import Area, areas
+from gdbtools.analysis.contiguity import Contiguity, contiguity
+from gdbtools.analysis.mappings import CountedRead, mappings_of
+from gdbtools.analysis.selection import Keep, Permission, Who, onto, permits, touched_by, within
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.isolation import Isolation
+from gdbtools.arch.model import Hole, Read, Regime, Rights, Run
+from gdbtools.arch.walk import walk
+from gdbtools.commands.session import Session
+from gdbtools.commands.spaces import KERNEL, all_ranges, limit_text
+from gdbtools.commands.what_if import (
+    Supposition,
+    suppose,
+)
+from gdbtools.errors import Unavailable, UsageError
+from gdbtools.machine.model import Machine
+from gdbtools.render.scale import amount as amount
+from gdbtools.wording import number_of
+
+MOST_RUNS = 20_000
+"""How many runs are listed where nobody says: more than real tables have, and what a list may cost that has no end."""
+
+
+_UNITS = {"k": 10, "m": 20, "g": 30, "t": 40}
+
+
+class Listing(enum.Enum):
+    """What is listed, a row each."""
+
+    FITTING = enum.auto()
+    """Runs, or areas on a screen that the runs are too many for."""
+    RUNS = enum.auto()
+    AREAS = enum.auto()
+
+
+Asked = tuple[str, Machine, Regime]
+"""A range to look at: its space, the machine as it is in that, and how it is translated."""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A contiguous run that is not one, and where an address of it is."""
+
+    run: Contiguity
+    address: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one range of one space maps: runs in order of address, and tables that could not be read."""
+
+    space: str
+    regime: Regime
+    runs: tuple[Run, ...]
+    holes: tuple[Hole, ...]
+    left_at: int | None = None
+    """Where it was left because that is enough; None: it was not."""
+
+
+@dataclass(frozen=True)
+class Map:
+    """What a regime maps, range by range, and contiguous runs that are broken.
+
+    `mapped_bytes` is how much there is in `runs`, after the filters; `unwanted` says that there should be nothing.
+    `leaves` and `tables` are how many were looked at.  What a reduced space and the kernel's own have both is in the
+    part of the kernel's alone.
+    """
+
+    parts: tuple[Part, ...]
+    architecture: Architecture
+    broken: tuple[Broken, ...]
+    suppositions: tuple[Supposition, ...]
+    leaves: int
+    tables: int
+    isolation: Isolation | None = None
+    unwanted: bool = False
+    listing: Listing = Listing.FITTING
+    rest: tuple[int, int] | None = None
+    """What was not listed because of --limit, (first, size in bytes); None: nothing."""
+
+    @property
+    def runs(self) -> Sequence[Run]:
+        return [run for part in self.parts for run in part.runs]
+
+    @cached_property
+    def areas(self) -> Sequence[Area]:
+        """The runs, merged where they agree in their attributes."""
+        return [area for part in self.parts for area in areas(part.runs)]
+
+    @property
+    def holes(self) -> Sequence[Hole]:
+        return [hole for part in self.parts for hole in part.holes]
+
+    @property
+    def regimes(self) -> Sequence[Regime]:
+        return [part.regime for part in self.parts]
+
+    @property
+    def mapped_bytes(self) -> int:
+        """How much is mapped for hardware: what is soft-invalid is not."""
+        return sum(run.size_bytes for run in self.runs if not run.kind.soft_invalid)
+
+    @property
+    def is_unseen(self) -> bool:
+        """Return whether nothing that fits was found, but not everything could be looked at: that is no "nothing"."""
+        return not self.runs and bool(self.unreadable)
+
+    @property
+    def unreadable(self) -> Sequence[Hole]:
+        """The tables that nobody could read; one that stage 2 refuses maps nothing for hardware either."""
+        return [hole for hole in self.holes if hole.refusal is None]
+
+
+def run(session: Session, options: Namespace) -> Sequence[Map]:
+    limit = MOST_RUNS if options.limit is None else options.limit
+    if options.limit == 0:
+        raise UsageError("--limit 0 lists nothing; give at least 1")
+    listing = _listing(options)
+    supposed = suppose(session.machine, options, options.regime)
+    keep = _filters(options)
+    counted = CountedRead(supposed.machine.memory.read)
+    looked = _Looked(counted, options.range, options.physical, keep, limit)
+    ranges = _of_range(all_ranges(supposed.spaces, options.space, options.regime), options.range)
+    parts = _once([looked.at(space, regime) for space, _, regime in ranges])
+    found = Map(
+        tuple(parts),
+        supposed.machine.architecture,
+        tuple(looked.broken.values()),
+        supposed.suppositions,
+        looked.leaves,
+        len(counted.tables),
+        supposed.spaces.isolation,
+        options.expect_none,
+        listing,
+    )
+    unseen = _unseen(found, options)
+    if found.is_unseen and not found.leaves:
+        raise Unavailable(f"nothing can be said of what is mapped: {unseen}")
+    if unseen and found.unwanted and not found.runs and not found.broken:
+        raise Unavailable(f"nothing that fits in the {_looked(found)}, but not all could be seen: {unseen}")
+    return (_limited(found, limit, options.range),)
+
+
+def _of_range(ranges: Sequence[Asked], wanted: tuple[int, int] | None) -> Sequence[Asked]:
+    """Return the halves that have some of the addresses that are wanted; all, where none has."""
+    if wanted is None:
+        return ranges
+    first, last = wanted[0], sum(wanted) - 1
+    return [each for each in ranges if each[2].first <= last and first <= each[2].last] or ranges
+
+
+def _listing(options: Namespace) -> Listing:
+    if options.areas and options.runs:
+        raise UsageError("--areas and --runs exclude each other; leave both out to have what fits the screen")
+    return Listing.AREAS if options.areas else Listing.RUNS if options.runs else Listing.FITTING
+
+
+def _limited(found: Map, limit: int, wanted: tuple[int, int] | None) -> Map:
+    """Leave out what lies behind the first so many runs, in order of address, of all parts."""
+    firsts = sorted(run.first for run in found.runs)
+    # At least one, where several parts have runs that begin at the same address.
+    cuts = [each for each in firsts[limit:] if each > firsts[0]][:1]
+    cuts += [part.left_at for part in found.parts if part.left_at is not None]
+    if not cuts:
+        return found
+    cut = min(cuts)
+    parts = [replace(part, runs=tuple(run for run in part.runs if run.first < cut)) for part in found.parts]
+    end = sum(wanted) if wanted is not None else max(part.regime.last for part in found.parts) + 1
+    return replace(found, parts=tuple(parts), rest=(cut, end - cut))
+
+
+class _Looked:
+    """Ranges that are looked at, one after another: what fits, and how much there was."""
+
+    def __init__(
+        self,
+        read: Read,
+        wanted: tuple[int, int] | None,
+        physical: tuple[int, int] | None,
+        keep: Sequence[Keep],
+        limit: int,
+    ) -> None:
+        self.leaves = 0
+        self.broken: dict[int, Broken] = {}
+        self._read, self._wanted, self._physical, self._keep = read, wanted, physical, keep
+        self._limit = limit
+
+    def at(self, space: str, regime: Regime) -> Part:
+        runs: list[Run] = []
+        holes: list[Hole] = []
+        for each in within(mappings_of(regime, self._read, self._wanted), self._wanted):
+            if isinstance(each, Hole):
+                holes.append(each)
+                continue
+            self.leaves += each.leaves
+            for found in _broken(regime, each, self._read):
+                self.broken.setdefault(found.run.first, found)
+            runs += [part for part in onto(each, self._physical) if all(fits(part) for fits in self._keep)]
+            if len(runs) > self._limit:
+                return Part(space, regime, tuple(runs[: self._limit]), tuple(holes), runs[self._limit].first)
+        return Part(space, regime, tuple(runs), tuple(holes))
+
+
+def _once(parts: Sequence[Part]) -> list[Part]:
+    """Leave out of a reduced space what the kernel's own maps in the same way."""
+    kernels = [run for part in parts if part.space == KERNEL for run in part.runs]
+    return [
+        part
+        if part.space == KERNEL
+        else replace(part, runs=tuple(run for run in part.runs if not any(_same(run, other) for other in kernels)))
+        for part in parts
+    ]
+
+
+def _same(run: Run, other: Run) -> bool:
+    """Return whether all of a run is in another, which leads to the same places with the same attributes."""
+    if not (other.first <= run.first and run.last <= other.last):
+        return False
+    if run.output is None or other.output is None:
+        return False
+    if (run.stride_bytes, run.leaf_bytes) != (other.stride_bytes, other.leaf_bytes):
+        return False
+    return other.output + other.offset_of(run.first) == run.output and other.kind == run.kind
+
+
+def _unseen(found: Map, options: Namespace) -> str:
+    """Return what of the range that was asked about could not be seen; empty where all of it was."""
+    if found.unreadable:
+        hole, *others = found.unreadable
+        more = f", and {len(others)} more" if others else ""
+        return f"the table at PA {hole.pa:#x}{more}: {hole.why}"
+    isolated = found.isolation
+    if isolated is None or isolated.full is not None or options.space is not None:
+        return ""
+    first, size_bytes = options.range or (0, 1 << 64)
+    hidden = first <= isolated.reduced.last and isolated.reduced.first < first + size_bytes
+    return limit_text(isolated) if hidden else ""
+
+
+def _looked(found: Map) -> str:
+    return f"{number_of(found.leaves, 'leaf', 'leaves')} in {number_of(found.tables, 'table', 'tables')}"
+
+
+def _filters(options: Namespace) -> list[Keep]:
+    """Return the tests that a run has to pass, one for each option that was given."""
+    if options.el0 and options.el1:
+        raise UsageError("--el0 and --el1 exclude each other; leave both out to ask about either")
+    who = Who.USER if options.el0 else Who.PRIVILEGED if options.el1 else Who.ANYBODY
+    keep: list[Keep] = []
+    if options.perm is not None:
+        keep.append(permits(_permission(options.perm), who))
+    elif who is not Who.ANYBODY:
+        keep.append(touched_by(who))
+    if options.type is not None:
+        wanted = options.type.lower()
+        keep.append(lambda run: wanted in run.attributes.memory.lower())
+    if options.unaccessed:
+        keep.append(lambda run: not run.attributes.accessed)
+    if options.dirty:
+        keep.append(lambda run: bool(run.attributes.dirty))
+    if options.size is not None:
+        leaf = _size(options.size)
+        keep.append(lambda run: run.leaf_bytes == leaf)
+    return keep
+
+
+def _permission(text: str) -> Permission:
+    """Read `wx` as "at least these", and a form with dashes, `r-x`, as exactly these."""
+    letters = text.lower()
+    named = letters.replace("-", "")
+    if not re.fullmatch(r"[rwx]{1,3}|[r-][w-][x-]", letters) or len(set(named)) < len(named):
+        raise UsageError(f"{text!r} are no permissions; write some of r, w, x, like wx, or all three places, like r-x")
+    wanted = Rights("r" in letters, "w" in letters, "x" in letters)
+    return Permission(wanted, exact="-" in letters)
+
+
+def _size(text: str) -> int:
+    found = re.fullmatch(r"(\d+)([kmgt])i?b?", text.lower())
+    if found is None:
+        raise UsageError(f"{text!r} is no size; write it like 4k, 64k, 2m or 1g")
+    return int(found[1]) << _UNITS[found[2]]
+
+
+def _broken(regime: Regime, run: Run, read: Read) -> Iterator[Broken]:
+    """Check the ends of a run that says it is contiguous: between them it is, or it would be no run."""
+    if not run.attributes.contiguous:
+        return
+    level = next((each for each in regime.levels if each.number == run.kind.level), None)
+    group = regime.contiguous_entries(level) * level.size_bytes if level else 1
+    aligned = run.ipa if run.ipa is not None else run.output
+    if not (run.first % group or run.size_bytes % group or (aligned or 0) % group):
+        return
+    for address in dict.fromkeys((run.first, run.last & -run.leaf_bytes)):
+        checked = contiguity(walk(regime, address, read), read)
+        if checked is not None and checked.breach is not None:
+            yield Broken(checked, address)
+
+
+def finding(answer: Map) -> bool:
+    """Return whether an answer is a finding: exit status 1."""
+    return bool(answer.broken) or (answer.unwanted and bool(answer.runs))

@@ -1,0 +1,1 @@
+"""`probe`: declared, run, and shown."""

@@ -1,0 +1,32 @@
+"""What may be asked of `probe`, and how."""
+
+from __future__ import annotations
+
+from gdbtools.commands.arguments import (
+    ADDRESS,
+)
+from gdbtools.commands.model import Argument, Command, Kind, loaded
+
+PROBE = Command(
+    name="probe",
+    summary="Ask the hardware to access an address, and compare with the tables",
+    description=(
+        "Borrow one of the guest's own loads (and, for a write, a store that writes the same byte back) or an AT\n"
+        "instruction, point it at ADDRESS, step it on this CPU only, put every register back, and compare. What a TLB\n"
+        "still holds shows. With --tlbi, invalidate ADDRESS by the guest's own TLBI and ask once more. An access that\n"
+        "faults overwrites ESR, FAR, ELR and SPSR for good: refused where the guest may still need them."
+    ),
+    arguments=(
+        ADDRESS,
+        Argument("--access", "what to try (default: read)", Kind.CHOICE, ("read", "write")),
+        Argument(
+            "--by", "by a load (and store), or by an AT instruction (default: access)", Kind.CHOICE, ("access", "at")
+        ),
+        Argument("--unprivileged", "by an LDTR or STTR, or as EL0 by AT", Kind.FLAG),
+        Argument("--tlbi", "then invalidate the address in the TLBs and ask again", Kind.FLAG),
+        Argument("--overwrite", "nobody needs ESR, FAR, ELR and SPSR any more", Kind.FLAG),
+    ),
+    implementation=loaded("probe"),
+    live_only=True,
+    changes_guest=True,
+)

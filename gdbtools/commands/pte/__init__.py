@@ -1,0 +1,1 @@
+"""`pte`: declared, run, and shown."""

@@ -1,0 +1,1 @@
+"""`redact`: declared, run, and shown."""

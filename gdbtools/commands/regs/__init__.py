@@ -1,0 +1,1 @@
+"""`regs`: declared, run, and shown."""

@@ -1,0 +1,178 @@
+"""`regs`: the translation and fault registers: those in force on one screen, or every field named and explained."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.model import Brief
+from gdbtools.bits import NO_YES, OFF_ON, FieldValue, Word
+from gdbtools.commands.esr.view import sentence
+from gdbtools.commands.session import Session
+from gdbtools.errors import Unavailable, UsageError
+from gdbtools.machine.layers import FixedRegisters, Overridden
+from gdbtools.machine.model import Cpu, Machine
+from gdbtools.numbers import Literal, word
+from gdbtools.spelling import did_you_mean
+
+_ASSIGNED: Final = re.compile(r"\s*([A-Za-z]\w*(?:\.\w+)?)\s*[=:]\s*(\w+)[\s,;]*")
+
+
+_PLAIN: Final = {*OFF_ON.values(), *NO_YES.values()}
+
+
+_SMALL_BITS: Final = 6
+
+
+_ATTRIBUTE_BITS: Final = 8
+
+
+SYNDROME: Final = "ESR"
+
+
+@dataclass(frozen=True)
+class Register:
+    """A register's value, decoded; `word` is None where this source does not have it, and `why` says so.
+
+    `one` is the field that was asked for, None for all.  `brief` is what an overview says of it: None where the answer
+    is no overview, empty where it has no place in one.  `notes` are how its value was read, where that was given.
+    """
+
+    name: str
+    word: Word | None
+    why: str = ""
+    one: FieldValue | None = None
+    brief: str | None = None
+    notes: tuple[str, ...] = ()
+    place: int | None = None
+    """Where an overview has it."""
+
+
+def is_assignment(text: str) -> bool:
+    """Return whether a word gives a register its value, like TCR_EL1=0x..."""
+    return "=" in text or ":" in text
+
+
+def run(session: Session, options: Namespace) -> Sequence[Register]:
+    """Read the named registers, or all that are declared and present; one that was named must be there."""
+    if not options.name:
+        return _everything(session.machine, brief=not options.all)
+    given = list(_given(session.machine, [each for each in options.name if is_assignment(each)]))
+    machine = _with(session.machine, {name: literal.value for name, literal in given})
+    answers = [replace(_read(machine, name), notes=_notes(machine, name, literal)) for name, literal in given]
+    for text in options.name:
+        if not is_assignment(text):
+            answers.append(_named(machine, text))
+    return answers
+
+
+def _everything(machine: Machine, brief: bool) -> Sequence[Register]:
+    architecture = machine.architecture
+    found = [_read_or_why(machine, name) for name in architecture.principal]
+    present = [each for each in found if each.word is not None]
+    if not present:
+        raise Unavailable(found[0].why)
+    if not brief:
+        return present
+    wanted = [name for name in architecture.in_force(machine.register) if any(each.name == name for each in present)]
+    order = {name: at for at, name in enumerate(wanted or [each.name for each in present])}
+    return [replace(each, brief=_brief(architecture, each), place=order.get(each.name)) for each in present]
+
+
+def _named(machine: Machine, text: str) -> Register:
+    """Read REGISTER, or REGISTER.FIELD."""
+    name, _, wanted = text.partition(".")
+    found = _read(machine, _known(machine, name))
+    if not wanted:
+        return found
+    assert found.word is not None, "it was read"
+    try:
+        field = found.word.field(wanted)
+        return replace(found, one=FieldValue(field, field.of(found.word)))
+    except KeyError:
+        fields = [each.name for each in found.word.fields()]
+        advice = did_you_mean(wanted, fields, f"`regs {found.name}` shows those that it has")
+        raise UsageError(f"{found.name} has no field {wanted}; {advice}") from None
+
+
+def _known(machine: Machine, text: str) -> str:
+    """Return the name of a register; one without a level is that of the CPU's own, like ESR at EL2."""
+    architecture = machine.architecture
+    try:
+        level = architecture.privilege(machine.register) or 1
+    except Unavailable:
+        level = 1
+    name = architecture.register_name(text, level)
+    if name is None or name not in architecture.registers:
+        advice = did_you_mean(text, architecture.registers, "`regs --all` shows those that are", "_EL1")
+        raise UsageError(f"{text} is not a register that is decoded here; {advice}")
+    return name
+
+
+def _given(machine: Machine, words: Sequence[str]) -> Iterator[tuple[str, Literal]]:
+    """Yield the registers that NAME=VALUE gives, as logs print them, too: several in a word, with spaces or commas."""
+    for text in words:
+        end = 0
+        for found in _ASSIGNED.finditer(text):
+            if found.start() != end:
+                break
+            end = found.end()
+            yield _known(machine, found[1]), word(found[2])
+        if end != len(text):
+            raise UsageError(f"{text!r} gives no register a value; write NAME=VALUE, like TCR_EL1=0x200803519")
+
+
+def _with(machine: Machine, values: Mapping[str, int]) -> Machine:
+    """Return the machine with registers that were given; they are all there is where there is no source."""
+    over = FixedRegisters(values, "what was given")
+    if not machine.cpus:
+        return replace(machine, cpus=(Cpu(0, over),), current=0)
+    cpu = Cpu(machine.cpu.number, Overridden(machine.cpu.registers, over))
+    return replace(machine, cpus=tuple(cpu if each.number == cpu.number else each for each in machine.cpus))
+
+
+def _notes(machine: Machine, name: str, literal: Literal) -> tuple[str, ...]:
+    said = [literal.said] if literal.said else []
+    control = machine.architecture.laid_out_by(name)
+    if control is not None and _read_or_why(machine, control[0]).word is None:
+        register, field = control
+        said.append(f"{register}.{field} is taken for 0; with {register}=VALUE it is laid out by that")
+    return tuple(said)
+
+
+def _read(machine: Machine, name: str) -> Register:
+    return Register(name, machine.architecture.word(name, machine.register))
+
+
+def _read_or_why(machine: Machine, name: str) -> Register:
+    try:
+        return _read(machine, name)
+    except Unavailable as missing:
+        return Register(name, None, str(missing))
+
+
+def _brief(architecture: Architecture, register: Register) -> str:
+    """Return a register in a line: its syndrome, or the fields that matter most."""
+    assert register.word is not None, "it was read"
+    base = register.name.partition("_EL")[0]
+    if base == SYNDROME:
+        said = sentence(architecture.exceptions.decode(int(register.word)))
+        return "".join(each if isinstance(each, str) else each.text for each in said)
+    wanted = architecture.brief_fields.get(base, Brief(()))
+    by_name = {each.field.name: each for each in register.word.decoded()}
+    always = [by_name[name] for name in wanted.always if name in by_name]
+    also = [by_name[name] for name in wanted.if_set if name in by_name and by_name[name].value]
+    return "  ".join(_said(each) for each in (*always, *also))
+
+
+def _said(each: FieldValue) -> str:
+    if each.field.width == _ATTRIBUTE_BITS:
+        return f"{each.field.name}={each.meaning}"
+    if each.meaning and each.meaning not in _PLAIN:
+        return f"{each.field.name}={each.meaning.partition(',')[0]}"
+    small = each.field.width <= _SMALL_BITS and each.field.scale == 1
+    return f"{each.field.name}={each.value if small else hex(each.value)}"

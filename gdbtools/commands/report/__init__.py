@@ -1,0 +1,1 @@
+"""`report`: declared, run, and shown."""

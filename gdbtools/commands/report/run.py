@@ -1,0 +1,150 @@
+"""`report`: all that one stop has to tell on one page: the verdict, the walk, the address space, the registers."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gdbtools.analysis.areas import Area, areas
+from gdbtools.analysis.mappings import mappings_of
+from gdbtools.arch.model import Hole, Regime, Run
+from gdbtools.commands.fault import run as fault_run
+from gdbtools.commands.fault.declared import FAULT
+from gdbtools.commands.model import Command
+from gdbtools.commands.regs import run as regs_run
+from gdbtools.commands.regs.declared import REGS
+from gdbtools.commands.session import Session
+from gdbtools.commands.spaces import CURRENT, KERNEL, Spaces, all_ranges, spaces
+from gdbtools.commands.status import run as status_run
+from gdbtools.commands.status.declared import STATUS
+from gdbtools.commands.walk import run as walk_run
+from gdbtools.commands.walk.declared import WALK
+from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.machine.model import Machine
+
+AREAS = 2000
+"""How many areas of a range are listed; `map` lists all there is."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A part that could not be had, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Space:
+    """What one range of a regime maps: all of it, and the areas that it makes."""
+
+    regime: Regime
+    found: tuple[Run | Hole, ...]
+    areas: tuple[Area, ...]
+    space: str = CURRENT
+
+    @property
+    def mapped_bytes(self) -> int:
+        return sum(area.size_bytes for area in self.areas)
+
+    @property
+    def unreadable(self) -> list[Hole]:
+        return [each for each in self.found if isinstance(each, Hole)]
+
+    @property
+    def omitted(self) -> int:
+        return max(len(self.areas) - AREAS, 0)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The answers of the commands that it is made of, and the address space.
+
+    `walked` are addresses that were asked for; without any, and with no fault of translation, where the CPU stands.
+    """
+
+    live: bool
+    status: status_run.Status
+    fault: fault_run.Answer | Missing
+    walked: Sequence[walk_run.Translation] | Missing
+    spaces: Sequence[Space] | Missing
+    registers: Sequence[regs_run.Register] | Missing
+
+
+def run(session: Session, options: Namespace) -> Sequence[Report]:
+    live = session.machine.live is not None
+    [of_source] = status_run.run(session, STATUS.options())
+    faults = _attempt(session, FAULT)
+    explained = not isinstance(faults, Missing) and faults[0].diagnosis.walk is not None
+    addresses = options.address or ([] if explained else _standing_at(session.machine))
+    here = _spaces_of(session.machine)
+    if isinstance(here, Spaces):
+        here.chosen(options.space)
+    walked = _walked(session, here, addresses, options.space)
+    found = faults if isinstance(faults, Missing) else faults[0]
+    return (Report(live, of_source, found, walked, _spaces(here, options.space), _attempt(session, REGS)),)
+
+
+def _attempt(session: Session, command: Command, **given: object) -> Sequence[Any] | Missing:
+    """Run another command with these options."""
+    try:
+        return command.run(session, command.options(**given))
+    except (Unavailable, Unreadable) as missing:
+        return Missing(str(missing))
+
+
+def _standing_at(machine: Machine) -> list[int]:
+    try:
+        return [machine.register(machine.architecture.pc)]
+    except Unavailable:
+        return []
+
+
+def _spaces_of(machine: Machine) -> Spaces | Missing:
+    try:
+        machine.architecture.regimes(machine.register)
+        return spaces(machine)
+    except Unavailable as missing:
+        return Missing(str(missing))
+
+
+def _walked(
+    session: Session, here: Spaces | Missing, addresses: Sequence[int], space: str | None
+) -> Sequence[walk_run.Translation] | Missing:
+    """Walk addresses: those that only the kernel's own space has in that, unless another was asked for."""
+    found: list[walk_run.Translation] = []
+    for address in addresses:
+        hidden = isinstance(here, Spaces) and here.hides(address) and here.full is not None
+        asked = space or (KERNEL if hidden else CURRENT)
+        answers = _attempt(session, WALK, address=[address], space=asked)
+        if isinstance(answers, Missing):
+            return answers
+        found += answers
+    return found
+
+
+def _spaces(here: Spaces | Missing, space: str | None) -> Sequence[Space] | Missing:
+    """Scan each range of the regime in force, the kernel's own where it is a reduced one, and the stage below."""
+    if isinstance(here, Missing):
+        return here
+    ranges = [(named, regime) for named, _, regime in all_ranges(here, space, None)]
+    ranges += [(CURRENT, below) for below in [ranges[0][1].below] if below is not None]
+    found = []
+    for named, regime in ranges:
+        mapped = tuple(mappings_of(regime, here.machine.memory.read))
+        listed = tuple(areas(each for each in mapped if isinstance(each, Run)))
+        found.append(Space(regime, mapped, listed, named))
+    return found
+
+
+def _found(answer: Report) -> bool:
+    """Return whether there is a fault on the page, as the commands that it asked have it."""
+    faults = [] if isinstance(answer.fault, Missing) else [answer.fault]
+    walked = [] if isinstance(answer.walked, Missing) else answer.walked
+    return any(FAULT.finding(each) for each in faults) or any(WALK.finding(each) for each in walked)
+
+
+def finding(answer: Report) -> bool:
+    """Return whether an answer is a finding: exit status 1."""
+    return _found(answer)

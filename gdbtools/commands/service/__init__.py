@@ -1,0 +1,1 @@
+"""`service`: declared, run, and shown."""

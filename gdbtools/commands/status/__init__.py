@@ -1,0 +1,1 @@
+"""`status`: declared, run, and shown."""

@@ -1,0 +1,56 @@
+"""`status`: what is attached, what state its translation is in, and what can be done with it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gdbtools.arch.isolation import Isolation
+from gdbtools.arch.model import Privilege, Regime
+from gdbtools.commands.session import Session
+from gdbtools.commands.spaces import spaces
+from gdbtools.errors import Unavailable
+from gdbtools.wording import number_of
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a session works on.  `trouble` says why the translation state cannot be told; empty when it can."""
+
+    architecture: str
+    cpus: int | None
+    """How many there are; None where the source does not say."""
+    current: int
+    memory: str
+    level: Privilege | None
+    privilege: Mapping[str, int | str | None]
+    regimes: tuple[Regime, ...]
+    trouble: str
+    abilities: Sequence[tuple[str, str]]
+    isolation: Isolation | None = None
+
+
+def run(session: Session, options: Namespace) -> Sequence[Status]:  # noqa: ARG001
+    machine = session.machine
+    level: Privilege | None = None
+    regimes: tuple[Regime, ...] = ()
+    trouble = ""
+    isolation: Isolation | None = None
+    with suppress(Unavailable):
+        level = machine.architecture.privilege(machine.register)
+    try:
+        regimes = machine.architecture.regimes(machine.register)
+        isolation = spaces(machine).isolation
+    except Unavailable as missing:
+        trouble = str(missing)
+    abilities = list(machine.live.describe()) if machine.live else []
+    abilities.append(("dirty convention", session.dirty.value))
+    abilities.append(("written so far", number_of(len(session.written), "descriptor", "descriptors")))
+    memory = machine.memory.description
+    name = machine.architecture.name
+    cpus = len(machine.cpus) if machine.counted else None
+    asked = machine.architecture.privileges[0].record
+    privilege = dict.fromkeys(asked) if level is None else level.record
+    return (Status(name, cpus, machine.current, memory, level, privilege, regimes, trouble, abilities, isolation),)

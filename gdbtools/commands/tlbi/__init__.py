@@ -1,0 +1,1 @@
+"""`tlbi`: declared, run, and shown."""

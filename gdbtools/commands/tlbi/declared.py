@@ -1,0 +1,25 @@
+"""What may be asked of `tlbi`, and how."""
+
+from __future__ import annotations
+
+from gdbtools.commands.arguments import (
+    DRY_RUN,
+)
+from gdbtools.commands.model import Argument, Command, Kind, loaded
+
+TLBI = Command(
+    name="tlbi",
+    summary="Invalidate an address, an ASID or everything in the TLB",
+    description=(
+        "Borrow the guest's own DSB, TLBI and ISB: find them in what this CPU may execute, put the operand into the\n"
+        "register that the instruction names, step that one instruction on this CPU only, and put every register\n"
+        "back. One that is broadcast reaches the TLBs of the other CPUs. Is refused where the guest has none."
+    ),
+    arguments=(
+        Argument("what", "what is to be invalidated (default: all)", Kind.SCOPE, many="?"),
+        DRY_RUN,
+    ),
+    implementation=loaded("tlbi"),
+    live_only=True,
+    changes_guest=True,
+)

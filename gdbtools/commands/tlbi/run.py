@@ -1,0 +1,28 @@
+"""`tlbi`: TLB maintenance by instructions that the guest itself has."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gdbtools.arch.gadgets import Extent, Scope
+from gdbtools.commands.session import Session
+from gdbtools.repair import tlb
+from gdbtools.repair.tlb import Invalidation
+
+
+@dataclass(frozen=True)
+class Invalidated:
+    """What was, or would be, invalidated and by what."""
+
+    invalidation: Invalidation
+    applied: bool
+
+
+def run(session: Session, options: Namespace) -> Sequence[Invalidated]:
+    scope = Scope(Extent.ALL) if options.what is None else options.what
+    planned = tlb.plan(session.machine, (scope,))
+    if not options.dry_run:
+        tlb.perform(session.machine, session.live, planned)
+    return (Invalidated(planned, not options.dry_run),)

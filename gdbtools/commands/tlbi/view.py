@@ -1,0 +1,26 @@
+"""How the answers of `tlbi` look, and what is recorded of them."""
+
+from __future__ import annotations
+
+from gdbtools.commands import maintenance
+from gdbtools.commands.tlbi.run import Invalidated
+from gdbtools.render.document import Document, Facts, Line, Role, Span
+from gdbtools.render.json import JsonObject
+
+
+def view(answer: Invalidated) -> Document:
+    planned = answer.invalidation
+    what = maintenance.scopes_text(planned.scopes)
+    if planned.complete:
+        done = Span("Invalidated", Role.GOOD) if answer.applied else Span("Would invalidate", Role.WARNING)
+        head = Line([done, f" {what} in the TLB."])
+    else:
+        done = Span("Executed" if answer.applied else "Would execute", Role.WARNING)
+        head = Line([done, f" a TLBI for {what} without a DSB: it may not be complete."])
+    return Document([head, Facts(maintenance.borrowed_rows(planned, answer.applied))])
+
+
+def record(answer: Invalidated) -> JsonObject:
+    found = maintenance.invalidation_record(answer.invalidation)
+    assert found is not None, "there is an invalidation"
+    return {**found, "applied": answer.applied}

@@ -1,0 +1,1 @@
+"""`trace`: declared, run, and shown."""

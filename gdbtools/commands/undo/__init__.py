@@ -1,0 +1,1 @@
+"""`undo`: declared, run, and shown."""

@@ -1,0 +1,1 @@
+"""`walk`: declared, run, and shown."""

@@ -1,0 +1,97 @@
+"""`walk`: every descriptor on the way of an address, and where it leads or why it does not."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gdbtools.analysis.contiguity import Contiguity, contiguity
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.isolation import Isolation
+from gdbtools.arch.model import Access, AccessKind, Refusal, Regime, Walk
+from gdbtools.arch.walk import walk
+from gdbtools.commands.session import Session
+from gdbtools.commands.spaces import CURRENT, KERNEL
+from gdbtools.commands.what_if import (
+    Supposition,
+    suppose,
+)
+from gdbtools.errors import UsageError
+from gdbtools.machine.model import Machine
+
+_ACCESSES = {"read": AccessKind.READ, "write": AccessKind.WRITE, "execute": AccessKind.EXECUTE}
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One address walked and, if an access was asked about, checked: `refused` is the walk's or the check's.
+
+    `may_refuse` is why a CPU may refuse it all the same.
+    """
+
+    walk: Walk
+    architecture: Architecture
+    access: Access | None
+    refused: Refusal | None
+    contiguity: Contiguity | None
+    suppositions: tuple[Supposition, ...]
+    isolation: Isolation | None = None
+    """Set where the address lies in a range that is a reduced one."""
+    space: str = CURRENT
+    may_refuse: Refusal | None = None
+    symbol: str = ""
+    """What is at the address, by name; empty where that is not known."""
+
+
+def run(session: Session, options: Namespace) -> Sequence[Translation]:
+    supposed = suppose(session.machine, options, options.regime)
+    machine, spaces = supposed.machine, supposed.spaces
+    space = CURRENT if machine is spaces.machine else KERNEL
+    architecture, register, read = machine.architecture, machine.register, machine.memory.read
+    wanted = bool(options.access or options.el is not None or options.unprivileged)
+    answers: list[Translation] = []
+    for address in options.address:
+        # Registers before memory: a live source switches modes between the two.
+        regime = architecture.regime_for(register, address, options.regime)
+        access = _access(machine, regime, options) if wanted else None
+        state = architecture.state(register) if access else 0
+        found = walk(regime, address, read)
+        refused = found.refused if access is None else architecture.check(found, access, state)
+        run = contiguity(found, read)
+        isolation = spaces.isolation if spaces.hides(address) else None
+        perhaps = None if access is None or refused is not None else architecture.may_refuse(found, access)
+        answers.append(
+            Translation(
+                found,
+                architecture,
+                access,
+                refused,
+                run,
+                supposed.suppositions,
+                isolation,
+                space,
+                perhaps,
+                machine.symbol(address),
+            )
+        )
+    return answers
+
+
+def _access(machine: Machine, regime: Regime, options: Namespace) -> Access:
+    """Return the access that is asked about: by the level that was named, the CPU's own, or the regime's highest."""
+    kind = _ACCESSES[options.access or "read"]
+    levels = machine.architecture.privileges_of(regime)
+    if options.el is not None:
+        asked = machine.architecture.privileges[int(options.el)]
+        if asked not in levels:
+            raise UsageError(f"{asked.label} does not run in {regime.name}; say --el {' or '.join(map(str, levels))}")
+    else:
+        own = machine.architecture.privilege(machine.register)
+        asked = own if own in levels else levels[-1]
+    return Access(kind, asked, options.unprivileged)
+
+
+def finding(answer: Translation) -> bool:
+    """Return whether an answer is a finding: exit status 1."""
+    return answer.refused is not None

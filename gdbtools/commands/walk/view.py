@@ -1,0 +1,89 @@
+"""How the answers of `walk` look, and what is recorded of them."""
+
+from __future__ import annotations
+
+from gdbtools.analysis.contiguity import Breach, Contiguity
+from gdbtools.arch.model import Mapped, Walk
+from gdbtools.commands.evidence import access_name, fault_name, reason_text, refusal_record, walk_record
+from gdbtools.commands.pictures import illustrated
+from gdbtools.commands.spaces import isolation_record, space_rows
+from gdbtools.commands.walk.run import Translation
+from gdbtools.commands.what_if import (
+    supposition_records,
+    supposition_rows,
+)
+from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
+from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
+from gdbtools.wording import name_of, size
+
+_BREACHES = {
+    Breach.NOT_CONTIGUOUS: "a member does not say it is one",
+    Breach.OUTPUT: "a member leads elsewhere",
+    Breach.ATTRIBUTES: "a member has other attributes",
+    Breach.MISALIGNED: "its output is not aligned to its size",
+    Breach.UNREADABLE: "not all of it can be read",
+}
+
+
+def view(answer: Translation) -> Document:
+    found = answer.walk
+    rows = [*supposition_rows(answer.suppositions), *_contiguity_rows(answer.contiguity)]
+    rows += space_rows(answer.isolation, answer.space)
+    if answer.may_refuse is not None:
+        fault = fault_name(answer.may_refuse.fault)
+        rows.append(("may be", [Span(f"a {fault}", Role.WARNING), ": ", *reason_text(answer.may_refuse)]))
+    notes = [Facts(rows)] if rows else []
+    who = f" <{answer.symbol}>" if answer.symbol else ""
+    who += f" ({access_name(answer.access)})" if answer.access else ""
+    if answer.refused is not None:
+        name = fault_name(answer.refused.fault)
+        headline = Line([f"{found.input:#x}{who}: ", Span(name, Role.BAD)])
+        return Document([headline, Line(reason_text(answer.refused)), *notes, *illustrated(found, answer.refused)])
+    outcome = found.outcome
+    assert isinstance(outcome, Mapped), "a walk that nothing refuses leads somewhere"
+    allowed = f"{access_name(answer.access)} allowed, " if answer.access else ""
+    leaf = f"{size(outcome.size_bytes)} {found.leaf.entry.kind.label}" if found.leaf else _off(found)
+    target = Span(f"{outcome.address:#x}", Role.GOOD)
+    symbol = f" <{answer.symbol}>" if answer.symbol else ""
+    through = f"IPA {found.destination.address:#x} -> " if found.final and found.destination else ""
+    return Document(
+        [Line([f"{found.input:#x}{symbol} -> {through}", target, f" ({allowed}{leaf})"]), *notes, *illustrated(found)]
+    )
+
+
+def _off(found: Walk) -> str:
+    return "stage 2 is off" if found.regime.stage == 2 else "the MMU is off"
+
+
+def _contiguity_rows(run: Contiguity | None) -> list[tuple[str, Text]]:
+    if run is None:
+        return []
+    what = f"a contiguous run of {size(run.size_bytes)} from {run.first:#x}"
+    if run.breach is None:
+        return [("part of", f"{what}, uniform")]
+    where = f": the descriptor at PA {run.pa:#x}" if run.pa is not None else ""
+    return [("part of", Span(f"{what} that is not one: {_BREACHES[run.breach]}{where}", Role.WARNING))]
+
+
+def record(answer: Translation) -> JsonObject:
+    result = walk_record(answer.walk, answer.architecture, answer.refused)
+    result["symbol"] = answer.symbol or None
+    if answer.access:
+        access: JsonObject = {"kind": name_of(answer.access.kind), **answer.access.privilege.record}
+        result["access"] = access | {"unprivileged": answer.access.unprivileged}
+        perhaps = answer.may_refuse
+        result["may_be_refused"] = None if perhaps is None else refusal_record(perhaps, answer.architecture)
+    if answer.contiguity:
+        run = answer.contiguity
+        result["contiguous_run"] = {
+            "first": hexadecimal(run.first),
+            "size": run.size_bytes,
+            "breach": None if run.breach is None else name_of(run.breach),
+            "descriptor_address": optional_hexadecimal(run.pa),
+        }
+    if answer.isolation is not None:
+        result["isolation"] = isolation_record(answer.isolation)
+    result["space"] = answer.space
+    if answer.suppositions:
+        result["supposing"] = supposition_records(answer.suppositions)
+    return result

@@ -1,0 +1,1 @@
+"""`watch`: declared, run, and shown."""

@@ -1,0 +1,132 @@
+"""`watch`: who changes this mapping?  A hardware watchpoint on the descriptor, each hit decoded."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from gdbtools.analysis.reverse import aliases
+from gdbtools.arch.isolation import Isolation
+from gdbtools.arch.model import Regime, Step
+from gdbtools.arch.walk import walk
+from gdbtools.bits import Word
+from gdbtools.commands.evidence import binary, word_text
+from gdbtools.commands.session import Session
+from gdbtools.commands.spaces import CURRENT, KERNEL, Spaces, limit_text, spaces
+from gdbtools.errors import Refused, UsageError
+from gdbtools.machine.model import Machine
+from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
+
+ALIASES = 4
+"""How many addresses of one descriptor are watched at most: debuggers have four watchpoints as a rule."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A descriptor that is watched, and by which watchpoints: (number, virtual address) of each."""
+
+    va: int
+    step: Step
+    places: Sequence[tuple[int, int]]
+    stops: bool
+    isolation: Isolation | None = None
+    """Set where the address lies in a range that is a reduced one now; `space` is the one that was asked."""
+    space: str = CURRENT
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One write that changed the descriptor: before, after, and the frames of the writer, innermost first."""
+
+    watched: Step
+    before: Word
+    after: Word
+    cpu: int
+    frames: Sequence[str]
+
+
+def run(session: Session, options: Namespace) -> Sequence[Watched]:
+    machine, live = session.machine, session.live
+    architecture = machine.architecture
+    here = spaces(machine)
+    space = options.space or (KERNEL if here.hides(options.address) and here.full is not None else CURRENT)
+    asked = here.chosen(space)
+    step = descriptor(asked, options.address, options.level)
+    # Whoever changes it does so through the kernel's own addresses.
+    places = mapped_at(here.fullest, step)
+    if not places:
+        raise Refused(
+            f"this CPU's tables map the descriptor at PA {step.pa:#x} nowhere, so a watchpoint, which is on a virtual "
+            f"address, has nothing to stand on; stop where the writer runs and ask again{_limits(here)}"
+        )
+    regime = architecture.regime_for(asked.register, options.address)
+    isolation = here.isolation if here.hides(options.address) else None
+    seen = WatchHit(step, regime)
+    numbers = live.watch(places, regime.entry_bytes, seen.look, not options.go_on)
+    watched = list(zip(numbers, places, strict=True))
+    return (Watched(options.address, step, watched, not options.go_on, isolation, space),)
+
+
+def _limits(here: Spaces) -> str:
+    return f": {limit_text(here.isolation)}" if here.isolation is not None and here.full is None else ""
+
+
+def mapped_at(machine: Machine, step: Step) -> list[int]:
+    """Return the virtual addresses at which this CPU's tables map a descriptor; with the MMU off its physical one."""
+    regimes = machine.architecture.regimes(machine.register)
+    places = [va for va, _ in islice(aliases(regimes, step.pa, machine.memory.read), ALIASES)]
+    return places or ([step.pa] if not any(regime.levels for regime in regimes) else [])
+
+
+def descriptor(machine: Machine, va: int, level: int | None) -> Step:
+    """Return the descriptor to watch: that of the level asked for, else the last one on the way."""
+    found = walk(machine.architecture.regime_for(machine.register, va), va, machine.memory.read)
+    if not found.steps:
+        raise UsageError(f"{va:#x} has no descriptor to watch: `mmu walk {va:#x}` says why")
+    if level is None:
+        return found.steps[-1]
+    for step in found.steps:
+        if step.level.number == level:
+            return step
+    levels = ", ".join(str(step.level.number) for step in found.steps)
+    raise UsageError(f"the walk of {va:#x} has no level {level} descriptor; it has: {levels}")
+
+
+class WatchHit:
+    """The descriptor as it was last seen; a look gives what a write made of it."""
+
+    def __init__(self, step: Step, regime: Regime) -> None:
+        self._step = step
+        self._regime = regime
+        self._word = step.entry.word
+
+    def look(self, machine: Machine, frames: Sequence[str]) -> Document | None:
+        """Return a document of the change since the last look; None where there is none."""
+        raw = machine.memory.read(self._step.pa, self._regime.entry_bytes)
+        after = self._regime.decode(raw, self._step.level).word
+        if after == self._word:
+            return None
+        hit = Hit(self._step, self._word, after, machine.current, frames)
+        self._word = after
+        return hit_view(hit)
+
+
+def changes(before: Word, after: Word) -> list[tuple[str, str]]:
+    """Return each field that differs, with both values: all of both words where their kinds differ."""
+    if type(before) is not type(after):
+        return [("kind", f"{type(before).__name__} -> {type(after).__name__}")]
+    pairs = zip(before.decoded(), after.decoded(), strict=True)
+    return [(old.field.name, f"{binary(old)} -> {binary(new)}") for old, new in pairs if old.value != new.value]
+
+
+def hit_view(hit: Hit) -> Document:
+    what = ", ".join(f"{name} {change}" for name, change in changes(hit.before, hit.after)) or "no field of it"
+    where = f" in the level {hit.watched.level.number} descriptor at PA {hit.watched.pa:#x}, by CPU {hit.cpu}."
+    rows: list[tuple[str, Text]] = [
+        ("before", f"{int(hit.before):#018x}  {word_text(hit.before)}"),
+        ("after", f"{int(hit.after):#018x}  {word_text(hit.after)}"),
+    ]
+    rows += [("writer" if not number else "", frame) for number, frame in enumerate(hit.frames)]
+    return Document([Line([Span(what, Role.WARNING), where]), Facts(rows)])

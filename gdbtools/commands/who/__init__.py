@@ -1,0 +1,1 @@
+"""`who`: declared, run, and shown."""

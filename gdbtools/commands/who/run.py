@@ -1,0 +1,112 @@
+"""`who`: run a recorded guest backwards to the last change of a mapping's descriptor, and say who made it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gdbtools.analysis.history import LastChange, last_change
+from gdbtools.arch.capabilities import DirtyConvention
+from gdbtools.arch.model import Regime, Step
+from gdbtools.bits import Word
+from gdbtools.commands.session import Session
+from gdbtools.commands.watch.run import descriptor, mapped_at
+from gdbtools.errors import Interrupted, UsageError
+from gdbtools.machine.model import Machine
+
+
+@dataclass(frozen=True)
+class WrittenAt:
+    """What was found: `change` is the last one, None if there was none since the beginning.
+
+    The guest stands before the instruction that made it, on `cpu`, and else where it stood: after `asked_at`
+    instructions of the recording.  QEMU records guests of one CPU.
+    """
+
+    va: int
+    step: Step
+    asked_at: int
+    change: LastChange | None
+    before: Word
+    after: Word
+    cpu: int
+    frames: Sequence[str]
+    interrupted: bool
+    by_hardware: bool = False
+    """Whether it is what hardware's own table walk does to a descriptor, and no store was seen to do it."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The guest has been taken to another instruction of its recording."""
+
+    position: int
+    frames: Sequence[str]
+
+
+def run(session: Session, options: Namespace) -> Sequence[WrittenAt | Moved]:
+    if (options.address is None) == (options.to is None):
+        raise UsageError("say which address, or --to which instruction of the recording")
+    if options.to is not None:
+        return (_move(session, options.to),)
+    machine, live = session.machine, session.live
+    step = descriptor(machine, options.address, options.level)
+    regime = machine.architecture.regime_for(machine.register, options.address)
+    # While the MMU was still off, by the physical address.
+    places = [(va, regime.entry_bytes) for va in dict.fromkeys((*mapped_at(machine, step), step.pa))]
+
+    def read() -> int:
+        return int.from_bytes(machine.memory.read(step.pa, regime.entry_bytes), regime.byte_order)
+
+    def word(value: int) -> Word:
+        return regime.decode(value.to_bytes(regime.entry_bytes, regime.byte_order), step.level).word
+
+    now, interrupted = read(), False
+    with live.recorded(places) as recorded:
+        asked_at, change = recorded.position, None
+        try:
+            change = last_change(recorded, read)
+        except Interrupted:
+            change, interrupted = None, True
+        if change is None:
+            recorded.go(asked_at)
+    before, after = (now, now) if change is None else (change.before, change.after)
+    frames = () if change is None else live.frames()
+    by_hardware = (
+        change is not None and not change.seen and _as_hardware(machine, regime, step, word(before), word(after))
+    )
+    answer = WrittenAt(
+        options.address,
+        step,
+        asked_at,
+        change,
+        word(before),
+        word(after),
+        machine.current,
+        frames,
+        interrupted,
+        by_hardware,
+    )
+    return (answer,)
+
+
+def _as_hardware(machine: Machine, regime: Regime, step: Step, before: Word, after: Word) -> bool:
+    """Return whether hardware that manages the access flag and the dirty state may have made this change."""
+    refusal = regime.accept(replace(step, entry=replace(step.entry, word=before)))
+    if not step.is_leaf or refusal is not None:
+        return False
+    architecture, conventions = machine.architecture, (DirtyConvention.NONE, DirtyConvention.DBM)
+    return after in [architecture.repair.set_access_flag(before, True, each) for each in conventions]
+
+
+def _move(session: Session, position: int) -> Moved:
+    live = session.live
+    with live.recorded(()) as recorded:
+        start = recorded.position
+        try:
+            recorded.go(position)
+        except Interrupted:
+            recorded.go(start)
+        now = recorded.position
+    return Moved(now, live.frames())

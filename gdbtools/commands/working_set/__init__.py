@@ -1,0 +1,1 @@
+"""`working-set`: declared, run, and shown."""

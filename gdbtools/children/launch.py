@@ -15,6 +15,7 @@ from pathlib import Path
 from gdbtools.children.folders import SHARED_MEMORY
 from gdbtools.children.processes import DIES_WITH_PARENT, QEMU, ended_how
 from gdbtools.errors import Unavailable, UsageError
+from gdbtools.machine.live.process import listens
 from gdbtools.places import place
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 
@@ -218,7 +219,7 @@ class Launched:
             if not self.alive:
                 await self._watching
                 break
-            if self.made.socket is None or self.made.socket.exists():
+            if self.made.socket is None or listens(self.made.socket):
                 self._started = True
                 self.printed(self._said)
                 return

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from gdbtools.errors import Unavailable
+from gdbtools.machine.live.process import listens
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -90,7 +91,7 @@ class Qemu:
         command = [*DIES_WITH_PARENT, *qemu, *shape, *devices, "-kernel", str(self.kernel), *gdbstub, *self.extra]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         deadline = time.monotonic() + 20
-        while not self.gdbstub.exists() and self._process.poll() != 0:
+        while not listens(self.gdbstub) and self._process.poll() != 0:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 assert self._process.stderr is not None
                 self._process.kill()

@@ -18,6 +18,8 @@ from pathlib import Path
 
 PROC = Path("/proc")
 TCP_ESTABLISHED = 1
+ACCEPTS = 1 << 16
+"""Of the flags in net/unix: a socket that listens (__SO_ACCEPTCON)."""
 _MAPPING = re.compile(
     r"(?P<first>[0-9a-f]+)-(?P<end>[0-9a-f]+) (?P<may>[rwxps-]{4}) (?P<offset>[0-9a-f]+) "
     r"(?P<major>[0-9a-f]+):(?P<minor>[0-9a-f]+) (?P<inode>\d+) *(?P<path>.*)"
@@ -178,6 +180,21 @@ def _unix_peer(connected: socket.socket) -> int | None:
         if inodes & set(_sockets(process)):
             return int(process)
     return None
+
+
+def listens(path: Path) -> bool:
+    """Return whether somebody listens at a unix socket's path: its file is there a moment before.
+
+    To connect would tell as well, and be the one connection that a gdbstub takes.
+    """
+    if not path.exists():
+        return False
+    try:
+        lines = (PROC / "self/net/unix").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return True
+    named = [fields for fields in (line.split(maxsplit=7) for line in lines) if fields[7:] == [str(path)]]
+    return any(int(fields[3], 16) & ACCEPTS for fields in named)
 
 
 def _place(name: tuple[str, int]) -> tuple[Address, int]:

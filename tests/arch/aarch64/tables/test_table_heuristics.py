@@ -21,7 +21,7 @@ from tests.places import ROOT
 from tests.tables import reader
 
 FIXTURES = ROOT / "fixtures"
-TABLES = ARCHITECTURES["aarch64"].appearance
+TABLES = ARCHITECTURES["aarch64"].table_heuristics
 FORM4K, FORM16K, FORM64K = TABLES.forms
 PAGE, WORDS = 1 << 12, 512
 PROPERTY = settings(suppress_health_check=list(HealthCheck))

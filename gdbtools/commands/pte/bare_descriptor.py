@@ -25,7 +25,7 @@ from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.wording import size
 
 OF_CHANGES: Final = ("tlbi", "break", "live", "dry_run")
-OF_VALUES: Final = ("granule", "stage", "arch")
+OF_VALUES: Final = ("granule", "stage")
 ANYWHERE: Final = 0
 """Where a descriptor is that nobody read: no address of it is shown."""
 

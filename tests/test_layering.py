@@ -217,6 +217,12 @@ def test_no_file_is_long_and_no_folder_is_full() -> None:
     assert {name for name, count in folders.items() if count > MOST_FILES} == FULL
 
 
+def test_each_folder_is_in_the_picture_of_the_house() -> None:
+    told = set(re.findall(r"`(\w+)/`", (ROOT / "docs/architecture.md").read_text()))
+    there = {path.name for path in PACKAGE.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+    assert there <= told, "docs/architecture.md lacks it"
+
+
 def test_a_class_name_means_one_thing() -> None:
     named: dict[str, list[str]] = {}
     for module, path in modules().items():

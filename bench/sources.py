@@ -11,6 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 from bench.maps import GUEST, RAM, Half, image, registers, runs_of, timed
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Unavailable
 from gdbtools.machine import opened
 from gdbtools.machine.dumps.capture import core_bytes
@@ -30,7 +31,7 @@ FORMS: Mapping[str, Callable[[bytes], bytes]] = {
     "LiME": lambda ram: lime([(RAM, ram)]),
     "ELF core": lambda ram: vmcore([Segment(RAM, ram)]),
     "ELF core, a segment a page": lambda ram: vmcore([Segment(pa, data) for pa, data in pages(ram).items()]),
-    "capture": lambda ram: core_bytes("aarch64", [{}], 0, pages(ram)),
+    "capture": lambda ram: core_bytes(ARCHITECTURES.identity("aarch64"), [{}], 0, pages(ram)),
     "kdump, zlib": lambda ram: kdump(pages(ram)),
     "kdump, lzo": lambda ram: recompressed(kdump(pages(ram)), compression("lzo")),
     "kdump, snappy": lambda ram: recompressed(kdump(pages(ram)), compression("snappy")),

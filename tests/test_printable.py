@@ -126,7 +126,7 @@ def test_no_string_of_a_log_acts_on_the_terminal(tmp_path: Path, capsys: pytest.
 
 
 def test_the_toolbar_and_the_lines_above_the_prompt_are_tame() -> None:
-    state = State(Doing.STOPPED, 0, 1, 1, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+    state = State(Doing.STOPPED, 0, 1, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
     assert not acts(toolbar(state, HOSTILE, 200))
     stream = io.StringIO()
     runner = Runner(Screen(DARK, stream), interactive=True)

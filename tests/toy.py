@@ -154,6 +154,7 @@ IDENTITY: Final = Identity(
     stub_names={},
     monitor_names={},
     emulator=Emulator("qemu-system-toy", "qemu-system-toy", (), "toy", "toy"),
+    vector_groups={},
     debuggers=(),
 )
 Toy.identity = IDENTITY

@@ -16,8 +16,6 @@ from gdbtools.units import PAGE_BYTES
 
 CODE_BYTES = 64
 """How much code is kept to each side of an address."""
-VECTORS_BYTES = 1 << 11
-"""All sixteen entries of AArch64's vectors."""
 
 
 def read_tables(regimes: Sequence[Regime], read: Read) -> int:
@@ -58,7 +56,7 @@ def read_code(architecture: Architecture, register: ReadRegister, read: Read) ->
     around: Sequence[Callable[[], tuple[int, int]]] = (
         lambda: (register(architecture.pc) - CODE_BYTES, 2 * CODE_BYTES),
         lambda: (returned_to() - CODE_BYTES, 2 * CODE_BYTES),
-        lambda: (min(architecture.exceptions.vectors(register)), VECTORS_BYTES),
+        lambda: (min(architecture.exceptions.vectors(register)), architecture.exceptions.vectors_bytes),
     )
     missing = 0
     for place in around:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gdbtools.arch import aarch64
-from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.identity import Identity
 from gdbtools.errors import UsageError
 
+if TYPE_CHECKING:
+    from gdbtools.arch.capabilities import Architecture
 
-class Architectures(Mapping[str, Architecture]):
+
+class Architectures(Mapping[str, "Architecture"]):
     """Each architecture by its name, imported when it is first looked at: its tables are most of what there is."""
 
     def __init__(self, identities: Sequence[Identity]) -> None:

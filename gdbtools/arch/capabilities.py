@@ -5,35 +5,38 @@ from __future__ import annotations
 import abc
 import copy
 import enum
-import inspect
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gdbtools.arch.gadgets import Gadgets
-from gdbtools.arch.model import Agreement, Derived, EntryNeed, ExceptionRecord, RecordNames, Shown, VectorEntry
-from gdbtools.arch.table_heuristics import TableHeuristics
 from gdbtools.errors import Unavailable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from gdbtools.arch.gadgets import FieldChange
+    from gdbtools.arch.gadgets import FieldChange, Gadgets
     from gdbtools.arch.identity import Identity
-    from gdbtools.arch.instruction_effects import Effect
+    from gdbtools.arch.instruction_effects import Effect, EffectWords
     from gdbtools.arch.isolation import Switch, View
     from gdbtools.arch.model import (
         Access,
         AccessKind,
+        Agreement,
         Brief,
         Derived,
+        EntryNeed,
+        ExceptionRecord,
         Fault,
         Privilege,
         ReadRegister,
+        RecordNames,
         Refusal,
         Regime,
+        Shown,
         Syndrome,
+        VectorEntry,
         Walk,
     )
+    from gdbtools.arch.table_heuristics import TableHeuristics
     from gdbtools.bits import FieldValue, Word
 
 
@@ -77,6 +80,9 @@ class Exceptions(abc.ABC):
     """
 
     names: RecordNames
+    effect_words: EffectWords
+    vectors_bytes: int
+    """How much there is of vectors, from the first entry's beginning."""
 
     @abc.abstractmethod
     def syndrome_of(self, exception_class: int, iss: int) -> int | None:
@@ -85,6 +91,10 @@ class Exceptions(abc.ABC):
     @abc.abstractmethod
     def decode(self, value: int) -> Syndrome:
         """Decode a syndrome; never refuses a value."""
+
+    @abc.abstractmethod
+    def is_syndrome(self, name: str) -> bool:
+        """Return whether a register of that name holds a syndrome."""
 
     @abc.abstractmethod
     def syndrome(self, register: ReadRegister) -> Syndrome:
@@ -283,7 +293,9 @@ class Architecture(abc.ABC):
 
     def has(self, part: str) -> bool:
         """Return whether there is the part of that name."""
-        return not isinstance(inspect.getattr_static(self, part), Absent)
+        # Not by asking for it: that is what raises.
+        found = next(each.__dict__[part] for each in type(self).__mro__ if part in each.__dict__)
+        return not isinstance(found, Absent)
 
     def reading_dirty(self, convention: DirtyConvention) -> Self:
         """Return this architecture for a guest of that convention."""
@@ -306,12 +318,23 @@ class Architecture(abc.ABC):
         known = {name.lower(): name for name in (*self.registers, *self.general)}
         return known.get(text.lower())
 
+    def suffix(self, level: int) -> str:
+        """Return what the names of a level's own registers end in; empty where they do not tell."""
+        return ""
+
+    def base_name(self, name: str) -> str:
+        """Return a register's name without its level."""
+        suffixes = (self.suffix(each) for each in self.privileges)
+        return next((name.removesuffix(each) for each in suffixes if each and name.endswith(each)), name)
+
     def register_names(self) -> Collection[str]:
         """Return every name that `register_name` knows."""
         return (*self.registers, *self.general)
 
     def implied(self, register: ReadRegister, given: Collection[str]) -> Derived:
         """Return registers that follow from those that somebody wrote down, `given`, where a source lacks them."""
+        from gdbtools.arch.model import Derived  # not before anything is asked: what GDB sources imports none of it
+
         return Derived({}, ())
 
     def laid_out_by(self, name: str) -> tuple[str, str] | None:

@@ -66,6 +66,8 @@ class Identity:
     stub_names: Mapping[str, str]
     monitor_names: Mapping[str, str]
     emulator: Emulator
+    vector_groups: Mapping[str, tuple[str, ...]]
+    """Kinds of vector entries that `set mmu-vectors` has a name for, by the manual's names of the entries."""
     debuggers: tuple[str, ...]
     """GDBs that know it, beside those that know all."""
 

@@ -19,11 +19,20 @@ class EffectKind(enum.Enum):
     STORE = enum.auto()
     """Wrote memory, perhaps a descriptor."""
     WAIT = enum.auto()
-    """Waited until earlier stores can be seen by table walks (Arm's DSB)."""
+    """Waited until earlier stores can be seen by table walks."""
     SYNCHRONIZE = enum.auto()
-    """Had what follows fetched and translated anew (Arm's ISB)."""
+    """Had what follows fetched and translated anew."""
     INVALIDATE = enum.auto()
     """Had the TLB forget something."""
+
+
+@dataclass(frozen=True, slots=True)
+class EffectWords:
+    """What an architecture calls the instructions that wait, synchronize and invalidate."""
+
+    wait: str
+    synchronize: str
+    invalidate: str
 
 
 @dataclass(frozen=True, slots=True)

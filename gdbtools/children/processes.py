@@ -13,16 +13,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Unavailable
 from gdbtools.machine.live.process import listens
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-QEMU = "qemu-system-aarch64"
-GDBS = ("gdb-multiarch", "aarch64-linux-gnu-gdb")
+FIRST: Final = ARCHITECTURES.identities[0]
+QEMU: Final = FIRST.emulator.program
+GDBS: Final = ("gdb-multiarch", *(name for each in ARCHITECTURES.identities for name in each.debuggers))
+"""GDBs that know what is decoded here: one that knows all, and those of one architecture each."""
 # SIGKILL to the child when its parent dies, even by SIGKILL; util-linux, which is on every Debian and Ubuntu.
 DIES_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 
@@ -36,12 +39,12 @@ def find_qemu() -> str:
     """Return QEMU's path, or raise `Unavailable` with the package to install."""
     found = shutil.which(QEMU)
     if found is None:
-        raise Unavailable(f"{QEMU} is not installed; on Debian and Ubuntu: apt-get install qemu-system-arm")
+        raise Unavailable(f"{QEMU} is not installed; on Debian and Ubuntu: apt-get install {FIRST.emulator.package}")
     return found
 
 
 def find_gdb(asked: str = "") -> str:
-    """Return a GDB that knows AArch64: the one that is asked for, the system's, or that of this Python's environment.
+    """Return a GDB that knows what is decoded here: the one asked for, the system's, or this Python's environment's.
 
     Raises `Unavailable` where there is none, and for one that was asked for and is no program.
     """
@@ -74,10 +77,10 @@ class Qemu:
 
     kernel: Path
     cpus: int = 1
-    cpu: str = "cortex-a57"
+    cpu: str = FIRST.emulator.cpu
     stopped: bool = True
     extra: Sequence[str] = ()
-    machine: str = "virt"
+    machine: str = FIRST.emulator.machine
     program: Sequence[str] = ()
     _folder: tempfile.TemporaryDirectory[str] = field(init=False, repr=False)
     _process: subprocess.Popen[bytes] = field(init=False, repr=False)

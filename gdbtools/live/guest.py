@@ -70,7 +70,8 @@ class LiveGuest:
         connection = attachment.connection
         known = {register.name for register in gdb.newest_frame().architecture().registers()}
         system = sum(name.isupper() for name in known)
-        has_tables = "TCR_EL1" in known
+        # The root of its tables comes first.
+        has_tables = self.machine().architecture.principal[0] in known
         return (
             ("connection", f"{connection.type} {connection.details or ''}, {self._qemu_version()}"),
             ("system registers", f"{system}, read-only" if has_tables else "none: this stub does not expose them"),

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import gdb
 
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import DirtyConvention
 
 AT_STOP = ("nothing", "verdict", "fault")
-# `set mmu-vectors`: which entries `mmu catch` stops at; the names are the architecture's own.
-VECTORS: dict[str, tuple[str, ...]] = {
-    "all": (),
-    "current": ("current EL, SP_EL0", "current EL, SP_ELx"),
-    "lower": ("lower EL, AArch64", "lower EL, AArch32"),
+ALL = "all"
+VECTORS: Final[Mapping[str, tuple[str, ...]]] = {
+    ALL: (),
+    **{
+        group: tuple(entry for each in ARCHITECTURES.identities for entry in each.vector_groups.get(group, ()))
+        for group in dict.fromkeys(name for each in ARCHITECTURES.identities for name in each.vector_groups)
+    },
 }
+"""`set mmu-vectors`: which entries `mmu catch` stops at; the names are the architectures' own."""
 
 
 class Setting(gdb.Parameter):
@@ -41,7 +46,7 @@ class RegistersFile(gdb.Parameter):
 
     def __init__(self) -> None:
         self.__doc__ = (
-            'A JSON object of register names to hex strings, like {"TTBR0_EL1": "0x40000000"}; it supplies or\n'
+            "A JSON object of register names to hex strings, by the names that the manual has; it supplies or\n"
             "overrides what the core file has of the selected CPU. Empty for none."
         )
         self.set_doc = "Set the file with the registers that a core file lacks."

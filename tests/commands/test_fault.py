@@ -22,6 +22,7 @@ from tests.places import ROOT
 from tests.tables import Tables, reader
 
 VA, PA = 0x1234_5000, 0x4800_0000
+WORDS = ARM.exceptions.effect_words
 DATA_SAME, TRANSLATION_3, ABORT, ABORT_ON_WALK_3 = 0b100101 << 26, 0b000111, 0b010000, 0b010111
 ACCESS_FLAG_3 = 0b001011
 
@@ -214,7 +215,7 @@ CHANGE = SeenChange(Sighting(0x4010_2000, 3, 0x702, 1))
     ],
 )  # fmt: skip
 def test_the_sentence_ends_in_the_likeliest(suspicion: Suspicion, said: str) -> None:
-    assert briefly(suspicion) == said
+    assert briefly(suspicion, WORDS) == said
 
 
 STORE = "the STR at 0x1000 wrote the level 3 descriptor"
@@ -238,20 +239,22 @@ STORE = "the STR at 0x1000 wrote the level 3 descriptor"
     ],
 )  # fmt: skip
 def test_what_speaks_for_a_cause_or_against_it_is_said(suspicion: Suspicion, because: str) -> None:
-    ((_, said),) = suspicion_rows([suspicion], VA)
+    ((_, said),) = suspicion_rows([suspicion], VA, WORDS)
     assert because in str(said)
 
 
 def test_rows_begin_with_how_likely_they_are_and_end_in_the_test_but_for_the_unlikely() -> None:
     likely = Suspicion(SpuriousCause.STALE_LEAF, Weight.LIKELY)
     rows = suspicion_rows(
-        [likely, Suspicion(SpuriousCause.MISSING_BARRIER), Suspicion(SpuriousCause.REPAIRED, Weight.UNLIKELY)], VA
+        [likely, Suspicion(SpuriousCause.MISSING_BARRIER), Suspicion(SpuriousCause.REPAIRED, Weight.UNLIKELY)],
+        VA,
+        WORDS,
     )
     assert [label for label, _ in rows] == ["probably", "or", "unlikely"]
     assert str(rows[0][1]).endswith("until `mmu tlbi 0x12345000`")
     assert str(rows[1][1]).endswith("look at the writer")
     assert rows[2][1] == "the tables were repaired after the fault"
-    assert suspicion_rows([Suspicion(SpuriousCause.REPAIRED)], VA)[0][0] == "perhaps"
+    assert suspicion_rows([Suspicion(SpuriousCause.REPAIRED)], VA, WORDS)[0][0] == "perhaps"
 
 
 # At reset

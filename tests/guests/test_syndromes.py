@@ -270,7 +270,7 @@ def test_every_exception_fits_the_instruction_that_raised_it_and_hardly_any_fits
         other = random.choice(a64)
         if (other.trigger.ec, other.word) == (each.trigger.ec, each.word):
             continue
-        mixed = replace(each.exception, return_address=other.exception.return_address, el=other.exception.origin)
+        mixed = replace(each.exception, return_address=other.exception.return_address, origin=other.exception.origin)
         agreed = ARM.exceptions.fits(replace(mixed, state=other.exception.state), other.word)
         pairs += 1
         refused += agreed.fit is Fit.CONTRADICTS

@@ -54,7 +54,7 @@ def test_sourcing_imports_nothing_that_only_an_answer_needs(gdb_path: str) -> No
     assert {".".join(name.split(".")[:2]) for name in loaded} == {
         f"gdbtools.{part}" for part in ("arch", "commands", "errors", "live", "numbers", "printable", "spelling")
     }
-    assert not {f"gdbtools.commands.{name.replace('-', '_')}" for name in COMMANDS} & set(loaded)
+    assert not [name for name in loaded if name.endswith((".run", ".view"))]
 
 
 def test_what_an_answer_misses_is_one_line(gdb_path: str) -> None:

@@ -125,7 +125,7 @@ def test_every_field_of_a_leaf_is_known_by_name() -> None:
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 120])
 def test_the_toolbar_is_two_lines_of_the_terminal_s_width(columns: int) -> None:
-    state = State(Doing.STOPPED, 1, 4, 1, "0x40200200 <vectors+512>", "EL1&0 stage 1", "verdict " * 20, "an entry")
+    state = State(Doing.STOPPED, 1, 4, "EL1", "0x40200200 <vectors+512>", "EL1&0 stage 1", "verdict " * 20, "an entry")
     lines = toolbar(state, state.verdict, columns).split("\n")
     assert [len(line) for line in lines] == [columns, columns]
     assert lines[0].rstrip().endswith("...")

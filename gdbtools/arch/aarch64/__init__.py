@@ -34,5 +34,9 @@ IDENTITY: Final = Identity(
     stub_names={"SCTLR_EL1": "SCTLR", "VBAR_EL1": "VBAR", "CPACR_EL1": "CPACR"},
     monitor_names={**{f"X{n:02}": f"x{n}" for n in range(31)}, "SP": "sp", "PC": "pc", "PSTATE": "cpsr"},
     emulator=Emulator("qemu-system-aarch64", "qemu-system-arm", ("virt", "sbsa-ref"), "virt", "cortex-a57"),
+    vector_groups={
+        "current": ("current EL, SP_EL0", "current EL, SP_ELx"),
+        "lower": ("lower EL, AArch64", "lower EL, AArch32"),
+    },
     debuggers=("aarch64-linux-gnu-gdb",),
 )

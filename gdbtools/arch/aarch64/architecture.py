@@ -9,7 +9,7 @@ from typing import Final
 from gdbtools.arch.aarch64 import GENERAL, IDENTITY, syndrome
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.exceptions import agreement, record
-from gdbtools.arch.aarch64.exceptions.entry_needs import entry_needs
+from gdbtools.arch.aarch64.exceptions.entry_needs import VECTORS_BYTES, entry_needs
 from gdbtools.arch.aarch64.instructions import effects
 from gdbtools.arch.aarch64.instructions.gadgets import A64, is_unprivileged, maintenance
 from gdbtools.arch.aarch64.permissions.checks import as_user
@@ -48,7 +48,7 @@ from gdbtools.arch.aarch64.traps import registers as trap_registers
 from gdbtools.arch.aarch64.traps.deciders import deciders
 from gdbtools.arch.capabilities import Architecture, DescriptorRepair, DirtyConvention, Exceptions, PageTableIsolation
 from gdbtools.arch.gadgets import FieldChange
-from gdbtools.arch.instruction_effects import Effect
+from gdbtools.arch.instruction_effects import Effect, EffectWords
 from gdbtools.arch.isolation import Switch, View
 from gdbtools.arch.model import (
     Access,
@@ -142,6 +142,8 @@ class A64Exceptions(Exceptions):
     """Exceptions that are taken to AArch64 state."""
 
     names = record.names_at("x")
+    effect_words = EffectWords("DSB", "ISB", "TLBI")
+    vectors_bytes = VECTORS_BYTES
 
     def syndrome_of(self, exception_class: int, iss: int) -> int | None:
         fields = syndrome.ESR_ELx
@@ -151,6 +153,9 @@ class A64Exceptions(Exceptions):
 
     def decode(self, value: int) -> Syndrome:
         return syndrome.decode(value)
+
+    def is_syndrome(self, name: str) -> bool:
+        return name.startswith("ESR_EL")
 
     def syndrome(self, register: ReadRegister) -> Syndrome:
         return syndrome.decode(register(f"ESR_EL{record.target(register)}"))
@@ -321,6 +326,9 @@ class AArch64(Architecture):
 
     def register_name(self, text: str, level: int) -> str | None:
         return written_names.register_name(text, (*self.registers, *self.general), level)
+
+    def suffix(self, level: int) -> str:
+        return f"_EL{level}"
 
     def register_names(self) -> Collection[str]:
         return written_names.register_names((*self.registers, *self.general))

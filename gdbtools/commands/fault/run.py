@@ -64,7 +64,8 @@ class Answer:
 
     @property
     def verdict(self) -> list[str | Span]:
-        return sentence(self.diagnosis, self.suspicions, self.backing)
+        words = self.architecture.exceptions.effect_words
+        return sentence(self.diagnosis, words, self.suspicions, self.backing)
 
 
 def run(session: Session, options: Namespace) -> Sequence[Answer]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from gdbtools.analysis.faults.spurious_causes import SeenChange, SpuriousCause, Suspicion, Weight
 from gdbtools.analysis.faults.writer import Writer
+from gdbtools.arch.instruction_effects import EffectWords
 from gdbtools.render.document import Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.wording import name_of
@@ -20,7 +22,7 @@ _AT_LENGTH = {
     SpuriousCause.REPAIRED: "the tables were repaired after the fault",
     SpuriousCause.STALE_LEAF: "a TLB kept an older leaf",
     SpuriousCause.STALE_TABLE: "a TLB kept an older table on the way",
-    SpuriousCause.MISSING_BARRIER: "the table was written without DSB and ISB",
+    SpuriousCause.MISSING_BARRIER: "the table was written without {wait} and {synchronize}",
 }
 _TESTS = {
     SpuriousCause.OTHER_EXCEPTION: "Catch the next one with `mmu catch`",
@@ -32,32 +34,32 @@ _TESTS = {
 """What tells each cause from the others."""
 
 
-def briefly(suspicion: Suspicion) -> str:
+def briefly(suspicion: Suspicion, words: EffectWords) -> str:
     """Return the name of a cause for the sentence, with how likely it is."""
-    said = _BRIEFLY.get(suspicion.cause) or _SPECIALLY[suspicion.cause](suspicion)
+    said = _BRIEFLY.get(suspicion.cause) or _SPECIALLY[suspicion.cause](suspicion, words)
     return f"{'probably' if suspicion.weight >= Weight.LIKELY else 'perhaps'} {said}"
 
 
-def _repaired_by(suspicion: Suspicion) -> str:
+def _repaired_by(suspicion: Suspicion, words: EffectWords) -> str:  # noqa: ARG001 (as the others)
     cpus, change = _cpus(suspicion.witnesses), suspicion.change
     if change and change.by:
         return f"repaired {f'for {cpus} ' if cpus else ''}by `mmu {change.by}`"
     return f"repaired by {cpus or 'another CPU'}"
 
 
-def _missing(suspicion: Suspicion) -> str:
+def _missing(suspicion: Suspicion, words: EffectWords) -> str:
     writer = suspicion.writer
     if writer is None or writer.synchronized:
-        return "a missing DSB or ISB"
-    return f"a missing {'ISB' if writer.waited else 'DSB'}"
+        return f"a missing {words.wait} or {words.synchronize}"
+    return f"a missing {words.synchronize if writer.waited else words.wait}"
 
 
 _SPECIALLY = {SpuriousCause.REPAIRED: _repaired_by, SpuriousCause.MISSING_BARRIER: _missing}
 
 
-def suspicion_rows(suspected: Sequence[Suspicion], address: int) -> list[tuple[str, Text]]:
+def suspicion_rows(suspected: Sequence[Suspicion], address: int, words: EffectWords) -> list[tuple[str, Text]]:
     """Return a row for each: the first is what to think of first, `unlikely` what something speaks against."""
-    return [(_label(number, each), _sentences(each, address)) for number, each in enumerate(suspected)]
+    return [(_label(number, each), _sentences(each, address, words)) for number, each in enumerate(suspected)]
 
 
 def _label(number: int, suspicion: Suspicion) -> str:
@@ -66,16 +68,16 @@ def _label(number: int, suspicion: Suspicion) -> str:
     return "or" if number else "probably" if suspicion.weight >= Weight.LIKELY else "perhaps"
 
 
-def _sentences(suspicion: Suspicion, address: int) -> str:
+def _sentences(suspicion: Suspicion, address: int, words: EffectWords) -> str:
     """Return a cause, what speaks for or against it, and the test; what is unlikely need not be tested."""
-    because = "; ".join(_because(suspicion))
-    said = f"{_AT_LENGTH[suspicion.cause]}{because and f': {because}'}"
+    because = "; ".join(_because(suspicion, words))
+    said = f"{_AT_LENGTH[suspicion.cause].format(**asdict(words))}{because and f': {because}'}"
     if suspicion.weight is Weight.UNLIKELY:
         return said
     return f"{said}. {_TESTS[suspicion.cause].format(address=address)}"
 
 
-def _because(suspicion: Suspicion) -> list[str]:
+def _because(suspicion: Suspicion, words: EffectWords) -> list[str]:
     """Return what speaks for a cause, or against it."""
     found = []
     if suspicion.witnesses:
@@ -85,7 +87,7 @@ def _because(suspicion: Suspicion) -> list[str]:
     if suspicion.alone:
         found.append("there is only one CPU")
     if suspicion.writer:
-        found.append(_writer_text(suspicion.cause, suspicion.writer))
+        found.append(_writer_text(suspicion.cause, suspicion.writer, words))
     if suspicion.levels:
         fault, now = suspicion.levels
         found.append(f"the fault is of level {fault}, and level {now} maps it now")
@@ -105,14 +107,16 @@ def change_text(change: SeenChange) -> str:
     return f"{said} {f'before `mmu {change.by}`' if change.by else when}, which refuses just this"
 
 
-def _writer_text(cause: SpuriousCause, writer: Writer) -> str:
+def _writer_text(cause: SpuriousCause, writer: Writer, words: EffectWords) -> str:
     place, level = writer.store.address, writer.step.level.number
     store = f"the {writer.store.text} at {place:#x} wrote the level {level} descriptor"
     if cause is SpuriousCause.MISSING_BARRIER:
-        came = "DSB and ISB" if writer.synchronized else "no ISB" if writer.waited else "no DSB"
+        both = f"{words.wait} and {words.synchronize}"
+        lacks = words.synchronize if writer.waited else words.wait
+        came = both if writer.synchronized else f"no {lacks}"
         return f"{store}, and {came} came after it"
     if not writer.invalidations:
-        return f"{store}, and no TLBI came after it"
+        return f"{store}, and no {words.invalidate} came after it"
     reached = next((each for each in writer.invalidations if each.reaches), None)
     if reached is not None:
         return f"{store}, and then {reached.text} at {reached.address:#x} covered it"

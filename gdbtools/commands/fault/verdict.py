@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gdbtools.analysis.faults.diagnosis import Aborted, Diagnosis, Verdict
 from gdbtools.analysis.faults.spurious_causes import Suspicion
+from gdbtools.arch.instruction_effects import EffectWords
 from gdbtools.arch.model import ExceptionRecord, FaultKind, Mapped
 from gdbtools.commands.evidence import access_name, fault_name, field_value
 from gdbtools.commands.fault.suspicion import briefly
@@ -18,7 +19,9 @@ LAST = "last exception: "
 """What a headline begins with where nothing shows that the exception is the current one."""
 
 
-def sentence(diagnosis: Diagnosis, suspected: Sequence[Suspicion] = (), backing: str | None = None) -> list[str | Span]:
+def sentence(
+    diagnosis: Diagnosis, words: EffectWords, suspected: Sequence[Suspicion] = (), backing: str | None = None
+) -> list[str | Span]:
     """Return the headline: what happened, whether it is what happened last, and what the tables say of it.
 
     `backing` is what answers at `answering_pa`, empty for nothing, None where nobody knows.
@@ -29,7 +32,7 @@ def sentence(diagnosis: Diagnosis, suspected: Sequence[Suspicion] = (), backing:
         return _interrupted(diagnosis)
     if diagnosis.verdict is Verdict.NOT_ONE_EXCEPTION:
         return [LAST, *_apart(diagnosis)]
-    said = _of_one_exception(diagnosis, suspected, backing)
+    said = _of_one_exception(diagnosis, words, suspected, backing)
     return [LAST, *said] if diagnosis.belongs.last else said
 
 
@@ -62,7 +65,9 @@ def _apart(diagnosis: Diagnosis) -> list[str | Span]:
     return [*said, ", but ", other, f": {diagnosis.belongs.reason}."]
 
 
-def _of_one_exception(diagnosis: Diagnosis, suspected: Sequence[Suspicion], backing: str | None) -> list[str | Span]:
+def _of_one_exception(
+    diagnosis: Diagnosis, words: EffectWords, suspected: Sequence[Suspicion], backing: str | None
+) -> list[str | Span]:
     fault, access, predicted = diagnosis.exception.syndrome.fault, diagnosis.access, diagnosis.predicted
     if fault is None or access is None:
         return [*_untranslated(diagnosis), NOT_THE_TABLES]
@@ -74,7 +79,7 @@ def _of_one_exception(diagnosis: Diagnosis, suspected: Sequence[Suspicion], back
         assert predicted is not None, "tables that agree refuse"
         return [*what, f", and the tables agree: {predicted.decider.cause.sentence}."]
     if diagnosis.verdict is Verdict.TABLES_PERMIT:
-        likeliest = f": {briefly(suspected[0])}" if suspected else ""
+        likeliest = f": {briefly(suspected[0], words)}" if suspected else ""
         return [*what, ", but ", Span("the tables permit it now", Role.WARNING), f"{likeliest}."]
     if diagnosis.verdict is Verdict.LEFT_TO_HARDWARE:
         return [*what, ", but ", Span("the tables leave the access flag to hardware", Role.WARNING), "."]

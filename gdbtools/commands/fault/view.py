@@ -48,7 +48,7 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
         rows.append(("instruction", "not readable at ELR: taken for one that this refuses, as it refuses no other"))
     aligned = alignment_text(diagnosis)
     rows += [("alignment", aligned)] if aligned else []
-    rows += suspicion_rows(suspected, exception.address)
+    rows += suspicion_rows(suspected, exception.address, answer.architecture.exceptions.effect_words)
     if not diagnosis.belongs.joined:
         return [*rows, *_apart_rows(diagnosis, symbols)]
     if answer.changed is not None:

@@ -31,9 +31,6 @@ _SMALL_BITS: Final = 6
 _ATTRIBUTE_BITS: Final = 8
 
 
-SYNDROME: Final = "ESR"
-
-
 @dataclass(frozen=True)
 class Register:
     """A register's value, decoded; `word` is None where this source does not have it, and `why` says so.
@@ -103,12 +100,14 @@ def _known(machine: Machine, text: str) -> str:
     """Return the name of a register; one without a level is that of the CPU's own, like ESR at EL2."""
     architecture = machine.architecture
     try:
-        level = architecture.privilege(machine.register) or 1
+        level = architecture.privilege(machine.register) or architecture.supervisor
     except Unavailable:
-        level = 1
+        level = architecture.supervisor
     name = architecture.register_name(text, level)
     if name is None or name not in architecture.registers:
-        advice = did_you_mean(text, architecture.registers, "`regs --all` shows those that are", "_EL1")
+        advice = did_you_mean(
+            text, architecture.registers, "`regs --all` shows those that are", architecture.suffix(level)
+        )
         raise UsageError(f"{text} is not a register that is decoded here; {advice}")
     return name
 
@@ -158,8 +157,8 @@ def _read_or_why(machine: Machine, name: str) -> Register:
 def _brief(architecture: Architecture, register: Register) -> str:
     """Return a register in a line: its syndrome, or the fields that matter most."""
     assert register.word is not None, "it was read"
-    base = register.name.partition("_EL")[0]
-    if base == SYNDROME:
+    base = architecture.base_name(register.name)
+    if architecture.has("exceptions") and architecture.exceptions.is_syndrome(register.name):
         said = sentence(architecture.exceptions.decode(int(register.word)))
         return "".join(each if isinstance(each, str) else each.text for each in said)
     wanted = architecture.brief_fields.get(base, Brief(()))

@@ -9,17 +9,16 @@ from typing import Any, Final
 
 from gdbtools import numbers
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import Derived
+from gdbtools.arch.model import Derived, Privilege
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.dumps.files import read_small
 from gdbtools.machine.layers import FixedRegisters, Overridden
 from gdbtools.machine.model import Registers
 from gdbtools.spelling import nearest
 
+_EXAMPLE: Final = '{"TTBR0_EL1": "0x40000000"}'
 ASSUMED: Final = "assumed"
 """Under this name stands a list of what nobody read, in words: `find-roots` writes one."""
-_STATE: Final = "cpsr"
-_EXAMPLE: Final = '{"TTBR0_EL1": "0x40000000"}'
 
 
 def read_registers(path: Path, architecture: Architecture, own: Registers) -> Derived:
@@ -64,26 +63,28 @@ def _entries(path: Path) -> tuple[dict[str, Any], Sequence[str]]:
     return entries, assumed
 
 
-def _level(path: Path, entries: Mapping[str, Any], architecture: Architecture, own: Registers) -> int:
+def _level(path: Path, entries: Mapping[str, Any], architecture: Architecture, own: Registers) -> Privilege:
     """Return the level whose registers a name without one means: the CPU's, or the lowest that takes exceptions."""
     states: dict[str, int] = {}
     for written, value in entries.items():
-        if architecture.register_name(written, 1) == _STATE:
-            states[_STATE] = _value(path, written, value).value
+        name = architecture.register_name(written, architecture.supervisor)
+        if name is not None and name in architecture.general:
+            states[name] = _value(path, written, value).value
     try:
-        return max(architecture.privilege(Overridden(own, FixedRegisters(states, str(path))).read), 1)
+        own_level = architecture.privilege(Overridden(own, FixedRegisters(states, str(path))).read)
+        return max(own_level, architecture.supervisor)
     except Unavailable:
-        return 1
+        return architecture.supervisor
 
 
-def _name(path: Path, written: str, architecture: Architecture, own: Registers, level: int) -> str:
+def _name(path: Path, written: str, architecture: Architecture, own: Registers, level: Privilege) -> str:
     name = architecture.register_name(written, level)
     if name is not None:
         return name
     if written in own.names():
         return written
     # Those that translation asks for come first: they are what one writes down.
-    ending = f"_EL{level}"
+    ending = architecture.suffix(level)
     near = nearest(written, (*architecture.principal, *architecture.general), ending)
     near = near or nearest(written, architecture.register_names(), ending)
     advice = f"did you mean {near}?" if near else f"write names as the manual has them, like {_EXAMPLE}"

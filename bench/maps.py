@@ -16,8 +16,8 @@ from pathlib import Path
 from gdbtools.analysis.mappings import mappings
 from gdbtools.arch.model import Read, Run
 from gdbtools.children.processes import DIES_WITH_PARENT, Qemu, find_gdb
-from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine
+from gdbtools.machine.sources import open_source
 from gdbtools.places import gdbinit
 
 RAM = 0x4400_0000

@@ -9,9 +9,9 @@ from pathlib import Path
 from bench.maps import RAM, Half, image, timed
 from gdbtools.analysis.roots.search import Search
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.machine import open_source
 from gdbtools.machine.dumps.extents import data_of, memory_of
 from gdbtools.machine.model import PhysicalMemory
+from gdbtools.machine.sources import open_source
 
 MEGA = 1 << 20
 IMAGE_MEGABYTES = 256

@@ -13,8 +13,8 @@ from unittest import mock
 from bench.maps import GUEST, RAM, Half, image, registers, runs_of, timed
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Unavailable
-from gdbtools.machine import opened
 from gdbtools.machine.dumps.capture import core_bytes
+from gdbtools.machine.sources import opened
 from tests.guests.dumps import monitored
 from tests.machine.dumps.formats import Segment, compression, flattened, kdump, lime, recompressed, vmcore
 

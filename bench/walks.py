@@ -10,7 +10,7 @@ from pathlib import Path
 from gdbtools.arch.model import Run
 from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
-from gdbtools.machine import open_source
+from gdbtools.machine.sources import open_source
 
 CAPTURE = Path(__file__).resolve().parent.parent / "fixtures/captures/osv-1131.core"
 OUTPUT = 0x0000FFFFFFFFF000

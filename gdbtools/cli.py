@@ -29,9 +29,9 @@ from gdbtools.commands.parser import HelpWanted, joined, parse, parser_for
 from gdbtools.commands.reading import Evaluate
 from gdbtools.commands.session import Open, Session
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
-from gdbtools.machine import open_source, opened
 from gdbtools.machine.layers import no_source
 from gdbtools.machine.model import Machine
+from gdbtools.machine.sources import open_source, opened
 from gdbtools.machine.symbols import Symbols
 from gdbtools.numbers import number
 from gdbtools.places import gdbinit

@@ -52,7 +52,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "live": (
         "live", "commands", "render", "repair", "analysis", "machine.model", "machine.layers", "machine.live",
-        "machine.progress",        "machine.dumps.files", "machine.open_source", "arch.ARCHITECTURES", *ARCH, *LEAVES,
+        "machine.progress",        "machine.dumps.files", "machine.sources", "arch.ARCHITECTURES", *ARCH, *LEAVES,
     ),
     "repl": ("repl", "children", "commands", "render", "machine", "arch.ARCHITECTURES", *MODEL, *LEAVES),
     "mcp": ("mcp", "children.mi", "commands", "machine", *LEAVES),

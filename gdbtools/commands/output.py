@@ -11,7 +11,6 @@ from typing import Any, Final
 from gdbtools.commands.model import Command
 from gdbtools.errors import UsageError
 from gdbtools.render.document import Document, Facts, Line, Role, Span
-from gdbtools.render.html import page
 from gdbtools.render.json import json_line
 from gdbtools.render.text import DEFAULT_WIDTH, render
 
@@ -61,6 +60,8 @@ def answered(
         return "".join(f"{json_line(command.name, command.record(answer), assumed)}\n" for answer in answers)
     documents = documents_of(command, answers, assumed)
     if form is OutputForm.HTML:
+        from gdbtools.render.html import page  # only a page needs it
+
         return page(f"gdbtools {command.name}", documents)
     return "\n".join(render(document, colour, width, encoding, fit, height) for document in documents)
 

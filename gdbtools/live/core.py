@@ -12,9 +12,9 @@ import gdb
 from gdbtools.errors import Unavailable
 from gdbtools.live.console import console
 from gdbtools.live.stub.registers import unsigned
-from gdbtools.machine import open_source
 from gdbtools.machine.dumps.files import one_line
 from gdbtools.machine.model import Machine
+from gdbtools.machine.sources import open_source
 
 CORE = "core"
 """What GDB calls this kind of connection."""

@@ -33,10 +33,10 @@ from gdbtools.live.guest import LiveGuest
 from gdbtools.live.settings import VECTORS, Settings
 from gdbtools.live.stub.memory import broken
 from gdbtools.live.stub.target import Target
-from gdbtools.machine import open_source
 from gdbtools.machine.layers import no_source
 from gdbtools.machine.model import Machine
 from gdbtools.machine.progress import CountedMemory, Tell
+from gdbtools.machine.sources import open_source
 from gdbtools.printable import in_a_line
 from gdbtools.repair.log import Log
 from gdbtools.wording import number_of

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from gdbtools.analysis.faults.spurious_causes import OwnWrite
+from gdbtools.analysis.faults.descriptor_history import OwnWrite
 from gdbtools.errors import Refused
 from gdbtools.machine.model import PhysicalMemory
 from gdbtools.repair.change import Change

@@ -17,9 +17,9 @@ from gdbtools.children.debugger import Debugger, DebuggerReply, Detached, Event,
 from gdbtools.children.launch import Launched, LaunchPlan
 from gdbtools.children.stub_holder import holder
 from gdbtools.errors import GdbtoolsError, Interrupted, Unavailable
-from gdbtools.machine import open_source
 from gdbtools.machine.live.gdbstub import architectural
 from gdbtools.machine.model import Machine
+from gdbtools.machine.sources import open_source
 from gdbtools.machine.symbols import Symbols
 from gdbtools.repl import mmu_client
 from gdbtools.repl.command_line import STEPS, ForGdb, Question, behind, first_word

@@ -111,7 +111,7 @@ def replay(found: Files, missing: str) -> int:
     from gdbtools.commands import COMMANDS
     from gdbtools.commands.parser import parse
     from gdbtools.commands.session import Session
-    from gdbtools.machine import open_source
+    from gdbtools.machine.sources import open_source
     from gdbtools.numbers import number
     from gdbtools.render.text import render
 

@@ -17,9 +17,9 @@ from gdbtools.commands.parser import HelpWanted, parse
 from gdbtools.commands.reading import Evaluate
 from gdbtools.commands.session import Session as CommandSession
 from gdbtools.errors import Unavailable
-from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine
 from gdbtools.machine.progress import CountedMemory, Tell
+from gdbtools.machine.sources import open_source
 from gdbtools.render.document import Document, Line, Role, Span
 from gdbtools.repl.command_line import PREFIX, ForGdb, Question
 from gdbtools.repl.events import Hear, PromptNote

@@ -19,7 +19,7 @@ from gdbtools.children.launch import LaunchPlan, explained, guest_words, plan
 from gdbtools.commands.arguments import DIRTY_CONVENTIONS
 from gdbtools.commands.parser import Parser
 from gdbtools.errors import Unavailable, UsageError
-from gdbtools.machine import opened
+from gdbtools.machine.sources import opened
 from gdbtools.render.text import render
 from gdbtools.repl import PROMPTS
 from gdbtools.repl.attached import Attached, AttachTarget

@@ -11,8 +11,8 @@ import pytest
 from gdbtools.arch.aarch64 import IDENTITY
 from gdbtools.cli import main
 from gdbtools.errors import Unreadable
-from gdbtools.machine import open_source
 from gdbtools.machine.dumps.capture import core_bytes
+from gdbtools.machine.sources import open_source
 from tests.arch.aarch64.truth.machine import EL2H, S2_ROOT, guest
 from tests.tables import Tables
 

@@ -9,7 +9,7 @@ import pytest
 
 from gdbtools.cli import main
 from gdbtools.commands.find_roots import run as find_roots_run
-from gdbtools.machine import open_source
+from gdbtools.machine.sources import open_source
 from tests.images import BASE, CODE, Image, kernel, process
 from tests.places import ROOT
 from tests.tables import Tables

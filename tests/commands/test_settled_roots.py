@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gdbtools.machine import open_source
+from gdbtools.machine.sources import open_source
 from tests.commands.test_find_roots import PROCESS, ROOT, TABLES, THEIRS, ask, both, found, saved
 from tests.commands.test_map import saved as saved_tables
 from tests.images import BASE, KERNEL, PAGE, Image, process

@@ -12,7 +12,7 @@ import pytest
 
 from gdbtools.cli import main
 from gdbtools.errors import Unavailable, Unreadable
-from gdbtools.machine import open_source, opened
+from gdbtools.machine.sources import open_source, opened
 from tests.guests import packages
 from tests.guests.dumps import MEMORY_BYTES, RAM, Monitored, dump, monitored, save
 from tests.live.session import GUEST, gdb_session

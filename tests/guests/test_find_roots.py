@@ -25,9 +25,9 @@ from gdbtools.commands.find_roots.view import Roots
 from gdbtools.commands.parser import parse
 from gdbtools.commands.session import Session
 from gdbtools.errors import Unavailable
-from gdbtools.machine import open_source
 from gdbtools.machine.layers import FixedRegisters, MemoryRange, Ranges
 from gdbtools.machine.model import Cpu, Machine
+from gdbtools.machine.sources import open_source
 from gdbtools.machine.symbols import symbol_values
 from tests.guests.linux import RAM, LinuxGuest, Stub
 from tests.guests.packages import kernel

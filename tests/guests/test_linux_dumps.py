@@ -18,7 +18,7 @@ from gdbtools.children.mi import Gdb
 from gdbtools.children.processes import find_gdb
 from gdbtools.cli import main
 from gdbtools.errors import Unavailable
-from gdbtools.machine import open_source
+from gdbtools.machine.sources import open_source
 from tests.guests.linux import RAM, LinuxGuest
 from tests.guests.packages import kernel, kernel_module
 from tests.guests.test_linux import KERNEL, Shape

@@ -17,9 +17,9 @@ import pytest
 
 from gdbtools.cli import main
 from gdbtools.errors import Refused, Unavailable, Unreadable, UsageError
-from gdbtools.machine import opened
 from gdbtools.machine.live import qemu as qemu_source
 from gdbtools.machine.live.qmp import Qmp
+from gdbtools.machine.sources import opened
 from tests.guests import packages
 from tests.guests.dumps import MEMORY_BYTES, RAM, Monitored, monitored
 from tests.guests.linux import Stub
@@ -91,7 +91,7 @@ def test_a_program_that_is_told_to_end_lets_the_guest_go_on(running: Monitored, 
     """As by `timeout`, by a terminal that is closed, by Ctrl-C."""
     program = (
         "import sys, time\n"
-        "from gdbtools.machine import opened\n"
+        "from gdbtools.machine.sources import opened\n"
         "with opened(sys.argv[1], stop=True):\n    print('held', flush=True)\n    time.sleep(60)\n"
     )
     # A shell has what it starts in the background ignore Ctrl-C, and what that starts inherits it.

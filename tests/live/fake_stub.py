@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 
 from gdbtools.errors import Unavailable, Unreadable
-from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine
+from gdbtools.machine.sources import open_source
 
 CORE = (*(f"x{n}" for n in range(31)), "sp", "pc", "cpsr")
 SYSTEM = ("TTBR0_EL1", "TTBR1_EL1", "TCR_EL1", "SCTLR_EL1", "MAIR_EL1", "ESR_EL1", "FAR_EL1", "ELR_EL1", "SPSR_EL1")

@@ -11,8 +11,8 @@ import pytest
 
 from gdbtools.arch.aarch64 import GENERAL, IDENTITY
 from gdbtools.cli import main
-from gdbtools.machine import open_source
 from gdbtools.machine.dumps.capture import core_bytes
+from gdbtools.machine.sources import open_source
 from tests.guests.dumps import dump, monitored
 from tests.live.session import STORM, Session, gdb_session
 from tests.machine.dumps.formats import Segment, lime, note, status, vmcore

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gdbtools.errors import Unreadable
-from gdbtools.machine import open_source
+from gdbtools.machine.sources import open_source
 from tests.live.fake_stub import Stub
 from tests.live.session import CAPTURE, Leaf, Live, attached, gdb_session, symbol
 

@@ -18,10 +18,10 @@ from gdbtools.arch.model import Mapped, Run, Walk
 from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
 from gdbtools.errors import GdbtoolsError, Malformed, Refused, Unavailable, Unreadable, UsageError
-from gdbtools.machine import open_source
 from gdbtools.machine.dumps.capture import core_bytes
 from gdbtools.machine.layers import Recording
 from gdbtools.machine.model import Machine
+from gdbtools.machine.sources import open_source
 from tests.places import ROOT
 
 CAPTURES = ROOT / "fixtures/captures"

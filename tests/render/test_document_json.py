@@ -10,7 +10,7 @@ import pytest
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.parser import number, parse
 from gdbtools.commands.session import Session
-from gdbtools.machine import open_source
+from gdbtools.machine.sources import open_source
 from gdbtools.render.document import (
     Block,
     Document,

@@ -12,7 +12,7 @@ from prompt_toolkit.history import FileHistory, InMemoryHistory
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.commands import COMMANDS
-from gdbtools.machine import opened
+from gdbtools.machine.sources import opened
 from gdbtools.machine.symbols import Symbols
 from gdbtools.render.text import DARK, LIGHT
 from gdbtools.repl.events import News

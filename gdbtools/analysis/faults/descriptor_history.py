@@ -14,6 +14,15 @@ def steps_of(found: Walk) -> Sequence[Step]:
     return (*found.steps, *(second.steps if second else ()))
 
 
+@dataclass(frozen=True)
+class OwnWrite:
+    """The last change that a command of this debugger made of a descriptor: its value before and after."""
+
+    command: str
+    before: int
+    after: int
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """What a descriptor was when it was looked at, while the guest stood still with this CPU selected.

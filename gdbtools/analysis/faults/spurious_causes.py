@@ -69,15 +69,6 @@ class SeenChange:
 
 
 @dataclass(frozen=True)
-class OwnWrite:
-    """The last change that a command of this debugger made of a descriptor: its value before and after."""
-
-    command: str
-    before: int
-    after: int
-
-
-@dataclass(frozen=True)
 class Around:
     """What is known besides the fault itself.
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gdbtools.analysis.faults.belonging import belonging
-from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, Sighting, steps_of
+from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, OwnWrite, Sighting, steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
-from gdbtools.analysis.faults.spurious_causes import Around, Elsewhere, OwnWrite, SeenChange, change_seen
+from gdbtools.analysis.faults.spurious_causes import Around, Elsewhere, SeenChange, change_seen
 from gdbtools.analysis.faults.writer import writer
 from gdbtools.errors import GdbtoolsError
 from gdbtools.machine.layers import Patched

@@ -23,12 +23,12 @@ from gdbtools.commands.model import Command
 from gdbtools.commands.parser import number, parse
 from gdbtools.commands.session import Session
 from gdbtools.errors import GdbtoolsError
-from gdbtools.machine import open_source
 from gdbtools.machine.layers import FixedRegisters, no_source
 from gdbtools.machine.live import qemu
 from gdbtools.machine.live.qemu_ram import RamRange, ram_ranges
 from gdbtools.machine.live.qmp import Qmp
 from gdbtools.machine.model import Cpu, Machine
+from gdbtools.machine.sources import open_source
 from gdbtools.machine.symbols import symbol_values
 from gdbtools.render.json import json_line
 from gdbtools.render.text import render

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from gdbtools.errors import Unavailable, Unreadable
-from gdbtools.machine import open_source
 from gdbtools.machine.dumps.extents import data_of, memory_of
 from gdbtools.machine.layers import Patched
 from gdbtools.machine.live.qemu_ram import GuestRam, Window
+from gdbtools.machine.sources import open_source
 from tests.places import ROOT
 
 BASE, GIGA, MEGA = 0x4000_0000, 1 << 30, 1 << 20

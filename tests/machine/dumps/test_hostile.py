@@ -21,8 +21,8 @@ from gdbtools.analysis.mappings import mappings_of
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Hole, Run
 from gdbtools.cli import main
-from gdbtools.machine import open_source
 from gdbtools.machine.dumps.capture import PROGRAM_HEADER
+from gdbtools.machine.sources import open_source
 from tests.machine.dumps import hostile
 from tests.machine.dumps.formats import ELF_HEADER_BYTES, Segment, flattened, kdump, lime, note, status, vmcore
 from tests.machine.dumps.hostile import (

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gdbtools.errors import Malformed, Refused, Unavailable, Unreadable
-from gdbtools.machine import open_source
 from gdbtools.machine.dumps import kdump, kdump_reader
 from gdbtools.machine.model import Machine
+from gdbtools.machine.sources import open_source
 from tests.machine.dumps.formats import (
     COMPRESSIONS,
     Compression,

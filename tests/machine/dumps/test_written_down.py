@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gdbtools.errors import Unavailable, UsageError
-from gdbtools.machine import open_source
 from gdbtools.machine.model import Machine
+from gdbtools.machine.sources import open_source
 
 EL2H = 0x3C9
 

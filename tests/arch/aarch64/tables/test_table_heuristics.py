@@ -15,7 +15,7 @@ from gdbtools.arch.aarch64.tables.descriptors import EntryRole, leaf_descriptor,
 from gdbtools.arch.model import Mapped
 from gdbtools.arch.table_heuristics import NOTHING, Contents, Leaves, Owner
 from gdbtools.arch.walk import walk
-from gdbtools.machine import open_source
+from gdbtools.machine.sources import open_source
 from gdbtools.machine.symbols import symbol_values
 from tests.places import ROOT
 from tests.tables import reader

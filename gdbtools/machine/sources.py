@@ -1,0 +1,163 @@
+"""The sources, listed: what a file is, its contents say, not its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from os.path import expanduser
+from pathlib import Path
+from typing import Final
+
+from gdbtools import numbers
+from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.capabilities import Architecture, DirtyConvention
+from gdbtools.errors import Malformed, UsageError
+from gdbtools.machine.dumps import kdump, lime, vmcoreinfo
+from gdbtools.machine.dumps.derived import with_linux_registers
+from gdbtools.machine.dumps.dump import Dump
+from gdbtools.machine.dumps.elfcore import open_core
+from gdbtools.machine.dumps.files import one_line, open_file
+from gdbtools.machine.dumps.raw import open_raw
+from gdbtools.machine.dumps.written_down import read_registers, written_names
+from gdbtools.machine.layers import FixedRegisters, Overridden
+from gdbtools.machine.live import qemu
+from gdbtools.machine.model import Cpu, Machine, with_dirty
+from gdbtools.numbers import Literal
+
+FORMATS: Final[Mapping[bytes, Callable[[Path], Dump]]] = {
+    b"\x7fELF": open_core,
+    lime.MAGIC: lime.open_lime,
+    **dict.fromkeys(kdump.MAGICS, kdump.open_kdump),
+}
+"""What opens a file that begins so."""
+NEARLY: Final[Mapping[bytes, str]] = {
+    b"\x1f\x8b": "packed by gzip; unpack it first",
+    b"\x28\xb5\x2f\xfd": "packed by zstd; unpack it first",
+    b"\xfd7zXZ": "packed by xz; unpack it first",
+    b"AVML": "compressed by AVML; unpack it with avml-convert",
+    b"QEVM": "a saved or migrated QEMU; load it there and say: dump-guest-memory FILE",
+    b"QFI\xfb": "a qcow2 image of a disk, not of memory; in QEMU's monitor say: dump-guest-memory FILE",
+}
+"""What a file that begins so is, and how to come to one that can be opened."""
+_AT_BASE = re.compile(r"(?P<path>.+)@(?P<base>[^@/]*)", re.DOTALL)
+
+
+@contextmanager
+def opened(
+    source: str | Sequence[str],
+    registers: Path | None = None,
+    cpu: int | None = None,
+    stop: bool = False,
+    dirty: str | None = None,
+    architecture: str | None = None,
+) -> Iterator[Machine]:
+    """Open a source as a machine: whatever `open_source` does, or the QEMU whose monitor is at `qmp:ADDRESS`.
+
+    A QEMU's guest has to stand still: one that runs is refused, or held for as long as this lasts if `stop` says so.
+    """
+    names = (source,) if isinstance(source, str) else tuple(source)
+    monitor = next((name for name in names if name.startswith(qemu.SCHEME)), None)
+    if monitor is None:
+        yield open_source(names, registers, cpu, dirty, architecture)
+        return
+    if len(names) > 1:
+        raise UsageError(f"{monitor} is one of several sources; give it alone")
+    with qemu.attached(monitor.removeprefix(qemu.SCHEME), stop) as dump:
+        yield _machine(dump, registers, cpu, dirty, architecture)
+
+
+def open_source(
+    source: str | Sequence[str],
+    registers: str | Path | None = None,
+    cpu: int | None = None,
+    dirty: str | None = None,
+    architecture: str | None = None,
+) -> Machine:
+    """Open a dump (`PATH`), or one or more raw images (`PATH@BASE`), as a machine without a live guest.
+
+    `registers` is a JSON object of architectural names to hex strings that supplies or overrides the current CPU's.
+    `architecture` is the name of its own, for a source that does not say.
+    `dirty` is the convention by which its guest marks what is dirty (`DirtyConvention`), if the user has stated one.
+    In front of a name `~` is a home directory: not every face has a shell before it.
+    """
+    names = (source,) if isinstance(source, str) else source
+    return _machine(_opened([expanduser(name) for name in names]), registers, cpu, dirty, architecture)
+
+
+def _machine(
+    dump: Dump, registers: str | Path | None, cpu: int | None, dirty: str | None, wanted: str | None
+) -> Machine:
+    whose = dump.memory.description
+    architecture = _architecture(dump, registers, wanted)
+    current = dump.current if cpu is None else cpu
+    cpus = dump.cpus or (Cpu(0, FixedRegisters({}, whose)),)
+    given = None
+    if registers is not None:
+        path = Path(registers).expanduser()
+        own = next((each.registers for each in cpus if each.number == current), FixedRegisters({}, whose))
+        given = read_registers(path, architecture, own)
+        supplied = FixedRegisters(given.values, str(registers))
+        cpus = tuple(
+            Cpu(each.number, Overridden(each.registers, supplied)) if each.number == current else each for each in cpus
+        )
+    cpus, assumed = with_linux_registers(architecture, cpus, vmcoreinfo.parse(dump.vmcoreinfo), whose)
+    if given is not None:
+        assumed += given.assumed
+    machine = Machine(architecture, dump.memory, cpus, current, assumed=dump.assumed + assumed, counted=bool(dump.cpus))
+    # Raises `Unavailable` if the CPU that was asked for is not there.
+    _ = machine.cpu
+    if dirty is not None:
+        return with_dirty(machine, DirtyConvention(dirty), "as --dirty-convention says")
+    if dump.dirty:
+        return with_dirty(machine, DirtyConvention(dump.dirty), "as was stated when the capture was made")
+    return machine
+
+
+def _architecture(dump: Dump, registers: str | Path | None, wanted: str | None) -> Architecture:
+    """Return whose dump it is: as it says itself, or, where it does not, as the user or the registers' names say."""
+    whose = dump.memory.description
+    if not dump.architecture:
+        names = () if registers is None else written_names(Path(registers).expanduser())
+        return ARCHITECTURES[ARCHITECTURES.chosen(wanted, names)]
+    if dump.architecture not in ARCHITECTURES:
+        raise Malformed(f"{whose} is of {dump.architecture}, which is not one of {', '.join(ARCHITECTURES)}")
+    if wanted not in (None, dump.architecture):
+        raise UsageError(f"{whose} is of {dump.architecture}, by its own account, and not of {wanted}")
+    return ARCHITECTURES[dump.architecture]
+
+
+def _opened(names: Sequence[str]) -> Dump:
+    """Return what the named files hold: raw images together, or one file that says by its contents what it is."""
+    images = [_raw(name) for name in names]
+    raw = [image for image in images if image is not None]
+    if len(raw) == len(names):
+        said = tuple(f"{path}@{base.said}" for path, base in raw if base.said)
+        return replace(open_raw([(path, base.value) for path, base in raw]), assumed=said)
+    if len(names) > 1:
+        raise UsageError(f"{names[images.index(None)]} is one of several sources; then all are raw images, PATH@BASE")
+    (name,) = names
+    with one_line(name), open_file(Path(name)) as file:
+        begins = file.read(max(map(len, (*FORMATS, *NEARLY))))
+    if not begins:
+        raise Malformed(f"{name} is empty; name a dump that has something in it")
+    for magic, opened in FORMATS.items():
+        if begins.startswith(magic):
+            return opened(Path(name))
+    for magic, what in NEARLY.items():
+        if begins.startswith(magic):
+            raise UsageError(f"{name} is {what}")
+    raise UsageError(f"{name} is no dump that is known here; for a raw image say where it starts: {name}@0x40000000")
+
+
+def _raw(name: str) -> tuple[Path, Literal] | None:
+    """Read `PATH@BASE`; None for what is no such thing, or is a file by all of that name."""
+    found = _AT_BASE.fullmatch(name)
+    with one_line(name):
+        if found is None or Path(name).exists():
+            return None
+    try:
+        return Path(found["path"]), numbers.word(found["base"])
+    except UsageError:
+        raise UsageError(f"{name}: {found['base']!r} is not where an image starts; write PATH@0x40000000") from None

@@ -44,6 +44,7 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
         "handed_down", "admit_access", "accept", "_update_refused", "_is_updated", "has_overlays", "fetch_refused",
         "effective", "_overlay", "check", "_dirty", "attributes",
     ),
+    "translation/stage1_off.py": ("check", "attributes"),
     "translation/stage2.py": (
         "STAGE2_BASE", "MOSTLY_READ_ONLY", "accept", "grant", "_indirect", "check", "fetch_refused_by_stage_2",
         "_walker_may_write", "_is_device", "attributes", "attributes_of_both",
@@ -103,7 +104,7 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "contiguous=bool(leaf.Contiguous) and self.contiguous_entries(steps[-1].level) > [1 -> 2],",
     ): _NO_RUN_OF_TWO,
     (
-        "translation/stage1.py:Stage1Off.check",
+        "translation/stage1_off.py:Stage1Off.check",
         "if [walk.refusal is None and kind is AccessKind.EXECUTE -> kind is AccessKind.EXECUTE]:",
     ): "what data may not reach, no fetch may: fewer bits of its address are ignored",
     (

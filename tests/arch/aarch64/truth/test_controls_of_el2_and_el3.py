@@ -22,6 +22,7 @@ from tests.arch.aarch64.truth.machine import (
     MMFR1,
     PAN,
     PIE,
+    POE,
     RW,
     S2_ROOT,
     SCTLR,
@@ -130,6 +131,30 @@ def test_el3_may_withhold_indirect_permissions(scr: int, rights: str) -> None:
     """Without PIEn the registers are as 0; without TCR2En there is no indirection, and AP and PXN count."""
     values = el1(ID_AA64PFR0_EL1=0x1011, SCR_EL3=scr, TCR2_EL1=PIE, PIR_EL1=ANYTHING, PIRE0_EL1=0)
     assert allowed(one_page(1 << 53, values, "el1"), 1, EL1H) == rights
+
+
+@pytest.mark.parametrize(
+    ("scr", "poe", "rights", "cause"),
+    [
+        (MONITORED, POE, "rwx", None),
+        # The overlay registers are as 0, and an overlay of 0 takes everything away.
+        (MONITORED & ~PIEN, POE, "---", ("SCR_EL3", "PIEn", 0)),
+        # Without overlays nobody asks for them.
+        (MONITORED & ~PIEN, 0, "rwx", None),
+    ],
+)
+def test_el3_may_withhold_permission_overlays(
+    scr: int, poe: int, rights: str, cause: tuple[str, str, int] | None
+) -> None:
+    values = el1(ID_AA64PFR0_EL1=0x1011, SCR_EL3=scr, TCR2_EL1=poe, POR_EL1=0x7777_7777_7777_7777)
+    found = one_page(0, values, "el1")
+    assert allowed(found, 1, EL1H) == rights
+    refused = refusal(found, READ, 1, EL1H)
+    assert (refused is None) is (cause is None)
+    if refused is not None:
+        decider = refused.decider
+        assert (decider.cause, decider.holder) == (VMSACause.REGISTERS_DISABLED, "SCR_EL3")
+        assert (decider.holder, decider.field.name, decider.value) == cause
 
 
 def test_without_hxen_hcrx_is_as_0() -> None:

@@ -17,6 +17,7 @@ from gdbtools.render.text import render
 from gdbtools.repl.command_line import as_typed_here
 from gdbtools.spelling import nearest
 from tests.places import ROOT
+from tests.test_cli import DEMO
 
 CORE = str(ROOT / "fixtures/captures/access-flag.core")
 
@@ -148,3 +149,13 @@ def test_a_cpu_at_el3_has_one_range_once(capsys, tmp_path: Path) -> None:
     source = ["-s", f"{tmp_path / 'image'}@0x40000000", "--registers", str(tmp_path / "registers.json")]
     assert main(["status", *source]) == 0
     assert capsys.readouterr().out.count("TTBR0_EL3") == 1
+
+
+def test_what_an_unprivileged_load_cannot_do_is_not_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["walk", "0", "--unprivileged", "--access", "execute", "-s", DEMO]) == 2
+    assert "--unprivileged asks for a load or a store" in capsys.readouterr().err
+
+
+def test_that_a_dump_is_no_guest_is_said_before_what_is_not_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fixup", "--resume", "-s", DEMO]) == 3
+    assert "this needs a live guest" in capsys.readouterr().err

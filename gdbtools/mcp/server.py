@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gdbtools import __version__
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.arguments import DIRTY_CONVENTIONS
 from gdbtools.commands.model import Argument, Command, Kind
@@ -147,7 +148,9 @@ def server(pool: Pool, commands: Sequence[Command]) -> Server[Any]:
             content=[*text], structured_content={"answers": [json.loads(line) for line in lines]}
         )
 
-    return Server("gdbtools", instructions=INSTRUCTIONS, on_list_tools=list_tools, on_call_tool=call_tool)
+    return Server(
+        "gdbtools", version=__version__, instructions=INSTRUCTIONS, on_list_tools=list_tools, on_call_tool=call_tool
+    )
 
 
 def parser() -> Parser:

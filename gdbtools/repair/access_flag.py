@@ -76,6 +76,8 @@ def plan(
 ) -> AccessFlagPlan:
     """Plan the repair of an access-flag fault; anything else raises `Refused` with what it is instead."""
     found = diagnosis.walk
+    if diagnosis.verdict is Verdict.NONE_TAKEN:
+        raise Refused("nothing to repair: no exception has been taken since reset; stop at one with `mmu catch`")
     if not diagnosis.belongs.joined:
         raise Refused(f"{_not_of_one(diagnosis)}; stop at the next fault with `mmu catch access-flag`")
     if found is None or diagnosis.access is None:

@@ -94,6 +94,8 @@ def test_what_is_not_of_one_exception_is_said_and_not_joined(
     assert "returns to" not in said
     assert "came from" not in said
     assert "mmu fixup" not in said
+    assert "deciding bit" not in said, "of a fault that nobody can replay"
+    assert "the tables now refuse by access flag fault, level 3: AF [10] = 0" in said
     (answer,) = ask(capsys, "fault", *source, status=1)
     assert (answer["verdict"], answer["current"]) == ("not one exception", False)
     assert answer["evidence"]["kind"] == "contradicts"

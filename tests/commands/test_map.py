@@ -339,7 +339,8 @@ def test_a_real_crash_maps_what_walk_says_of_every_run(capsys) -> None:
     "words",
     [
         ["--perm", "q"], ["--perm", "rr"], ["--perm", "rwxr"], ["--perm", "r-"], ["--perm", "-rx"], ["--perm", ""],
-        ["--perm", "xr-"], ["--el0", "--el1"], ["--size", "4"], ["--size", "k"], ["--size", "4p"], ["--size", "-4k"],
+        ["--perm", "xr-"], ["--el0", "--el1"], ["--size", "4"], ["--size", "k"], ["--size", "3k"],
+        ["--size", "2k"], ["--size", "4p"], ["--size", "-4k"],
         ["--size", "0x1000"], ["0x1000,0x1000"], ["0x2000,0x1000"], ["0x1000,+0"], ["0x1000,+"], ["0x1000,"],
         [",0x1000"], ["0xffffffffffffffff,+2"], ["--physical", "0x2,0x1"], ["--physical", "nosymbol"], ["nosymbol"],
         ["0x1", "0x2"], ["--regime", "el4"], ["--elephant"], ["--with", "TCR_EL1"], ["--with", "TCR_EL1.HA"],

@@ -115,6 +115,13 @@ def test_anything_but_an_access_flag_fault_is_refused() -> None:
         plan(diagnosed(t, 0x5600_0000), ARM, DirtyConvention.NONE, t)
 
 
+def test_where_no_exception_was_taken_there_is_none_to_repair() -> None:
+    t, _ = cleared()
+    with pytest.raises(Refused, match="no exception has been taken since reset"):
+        registers = t.registers(ESR_EL1=0, FAR_EL1=0, ELR_EL1=0, SPSR_EL1=0)
+        plan(diagnose(ARM, reader(registers), t.read), ARM, DirtyConvention.NONE, t)
+
+
 def test_a_syndrome_of_another_fault_is_refused_although_the_flag_is_clear() -> None:
     t, _ = cleared()
     with pytest.raises(Refused, match="syndrome"):

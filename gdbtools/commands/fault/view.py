@@ -11,6 +11,7 @@ from gdbtools.commands.esr.view import syndrome_record, syndrome_rows
 from gdbtools.commands.evidence import (
     belonging_record,
     decider_text,
+    fault_name,
     field_value,
     refusal_record,
     steps_table,
@@ -39,7 +40,12 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
     rows: list[tuple[str, Text]] = []
     if diagnosis.verdict is Verdict.NONE_TAKEN:
         return rows
-    if predicted is not None:
+    if predicted is not None and diagnosis.verdict is Verdict.NOT_ONE_EXCEPTION:
+        # Of this walk, and no more: nobody knows by which tables the fault was taken, and what asked.
+        rows.append(
+            ("the tables", [f"now refuse by {fault_name(predicted.fault)}: ", *decider_text(predicted.decider)])
+        )
+    elif predicted is not None:
         rows.append(("deciding bit", decider_text(predicted.decider)))
     if diagnosis.controls:
         rows.append(("hardware", _hardware(diagnosis)))

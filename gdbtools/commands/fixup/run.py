@@ -32,6 +32,9 @@ class Fixup:
 def run(session: Session, options: Namespace) -> Sequence[Fixup]:
     """Plan everything before anything is written, so that a refusal leaves the guest as it was."""
     machine = session.machine
+    if not options.dry_run:
+        # Said before anything that only the guest's code would tell.
+        _ = session.live
     found = diagnose(machine.architecture, machine.register, machine.memory.read)
     planned = plan_return(found, session.dirty) if options.resume else None
     if planned is None:

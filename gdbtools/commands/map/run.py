@@ -26,6 +26,7 @@ from gdbtools.commands.what_if import (
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.render.scale import amount as amount
+from gdbtools.units import PAGE_BYTES
 from gdbtools.wording import number_of
 
 MOST_RUNS = 20_000
@@ -289,7 +290,10 @@ def _size(text: str) -> int:
     found = re.fullmatch(r"(\d+)([kmgt])i?b?", text.lower())
     if found is None:
         raise UsageError(f"{text!r} is no size; write it like 4k, 64k, 2m or 1g")
-    return int(found[1]) << _UNITS[found[2]]
+    size_bytes = int(found[1]) << _UNITS[found[2]]
+    if size_bytes < PAGE_BYTES or size_bytes.bit_count() != 1:
+        raise UsageError(f"{text!r} is the size of no leaf; write one that is, like 4k, 64k, 2m or 1g")
+    return size_bytes
 
 
 def _broken(regime: Regime, run: Run, read: Read) -> Iterator[Broken]:

@@ -50,6 +50,8 @@ def run(session: Session, options: Namespace) -> Sequence[Translation]:
     space = CURRENT if machine is spaces.machine else KERNEL
     architecture, register, read = machine.architecture, machine.register, machine.memory.read
     wanted = bool(options.access or options.el is not None or options.unprivileged)
+    if options.unprivileged and options.access == "execute":
+        raise UsageError("--unprivileged asks for a load or a store, and --access execute for neither; leave one out")
     answers: list[Translation] = []
     for address in options.address:
         # Registers before memory: a live source switches modes between the two.

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gdbtools import __version__
 from gdbtools.commands import COMMANDS
 from gdbtools.errors import UsageError
 from gdbtools.mcp.server import schema, tools, words_of
@@ -33,7 +34,8 @@ def with_client(words: tuple[str, ...], talk: Callable[[Any], Any]) -> Any:
             command=sys.executable, args=["-m", "gdbtools.cli", "mcp", *words], cwd=str(ROOT)
         )
         async with stdio_client(parameters) as streams, mcp.ClientSession(*streams) as client:
-            await client.initialize()
+            met = await client.initialize()
+            assert met.server_info.version == __version__
             return await talk(client)
 
     # In a thread: whatever else runs in this one may have an event loop of its own.

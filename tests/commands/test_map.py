@@ -160,7 +160,6 @@ def test_a_clear_access_flag_is_listed_with_its_fault(capsys, source: list[str])
         (["--type", "DEVICE"], [0x200000]),
         (["--type", "normal"], [0x1000, 0x10000, 0x11000, 0x12000, 0x13000, 0x400000]),
         (["--type", "non-cacheable"], [0x12000]),
-        (["--type", "no such type"], []),
         (["--dirty"], [0x12000]),
         (["--unaccessed"], [0x11000]),
         (["--size", "2m"], [0x200000]),
@@ -339,7 +338,7 @@ def test_a_real_crash_maps_what_walk_says_of_every_run(capsys) -> None:
     "words",
     [
         ["--perm", "q"], ["--perm", "rr"], ["--perm", "rwxr"], ["--perm", "r-"], ["--perm", "-rx"], ["--perm", ""],
-        ["--perm", "xr-"], ["--el0", "--el1"], ["--size", "4"], ["--size", "k"], ["--size", "3k"],
+        ["--perm", "xr-"], ["--el0", "--el1"], ["--size", "4"], ["--size", "k"], ["--size", "3k"], ["--type", "foo"],
         ["--size", "2k"], ["--size", "4p"], ["--size", "-4k"],
         ["--size", "0x1000"], ["0x1000,0x1000"], ["0x2000,0x1000"], ["0x1000,+0"], ["0x1000,+"], ["0x1000,"],
         [",0x1000"], ["0xffffffffffffffff,+2"], ["--physical", "0x2,0x1"], ["--physical", "nosymbol"], ["nosymbol"],

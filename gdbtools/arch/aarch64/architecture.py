@@ -23,7 +23,7 @@ from gdbtools.arch.aarch64.registers import (
 )
 from gdbtools.arch.aarch64.registers.features import STAND_INS, optional
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
-from gdbtools.arch.aarch64.tables import live_change
+from gdbtools.arch.aarch64.tables import live_change, memory_types
 from gdbtools.arch.aarch64.tables.descriptors import (
     AP_READ_ONLY,
     VALID,
@@ -303,6 +303,7 @@ class AArch64(Architecture):
     principal = tuple(_OF_TRANSLATION)
     brief_fields = overview.FIELDS
     leaves = (TwoLevelLeaf, OneLevelLeaf, NestedLeaf, IndirectLeaf, Stage2Leaf, Stage2IndirectLeaf)
+    memory_types = memory_types.NAMES
     regime_names = regimes.NAMES
     privileges = LEVELS
     pc = "pc"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -129,7 +129,7 @@ def run(session: Session, options: Namespace) -> Sequence[Map]:
         raise UsageError("--limit 0 lists nothing; give at least 1")
     listing = _listing(options)
     supposed = suppose(session.machine, options, options.regime)
-    keep = _filters(options)
+    keep = _filters(options, supposed.machine.architecture.memory_types)
     counted = CountedRead(supposed.machine.memory.read)
     looked = _Looked(counted, options.range, options.physical, keep, limit)
     ranges = _of_range(all_ranges(supposed.spaces, options.space, options.regime), options.range)
@@ -253,7 +253,7 @@ def _looked(found: Map) -> str:
     return f"{number_of(found.leaves, 'leaf', 'leaves')} in {number_of(found.tables, 'table', 'tables')}"
 
 
-def _filters(options: Namespace) -> list[Keep]:
+def _filters(options: Namespace, memory_types: Collection[str]) -> list[Keep]:
     """Return the tests that a run has to pass, one for each option that was given."""
     if options.el0 and options.el1:
         raise UsageError("--el0 and --el1 exclude each other; leave both out to ask about either")
@@ -264,7 +264,7 @@ def _filters(options: Namespace) -> list[Keep]:
     elif who is not Who.ANYBODY:
         keep.append(touched_by(who))
     if options.type is not None:
-        wanted = options.type.lower()
+        wanted = _memory_type(options.type, memory_types)
         keep.append(lambda run: wanted in run.attributes.memory.lower())
     if options.unaccessed:
         keep.append(lambda run: not run.attributes.accessed)
@@ -274,6 +274,14 @@ def _filters(options: Namespace) -> list[Keep]:
         leaf = _size(options.size)
         keep.append(lambda run: run.leaf_bytes == leaf)
     return keep
+
+
+def _memory_type(text: str, known: Collection[str]) -> str:
+    """Return what the names of memory types are searched for; refuse what none of them has, and so no leaf ever."""
+    wanted = text.lower()
+    if known and not any(wanted in each.lower() for each in known):
+        raise UsageError(f"no memory type has {text!r} in its name; write part of one that does, like device or normal")
+    return wanted
 
 
 def _permission(text: str) -> Permission:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from gdbtools.arch.aarch64.registers.translation import SHAREABILITY
-from gdbtools.arch.aarch64.tables.memory_names import DEVICE
+from gdbtools.arch.aarch64.tables.memory_names import DEVICE, memory_type
 
 DEVICE_nGnRnE: Final = 0x00
 NON_CACHEABLE: Final = 0x44
@@ -140,3 +140,16 @@ def _forced(first: int, memattr: int) -> int:
 def _written_back(nibble: int) -> int:
     """Return a nibble as Write-Back, its hints kept where it had any."""
     return _WB | _RW_ALLOCATE if nibble == _NC else nibble | 0b0100
+
+
+UNTRANSLATED_DEVICE: Final = f"{memory_type(DEVICE_nGnRnE)} for data; instruction fetches as SCTLR.I says"
+"""What memory is while stage 1 is off and nothing makes it cacheable."""
+NAMES: Final = frozenset(
+    (
+        *(memory_type(attr) for attr in range(256)),
+        *(stage2_memory_type(memattr, forced) for memattr in range(16) for forced in (False, True, None)),
+        *(f"MAIR Attr{index}" for index in range(16)),
+        UNTRANSLATED_DEVICE,
+    )
+)
+"""Every memory type that an answer may name; where MAIR is not known, stage 1's is the number of its attribute."""

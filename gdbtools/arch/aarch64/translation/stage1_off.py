@@ -102,9 +102,8 @@ class Stage1Off(Regime):
     def attributes(self, steps: tuple[Step, ...], final: Walk | None = None) -> Attributes | None:
         attr, sh = self.memory()
         levels = (0, self.controls.el) if self.controls.user else (self.controls.el,)
-        fetches = "" if self.default_cacheable else " for data; instruction fetches as SCTLR.I says"
         own = Attributes(
-            memory=memory_type(attr) + fetches,
+            memory=memory_type(attr) if self.default_cacheable else memory_types.UNTRANSLATED_DEVICE,
             shareability=memory_types.shareability(sh),
             rights={LEVELS[el]: ALL for el in levels},
             accessed=True,

@@ -96,6 +96,12 @@ class Terminal:
         """Return the screen once it shows `text`, within one row."""
         return self.until(lambda rows: any(text in row for row in rows), repr(text), seconds)
 
+    def printed(self, text: str, seconds: float = LONG) -> list[str]:
+        """Return the screen once `text` has been on it, within one row: where something goes on printing it may have
+        scrolled away before anybody looks.
+        """
+        return self.until(lambda rows: any(text in row for row in (*self.above(), *rows)), repr(text), seconds)
+
     def gone(self, text: str, seconds: float = LONG) -> list[str]:
         """Return the screen once it does not show `text`."""
         return self.until(lambda rows: not any(text in row for row in rows), f"absence of {text!r}", seconds)

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from gdbtools.units import PAGE_BYTES
+from gdbtools.wording import number_of
+
 MOST: Final = 8
 """How many frames of the guest's own code are told: inlined ones and a library's do not count."""
-FIRST_PAGE_BYTES: Final = 1 << 12
-"""No code is there, so that a null pointer faults: an unwinder that comes there has gone beyond the outermost frame."""
 LIBRARIES: Final = ("std::", "__gnu_cxx::", "__cxxabiv1::", "boost::")
 HEADERS: Final = ("/include/c++/", "/include/boost/")
 
@@ -44,7 +45,8 @@ def told(frames: Iterable[Frame], most: int = MOST) -> list[str]:
     lines: list[str] = []
     folded = own = 0
     for number, frame in enumerate(frames):
-        if number and not frame.function and frame.pc < FIRST_PAGE_BYTES:
+        # No code is there, so that a null pointer faults: an unwinder that comes there has gone beyond the outermost.
+        if number and not frame.function and frame.pc < PAGE_BYTES:
             break
         if number and frame.is_library:
             folded += 1
@@ -61,4 +63,4 @@ def told(frames: Iterable[Frame], most: int = MOST) -> list[str]:
 
 
 def _folded(count: int) -> str:
-    return f"... {count} frame{'' if count == 1 else 's'} of the C++ library"
+    return f"... {number_of(count, 'frame')} of the C++ library"

@@ -261,8 +261,8 @@ class Architecture(abc.ABC):
     `dirty` is the convention by which its stage 1 regimes tell a dirty leaf: it is a guest's, and somebody has to state
     it (`reading_dirty`); what hardware records is always seen.  `registers` are the declared ones; `principal` names
     those of translation and of faults, in order, and `brief_fields` has, by a register's name without its level, what
-    says most of it.  `leaves` are the layouts that a leaf descriptor may have, `memory_types` the
-    names that its memory may have, none where they are not listed.
+    says most of it.  `leaves` are the layouts that a leaf descriptor may have, `memory_types` the names that its memory
+    may have, none where they are not listed.
 
     A part that an architecture lacks raises `Unavailable` when it is asked for: one line says so, whoever asks.
     """

@@ -49,9 +49,8 @@ class Identity:
 
     `name` is that of captures, of `--arch` and of QEMU; `title` the manual's.  `architecture` imports and returns all
     that is known of it.  `gdb_names` are GDB's; `register_names` matches what its registers are called when somebody
-    writes them down.  `constants` matches registers that never
-    change.  `stub_names` are registers that QEMU's gdbstub calls otherwise, and `monitor_names` what the
-    monitor's `info registers` calls the general ones.
+    writes them down, and `constants` those that never change.  `stub_names` are registers that QEMU's gdbstub calls
+    otherwise, and `monitor_names` what the monitor's `info registers` calls the general ones.
     """
 
     name: str

@@ -56,8 +56,9 @@ GRANULES = ("4k", "16k", "64k")
 CAUGHT = ("access-flag", "translation", "permission", "any")
 """What `catch` stops at."""
 SERVICED = ("access-flag", "dirty")
-DIRTY_CONVENTIONS = ("none", "bit55", "bit56", "bit57", "bit58", "dbm")
 """What `service` repairs."""
+DIRTY_CONVENTIONS = ("none", "bit55", "bit56", "bit57", "bit58", "dbm")
+"""How a guest may mark what was written: the values of `DirtyConvention`."""
 TABLES = ("all", "touched")
 """Which tables `capture` takes."""
 IGNORABLE = (

@@ -20,8 +20,10 @@ class Kind(enum.Enum):
     """How the words of an argument are read."""
 
     ADDRESS = enum.auto()
-    """An expression that the face evaluates to an unsigned 64-bit integer."""
-    """One that is a number by itself does not come to the face: `gdbtools.numbers`."""
+    """An expression that the face evaluates to an unsigned 64-bit integer.
+
+    One that is a number by itself does not come to the face: `gdbtools.numbers`.
+    """
     WORD = enum.auto()
     """What a register holds: an expression, or digits, which are hexadecimal."""
     NUMBER = enum.auto()
@@ -138,9 +140,9 @@ class Command:
     """A question a user can ask, as every face declares it; what answers it is imported when it is first asked.
 
     With some options it needs no source at all (`sourceless`), and then `decodes` says whether it has to know whose the
-    values are that it is given.  `live_only` commands need a running guest; those that
-    change it say so in `changes_guest`, those that let it run before they answer in `runs_guest`, and those that leave
-    breakpoints in it in `sets_breakpoints`.
+    values are that it is given.  `live_only` commands need a running guest; those that change it say so in
+    `changes_guest`, those that let it run before they answer in `runs_guest`, and those that leave breakpoints in it in
+    `sets_breakpoints`.
     """
 
     name: str

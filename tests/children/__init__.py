@@ -1,1 +1,1 @@
-"""TODO."""
+"""Programs that are started."""

@@ -35,19 +35,7 @@ from tests.guests.oracle import (
     Request,
     missing,
 )
-from tests.guests.states import (
-    FULL,
-    MAIR,
-    SEED,
-    STATES,
-    TG0,
-    Drawing,
-    Space,
-    State,
-    counting,
-    ends_qemu_7,
-    version_of,
-)
+from tests.guests.states import FULL, MAIR, SEED, STATES, TG0, Drawing, Space, State, counting, ends_qemu_7, version_of
 from tests.tables import reader
 
 ARM = ARCHITECTURES["aarch64"]

@@ -11,19 +11,7 @@ from gdbtools.commands import COMMANDS
 from gdbtools.commands.parser import number, parse
 from gdbtools.commands.session import Session
 from gdbtools.machine.sources import open_source
-from gdbtools.render.document import (
-    Block,
-    Document,
-    Facts,
-    Heat,
-    HeatRow,
-    Line,
-    Picture,
-    Role,
-    Section,
-    Span,
-    Table,
-)
+from gdbtools.render.document import Block, Document, Facts, Heat, HeatRow, Line, Picture, Role, Section, Span, Table
 from gdbtools.render.document_json import carried, document_of
 from gdbtools.render.drawing import Strip
 from gdbtools.render.text import render

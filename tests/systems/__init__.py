@@ -1,1 +1,1 @@
-"""TODO."""
+"""What is known of operating systems and of conventions."""

@@ -6,11 +6,11 @@ from gdbtools.commands.capture.run import Captured
 from gdbtools.commands.spaces import CURRENT, isolation_record, limit_text
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject
-from gdbtools.wording import size
+from gdbtools.wording import number_of, size
 
 
 def view(answer: Captured) -> Document:
-    cpus = "1 CPU" if answer.cpus == 1 else f"{answer.cpus} CPUs"
+    cpus = number_of(answer.cpus, "CPU")
     rows: list[tuple[str, Text]] = [
         ("size", f"{answer.size_bytes} bytes: {size(answer.memory_bytes)} of memory, {cpus}"),
         ("next", Span(f"gdbtools fault -s {answer.path}", Role.COMMAND)),

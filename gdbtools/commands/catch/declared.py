@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gdbtools.commands.arguments import (
-    CAUGHT,
-    REGIME,
-)
+from gdbtools.commands.arguments import CAUGHT, REGIME
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 CATCH = Command(

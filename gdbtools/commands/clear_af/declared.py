@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.arguments import (
-    DRY_RUN,
-    INVALIDATE,
-    RANGE,
-    REGIME,
-)
+from gdbtools.commands.arguments import DRY_RUN, INVALIDATE, RANGE, REGIME
 from gdbtools.commands.model import Command, loaded
 
 CLEAR_AF = Command(

@@ -13,6 +13,7 @@ from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, T
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.repair.clear_access_flag import ClearPlan
 from gdbtools.repair.log import Way
+from gdbtools.wording import number_of
 
 SHOWN = 8
 
@@ -24,7 +25,7 @@ def view(answer: Cleared) -> Document:
     plan = answer.plan
     count = len(plan.changes)
     done = Span("Cleared", Role.GOOD) if answer.applied else Span("Would clear", Role.WARNING)
-    leaves = f"{count} {'leaf' if count == 1 else 'leaves'}"
+    leaves = number_of(count, "leaf", "leaves")
     already = f"; of {plan.already} more it was clear" if plan.already else ""
     head = Line([done, f" the access flag of {leaves}{already}."])
     rows: list[Sequence[Text]] = [

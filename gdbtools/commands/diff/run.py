@@ -16,14 +16,7 @@ from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Hole, Regime, Run
 from gdbtools.commands.arguments import IGNORABLE
 from gdbtools.commands.session import Session
-from gdbtools.commands.spaces import (
-    CURRENT,
-    KERNEL,
-    Spaces,
-    limit_text,
-    size_of,
-    spaces,
-)
+from gdbtools.commands.spaces import CURRENT, KERNEL, Spaces, limit_text, size_of, spaces
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Machine, with_dirty
 

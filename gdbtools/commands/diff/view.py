@@ -11,10 +11,7 @@ from gdbtools.commands.diff.difference_of_state import regime_record, regime_row
 from gdbtools.commands.diff.difference_text import SIGNS, change_text
 from gdbtools.commands.diff.run import Difference, Looked
 from gdbtools.commands.evidence import attributes_record, fault_record
-from gdbtools.commands.spaces import (
-    isolation_record,
-    space_rows,
-)
+from gdbtools.commands.spaces import isolation_record, space_rows
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text, spans
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.wording import name_of, size

@@ -87,11 +87,7 @@ def run(session: Session, options: Namespace) -> Sequence[Answer]:
     return (Answer(found, machine.architecture, made, suspected, backing, isolation, space, symbols, live, changed),)
 
 
-def _is_a_fault(answer: Answer) -> bool:
+def finding(answer: Answer) -> bool:
+    """Return whether an answer is a finding, a fault of the last exception's: exit status 1."""
     diagnosis = answer.diagnosis
     return diagnosis.exception.syndrome.fault is not None and diagnosis.verdict is not Verdict.INTERRUPT
-
-
-def finding(answer: Answer) -> bool:
-    """Return whether an answer is a finding: exit status 1."""
-    return _is_a_fault(answer)

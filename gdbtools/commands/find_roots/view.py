@@ -54,8 +54,8 @@ class LinuxNotes:
 class Roots:
     """What was found, what was chosen of it, and the registers that would have that in use.
 
-    `interrupted` says that not all was looked at; `reduced` is what is known of the
-    full space where the one in force is a reduced one.
+    `interrupted` says that not all was looked at; `reduced` is what is known of the full space where the one in force
+    is a reduced one.
     """
 
     architecture: Architecture

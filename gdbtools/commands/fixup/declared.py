@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.arguments import (
-    DRY_RUN,
-)
+from gdbtools.commands.arguments import DRY_RUN
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 FIXUP = Command(

@@ -19,13 +19,9 @@ from gdbtools.arch.model import Hole, Read, Regime, Rights, Run
 from gdbtools.arch.walk import walk
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import KERNEL, all_ranges, limit_text
-from gdbtools.commands.what_if import (
-    Supposition,
-    suppose,
-)
+from gdbtools.commands.what_if import Supposition, suppose
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Machine
-from gdbtools.render.scale import amount as amount
 from gdbtools.units import PAGE_BYTES
 from gdbtools.wording import number_of
 
@@ -149,7 +145,7 @@ def run(session: Session, options: Namespace) -> Sequence[Map]:
     if found.is_unseen and not found.leaves:
         raise Unavailable(f"nothing can be said of what is mapped: {unseen}")
     if unseen and found.unwanted and not found.runs and not found.broken:
-        raise Unavailable(f"nothing that fits in the {_looked(found)}, but not all could be seen: {unseen}")
+        raise Unavailable(f"nothing that fits in the {looked_text(found)}, but not all could be seen: {unseen}")
     return (_limited(found, limit, options.range),)
 
 
@@ -249,7 +245,7 @@ def _unseen(found: Map, options: Namespace) -> str:
     return limit_text(isolated) if hidden else ""
 
 
-def _looked(found: Map) -> str:
+def looked_text(found: Map) -> str:
     return f"{number_of(found.leaves, 'leaf', 'leaves')} in {number_of(found.tables, 'table', 'tables')}"
 
 

@@ -8,17 +8,14 @@ from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Hole, Run
 from gdbtools.commands.evidence import attributes_record, fault_name, fault_record, soft_text
 from gdbtools.commands.map.area_table import area_record, area_table
-from gdbtools.commands.map.run import Broken, Listing, Map, Part, _looked
+from gdbtools.commands.map.run import Broken, Listing, Map, Part, looked_text
 from gdbtools.commands.pictures import address_map
 from gdbtools.commands.spaces import KERNEL, isolation_record, kernel_rows, limit_rows
-from gdbtools.commands.what_if import (
-    supposition_records,
-    supposition_rows,
-)
+from gdbtools.commands.what_if import supposition_records, supposition_rows
 from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Span, Table, Text
 from gdbtools.render.drawing import AddressMap
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
-from gdbtools.render.scale import amount as amount
+from gdbtools.render.scale import amount
 from gdbtools.wording import name_of, number_of, size
 
 MANY = 40
@@ -42,7 +39,7 @@ def _blocks(answer: Map, pictures: Sequence[Picture], by_area: bool) -> Sequence
         rows.append(("more", Span(f"from {answer.rest[0]:#x} on: `map {_range(answer.rest)}`", Role.WARNING)))
     rows += supposition_rows(answer.suppositions)
     rows += [("regime", part.regime.name + (" (kernel)" if part.space == KERNEL else "")) for part in answer.parts]
-    rows += [("looked at", _looked(answer))]
+    rows += [("looked at", looked_text(answer))]
     rows += _space_rows(answer)
     rows += [("assumed", text) for text in dict.fromkeys(t for regime in answer.regimes for t in regime.assumed)]
     rows += [("note", text) for text in dict.fromkeys(t for regime in answer.regimes for t in regime.notes)]
@@ -75,8 +72,7 @@ def _headline(answer: Map, by_area: bool) -> list[str | Span]:
         return [Span(f"{name[0].upper()}{name[1:]}", Role.HEADING), ": every address is its own output", *said]
     counted = f"{'' if answer.rest is None else 'The first '}{number_of(len(answer.runs), 'run', 'runs')}"
     if by_area and answer.runs:
-        found = len(answer.areas)
-        counted = f"{found} area{'' if found == 1 else 's'} of {counted[0].lower()}{counted[1:]}"
+        counted = f"{number_of(len(answer.areas), 'area')} of {counted[0].lower()}{counted[1:]}"
     head: list[str | Span] = [Span(counted, Role.BAD if unwanted else Role.HEADING)]
     head.append(f" of {leaves_text(answer.runs, amount)}" if answer.runs else ": nothing that fits is mapped")
     return [*head, *([", where none is expected"] if unwanted else [])]

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.arguments import (
-    BREAK,
-    DRY_RUN,
-    GRANULES,
-    INVALIDATE,
-    LEVEL,
-    LIVE,
-    REGIME,
-)
+from gdbtools.commands.arguments import BREAK, DRY_RUN, GRANULES, INVALIDATE, LEVEL, LIVE, REGIME
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 PTE = Command(

@@ -138,13 +138,8 @@ def _spaces(here: Spaces | Missing, space: str | None) -> Sequence[Space] | Miss
     return found
 
 
-def _found(answer: Report) -> bool:
-    """Return whether there is a fault on the page, as the commands that it asked have it."""
+def finding(answer: Report) -> bool:
+    """Return whether an answer is a finding, exit status 1: a fault on the page, as the commands it asked have it."""
     faults = [] if isinstance(answer.fault, Missing) else [answer.fault]
     walked = [] if isinstance(answer.walked, Missing) else answer.walked
     return any(FAULT.finding(each) for each in faults) or any(WALK.finding(each) for each in walked)
-
-
-def finding(answer: Report) -> bool:
-    """Return whether an answer is a finding: exit status 1."""
-    return _found(answer)

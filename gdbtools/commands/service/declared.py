@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.arguments import (
-    SERVICED,
-)
+from gdbtools.commands.arguments import SERVICED
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 SERVICE = Command(

@@ -9,16 +9,14 @@ from gdbtools.arch.model import AccessKind, Privilege
 from gdbtools.render.document import Block, Document, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject
 from gdbtools.repair.service import Serviced, Summary
-from gdbtools.wording import name_of, size
+from gdbtools.wording import name_of, number_of, size
 
 
 def view(answer: Summary) -> Document:
     rate = f", {answer.total / answer.seconds:.0f} a second" if answer.total and answer.seconds else ""
+    kinds = " and ".join(answer.kinds)
     head: list[str | Span] = [
-        Span(
-            f"{answer.total} {' and '.join(answer.kinds)} {'fault' if answer.total == 1 else 'faults'} repaired",
-            Role.GOOD,
-        ),
+        Span(f"{number_of(answer.total, f'{kinds} fault')} repaired", Role.GOOD),
         f" in {answer.seconds:.1f} s{rate}.",
     ]
     if answer.already:
@@ -37,7 +35,7 @@ def _passed_on(answer: Summary) -> list[Block]:
     if not count:
         return []
     share = 100 * count / (count + answer.total + answer.already)
-    exceptions = "1 other exception was" if count == 1 else f"{count} other exceptions were"
+    exceptions = number_of(count, "other exception was", "other exceptions were")
     rows: list[Sequence[Text]] = [
         (each.exception, "" if each.fault is None else each.fault.label, str(number))
         for each, number in answer.passed_on.most_common()

@@ -13,10 +13,7 @@ from gdbtools.arch.model import Access, AccessKind, Refusal, Regime, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, KERNEL
-from gdbtools.commands.what_if import (
-    Supposition,
-    suppose,
-)
+from gdbtools.commands.what_if import Supposition, suppose
 from gdbtools.errors import UsageError
 from gdbtools.machine.model import Machine
 

@@ -8,10 +8,7 @@ from gdbtools.commands.evidence import access_name, fault_name, reason_text, ref
 from gdbtools.commands.pictures import illustrated
 from gdbtools.commands.spaces import isolation_record, space_rows
 from gdbtools.commands.walk.run import Translation
-from gdbtools.commands.what_if import (
-    supposition_records,
-    supposition_rows,
-)
+from gdbtools.commands.what_if import supposition_records, supposition_rows
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.wording import name_of, size

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gdbtools.commands.arguments import (
-    LEVEL,
-    SPACE,
-)
+from gdbtools.commands.arguments import LEVEL, SPACE
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 WATCH = Command(

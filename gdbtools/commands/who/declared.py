@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.arguments import (
-    LEVEL,
-)
+from gdbtools.commands.arguments import LEVEL
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 WHO = Command(

@@ -9,11 +9,12 @@ from gdbtools.commands.watch.run import changes
 from gdbtools.commands.who.run import Moved, WrittenAt
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
+from gdbtools.wording import number_of
 
 
 def view(answer: WrittenAt | Moved) -> Document:
     if isinstance(answer, Moved):
-        head = Line(f"After {_count(answer.position)} of the recording.")
+        head = Line(f"After {number_of(answer.position, 'instruction')} of the recording.")
         return Document([head, Facts(_frame_rows("at", answer.frames))])
     where = f"the level {answer.step.level.number} descriptor at PA {answer.step.pa:#x}"
     now: tuple[str, Text] = ("now", f"{int(answer.after):#018x}  {word_text(answer.after)}")
@@ -22,12 +23,12 @@ def view(answer: WrittenAt | Moved) -> Document:
         return Document([head, Facts([now])])
     change = answer.change
     if change is None:
-        since = f"since the beginning of the recording, {_count(answer.asked_at)} ago."
+        since = f"since the beginning of the recording, {number_of(answer.asked_at, 'instruction')} ago."
         head = Line([Span("Nothing has changed", Role.WARNING), f" {where} {since}"])
         return Document([head, Facts([now, ("stands", "where it stood")])])
     what = ", ".join(f"{name} {values}" for name, values in changes(answer.before, answer.after)) or "no field of it"
     ago = answer.asked_at - change.position
-    head = Line([Span(what, Role.WARNING), f" in {where}, by CPU {answer.cpu}, {_count(ago)} ago."])
+    head = Line([Span(what, Role.WARNING), f" in {where}, by CPU {answer.cpu}, {number_of(ago, 'instruction')} ago."])
     rows: list[tuple[str, Text]] = [
         ("before", f"{int(answer.before):#018x}  {word_text(answer.before)}"),
         ("after", f"{int(answer.after):#018x}  {word_text(answer.after)}"),
@@ -43,10 +44,6 @@ def view(answer: WrittenAt | Moved) -> Document:
     stands = "before that instruction: `stepi` executes it"
     rows += [("stands", stands), ("back", Span(f"mmu who --to {answer.asked_at}", Role.COMMAND))]
     return Document([head, Facts(rows)])
-
-
-def _count(instructions: int) -> str:
-    return f"{instructions} instruction{'' if instructions == 1 else 's'}"
 
 
 def _frame_rows(name: str, frames: Sequence[str]) -> list[tuple[str, Text]]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.arguments import (
-    RANGE,
-    REGIME,
-)
+from gdbtools.commands.arguments import RANGE, REGIME
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 WORKING_SET = Command(

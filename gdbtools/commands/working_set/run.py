@@ -8,11 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gdbtools.analysis.working_set import (
-    Sample,
-    heat,
-    touched_runs,
-)
+from gdbtools.analysis.working_set import Sample, heat, touched_runs
 from gdbtools.commands.hottest import HOTTEST, Hottest
 from gdbtools.commands.session import Session
 from gdbtools.errors import UsageError

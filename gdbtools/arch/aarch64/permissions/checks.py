@@ -13,17 +13,7 @@ from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.registers.translation import SCTLR
-from gdbtools.arch.model import (
-    Access,
-    AccessKind,
-    Cause,
-    Decider,
-    Fault,
-    FaultKind,
-    Refusal,
-    Rights,
-    Step,
-)
+from gdbtools.arch.model import Access, AccessKind, Cause, Decider, Fault, FaultKind, Refusal, Rights, Step
 from gdbtools.bits import Field
 
 ALL = Rights(True, True, True)

@@ -61,11 +61,11 @@ def permissions_of(register: ReadRegister, controls: Controls, extended: Word, h
         pire0=pire0,
         privileged_overlay=held(controls.register("POR"), POR) if overlay else None,
         user_overlay=held("POR_EL0", POR) if user_overlay else None,
-        disabled=None if controls is EL3 else _registers_disabled(register),
+        disabled=None if controls is EL3 else registers_disabled(register),
     )
 
 
-def _registers_disabled(register: ReadRegister) -> Limit | None:
+def registers_disabled(register: ReadRegister) -> Limit | None:
     """Return what has PIR_ELx, PIRE0_ELx, POR_ELx and S2PIR_EL2 taken for 0 below EL3: "SCR_EL3.PIEn"."""
     scr = scr_el3(register)
     if scr is None or scr.PIEn:

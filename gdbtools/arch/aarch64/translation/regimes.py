@@ -33,9 +33,9 @@ from gdbtools.arch.aarch64.translation import stage2_owner
 from gdbtools.arch.aarch64.translation.controls import EL2, EL3, EL10, EL20, Controls, RangeControls
 from gdbtools.arch.aarch64.translation.hypervisor_controls import hcr_of, hcrx_of, is_nested
 from gdbtools.arch.aarch64.translation.permission_registers import (
-    _registers_disabled,
     extended_controls,
     permissions_of,
+    registers_disabled,
 )
 from gdbtools.arch.aarch64.translation.security import Fetches, SecurityState, scr_el3, security_state
 from gdbtools.arch.aarch64.translation.stage1 import LOGICAL_TAG, TAG, Stage1
@@ -348,7 +348,7 @@ def _stage2(register: ReadRegister, secure: bool) -> Stage2:
         execute_never_by_level=has.execute_never_by_level,
         forced_write_back=has.forced_write_back and bool(hcr.FWB),
         s2pir=PIR(register("S2PIR_EL2")) if indirect else None,
-        disabled=_registers_disabled(register),
+        disabled=registers_disabled(register),
         realm=security_state(register, EL10.el) is SecurityState.REALM,
         maintenance_writes=has.maintenance_writes and bool(hcrx.CMOW),
         size_in_bounds=smallest <= geometry.T0SZ <= _maximum(has, granule_bits),

@@ -47,7 +47,7 @@ def _whole(shared: Sequence[Argument], others: Iterable[str], file: object) -> a
     registers = [name for each in ARCHITECTURES.values() for name in each.principal]
     for name, command in offline.items():
         made = parser_for(command, "gdbtools", shared)
-        named = {each.name.lstrip("-").replace("-", "_"): each for each in (*command.arguments, *shared)}
+        named = {each.key: each for each in (*command.arguments, *shared)}
         for action in made._actions:
             if action.dest == "arch":
                 action.choices = list(ARCHITECTURES)

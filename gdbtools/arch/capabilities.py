@@ -122,12 +122,11 @@ class Exceptions(abc.ABC):
         """
 
     @abc.abstractmethod
-    def vectors(self, register: ReadRegister) -> Mapping[int, str]:
-        """Return the addresses where synchronous exceptions are taken, with the manual's name for each entry."""
+    def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[int, str]:
+        """Return the addresses where synchronous exceptions are taken, with the manual's name for each entry.
 
-    @abc.abstractmethod
-    def vectors_for(self, register: ReadRegister, regime: str) -> Mapping[int, str]:
-        """Return where the faults of the regime of that name are taken, at whichever level the CPU is."""
+        They are those in force; of a regime's name, those where its faults are taken, at whichever level the CPU is.
+        """
 
     @abc.abstractmethod
     def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:

@@ -189,13 +189,12 @@ def parse(
         Kind.SCOPE: reader.scope,
     }
     for argument in command.withheld:
-        setattr(options, argument.name.lstrip("-").replace("-", "_"), None)
+        setattr(options, argument.key, None)
     for argument in (*command.arguments, *shared):
         read = readers.get(_kind_of(argument, command, options))
-        name = argument.name.lstrip("-").replace("-", "_")
-        given = getattr(options, name)
+        given = getattr(options, argument.key)
         if read is not None and given is not None:
-            setattr(options, name, [read(word) for word in given] if isinstance(given, list) else read(given))
+            setattr(options, argument.key, [read(word) for word in given] if isinstance(given, list) else read(given))
     options.readings = tuple(dict.fromkeys(reader.said))
     return options
 

@@ -62,7 +62,7 @@ def vectors(machine: Machine, regime: str | None = None) -> Mapping[int, str]:
             "(say: hbreak on a later function, continue) and ask again"
         )
     if regime is not None:
-        return architecture.exceptions.vectors_for(machine.register, regime)
+        return architecture.exceptions.vectors(machine.register, regime)
     entries = dict(vector_entries(architecture, machine.register, machine.memory.read))
     for cpu in machine.cpus:
         # A CPU that was never started has none.
@@ -144,12 +144,7 @@ class Catches:
         architecture, register = machine.architecture, machine.register
         catches = [catch for catch in self.active if catch.regime == regime]
         try:
-            found = (
-                architecture.exceptions.vectors(register)
-                if regime is None
-                else architecture.exceptions.vectors_for(register, regime)
-            )
-            here = set(self._chosen(found))
+            here = set(self._chosen(architecture.exceptions.vectors(register, regime)))
             if all(here <= set(catch.breakpoints) for catch in catches):
                 return ""
             wanted = self._wanted(machine, regime)

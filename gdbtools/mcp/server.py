@@ -52,18 +52,14 @@ def tools(live: bool, writes: bool) -> Sequence[Command]:
 
 def schema(command: Command) -> dict[str, Any]:
     """Return the JSON Schema of a command's arguments."""
-    required = [_key(each) for each in command.arguments if not each.is_option and each.many in ("", "+")]
-    properties = {_key(each): _property(each) for each in command.arguments}
+    required = [each.key for each in command.arguments if not each.is_option and each.many in ("", "+")]
+    properties = {each.key: _property(each) for each in command.arguments}
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-
-
-def _key(argument: Argument) -> str:
-    return argument.name.lstrip("-").replace("-", "_")
 
 
 def _property(argument: Argument) -> dict[str, Any]:
     said = argument.help
-    if _key(argument) == LIMIT:
+    if argument.key == LIMIT:
         said = f"{said.partition(' (default')[0]} (default: {LISTED})"
     one: dict[str, Any] = {"type": _TYPES.get(argument.kind, "string")}
     if argument.choices:
@@ -78,7 +74,7 @@ def words_of(command: Command, given: Mapping[str, Any]) -> list[str]:
 
     A value is a value: one of a positional that begins with a dash would be taken for an option, and is refused.
     """
-    known = {_key(each): each for each in command.arguments}
+    known = {each.key: each for each in command.arguments}
     if LIMIT in known:
         given = {LIMIT: LISTED, **given}
     unknown = sorted(set(given) - set(known))

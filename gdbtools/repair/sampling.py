@@ -150,8 +150,9 @@ class Sampling:
             return None
         again = 0 if leave else self._flags.set_again(self._touches)
         changed = net(self._written.changes, self._machine.memory)
-        self._written.changes[:] = [each for each in changed if not self._flags.gives_back(each)]
-        self.accessed = sum(self._sets_flag(each) for each in changed if not self._flags.gives_back(each))
+        kept = [each for each in changed if not self._flags.gives_back(each)]
+        self._written.changes[:] = kept
+        self.accessed = sum(map(self._sets_flag, kept))
         return again
 
     def _sets_flag(self, change: Change) -> bool:

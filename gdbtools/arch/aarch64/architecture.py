@@ -176,11 +176,8 @@ class A64Exceptions(Exceptions):
     ) -> Agreement:
         return agreement.fits(exception, instruction, register)
 
-    def vectors(self, register: ReadRegister) -> Mapping[int, str]:
-        return record.vectors(register)
-
-    def vectors_for(self, register: ReadRegister, regime: str) -> Mapping[int, str]:
-        return record.vectors_for(register, regime)
+    def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[int, str]:
+        return record.vectors(register) if regime is None else record.vectors_for(register, regime)
 
     def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:
         return f"VBAR_EL{record.target(register) if regime is None else record.taken_at(regime)}"

@@ -64,7 +64,7 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
         rows.append(("perhaps", f"the tables changed since the fault{other}"))
     syndrome = exception.syndrome
     rows += syndrome_rows(syndrome, exception, diagnosis.traps, diagnosis.convention)
-    rows.append(("syndrome", [f"{exception.names.syndrome} {int(syndrome.word):#x}  ", *syndrome_sentence(syndrome)]))
+    rows.append(("syndrome", _syndrome(exception)))
     if syndrome.address_valid:
         rows.append(("address", _address(diagnosis, symbols)))
     if exception.ipa is not None:
@@ -115,24 +115,24 @@ def _saved(exception: ExceptionRecord, symbols: FaultSymbols) -> str:
     """Return the saved state, as far as there are registers of it."""
     names, said = exception.names, [] if exception.origin is None else [exception.origin.label]
     said += [] if exception.state is None else [f"{names.state} {exception.state:#x}"]
-    said += [
-        f"{names.return_address} {named(each, symbols.return_address)}"
-        for each in [exception.return_address]
-        if each is not None
-    ]
+    if exception.return_address is not None:
+        said.append(f"{names.return_address} {named(exception.return_address, symbols.return_address)}")
     return ", ".join(said)
+
+
+def _syndrome(exception: ExceptionRecord) -> Text:
+    syndrome = exception.syndrome
+    return [f"{exception.names.syndrome} {int(syndrome.word):#x}  ", *syndrome_sentence(syndrome)]
 
 
 def _apart_rows(diagnosis: Diagnosis, symbols: FaultSymbols) -> list[tuple[str, Text]]:
     """Return what is of the older exception, and what of the later; what would have to join the two is left out."""
     exception, belongs = diagnosis.exception, diagnosis.belongs
-    syndrome = exception.syndrome
     older, later = ("older", "taken from") if belongs.interrupt else ("syndrome", "later")
     saved = _saved(exception, symbols)
-    said: Text = [f"{exception.names.syndrome} {int(syndrome.word):#x}  ", *syndrome_sentence(syndrome)]
     rows: list[tuple[str, Text]] = [(later, saved)] if belongs.interrupt else []
-    rows.append((older, said))
-    if syndrome.address_valid:
+    rows.append((older, _syndrome(exception)))
+    if exception.syndrome.address_valid:
         rows.append(("" if belongs.interrupt else "address", _address(diagnosis, symbols)))
     rows += [] if belongs.interrupt else [(later, f"{saved}: an interrupt's, or another context's")]
     return [*rows, *_standing(belongs, symbols)]

@@ -20,7 +20,7 @@ from gdbtools import __version__
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import ReadRegister
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.arguments import DIRTY_CONVENTIONS, OUTPUT
+from gdbtools.commands.arguments import OUTPUT
 from gdbtools.commands.expressions import Expressions
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.model import Argument, Command, Kind
@@ -28,6 +28,7 @@ from gdbtools.commands.output import OutputForm, answered, form_of
 from gdbtools.commands.parser import HelpWanted, joined, parse, parser_for
 from gdbtools.commands.reading import Evaluate
 from gdbtools.commands.session import Open, Session
+from gdbtools.commands.sources import SOURCE_OPTIONS, source_choice
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine.layers import no_source
 from gdbtools.machine.model import Machine
@@ -50,16 +51,7 @@ SHARED = (
         Kind.TEXT,
         many="*",
     ),
-    Argument("--stop", "hold a guest that runs for as long as it is read (qmp:)", Kind.FLAG),
-    Argument("--arch", "whose a source is that does not say so itself", Kind.TEXT, metavar="NAME"),
-    Argument("--registers", "a JSON object of register names to hex strings", Kind.TEXT),
-    Argument("--cpu", "which CPU of the source (default: the one that was current)", Kind.NUMBER),
-    Argument(
-        "--dirty-convention",
-        "how the guest marks what was written: that software bit of a leaf, as `set mmu-dirty` in GDB",
-        Kind.CHOICE,
-        choices=DIRTY_CONVENTIONS,
-    ),
+    *SOURCE_OPTIONS,
     Argument("--elf", "an ELF file whose symbols may be used as addresses, and name them in answers", Kind.TEXT),
     *OUTPUT,
 )
@@ -200,7 +192,6 @@ def _refuse_files(command: Command, raw: Namespace) -> None:
 
 @contextlib.contextmanager
 def _machine(command: Command, options: Namespace, symbols: Symbols) -> Iterator[Machine]:
-    registers = None if options.registers is None else Path(options.registers)
     if not options.source and command.sourceless(options):
         names = [re.split("[=:.]", word)[0] for word in getattr(options, "name", None) or ()]
         whose = ARCHITECTURES.chosen(options.arch, names) if command.decodes else next(iter(ARCHITECTURES))
@@ -208,9 +199,7 @@ def _machine(command: Command, options: Namespace, symbols: Symbols) -> Iterator
         return
     if not options.source:
         raise UsageError(f"say what to look at: gdbtools {command.name} -s DUMP; `gdbtools {command.name} --help`")
-    with opened(
-        options.source, registers, options.cpu, options.stop, options.dirty_convention, options.arch
-    ) as machine:
+    with opened(options.source, **source_choice(options)) as machine:
         yield replace(machine, named=symbols.name)
 
 
@@ -218,10 +207,7 @@ def _machine(command: Command, options: Namespace, symbols: Symbols) -> Iterator
 def _offline(options: Namespace) -> Iterator[Callable[[str, Sequence[str]], Sequence[str]]]:
     """Yield what answers a command's words with lines of JSON, from the source that `options` name."""
     symbols = Symbols(None if options.elf is None else Path(options.elf))
-    registers = None if options.registers is None else Path(options.registers)
-    with opened(
-        options.source, registers, options.cpu, options.stop, options.dirty_convention, options.arch
-    ) as machine:
+    with opened(options.source, **source_choice(options)) as machine:
         evaluate = _evaluator(symbols, machine.register)
 
         def ask(name: str, words: Sequence[str]) -> Sequence[str]:

@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from gdbtools.commands.complaints import Known, complaint
 from gdbtools.commands.model import Argument, Command, Kind
@@ -144,11 +144,12 @@ def parser_for(command: Command, program: str, shared: Sequence[Argument] = (), 
         allow_abbrev=False,
     )
     for argument in (*command.arguments, *shared):
-        _add(parser, argument)
+        add(parser, argument)
     return parser
 
 
-def _add(parser: Parser, argument: Argument) -> None:
+def add(parser: Parser, argument: Argument, read: Callable[[str], Any] = str) -> None:
+    """Add an argument to a parser; `read` is what reads the value of an option, where nothing does so later."""
     names = [SHORT[argument.name], argument.name] if argument.name in SHORT else [argument.name]
     if argument.kind is Kind.FLAG:
         parser.add_argument(*names, action="store_true", help=argument.help)
@@ -163,7 +164,7 @@ def _add(parser: Parser, argument: Argument) -> None:
     elif argument.many:
         parser.add_argument(*names, nargs=argument.many, choices=choices, metavar=metavar, help=said)
     else:
-        parser.add_argument(*names, choices=choices, metavar=metavar, help=said)
+        parser.add_argument(*names, type=read, choices=choices, metavar=metavar, help=said)
 
 
 def parse(

@@ -47,7 +47,7 @@ _AT_BASE = re.compile(r"(?P<path>.+)@(?P<base>[^@/]*)", re.DOTALL)
 @contextmanager
 def opened(
     source: str | Sequence[str],
-    registers: Path | None = None,
+    registers: str | Path | None = None,
     cpu: int | None = None,
     stop: bool = False,
     dirty: str | None = None,

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from gdbtools import __version__
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.arguments import DIRTY_CONVENTIONS
 from gdbtools.commands.model import Argument, Command, Kind
 from gdbtools.commands.parser import HelpWanted, Parser
 from gdbtools.commands.reading import seconds
+from gdbtools.commands.sources import add_source_options
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine.live.qemu import SCHEME
 from gdbtools.mcp.workers import AT_ONCE, Ask, DumpWorker, GdbWorker, Pool, Worker
@@ -153,12 +153,8 @@ def parser() -> Parser:
     """Return the parser of `gdbtools mcp`."""
     made = Parser(prog="gdbtools mcp", description="Serve the commands to an assistant, over stdin and stdout.")
     made.add_argument("-s", "--source", action="append", help="answer from a dump, as `gdbtools COMMAND -s` does")
-    made.add_argument("--stop", action="store_true", help="hold a guest that runs (of a qmp: source) meanwhile")
+    add_source_options(made)
     made.add_argument("--attach", metavar="ADDRESS", help="answer from a guest: :1234, HOST:PORT or a socket's path")
-    made.add_argument("--arch", metavar="NAME", help="whose the source is, where it does not say so itself")
-    made.add_argument("--registers", help="a JSON object of register names to hex strings")
-    made.add_argument("--cpu", type=int, help="which CPU of the source")
-    made.add_argument("--dirty-convention", choices=DIRTY_CONVENTIONS, help="how its guest marks what was written")
     made.add_argument("--elf", help="an ELF file whose symbols may be used as addresses")
     made.add_argument("--gdb", default="", metavar="PROGRAM", help="the GDB to use")
     made.add_argument(ALLOW, action="store_true", help="also offer what changes the guest or writes files")

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from gdbtools.children.folders import made_folder
 from gdbtools.children.launch import LaunchPlan, explained, guest_words, plan
-from gdbtools.commands.arguments import DIRTY_CONVENTIONS
 from gdbtools.commands.parser import Parser
+from gdbtools.commands.sources import add_source_options, source_choice
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.sources import opened
 from gdbtools.render.text import render
@@ -60,11 +61,7 @@ def parser(name: str) -> Parser:
         made.add_argument("--dry-run", action="store_true", help="say what is added to the command line, and why")
     else:
         made.add_argument("source", nargs="+", help="a dump, raw images as PATH@BASE, or qmp:PATH, a QEMU")
-        made.add_argument("--stop", action="store_true", help="hold a guest that runs for as long as it is read (qmp:)")
-        made.add_argument("--arch", metavar="NAME", help="whose the source is, where it does not say so itself")
-        made.add_argument("--registers", help="a JSON object of register names to hex strings")
-        made.add_argument("--cpu", type=int, help="which CPU of the source (default: the one that was current)")
-        made.add_argument("--dirty-convention", choices=DIRTY_CONVENTIONS, help="how the guest marks what was written")
+        add_source_options(made)
     made.add_argument("--elf", type=Path, metavar="FILE", help="an ELF file with the guest's symbols")
     made.add_argument(
         "-c",
@@ -128,9 +125,7 @@ def _session(
     name: str, options: argparse.Namespace, made: LaunchPlan | None, init: Path, runner: Runner
 ) -> PromptSubject:
     if name == "open":
-        registers = None if options.registers is None else Path(options.registers)
-        chosen = registers, options.cpu, options.stop, options.dirty_convention, options.arch
-        whole = lambda: opened(options.source, *chosen)  # noqa: E731
+        whole = partial(opened, options.source, **source_choice(options))
         return Opened(runner.hear, " ".join(options.source), options.elf, whole)
     address = made.address if made is not None else options.address.removeprefix("unix:")
     elf = options.elf or (made.elf if made is not None else None)

@@ -1,0 +1,49 @@
+"""The options that say how a source is opened: the same for every face that opens one."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Final, TypedDict
+
+from gdbtools.commands.arguments import DIRTY_CONVENTIONS
+from gdbtools.commands.model import Argument, Kind
+from gdbtools.commands.parser import Parser, add
+
+SOURCE_OPTIONS: Final = (
+    Argument("--stop", "hold a guest that runs for as long as it is read (qmp:)", Kind.FLAG),
+    Argument("--arch", "whose a source is that does not say so itself", metavar="NAME"),
+    Argument("--registers", "a JSON object of register names to hex strings"),
+    Argument("--cpu", "which CPU of the source (default: the one that was current)", Kind.NUMBER),
+    Argument(
+        "--dirty-convention",
+        "how the guest marks what was written: that software bit of a leaf, as `set mmu-dirty` in GDB",
+        Kind.CHOICE,
+        choices=DIRTY_CONVENTIONS,
+    ),
+)
+
+
+def add_source_options(parser: Parser) -> None:
+    """Add them to a parser that is no command's, and so reads its own values."""
+    for each in SOURCE_OPTIONS:
+        add(parser, each, int if each.kind is Kind.NUMBER else str)
+
+
+class SourceChoice(TypedDict):
+    """What they say, as `gdbtools.machine.sources.opened` takes it beside the source itself."""
+
+    registers: str | None
+    cpu: int | None
+    stop: bool
+    dirty: str | None
+    architecture: str | None
+
+
+def source_choice(options: Namespace) -> SourceChoice:
+    return {
+        "registers": options.registers,
+        "cpu": options.cpu,
+        "stop": options.stop,
+        "dirty": options.dirty_convention,
+        "architecture": options.arch,
+    }

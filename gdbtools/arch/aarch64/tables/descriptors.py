@@ -43,6 +43,11 @@ class Layout(enum.Enum):
             return (15, 12), (47, low)
         return ((9, 8), (49, low)) if self is Layout.LPA2 else ((47, low),)
 
+    def in_place(self, low: int) -> int:
+        """Return the bits of a descriptor where such an address has its own: they count up as addresses do."""
+        first, last = self.segments(low)[-1]
+        return (2 << first) - (1 << last)
+
 
 class EntryRole(enum.Enum):
     """Who reads a descriptor, and so what its permission bits are."""

@@ -147,11 +147,10 @@ class Stage1(Regime):
         return (1 << self.output_bits) - 1
 
     def linear_bits(self, level: Level) -> int:
-        high = 50 if self.layout is Layout.LPA2 else 48
-        return (1 << high) - (1 << level.low)
+        return self.layout.in_place(level.low)
 
     def table_bits(self) -> int:
-        return (1 << (50 if self.layout is Layout.LPA2 else 48)) - (1 << self.granule_bits)
+        return self.layout.in_place(self.granule_bits)
 
     def contiguous_entries(self, level: Level) -> int:
         return CONTIGUOUS_ENTRIES.get((self.granule_bits, level.number), 1) if self.contiguous_counts else 1

@@ -5,31 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.permissions.checks import ALL
-from gdbtools.arch.aarch64.registers.identification import ID_AA64MMFR0_EL1
 from gdbtools.arch.aarch64.tables import memory_types
 from gdbtools.arch.aarch64.tables.memory_names import memory_type
 from gdbtools.arch.aarch64.translation.controls import Controls
 from gdbtools.arch.aarch64.translation.stage2 import Stage2, attributes_of_both
+from gdbtools.arch.aarch64.translation.stage_off import StageOff
 from gdbtools.arch.model import (
     AccessKind,
     Attributes,
-    Decider,
-    Entry,
-    Fault,
-    FaultKind,
-    Level,
     Refusal,
-    Regime,
     Step,
     Walk,
 )
 
 
 @dataclass(frozen=True)
-class Stage1Off(Regime):
+class Stage1Off(StageOff):
     """A stage 1 that is off: every address is its own output (section "Stage 1 MMU disabled").
 
     `ignored` are the bits that are no part of an address, `ignored_by_fetches` those of an instruction's.
@@ -40,7 +33,6 @@ class Stage1Off(Regime):
     why: str
     output_bits: int
     parange: int
-    """ID_AA64MMFR0_EL1.PARange, or what stands in for it."""
     ignored: int
     ignored_by_fetches: int
     default_cacheable: bool
@@ -51,25 +43,14 @@ class Stage1Off(Regime):
     notes: tuple[str, ...] = ()
 
     stage = 1
-    root = 0
-    levels = ()
-    first = 0
 
     @cached_property
     def name(self) -> str:  # type: ignore[override]
         through = f" through {self.below.name}" if self.below else ""
         return f"{self.controls.name} stage 1, MMU off ({self.why}){through}"
 
-    @cached_property
-    def last(self) -> int:  # type: ignore[override]
-        return (1 << self.output_bits) - 1
-
-    @cached_property
-    def output_last(self) -> int:  # type: ignore[override]
-        return self.last
-
     def admit(self, address: int) -> Refusal | None:
-        return self._admit(address & ~self.ignored)
+        return self.refuse_beyond(address & ~self.ignored)
 
     def tag_of(self, address: int) -> int:
         return address & self.ignored
@@ -77,20 +58,8 @@ class Stage1Off(Regime):
     def check(self, walk: Walk, kind: AccessKind) -> Refusal | None:
         """Return stage 1's refusal of an access: of a fetch by more of its address than of a load."""
         if walk.refusal is None and kind is AccessKind.EXECUTE:
-            return self._admit(walk.input & ~self.ignored_by_fetches)
+            return self.refuse_beyond(walk.input & ~self.ignored_by_fetches)
         return walk.refusal
-
-    def _admit(self, address: int) -> Refusal | None:
-        if address <= self.last:
-            return None
-        decider = Decider(VMSACause.ADDRESS_TOO_LARGE, "ID_AA64MMFR0_EL1", ID_AA64MMFR0_EL1.PARange, self.parange)
-        return Refusal(Fault(FaultKind.ADDRESS_SIZE, self.stage, 0), decider)
-
-    def decode(self, raw: bytes, level: Level) -> Entry:
-        raise AssertionError("an MMU that is off reads no descriptor")
-
-    def accept(self, step: Step) -> Refusal | None:
-        raise AssertionError("an MMU that is off reads no descriptor")
 
     def memory(self) -> tuple[int, int]:
         """Return the attribute and the shareability of data accesses."""

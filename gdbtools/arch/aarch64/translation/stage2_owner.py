@@ -11,28 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.permissions.checks import ALL
 from gdbtools.arch.aarch64.registers.features import features, optional
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, VTTBR
-from gdbtools.arch.aarch64.registers.identification import ID_AA64MMFR0_EL1
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.tables.geometry import PHYSICAL_BITS, WIDE_BITS
 from gdbtools.arch.aarch64.translation.stage2 import Stage2
-from gdbtools.arch.model import (
-    Attributes,
-    Decider,
-    Entry,
-    Fault,
-    FaultKind,
-    Level,
-    ReadRegister,
-    Refusal,
-    Regime,
-    Step,
-    Walk,
-)
+from gdbtools.arch.aarch64.translation.stage_off import StageOff
+from gdbtools.arch.model import Attributes, ReadRegister, Refusal, Regime, Step, Walk
 
 FWB_UNKNOWN = (
     "HCR_EL2.FWB of the guest is not known, and with it how MemAttr is read: "
@@ -41,42 +28,24 @@ FWB_UNKNOWN = (
 
 
 @dataclass(frozen=True)
-class Stage2Off(Regime):
+class Stage2Off(StageOff):
     """A stage 2 that is off: an intermediate physical address is a physical one.  `why` says which registers say so."""
 
     why: str
     output_bits: int
 
     stage = 2
-    root = 0
-    levels = ()
-    first = 0
 
     @property
     def name(self) -> str:  # type: ignore[override]
         return f"stage 2 off ({self.why})"
 
     @property
-    def last(self) -> int:  # type: ignore[override]
-        return (1 << self.output_bits) - 1
-
-    @property
-    def output_last(self) -> int:  # type: ignore[override]
-        return self.last
+    def parange(self) -> int:  # type: ignore[override]
+        return next(code for code, bits in PHYSICAL_BITS.items() if bits == self.output_bits)
 
     def admit(self, address: int) -> Refusal | None:
-        if address <= self.last:
-            return None
-        field = ID_AA64MMFR0_EL1.PARange
-        code = next(code for code, bits in PHYSICAL_BITS.items() if bits == self.output_bits)
-        decider = Decider(VMSACause.ADDRESS_TOO_LARGE, "ID_AA64MMFR0_EL1", field, code)
-        return Refusal(Fault(FaultKind.ADDRESS_SIZE, self.stage, 0), decider)
-
-    def decode(self, raw: bytes, level: Level) -> Entry:  # noqa: ARG002
-        raise AssertionError("a stage 2 that is off reads no descriptor")
-
-    def accept(self, step: Step) -> Refusal | None:  # noqa: ARG002
-        raise AssertionError("a stage 2 that is off reads no descriptor")
+        return self.refuse_beyond(address)
 
     def attributes(self, steps: tuple[Step, ...], final: Walk | None = None) -> Attributes:  # noqa: ARG002
         return Attributes(

@@ -70,18 +70,21 @@ def vector_entries(architecture: Architecture, register: ReadRegister, read: Rea
     """Return where a CPU takes synchronous exceptions, now and in the other space of its process, if there are two.
 
     From a reduced space that is where its code sets the vectors of the full one; from the full one, every entry of a
-    reduced space whose code changes to the root in force.
+    reduced space whose code changes to the root in force.  Between the two, where the root is the full space's and the
+    vectors are still the reduced one's, it is both.
     """
     here = architecture.exceptions.vectors(register)
     known = isolation(architecture, register, read)
-    return {**here, **(known.entries if known is not None else _ways_in(architecture, register, read))}
+    return {**here, **(known.entries if known is not None else _ways_in(architecture, register, read, here))}
 
 
-def _ways_in(architecture: Architecture, register: ReadRegister, read: Read) -> Mapping[int, str]:
+def _ways_in(
+    architecture: Architecture, register: ReadRegister, read: Read, here: Mapping[int, str]
+) -> Mapping[int, str]:
     """Return the entries of reduced spaces that lead to the space in force: where they are kept is tried, not believed.
 
     What is there has to be a reduced space, to map nothing elsewhere than the full one does, and to have code that
-    changes to this very root.
+    changes to this very root.  If the vectors `here` are its own, those that its code sets are returned too.
     """
     try:
         full = _range(architecture, register, None)
@@ -102,6 +105,9 @@ def _ways_in(architecture: Architecture, register: ReadRegister, read: Read) -> 
             continue
         for run in few:
             found |= architecture.isolation.ways_in(register, registers, view, run.first, run.size_bytes)
+        if here.keys() & found.keys():
+            known = isolation(architecture, overlaid(register, registers), read)
+            found |= known.entries if known is not None else {}
     return found
 
 

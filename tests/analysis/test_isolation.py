@@ -152,6 +152,13 @@ def test_in_the_kernel_the_trampolines_entries_are_those_whose_code_leads_there(
     assert entries(guest, guest.in_kernel()) == own + known
 
 
+def test_between_the_two_writes_of_the_way_in_the_vectors_of_both_spaces_are_known() -> None:
+    """The root is the kernel's own already, and the vectors still the trampoline's: so is the way out, for a moment."""
+    guest = Isolated()
+    moment = {**guest.in_kernel(), "VBAR_EL1": VECTORS}
+    assert entries(guest, moment) == entries(guest, guest.at_el0())
+
+
 def test_in_the_kernel_code_that_leads_to_another_root_is_no_way_in() -> None:
     guest = Isolated()
     guest.write_entry([MSR_TPIDRRO, BL_8, B_HERE, MRS_TTBR1, add_pages(3), MSR_TTBR1, RET])

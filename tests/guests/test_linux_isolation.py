@@ -41,6 +41,7 @@ MOST_FAULTS = 3000
 PAGE_BYTES = 1 << 12
 VMALLOC, VMALLOC_END = 0xFFFF_8000_0000_0000, 0xFFFF_FB00_0000_0000
 ACCESSED, PXN = 1 << 10, 1 << 53
+IMAGE_BYTES = 1 << 26
 BASE = 0xFFFF_FFFF_F000
 """A table base register without ASID and CnP."""
 CHECK = "map --perm wx --el1 --expect-none"
@@ -142,6 +143,17 @@ def stopped(session: Session, el: int, draw: random.Random, swapper: int) -> Non
     raise AssertionError(f"never seen at EL{el}")
 
 
+def kernels_vectors(session: Session, draw: random.Random, swapper: int, stext: int) -> int:
+    """Return where the kernel proper has its vectors: on the way in and out its root is in force and VBAR is not."""
+    for _ in range(MOST_STOPS):
+        stopped(session, EL1, draw, swapper)
+        vectors = session.value("$VBAR")
+        if stext <= vectors < stext + IMAGE_BYTES:
+            return vectors
+        elsewhere(session, draw)
+    raise AssertionError("VBAR was never seen in the kernel's image")
+
+
 def physical(info: Mapping[str, str], symbol: str) -> int:
     """Return where the kernel itself says, in VMCOREINFO, that a symbol is: swapper_pg_dir is its own root."""
     return int(info[f"SYMBOL({symbol})"], 16) - int(info["NUMBER(kimage_voffset)"], 0) & (1 << 64) - 1
@@ -217,8 +229,7 @@ def test_the_full_root_is_the_one_that_the_kernel_itself_names(
     swapper = physical(info, "swapper_pg_dir")
     with linux.process(COPIED), attached(linux, debugger) as session:
         draw = random.Random(SEED)
-        stopped(session, EL1, draw, swapper)
-        vectors = session.value("$VBAR")
+        vectors = kernels_vectors(session, draw, swapper, int(info["SYMBOL(_stext)"], 16))
         stopped(session, EL0, draw, swapper)
         known = session.ask("status")[0]["isolation"]
         if shape is WHOLE:

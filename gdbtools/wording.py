@@ -12,6 +12,11 @@ def name_of(member: enum.Enum) -> str:
     return member.name.lower().replace("_", " ")
 
 
+def hyphenated(member: enum.Enum) -> str:
+    """Return an enum's member as one word: its name in lower case, with hyphens."""
+    return member.name.lower().replace("_", "-")
+
+
 def number_of(count: int, one: str, many: str = "") -> str:
     """Return how many there are, with the word that goes with it; `many` is `one` with an s unless it is given."""
     return f"{count} {one if count == 1 else many or f'{one}s'}"

@@ -242,6 +242,22 @@ def test_no_architecture_is_named_outside_its_folder() -> None:
     assert found == LEFT
 
 
+_PARSED_AGAIN = re.compile(
+    r"""(?:partition|split)\((?:" through "|", "|" of "|"-> ")\)|["'](?:Normal|Device|Inner)["'] in |"""
+    r"""\((?:"Normal"|"Device")\)|\.name\.lower\(\)\.replace"""
+)
+
+
+def test_what_was_a_value_is_not_read_out_of_words_again() -> None:
+    """A regime knows its own name, a mapping whether it is a device's; only `wording` makes words of a member."""
+    found = {
+        module: _PARSED_AGAIN.findall(path.read_text())
+        for module, path in modules().items()
+        if module != "wording" and _PARSED_AGAIN.search(path.read_text())
+    }
+    assert found == {}
+
+
 @pytest.mark.parametrize(
     ("module", "source"),
     [

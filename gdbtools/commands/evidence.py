@@ -66,16 +66,21 @@ def reason_text(refusal: Refusal) -> list[str | Span]:
 
 def word_text(word: Word) -> str:
     """Return the fields of a descriptor that say something: where it leads, what is set, always the access flag."""
-    leads, said = [], []
-    for each in word.decoded():
-        name = each.field.name
-        if name in _ADDRESSES:
-            leads.append(f"-> {each.value:#x}")
-        elif name == "AF" or (each.value and name not in _UNSAID):
-            said.append(field_value(each))
+    leads = [f"-> {each.value:#x}" for each in word.decoded() if each.field.name in _ADDRESSES]
+    return " ".join([*leads, fields_text(word)]).strip()
+
+
+def fields_text(word: Word) -> str:
+    """Return the fields of a descriptor that say something, but for where it leads."""
+    said = [
+        field_value(each)
+        for each in word.decoded()
+        if each.field.name not in _ADDRESSES
+        and (each.field.name == "AF" or (each.value and each.field.name not in _UNSAID))
+    ]
     if word.reserved:
         said.append(f"(reserved bits set: {word.reserved:#x})")
-    return " ".join(leads + said)
+    return " ".join(said)
 
 
 def steps_table(walk: Walk) -> Table:

@@ -88,14 +88,9 @@ def _with_registers(machine: Machine, found: Isolation) -> Machine:
     return replace(machine, cpus=tuple(cpu if each.number == cpu.number else each for each in machine.cpus))
 
 
-def _half(regime: Regime) -> str:
-    """Return what a range is called for short."""
-    return regime.name.partition(" through ")[0].rpartition(", ")[2]
-
-
 def _reduced(found: Isolation) -> str:
     leaves = number_of(found.leaves, "leaf", "leaves")
-    return f"{_half(found.reduced)} leads to a reduced space of {leaves}, without the kernel"
+    return f"{found.reduced.short_name} leads to a reduced space of {leaves}, without the kernel"
 
 
 def limit_text(found: Isolation) -> str:
@@ -113,7 +108,7 @@ def kernel_rows(found: Isolation | None) -> list[tuple[str, Text]]:
     """Return which root was read for the kernel; nothing where it is the one in force."""
     if found is None or found.full is None:
         return []
-    said = f"kernel: {_half(found.reduced)}'s full root, at PA {found.full.root:#x}, not the reduced one in force; "
+    said = f"kernel: {found.reduced.short_name}'s full root, at PA {found.full.root:#x}, not the reduced one in force; "
     return [("space", [said, Span("status", Role.COMMAND), " has the evidence"])]
 
 

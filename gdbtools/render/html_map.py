@@ -8,6 +8,7 @@ from math import log2
 
 from gdbtools.render.drawing import AddressMap, Band, Tone
 from gdbtools.render.scale import ScaleStretch, amount, stretches
+from gdbtools.wording import hyphenated
 
 BANDS = 4000
 """How many bands are drawn at most: past that, small neighbours are drawn as the largest of them."""
@@ -62,7 +63,7 @@ def _legend(drawing: AddressMap) -> str:
 
 
 def _tone(tone: Tone) -> str:
-    return f"t-{tone.name.lower().replace('_', '-')}"
+    return f"t-{hyphenated(tone)}"
 
 
 def _whole(drawing: AddressMap, found: Sequence[ScaleStretch]) -> str:

@@ -101,7 +101,7 @@ def plan(
     else:
         _refuse_loss(machine, overwrite)
         attributes = walk(used, address, read).attributes
-        if attributes is not None and attributes.memory.startswith("Device"):
+        if attributes is not None and attributes.device:
             raise Refused(f"{address:#x} is {attributes.memory}: an access may have effects; ask by --by at")
         # A store needs to know what to store, so the load comes first.
         kinds = [AccessKind.READ, AccessKind.WRITE] if access.kind is AccessKind.WRITE else [access.kind]

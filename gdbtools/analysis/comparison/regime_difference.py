@@ -34,7 +34,7 @@ class RegimePair:
     def name(self) -> str:
         regime = self.before or self.after
         assert regime is not None, "a pair is of something"
-        return own_name(regime)
+        return regime.own_name
 
     @property
     def aspects(self) -> frozenset[RegimeAspect]:
@@ -54,14 +54,9 @@ class RegimePair:
         return frozenset(aspect for aspect, differs in found.items() if differs)
 
 
-def own_name(regime: Regime) -> str:
-    """Return a regime's name without the stage below."""
-    return regime.name.partition(" through ")[0]
-
-
 def paired(before: Sequence[Regime], after: Sequence[Regime]) -> tuple[RegimePair, ...]:
     """Pair the ranges of two regimes by name, in order of address; what has no partner comes after what has."""
-    one, other = ({own_name(regime): regime for regime in regimes} for regimes in (before, after))
+    one, other = ({regime.own_name: regime for regime in regimes} for regimes in (before, after))
     names = sorted(dict.fromkeys((*one, *other)), key=lambda name: not (name in one and name in other))
     return tuple(RegimePair(one.get(name), other.get(name)) for name in names)
 

@@ -51,7 +51,7 @@ def holder(regime: Regime, read: Read, proven: bool = False) -> Holder | None:
 
 def register_of(regime: Regime) -> str:
     """Return the register that has a range's root."""
-    return regime.name.partition(" through ")[0].rpartition(", ")[2]
+    return regime.short_name
 
 
 def root_of(regime: Regime, read: Read) -> int | None:

@@ -11,6 +11,7 @@ from typing import Literal
 from gdbtools.arch.model.access import Privilege, Rights
 from gdbtools.arch.model.fault import Cause, Fault, Refusal
 from gdbtools.bits import Word
+from gdbtools.wording import hyphenated
 
 Read = Callable[[int, int], bytes]
 """Return `size_bytes` of physical memory at `pa`, or raise `Unreadable`: what a walk is handed."""
@@ -36,7 +37,7 @@ class EntryKind(enum.Enum):
 
     @property
     def label(self) -> str:
-        return self.name.lower().replace("_", "-")
+        return hyphenated(self)
 
     @property
     def is_leaf(self) -> bool:
@@ -126,6 +127,10 @@ class Attributes:
     guarded: bool = False
     """Indirect branches into it have to land on a marked instruction."""
     non_secure: bool = False
+    device: bool = False
+    """Whether an access may have effects: it is a device's, not memory."""
+    unshared: bool = False
+    """Whether it is ordinary memory that not all CPUs are said to share, so that `shareability` is worth a word."""
 
 
 class Regime(abc.ABC):
@@ -135,6 +140,7 @@ class Regime(abc.ABC):
     the input addresses it admits, `output_last` the highest output.  `below` is the next stage, which translates this
     one's outputs and the addresses of its tables.  `assumed` says, in words, what stands in for registers that the
     source lacks; `notes` what is reserved or CONSTRAINED UNPREDICTABLE in the ones it has, and how it was read.
+    `own_name` is its name without that of the stage below, `short_name` what tells it from the regime's other ranges.
     """
 
     name: str
@@ -151,6 +157,14 @@ class Regime(abc.ABC):
     assumed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     byte_order: Literal["little", "big"] = "little"
+
+    @property
+    def own_name(self) -> str:
+        return self.name
+
+    @property
+    def short_name(self) -> str:
+        return self.own_name
 
     @property
     def may_be_valid(self) -> int:

@@ -31,9 +31,11 @@ _DIRTY: Final = {True: "dirty", False: "clean", None: "no dirty state"}
 
 def leaves(size_bytes: int, leaf_bytes: int, page_bytes: int) -> str:
     """Return `3 blocks of 2MB`, `512 pages of 4KB`."""
-    count = size_bytes // leaf_bytes
-    noun = "page" if leaf_bytes <= page_bytes else "block"
-    return f"{number_of(count, noun)} of {size(leaf_bytes)}"
+    return f"{_counted(size_bytes, leaf_bytes, page_bytes)} of {size(leaf_bytes)}"
+
+
+def _counted(size_bytes: int, leaf_bytes: int, page_bytes: int) -> str:
+    return number_of(size_bytes // leaf_bytes, "page" if leaf_bytes <= page_bytes else "block")
 
 
 def change_text(change: MappingChange, page_bytes: int) -> str:
@@ -76,7 +78,7 @@ def _parts(parts: Sequence[tuple[Portion, Portion, Portion]], page_bytes: int) -
         leaf = _leaf_bytes(portion)
         by_size[leaf] = by_size.get(leaf, 0) + portion.size_bytes
         if portion.aspects:
-            count = leaves(portion.size_bytes, leaf, page_bytes).partition(" of ")[0]
+            count = _counted(portion.size_bytes, leaf, page_bytes)
             which = f"{count} from {portion.first:#x}: " if len(mapped) > 1 else ""
             details.append(f"{which}{_aspects_text(portion.aspects, before, after)}")
     details += [
@@ -92,7 +94,7 @@ def described(portion: Portion) -> str:
     assert run is not None, "it is mapped"
     given = run.attributes
     words = [rights_text(given), given.memory]
-    words += [given.shareability] if "Normal" in given.memory and "Inner" not in given.shareability else []
+    words += [given.shareability] if given.unshared else []
     words += [] if given.accessed else ["unaccessed"]
     words += [] if given.dirty is None else [_DIRTY[given.dirty]]
     words += [] if given.is_global else ["nG"]

@@ -41,8 +41,7 @@ def _place(area: Area) -> str:
 def _state(area: Area) -> Text:
     """Return of an area what `map` says of a run; of what only some of it is, how much."""
     attributes, fault = area.run.attributes, area.run.fault
-    inner = "Inner" in attributes.shareability or "Normal" not in attributes.memory
-    words = [] if inner else [attributes.shareability]
+    words = [attributes.shareability] if attributes.unshared else []
     for what, part in (("unaccessed", area.unaccessed_bytes), ("dirty", area.dirty_bytes)):
         if part:
             words.append(what if part == area.size_bytes else f"{amount(part)} {what}")

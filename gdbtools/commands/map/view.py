@@ -123,10 +123,7 @@ def _table(answer: Map) -> Table:
 
 def _state(run: Run) -> Text:
     attributes = run.attributes
-    words: list[str] = []
-    words += (
-        [attributes.shareability] if "Normal" in attributes.memory and "Inner" not in attributes.shareability else []
-    )
+    words = [attributes.shareability] if attributes.unshared else []
     words += [] if attributes.accessed else ["unaccessed"]
     words += [] if attributes.dirty is None else ["dirty" if attributes.dirty else "clean"]
     words += [] if attributes.is_global else ["nG"]

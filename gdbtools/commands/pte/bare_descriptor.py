@@ -14,9 +14,9 @@ from gdbtools.commands.evidence import (
     attributes_record,
     attributes_rows,
     fault_name,
+    fields_text,
     refusal_record,
     word_record,
-    word_text,
 )
 from gdbtools.commands.pictures import word_picture
 from gdbtools.errors import UsageError
@@ -109,7 +109,7 @@ def _row(reading: Reading) -> Sequence[Text]:
     if reading.attributes is not None:
         given = sorted(reading.attributes.rights.items(), reverse=True)
         rights = "  ".join(f"{each.label} {allowed}" for each, allowed in given)
-    says = word_text(entry.word).partition(" ")[2].partition(" ")[2]
+    says = fields_text(entry.word)
     if reading.refused is not None:
         said = f"{fault_name(reading.refused.fault)}: {reading.refused.decider.cause.sentence}"
         return (level, of, f"{entry.address:#x}", rights, [Span(said, Role.BAD), f"; {says}"])

@@ -39,7 +39,7 @@ def view(answer: Status) -> Document:
 def _row(regime: Regime, name: str = "") -> Sequence[Text]:
     granule = size(regime.levels[-1].size_bytes)
     levels = f"{regime.levels[0].number} to {regime.levels[-1].number}"
-    name = name or regime.name.partition(" through ")[0].rpartition(", ")[2]
+    name = name or regime.short_name
     return name, f"{regime.first:#x}", f"{regime.last:#x}", granule, levels, f"{regime.root:#x}"
 
 

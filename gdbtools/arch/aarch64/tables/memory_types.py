@@ -53,6 +53,31 @@ def is_device(attr: int) -> bool:
     return attr >> 4 == 0
 
 
+def is_named_device(attr: int) -> bool:
+    """Return whether an attribute is one of the Device types, and no UNPREDICTABLE encoding."""
+    return is_device(attr) and attr & 0b11 in (0b00, 0b01)
+
+
+def is_unshared(attr: int, sh: int) -> bool:
+    """Return whether an attribute is of Normal memory, and the shareability less usual than Inner Shareable."""
+    normal = not is_device(attr) and (attr in _PLAIN or attr & 0xF != 0)
+    return normal and sh != INNER_SHAREABLE
+
+
+def stage2_is_device(memattr: int, forced: bool | None) -> bool:
+    """Return whether a stage 2 MemAttr is a Device type by itself: without FWB, where nobody knows of that."""
+    return (memattr & 0b0111 if forced else memattr) <= 0b0011
+
+
+def stage2_may_be_normal(memattr: int, forced: bool | None) -> bool:
+    """Return whether a stage 2 MemAttr may be of Normal memory by itself."""
+    if forced is None:
+        return any(stage2_may_be_normal(memattr, each) for each in (False, True))
+    if forced:
+        return memattr & 0b0111 in (0b101, 0b110)
+    return memattr > 0b0011 and memattr & 0b11 != 0
+
+
 def shareability(sh: int) -> str:
     return SHAREABILITY.get(sh, "reserved")
 

@@ -111,8 +111,15 @@ class Stage1(Regime):
 
     @cached_property
     def name(self) -> str:  # type: ignore[override]
-        through = f" through {self.below.name}" if self.below else ""
-        return f"{self.controls.name} stage 1, {self.range.ttbr}{through}"
+        return f"{self.own_name} through {self.below.name}" if self.below else self.own_name
+
+    @property
+    def own_name(self) -> str:
+        return f"{self.controls.name} stage 1, {self.short_name}"
+
+    @property
+    def short_name(self) -> str:
+        return self.range.ttbr
 
     @cached_property
     def byte_order(self) -> Literal["little", "big"]:  # type: ignore[override]
@@ -372,6 +379,8 @@ class Stage1(Regime):
         own = Attributes(
             memory=f"MAIR Attr{leaf.AttrIndx}" if attr is None else memory_type(attr),
             shareability=memory_types.shareability(sh),
+            device=attr is not None and memory_types.is_named_device(attr),
+            unshared=attr is not None and memory_types.is_unshared(attr, sh),
             rights=rights,
             accessed=bool(leaf.AF),
             dirty=self._dirty(steps[-1]),

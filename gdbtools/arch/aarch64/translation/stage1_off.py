@@ -46,8 +46,15 @@ class Stage1Off(StageOff):
 
     @cached_property
     def name(self) -> str:  # type: ignore[override]
-        through = f" through {self.below.name}" if self.below else ""
-        return f"{self.controls.name} stage 1, MMU off ({self.why}){through}"
+        return f"{self.own_name} through {self.below.name}" if self.below else self.own_name
+
+    @property
+    def own_name(self) -> str:
+        return f"{self.controls.name} stage 1, {self.short_name}"
+
+    @property
+    def short_name(self) -> str:
+        return f"MMU off ({self.why})"
 
     def admit(self, address: int) -> Refusal | None:
         return self.refuse_beyond(address & ~self.ignored)
@@ -74,6 +81,8 @@ class Stage1Off(StageOff):
         own = Attributes(
             memory=memory_type(attr) if self.default_cacheable else memory_types.UNTRANSLATED_DEVICE,
             shareability=memory_types.shareability(sh),
+            device=memory_types.is_named_device(attr),
+            unshared=memory_types.is_unshared(attr, sh),
             rights={LEVELS[el]: ALL for el in levels},
             accessed=True,
             dirty=None,

@@ -109,7 +109,11 @@ class Stage2(Regime):
 
     @cached_property
     def name(self) -> str:  # type: ignore[override]
-        return f"{'Secure ' if self.secure else ''}stage 2, {self.table_base}"
+        return f"{'Secure ' if self.secure else ''}stage 2, {self.short_name}"
+
+    @property
+    def short_name(self) -> str:
+        return self.table_base
 
     @cached_property
     def byte_order(self) -> Literal["little", "big"]:  # type: ignore[override]
@@ -279,9 +283,13 @@ class Stage2(Regime):
             dirty: bool | None = bool(word.Dirty)
         else:
             dirty = bool(word.S2AP & S2AP_WRITE) if word.DBM else None
+        sh = self.shareability(leaf)
+        normal = memory_types.stage2_may_be_normal(word.MemAttr, self.forced_write_back)
         return Attributes(
             memory=memory_types.stage2_memory_type(word.MemAttr, self.forced_write_back),
-            shareability=memory_types.shareability(self.shareability(leaf)),
+            shareability=memory_types.shareability(sh),
+            device=memory_types.stage2_is_device(word.MemAttr, self.forced_write_back),
+            unshared=normal and sh != memory_types.INNER_SHAREABLE,
             rights={el: self.grant(leaf, el).rights for el in LEVELS[:2]},
             accessed=bool(word.AF),
             dirty=dirty,
@@ -305,11 +313,17 @@ def attributes_of_both(own: Attributes, attr: int | None, sh: int, final: Walk) 
         return own
     assert isinstance(regime, Stage2)
     rights = {el: allowed & second.rights.get(el, Rights(False, False, False)) for el, allowed in own.rights.items()}
-    memory, shareability = own.memory, own.shareability
-    if attr is not None:
-        joined, wider = memory_of_both(attr, sh, final)
-        memory, shareability = memory_type(joined), memory_types.shareability(wider)
-    return replace(own, memory=memory, shareability=shareability, rights=rights)
+    if attr is None:
+        return replace(own, rights=rights)
+    joined, wider = memory_of_both(attr, sh, final)
+    return replace(
+        own,
+        memory=memory_type(joined),
+        shareability=memory_types.shareability(wider),
+        device=memory_types.is_named_device(joined),
+        unshared=memory_types.is_unshared(joined, wider),
+        rights=rights,
+    )
 
 
 def memory_of_both(attr: int, sh: int, final: Walk) -> tuple[int, int]:

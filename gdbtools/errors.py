@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
+from gdbtools.addresses import PA
+
 
 class GdbtoolsError(Exception):
     """Base of every expected error; the faces print it as one line and nothing else.
@@ -32,7 +34,7 @@ class Unreadable(GdbtoolsError):
 
     status = 3
 
-    def __init__(self, pa: int, size_bytes: int, why: str) -> None:
+    def __init__(self, pa: PA, size_bytes: int, why: str) -> None:
         super().__init__(f"cannot read {size_bytes} bytes at physical address {pa:#x}: {why}")
         self.pa = pa
         self.size_bytes = size_bytes

@@ -15,7 +15,18 @@ from tests.places import ROOT
 
 PACKAGE = ROOT / "gdbtools"
 
-LEAVES = ("bits", "errors", "numbers", "printable", "spelling", "places", "units", "wording", "__version__")
+LEAVES = (
+    "addresses",
+    "bits",
+    "errors",
+    "numbers",
+    "printable",
+    "spelling",
+    "places",
+    "units",
+    "wording",
+    "__version__",
+)
 """What knows of no room."""
 MODEL = (
     "arch.identity",
@@ -24,6 +35,7 @@ MODEL = (
     "arch.isolation",
     "arch.gadgets",
     "arch.table_heuristics",
+    "addresses",
     "bits",
     "errors",
     "units",
@@ -34,10 +46,11 @@ ARCH = (*MODEL, "arch.instruction_effects", "arch.regime_cache", "arch.walk", "a
 # A folder (or a file of the top level) and what it may import of gdbtools; the longest prefix of a module decides.
 ALLOWED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(LEAVES, ()),
+    "errors": ("addresses",),
     "numbers": ("errors",),
     "places": ("errors",),
-    "arch": ("arch", "bits", "errors", "units", "wording"),
-    "arch.model": ("arch.model", "bits", "errors", "wording"),
+    "arch": ("arch", "addresses", "bits", "errors", "units", "wording"),
+    "arch.model": ("arch.model", "addresses", "bits", "errors", "wording"),
     "arch.aarch64": ("arch.aarch64", *ARCH),
     "systems": ("systems", "arch.aarch64", *ARCH),
     "machine": ("machine", "systems", "arch.ARCHITECTURES", *MODEL, *LEAVES),

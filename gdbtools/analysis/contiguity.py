@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import cast
 
+from gdbtools.addresses import PA, Input
 from gdbtools.arch.model import Attributes, Read, Walk
 from gdbtools.errors import Unreadable
 
@@ -34,10 +36,10 @@ class Contiguity:
     `pa` is the descriptor that breaks it; None for a whole one.
     """
 
-    first: int
+    first: Input
     size_bytes: int
     breach: Breach | None = None
-    pa: int | None = None
+    pa: PA | None = None
 
 
 def contiguity(found: Walk, read: Read) -> Contiguity | None:
@@ -50,7 +52,7 @@ def contiguity(found: Walk, read: Read) -> Contiguity | None:
     if entries == 1:
         return None
     size = entries * leaf.level.size_bytes
-    whole = Contiguity(found.input & -size, size)
+    whole = Contiguity(cast(Input, found.input & -size), size)
     start = leaf.index & -entries
     if start + entries > leaf.level.entries:
         return whole
@@ -58,13 +60,13 @@ def contiguity(found: Walk, read: Read) -> Contiguity | None:
     if base % size:
         return Contiguity(whole.first, size, Breach.MISALIGNED, leaf.pa)
     width = regime.entry_bytes
-    first_pa = leaf.pa - (leaf.index - start) * width
+    first_pa = PA(leaf.pa - (leaf.index - start) * width)
     try:
         raw = read(first_pa, entries * width)
     except Unreadable:
         return Contiguity(whole.first, size, Breach.UNREADABLE, first_pa)
     for number in range(entries):
-        pa = first_pa + number * width
+        pa = PA(first_pa + number * width)
         entry = regime.decode(raw[number * width : (number + 1) * width], leaf.level)
         member = type(leaf)(leaf.level, start + number, pa, entry, leaf.via)
         granted = regime.attributes((*found.steps[:-1], member)) if member.is_leaf else None

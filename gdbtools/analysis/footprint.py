@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import cast
 
+from gdbtools.addresses import PA, VA, Input, moved
 from gdbtools.analysis.mappings import mappings_of
 from gdbtools.analysis.selection import within
 from gdbtools.arch.capabilities import Architecture
@@ -27,7 +29,7 @@ def read_tables(regimes: Sequence[Regime], read: Read) -> int:
     return sum(table is None for stage in stages for table in tables(stage, read))
 
 
-def read_range(architecture: Architecture, register: ReadRegister, read: Read, first: int, size_bytes: int) -> int:
+def read_range(architecture: Architecture, register: ReadRegister, read: Read, first: VA, size_bytes: int) -> int:
     """Read the bytes that a range of virtual addresses maps; give how many are mapped and could not be."""
     missing = 0
     for regime in architecture.regimes(register):
@@ -36,8 +38,9 @@ def read_range(architecture: Architecture, register: ReadRegister, read: Read, f
                 continue
             low, end = max(run.first, first), min(run.last + 1, first + size_bytes)
             for page in range(low & -PAGE_BYTES, end, PAGE_BYTES):
-                begin, stop = max(page, low), min(page + PAGE_BYTES, end)
-                missing += _read(read, None if run.output is None else run.output + run.offset_of(begin), stop - begin)
+                begin, stop = cast(Input, max(page, low)), min(page + PAGE_BYTES, end)
+                pa = None if run.output is None else PA(run.output + run.offset_of(begin))
+                missing += _read(read, pa, stop - begin)
     return missing
 
 
@@ -47,7 +50,7 @@ def read_code(architecture: Architecture, register: ReadRegister, read: Read) ->
     An address that a CPU has no register for, or no mapping, has no code.
     """
 
-    def returned_to() -> int:
+    def returned_to() -> VA:
         address = architecture.exceptions.record(register).return_address
         if address is None:
             raise Unavailable("where the last exception came from is not known")
@@ -62,15 +65,15 @@ def read_code(architecture: Architecture, register: ReadRegister, read: Read) ->
     for place in around:
         with suppress(Unavailable):
             first, size_bytes = place()
-            missing += _read_mapped(architecture, register, read, max(first, 0), size_bytes)
+            missing += _read_mapped(architecture, register, read, VA(max(first, 0)), size_bytes)
     return missing
 
 
-def _read_mapped(architecture: Architecture, register: ReadRegister, read: Read, first: int, size_bytes: int) -> int:
+def _read_mapped(architecture: Architecture, register: ReadRegister, read: Read, first: VA, size_bytes: int) -> int:
     missing = 0
-    at, end = first, first + size_bytes
+    at, end = first, moved(first, size_bytes)
     while at < end:
-        stop = min(end, (at & -PAGE_BYTES) + PAGE_BYTES)
+        stop = min(end, VA((at & -PAGE_BYTES) + PAGE_BYTES))
         outcome = walk(architecture.regime_for(register, at), at, read).outcome
         if isinstance(outcome, Mapped):
             missing += _read(read, outcome.address, stop - at)
@@ -78,7 +81,7 @@ def _read_mapped(architecture: Architecture, register: ReadRegister, read: Read,
     return missing
 
 
-def _read(read: Read, pa: int | None, size_bytes: int) -> int:
+def _read(read: Read, pa: PA | None, size_bytes: int) -> int:
     try:
         if pa is not None:
             read(pa, size_bytes)

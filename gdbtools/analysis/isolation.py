@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from gdbtools.addresses import PA, VA, moved
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation, Load, Switch, View, overlaid
 from gdbtools.arch.model import Hole, Mapped, Read, ReadRegister, Regime, Run
@@ -66,7 +67,7 @@ def _range(architecture: Architecture, register: ReadRegister, name: str | None)
     return None if found is None else architecture.marked(found)
 
 
-def vector_entries(architecture: Architecture, register: ReadRegister, read: Read) -> Mapping[int, str]:
+def vector_entries(architecture: Architecture, register: ReadRegister, read: Read) -> Mapping[VA, str]:
     """Return where a CPU takes synchronous exceptions, now and in the other space of its process, if there are two.
 
     From a reduced space that is where its code sets the vectors of the full one; from the full one, every entry of a
@@ -79,8 +80,8 @@ def vector_entries(architecture: Architecture, register: ReadRegister, read: Rea
 
 
 def _ways_in(
-    architecture: Architecture, register: ReadRegister, read: Read, here: Mapping[int, str]
-) -> Mapping[int, str]:
+    architecture: Architecture, register: ReadRegister, read: Read, here: Mapping[VA, str]
+) -> Mapping[VA, str]:
     """Return the entries of reduced spaces that lead to the space in force: where they are kept is tried, not believed.
 
     What is there has to be a reduced space, to map nothing elsewhere than the full one does, and to have code that
@@ -90,7 +91,7 @@ def _ways_in(
         full = _range(architecture, register, None)
     except Unavailable:
         return {}
-    found: dict[int, str] = {}
+    found: dict[VA, str] = {}
     view = _views(architecture, register, read, None)
     if full is None:
         return {}
@@ -104,7 +105,7 @@ def _ways_in(
         except Unreadable:
             continue
         for run in few:
-            found |= architecture.isolation.ways_in(register, registers, view, run.first, run.size_bytes)
+            found |= architecture.isolation.ways_in(register, registers, view, VA(run.first), run.size_bytes)
         if here.keys() & found.keys():
             known = isolation(architecture, overlaid(register, registers), read)
             found |= known.entries if known is not None else {}
@@ -116,7 +117,7 @@ def _few(regime: Regime, read: Read) -> list[Run] | None:
     found: list[Run] = []
     leaves = tables = 0
 
-    def sparingly(pa: int, size_bytes: int) -> bytes:
+    def sparingly(pa: PA, size_bytes: int) -> bytes:
         nonlocal tables
         tables += 1
         if tables > FEW_TABLES:
@@ -135,7 +136,7 @@ def _few(regime: Regime, read: Read) -> list[Run] | None:
 
 def _agree(few: Sequence[Run], reduced: Regime, full: Regime, read: Read) -> bool:
     """Return whether both spaces map the reduced one's leaves to the same places."""
-    leaves = (at for run in few for at in range(run.first, run.last + 1, run.leaf_bytes))
+    leaves = (VA(at) for run in few for at in range(run.first, run.last + 1, run.leaf_bytes))
     return all(walk(full, at, read).outcome == walk(reduced, at, read).outcome for at in leaves)
 
 
@@ -144,16 +145,16 @@ def _views(architecture: Architecture, register: ReadRegister, read: Read, name:
 
     def view(values: Mapping[str, int]) -> Load:
         seen = overlaid(register, values)
-        pages: dict[int, int] = {}
+        pages: dict[VA, PA] = {}
 
-        def load(va: int, size_bytes: int) -> bytes:
-            page = va & -PAGE_BYTES
+        def load(va: VA, size_bytes: int) -> bytes:
+            page = VA(va & -PAGE_BYTES)
             if page not in pages:
                 outcome = walk(architecture.regime_for(seen, va, name), page, read).outcome
                 if not isinstance(outcome, Mapped):
                     raise Unavailable(f"{va:#x} is not mapped")
                 pages[page] = outcome.address
-            return read(pages[page] + va - page, size_bytes)
+            return read(moved(pages[page], va - page), size_bytes)
 
         return load
 
@@ -182,7 +183,7 @@ def _all(leaves: int) -> str:
     return "the only leaf" if leaves == 1 else f"all {leaves} leaves"
 
 
-def _entries(full: Regime, switch: Switch, read: Read) -> Mapping[int, str]:
+def _entries(full: Regime, switch: Switch, read: Read) -> Mapping[VA, str]:
     """Return the full space's vector entries, if the privileged level may execute there."""
     if not switch.entries:
         return {}
@@ -191,5 +192,5 @@ def _entries(full: Regime, switch: Switch, read: Read) -> Mapping[int, str]:
     return switch.entries if rights and rights[max(rights)].execute else {}
 
 
-def _vectors_said(entries: Mapping[int, str]) -> tuple[str, ...]:
+def _vectors_said(entries: Mapping[VA, str]) -> tuple[str, ...]:
     return (f"its vectors, which that code sets, are at {min(entries):#x}, executable there",) if entries else ()

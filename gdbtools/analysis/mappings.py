@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import cast
 
+from gdbtools.addresses import IPA, PA, Input, moved
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Fault, FaultKind, Hole, LeafKind, Read, ReadRegister, Regime, Run
 from gdbtools.arch.scan import Scanner, scan
@@ -37,7 +39,8 @@ def mappings_of(regime: Regime, read: Read, wanted: tuple[int, int] | None = Non
     """
     first, last = regime.first, regime.last
     if wanted is not None:
-        first, last = max(first, wanted[0]), min(last, wanted[0] + wanted[1] - 1)
+        first = max(first, cast(Input, wanted[0]))
+        last = min(last, cast(Input, wanted[0] + wanted[1] - 1))
     if first > last:
         return
     counted = CountedRead(read)
@@ -68,7 +71,7 @@ class CountedRead:
     under: Read
     tables: set[tuple[int, int]] = field(default_factory=set)
 
-    def __call__(self, pa: int, size_bytes: int) -> bytes:
+    def __call__(self, pa: PA, size_bytes: int) -> bytes:
         if size_bytes > DESCRIPTOR_BYTES:
             self.tables.add((pa, size_bytes))
         return self.under(pa, size_bytes)
@@ -90,7 +93,7 @@ class _Composition:
         self._kept: list[LeafKind] = []
         self._known: dict[tuple[object, ...], Sequence[Run | Hole]] = {}
 
-    def runs(self, first: int, last: int) -> Iterator[Run | Hole]:
+    def runs(self, first: Input, last: Input) -> Iterator[Run | Hole]:
         for each in scan(self.regime, self.read, first, last):
             if isinstance(each, Hole):
                 yield each
@@ -110,7 +113,7 @@ class _Composition:
             yield replace(part, size_bytes=run.size_bytes, leaf_bytes=leaf, stride_bytes=0)
             return
         for first in range(run.first, run.first + run.size_bytes, run.leaf_bytes):
-            yield from self._through(replace(one, first=first))
+            yield from self._through(replace(one, first=cast(Input, first)))
 
     def _through(self, run: Run) -> Iterator[Run | Hole]:
         """Put a run through stage 2: in pieces, or, where another run led before, as those joined."""
@@ -122,7 +125,7 @@ class _Composition:
         for piece in self._afresh(run):
             yield piece
             if len(pieces) <= KEPT_PIECES:
-                pieces.append(replace(piece, first=piece.first - run.first))
+                pieces.append(replace(piece, first=moved(piece.first, -run.first)))
         if len(pieces) <= KEPT_PIECES:
             joined = list(_joined(iter(pieces)))
             if len(joined) <= KEPT_RUNS:
@@ -130,25 +133,26 @@ class _Composition:
 
     def _afresh(self, run: Run) -> Iterator[Run | Hole]:
         assert run.output is not None, "stage 1 gives an address"
-        at, end = run.output, run.output + run.size_bytes
-        for below in self.second.within(at, end - 1):
+        at = IPA(run.output)
+        end = moved(at, run.size_bytes)
+        for below in self.second.within(at, moved(end, -1)):
             yield from self._unmapped(run, at, min(end, below.first))
-            at = max(at, below.first)
-            until = min(end, below.first + below.size_bytes)
+            at = IPA(max(at, below.first))
+            until = IPA(min(end, below.first + below.size_bytes))
             if isinstance(below, Hole):
-                yield Hole(run.first + at - run.output, until - at, below.pa, below.why, below.refusal)
+                yield Hole(moved(run.first, at - run.output), until - at, below.pa, below.why, below.refusal)
             else:
                 yield from self._pieces(run, below, at, until)
             at = until
         yield from self._unmapped(run, at, end)
 
-    def _pieces(self, run: Run, below: Run, ipa: int, end: int) -> Iterator[Run]:
+    def _pieces(self, run: Run, below: Run, ipa: IPA, end: int) -> Iterator[Run]:
         """Yield the part of a run that one stage 2 run holds: in one piece, or by each of its leaves if they repeat."""
         assert run.output is not None
         assert below.output is not None, "stage 2 is the last"
         leaf = min(run.leaf_bytes, below.leaf_bytes)
         while ipa < end:
-            first = run.first + ipa - run.output
+            first = moved(run.first, ipa - run.output)
             kind = self._kind(run, below, first)
             until = end
             if not below.stride_bytes and below.leaf_bytes < run.leaf_bytes:
@@ -157,15 +161,15 @@ class _Composition:
             elif not below.stride_bytes:
                 until = min(end, ipa + below.leaf_bytes - (ipa - below.first) % below.leaf_bytes)
             repeats = not below.stride_bytes and below.leaf_bytes < run.leaf_bytes and until - ipa > leaf
-            output = below.output + below.offset_of(ipa)
+            output = moved(below.output, below.offset_of(ipa))
             yield Run(first, until - ipa, output, leaf, 0 if repeats else leaf, kind, run.descriptor_pa, ipa)
-            ipa = until
+            ipa = IPA(until)
 
-    def _unmapped(self, run: Run, ipa: int, end: int) -> Iterator[Run]:
+    def _unmapped(self, run: Run, ipa: IPA, end: int) -> Iterator[Run]:
         """Yield what stage 2 has nothing for, cut where its walks end at different levels."""
         assert run.output is not None
         while ipa < end:
-            first = run.first + ipa - run.output
+            first = moved(run.first, ipa - run.output)
             via = walk(self.below, ipa, self.read)
             covered = via.steps[-1].level.size_bytes if via.steps else end - ipa
             until = min(end, ipa - ipa % covered + covered) if via.steps else end
@@ -173,9 +177,9 @@ class _Composition:
             kind = self._same(LeafKind(run.kind.level, run.attributes, fault))
             leaf = min(run.leaf_bytes, until - ipa)
             yield Run(first, until - ipa, None, leaf, leaf, kind, run.descriptor_pa, ipa)
-            ipa = until
+            ipa = IPA(until)
 
-    def _kind(self, run: Run, below: Run, first: int) -> LeafKind:
+    def _kind(self, run: Run, below: Run, first: Input) -> LeafKind:
         key = id(run.kind), id(below.kind)
         if key not in self._kinds:
             found = walk(self.regime, first, self.read)
@@ -197,8 +201,8 @@ class _Composition:
 def _moved(piece: Run | Hole, run: Run) -> Run | Hole:
     """Return what is kept of a run, with addresses from its own first one on, as part of another."""
     if isinstance(piece, Hole):
-        return replace(piece, first=run.first + piece.first)
-    return replace(piece, first=run.first + piece.first, descriptor_pa=run.descriptor_pa)
+        return replace(piece, first=moved(run.first, piece.first))
+    return replace(piece, first=moved(run.first, piece.first), descriptor_pa=run.descriptor_pa)
 
 
 def _joined(runs: Iterator[Run | Hole]) -> Iterator[Run | Hole]:

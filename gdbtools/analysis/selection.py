@@ -6,6 +6,7 @@ import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from gdbtools.addresses import moved
 from gdbtools.arch.model import Hole, Rights, Run
 
 Keep = Callable[[Run], bool]
@@ -93,8 +94,8 @@ def _cut(run: Run, start: int, end: int) -> Run:
     led = start if run.stride_bytes else 0
     return replace(
         run,
-        first=run.first + start,
+        first=moved(run.first, start),
         size_bytes=end - start,
-        output=None if run.output is None else run.output + led,
-        ipa=None if run.ipa is None else run.ipa + led,
+        output=None if run.output is None else moved(run.output, led),
+        ipa=None if run.ipa is None else moved(run.ipa, led),
     )

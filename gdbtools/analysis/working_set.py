@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from gdbtools.addresses import PA, VA, Input
 from gdbtools.arch.model import Access
 
 GAP_SHARE = 32
@@ -19,9 +20,9 @@ GAP_SHARE = 32
 class Leaf:
     """A block or a page, from input address `first` on, and where its descriptor is."""
 
-    first: int
+    first: Input
     size_bytes: int
-    pa: int
+    pa: PA
 
     @property
     def end(self) -> int:
@@ -35,10 +36,10 @@ class Touch:
     seconds: float
     access: Access
     cpu: int
-    pc: int
+    pc: VA
 
     @property
-    def who(self) -> tuple[Access, int, int]:
+    def who(self) -> tuple[Access, int, VA]:
         return self.access, self.cpu, self.pc
 
 
@@ -67,7 +68,7 @@ class Region:
     leaves: Sequence[Leaf]
 
     @property
-    def first(self) -> int:
+    def first(self) -> Input:
         return self.leaves[0].first
 
     @property
@@ -79,7 +80,7 @@ class Region:
 class TouchedRun:
     """Leaves of one size that follow one another, touched in as many samples; `touches` are those that were seen."""
 
-    first: int
+    first: Input
     leaf_bytes: int
     leaves: int
     samples: int
@@ -138,7 +139,7 @@ def stretches(
 
 
 def _with_gaps(leaves: Sequence[Leaf], shares: Mapping[Leaf, float | None]) -> Iterator[tuple[Leaf, float | None, int]]:
-    end = leaves[0].first
+    end = int(leaves[0].first)
     for leaf in leaves:
         yield leaf, shares.get(leaf, 0.0), max(leaf.first - end, 0)
         end = leaf.end

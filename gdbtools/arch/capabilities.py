@@ -13,6 +13,7 @@ from gdbtools.errors import Unavailable
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from gdbtools.addresses import VA, Input
     from gdbtools.arch.gadgets import FieldChange, Gadgets
     from gdbtools.arch.identity import Identity
     from gdbtools.arch.instruction_effects import Effect, EffectWords
@@ -109,7 +110,7 @@ class Exceptions(abc.ABC):
         """Join the registers that describe the last exception."""
 
     @abc.abstractmethod
-    def raised_at(self, exception: ExceptionRecord) -> int | None:
+    def raised_at(self, exception: ExceptionRecord) -> VA | None:
         """Return the address of the instruction that an exception is about, if it is about one; None if not known."""
 
     @abc.abstractmethod
@@ -122,7 +123,7 @@ class Exceptions(abc.ABC):
         """
 
     @abc.abstractmethod
-    def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[int, str]:
+    def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[VA, str]:
         """Return the addresses where synchronous exceptions are taken, with the manual's name for each entry.
 
         They are those in force; of a regime's name, those where its faults are taken, at whichever level the CPU is.
@@ -165,7 +166,7 @@ class Exceptions(abc.ABC):
 
     @abc.abstractmethod
     def effects(
-        self, words: Sequence[int], end: int, register: ReadRegister, regime: str, about: Walk
+        self, words: Sequence[int], end: VA, register: ReadRegister, regime: str, about: Walk
     ) -> Sequence[Effect]:
         """Return what the code that ends at the address `end` did for the translation `about`, the latest first.
 
@@ -205,8 +206,8 @@ class PageTableIsolation(abc.ABC):
 
     @abc.abstractmethod
     def ways_in(
-        self, register: ReadRegister, reduced: Mapping[str, int], view: View, first: int, size_bytes: int
-    ) -> Mapping[int, str]:
+        self, register: ReadRegister, reduced: Mapping[str, int], view: View, first: VA, size_bytes: int
+    ) -> Mapping[VA, str]:
         """Return the vector entries in a part of a reduced space whose code changes to the root in force."""
 
 
@@ -370,7 +371,7 @@ class Architecture(abc.ABC):
         """Return every range of the regime of that name (None: the one in force), in the order of their addresses."""
 
     @abc.abstractmethod
-    def regime_for(self, register: ReadRegister, address: int, name: str | None = None) -> Regime:
+    def regime_for(self, register: ReadRegister, address: Input, name: str | None = None) -> Regime:
         """Return the range that translates `address` in the regime of that name (None: the one in force)."""
 
     def loaded(self, register: ReadRegister) -> Sequence[str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from gdbtools.addresses import VA
+
 INSTRUCTIONS = 32
 """How far back to look: what is further away has been through other code."""
 
@@ -43,8 +45,8 @@ class Effect:
     `reaches` says whether an invalidation covers the translation asked about; None where that is not known.
     """
 
-    address: int
+    address: VA
     deed: EffectKind
     text: str
-    target: int | None = None
+    target: VA | None = None
     reaches: bool | None = None

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gdbtools.addresses import VA
 from gdbtools.arch.model import ReadRegister, Regime
 
-Load = Callable[[int, int], bytes]
+Load = Callable[[VA, int], bytes]
 """Return `size` bytes at a virtual address; raise `Unavailable` where nothing is mapped, `Unreadable` where memory
 does not have it."""
 View = Callable[[Mapping[str, int]], Load]
@@ -28,7 +29,7 @@ class Switch:
     """
 
     registers: Mapping[str, int]
-    entries: Mapping[int, str]
+    entries: Mapping[VA, str]
     said: str
 
 
@@ -46,7 +47,7 @@ class Isolation:
     full: Regime | None
     switch: Switch | None
     evidence: tuple[str, ...]
-    entries: Mapping[int, str]
+    entries: Mapping[VA, str]
 
     @property
     def registers(self) -> Mapping[str, int]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
+from gdbtools.addresses import Input
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import ReadRegister, Regime
 from gdbtools.errors import Unavailable
@@ -90,9 +91,9 @@ class CachedRegimes:
         def compute(register: ReadRegister, key: Hashable) -> Regime:
             assert isinstance(key, tuple)
             name, high = key
-            return architecture.regime_for(register, high << CHOOSES_RANGE, name)
+            return architecture.regime_for(register, cast(Input, high << CHOOSES_RANGE), name)
 
         self._remembered = Cached(compute)
 
-    def __call__(self, register: ReadRegister, address: int, name: str | None = None) -> Regime:
+    def __call__(self, register: ReadRegister, address: Input, name: str | None = None) -> Regime:
         return self._remembered(register, (name, address >> CHOOSES_RANGE))

@@ -7,15 +7,18 @@ descriptor is decoded once for each kind that is met.  So the cost is that of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+from gdbtools.addresses import PA, VA, Input, Output
 from gdbtools.arch.entry_runs import EntryLayout, entry_runs
 from gdbtools.arch.model import Entry, EntryKind, Fault, Hole, LeafKind, Level, Read, Regime, Run, Step
 from gdbtools.arch.walk import address_of, fetch, whole
 from gdbtools.errors import Unreadable
 
+_FIRST = VA(0)
+"""Within one table."""
 SMALL = 256
 """How many pieces of a shared subtree are kept for the next time it is met."""
 HANDED_BITS = 64
@@ -37,7 +40,7 @@ class _Piece(NamedTuple):
 class _Slice(NamedTuple):
     """A part of a table that lies together in physical memory."""
 
-    pa: int
+    pa: PA
     entry: int
     """Which entry of the table is its first."""
     raw: bytes
@@ -52,7 +55,7 @@ class _Seen(NamedTuple):
     pieces: tuple[_Piece | Hole, ...] | None
 
 
-def scan(regime: Regime, read: Read, first: int | None = None, last: int | None = None) -> Iterator[Run | Hole]:
+def scan(regime: Regime, read: Read, first: Input | None = None, last: Input | None = None) -> Iterator[Run | Hole]:
     """Yield every mapping of one stage, or those that hold any of first..last, as maximal runs, in order of address.
 
     A leaf whose access flag is clear is among them, with its fault, and so is what soft-invalid entries lead to; a
@@ -63,12 +66,13 @@ def scan(regime: Regime, read: Read, first: int | None = None, last: int | None 
 
 
 def _runs(pieces: Iterator[_Piece | Hole]) -> Iterator[Run | Hole]:
+    run: Callable[..., Run] = Run  # a piece has ints: to say of each address what it is would cost as much as the run
     for piece in pieces:
         if isinstance(piece, Hole):
             yield piece
         else:
             first, count, output, stride, size, kind, pa = piece
-            yield Run(first, count * size, output, size, stride, kind, pa)
+            yield run(first, count * size, output, size, stride, kind, pa)
 
 
 def _merged(pieces: Iterator[_Piece | Hole]) -> Iterator[_Piece | Hole]:
@@ -127,13 +131,14 @@ class Scanner:
         self._strides = [regime.stride(level) for level in regime.levels]
         self._first, self._last = regime.first, regime.last
 
-    def within(self, first: int, last: int) -> Iterator[Run | Hole]:
+    def within(self, first: Input, last: Input) -> Iterator[Run | Hole]:
         """Yield the mappings that hold any of first..last, in whole leaves; one such question at a time."""
         regime = self.regime
         if not regime.levels:
             if attributes := regime.attributes(()):
                 size = regime.last - regime.first + 1
-                yield Run(regime.first, size, regime.first, size, size, LeafKind(0, attributes, None), 0)
+                output = cast(Output, regime.first)
+                yield Run(regime.first, size, output, size, size, LeafKind(0, attributes, None), PA(0))
         elif regime.admit(regime.first) is None:
             self._first, self._last = first, last
             yield from _runs(_merged(self.subtree(regime.root, 0, regime.first, (), 0)))
@@ -166,7 +171,7 @@ class Scanner:
         layout = EntryLayout(entry_bytes, self.regime.byte_order, self.regime.may_be_valid)
         for part in self.table(table, level):
             if isinstance(part, Hole):
-                yield Hole(base + part.first, part.size_bytes, part.pa, part.why, part.refusal)
+                yield Hole(cast(Input, base + part.first), part.size_bytes, part.pa, part.why, part.refusal)
                 continue
             entry, raw = part.entry, part.raw
             handed = inherited if part.refused is None else self._refusing(inherited, part.refused)
@@ -239,7 +244,7 @@ class Scanner:
         """Decode an entry; a soft-invalid one as if it were valid, with what hardware meets there."""
         level = self.regime.levels[met.depth]
         raw = met.value.to_bytes(self.regime.entry_bytes, self.regime.byte_order)
-        return whole(self.regime, Step(level, met.entry, met.pa, self.regime.decode(raw, level)))
+        return whole(self.regime, Step(level, met.entry, PA(met.pa), self.regime.decode(raw, level)))
 
     def _distinct_kind(self, kind: LeafKind) -> LeafKind:
         for known in self._distinct:
@@ -254,23 +259,24 @@ class Scanner:
         found = self._raw.get(key)
         if found is None:
             found = self._raw[key] = (
-                self._whole(table, level) if self.regime.below is None else [*self._parts(table, level)]
+                self._whole(PA(table), level) if self.regime.below is None else [*self._parts(table, level)]
             )
         return found
 
-    def _whole(self, table: int, level: Level) -> list[_Slice | Hole]:
+    def _whole(self, table: PA, level: Level) -> list[_Slice | Hole]:
         try:
             return [_Slice(table, 0, self.read(table, level.entries * self.regime.entry_bytes))]
         except Unreadable as missing:
-            return [Hole(0, level.entries * level.size_bytes, missing.pa, missing.why)]
+            return [Hole(_FIRST, level.entries * level.size_bytes, missing.pa, missing.why)]
 
     def _parts(self, table: int, level: Level) -> Iterator[_Slice | Hole]:
         entry_bytes = self.regime.entry_bytes
         at, end = table, table + level.entries * entry_bytes
         while at < end:
             index = (at - table) // entry_bytes
-            pa, take = at, end - at
-            via, refusal = fetch(self.regime, at, self.read)
+            where = cast(Output, at)
+            pa, take = PA(at), end - at
+            via, refusal = fetch(self.regime, where, self.read)
             refused = None
             if via is not None and via.kept is not None and refusal is not None:
                 refused = refusal.fault
@@ -280,10 +286,11 @@ class Scanner:
                 # Where stage 2 has no leaf, its last entry says how far that goes.
                 page = via.steps[-1].level.size_bytes if via.steps else end - at
                 take = min(page - at % page, end - at)
-                pa = at if refusal else address_of(via)
-            covered = index * level.size_bytes, take // entry_bytes * level.size_bytes
+                if refusal is None:
+                    pa = address_of(via)
+            covered = cast(Input, index * level.size_bytes), take // entry_bytes * level.size_bytes
             if refusal is not None:
-                yield Hole(*covered, at, "stage 2 refuses to fetch this table", refusal)
+                yield Hole(*covered, where, "stage 2 refuses to fetch this table", refusal)
             else:
                 try:
                     yield _Slice(pa, index, self.read(pa, take), refused)
@@ -300,7 +307,7 @@ def _is_one(value: int, count: int, step: int, others: int, known: tuple[LeafKin
 
 def _moved(piece: _Piece | Hole, offset: int) -> _Piece | Hole:
     if isinstance(piece, Hole):
-        return Hole(piece.first + offset, piece.size_bytes, piece.pa, piece.why, piece.refusal)
+        return Hole(cast(Input, piece.first + offset), piece.size_bytes, piece.pa, piece.why, piece.refusal)
     return piece._replace(first=piece.first + offset)
 
 
@@ -325,6 +332,6 @@ def tables(regime: Regime, read: Read) -> Iterator[int | None]:
             yield part.pa
             for offset in range(0, len(part.raw), size):
                 entry: Entry = regime.decode(part.raw[offset : offset + size], level)
-                step, _ = whole(regime, Step(level, part.entry + offset // size, part.pa + offset, entry))
+                step, _ = whole(regime, Step(level, part.entry + offset // size, PA(part.pa + offset), entry))
                 if step.entry.kind is EntryKind.TABLE and regime.accept(step) is None:
                     pending.append((step.entry.address, depth + 1))

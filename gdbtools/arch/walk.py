@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
+from gdbtools.addresses import IPA, PA, Input, Output, moved
 from gdbtools.arch.model import Fault, Fetch, Level, Mapped, Read, Refusal, Regime, Step, Walk
 from gdbtools.errors import Unreadable
 
 
-def walk(regime: Regime, address: int, read: Read) -> Walk:
+def walk(regime: Regime, address: Input, read: Read) -> Walk:
     """Translate `address` as the hardware does, through both stages where there are two, keeping every descriptor.
 
     A descriptor that cannot be read raises `Unreadable`: missing evidence is neither mapped nor unmapped.
@@ -22,14 +23,14 @@ def walk(regime: Regime, address: int, read: Read) -> Walk:
     return found
 
 
-def _walk(regime: Regime, address: int, read: Read, kept: bool) -> Walk:
+def _walk(regime: Regime, address: Input, read: Read, kept: bool) -> Walk:
     """Translate `address`; with `kept`, as if soft-invalid entries were valid."""
     steps: list[Step] = []
     refusal = regime.admit(address)
     table = regime.root
     for level in regime.levels if refusal is None else ():
         index = level.index(address)
-        at = table + index * regime.entry_bytes
+        at = moved(table, index * regime.entry_bytes)
         via, refusal = fetch(regime, at, read)
         if kept and via is not None and via.kept is not None:
             via = via.kept
@@ -37,7 +38,7 @@ def _walk(regime: Regime, address: int, read: Read, kept: bool) -> Walk:
         if refusal is not None:
             assert via is not None, "only the stage below refuses a fetch"
             return Walk(address, regime, tuple(steps), refusal, Fetch(level, index, via))
-        pa = at if via is None else address_of(via)
+        pa = PA(at) if via is None else address_of(via)
         step = Step(level, index, pa, regime.decode(_descriptor(read, pa, regime, level), level), via)
         if kept:
             step, _ = whole(regime, step)
@@ -49,7 +50,7 @@ def _walk(regime: Regime, address: int, read: Read, kept: bool) -> Walk:
     found = Walk(address, regime, tuple(steps), refusal)
     if regime.below is None or refusal is not None or found.destination is None:
         return found
-    final = walk(regime.below, found.destination.address, read)
+    final = walk(regime.below, IPA(found.destination.address), read)
     return replace(found, final=final.kept if kept and final.kept is not None else final)
 
 
@@ -62,21 +63,21 @@ def whole(regime: Regime, step: Step) -> tuple[Step, Fault | None]:
     return replace(step, entry=step.entry.kept), refused.fault
 
 
-def fetch(regime: Regime, at: int, read: Read) -> tuple[Walk | None, Refusal | None]:
+def fetch(regime: Regime, at: Output, read: Read) -> tuple[Walk | None, Refusal | None]:
     """Translate a table's address through the stage below, if there is one, and say what refuses to read it there."""
     if regime.below is None:
         return None, None
-    via = walk(regime.below, at, read)
+    via = walk(regime.below, IPA(at), read)
     return via, regime.fetch_refused(via)
 
 
-def address_of(via: Walk) -> int:
+def address_of(via: Walk) -> PA:
     """Return where a walk that nothing refuses leads."""
     assert isinstance(via.outcome, Mapped), "nothing refused it"
     return via.outcome.address
 
 
-def _descriptor(read: Read, pa: int, regime: Regime, level: Level) -> bytes:
+def _descriptor(read: Read, pa: PA, regime: Regime, level: Level) -> bytes:
     try:
         return read(pa, regime.entry_bytes)
     except Unreadable as missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gdbtools.addresses import VA
 from gdbtools.commands.evidence import field_value
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.model import Machine
@@ -10,7 +11,8 @@ from gdbtools.repair.accessed import set_by_hardware_at
 
 def hardware_sets(machine: Machine) -> str:
     """Return the controls by which hardware sets the access flags where this CPU executes; empty if it does not."""
-    architecture, pc = machine.architecture, machine.register(machine.architecture.pc)
+    architecture = machine.architecture
+    pc = VA(machine.register(architecture.pc))
     try:
         regime = architecture.regime_for(machine.register, pc)
         if not set_by_hardware_at(architecture, regime, pc, machine.memory.read):

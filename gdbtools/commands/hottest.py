@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gdbtools.addresses import Input
 from gdbtools.render.document import Table
 from gdbtools.render.json import JsonObject, hexadecimal
 
@@ -22,8 +23,8 @@ class Hottest:
 
     accesses: Counter[str]
     code: Counter[str]
-    pages: Counter[int]
-    names: Mapping[int, str] = field(default_factory=dict)
+    pages: Counter[Input]
+    names: Mapping[Input, str] = field(default_factory=dict)
 
     def access_tables(self, counted: str) -> Iterator[Table]:
         """Yield what was wanted and by whom, the most frequent first; `counted` says what the numbers are of."""
@@ -49,7 +50,7 @@ class Hottest:
         }
 
     @property
-    def _hot_pages(self) -> Sequence[tuple[int, int]]:
+    def _hot_pages(self) -> Sequence[tuple[Input, int]]:
         return self.pages.most_common(HOTTEST)
 
 

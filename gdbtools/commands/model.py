@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gdbtools.addresses import Input
     from gdbtools.commands.session import Session
     from gdbtools.render.document import Document
     from gdbtools.render.json import JsonObject
@@ -63,7 +64,7 @@ class RegisterChange:
 class DescriptorChange:
     """A field of the leaf that translates an address, to be taken for something else."""
 
-    address: int
+    address: Input
     field: str
     value: int
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from gdbtools import numbers
+from gdbtools.addresses import Input
 from gdbtools.commands.model import DescriptorChange, RegisterChange
 from gdbtools.errors import UsageError
 from gdbtools.numbers import Literal, number
@@ -108,7 +109,7 @@ class ArgumentReader:
         address, _, field = what.rpartition(".")
         if not address or not field or not value:
             raise UsageError(f"{text!r} changes nothing; write ADDRESS.FIELD=VALUE, like 0xffff000000080000.AP=3")
-        return DescriptorChange(self.address(address), field, self._value(value, whole=field == WHOLE))
+        return DescriptorChange(cast(Input, self.address(address)), field, self._value(value, whole=field == WHOLE))
 
     def field_change(self, text: str) -> tuple[str, int]:
         field, _, value = text.partition("=")

@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from gdbtools.addresses import PA
 from gdbtools.arch.model import Step
 from gdbtools.arch.walk import walk
 from gdbtools.commands.model import DescriptorChange, RegisterChange
@@ -29,7 +30,7 @@ class Supposition:
     what: str
     before: int | None
     after: int
-    pa: int | None = None
+    pa: PA | None = None
 
 
 @dataclass(frozen=True)

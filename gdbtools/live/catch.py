@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import gdb
 
+from gdbtools.addresses import VA
 from gdbtools.analysis.isolation import vector_entries
 from gdbtools.arch.model import FaultKind
 from gdbtools.errors import GdbtoolsError, Refused, UsageError
@@ -48,7 +49,7 @@ def condition(kind: str, regime: str | None = None) -> str:
     return f'$_mmu_fault("{kind}")' if regime is None else f'$_mmu_fault("{kind}", "{regime}")'
 
 
-def vectors(machine: Machine, regime: str | None = None) -> Mapping[int, str]:
+def vectors(machine: Machine, regime: str | None = None) -> Mapping[VA, str]:
     """Return the vector entries that the guest uses, as far as they are known now; none set yet raise `Refused`.
 
     That is those of this CPU and, where its process has two address spaces, of the other one; and those of each other
@@ -79,13 +80,13 @@ class Catch:
     kind: str
     regime: str | None = None
     """The one regime whose faults are caught; None is whatever the vectors in force take."""
-    breakpoints: dict[int, gdb.Breakpoint] = field(default_factory=dict)
+    breakpoints: dict[VA, gdb.Breakpoint] = field(default_factory=dict)
 
     @property
     def condition(self) -> str:
         return condition(self.kind, self.regime)
 
-    def cover(self, addresses: Iterable[int]) -> None:
+    def cover(self, addresses: Iterable[VA]) -> None:
         """Have a breakpoint at each address as well."""
         for address in addresses:
             if address not in self.breakpoints:
@@ -111,7 +112,7 @@ class Catches:
     """Which vector entries the user wants to stop at; empty: all."""
     active: list[Catch] = field(default_factory=list)
 
-    def add(self, machine: Machine, kind: str, regime: str | None = None) -> list[tuple[int, int, str]]:
+    def add(self, machine: Machine, kind: str, regime: str | None = None) -> list[tuple[int, VA, str]]:
         """Catch `kind` at the vectors: gives (number, address, entry) of each breakpoint."""
         wanted = self._wanted(machine, regime)
         catch = Catch(kind, regime)
@@ -124,10 +125,10 @@ class Catches:
             raise Refused(f"GDB cannot set a hardware breakpoint there: {error}") from None
         return [(catch.breakpoints[address].number, address, entry) for address, entry in wanted.items()]
 
-    def _wanted(self, machine: Machine, regime: str | None = None) -> dict[int, str]:
+    def _wanted(self, machine: Machine, regime: str | None = None) -> dict[VA, str]:
         return self._chosen(vectors(machine, regime))
 
-    def _chosen(self, entries: Mapping[int, str]) -> dict[int, str]:
+    def _chosen(self, entries: Mapping[VA, str]) -> dict[VA, str]:
         wanted = self.entries()
         return {address: entry for address, entry in entries.items() if not wanted or entry in wanted}
 

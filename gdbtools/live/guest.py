@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import gdb
 
+from gdbtools.addresses import PA, VA
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.errors import Refused
 from gdbtools.live.catch import Catch, Catches
@@ -86,7 +87,7 @@ class LiveGuest:
         except (gdb.error, IndexError):
             return "which has no monitor"
 
-    def jump(self, address: int) -> None:
+    def jump(self, address: VA) -> None:
         self._target.attached().release()
         # Another frame than the newest refuses `set $pc`; afterwards none of the old ones exists.
         gdb.newest_frame().select()
@@ -100,7 +101,7 @@ class LiveGuest:
     def keeping(self) -> AbstractContextManager[None]:
         return keeping(self._target.attached(), self.machine().architecture.general, self._touched)
 
-    def step(self, address: int, registers: Mapping[str, int]) -> None:
+    def step(self, address: VA, registers: Mapping[str, int]) -> None:
         pc = self.machine().architecture.pc
         step(self._target.attached(), pc, {**registers, pc: address}, self._touched)
 
@@ -108,12 +109,12 @@ class LiveGuest:
         self._target.attached().release()
         gdb.execute("continue")
 
-    def catch(self, kind: str, regime: str | None = None) -> Sequence[tuple[int, int, str]]:
+    def catch(self, kind: str, regime: str | None = None) -> Sequence[tuple[int, VA, str]]:
         return self._catches.add(self.machine(), kind, regime)
 
     def watch(
         self,
-        addresses: Sequence[int],
+        addresses: Sequence[VA],
         size_bytes: int,
         look: Look,
         stops: bool,
@@ -156,16 +157,16 @@ class LiveGuest:
         return frames()
 
     @contextmanager
-    def recorded(self, places: Sequence[tuple[int, int]]) -> Iterator[Replay]:
+    def recorded(self, places: Sequence[tuple[VA, int]]) -> Iterator[Replay]:
         with self.interruptible() as interrupt, replayed(self._target.attached(), interrupt, places) as found:
             yield found
 
-    def symbol(self, address: int) -> str:
+    def symbol(self, address: VA) -> str:
         """Return `NAME + OFFSET` of what GDB knows at a virtual address, empty where it knows nothing."""
         said = console(f"info symbol {address:#x}").strip().splitlines()[-1:]
         return said[0].partition(" in section ")[0] if said and " in section " in said[0] else ""
 
-    def backing(self, pa: int) -> str | None:
+    def backing(self, pa: PA) -> str | None:
         self._target.attached().release()
         try:
             return backing(console("monitor info mtree -f"), pa)

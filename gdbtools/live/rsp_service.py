@@ -11,6 +11,7 @@ import select
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gdbtools.addresses import VA
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.identity import Identity
 from gdbtools.errors import Unavailable
@@ -101,7 +102,7 @@ class Relay:
     """Leave the stub as GDB expects it before the guest runs."""
     plan: RegisterPlan
     threads: Mapping[str, int]
-    entries: Mapping[int, str]
+    entries: Mapping[VA, str]
     shared: Callable[[Machine], bool]
     """Whether GDB has to decide about a CPU's stop: a breakpoint of the user's may want it."""
     thread: str = ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import gdb
 
+from gdbtools.addresses import VA
 from gdbtools.errors import GdbtoolsError, Unavailable
 from gdbtools.live.catch import Catches, matches, vectors
 from gdbtools.live.interrupt import Interrupt
@@ -38,7 +39,7 @@ Handler = Callable[[Machine], Served]
 class VectorBreakpoint(gdb.Breakpoint):
     """An invisible stop at one vector entry, for as long as a service runs."""
 
-    def __init__(self, address: int, goes_on: Callable[[], bool]) -> None:
+    def __init__(self, address: VA, goes_on: Callable[[], bool]) -> None:
         super().__init__(f"*{address:#x}", gdb.BP_HARDWARE_BREAKPOINT, internal=True)
         self.silent = True
         self._goes_on = goes_on
@@ -64,7 +65,7 @@ class Serving:
         """What the handler ended it with: an error, or Ctrl-C in the middle of a stop."""
         self._relayed = False
         """Whether GDB stopped for the relay to take over."""
-        self._entries: Mapping[int, str] = {}
+        self._entries: Mapping[VA, str] = {}
         self._shown: object = None
         """The stop at which that was."""
         self._left: Served | None = None
@@ -117,7 +118,7 @@ class Serving:
                 relay.wire.close()
         return ended[-1] if ended else ""
 
-    def _relay(self, machine: Machine, entries: Mapping[int, str]) -> Relay | None:
+    def _relay(self, machine: Machine, entries: Mapping[VA, str]) -> Relay | None:
         """Return a way past GDB to the stub, or None where there is none, or only GDB can tell what a stop is."""
         attachment = self._target.attached()
         if not attachment.stub.supported() or any(each.type in WATCHPOINTS for each in gdb.breakpoints()):

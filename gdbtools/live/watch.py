@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import gdb
 
+from gdbtools.addresses import VA
 from gdbtools.analysis.frames import Frame, told
 from gdbtools.errors import GdbtoolsError
 from gdbtools.printable import in_a_line
@@ -17,7 +18,7 @@ DEPTH = 256
 class DescriptorWatchpoint(gdb.Breakpoint):
     """A watchpoint on one virtual address of a descriptor.  `look` prints the change, if there is one."""
 
-    def __init__(self, va: int, size_bytes: int, look: Callable[[Sequence[str]], bool], stops: bool) -> None:
+    def __init__(self, va: VA, size_bytes: int, look: Callable[[Sequence[str]], bool], stops: bool) -> None:
         # Of any access, not of writes: GDB keeps quiet about a write that makes the value what it last saw, as when
         # the guest takes back what gdbtools wrote in between.
         #

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from gdbtools.addresses import PA, moved
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.errors import MissingRegister, Refused, Unreadable
 from gdbtools.machine.model import Machine, PhysicalMemory, Registers
@@ -51,7 +52,7 @@ class Overridden:
 class MemoryRange:
     """Bytes of a file that hold physical memory from `pa` on."""
 
-    pa: int
+    pa: PA
     size_bytes: int
     read: Callable[[int, int], bytes]
     """Return `size_bytes` at an offset into the range."""
@@ -59,13 +60,13 @@ class MemoryRange:
     """Return the parts, (offset, size in bytes), that may hold anything but zeros; None where nobody knows."""
 
     @property
-    def end(self) -> int:
-        return self.pa + self.size_bytes
+    def end(self) -> PA:
+        return moved(self.pa, self.size_bytes)
 
-    def parts(self) -> Iterator[tuple[int, int]]:
+    def parts(self) -> Iterator[tuple[PA, int]]:
         """Yield where there is anything but zeros: (physical address, size in bytes)."""
         for offset, size_bytes in self.data() if self.data else [(0, self.size_bytes)]:
-            yield self.pa + offset, size_bytes
+            yield moved(self.pa, offset), size_bytes
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,13 @@ class Ranges:
     def _starts(self) -> list[int]:
         return [each.pa for each in self.ranges]
 
-    def places(self) -> Sequence[tuple[int, int]]:
+    def places(self) -> Sequence[tuple[PA, int]]:
         """Return where memory is: (physical address, size in bytes)."""
         return [(each.pa, each.size_bytes) for each in self.ranges]
 
-    def read(self, pa: int, size_bytes: int) -> bytes:
+    def read(self, pa: PA, size_bytes: int) -> bytes:
         parts: list[bytes] = []
-        at, end = pa, pa + size_bytes
+        at, end = int(pa), pa + size_bytes
         index = bisect_right(self._starts, pa) - 1
         while at < end:
             if not 0 <= index < len(self.ranges) or not self.ranges[index].pa <= at < self.ranges[index].end:
@@ -97,7 +98,7 @@ class Ranges:
             index += 1
         return b"".join(parts)
 
-    def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002
+    def write(self, pa: PA, data: bytes) -> None:  # noqa: ARG002
         raise Refused(f"{self.description} is evidence, not a guest: nothing is written to it")
 
 
@@ -106,21 +107,21 @@ class Patched:
     """Physical memory with some bytes of it taken for others: what is supposed is never written."""
 
     under: PhysicalMemory
-    pa: int
+    pa: PA
     data: bytes
 
     @property
     def description(self) -> str:
         return self.under.description
 
-    def read(self, pa: int, size_bytes: int) -> bytes:
+    def read(self, pa: PA, size_bytes: int) -> bytes:
         found = self.under.read(pa, size_bytes)
         first, end = max(pa, self.pa), min(pa + size_bytes, self.pa + len(self.data))
         if first >= end:
             return found
         return found[: first - pa] + self.data[first - self.pa : end - self.pa] + found[end - pa :]
 
-    def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002
+    def write(self, pa: PA, data: bytes) -> None:  # noqa: ARG002
         raise Refused("what is supposed is not written; ask without --with and --pte")
 
 
@@ -133,27 +134,27 @@ class Recording:
 
     under: PhysicalMemory
     pages: dict[int, bytes] = field(default_factory=dict)
-    asked: set[tuple[int, int]] = field(default_factory=set)
+    asked: set[tuple[PA, int]] = field(default_factory=set)
     """What was asked for: (physical address, size in bytes)."""
 
     @property
     def description(self) -> str:
         return self.under.description
 
-    def read(self, pa: int, size_bytes: int) -> bytes:
+    def read(self, pa: PA, size_bytes: int) -> bytes:
         data = self._joined(pa, pa + size_bytes)
         self.asked.add((pa, size_bytes))
         return data
 
-    def extents(self) -> dict[int, bytes]:
+    def extents(self) -> dict[PA, bytes]:
         """Return what was asked for and nothing else: bytes by physical address, neighbours put together."""
-        merged: list[tuple[int, int]] = []
+        merged: list[tuple[PA, int]] = []
         for pa, size_bytes in sorted(self.asked):
             first, end = merged[-1] if merged else (pa, pa)
             if merged and pa <= end:
-                merged[-1] = first, max(end, pa + size_bytes)
+                merged[-1] = first, PA(max(end, pa + size_bytes))
             else:
-                merged.append((pa, pa + size_bytes))
+                merged.append((pa, moved(pa, size_bytes)))
         return {first: self._joined(first, end) for first, end in merged}
 
     def _joined(self, first: int, end: int) -> bytes:
@@ -164,12 +165,12 @@ class Recording:
         page = first & -PAGE_BYTES
         if page not in self.pages:
             try:
-                self.pages[page] = self.under.read(page, PAGE_BYTES)
+                self.pages[page] = self.under.read(PA(page), PAGE_BYTES)
             except Unreadable:
-                return self.under.read(first, end - first)
+                return self.under.read(PA(first), end - first)
         return self.pages[page][first - page : end - page]
 
-    def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002
+    def write(self, pa: PA, data: bytes) -> None:  # noqa: ARG002
         raise Refused("an analysis that is being recorded writes nothing")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
+from gdbtools.addresses import PA, VA
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import ExceptionRecord
 from gdbtools.errors import Unavailable
@@ -19,11 +20,11 @@ class PhysicalMemory(Protocol):
     @property
     def description(self) -> str: ...
 
-    def read(self, pa: int, size_bytes: int, /) -> bytes:
+    def read(self, pa: PA, size_bytes: int, /) -> bytes:
         """Return exactly `size_bytes` from `pa`; raise `Unreadable` if any of them is not there."""
         ...
 
-    def write(self, pa: int, data: bytes, /) -> None:
+    def write(self, pa: PA, data: bytes, /) -> None:
         """Put `data` at `pa`; raise `Refused` where the source is evidence, not a guest."""
         ...
 
@@ -47,7 +48,7 @@ class Live(Protocol):
         """Return (what, how) lines about the connection: what this stub can and cannot do."""
         ...
 
-    def jump(self, address: int) -> None:
+    def jump(self, address: VA) -> None:
         """Set the current CPU's pc and check that it took."""
         ...
 
@@ -55,7 +56,7 @@ class Live(Protocol):
         """Put every general register of the current CPU back at the end of the `with` block, whatever happened."""
         ...
 
-    def step(self, address: int, registers: Mapping[str, int]) -> None:
+    def step(self, address: VA, registers: Mapping[str, int]) -> None:
         """Execute the one instruction at `address` on the current CPU, with these registers, and no other CPU's."""
         ...
 
@@ -63,7 +64,7 @@ class Live(Protocol):
         """Let the guest run until something stops it."""
         ...
 
-    def catch(self, kind: str, regime: str | None = None) -> Sequence[tuple[int, int, str]]:
+    def catch(self, kind: str, regime: str | None = None) -> Sequence[tuple[int, VA, str]]:
         """Stop on faults of `kind` at the vectors: gives (breakpoint number, address, entry) for each.
 
         With `regime`, on that one's alone, at the vectors of the level that takes them.
@@ -72,7 +73,7 @@ class Live(Protocol):
 
     def watch(
         self,
-        addresses: Sequence[int],
+        addresses: Sequence[VA],
         size_bytes: int,
         look: Callable[[Machine, Sequence[str]], Any],
         stops: bool,
@@ -84,11 +85,11 @@ class Live(Protocol):
         """
         ...
 
-    def symbol(self, address: int, /) -> str:
+    def symbol(self, address: VA, /) -> str:
         """Name what is at a virtual address, as `NAME + OFFSET`; empty where that is not known."""
         ...
 
-    def backing(self, pa: int, /) -> str | None:
+    def backing(self, pa: PA, /) -> str | None:
         """Name what answers at a physical address; empty for nothing, None where that cannot be asked."""
         ...
 
@@ -104,7 +105,7 @@ class Live(Protocol):
         """Return the current CPU's innermost frames: address, function and, where it is known, source line."""
         ...
 
-    def recorded(self, places: Sequence[tuple[int, int]]) -> AbstractContextManager[Recorded]:
+    def recorded(self, places: Sequence[tuple[VA, int]]) -> AbstractContextManager[Recorded]:
         """Go through the recording that is replayed; `places` are what its `back` looks for: (virtual address, size).
 
         Raises `Refused` where the guest is not replayed.  What a CPU holds is asked for again afterwards.
@@ -167,7 +168,7 @@ class Served:
     """
 
     goes_on: bool
-    through: int | None = None
+    through: VA | None = None
     passed_on: Callable[[], None] | None = None
 
     def was_passed_on(self) -> None:
@@ -195,7 +196,7 @@ class Machine:
     live: Live | None = None
     assumed: tuple[str, ...] = ()
     """In words, what registers that the source lacks were taken for, and why."""
-    named: Callable[[int], str] | None = None
+    named: Callable[[VA], str] | None = None
     """Names what is at a virtual address, where no debugger does: see `symbol`."""
     counted: bool = True
     """Whether the source says how many CPUs there are: a raw image does not."""
@@ -211,7 +212,7 @@ class Machine:
     def register(self, name: str) -> int:
         return self.cpu.registers.read(name)
 
-    def symbol(self, address: int) -> str:
+    def symbol(self, address: VA) -> str:
         """Return what is at a virtual address, as `NAME + OFFSET`; empty where that is not known."""
         if self.named is not None:
             return self.named(address)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gdbtools.addresses import PA
 from gdbtools.machine.model import PhysicalMemory
 
 Tell = Callable[[int, int], None]
@@ -30,7 +31,7 @@ class CountedMemory:
     def description(self) -> str:
         return self.under.description
 
-    def read(self, pa: int, size_bytes: int) -> bytes:
+    def read(self, pa: PA, size_bytes: int) -> bytes:
         self.reads += 1
         self.size_bytes += size_bytes
         now = time.monotonic()
@@ -39,5 +40,5 @@ class CountedMemory:
             self.tell(self.reads, self.size_bytes)
         return self.under.read(pa, size_bytes)
 
-    def write(self, pa: int, data: bytes) -> None:
+    def write(self, pa: PA, data: bytes) -> None:
         self.under.write(pa, data)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from gdbtools import numbers
+from gdbtools.addresses import PA
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.errors import Malformed, UsageError
@@ -134,7 +135,7 @@ def _opened(names: Sequence[str]) -> Dump:
     raw = [image for image in images if image is not None]
     if len(raw) == len(names):
         said = tuple(f"{path}@{base.said}" for path, base in raw if base.said)
-        return replace(open_raw([(path, base.value) for path, base in raw]), assumed=said)
+        return replace(open_raw([(path, PA(base.value)) for path, base in raw]), assumed=said)
     if len(names) > 1:
         raise UsageError(f"{names[images.index(None)]} is one of several sources; then all are raw images, PATH@BASE")
     (name,) = names

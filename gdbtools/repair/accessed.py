@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gdbtools.addresses import PA, Input, moved
 from gdbtools.analysis.working_set import Leaf
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import Hole, Level, Read, Regime, Run, Step
@@ -34,8 +35,8 @@ class Stretch:
     `flag` is the access flag, in place.
     """
 
-    first: int
-    pa: int
+    first: Input
+    pa: PA
     count: int
     level: Level
     regime: Regime
@@ -43,7 +44,8 @@ class Stretch:
 
     def leaf(self, index: int) -> Leaf:
         size_bytes = self.level.size_bytes
-        return Leaf(self.first + index * size_bytes, size_bytes, self.pa + index * self.regime.entry_bytes)
+        pa = moved(self.pa, index * self.regime.entry_bytes)
+        return Leaf(moved(self.first, index * size_bytes), size_bytes, pa)
 
     def follows(self, other: Stretch) -> bool:
         """Return whether this one goes on where another ends, in the table as in the address space."""
@@ -60,7 +62,7 @@ class FoundStretches:
 
 
 def find(
-    architecture: Architecture, regimes: Iterable[Regime], memory: PhysicalMemory, first: int, last: int
+    architecture: Architecture, regimes: Iterable[Regime], memory: PhysicalMemory, first: Input, last: Input
 ) -> FoundStretches:
     """Find every leaf that maps any of first..last; more than `LIMIT` of them raise `Refused`."""
     stretches: list[Stretch] = []
@@ -87,13 +89,13 @@ def set_by_hardware(architecture: Architecture, stretch: Stretch, read: Read) ->
     return _unmissed(architecture, stretch.regime, stretch.level, stretch.pa, read)
 
 
-def set_by_hardware_at(architecture: Architecture, regime: Regime, address: int, read: Read) -> bool:
+def set_by_hardware_at(architecture: Architecture, regime: Regime, address: Input, read: Read) -> bool:
     """Return whether hardware sets the access flag of what maps an address; no if nothing does."""
     leaf = walk(regime, address, read).leaf
     return leaf is not None and _unmissed(architecture, regime, leaf.level, leaf.pa, read)
 
 
-def _unmissed(architecture: Architecture, regime: Regime, level: Level, pa: int, read: Read) -> bool:
+def _unmissed(architecture: Architecture, regime: Regime, level: Level, pa: PA, read: Read) -> bool:
     """Return whether no walk would refuse the leaf at a physical address if its access flag were clear."""
     word = regime.decode(read(pa, regime.entry_bytes), level).word
     cleared = int(architecture.repair.clear_access_flag(word)).to_bytes(regime.entry_bytes, regime.byte_order)
@@ -110,7 +112,7 @@ class _Finder:
         self._levels = {level.size_bytes: level for level in regime.levels}
         self._tables: dict[tuple[int, int], Stretch] = {}
 
-    def within(self, first: int, last: int) -> Iterator[Stretch | Hole]:
+    def within(self, first: Input, last: Input) -> Iterator[Stretch | Hole]:
         regime = self._regime
         for run in Scanner(regime, self._read).within(first, last) if regime.levels and first <= last else ():
             if isinstance(run, Hole):
@@ -118,23 +120,23 @@ class _Finder:
             elif not run.kind.soft_invalid:
                 yield from self._pieces(run, first, last)
 
-    def _pieces(self, run: Run, first: int, last: int) -> Iterator[Stretch]:
+    def _pieces(self, run: Run, first: Input, last: Input) -> Iterator[Stretch]:
         """Cut a run to what is wanted, in whole leaves, and at the ends of tables."""
         size, end = run.leaf_bytes, min(run.last, last)
-        at = run.first + max(first - run.first, 0) // size * size
+        at = moved(run.first, max(first - run.first, 0) // size * size)
         while at <= end:
             table = self._table(at, self._levels[size])
             index = (at - table.first) // size
             count = min((end - at) // size + 1, table.count - index)
             leaf = table.leaf(index)
             yield replace(table, first=leaf.first, pa=leaf.pa, count=count)
-            at += count * size
+            at = moved(at, count * size)
 
-    def _table(self, address: int, level: Level) -> Stretch:
+    def _table(self, address: Input, level: Level) -> Stretch:
         """Return all the entries of the table, or of its page, that has the leaf of an address."""
         regime = self._regime
         entries = level.entries if regime.below is None else min(level.entries, PAGE_BYTES // regime.entry_bytes)
-        base = address - address % (entries * level.size_bytes)
+        base = moved(address, -(address % (entries * level.size_bytes)))
         key = level.size_bytes, base
         if key not in self._tables:
             step = walk(regime, address, self._read).leaf
@@ -142,7 +144,7 @@ class _Finder:
             word = step.entry.word
             flagged = self._architecture.repair.set_access_flag(word, False, DirtyConvention.NONE)
             flag = int(flagged) & ~int(self._architecture.repair.clear_access_flag(word))
-            pa = step.pa - (address - base) // level.size_bytes * regime.entry_bytes
+            pa = moved(step.pa, -((address - base) // level.size_bytes * regime.entry_bytes))
             self._tables[key] = Stretch(base, pa, entries, level, regime, flag)
         return self._tables[key]
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from gdbtools.addresses import PA, Input
 from gdbtools.bits import Word
 from gdbtools.errors import Refused
 from gdbtools.machine.model import PhysicalMemory
@@ -18,12 +19,12 @@ class Change:
     `address` is an input address that it translates, None where nobody asked for one.
     """
 
-    pa: int
+    pa: PA
     before: Word
     after: Word
     size_bytes: int = 8
     byte_order: Literal["little", "big"] = "little"
-    address: int | None = None
+    address: Input | None = None
 
     @property
     def end(self) -> int:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
+from gdbtools.addresses import Input, moved
 from gdbtools.arch.model import Hole, Regime
 from gdbtools.arch.scan import Scanner
 from gdbtools.arch.walk import walk
@@ -30,11 +32,11 @@ class ClearPlan:
     holes: Sequence[Hole]
     by_hardware: bool
     """Whether hardware sets the flags again (TCR_ELx.HA): then nobody faults."""
-    spared: Mapping[int, str] = field(default_factory=dict)
+    spared: Mapping[Input, str] = field(default_factory=dict)
     """The leaves that keep their flags, by address, with what of them an exception's entry needs."""
 
 
-def plan(machine: Machine, wanted: tuple[int, int], name: str | None) -> ClearPlan:
+def plan(machine: Machine, wanted: tuple[Input, int], name: str | None) -> ClearPlan:
     """Plan to clear the flag of every leaf that maps any of `wanted`, (first, size in bytes)."""
     first, size_bytes = wanted
     architecture, register = machine.architecture, machine.register
@@ -43,13 +45,13 @@ def plan(machine: Machine, wanted: tuple[int, int], name: str | None) -> ClearPl
     if not any(regime.levels for regime in regimes):
         raise Refused(f"the MMU is off ({regimes[0].name}); nothing has an access flag")
     needed = Needed(machine, name, memory.read)
-    spared: dict[int, str] = {}
+    spared: dict[Input, str] = {}
     by_hardware = False
     changes: dict[int, Change] = {}
     clear: set[int] = set()
     holes: list[Hole] = []
     for regime in regimes:
-        for found in _leaves(regime, memory, first, first + size_bytes - 1):
+        for found in _leaves(regime, memory, first, moved(first, size_bytes - 1)):
             if isinstance(found, Hole):
                 holes.append(found)
                 continue
@@ -77,7 +79,7 @@ def plan(machine: Machine, wanted: tuple[int, int], name: str | None) -> ClearPl
     return ClearPlan(tuple(changes.values()), len(clear), tuple(holes), by_hardware, spared)
 
 
-def _leaves(regime: Regime, memory: Recording, first: int, last: int) -> Iterator[int | Hole]:
+def _leaves(regime: Regime, memory: Recording, first: Input, last: Input) -> Iterator[Input | Hole]:
     """Yield the first address of every leaf that maps any of first..last."""
     first, last = max(first, regime.first), min(last, regime.last)
     for run in Scanner(regime, memory.read).within(first, last) if regime.levels and first <= last else ():
@@ -87,4 +89,4 @@ def _leaves(regime: Regime, memory: Recording, first: int, last: int) -> Iterato
         if run.kind.soft_invalid:
             continue
         start = run.first + max(first - run.first, 0) // run.leaf_bytes * run.leaf_bytes
-        yield from range(start, min(run.last, last) + 1, run.leaf_bytes)
+        yield from (cast(Input, at) for at in range(start, min(run.last, last) + 1, run.leaf_bytes))

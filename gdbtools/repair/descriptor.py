@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gdbtools.addresses import VA, Input
 from gdbtools.arch.gadgets import FieldChange, Need
 from gdbtools.arch.model import Access, AccessKind, EntryKind, Read, Step, Walk
 from gdbtools.arch.walk import walk
@@ -53,7 +54,7 @@ def with_field(word: Word, name: str, value: int, whose: str) -> Word:
 
 
 def plan(
-    machine: Machine, address: int, wanted: Sequence[tuple[str, int]], regime: str | None, level: int | None
+    machine: Machine, address: Input, wanted: Sequence[tuple[str, int]], regime: str | None, level: int | None
 ) -> DescriptorPlan:
     """Plan to change fields of the descriptor that the walk of `address` ends in, or of the one at `level`."""
     architecture, read = machine.architecture, machine.memory.read
@@ -84,7 +85,7 @@ def invalidation(machine: Machine, repair: Repair) -> Invalidation | None:
     """Find what a repair's way needs of the guest's own code, before anything is written."""
     if repair.way is Way.WRITE:
         return None
-    known = [change.address for change in repair.changes if change.address is not None]
+    known = [VA(change.address) for change in repair.changes if change.address is not None]
     return tlb.plan(machine, tlb.scopes_of(known if len(known) == len(repair.changes) else None))
 
 
@@ -152,7 +153,7 @@ def needs_itself(machine: Machine, change: Change, then: Word, planned: Invalida
             )
 
 
-def executable(machine: Machine, address: int, read: Read) -> bool:
+def executable(machine: Machine, address: VA, read: Read) -> bool:
     """Return whether the CPU may execute at an address, as this memory has the tables."""
     architecture = machine.architecture
     access = Access(AccessKind.EXECUTE, architecture.privilege(machine.register))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 
+from gdbtools.addresses import PA, VA, moved
 from gdbtools.analysis.faults.diagnosis import Diagnosis
 from gdbtools.analysis.isolation import isolation
 from gdbtools.arch.capabilities import Architecture
@@ -36,7 +37,7 @@ CHUNK_BYTES = 1 << 16
 class Loan:
     """One instruction of the guest's, at a virtual address that this CPU may execute now, and how it is used."""
 
-    address: int
+    address: VA
     word: int
     kind: Borrowable
     use: Use
@@ -52,7 +53,7 @@ class FoundGadgets:
     """Whether everything executable was looked at."""
 
 
-def find_return(architecture: Architecture, register: ReadRegister, read: Read) -> int:
+def find_return(architecture: Architecture, register: ReadRegister, read: Read) -> VA:
     """Return where there is an exception return that this CPU may execute now; raise `Refused` if there is none."""
     found = find(architecture, register, read, [architecture.gadgets.returns])
     if found.loans[0] is None:
@@ -60,7 +61,7 @@ def find_return(architecture: Architecture, register: ReadRegister, read: Read) 
     return found.loans[0].address
 
 
-def return_address(machine: Machine, found: Diagnosis) -> int:
+def return_address(machine: Machine, found: Diagnosis) -> VA:
     """Return an exception return to borrow; only at a vector entry is the guest's state still untouched."""
     if not found.entry:
         pc = machine.register(machine.architecture.pc)
@@ -98,20 +99,20 @@ def find(
     """
     vectors = min(architecture.exceptions.vectors(register))
     home = vectors & -PAGE_BYTES
-    near = [home]
+    near = [VA(home)]
     for distance in range(1, NEAR_PAGES + 1):
-        near += [home + distance * PAGE_BYTES, home - distance * PAGE_BYTES]
+        near += [VA(home + distance * PAGE_BYTES), VA(home - distance * PAGE_BYTES)]
     best: list[Loan | None] = [None] * len(purposes)
     searched = 0
     for va, pa, size_bytes in _executable(architecture, register, read, near):
         for offset in range(0, size_bytes, CHUNK_BYTES):
             take = min(CHUNK_BYTES, size_bytes - offset)
             try:
-                data = read(pa + offset, take)
+                data = read(moved(pa, offset), take)
             except Unreadable:
                 break
             for number, purpose in enumerate(purposes):
-                best[number] = _better(best[number], purpose, data, va + offset)
+                best[number] = _better(best[number], purpose, data, moved(va, offset))
             if all(each is not None and each.kind.rank == 0 for each in best):
                 return FoundGadgets(best, searched, False)
             searched += take
@@ -120,7 +121,7 @@ def find(
     return FoundGadgets(best, searched, True)
 
 
-def _better(best: Loan | None, purpose: Sequence[Borrowable], data: bytes, va: int) -> Loan | None:
+def _better(best: Loan | None, purpose: Sequence[Borrowable], data: bytes, va: VA) -> Loan | None:
     """Return the best of what was found before and what these bytes hold."""
     for kind in purpose:
         if best is not None and best.kind.rank <= kind.rank:
@@ -129,7 +130,7 @@ def _better(best: Loan | None, purpose: Sequence[Borrowable], data: bytes, va: i
             word = int.from_bytes(data[offset : offset + INSTRUCTION_BYTES], "little")
             use = kind.use(word)
             if use is not None:
-                best = Loan(va + offset, word, kind, use)
+                best = Loan(moved(va, offset), word, kind, use)
                 break
     return best
 
@@ -156,13 +157,13 @@ def _expression(mask: int, match: int) -> re.Pattern[bytes]:
 
 
 def _executable(
-    architecture: Architecture, register: ReadRegister, read: Read, near: list[int]
-) -> Iterator[tuple[int, int, int]]:
+    architecture: Architecture, register: ReadRegister, read: Read, near: list[VA]
+) -> Iterator[tuple[VA, PA, int]]:
     """Yield (va, pa, size) of what this CPU may execute: the `near` pages, then every mapping by its distance."""
     access = Access(AccessKind.EXECUTE, architecture.privilege(register))
     state = architecture.state(register)
 
-    def allowed(va: int) -> int | None:
+    def allowed(va: VA) -> PA | None:
         """Return where `va` leads if it may be executed now."""
         found = walk(architecture.regime_for(register, va), va, read)
         if architecture.check(found, access, state) is not None or not isinstance(found.outcome, Mapped):
@@ -187,7 +188,8 @@ def _executable(
     ]
     # Through a second stage what follows in the input need not follow in memory.
     for run, step in sorted(runs, key=lambda each: abs(each[0].first - near[0])):
-        for va in range(run.first, run.first + run.size_bytes, step):
+        for offset in range(0, run.size_bytes, step):
+            va = VA(run.first + offset)
             pa = allowed(va)
             if pa is not None:
                 yield va, pa, step

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from gdbtools.addresses import PA
 from gdbtools.analysis.faults.descriptor_history import OwnWrite
 from gdbtools.errors import Refused
 from gdbtools.machine.model import PhysicalMemory
@@ -119,7 +120,7 @@ class Log:
         self._of_others = min(self._of_others, len(self.repairs))
         return dropped
 
-    def last_change(self, pa: int) -> OwnWrite | None:
+    def last_change(self, pa: PA) -> OwnWrite | None:
         """Return this connection's last change of the descriptor at a physical address."""
         for repair in reversed(self.repairs[self._of_others :]):
             for change in reversed(repair.changes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from gdbtools.addresses import PA, VA, Input
 from gdbtools.arch.model import EntryNeed, Read, ReadRegister
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable
@@ -23,7 +24,7 @@ class Needed:
     machine: Machine
     regime: str | None
     read: Read
-    _descriptors: dict[int, str] = field(default_factory=dict)
+    _descriptors: dict[PA, str] = field(default_factory=dict)
     _ranges: list[tuple[EntryNeed, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -34,27 +35,27 @@ class Needed:
                 for pa in self._of(cpu.registers.read, need):
                     self._descriptors.setdefault(pa, name)
 
-    def why(self, first: int, size_bytes: int, descriptor_pa: int) -> str:
+    def why(self, first: Input, size_bytes: int, descriptor_pa: PA) -> str:
         """Return for what a leaf is needed; empty for one that is not."""
         by_address = (name for need, name in self._ranges if need.first < first + size_bytes and first < need.end)
         return self._descriptors.get(descriptor_pa) or next(by_address, "")
 
-    def add(self, address: int, name: str) -> None:
+    def add(self, address: VA, name: str) -> None:
         """Have the leaf of an address of the current CPU kept too."""
         leaf = self._leaf(self.machine.register, address)
         if leaf is not None:
             self._descriptors.setdefault(leaf, name)
 
-    def _of(self, register: ReadRegister, need: EntryNeed) -> Iterator[int]:
+    def _of(self, register: ReadRegister, need: EntryNeed) -> Iterator[PA]:
         if need.size_bytes > FEW_BYTES:
             return
         for address in {need.first, need.end - 1, *range(need.first & -STEP_BYTES, need.end, STEP_BYTES)}:
             if need.first <= address < need.end or address & -STEP_BYTES == need.first & -STEP_BYTES:
-                leaf = self._leaf(register, max(address, need.first))
+                leaf = self._leaf(register, VA(max(address, need.first)))
                 if leaf is not None:
                     yield leaf
 
-    def _leaf(self, register: ReadRegister, address: int) -> int | None:
+    def _leaf(self, register: ReadRegister, address: VA) -> PA | None:
         try:
             regime = self.machine.architecture.regime_for(register, address, self.regime)
         except Unavailable:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gdbtools.addresses import PA, moved
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import FaultKind, Level, Regime, Step
 from gdbtools.bits import Word
@@ -24,7 +25,7 @@ class TableChange:
     `count` of them change.
     """
 
-    pa: int
+    pa: PA
     before: bytes
     after: bytes
     count: int
@@ -42,7 +43,9 @@ class TableChange:
         each_bytes = self.regime.entry_bytes
         pairs = [(at, self.before[at : at + each_bytes]) for at in range(0, len(self.before), each_bytes)]
         return [
-            Change(self.pa + at, self._word(before), self._word(self._after(at)), each_bytes, self.regime.byte_order)
+            Change(
+                moved(self.pa, at), self._word(before), self._word(self._after(at)), each_bytes, self.regime.byte_order
+            )
             for at, before in pairs
             if before != self._after(at)
         ]
@@ -78,7 +81,7 @@ def plan_neighbours(
     if regime.below is not None:
         page = leaf.pa & -PAGE_BYTES
         table, end = max(table, page), min(end, page + PAGE_BYTES)
-    first = max(table, leaf.pa - most * each_bytes)
+    first = PA(max(table, leaf.pa - most * each_bytes))
     end = min(end, leaf.pa + (most + 1) * each_bytes)
     before = memory.read(first, end - first)
     after = bytearray(before)

@@ -10,6 +10,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gdbtools.addresses import VA
 from gdbtools.arch.model import Access, AccessKind, ExceptionRecord, Fault, Mapped, Privilege, Refusal, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.bits import Word
@@ -38,9 +39,9 @@ class ProbeVerdict(enum.Enum):
 class ProbePlan:
     """What is borrowed for a probe: the accesses in order, and the exception returns, by level, in case one faults."""
 
-    address: int
+    address: VA
     accesses: Sequence[tuple[Access, Loan]]
-    returns: Mapping[Privilege, int]
+    returns: Mapping[Privilege, VA]
     translation: bool
     """Whether it is an address translation instruction, which accesses nothing and never faults."""
     invalidation: Invalidation | None
@@ -85,7 +86,7 @@ class Ask:
 
 
 def plan(
-    machine: Machine, address: int, access: Access, *, translation: bool, overwrite: bool, invalidate: bool
+    machine: Machine, address: VA, access: Access, *, translation: bool, overwrite: bool, invalidate: bool
 ) -> ProbePlan:
     """Find what a probe borrows; raises `Refused` where it cannot be made without harm.
 
@@ -190,7 +191,7 @@ def _ask(machine: Machine, live: Live, planned: ProbePlan, access: Access, loan:
     )
 
 
-def _walk(machine: Machine, address: int) -> Walk:
+def _walk(machine: Machine, address: VA) -> Walk:
     used = machine.architecture.regime_for(machine.register, address)
     return walk(used, address, machine.memory.read)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from gdbtools.addresses import VA
 from gdbtools.arch.gadgets import INSTRUCTION_BYTES
 from gdbtools.arch.model import ExceptionRecord, Privilege
 from gdbtools.errors import Refused
@@ -11,16 +12,16 @@ from gdbtools.machine.model import Live, Machine
 from gdbtools.repair.find_gadget import Loan, find_return
 
 
-def returns(machine: Machine) -> Mapping[Privilege, int]:
+def returns(machine: Machine) -> Mapping[Privilege, VA]:
     """Find, before it is needed, an exception return for each level that may take a fault: from level to address."""
-    architecture, found = machine.architecture, dict[Privilege, int]()
+    architecture, found = machine.architecture, dict[Privilege, VA]()
     for entered in architecture.gadgets.entered(machine.register):
         found[architecture.privilege(entered)] = find_return(architecture, entered, machine.memory.read)
     return found
 
 
 def step(
-    machine: Machine, live: Live, loan: Loan, back: Mapping[Privilege, int] | None = None
+    machine: Machine, live: Live, loan: Loan, back: Mapping[Privilege, VA] | None = None
 ) -> ExceptionRecord | None:
     """Step one borrowed instruction; returns None, or the exception that it raised, which is returned from already.
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from gdbtools.addresses import PA, VA, Input, moved
 from gdbtools.analysis.faults.diagnosis import Diagnosis
 from gdbtools.analysis.working_set import Leaf, Sample, Touch
 from gdbtools.arch.capabilities import DirtyConvention
@@ -61,15 +62,15 @@ class Wanted:
     With `everywhere` faults outside the range are served, too.
     """
 
-    first: int
+    first: Input
     size_bytes: int
     regime: str | None = None
     by: str | None = None
     everywhere: bool = False
 
     @property
-    def last(self) -> int:
-        return self.first + self.size_bytes - 1
+    def last(self) -> Input:
+        return moved(self.first, self.size_bytes - 1)
 
 
 class Sampling:
@@ -168,9 +169,9 @@ class Sampling:
         pa, access = self._leaf_of(found), found.access
         if pa is not None and access is not None and pa not in self._touches:
             seconds = time.monotonic() - self._began
-            self._touches[pa] = Touch(seconds, access, machine.current, found.exception.return_address or 0)
+            self._touches[pa] = Touch(seconds, access, machine.current, found.exception.return_address or VA(0))
 
-    def _leaf_of(self, found: Diagnosis) -> int | None:
+    def _leaf_of(self, found: Diagnosis) -> PA | None:
         leaf = None if found.walk is None else found.walk.leaf
         return leaf.pa if leaf is not None and leaf.pa in self._watched else None
 
@@ -196,7 +197,7 @@ class Sampling:
             return ()
 
     def _empty_tlb(self, machine: Machine, by_hardware: bool) -> Invalidation | None:
-        def reserved(address: int) -> bool:
+        def reserved(address: VA) -> bool:
             return not by_hardware and self._descriptor(machine, machine.register, address) in self._watched
 
         return tlb.empty(machine, self._live, reserved)
@@ -209,7 +210,7 @@ class Sampling:
         reasons = {leaf: needed.why(leaf.first, leaf.size_bytes, leaf.pa) for leaf in self._leaves}
         return {leaf: why for leaf, why in reasons.items() if why}
 
-    def _descriptor(self, machine: Machine, read: ReadRegister, address: int) -> int | None:
+    def _descriptor(self, machine: Machine, read: ReadRegister, address: Input) -> PA | None:
         """Return where the leaf descriptor of an address is, None where nothing maps it."""
         leaf = walk(
             machine.architecture.regime_for(read, address, self._wanted.regime), address, machine.memory.read

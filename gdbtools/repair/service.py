@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gdbtools.addresses import VA
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.analysis.faults.loops import Loops, place_of
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
@@ -46,7 +47,7 @@ class Logged:
     cpu: int
     pc: int
     symbol: str
-    va: int
+    va: VA
     access: str
     level: int | None
     verdict: str
@@ -128,7 +129,7 @@ class Service:
         dirty: DirtyConvention,
         written: Written,
         log: Callable[[Logged], None] | None = None,
-        symbol: Callable[[int], str] = lambda _: "",
+        symbol: Callable[[VA], str] = lambda _: "",
         onlooker: Onlooker | None = None,
     ) -> None:
         """`log` is told of every fault, and may raise `Unavailable`; `symbol` names an address for it."""
@@ -141,11 +142,11 @@ class Service:
         self._written = written
         self._log = log
         self._symbol = symbol
-        self._returns: dict[tuple[int, ...], int] = {}
+        self._returns: dict[tuple[int, ...], VA] = {}
         self._regime_for: CachedRegimes | None = None
         self._loops = Loops()
         self._own: dict[int, tuple[tuple[int, int, int], int]] = {}
-        self._symbols: dict[int, str] = {}
+        self._symbols: dict[VA, str] = {}
 
     def handle(self, machine: Machine) -> Served:
         """Serve a CPU at a vector; `summary.ended` says why the guest is not to go on."""
@@ -209,7 +210,7 @@ class Service:
             return Served(False, through)
         return Served(True, through)
 
-    def _return(self, machine: Machine, found: Diagnosis) -> int:
+    def _return(self, machine: Machine, found: Diagnosis) -> VA:
         context = machine.architecture.exceptions.context(machine.register)
         if context not in self._returns:
             # Another address space may not map what was borrowed in this one.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gdbtools.addresses import VA
 from gdbtools.arch.gadgets import Extent, Scope
 from gdbtools.errors import Refused
 from gdbtools.machine.model import Live, Machine
@@ -50,7 +51,7 @@ class Invalidation:
         return any(loan.kind.extent is not scope.extent for loan, scope in zip(self.tlbi, self.scopes, strict=False))
 
 
-def scopes_of(addresses: Sequence[int] | None) -> Sequence[Scope]:
+def scopes_of(addresses: Sequence[VA] | None) -> Sequence[Scope]:
     """Return what has to be invalidated for these addresses; None is all there are."""
     if addresses is None or len(addresses) > ONE_BY_ONE:
         return (Scope(Extent.ALL),)
@@ -83,7 +84,7 @@ def perform(machine: Machine, live: Live, invalidation: Invalidation) -> None:
     run_gadget.run(machine, live, invalidation.loans)
 
 
-def empty(machine: Machine, live: Live, reserved: Callable[[int], bool]) -> Invalidation | None:
+def empty(machine: Machine, live: Live, reserved: Callable[[VA], bool]) -> Invalidation | None:
     """Empty the TLBs of all CPUs, from outside where that can be done (None), else by what the guest lends.
 
     Returns what was borrowed: nothing from addresses that are `reserved`.  Raises `Refused` where neither is possible.
@@ -97,7 +98,7 @@ def empty(machine: Machine, live: Live, reserved: Callable[[int], bool]) -> Inva
     return None
 
 
-def _lent(machine: Machine, reserved: Callable[[int], bool], why: str) -> Invalidation:
+def _lent(machine: Machine, reserved: Callable[[VA], bool], why: str) -> Invalidation:
     """Plan what empties all TLBs by the guest's own instructions; `why` says why nothing else does."""
     try:
         planned = plan(machine, (Scope(Extent.ALL),))

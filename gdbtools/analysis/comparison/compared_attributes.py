@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Final, NamedTuple
 
+from gdbtools.addresses import Input
 from gdbtools.arch.model import FaultKind, LeafKind, Run
 
 
@@ -107,7 +108,7 @@ class Kinds:
             and self._differ.get((id(before.kind), id(after.kind))) == NO_ASPECTS
         )
 
-    def aspects(self, before: Run, after: Run, first: int, end: int) -> frozenset[Aspect]:
+    def aspects(self, before: Run, after: Run, first: Input, end: int) -> frozenset[Aspect]:
         """Return in what two runs differ between `first` and `end`, which both cover."""
         was, now = self.of(before), self.of(after)
         pair = id(before.kind), id(after.kind)
@@ -162,7 +163,7 @@ def _differing(was: ComparedKind, now: ComparedKind) -> frozenset[Aspect]:
     return found if against else found - {Aspect.RIGHTS}
 
 
-def _moved(before: Run, after: Run, first: int, size_bytes: int) -> bool:
+def _moved(before: Run, after: Run, first: Input, size_bytes: int) -> bool:
     """Return whether any leaf of a piece leads elsewhere than it did; an IPA is compared only with an IPA."""
     if (before.output is None) != (after.output is None):
         return True

@@ -9,8 +9,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
+from gdbtools.addresses import Input
 from gdbtools.analysis.comparison.compared_attributes import NO_ASPECTS, NOTHING, USE, Aspect, ComparedKind, Kinds
 from gdbtools.analysis.comparison.overlay_runs import Piece, part, pieces
 from gdbtools.arch.model import Hole, Run
@@ -40,7 +41,7 @@ class Portion:
     says in what this one differs from the other side, its size apart.
     """
 
-    first: int
+    first: Input
     run: Run | None
     size_bytes: int
     places: int
@@ -55,8 +56,8 @@ class MappingChange:
     """
 
     kind: ChangeKind
-    first: int
-    last: int
+    first: Input
+    last: Input
     size_bytes: int
     before: tuple[Portion, ...]
     after: tuple[Portion, ...]
@@ -72,7 +73,7 @@ class MappingChange:
 class Uncompared:
     """A range whose tables could not be read, before or after."""
 
-    first: int
+    first: Input
     size_bytes: int
     before: Hole | None
     after: Hole | None
@@ -129,14 +130,14 @@ class _Side(NamedTuple):
 class _Tally:
     """A portion that is being counted."""
 
-    first: int
+    first: Input
     aspects: frozenset[Aspect]
     run: Run | None = None
     size_bytes: int = 0
     places: int = 0
     _next: tuple[int, int | None, int | None] | None = None
 
-    def add(self, first: int, end: int, run: Run | None) -> None:
+    def add(self, first: Input, end: int, run: Run | None) -> None:
         """Count the piece from `first` to `end`, which `run` covers."""
         here = None if run is None else part(run, first, end)
         output, ipa = (None, None) if here is None else (here.output, here.ipa)
@@ -159,14 +160,14 @@ class _Group:
     """A change that is being put together: tallies by number of the kind, leaf size and whether they moved."""
 
     key: _Key
-    first: int
+    first: Input
     end: int
     size_bytes: int = 0
     before: dict[tuple[int, int, bool], _Tally] = field(default_factory=dict)
     after: dict[tuple[int, int, bool], _Tally] = field(default_factory=dict)
     aspects: frozenset[Aspect] = frozenset()
 
-    def add(self, first: int, end: int, before: _Side, after: _Side, aspects: frozenset[Aspect]) -> None:
+    def add(self, first: Input, end: int, before: _Side, after: _Side, aspects: frozenset[Aspect]) -> None:
         """Add the piece from `first` to `end`."""
         self.end = end
         self.size_bytes += end - first
@@ -184,7 +185,9 @@ class _Group:
             tuple(Portion(each.first, each.run, each.size_bytes, each.places, each.aspects) for each in side.values())
             for side in (self.before, self.after)
         )
-        return MappingChange(self.key.kind, self.first, self.end - 1, self.size_bytes, before, after, self.aspects)
+        return MappingChange(
+            self.key.kind, self.first, cast(Input, self.end - 1), self.size_bytes, before, after, self.aspects
+        )
 
 
 class _Comparison:
@@ -195,7 +198,7 @@ class _Comparison:
         self._groups: dict[_Key, _Group] = {}
         self._last = -1, NOTHING, NOTHING
 
-    def take(self, first: int, end: int, before: Run | None, after: Run | None) -> Iterator[MappingChange]:
+    def take(self, first: Input, end: int, before: Run | None, after: Run | None) -> Iterator[MappingChange]:
         """Compare one piece; give the changes that are complete before it."""
         was, now = _Side(before, self._kinds.of(before)), _Side(after, self._kinds.of(after))
         if not self._goes_on(first, was, now):
@@ -224,7 +227,7 @@ class _Comparison:
         for group in groups.values():
             yield group.change()
 
-    def _goes_on(self, first: int, before: _Side, after: _Side) -> bool:
+    def _goes_on(self, first: Input, before: _Side, after: _Side) -> bool:
         """Return whether a piece belongs to the stretch of the last one: near it, and alike on one side at least."""
         end, last_was, last_now = self._last
         if first == end and (before.kind is last_was is not NOTHING or after.kind is last_now is not NOTHING):
@@ -234,7 +237,7 @@ class _Comparison:
         return near and any(one is not None and one == other for one, other in pairs)
 
 
-def _key(first: int, end: int, before: _Side, after: _Side, aspects: frozenset[Aspect]) -> _Key:
+def _key(first: Input, end: int, before: _Side, after: _Side, aspects: frozenset[Aspect]) -> _Key:
     """Return which change a piece belongs to."""
     was, now = before.run, after.run
     if was is not None and now is not None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+from gdbtools.addresses import Input, moved
 from gdbtools.arch.model import Hole, Run
 
 
 class Piece(NamedTuple):
     """What `first` to `end` (not included) belongs to, on either side; None where nothing is mapped."""
 
-    first: int
+    first: Input
     end: int
     before: Run | Hole | None
     after: Run | Hole | None
@@ -26,15 +27,15 @@ def pieces(before: Sequence[Run | Hole], after: Sequence[Run | Hole]) -> Iterato
     yield from _by_leaf(_by_end(before, after))
 
 
-def part(run: Run, first: int, end: int) -> Run:
+def part(run: Run, first: Input, end: int) -> Run:
     """Return the part of a run from `first` to `end` (not included), which need not be whole leaves."""
     led = run.offset_of(first)
     return replace(
         run,
         first=first,
         size_bytes=end - first,
-        output=None if run.output is None else run.output + led,
-        ipa=None if run.ipa is None else run.ipa + led,
+        output=None if run.output is None else moved(run.output, led),
+        ipa=None if run.ipa is None else moved(run.ipa, led),
     )
 
 
@@ -53,7 +54,7 @@ def _by_end(before: Sequence[Run | Hole], after: Sequence[Run | Hole]) -> Iterat
         start = max(at, min(each.first for each in there))
         ends = (each.first if each.first > start else each.first + each.size_bytes for each in there)
         at = min(ends)
-        yield Piece(start, at, _from(left, start), _from(right, start))
+        yield Piece(cast(Input, start), at, _from(left, start), _from(right, start))
         one += left is not None and left.first + left.size_bytes <= at
         other += right is not None and right.first + right.size_bytes <= at
 
@@ -75,6 +76,6 @@ def _by_leaf(found: Iterable[Piece]) -> Iterator[Piece]:
         leaf = only.leaf_bytes
         head = min(piece.end, -(-piece.first // leaf) * leaf)
         tail = max(head, piece.end // leaf * leaf)
-        for first, end in ((piece.first, head), (head, tail), (tail, piece.end)):
+        for first, end in ((int(piece.first), head), (head, tail), (tail, piece.end)):
             if first < end:
-                yield piece._replace(first=first, end=end)
+                yield piece._replace(first=cast(Input, first), end=end)

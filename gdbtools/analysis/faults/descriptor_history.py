@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from gdbtools.addresses import PA
 from gdbtools.arch.model import Step, Walk
 
 
@@ -30,7 +31,7 @@ class Sighting:
     `cpu` is None where it was nobody's look, but what a change of ours found.
     """
 
-    pa: int
+    pa: PA
     level: int
     value: int
     cpu: int | None
@@ -53,10 +54,10 @@ class DescriptorHistory:
         for step in steps:
             self._here.setdefault(step.pa, Sighting(step.pa, step.level.number, int(step.entry.word), cpu))
 
-    def here(self, pa: int) -> Sighting | None:
+    def here(self, pa: PA) -> Sighting | None:
         """Return what was seen first at this stop."""
         return self._here.get(pa)
 
-    def before(self, pa: int) -> Sighting | None:
+    def before(self, pa: PA) -> Sighting | None:
         """Return what was seen last before this stop."""
         return self._before.get(pa)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gdbtools import systems
+from gdbtools.addresses import IPA, PA, Input
 from gdbtools.analysis.faults.belonging import Belonging, belonging
 from gdbtools.analysis.faults.instruction import instruction_at
 from gdbtools.arch.capabilities import Architecture
@@ -72,7 +73,7 @@ class Aborted:
     """
 
     level: int
-    pa: int | None
+    pa: PA | None
     readable: bool
     so_far: Walk
 
@@ -101,7 +102,7 @@ class Diagnosis:
     traps: Sequence[tuple[str, FieldValue]] = ()
     convention: str = ""
     aborted: Aborted | None = None
-    leads_to: int | None = None
+    leads_to: IPA | None = None
     shown: Shown | None = None
     inferred: bool = False
 
@@ -111,7 +112,7 @@ class Diagnosis:
         return self.belongs.entry if self.belongs.current or self.belongs.entry is None else ""
 
 
-RegimeFor = Callable[[ReadRegister, int, "str | None"], Regime]
+RegimeFor = Callable[[ReadRegister, Input, "str | None"], Regime]
 
 
 def diagnose(
@@ -204,7 +205,7 @@ def _walked(
     read: Read,
     exception: ExceptionRecord,
     regime: Regime,
-    address: int,
+    address: Input,
 ) -> tuple[Walk, Shown | None]:
     """Walk the address; where the first descriptor is not there, a fault may still show that it was never fetched."""
     try:
@@ -255,14 +256,14 @@ def _left_to_hardware(fault: Fault, found: Walk) -> bool:
     return not found.attributes.accessed and fault == expected
 
 
-def _looked_up(exception: ExceptionRecord) -> tuple[str, int]:
+def _looked_up(exception: ExceptionRecord) -> tuple[str, Input]:
     """Return the regime to walk, and the address to begin with: stage 2's where the first cannot be decoded."""
     if not exception.undecoded:
         return exception.regime, exception.address
     if exception.ipa is None:
         raise Unavailable(f"{exception.undecoded}, and no register holds the intermediate physical address")
     on_walk = exception.syndrome.fault is not None and exception.syndrome.fault.s1ptw
-    return exception.second_stage, exception.ipa | (0 if on_walk else exception.address & IPA_OFFSET)
+    return exception.second_stage, IPA(exception.ipa | (0 if on_walk else exception.address & IPA_OFFSET))
 
 
 def level_of_lookup(fault: Fault, found: Walk) -> Fault:
@@ -288,15 +289,15 @@ def _instruction(
     return None if at is None else instruction_at(architecture, register, read, exception, at, fetch)
 
 
-def _aborted(regime: Regime, address: int, read: Read, fault: Fault) -> Aborted:
+def _aborted(regime: Regime, address: Input, read: Read, fault: Fault) -> Aborted:
     """Find the descriptor of the level at which the fetch was aborted, as far as the tables lead there now.
 
     What cannot be read counts as an invalid descriptor: the walk ends there, with its place known.  Where both stages
     have the level, the one that cannot be read is meant; else the one that the syndrome names.
     """
-    missing: list[int] = []
+    missing: list[PA] = []
 
-    def read_or_nothing(pa: int, size_bytes: int) -> bytes:
+    def read_or_nothing(pa: PA, size_bytes: int) -> bytes:
         try:
             return read(pa, size_bytes)
         except Unreadable:
@@ -316,10 +317,10 @@ def _aborted(regime: Regime, address: int, read: Read, fault: Fault) -> Aborted:
     return Aborted(fault.level, at.pa, at.pa not in missing, Walk(of.input, of.regime, before, None))
 
 
-def _leads_to(found: Walk, exception: ExceptionRecord) -> int | None:
+def _leads_to(found: Walk, exception: ExceptionRecord) -> IPA | None:
     """Return the IPA that stage 1 asks stage 2 for now: of a descriptor where that is refused, else of the output."""
     if exception.ipa is None or exception.undecoded:
         return None
     if found.fetch is not None:
-        return found.fetch.via.input
-    return None if found.final is None else found.final.input
+        return IPA(found.fetch.via.input)
+    return None if found.final is None else IPA(found.final.input)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gdbtools.addresses import PA, VA
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.gadgets import INSTRUCTION_BYTES
 from gdbtools.arch.model import ExceptionRecord, Mapped, Read, ReadRegister, Walk
@@ -14,7 +15,7 @@ def instruction_at(
     register: ReadRegister,
     read: Read,
     exception: ExceptionRecord,
-    address: int,
+    address: VA,
     fetch: Read | None = None,
 ) -> int | None:
     """Return the instruction at `address`, where the exception was taken from; None where it cannot be read.
@@ -32,10 +33,10 @@ def instruction_at(
         return None
 
 
-def _leads_to(found: Walk) -> int | None:
+def _leads_to(found: Walk) -> PA | None:
     outcome = found.outcome
     if isinstance(outcome, Mapped):
         return outcome.address
     if found.regime.below is not None or found.destination is None:
         return None
-    return found.destination.address
+    return PA(found.destination.address)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
+from gdbtools.addresses import PA, VA
 from gdbtools.analysis.faults.diagnosis import Diagnosis
 
 
@@ -12,10 +13,10 @@ from gdbtools.analysis.faults.diagnosis import Diagnosis
 class FaultPlace:
     """A fault as a loop would repeat it; `descriptor` is the walk's last, at `pa`, None where there is none."""
 
-    pc: int
-    address: int
+    pc: VA
+    address: VA
     syndrome: int
-    pa: int | None
+    pa: PA | None
     descriptor: int | None
 
     def said(self) -> str:
@@ -31,7 +32,7 @@ def place_of(found: Diagnosis) -> FaultPlace:
     exception = found.exception
     last = found.walk.steps[-1] if found.walk is not None and found.walk.steps else None
     return FaultPlace(
-        exception.return_address or 0,  # a live guest has it
+        exception.return_address or VA(0),  # a live guest has it
         exception.address,
         int(exception.syndrome.word),
         None if last is None else last.pa,

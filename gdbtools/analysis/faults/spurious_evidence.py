@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from gdbtools.addresses import PA
 from gdbtools.analysis.faults.belonging import belonging
 from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, OwnWrite, Sighting, steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
@@ -14,7 +15,7 @@ from gdbtools.errors import GdbtoolsError
 from gdbtools.machine.layers import Patched
 from gdbtools.machine.model import Machine
 
-OwnWrites = Callable[[int], "OwnWrite | None"]
+OwnWrites = Callable[[PA], "OwnWrite | None"]
 """Return the last change that this session made of the descriptor at a physical address."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gdbtools.addresses import VA, moved
 from gdbtools.analysis.faults.descriptor_history import steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis
 from gdbtools.arch.capabilities import Architecture
@@ -60,7 +61,7 @@ def writer(architecture: Architecture, register: ReadRegister, read: Read, diagn
 
 
 def _code_before(
-    architecture: Architecture, register: ReadRegister, read: Read, end: int, regime: str
+    architecture: Architecture, register: ReadRegister, read: Read, end: VA, regime: str
 ) -> tuple[int, ...]:
     """Return the instructions before `end`, as far as they are in the same page."""
     found = walk(architecture.regime_for(register, end, regime), end, read)
@@ -69,13 +70,13 @@ def _code_before(
         return ()
     in_page = outcome.address % min(outcome.size_bytes, 1 << 12)
     size_bytes = min(INSTRUCTIONS * INSTRUCTION_BYTES, in_page)
-    data = read(outcome.address - size_bytes, size_bytes) if size_bytes else b""
+    data = read(moved(outcome.address, -size_bytes), size_bytes) if size_bytes else b""
     pieces = (data[at : at + INSTRUCTION_BYTES] for at in range(0, size_bytes, INSTRUCTION_BYTES))
     return tuple(int.from_bytes(piece, "little") for piece in pieces)
 
 
 def _written(
-    architecture: Architecture, register: ReadRegister, read: Read, target: int, diagnosis: Diagnosis
+    architecture: Architecture, register: ReadRegister, read: Read, target: VA, diagnosis: Diagnosis
 ) -> Step | None:
     """Return the descriptor of the walk that is at a virtual address."""
     assert diagnosis.walk is not None, "there is a walk to explain"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
+from gdbtools.addresses import PA
 from gdbtools.analysis.roots.table_graph import Graph
 from gdbtools.analysis.roots.table_survey import Extent, holding
 from gdbtools.arch.model import Read
@@ -29,7 +30,7 @@ class Candidate:
     """
 
     graph: Graph
-    root: int
+    root: PA
     height: int
     size_bytes: int
     contents: Contents
@@ -58,7 +59,7 @@ def unreferenced(graph: Graph) -> Iterator[Candidate]:
         seen.add(table)
         contents = graph.contents[table]
         for height in _heights(graph, table):
-            yield Candidate(graph, table, height, graph.form.table_bytes, contents, referenced=table in referenced)
+            yield Candidate(graph, PA(table), height, graph.form.table_bytes, contents, referenced=table in referenced)
         if contents.valid == 1:
             pending += [child for child in contents.tables - {table} if child in graph.leads_to]
 
@@ -82,7 +83,7 @@ def parts(candidate: Candidate, input_bits: int, read: Read, appearance: TableHe
     if size >= candidate.size_bytes:
         yield candidate
         return
-    for at in range(candidate.root, candidate.root + candidate.size_bytes, size):
+    for at in map(PA, range(candidate.root, candidate.root + candidate.size_bytes, size)):
         found = appearance.contents(read(at, size))
         if found.valid:
             yield replace(candidate, root=at, size_bytes=size, contents=found)
@@ -130,14 +131,15 @@ def _around(
         sizes = [known.input_bits - covered]
     for bits in sizes:
         size = 1 << bits + ENTRY_BITS
-        contents = _whole(graph, at & -size, size, height, read, appearance)
+        root = PA(at & -size)
+        contents = _whole(graph, root, size, height, read, appearance)
         if contents is not None:
             amid = len(sizes) > 1
-            yield Candidate(graph, at & -size, height, size, contents, covered + bits, amid=amid)
+            yield Candidate(graph, root, height, size, contents, covered + bits, amid=amid)
 
 
 def _whole(
-    graph: Graph, root: int, size_bytes: int, height: int, read: Read, appearance: TableHeuristics
+    graph: Graph, root: PA, size_bytes: int, height: int, read: Read, appearance: TableHeuristics
 ) -> Contents | None:
     """Return a root's entries if all of them are good, or nothing at all."""
     try:

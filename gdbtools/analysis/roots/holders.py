@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from gdbtools.addresses import IPA, PA
 from gdbtools.analysis.roots.candidates import Candidate
 from gdbtools.analysis.roots.table_graph import Graph
 from gdbtools.arch.model import Mapped, Read, Regime
@@ -21,7 +22,7 @@ class Holder:
     """
 
     register: str
-    root: int
+    root: PA
     granule_bits: int
     height: int
     input_bits: int
@@ -54,12 +55,12 @@ def register_of(regime: Regime) -> str:
     return regime.short_name
 
 
-def root_of(regime: Regime, read: Read) -> int | None:
+def root_of(regime: Regime, read: Read) -> PA | None:
     """Return where a root is in physical memory; None where the stage below has nothing there."""
     if regime.below is None:
-        return regime.root
+        return PA(regime.root)
     try:
-        found = walk(regime.below, regime.root, read)
+        found = walk(regime.below, IPA(regime.root), read)
     except Unreadable:
         return None
     outcome = (found.kept or found).outcome

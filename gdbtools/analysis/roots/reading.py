@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from gdbtools.addresses import PA
 from gdbtools.analysis.roots import evidence as signs
 from gdbtools.analysis.roots.candidates import Candidate
 from gdbtools.analysis.roots.evidence import Interval, RootEvidence, Sign, Standing, Tree
@@ -196,12 +197,12 @@ class RootReader:
             for first, end in signs.inside(interval, self.memory):
                 take = min(end - first, left)
                 left -= take
-                if self._has_vectors(first, take):
+                if self._has_vectors(PA(first), take):
                     yield RootEvidence(Sign.VECTORS, 1, 1, 10)
                     return
 
-    def _has_vectors(self, pa: int, size_bytes: int) -> bool:
-        for at in range(pa, pa + size_bytes, CHUNK_BYTES):
+    def _has_vectors(self, pa: PA, size_bytes: int) -> bool:
+        for at in map(PA, range(pa, pa + size_bytes, CHUNK_BYTES)):
             with suppress(Unreadable):
                 if self.architecture.table_heuristics.has_vectors(
                     self.read(at, min(CHUNK_BYTES, pa + size_bytes - at))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from gdbtools.addresses import PA
 from gdbtools.analysis.roots.candidates import Candidate, parts, small, unreferenced
 from gdbtools.analysis.roots.evidence import Interval, RootEvidence, Sign, Standing, merged, of_tables
 from gdbtools.analysis.roots.holders import Holder, held, holders_of
@@ -147,10 +148,10 @@ class Search:
                 others = range(root + half, root + size, form.table_bytes)
                 there = [at for at in others if (form, height, at) in alone]
                 rest = (at for at in others if at not in there)
-                if root % size or not all(is_empty(at, form.table_bytes, self.read) for at in rest):
+                if root % size or not all(is_empty(PA(at), form.table_bytes, self.read) for at in rest):
                     break
                 if there:
-                    contents = self.architecture.table_heuristics.contents(self.read(root, size))
+                    contents = self.architecture.table_heuristics.contents(self.read(PA(root), size))
                     largest[root] = replace(first.candidate, size_bytes=size, contents=contents)
         together = _read(reader, [*largest.values()])
         ranges = [range(each.place.root, each.place.root + each.candidate.size_bytes) for each in together]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import sub
 
+from gdbtools.addresses import PA
 from gdbtools.arch.model import Read
 from gdbtools.arch.table_heuristics import ENTRY_BITS, NOTHING, Contents, TableForm, TableHeuristics
 from gdbtools.errors import Unreadable
@@ -83,7 +84,7 @@ def graphs(appearance: TableHeuristics, pages: Set[int], read: Read) -> Sequence
     """Put pages together to tables, of each form, and find how those refer to each other."""
     made = [_Making(Graph(form), _tables(form, pages, read), appearance, read) for form in appearance.forms]
     for page in sorted(pages):
-        contents = appearance.contents(read(page, PAGE_BYTES))
+        contents = appearance.contents(read(PA(page), PAGE_BYTES))
         for each in made:
             each.add(page, contents)
     for each in made:
@@ -100,7 +101,7 @@ def _tables(form: TableForm, pages: Set[int], read: Read) -> set[int]:
     return {
         table
         for table, each in whole.items()
-        if all(page in pages or is_empty(page, PAGE_BYTES, read) for page in each)
+        if all(page in pages or is_empty(PA(page), PAGE_BYTES, read) for page in each)
     }
 
 
@@ -157,7 +158,7 @@ class _Making:
             return False
         allowed = (1 - MOSTLY) * len(children)
         for child in wrong:
-            if child % size == 0 and (child in self.graph.empty or is_empty(child, size, self.read)):
+            if child % size == 0 and (child in self.graph.empty or is_empty(PA(child), size, self.read)):
                 self.graph.empty.add(child)
             else:
                 allowed -= 1
@@ -168,12 +169,12 @@ class _Making:
     def _maps_pages(self, table: int, whole: Contents) -> bool:
         """Return whether most entries lead to what follows where the one before leads: pages do, tables seldom."""
         size = self.graph.form.table_bytes
-        words = struct.unpack(f"<{size >> ENTRY_BITS}Q", self.read(table, size))
+        words = struct.unpack(f"<{size >> ENTRY_BITS}Q", self.read(PA(table), size))
         steps = {form.table_bytes for form in self.appearance.forms}
         return sum(step in steps for step in map(sub, words[1:], words)) * 2 > whole.valid
 
 
-def is_empty(pa: int, size_bytes: int, read: Read) -> bool:
+def is_empty(pa: PA, size_bytes: int, read: Read) -> bool:
     """Return whether memory is there, and nothing in it."""
     try:
         return not any(read(pa, size_bytes))

@@ -6,12 +6,13 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from gdbtools.addresses import PA, moved
 from gdbtools.arch.model import Read
 from gdbtools.arch.table_heuristics import TableHeuristics
 from gdbtools.errors import Unreadable
 from gdbtools.units import PAGE_BYTES
 
-Extent = tuple[int, int]
+Extent = tuple[PA, int]
 """Where memory is: (first physical address, size in bytes)."""
 
 CHUNK_BYTES = 1 << 20
@@ -31,7 +32,7 @@ _ZERO_CHUNK = bytes(CHUNK_BYTES)
 class FoundNote:
     """A kernel's own description of itself, and where it is."""
 
-    pa: int
+    pa: PA
     text: bytes
 
 
@@ -70,11 +71,11 @@ def survey(appearance: TableHeuristics, extents: Sequence[Extent], read: Read) -
                 return
 
 
-def _chunks(extents: Iterable[Extent], read: Read, found: Survey | None) -> Iterator[tuple[int, bytes]]:
+def _chunks(extents: Iterable[Extent], read: Read, found: Survey | None) -> Iterator[tuple[PA, bytes]]:
     """Yield all that can be read and is not zeros, in whole pages."""
     for first, size in extents:
         end = (first + size) & -PAGE_BYTES
-        at = -(-first // PAGE_BYTES) * PAGE_BYTES
+        at = PA(-(-first // PAGE_BYTES) * PAGE_BYTES)
         while at < end:
             take = min(CHUNK_BYTES - at % CHUNK_BYTES, end - at)
             try:
@@ -86,11 +87,11 @@ def _chunks(extents: Iterable[Extent], read: Read, found: Survey | None) -> Iter
                     yield at, data
             if found is not None:
                 found.examined_bytes += take
-            at += take
+            at = moved(at, take)
 
 
-def _page_by_page(pa: int, size_bytes: int, read: Read, found: Survey | None) -> Iterator[tuple[int, bytes]]:
-    for at in range(pa, pa + size_bytes, PAGE_BYTES):
+def _page_by_page(pa: PA, size_bytes: int, read: Read, found: Survey | None) -> Iterator[tuple[PA, bytes]]:
+    for at in map(PA, range(pa, pa + size_bytes, PAGE_BYTES)):
         try:
             data = read(at, PAGE_BYTES)
         except Unreadable:
@@ -100,7 +101,7 @@ def _page_by_page(pa: int, size_bytes: int, read: Read, found: Survey | None) ->
             yield at, data
 
 
-def _look(appearance: TableHeuristics, pa: int, data: bytes, found: Survey) -> None:
+def _look(appearance: TableHeuristics, pa: PA, data: bytes, found: Survey) -> None:
     is_table, upper_first = appearance.is_table, appearance.upper_first
     pointers = found.pointers
     for offset in range(0, len(data), PAGE_BYTES):
@@ -113,10 +114,10 @@ def _look(appearance: TableHeuristics, pa: int, data: bytes, found: Survey) -> N
         if len(pointers) < MAXIMUM_POINTERS:
             pointers.update(word // PAGE_BYTES for word in _SAMPLE.unpack(page) if word >= upper_first)
         if page.startswith(VMCOREINFO):
-            found.notes.append(FoundNote(pa + offset, page))
+            found.notes.append(FoundNote(moved(pa, offset), page))
 
 
-def _look_for_pointers(appearance: TableHeuristics, pa: int, data: bytes, found: Survey) -> None:
+def _look_for_pointers(appearance: TableHeuristics, pa: PA, data: bytes, found: Survey) -> None:
     for offset in range(0, len(data), PAGE_BYTES):
         page = data[offset : offset + PAGE_BYTES]
         if pa + offset not in found.tables and max(words := _WORDS.unpack(page)) >= appearance.upper_first:

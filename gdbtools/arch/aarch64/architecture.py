@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from gdbtools.addresses import VA, Input
 from gdbtools.arch.aarch64 import GENERAL, IDENTITY, syndrome
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.exceptions import agreement, record
@@ -168,7 +169,7 @@ class A64Exceptions(Exceptions):
     def record(self, register: ReadRegister) -> ExceptionRecord:
         return record.record(register)
 
-    def raised_at(self, exception: ExceptionRecord) -> int | None:
+    def raised_at(self, exception: ExceptionRecord) -> VA | None:
         return agreement.raised_at(exception)
 
     def fits(
@@ -176,7 +177,7 @@ class A64Exceptions(Exceptions):
     ) -> Agreement:
         return agreement.fits(exception, instruction, register)
 
-    def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[int, str]:
+    def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[VA, str]:
         return record.vectors(register) if regime is None else record.vectors_for(register, regime)
 
     def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:
@@ -201,7 +202,7 @@ class A64Exceptions(Exceptions):
         return is_unprivileged(instruction)
 
     def effects(
-        self, words: Sequence[int], end: int, register: ReadRegister, regime: str, about: Walk
+        self, words: Sequence[int], end: VA, register: ReadRegister, regime: str, about: Walk
     ) -> Sequence[Effect]:
         return effects.recent(words, end, register, regime, about)
 
@@ -231,8 +232,8 @@ class A64Isolation(PageTableIsolation):
         return isolation.switch(register, view, name)
 
     def ways_in(
-        self, register: ReadRegister, reduced: Mapping[str, int], view: View, first: int, size_bytes: int
-    ) -> Mapping[int, str]:
+        self, register: ReadRegister, reduced: Mapping[str, int], view: View, first: VA, size_bytes: int
+    ) -> Mapping[VA, str]:
         return isolation.ways_in(register, reduced, view, first, size_bytes)
 
 
@@ -352,7 +353,7 @@ class AArch64(Architecture):
     def regimes(self, register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
         return tuple(self.marked(each) for each in regimes.regimes(register, name))
 
-    def regime_for(self, register: ReadRegister, address: int, name: str | None = None) -> Regime:
+    def regime_for(self, register: ReadRegister, address: Input, name: str | None = None) -> Regime:
         return self.marked(regimes.regime_for(register, address, name))
 
     def marked(self, regime: Regime) -> Regime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from gdbtools.addresses import IPA, VA
 from gdbtools.arch.model.access import Privilege
 from gdbtools.arch.model.fault import Refusal
 from gdbtools.arch.model.syndrome import Syndrome
@@ -37,13 +38,13 @@ class ExceptionRecord:
 
     target: Privilege
     syndrome: Syndrome
-    address: int
-    return_address: int | None
+    address: VA
+    return_address: VA | None
     origin: Privilege | None
     state: int | None
     regime: str
     names: RecordNames
-    ipa: int | None = None
+    ipa: IPA | None = None
     undecoded: str = ""
     second_stage: str = ""
     untaken: tuple[str, ...] = ()
@@ -96,10 +97,10 @@ class Agreement:
 class EntryNeed:
     """Virtual addresses that an exception's entry needs; `name` says what they are."""
 
-    first: int
+    first: VA
     size_bytes: int
     name: str
 
     @property
-    def end(self) -> int:
-        return self.first + self.size_bytes
+    def end(self) -> VA:
+        return VA(self.first + self.size_bytes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from gdbtools.addresses import PA
 from gdbtools.bits import Field
 from gdbtools.wording import name_of
 
@@ -80,7 +81,7 @@ class Decider:
     holder: str
     field: Field
     value: int
-    pa: int | None = None
+    pa: PA | None = None
     level: int | None = None
 
 

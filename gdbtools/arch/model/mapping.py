@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gdbtools.addresses import IPA, PA, Input, Output, moved
 from gdbtools.arch.model.fault import Fault, Refusal
 from gdbtools.arch.model.walk import Attributes
 
@@ -32,18 +33,18 @@ class Run:
     wherever there is a stage below, what this stage gives.  `descriptor_pa` is where the first leaf's descriptor is.
     """
 
-    first: int
+    first: Input
     size_bytes: int
-    output: int | None
+    output: Output | None
     leaf_bytes: int
     stride_bytes: int
     kind: LeafKind
-    descriptor_pa: int
-    ipa: int | None = None
+    descriptor_pa: PA
+    ipa: IPA | None = None
 
     @property
-    def last(self) -> int:
-        return self.first + self.size_bytes - 1
+    def last(self) -> Input:
+        return moved(self.first, self.size_bytes - 1)
 
     @property
     def attributes(self) -> Attributes:
@@ -57,7 +58,7 @@ class Run:
     def leaves(self) -> int:
         return self.size_bytes // self.leaf_bytes
 
-    def offset_of(self, address: int) -> int:
+    def offset_of(self, address: Input) -> int:
         """Return how far beyond `output` an address within the run leads."""
         offset = address - self.first
         return offset if self.stride_bytes else offset % self.leaf_bytes
@@ -70,8 +71,8 @@ class Hole:
     `refusal` is set where it is the stage below that refuses the table.
     """
 
-    first: int
+    first: Input
     size_bytes: int
-    pa: int
+    pa: Output
     why: str
     refusal: Refusal | None = None

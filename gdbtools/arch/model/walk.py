@@ -6,22 +6,25 @@ import abc
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar, cast
 
+from gdbtools.addresses import PA, Input, Output
 from gdbtools.arch.model.access import Privilege, Rights
 from gdbtools.arch.model.fault import Cause, Fault, Refusal
 from gdbtools.bits import Word
 from gdbtools.wording import hyphenated
 
-Read = Callable[[int, int], bytes]
+Read = Callable[[PA, int], bytes]
 """Return `size_bytes` of physical memory at `pa`, or raise `Unreadable`: what a walk is handed."""
+
+To = TypeVar("To", bound=Output, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
+class Mapped(Generic[To]):
     """Where an address leads: the output address, and the size of the block or page that says so."""
 
-    address: int
+    address: To
     size_bytes: int
 
 
@@ -76,7 +79,7 @@ class Entry:
 
     kind: EntryKind
     word: Word
-    address: int
+    address: Output
     cause: Cause | None = None
     kept: Entry | None = None
 
@@ -91,7 +94,7 @@ class Step:
 
     level: Level
     index: int
-    pa: int
+    pa: PA
     entry: Entry
     via: Walk | None = None
 
@@ -145,11 +148,11 @@ class Regime(abc.ABC):
 
     name: str
     stage: int
-    root: int
+    root: Output
     levels: tuple[Level, ...]
-    first: int
-    last: int
-    output_last: int
+    first: Input
+    last: Input
+    output_last: Output
     entry_bytes: int = 8
     below: Regime | None = None
     has_soft_invalid: bool = False
@@ -175,7 +178,7 @@ class Regime(abc.ABC):
         return (1 << 8 * self.entry_bytes) - 1 if self.has_soft_invalid else 1
 
     @abc.abstractmethod
-    def admit(self, address: int) -> Refusal | None:
+    def admit(self, address: Input) -> Refusal | None:
         """Refuse an input address before any table is read."""
 
     @abc.abstractmethod
@@ -197,11 +200,12 @@ class Regime(abc.ABC):
         """Return what refuses to fetch a descriptor through the stage below: the walk's refusal, or a permission."""
         return via.refusal
 
-    def output(self, address: int, leaf: Step | None) -> Mapped:
+    def output(self, address: Input, leaf: Step | None) -> Mapped[Output]:
         """Return where `address` leads through `leaf`; without levels, to itself."""
         if leaf is None:
-            return Mapped(address & self.last, self.last + 1)
-        return Mapped(leaf.entry.address | address & (leaf.level.size_bytes - 1), leaf.level.size_bytes)
+            return Mapped(cast(Output, address & self.last), self.last + 1)
+        within = address & (leaf.level.size_bytes - 1)
+        return Mapped(cast(Output, leaf.entry.address | within), leaf.level.size_bytes)
 
     def stride(self, level: Level) -> int:
         """Return by how much two neighbouring descriptors of a run that is contiguous in its output differ."""
@@ -215,7 +219,7 @@ class Regime(abc.ABC):
         """Return the bits of a table descriptor that are the next table's address and stand in their own place."""
         return 0
 
-    def tag_of(self, address: int) -> int:  # noqa: ARG002
+    def tag_of(self, address: Input) -> int:  # noqa: ARG002
         """Return the bits of an input address, in place, that say nothing of where it leads; 0 where all of them do."""
         return 0
 
@@ -238,7 +242,7 @@ class Walk:
     hardware would do; None also where that cannot be read.
     """
 
-    input: int
+    input: Input
     regime: Regime
     steps: tuple[Step, ...]
     refusal: Refusal | None
@@ -252,7 +256,7 @@ class Walk:
         return self.steps[-1] if self.steps and self.steps[-1].is_leaf else None
 
     @property
-    def destination(self) -> Mapped | None:
+    def destination(self) -> Mapped[Output] | None:
         """Where this stage's leaf points, even when its access flag refuses; None where there is no leaf to ask.
 
         With a stage below this is an intermediate physical address.
@@ -267,13 +271,13 @@ class Walk:
         return self.refusal or (self.final.refusal if self.final else None)
 
     @property
-    def outcome(self) -> Mapped | Fault:
+    def outcome(self) -> Mapped[PA] | Fault:
         if self.refused is not None:
             return self.refused.fault
         destination = self.destination
         assert destination is not None, "a walk without a refusal ends in a leaf"
         if self.final is None:
-            return destination
+            return cast("Mapped[PA]", destination)  # nothing translates it further
         beyond = self.final.outcome
         assert isinstance(beyond, Mapped), "what refuses is in `refused`"
         return Mapped(beyond.address, min(beyond.size_bytes, destination.size_bytes))

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gdbtools.addresses import PA
 from gdbtools.analysis.faults.diagnosis import Verdict, diagnose
 from gdbtools.analysis.faults.writer import writer
 from gdbtools.analysis.footprint import read_code, read_range, read_tables
@@ -112,7 +113,7 @@ def _fullest(machine: Machine, space: str | None) -> Machine:
 
 
 def write_capture(
-    session: Session, path: Path, memory: Mapping[int, bytes], unreadable: int, missing_bytes: int = 0
+    session: Session, path: Path, memory: Mapping[PA, bytes], unreadable: int, missing_bytes: int = 0
 ) -> Captured:
     """Write these parts of memory and the registers of every CPU."""
     machine = session.machine

@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gdbtools.addresses import VA
 from gdbtools.analysis.faults.descriptor_history import steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.analysis.faults.spurious_causes import SeenChange, Suspicion, suspicions
@@ -34,7 +35,7 @@ class FaultSymbols:
 def symbols_of(machine: Machine, exception: ExceptionRecord) -> FaultSymbols:
     """Return the name of the addresses of an exception, as far as there are any, and names for them."""
     try:
-        pc = machine.symbol(machine.register(machine.architecture.pc))
+        pc = machine.symbol(VA(machine.register(machine.architecture.pc)))
     except Unavailable:
         pc = ""
     elr = exception.return_address

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gdbtools.addresses import PA
 from gdbtools.analysis.faults.diagnosis import Aborted, Diagnosis, Verdict
 from gdbtools.analysis.faults.spurious_causes import Suspicion
 from gdbtools.arch.instruction_effects import EffectWords
@@ -99,7 +100,7 @@ def _of_one_exception(
     return [*what, f"{NOT_THE_TABLES[:-1]}: {answers} at PA {pa:#x}, where they lead."]
 
 
-def answering_pa(diagnosis: Diagnosis) -> int | None:
+def answering_pa(diagnosis: Diagnosis) -> PA | None:
     """Return the physical address at which memory or a device aborted: a descriptor's, or that of the access itself."""
     fault = diagnosis.exception.syndrome.fault
     if diagnosis.aborted is not None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gdbtools.addresses import IPA, PA
 from gdbtools.analysis.isolation import isolation
 from gdbtools.analysis.roots.choice import choose
 from gdbtools.analysis.roots.evidence import Sign, Standing, merged, outputs, overlap
@@ -105,12 +106,13 @@ def _in_machine(linux: LinuxNotes, found: Sequence[FoundRoot]) -> LinuxNotes:
         runs = each.tree.runs if each.owner is Owner.VIRTUAL_MACHINE and each.likely else ()
         if linux.root is None or not overlap((linux.pa, linux.pa + 1), merged(map(outputs, runs))):
             continue
-        run = each.tree.at(linux.root)
+        named = IPA(linux.root)
+        run = each.tree.at(named)
         if run is None or run.output is None:
             why = f"it names IPA {linux.root:#x}, where its virtual machine, at {each.place.root:#x}, has nothing"
             return replace(linux, root=None, why=why)
-        pa = run.output + run.offset_of(linux.root)
-        return linux if pa == linux.root else replace(linux, root=pa, ipa=linux.root, machine=each.place.root)
+        pa = PA(run.output + run.offset_of(named))
+        return linux if pa == linux.root else replace(linux, root=pa, ipa=named, machine=each.place.root)
     return linux
 
 
@@ -158,7 +160,7 @@ def _regimes(architecture: Architecture, machine: Machine) -> Iterator[Regime]:
             yield from (stage for stage in (regime, regime.below) if stage is not None and stage.levels)
 
 
-def _linux(machine: Machine, pa: int, text: bytes, level: Privilege) -> Told:
+def _linux(machine: Machine, pa: PA, text: bytes, level: Privilege) -> Told:
     """Return what a kernel's VMCOREINFO says: the root that it names, of how many bits, and registers."""
     info = vmcoreinfo.parse(text)
     release = info.get("OSRELEASE", "of unknown release")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from gdbtools.addresses import IPA, PA
 from gdbtools.analysis.roots.choice import apart
 from gdbtools.analysis.roots.evidence import RootEvidence, Sign
 from gdbtools.analysis.roots.holders import register_of
@@ -42,11 +43,11 @@ class LinuxNotes:
     of that machine's second stage, and `root` where that leads.
     """
 
-    pa: int
+    pa: PA
     release: str
     root: int | None
     why: str = ""
-    ipa: int | None = None
+    ipa: IPA | None = None
     machine: int | None = None
 
 

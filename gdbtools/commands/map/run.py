@@ -8,7 +8,9 @@ from argparse import Namespace
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import cast
 
+from gdbtools.addresses import Input
 from gdbtools.analysis.areas import Area, areas
 from gdbtools.analysis.contiguity import Contiguity, contiguity
 from gdbtools.analysis.mappings import CountedRead, mappings_of
@@ -50,7 +52,7 @@ class Broken:
     """A contiguous run that is not one, and where an address of it is."""
 
     run: Contiguity
-    address: int
+    address: Input
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Part:
     regime: Regime
     runs: tuple[Run, ...]
     holes: tuple[Hole, ...]
-    left_at: int | None = None
+    left_at: Input | None = None
     """Where it was left because that is enough; None: it was not."""
 
 
@@ -309,7 +311,7 @@ def _broken(regime: Regime, run: Run, read: Read) -> Iterator[Broken]:
     aligned = run.ipa if run.ipa is not None else run.output
     if not (run.first % group or run.size_bytes % group or (aligned or 0) % group):
         return
-    for address in dict.fromkeys((run.first, run.last & -run.leaf_bytes)):
+    for address in dict.fromkeys((run.first, cast(Input, run.last & -run.leaf_bytes))):
         checked = contiguity(walk(regime, address, read), read)
         if checked is not None and checked.breach is not None:
             yield Broken(checked, address)

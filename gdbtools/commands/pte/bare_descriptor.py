@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from gdbtools.addresses import PA
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Attributes, EntryKind, Level, Refusal, Regime, Step
 from gdbtools.bits import Word
@@ -26,7 +27,7 @@ from gdbtools.wording import size
 
 OF_CHANGES: Final = ("tlbi", "break", "live", "dry_run")
 OF_VALUES: Final = ("granule", "stage")
-ANYWHERE: Final = 0
+ANYWHERE: Final = PA(0)
 """Where a descriptor is that nobody read: no address of it is shown."""
 
 

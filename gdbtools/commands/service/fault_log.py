@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
+from gdbtools.addresses import VA
 from gdbtools.errors import Malformed, Unavailable
 from gdbtools.machine.dumps.files import one_line, open_file
 from gdbtools.render.json import hexadecimal, optional_hexadecimal
@@ -86,7 +87,7 @@ def _fault(said: dict[str, str]) -> Logged:
         _unsigned(said["cpu"]),
         _address(said["pc"]),
         str(said["symbol"]),
-        _address(said["va"]),
+        VA(_address(said["va"])),
         str(said["access"]),
         None if said["level"] is None else _level(said["level"]),
         str(said["verdict"]),

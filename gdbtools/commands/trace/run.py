@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from gdbtools.addresses import VA
 from gdbtools.commands.files import written_whole
 from gdbtools.commands.hottest import Hottest
 from gdbtools.commands.service.fault_log import read_log
@@ -52,7 +53,7 @@ class Traced:
         self.seconds = max(self.seconds, fault.time + fault.seconds)
         self.by[fault.cpu, fault.verdict] += 1
         _count(self.hottest.accesses, fault.access or "none")
-        _count(self.hottest.pages, fault.va & -PAGE_BYTES)
+        _count(self.hottest.pages, VA(fault.va & -PAGE_BYTES))
         _count(self.hottest.code, fault.symbol or f"{fault.pc:#x}")
         if len(self.by) > MOST:
             raise Malformed(f"{self.log} has faults of more than {MOST} CPUs and verdicts, which no service has seen")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from gdbtools.addresses import VA
 from gdbtools.analysis.reverse import aliases
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Regime, Step
@@ -27,9 +28,9 @@ ALIASES = 4
 class Watched:
     """A descriptor that is watched, and by which watchpoints: (number, virtual address) of each."""
 
-    va: int
+    va: VA
     step: Step
-    places: Sequence[tuple[int, int]]
+    places: Sequence[tuple[int, VA]]
     stops: bool
     isolation: Isolation | None = None
     """Set where the address lies in a range that is a reduced one now; `space` is the one that was asked."""
@@ -73,14 +74,14 @@ def _limits(here: Spaces) -> str:
     return f": {limit_text(here.isolation)}" if here.isolation is not None and here.full is None else ""
 
 
-def mapped_at(machine: Machine, step: Step) -> list[int]:
+def mapped_at(machine: Machine, step: Step) -> list[VA]:
     """Return the virtual addresses at which this CPU's tables map a descriptor; with the MMU off its physical one."""
     regimes = machine.architecture.regimes(machine.register)
-    places = [va for va, _ in islice(aliases(regimes, step.pa, machine.memory.read), ALIASES)]
-    return places or ([step.pa] if not any(regime.levels for regime in regimes) else [])
+    places = [VA(va) for va, _ in islice(aliases(regimes, step.pa, machine.memory.read), ALIASES)]
+    return places or ([VA(step.pa)] if not any(regime.levels for regime in regimes) else [])
 
 
-def descriptor(machine: Machine, va: int, level: int | None) -> Step:
+def descriptor(machine: Machine, va: VA, level: int | None) -> Step:
     """Return the descriptor to watch: that of the level asked for, else the last one on the way."""
     found = walk(machine.architecture.regime_for(machine.register, va), va, machine.memory.read)
     if not found.steps:

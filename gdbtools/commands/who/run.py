@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from gdbtools.addresses import VA
 from gdbtools.analysis.history import LastChange, last_change
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.model import Regime, Step
@@ -24,7 +25,7 @@ class WrittenAt:
     instructions of the recording.  QEMU records guests of one CPU.
     """
 
-    va: int
+    va: VA
     step: Step
     asked_at: int
     change: LastChange | None
@@ -54,7 +55,7 @@ def run(session: Session, options: Namespace) -> Sequence[WrittenAt | Moved]:
     step = descriptor(machine, options.address, options.level)
     regime = machine.architecture.regime_for(machine.register, options.address)
     # While the MMU was still off, by the physical address.
-    places = [(va, regime.entry_bytes) for va in dict.fromkeys((*mapped_at(machine, step), step.pa))]
+    places = [(va, regime.entry_bytes) for va in dict.fromkeys((*mapped_at(machine, step), VA(step.pa)))]
 
     def read() -> int:
         return int.from_bytes(machine.memory.read(step.pa, regime.entry_bytes), regime.byte_order)

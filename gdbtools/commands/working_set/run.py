@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from gdbtools.addresses import VA
 from gdbtools.analysis.working_set import Sample, heat, touched_runs
 from gdbtools.commands.hottest import HOTTEST, Hottest
 from gdbtools.commands.session import Session
@@ -37,7 +38,7 @@ class WorkingSet:
     accessed: int
     left: bool
     ended: str
-    symbols: Mapping[int, str]
+    symbols: Mapping[VA, str]
     hottest: Hottest
 
 
@@ -68,7 +69,7 @@ def run(session: Session, options: Namespace) -> Sequence[WorkingSet]:
     )  # fmt: skip
 
 
-def _hottest(samples: Sequence[Sample], symbol: Callable[[int], str]) -> Hottest:
+def _hottest(samples: Sequence[Sample], symbol: Callable[[VA], str]) -> Hottest:
     """Return what was touched most often, and who did it; only of that the symbols are asked for."""
     touches = [touch for sample in samples for touch in sample.touched.values() if touch is not None]
     code = Counter(touch.pc for touch in touches).most_common(HOTTEST)
@@ -78,5 +79,5 @@ def _hottest(samples: Sequence[Sample], symbol: Callable[[int], str]) -> Hottest
         Counter(f"{touch.access.privilege.label} {touch.access.kind.label}" for touch in touches),
         Counter({symbol(pc) or f"{pc:#x}": count for pc, count in code}),
         pages,
-        {page: name for page, _ in pages.most_common(HOTTEST) if (name := symbol(page))},
+        {page: name for page, _ in pages.most_common(HOTTEST) if (name := symbol(VA(page)))},
     )

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import gdb
 
+from gdbtools.addresses import PA
 from gdbtools.errors import Refused, Unavailable, Unreadable
 from gdbtools.live.stub.order import SILENT, Order
 
@@ -100,7 +101,7 @@ class StubMemory:
             (self._asked if self.order.lost else self.packet)("Qqemu.PhyMemMode:0")
         self._on = self._sure = False
 
-    def read(self, pa: int, size_bytes: int) -> bytes:
+    def read(self, pa: PA, size_bytes: int) -> bytes:
         self._hold()
         parts: list[bytes] = []
         for at in range(pa, pa + size_bytes, CHUNK_BYTES):
@@ -114,12 +115,12 @@ class StubMemory:
                 self._make_sure()
                 if not _ERROR.fullmatch(answer):
                     said = answer[:20].decode("ascii", "backslashreplace")
-                    raise Unreadable(at, take, f"the gdbstub said {said!r}, which is not that memory; ask again")
-                raise Unreadable(at, take, "the gdbstub refuses it; no memory is there")
+                    raise Unreadable(PA(at), take, f"the gdbstub said {said!r}, which is not that memory; ask again")
+                raise Unreadable(PA(at), take, "the gdbstub refuses it; no memory is there")
             parts.append(data)
         return b"".join(parts)
 
-    def write(self, pa: int, data: bytes) -> None:
+    def write(self, pa: PA, data: bytes) -> None:
         self._hold()
         if not self._sure:
             self._make_sure()

@@ -19,6 +19,7 @@ import struct
 from collections.abc import Mapping, Sequence
 
 from gdbtools import __version__
+from gdbtools.addresses import PA
 from gdbtools.arch.identity import Identity, StatusLayout
 
 NOTE_NAME = b"gdbtools"
@@ -42,7 +43,7 @@ def core_bytes(
     identity: Identity,
     cpus: Sequence[Mapping[str, int]],
     current: int,
-    memory: Mapping[int, bytes],
+    memory: Mapping[PA, bytes],
     assumed: Sequence[str] = (),
     dirty: str = "",
 ) -> bytes:
@@ -101,8 +102,8 @@ def core_bytes(
     return b"".join((header, *headers, notes, bytes(padding), *(data for _, data in segments)))
 
 
-def _runs(memory: Mapping[int, bytes]) -> list[tuple[int, bytes]]:
-    runs: list[tuple[int, list[bytes], int]] = []
+def _runs(memory: Mapping[PA, bytes]) -> list[tuple[PA, bytes]]:
+    runs: list[tuple[PA, list[bytes], int]] = []
     for pa in sorted(memory):
         data = memory[pa]
         if runs and runs[-1][0] + runs[-1][2] == pa:

@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 from itertools import pairwise
 from pathlib import Path
 
+from gdbtools.addresses import PA
 from gdbtools.errors import Malformed
 from gdbtools.machine.dumps.files import one_line, open_file
 from gdbtools.machine.layers import MemoryRange
@@ -48,12 +49,12 @@ def map_file(path: Path) -> mmap.mmap:
             raise Malformed(f"{path} is not a file that can be mapped; copy it to one") from None
 
 
-def window(view: mmap.mmap, offset: int, pa: int, size_bytes: int) -> MemoryRange:
+def window(view: mmap.mmap, offset: int, pa: PA, size_bytes: int) -> MemoryRange:
     """Return the part of a mapped file from `offset` on as physical memory at `pa`."""
     return MemoryRange(pa, size_bytes, lambda at, take: view[offset + at : offset + at + take])
 
 
-def placed(path: Path, view: mmap.mmap, places: Sequence[tuple[int, int, int]]) -> tuple[MemoryRange, ...]:
+def placed(path: Path, view: mmap.mmap, places: Sequence[tuple[PA, int, int]]) -> tuple[MemoryRange, ...]:
     """Return the windows on a mapped file that its headers tell of: (physical address, size, offset in the file) each.
 
     Where two tell of the same address, the first counts.  One that lies outside the file or the address space raises
@@ -91,6 +92,6 @@ def disjoint(ranges: Sequence[MemoryRange]) -> tuple[MemoryRange, ...]:
     return tuple(pieces)
 
 
-def _part(whole: MemoryRange, first: int, end: int) -> MemoryRange:
+def _part(whole: MemoryRange, first: PA, end: int) -> MemoryRange:
     skipped = first - whole.pa
     return MemoryRange(first, end - first, lambda at, take: whole.read(skipped + at, take))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gdbtools.addresses import PA
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.identity import Identity, StatusLayout
@@ -59,13 +60,13 @@ def open_core(path: Path) -> Dump:
     A segment counts by its physical address and by what the file has of it: its virtual address may be anything.
     """
     view = map_file(path)
-    places: list[tuple[int, int, int]] = []
+    places: list[tuple[PA, int, int]] = []
     notes: list[CoreNote] = []
     noted = 0
     identity, segments = _segments(path, view)
     for kind, _, offset, _, pa, size_bytes, _, _ in segments:
         if kind == PT_LOAD and size_bytes:
-            places.append((pa, size_bytes, offset))
+            places.append((PA(pa), size_bytes, offset))
         elif kind == PT_NOTE:
             noted += size_bytes
             if max(offset + size_bytes, noted) > len(view):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
+from gdbtools.addresses import PA, moved
 from gdbtools.errors import Unavailable
 from gdbtools.machine.layers import Patched, Ranges
 from gdbtools.machine.live.qemu_ram import GuestRam
 from gdbtools.machine.model import PhysicalMemory
 from gdbtools.machine.progress import CountedMemory
 
-Extent = tuple[int, int]
+Extent = tuple[PA, int]
 """First physical address, and size in bytes."""
 
 
@@ -64,8 +65,8 @@ def _cut(extents: Sequence[Extent], wanted: Extent | None) -> Sequence[Extent]:
 
 
 def _within(extents: Sequence[Extent], wanted: Extent) -> Iterator[Extent]:
-    first, end = wanted[0], wanted[0] + wanted[1]
+    first, end = wanted[0], moved(wanted[0], wanted[1])
     for pa, size_bytes in extents:
-        start, stop = max(pa, first), min(pa + size_bytes, end)
+        start, stop = max(pa, first), min(moved(pa, size_bytes), end)
         if start < stop:
             yield start, stop - start

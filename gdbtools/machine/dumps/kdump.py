@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from gdbtools.addresses import PA
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Malformed, Refused, Unavailable, Unreadable
 from gdbtools.machine.dumps import kdump_reader
@@ -62,7 +63,7 @@ class KdumpReader:
         )
         weakref.finalize(self, _end, self._process)
 
-    def ask(self, pa: int, size_bytes: int) -> tuple[bool, bytes]:
+    def ask(self, pa: PA, size_bytes: int) -> tuple[bool, bytes]:
         assert self._process.stdin is not None, "it was made with one"
         try:
             self._process.stdin.write(QUESTION.pack(pa, size_bytes))
@@ -108,19 +109,20 @@ class KdumpMemory:
     def _page(self) -> Callable[[int], bytes]:
         return lru_cache(PAGES)(self._read_page)
 
-    def read(self, pa: int, size_bytes: int) -> bytes:
+    def read(self, pa: PA, size_bytes: int) -> bytes:
         first = pa & -PAGE_BYTES
         pages = range(first, pa + size_bytes, PAGE_BYTES)
         data = b"".join(self._page(page) for page in pages)
         return data[pa - first : pa - first + size_bytes]
 
-    def _read_page(self, pa: int) -> bytes:
+    def _read_page(self, page: int) -> bytes:
+        pa = PA(page)
         answered, data = self.reader.ask(pa, PAGE_BYTES) if pa < 1 << 64 else (False, b"there is no such address")
         if not answered:
             raise Unreadable(pa, PAGE_BYTES, f"{self.description} does not have it ({data.decode(errors='replace')})")
         return data
 
-    def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002
+    def write(self, pa: PA, data: bytes) -> None:  # noqa: ARG002
         raise Refused(f"{self.description} is evidence, not a guest: nothing is written to it")
 
 

@@ -9,6 +9,7 @@ import mmap
 import struct
 from pathlib import Path
 
+from gdbtools.addresses import PA
 from gdbtools.errors import Malformed
 from gdbtools.machine.dumps.dump import RANGES, Dump, map_file, placed
 from gdbtools.machine.layers import Ranges
@@ -24,8 +25,8 @@ def open_lime(path: Path) -> Dump:
     return Dump("", Ranges(placed(path, view, _places(path, view)), f"the LiME dump {path.name}"))
 
 
-def _places(path: Path, view: mmap.mmap) -> list[tuple[int, int, int]]:
-    places: list[tuple[int, int, int]] = []
+def _places(path: Path, view: mmap.mmap) -> list[tuple[PA, int, int]]:
+    places: list[tuple[PA, int, int]] = []
     at = 0
     while at < len(view) and len(places) <= RANGES:
         header = view[at : at + HEADER.size]
@@ -38,6 +39,6 @@ def _places(path: Path, view: mmap.mmap) -> list[tuple[int, int, int]]:
             raise Malformed(f"{path} is LiME of version {version}; take it with LiME 1, format=lime")
         if last < first:
             raise Malformed(f"{path} has a LiME range from {first:#x} to {last:#x}; take the dump again")
-        places.append((first, last - first + 1, at + HEADER.size))
+        places.append((PA(first), last - first + 1, at + HEADER.size))
         at += HEADER.size + last - first + 1
     return places

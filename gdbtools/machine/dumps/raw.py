@@ -13,13 +13,14 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+from gdbtools.addresses import PA
 from gdbtools.errors import UsageError
 from gdbtools.machine.dumps.dump import Dump, map_file, window
 from gdbtools.machine.dumps.files import one_line, open_file
 from gdbtools.machine.layers import Ranges
 
 
-def open_raw(images: Sequence[tuple[Path, int]]) -> Dump:
+def open_raw(images: Sequence[tuple[Path, PA]]) -> Dump:
     """Open raw images as one memory: (file, physical address of its first byte) each; they may not overlap.
 
     They do not say of which architecture they are."""

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
+from gdbtools.addresses import PA
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.errors import Refused, Unavailable, Unreadable
@@ -97,14 +98,14 @@ class ReadableMemory:
     def description(self) -> str:
         return self.under.description
 
-    def read(self, pa: int, size_bytes: int) -> bytes:
+    def read(self, pa: PA, size_bytes: int) -> bytes:
         return self.under.read(pa, size_bytes)
 
-    def places(self) -> Sequence[tuple[int, int]]:
+    def places(self) -> Sequence[tuple[PA, int]]:
         """Return where memory is: (physical address, size in bytes)."""
         return [(each.pa, each.size_bytes) for each in self.ram]
 
-    def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002
+    def write(self, pa: PA, data: bytes) -> None:  # noqa: ARG002
         raise Refused(ONLY_READ)
 
 
@@ -116,19 +117,19 @@ class MonitorMemory:
     ranges: Sequence[RamRange]
     description: str
 
-    def read(self, pa: int, size_bytes: int) -> bytes:
-        at, end = pa, pa + size_bytes
+    def read(self, pa: PA, size_bytes: int) -> bytes:
+        at, end = int(pa), pa + size_bytes
         for each in self.ranges:
             if each.pa <= at < each.pa + each.size_bytes:
                 at = min(each.pa + each.size_bytes, end)
         if at < end:
             raise Unreadable(pa, size_bytes, "no RAM or ROM is there, and a device might notice")
-        return b"".join(self._chunk(first, min(CHUNK_BYTES, end - first)) for first in range(pa, end, CHUNK_BYTES))
+        return b"".join(self._chunk(PA(first), min(CHUNK_BYTES, end - first)) for first in range(pa, end, CHUNK_BYTES))
 
-    def write(self, pa: int, data: bytes) -> None:  # noqa: ARG002
+    def write(self, pa: PA, data: bytes) -> None:  # noqa: ARG002
         raise Refused(ONLY_READ)
 
-    def _chunk(self, pa: int, size_bytes: int) -> bytes:
+    def _chunk(self, pa: PA, size_bytes: int) -> bytes:
         first = pa & -8
         count = -(-(pa + size_bytes - first) // 8)
         lines = self.monitor(f"xp /{count}xg {first:#x}").splitlines()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from gdbtools.addresses import PA
 from gdbtools.machine.live.process import Mapping, covering, is_qemu, mappings, open_mapped
 from gdbtools.machine.model import PhysicalMemory
 
@@ -39,7 +40,7 @@ CPU_SPACE = ' AS "cpu-memory-0"'
 class RamRange:
     """A range of guest physical memory that is RAM: which block's, and from where in it."""
 
-    pa: int
+    pa: PA
     size_bytes: int
     name: str
     offset: int
@@ -49,7 +50,7 @@ class RamRange:
 class Window:
     """A range of RAM, and how to reach its bytes by their offset.  `proved`: it has shown what the stub shows."""
 
-    pa: int
+    pa: PA
     size_bytes: int
     read: Callable[[int, int], bytes]
     write: Callable[[int, bytes], None]
@@ -58,7 +59,7 @@ class Window:
     written: bool = False
     """Whether the stub has shown a write through this window."""
 
-    def holds(self, pa: int, size_bytes: int) -> bool:
+    def holds(self, pa: PA, size_bytes: int) -> bool:
         return self.pa <= pa and pa + size_bytes <= self.pa + self.size_bytes
 
 
@@ -66,7 +67,7 @@ def ram_ranges(mtree: str, kinds: Sequence[str] = ("ram",)) -> Sequence[RamRange
     """Return the RAM that the first CPU sees, or memory of other kinds, from what `info mtree -f` prints."""
     return [
         RamRange(
-            int(each["first"], 16),
+            PA(int(each["first"], 16)),
             int(each["last"], 16) - int(each["first"], 16) + 1,
             each["name"],
             int(each["offset"] or "0", 16),
@@ -76,7 +77,7 @@ def ram_ranges(mtree: str, kinds: Sequence[str] = ("ram",)) -> Sequence[RamRange
     ]
 
 
-def backing(mtree: str, pa: int) -> str | None:
+def backing(mtree: str, pa: PA) -> str | None:
     """Name what the first CPU finds at a physical address: empty for nothing, None where the monitor does not say."""
     view = _view(mtree)
     for each in _REGION.finditer(view):
@@ -177,7 +178,7 @@ class GuestRam:
         """Find the windows now: where reads are to come at moments that `look` is not possible at."""
         _ = self.windows
 
-    def read(self, pa: int, size_bytes: int) -> bytes:
+    def read(self, pa: PA, size_bytes: int) -> bytes:
         window = self._window(pa, size_bytes)
         if window is None:
             return self.stub.read(pa, size_bytes)
@@ -195,7 +196,7 @@ class GuestRam:
             window.proved = True
         return expected
 
-    def write(self, pa: int, data: bytes) -> None:
+    def write(self, pa: PA, data: bytes) -> None:
         window = self._window(pa, len(data))
         if window is None or not window.proved:
             self.stub.write(pa, data)
@@ -212,7 +213,7 @@ class GuestRam:
                 self._distrust(window)
                 self.stub.write(pa, data)
 
-    def _window(self, pa: int, size_bytes: int) -> Window | None:
+    def _window(self, pa: PA, size_bytes: int) -> Window | None:
         for each in self.windows if self.past_stub else ():
             if each.holds(pa, size_bytes):
                 return each

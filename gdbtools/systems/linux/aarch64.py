@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from gdbtools.addresses import VA
 from gdbtools.arch.aarch64.exceptions import record
 from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2
@@ -107,7 +108,7 @@ class Linux(System):
         target = record.target(register)
         vectors = VBAR(register(f"VBAR_EL{target}")).VBA
         found = per_cpu_data(vectors, optional(register, f"TPIDR_EL{target}"))
-        return () if found is None else (EntryNeed(*found, "Linux's per-CPU data"),)
+        return () if found is None else (EntryNeed(VA(found[0]), found[1], "Linux's per-CPU data"),)
 
 
 LINUX: Final = Linux()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gdbtools.addresses import VA
 from gdbtools.arch.aarch64.instructions.classes import is_always_defined, text
 from gdbtools.arch.aarch64.instructions.memory_instructions import InstructionEncoding, memory_access
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
@@ -246,12 +247,12 @@ RULES: Final[Mapping[int, AgreementRule]] = {
 """What is known of the instruction, by class; the others say nothing of one."""
 
 
-def raised_at(exception: ExceptionRecord) -> int | None:
+def raised_at(exception: ExceptionRecord) -> VA | None:
     """Return the address of the A64 instruction that an exception is about: ELR_ELx, or behind which ELR_ELx is."""
     if exception.return_address is None:
         return None
     behind = exception.syndrome.returns is Return.NEXT_INSTRUCTION
-    return exception.return_address - (INSTRUCTION_BYTES if behind else 0) & (1 << 64) - 1
+    return VA(exception.return_address - (INSTRUCTION_BYTES if behind else 0) & (1 << 64) - 1)
 
 
 def fits(exception: ExceptionRecord, instruction: int | None, register: ReadRegister | None = None) -> Agreement:

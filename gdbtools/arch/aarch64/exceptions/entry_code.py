@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from gdbtools.addresses import VA
 from gdbtools.arch.isolation import Load
 from gdbtools.bits import Field, Word
 from gdbtools.errors import GdbtoolsError
@@ -147,7 +148,7 @@ def follow(entry: int, ttbr1: int, code: Callable[[int | None], Load]) -> Follow
     load = code(None)
     for count in range(MOST):
         try:
-            word = int.from_bytes(load(pc, INSTRUCTION_BYTES), "little")
+            word = int.from_bytes(load(VA(pc), INSTRUCTION_BYTES), "little")
         except GdbtoolsError:
             if not count:
                 raise
@@ -195,7 +196,7 @@ def _carry_out(word: int, pc: int, ttbr1: int, load: Load, done: Followed) -> No
         literal = LoadLiteral(word)
         known.pop(literal.Rt, None)
         try:
-            known[literal.Rt] = int.from_bytes(load(pc + literal.offset, 8), "little")
+            known[literal.Rt] = int.from_bytes(load(VA(pc + literal.offset), 8), "little")
         except GdbtoolsError:
             return
     else:

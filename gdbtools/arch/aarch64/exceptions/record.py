@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
+from gdbtools.addresses import IPA, VA
 from gdbtools.arch.aarch64 import syndrome
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.exceptions.execution_state import EL1, aarch32_el1
@@ -63,7 +64,7 @@ def target(register: ReadRegister) -> int:
     return 2 if regimes.current(register) == "el2-vhe" else 1
 
 
-def vectors(register: ReadRegister) -> Mapping[int, str]:
+def vectors(register: ReadRegister) -> Mapping[VA, str]:
     """Return the entries for synchronous exceptions of the vectors in force.
 
     Raises `Unavailable` for the vectors of AArch32, which are others.
@@ -73,9 +74,9 @@ def vectors(register: ReadRegister) -> Mapping[int, str]:
     return vectors_at(register(f"VBAR_EL{target(register)}"))
 
 
-def vectors_at(vbar: int) -> Mapping[int, str]:
+def vectors_at(vbar: int) -> Mapping[VA, str]:
     """Return the entries for synchronous exceptions of the vectors that VBAR_ELx leads to."""
-    return {VBAR(vbar).VBA + offset: entry for offset, entry in _QUARTERS.items()}
+    return {VA(VBAR(vbar).VBA + offset): entry for offset, entry in _QUARTERS.items()}
 
 
 def taken_at(regime: str) -> int:
@@ -83,7 +84,7 @@ def taken_at(regime: str) -> int:
     return {"el1": 1, "el3": 3}.get(regime, 2)
 
 
-def vectors_for(register: ReadRegister, regime: str) -> Mapping[int, str]:
+def vectors_for(register: ReadRegister, regime: str) -> Mapping[VA, str]:
     """Return the entries for synchronous exceptions where faults of a regime come in, wherever the CPU is.
 
     Stage 2's are of lower levels, and a level that shares its regime with none faults at its own.
@@ -94,7 +95,7 @@ def vectors_for(register: ReadRegister, regime: str) -> Mapping[int, str]:
         offsets = [offset for offset in _QUARTERS if offset >= FROM_LOWER]
     elif regime in ("el2", "el3"):
         offsets = [offset for offset in _QUARTERS if offset < FROM_LOWER]
-    return {vba + offset: _QUARTERS[offset] for offset in offsets}
+    return {VA(vba + offset): _QUARTERS[offset] for offset in offsets}
 
 
 def is_of(exception: ExceptionRecord, regime: str) -> bool:
@@ -111,7 +112,7 @@ def vector_entry(register: ReadRegister, pc: int) -> VectorEntry | None:
         return None
     quarters = vectors(register)
     for offset, (kind, interrupts) in _KINDS.items():
-        quarter = quarters.get(pc - offset)
+        quarter = quarters.get(VA(pc - offset))
         if quarter is not None:
             return VectorEntry(f"{quarter}{kind}", kind.removeprefix(", ") if interrupts else "")
     return None
@@ -145,17 +146,18 @@ def record(register: ReadRegister) -> ExceptionRecord:
         # What a guest's own tables refuse, the guest takes; what comes to EL2 is stage 2's.
         found = replace(found, fault=replace(found.fault, stage=2))
         hpfar = optional(register, "HPFAR_EL2") if found.ipa_valid else None
-        ipa = None if hpfar is None else HPFAR_EL2(hpfar).FIPA
+        ipa = None if hpfar is None else IPA(HPFAR_EL2(hpfar).FIPA)
     if _discards(found, origin):
         found = replace(found, access_kind=AccessKind.INVALIDATION)
     if found.returns is Return.NEXT_UNLESS_TRAPPED:
         trapped = _was_trapped(found, el, origin, register)
         found = replace(found, returns=Return.THIS_INSTRUCTION if trapped else Return.NEXT_INSTRUCTION)
+    returns_to = optional(register, f"ELR_EL{el}")
     return ExceptionRecord(
         target=LEVELS[el],
         syndrome=found,
-        address=address,
-        return_address=optional(register, f"ELR_EL{el}"),
+        address=VA(address),
+        return_address=None if returns_to is None else VA(returns_to),
         origin=None if origin is None else LEVELS[origin],
         state=state,
         regime=regime,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from gdbtools.addresses import VA
 from gdbtools.arch.aarch64.instructions.gadgets import (
     ADDRESS_BITS,
     OPERAND_ADDRESS,
@@ -99,7 +100,7 @@ def _is(word: int, group: tuple[int, int]) -> bool:
     return word & mask == match
 
 
-def recent(words: Sequence[int], end: int, register: ReadRegister, regime: str, about: Walk) -> tuple[Effect, ...]:
+def recent(words: Sequence[int], end: VA, register: ReadRegister, regime: str, about: Walk) -> tuple[Effect, ...]:
     """Return what the code that ends at `end` did, the latest first; `about` is the translation that it may have
     changed.
 
@@ -108,7 +109,7 @@ def recent(words: Sequence[int], end: int, register: ReadRegister, regime: str, 
     found: list[Effect] = []
     lost: set[int] = set()
     for distance, value in enumerate(reversed(words), 1):
-        word, at = Instruction(value), end - 4 * distance
+        word, at = Instruction(value), VA(end - 4 * distance)
         if _is(word.op0, _BRANCHES_AND_SYSTEM):
             if any(_is(word, each) for each in _STOPS):
                 break
@@ -123,7 +124,7 @@ def recent(words: Sequence[int], end: int, register: ReadRegister, regime: str, 
                 lost |= {word.Rt, word.Rt2, word.Rn, word.Rs}
                 continue
             if word.Rn not in lost and word.Rn != _X31:
-                target = register(f"x{word.Rn}") + store.offset(word) & (1 << 64) - 1
+                target = VA(register(f"x{word.Rn}") + store.offset(word) & (1 << 64) - 1)
                 found.append(Effect(at, EffectKind.STORE, store.name, target))
             lost |= {each.of(word) for each in store.writes}
         elif any(_is(word.op0, each) for each in _DATA_PROCESSING):
@@ -134,7 +135,7 @@ def recent(words: Sequence[int], end: int, register: ReadRegister, regime: str, 
 
 
 def _system(
-    word: Instruction, at: int, register: ReadRegister, regime: str, about: Walk, lost: set[int]
+    word: Instruction, at: VA, register: ReadRegister, regime: str, about: Walk, lost: set[int]
 ) -> Effect | None:
     barrier = Barrier(word)
     if barrier.fixed == Barrier(_BARRIERS).fixed:
@@ -164,7 +165,7 @@ _ALL: Final = ("VMALLS12", "VMALL", "ALL")
 
 def _scope(
     name: str, operand: int | None, register: ReadRegister, regime: str, about: Walk
-) -> tuple[int | None, bool | None]:
+) -> tuple[VA | None, bool | None]:
     """Return the address that a TLBI names, and whether it covers `about`; None for what is not known."""
     found = _NAME.fullmatch(name)
     if found is None:
@@ -187,6 +188,6 @@ def _scope(
     return named, same and (found["what"].startswith("VAA") or shared or own)
 
 
-def _sign_extended(address: int) -> int:
+def _sign_extended(address: int) -> VA:
     """Copy bit 55 up: it says which half a TLBI's address is in."""
-    return address | 0xFF << 56 if address >> 55 & 1 else address
+    return VA(address | 0xFF << 56 if address >> 55 & 1 else address)

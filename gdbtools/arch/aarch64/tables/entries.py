@@ -5,6 +5,9 @@ Source: DDI 0487, "VMSAv8-64 translation table format descriptors", "MMU fault t
 
 from __future__ import annotations
 
+from typing import Final, cast
+
+from gdbtools.addresses import PA, Output
 from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.registers.translation import TableBase
 from gdbtools.arch.aarch64.tables.descriptors import (
@@ -22,11 +25,13 @@ from gdbtools.arch.aarch64.tables.geometry import LAST_LEVEL, block_levels
 from gdbtools.arch.model import Cause, Decider, Entry, EntryKind, Fault, FaultKind, Level, Refusal, Regime, Step
 from gdbtools.bits import Field
 
+_NOWHERE: Final = PA(0)
 
-def aligned_root(ttbr: TableBase, wide: bool, levels: tuple[Level, ...]) -> int:
+
+def aligned_root(ttbr: TableBase, wide: bool, levels: tuple[Level, ...]) -> Output:
     """Return where a root table is: AArch64.S1TTBaseAddress and S2TTBaseAddress ignore what is below its size."""
     root_bytes = levels[0].entries * Regime.entry_bytes if levels else 1
-    return ttbr.base(wide) & -max(64 if wide else 1, root_bytes)
+    return cast(Output, ttbr.base(wide) & -max(64 if wide else 1, root_bytes))
 
 
 def decode(
@@ -34,19 +39,19 @@ def decode(
 ) -> Entry:
     """Return what a descriptor is at this level; never refuses."""
     if not VALID.of(value):
-        return Entry(EntryKind.INVALID, InvalidDescriptor(value), 0, VMSACause.INVALID_ENTRY)
+        return Entry(EntryKind.INVALID, InvalidDescriptor(value), _NOWHERE, VMSACause.INVALID_ENTRY)
     if level.number == LAST_LEVEL:
         if KIND.of(value) == TYPE_BLOCK:
-            return Entry(EntryKind.INVALID, InvalidDescriptor(value), 0, VMSACause.RESERVED_ENTRY)
+            return Entry(EntryKind.INVALID, InvalidDescriptor(value), _NOWHERE, VMSACause.RESERVED_ENTRY)
         page = leaf_descriptor(level.low, False, role, layout, overlays)(value)
-        return Entry(EntryKind.PAGE, page, page.OutputAddress)
+        return Entry(EntryKind.PAGE, page, cast(Output, page.OutputAddress))
     if KIND.of(value) == TYPE_BLOCK:
         block = leaf_descriptor(level.low, True, role, layout, overlays)(value)
         if level.number not in block_levels(granule_bits, layout):
-            return Entry(EntryKind.INVALID, block, 0, VMSACause.BLOCK_NOT_ALLOWED)
-        return Entry(EntryKind.BLOCK, block, block.OutputAddress)
+            return Entry(EntryKind.INVALID, block, _NOWHERE, VMSACause.BLOCK_NOT_ALLOWED)
+        return Entry(EntryKind.BLOCK, block, cast(Output, block.OutputAddress))
     table = table_descriptor(granule_bits, role, layout)(value)
-    return Entry(EntryKind.TABLE, table, table.NextTable)
+    return Entry(EntryKind.TABLE, table, cast(Output, table.NextTable))
 
 
 def soft_invalid(
@@ -73,7 +78,7 @@ def soft_invalid(
     elif not whole.address:
         return plain
     kept = Entry(whole.kind, word, whole.address, VMSACause.SOFT_INVALID)
-    return Entry(EntryKind.SOFT_INVALID, word, 0, VMSACause.SOFT_INVALID, kept)
+    return Entry(EntryKind.SOFT_INVALID, word, _NOWHERE, VMSACause.SOFT_INVALID, kept)
 
 
 def refuse_entry(step: Step, stage: int, output_bits: int, hardware_access_flag: bool) -> Refusal | None:

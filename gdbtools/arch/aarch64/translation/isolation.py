@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from gdbtools.addresses import VA
 from gdbtools.arch.aarch64.exceptions import entry_code
 from gdbtools.arch.aarch64.exceptions.record import FROM_LOWER, vectors_at
 from gdbtools.arch.aarch64.registers.features import optional
@@ -40,8 +41,8 @@ def upper_range(register: ReadRegister, name: str | None) -> Regime | None:
     vbar = None if el is None else optional(register, f"VBAR_EL{el}")
     if not vbar or not vbar & regimes.BIT_55:
         return None
-    found = regimes.regime_for(register, vbar, name)
-    return found if found.levels and found.admit(vbar) is None else None
+    found = regimes.regime_for(register, VA(vbar), name)
+    return found if found.levels and found.admit(VA(vbar)) is None else None
 
 
 def switch(register: ReadRegister, view: View, name: str | None) -> Switch | None:
@@ -63,8 +64,8 @@ def switch(register: ReadRegister, view: View, name: str | None) -> Switch | Non
 
 
 def ways_in(
-    register: ReadRegister, reduced: Mapping[str, int], view: View, first: int, size_bytes: int
-) -> Mapping[int, str]:
+    register: ReadRegister, reduced: Mapping[str, int], view: View, first: VA, size_bytes: int
+) -> Mapping[VA, str]:
     """Return the entries for a user's exceptions in a part of a reduced space that move TTBR1 to its value now.
 
     A trampoline has several sets of vectors, of which each CPU takes the one that suits it.
@@ -75,7 +76,7 @@ def ways_in(
     def code(root: int | None) -> Load:
         return view(reduced if root is None else {ttbr1: root})
 
-    found: dict[int, str] = {}
+    found: dict[VA, str] = {}
     for base in range(first & -_VECTORS_BYTES, first + size_bytes, _VECTORS_BYTES):
         try:
             root = entry_code.follow(base + FROM_LOWER, reduced[ttbr1], code).root

@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
+from gdbtools.addresses import Input
 from gdbtools.arch.aarch64.exceptions.execution_state import aarch32_el1
 from gdbtools.arch.aarch64.registers.features import Features, features, optional
 from gdbtools.arch.aarch64.registers.hypervisor import GPCCR_EL3, HCR_EL2, HCRX_EL2, SCR_EL3, VTCR_EL2, VTTBR
@@ -83,7 +84,7 @@ def regimes(register: ReadRegister, name: str | None = None) -> tuple[Regime, ..
     return BUILDERS[name or current(register)](register, None)
 
 
-def regime_for(register: ReadRegister, address: int, name: str | None = None) -> Regime:
+def regime_for(register: ReadRegister, address: Input, name: str | None = None) -> Regime:
     """Return the range that translates `address`: bit 55 chooses it, whatever the top byte says."""
     return BUILDERS[name or current(register)](register, bool(address & BIT_55))[0]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from gdbtools.addresses import VA
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, VTCR_EL2
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.registers.translation import TG0_GRANULE
@@ -79,7 +80,7 @@ def regime(place: RootPlace) -> Regime:
             raise Unavailable(f"nobody has said what {name} is")
         return values[name]
 
-    return regimes.regime_for(register, regimes.BIT_55 if place.upper else 0, place.regime)
+    return regimes.regime_for(register, VA(regimes.BIT_55 if place.upper else 0), place.regime)
 
 
 def registers(places: Sequence[RootPlace]) -> Derived:
@@ -170,7 +171,7 @@ def bare_regime(granule: str, name: str, level: int | None) -> Regime:
             raise Unavailable(f"nobody has said what {wanted} is")
         return values[wanted]
 
-    return regimes.regime_for(register, 0, name)
+    return regimes.regime_for(register, VA(0), name)
 
 
 _CONTROLS: Final[Mapping[str, Controls]] = {**_STAGE1, "el3": EL3}

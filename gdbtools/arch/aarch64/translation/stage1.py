@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from gdbtools.addresses import VA, Input, Output
 from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.permissions.checks import Effective, Limit
@@ -134,7 +135,7 @@ class Stage1(Regime):
         return levels_for(self.granule_bits, self.input_bits) if self.size_in_bounds else ()
 
     @cached_property
-    def root(self) -> int:  # type: ignore[override]
+    def root(self) -> Output:  # type: ignore[override]
         """The table's address: BADDR, aligned to the root table's own size.
 
         A wide one keeps its bits [51:48] in [5:2], and is aligned to 64 bytes at the least.
@@ -142,12 +143,12 @@ class Stage1(Regime):
         return aligned_root(self.ttbr, self.wide_root, self.levels)
 
     @cached_property
-    def first(self) -> int:  # type: ignore[override]
-        return (1 << 64) - (1 << self.input_bits) if self.range.upper else 0
+    def first(self) -> VA:  # type: ignore[override]
+        return VA((1 << 64) - (1 << self.input_bits) if self.range.upper else 0)
 
     @cached_property
-    def last(self) -> int:  # type: ignore[override]
-        return FULL if self.range.upper else (1 << self.input_bits) - 1
+    def last(self) -> VA:  # type: ignore[override]
+        return VA(FULL if self.range.upper else (1 << self.input_bits) - 1)
 
     @cached_property
     def output_last(self) -> int:  # type: ignore[override]
@@ -175,7 +176,7 @@ class Stage1(Regime):
         tcr = self.controls.register("TCR")
         return self._refuse(FaultKind.TRANSLATION, cause, tcr, field, field.of(self.tcr))
 
-    def admit(self, address: int) -> Refusal | None:
+    def admit(self, address: Input) -> Refusal | None:
         """Refuse an address outside the range, a range whose walks are disabled, or a root beyond the output size.
 
         All of them are faults at level 0: "Translation fault" and "Address size fault" in section "MMU fault types".
@@ -193,7 +194,7 @@ class Stage1(Regime):
             return self._refuse(FaultKind.ADDRESS_SIZE, cause, self.range.ttbr, field, value)
         return None
 
-    def admit_access(self, address: int, kind: AccessKind, user: bool) -> Refusal | None:
+    def admit_access(self, address: Input, kind: AccessKind, user: bool) -> Refusal | None:
         """Refuse an access whatever the tables hold: EL0's under E0PD, a fetch from a tagged address.
 
         A fetch has no tag under TBID, nor ever a logical one (AArch64.VAIsOutOfRange, EffectiveMTX).
@@ -219,7 +220,7 @@ class Stage1(Regime):
             return TAG
         return LOGICAL_TAG if self.range.MTXn.of(self.tcr) else 0
 
-    def tag_of(self, address: int) -> int:
+    def tag_of(self, address: Input) -> int:
         return address & self._tag if self._untagged(address) != address else 0
 
     def decode(self, raw: bytes, level: Level) -> Entry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from gdbtools.addresses import VA, Input
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.permissions.checks import ALL
 from gdbtools.arch.aarch64.tables import memory_types
@@ -56,16 +57,16 @@ class Stage1Off(StageOff):
     def short_name(self) -> str:
         return f"MMU off ({self.why})"
 
-    def admit(self, address: int) -> Refusal | None:
-        return self.refuse_beyond(address & ~self.ignored)
+    def admit(self, address: Input) -> Refusal | None:
+        return self.refuse_beyond(VA(address & ~self.ignored))
 
-    def tag_of(self, address: int) -> int:
+    def tag_of(self, address: Input) -> int:
         return address & self.ignored
 
     def check(self, walk: Walk, kind: AccessKind) -> Refusal | None:
         """Return stage 1's refusal of an access: of a fetch by more of its address than of a load."""
         if walk.refusal is None and kind is AccessKind.EXECUTE:
-            return self.refuse_beyond(walk.input & ~self.ignored_by_fetches)
+            return self.refuse_beyond(VA(walk.input & ~self.ignored_by_fetches))
         return walk.refusal
 
     def memory(self) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+from gdbtools.addresses import IPA, PA, Input, Output
 from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.permissions.checks import Grant, Limit
@@ -104,7 +105,7 @@ class Stage2(Regime):
     notes: tuple[str, ...] = ()
 
     stage = 2
-    first = 0
+    first = IPA(0)
     has_soft_invalid = True
 
     @cached_property
@@ -136,17 +137,17 @@ class Stage2(Regime):
         return stage2_levels_for(self.granule_bits, self.input_bits, self.start)
 
     @cached_property
-    def root(self) -> int:  # type: ignore[override]
+    def root(self) -> Output:  # type: ignore[override]
         """The table's address: BADDR, aligned to all of the concatenated root."""
         return aligned_root(self.vttbr, self.wide_root, self.levels)
 
     @cached_property
-    def last(self) -> int:  # type: ignore[override]
-        return (1 << self.input_bits) - 1
+    def last(self) -> IPA:  # type: ignore[override]
+        return IPA((1 << self.input_bits) - 1)
 
     @cached_property
-    def output_last(self) -> int:  # type: ignore[override]
-        return (1 << self.output_bits) - 1
+    def output_last(self) -> PA:  # type: ignore[override]
+        return PA((1 << self.output_bits) - 1)
 
     def linear_bits(self, level: Level) -> int:
         return self.layout.in_place(level.low)
@@ -157,7 +158,7 @@ class Stage2(Regime):
     def contiguous_entries(self, level: Level) -> int:
         return CONTIGUOUS_ENTRIES.get((self.granule_bits, level.number), 1)
 
-    def admit(self, address: int) -> Refusal | None:
+    def admit(self, address: Input) -> Refusal | None:
         """Refuse a starting level that does not fit, an address beyond T0SZ, a root beyond the output size."""
         if not self.levels:
             field = VTCR_EL2.T0SZ if not self.size_in_bounds else VTCR_EL2.SL0

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from gdbtools.addresses import Input
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.permissions.checks import ALL
 from gdbtools.arch.aarch64.registers.features import features, optional
@@ -44,7 +45,7 @@ class Stage2Off(StageOff):
     def parange(self) -> int:  # type: ignore[override]
         return next(code for code, bits in PHYSICAL_BITS.items() if bits == self.output_bits)
 
-    def admit(self, address: int) -> Refusal | None:
+    def admit(self, address: Input) -> Refusal | None:
         return self.refuse_beyond(address)
 
     def attributes(self, steps: tuple[Step, ...], final: Walk | None = None) -> Attributes:  # noqa: ARG002

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import cast
 
+from gdbtools.addresses import PA, Input, Output
 from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.registers.identification import ID_AA64MMFR0_EL1
 from gdbtools.arch.model import Decider, Entry, Fault, FaultKind, Level, Refusal, Regime, Step
@@ -17,19 +19,19 @@ class StageOff(Regime):
     parange: int
     """ID_AA64MMFR0_EL1.PARange, or what stands in for it."""
 
-    root = 0
+    root = PA(0)
     levels = ()
-    first = 0
+    first = cast(Input, 0)
 
     @cached_property
-    def last(self) -> int:  # type: ignore[override]
-        return (1 << self.output_bits) - 1
+    def last(self) -> Input:  # type: ignore[override]
+        return cast(Input, (1 << self.output_bits) - 1)
 
     @cached_property
-    def output_last(self) -> int:  # type: ignore[override]
-        return self.last
+    def output_last(self) -> Output:  # type: ignore[override]
+        return cast(Output, self.last)
 
-    def refuse_beyond(self, address: int) -> Refusal | None:
+    def refuse_beyond(self, address: Input) -> Refusal | None:
         """Refuse an address that is no physical one."""
         if address <= self.last:
             return None

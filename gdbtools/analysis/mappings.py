@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import cast
 
-from gdbtools.addresses import IPA, PA, Input, moved
+from gdbtools.addresses import IPA, PA, Input, Output, moved
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Fault, FaultKind, Hole, LeafKind, Read, ReadRegister, Regime, Run
 from gdbtools.arch.scan import Scanner, scan
@@ -15,8 +15,11 @@ from gdbtools.arch.walk import walk
 
 A_FEW, TIMES = 1 << 12, 4
 """How many runs tables may give: a few, and so many times what they have descriptors.  Real ones share far less."""
-KEPT_PIECES, KEPT_RUNS = 1 << 12, 1 << 8
-"""What stage 2 makes of a block is kept for the next that leads there: of so many pieces, if they join to so few."""
+TOGETHER = 1 << 18
+"""How many pieces two stages may make at least: each block of stage 1 may lead to all that stage 2 maps, so that what
+bounds one stage, its descriptors, does not bound both.  This bounds memory, to some 50 MB."""
+KEPT_RUNS = 1 << 12
+"""What stage 2 makes of a block is kept for the next that leads there, if it is so few runs."""
 DESCRIPTOR_BYTES = 8
 
 
@@ -35,7 +38,8 @@ def mappings_of(regime: Regime, read: Read, wanted: tuple[int, int] | None = Non
     """Yield every mapping of one range, through the stage below where there is one.
 
     `wanted` (first, size in bytes) leaves out what holds none of it.  Tables that lead to themselves or are shared
-    beyond all reason would go on for ever: what comes after too many of their runs is one `Hole`.
+    beyond all reason would go on for ever: what comes after too many of their runs is one `Hole`, and so is what comes
+    after more than memory should hold of two stages put together.
     """
     first, last = regime.first, regime.last
     if wanted is not None:
@@ -45,23 +49,26 @@ def mappings_of(regime: Regime, read: Read, wanted: tuple[int, int] | None = Non
         return
     counted = CountedRead(read)
     if regime.below is None:
-        yield from _bounded(scan(regime, counted, first, last), regime, counted, last)
+        yield from _bounded(scan(regime, counted, first, last), regime.root, counted, last)
     else:
-        pieces = _Composition(regime, regime.below, counted).runs(first, last)
-        yield from _joined(_bounded(pieces, regime, counted, last))
+        yield from _joined(_Composition(regime, regime.below, counted).runs(first, last))
 
 
-def _bounded(found: Iterator[Run | Hole], regime: Regime, counted: CountedRead, last: int) -> Iterator[Run | Hole]:
-    """End where there are too many for the tables that were read."""
+def _bounded(found: Iterator[Run | Hole], root: Output, counted: CountedRead, last: Input) -> Iterator[Run | Hole]:
+    """End where there are too many for the tables that were read: a descriptor that is met once gives one run."""
     enough = A_FEW
     for number, each in enumerate(found):
         if number > enough:
-            enough = A_FEW + TIMES * counted.descriptors
+            enough = counted.enough
         if number > enough:
-            why = f"{number} runs of {counted.descriptors} descriptors, which lead to one another: ask for a range"
-            yield Hole(each.first, last - each.first + 1, regime.root, why)
+            yield _too_many(f"{number} runs", counted, root, each.first, last)
             return
         yield each
+
+
+def _too_many(what: str, counted: CountedRead, root: Output, first: Input, last: Input) -> Hole:
+    why = f"{what} of {counted.descriptors} descriptors, which are met over and over: ask for a range"
+    return Hole(first, last - first + 1, root, why)
 
 
 @dataclass
@@ -80,11 +87,16 @@ class CountedRead:
     def descriptors(self) -> int:
         return sum(size_bytes for _, size_bytes in self.tables) // DESCRIPTOR_BYTES
 
+    @property
+    def enough(self) -> int:
+        """How many runs may come of one stage's tables, as far as they were read."""
+        return A_FEW + TIMES * self.descriptors
+
 
 class _Composition:
     """Stage 1 runs put through stage 2 runs: function composition, interval by interval."""
 
-    def __init__(self, regime: Regime, below: Regime, read: Read) -> None:
+    def __init__(self, regime: Regime, below: Regime, read: CountedRead) -> None:
         self.regime = regime
         self.below = below
         self.read = read
@@ -92,9 +104,21 @@ class _Composition:
         self._kinds: dict[tuple[int, int], LeafKind] = {}
         self._kept: list[LeafKind] = []
         self._known: dict[tuple[object, ...], Sequence[Run | Hole]] = {}
+        self._made = 0
+        """How many pieces there were, joined or not: those that join to few runs take their time all the same."""
 
     def runs(self, first: Input, last: Input) -> Iterator[Run | Hole]:
-        for each in scan(self.regime, self.read, first, last):
+        enough = TOGETHER
+        for each in self._composed(first, last):
+            if self._made > enough:
+                enough = max(TOGETHER, self.read.enough)
+            if self._made > enough:
+                yield _too_many(f"{self._made} pieces", self.read, self.regime.root, each.first, last)
+                return
+            yield each
+
+    def _composed(self, first: Input, last: Input) -> Iterator[Run | Hole]:
+        for each in _bounded(scan(self.regime, self.read, first, last), self.regime.root, self.read, last):
             if isinstance(each, Hole):
                 yield each
             elif each.stride_bytes or each.leaf_bytes == each.size_bytes:
@@ -116,22 +140,27 @@ class _Composition:
             yield from self._through(replace(one, first=cast(Input, first)))
 
     def _through(self, run: Run) -> Iterator[Run | Hole]:
-        """Put a run through stage 2: in pieces, or, where another run led before, as those joined."""
+        """Put a run through stage 2, or, where another run led before, say again what was said of that."""
         key = (run.output, run.size_bytes, run.leaf_bytes, run.stride_bytes, id(run.kind))
         if key in self._known:
+            self._made += len(self._known[key])
             yield from (_moved(each, run) for each in self._known[key])
             return
-        pieces: list[Run | Hole] = []
-        for piece in self._afresh(run):
-            yield piece
-            if len(pieces) <= KEPT_PIECES:
-                pieces.append(replace(piece, first=moved(piece.first, -run.first)))
-        if len(pieces) <= KEPT_PIECES:
-            joined = list(_joined(iter(pieces)))
-            if len(joined) <= KEPT_RUNS:
-                self._known[key] = joined
+        kept: list[Run | Hole] = []
+        for each in _joined(_bounded(self._afresh(run), self.below.root, self.read, run.last)):
+            yield each
+            if len(kept) <= KEPT_RUNS:
+                kept.append(replace(each, first=moved(each.first, -run.first)))
+        if len(kept) <= KEPT_RUNS:
+            self._known[key] = kept
 
     def _afresh(self, run: Run) -> Iterator[Run | Hole]:
+        for piece in self._cut(run):
+            self._made += 1
+            yield piece
+
+    def _cut(self, run: Run) -> Iterator[Run | Hole]:
+        """Yield what stage 2 makes of a run, piece by piece, in order."""
         assert run.output is not None, "stage 1 gives an address"
         at = IPA(run.output)
         end = moved(at, run.size_bytes)

@@ -26,7 +26,7 @@ from tests.machine.dumps.hostile import TARGETS, TOGETHER
 def main(name: str, arguments: Sequence[str]) -> None:
     target = TARGETS.get(name, TOGETHER)
     # The same limit, reached sooner: what is listed of a thicket is not what is looked for here.
-    mappings.A_FEW, mappings.TIMES = 64, 1
+    mappings.A_FEW, mappings.TIMES, mappings.TOGETHER = 64, 1, 1 << 12
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "input"
 

@@ -64,7 +64,7 @@ class Sign(enum.Enum):
     ONE_PLACE = "one place", False
     """Leaves lead to one and the same place."""
     ENDLESS = "endless", False
-    """Its tables lead to one another without end."""
+    """Its tables are met over and over, by themselves or by many entries: more often than those that map memory."""
 
     def __init__(self, label: str, tells: bool) -> None:
         self.label = label
@@ -96,7 +96,7 @@ class Standing:
 class Tree:
     """What a root maps, as addresses of the lower half, if it is read as `place` says.
 
-    `endless` says that its tables lead to one another, so that there is always more.
+    `endless` says that its tables are met over and over, so that there was more than was read.
     """
 
     place: RootPlace

@@ -158,7 +158,7 @@ def _said(answer: Roots, each: FoundRoot, one: RootEvidence) -> str:
         Sign.MEMORY: f"it maps {amount(count)} of {amount(total)} of memory",
         Sign.ADJOINING: f"{count} of {total} leaves go on where the one before ends",
         Sign.ONE_PLACE: f"{count} of {total} leaves lead to one and the same place",
-        Sign.ENDLESS: "its tables lead to one another without end",
+        Sign.ENDLESS: "its tables are met over and over",
     }
     return words[one.sign]
 

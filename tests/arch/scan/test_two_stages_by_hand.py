@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import gdbtools.analysis.mappings as mappings_module
 from gdbtools.analysis.mappings import mappings_of
+from gdbtools.analysis.selection import within
 from gdbtools.arch.model import Access, AccessKind, Fault, FaultKind, Hole, Read, Regime, Run
 from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
@@ -57,6 +58,50 @@ def test_many_blocks_that_lead_to_few_stage_2_pages_are_all_mapped() -> None:
     found = list(mappings_of(regime, memory.read))
     assert not [each for each in found if isinstance(each, Hole)]
     assert sum(each.size_bytes for each in found) == 512 << 21
+
+
+def blocks_onto_one_range(blocks: int, pages: Iterable[int], spread: int = 1) -> Two:
+    """Blocks of 1 GB that all lead to one range, of which stage 2 maps some pages to places so far apart."""
+    two = Two(first=Builder(Format(12, "", 39, 40), TABLES_AT, TABLES_AT + 4096))
+    for block in range(blocks):
+        two.first.map(block << 30, 0x8000_0000, 1, AF)
+    for page in pages:
+        two.second.map(0x8000_0000 + (page << 12), 0x1_0000_0000 + (page * spread << 12), 3, S2)
+    return two
+
+
+def test_blocks_that_lead_to_thousands_of_pages_that_stage_2_lacks_are_all_mapped() -> None:
+    """One page of each table of stage 2, and 511 that are missing each by itself, 19 times over."""
+    regime, memory = blocks_onto_one_range(19, [table * 512 + 7 for table in range(12)]).connect()
+    found = list(mappings_of(regime, memory.read))
+    assert not [each for each in found if isinstance(each, Hole)]
+    assert sum(each.size_bytes for each in found) == 19 << 30
+    agree_with_walk(regime, memory, [(block << 30) + (page << 12) for block in (0, 18) for page in (6, 7, 512, 6151)])
+
+
+def test_blocks_that_lead_to_thousands_of_runs_of_stage_2_are_all_mapped() -> None:
+    regime, memory = blocks_onto_one_range(19, range(2000), spread=2).connect()
+    found = list(mappings_of(regime, memory.read))
+    assert not [each for each in found if isinstance(each, Hole)]
+    assert len([each for each in found if isinstance(each, Run) and each.fault is None]) == 19 * 2000
+
+
+def test_what_two_stages_make_together_is_bounded_and_a_range_of_the_rest_can_be_asked_for() -> None:
+    """512 blocks of 3000 runs: each stage is of few runs, and both together are more than memory should hold."""
+    regime, memory = blocks_onto_one_range(512, range(3000), spread=2).connect()
+    *found, rest = mappings_of(regime, memory.read)
+    assert 1 << 17 < len(found) < 1 << 19
+    assert all(isinstance(each, Run) for each in found)
+    assert isinstance(rest, Hole)
+    assert rest.first == found[-1].first + found[-1].size_bytes
+    assert rest.first + rest.size_bytes == 1 << 39
+    assert "met over and over: ask for a range" in rest.why
+    # In the last block, the last page but one that stage 2 has.
+    va = (511 << 30) + (2998 << 12)
+    [run] = within(mappings_of(regime, memory.read, (va, 1)), (va, 1))
+    assert isinstance(run, Run)
+    assert run.output is not None
+    assert run.output + run.offset_of(va) == 0x1_0000_0000 + (2998 << 13)
 
 
 def test_a_table_scattered_over_stage_2_pages_lacks_only_the_page_that_is_not_there() -> None:

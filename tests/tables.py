@@ -49,7 +49,8 @@ class Tables:
     def read(self, pa: int, size_bytes: int) -> bytes:
         if not 0x4000_0000 <= pa < 0x5000_0000:
             raise Unreadable(pa, size_bytes, "these tables do not have it")
-        return b"".join(self.memory.get(at, 0).to_bytes(8, "little") for at in range(pa, pa + size_bytes, 8))
+        found = b"".join(self.memory.get(at, 0).to_bytes(8, "little") for at in range(pa, pa + size_bytes, 8))
+        return found[:size_bytes]
 
     def write(self, pa: int, data: bytes) -> None:
         for offset in range(0, len(data), 8):

@@ -14,27 +14,20 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from gdbtools.addresses import VA, Input
+    from gdbtools.arch.exceptions import Exceptions
     from gdbtools.arch.gadgets import FieldChange, Gadgets
     from gdbtools.arch.identity import Identity
-    from gdbtools.arch.instruction_effects import Effect, EffectWords
     from gdbtools.arch.isolation import Switch, View
     from gdbtools.arch.model import (
         Access,
-        AccessKind,
-        Agreement,
         Brief,
         Derived,
         EntryNeed,
-        ExceptionRecord,
         Fault,
         Privilege,
         ReadRegister,
-        RecordNames,
         Refusal,
         Regime,
-        Shown,
-        Syndrome,
-        VectorEntry,
         Walk,
     )
     from gdbtools.arch.table_heuristics import TableHeuristics
@@ -72,119 +65,6 @@ class Absent:
 def absent(said: str) -> Any:
     """Return what stands for a part that is not there."""
     return Absent(said)
-
-
-class Exceptions(abc.ABC):
-    """What exceptions leave in registers, where they are taken, and what the instruction that raised one was.
-
-    `names` are the exception registers' where no level is meant.
-    """
-
-    names: RecordNames
-    effect_words: EffectWords
-    vectors_bytes: int
-    """How much there is of vectors, from the first entry's beginning."""
-
-    @abc.abstractmethod
-    def syndrome_of(self, exception_class: int, iss: int) -> int | None:
-        """Return the syndrome of a class and what is specific to it; None where one of them is too large."""
-
-    @abc.abstractmethod
-    def decode(self, value: int) -> Syndrome:
-        """Decode a syndrome; never refuses a value."""
-
-    @abc.abstractmethod
-    def is_syndrome(self, name: str) -> bool:
-        """Return whether a register of that name holds a syndrome."""
-
-    @abc.abstractmethod
-    def syndrome(self, register: ReadRegister) -> Syndrome:
-        """Decode the syndrome of the last exception, reading no other register."""
-
-    @abc.abstractmethod
-    def context(self, register: ReadRegister) -> tuple[int, ...]:
-        """Return what identifies an address space and its vectors: equal contexts map the same code."""
-
-    @abc.abstractmethod
-    def record(self, register: ReadRegister) -> ExceptionRecord:
-        """Join the registers that describe the last exception."""
-
-    @abc.abstractmethod
-    def raised_at(self, exception: ExceptionRecord) -> VA | None:
-        """Return the address of the instruction that an exception is about, if it is about one; None if not known."""
-
-    @abc.abstractmethod
-    def fits(
-        self, exception: ExceptionRecord, instruction: int | None, register: ReadRegister | None = None
-    ) -> Agreement:
-        """Return whether an exception's syndrome fits the rest of its record, and the instruction at `raised_at`.
-
-        `instruction` is None where it cannot be read; `register` is given where the general registers are still its.
-        """
-
-    @abc.abstractmethod
-    def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[VA, str]:
-        """Return the addresses where synchronous exceptions are taken, with the manual's name for each entry.
-
-        They are those in force; of a regime's name, those where its faults are taken, at whichever level the CPU is.
-        """
-
-    @abc.abstractmethod
-    def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:
-        """Return the register that says where these vectors are; without a name, those in force."""
-
-    @abc.abstractmethod
-    def vector_entry(self, register: ReadRegister) -> VectorEntry | None:
-        """Return the vector entry that pc stands at, None where it stands at none."""
-
-    def entry(self, register: ReadRegister) -> str:
-        """Return the name of the vector entry that pc stands at, if its exceptions have a syndrome; empty where it
-        stands at none.
-        """
-        found = self.vector_entry(register)
-        return "" if found is None or found.interrupt else found.name
-
-    @abc.abstractmethod
-    def fits_entry(self, exception: ExceptionRecord, entry: VectorEntry) -> str:
-        """Return why an exception cannot have been taken at a vector entry; empty where nothing speaks against it."""
-
-    @abc.abstractmethod
-    def is_of(self, exception: ExceptionRecord, regime: str) -> bool:
-        """Return whether an exception is a fault of the regime of that name."""
-
-    @abc.abstractmethod
-    def regime_of(self, register: ReadRegister, privilege: Privilege) -> str:
-        """Return the name of the regime that translates for a level of privilege."""
-
-    @abc.abstractmethod
-    def maintenance(self, instruction: int) -> AccessKind:
-        """Return which kind of cache maintenance an instruction is: MAINTENANCE for the kind that needs least."""
-
-    @abc.abstractmethod
-    def is_unprivileged(self, instruction: int) -> bool:
-        """Return whether an instruction's loads and stores are checked as if a user made them."""
-
-    @abc.abstractmethod
-    def effects(
-        self, words: Sequence[int], end: VA, register: ReadRegister, regime: str, about: Walk
-    ) -> Sequence[Effect]:
-        """Return what the code that ends at the address `end` did for the translation `about`, the latest first.
-
-        `words` are its instructions in order; `regime` names the one that they run in.
-        """
-
-    @abc.abstractmethod
-    def shown_by(
-        self, fault: Fault, walk: Walk, access: Access, state: int | None, register: ReadRegister
-    ) -> Shown | None:
-        """Return what a fault shows of a control that the source lacks; None where no value of one explains it.
-
-        `state` is None where the saved processor state is not known.
-        """
-
-    @abc.abstractmethod
-    def trap_controls(self, exception: ExceptionRecord, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
-        """Return the register fields that, as they are now, trap this exception's instruction: (register, field)."""
 
 
 class PageTableIsolation(abc.ABC):

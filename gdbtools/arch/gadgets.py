@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 
 from gdbtools.arch.model import Access, Fault, ReadRegister
 
-INSTRUCTION_BYTES = 4
-
 
 class Extent(enum.Enum):
     """How much of a TLB is to be invalidated."""
@@ -61,9 +59,39 @@ class Borrowable:
     """What it invalidates, if it does: it may be more than was asked for."""
     broadcast: bool = True
     """Whether it does so for the other CPUs too."""
+    size_bytes: int = field(kw_only=True)
+    """How long the instruction is; `mask` and `match` have so many bytes, the first in memory lowest."""
 
     def fits(self, word: int) -> bool:
         return word & self.mask == self.match
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceBarrier:
+    """A barrier that belongs around an invalidation: `before` it, `after` it, or both.
+
+    One that `completes` is what says that the invalidation is over; without the others, it may be noticed later.
+    """
+
+    name: str
+    kinds: Sequence[Borrowable]
+    before: bool
+    after: bool
+    completes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GadgetWords:
+    """What an architecture calls what is borrowed.
+
+    `translation` asks for a translation without an access, and leaves its answer in `translated`; both are empty where
+    there is no such instruction.
+    """
+
+    invalidation: str
+    exception_return: str
+    translation: str = ""
+    translated: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +127,17 @@ class FieldChange:
 class Gadgets(abc.ABC):
     """What an architecture knows of borrowing.  Every method is handed the registers of the CPU as it stands."""
 
+    words: GadgetWords
+    alignment_bytes: int
+    """Instructions begin at multiples of it."""
     returns: Sequence[Borrowable]
     """Exception returns."""
 
     @abc.abstractmethod
-    def barriers(self) -> Sequence[Sequence[Borrowable]]:
-        """Return the barriers that belong around an invalidation: what waits for memory, what waits for context."""
+    def barriers(self) -> Sequence[MaintenanceBarrier]:
+        """Return the barriers that belong around an invalidation, in the order in which they are stepped; none where
+        an invalidation needs none.
+        """
 
     @abc.abstractmethod
     def invalidations(self, scope: Scope, register: ReadRegister) -> Sequence[Borrowable]:

@@ -55,10 +55,9 @@ def scopes_text(scopes: Sequence[Scope]) -> str:
 def borrowed_rows(planned: Invalidation, done: bool) -> list[tuple[str, Text]]:
     """Show which of the guest's instructions are stepped, and what that does not do."""
     shown = [loan_text(loan) for loan in planned.loans]
-    if len(planned.tlbi) > 1:
-        first = [each for each in (planned.dsb, planned.tlbi[0], planned.dsb, planned.isb) if each is not None]
-        shown = [loan_text(loan) for loan in first]
-        shown.insert(2 if planned.dsb else 1, f"and for {len(planned.tlbi) - 1} more addresses")
+    if len(planned.invalidations) > 1:
+        shown = [loan_text(loan) for loan in (*planned.before, planned.invalidations[0], *planned.after)]
+        shown.insert(len(planned.before) + 1, f"and for {len(planned.invalidations) - 1} more addresses")
     rows: list[tuple[str, Text]] = [("borrowed" if done else "would borrow", ", ".join(shown))]
     if planned.wider:
         wide = Span("the guest has none for this alone: all of the regime is invalidated", Role.WARNING)
@@ -76,7 +75,7 @@ def borrowed_rows(planned: Invalidation, done: bool) -> list[tuple[str, Text]]:
 def tlb_rows(way: Way, need: Need, planned: Invalidation | None, done: bool) -> list[tuple[str, Text]]:
     """Show what becomes of the TLB."""
     if planned is not None:
-        invalidated = "invalidated" if planned.complete else "TLBI without a DSB"
+        invalidated = "invalidated" if planned.complete else f"{planned.name} without a {planned.unfinished}"
         how = "break-before-make" if way is Way.BREAK else f"{invalidated} after the write"
         return [("TLB", f"{how}: {scopes_text(planned.scopes)}"), *borrowed_rows(planned, done)]
     if need is Need.NOTHING:

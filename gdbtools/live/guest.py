@@ -16,8 +16,7 @@ from gdbtools.live.console import console, show
 from gdbtools.live.history import Replay, replayed
 from gdbtools.live.interrupt import Interrupt
 from gdbtools.live.serving import Handler, Serving
-from gdbtools.live.step import keeping, step
-from gdbtools.live.stub.registers import machine_pc
+from gdbtools.live.step import keeping, read, step, write
 from gdbtools.live.stub.target import Target
 from gdbtools.live.stub.tlb import empty_tlb
 from gdbtools.live.watch import DescriptorWatchpoint, frames
@@ -87,16 +86,18 @@ class LiveGuest:
         except (gdb.error, IndexError):
             return "which has no monitor"
 
-    def jump(self, address: VA) -> None:
+    def send(self, registers: Mapping[str, int]) -> None:
         self._target.attached().release()
-        # Another frame than the newest refuses `set $pc`; afterwards none of the old ones exists.
-        gdb.newest_frame().select()
-        try:
-            gdb.execute(f"set variable $pc = {address:#x}", to_string=True)
-        except gdb.error as error:
-            raise Refused(f"the gdbstub would not set pc: {error}") from None
-        if machine_pc() != address:
-            raise Refused(f"pc did not become {address:#x}; does another debugger hold this guest?")
+        pc = self.machine().architecture.pc
+        # Whatever else is set belongs to the frame that pc has.
+        for name in sorted(registers, key=lambda name: name == pc):
+            try:
+                write({name: registers[name]})
+            except gdb.error as error:
+                raise Refused(f"the gdbstub would not set {name}: {error}") from None
+        for name, value in registers.items():
+            if read((name,))[name] != value:
+                raise Refused(f"{name} did not become {value:#x}; does another debugger hold this guest?")
 
     def keeping(self) -> AbstractContextManager[None]:
         return keeping(self._target.attached(), self.machine().architecture.general, self._touched)

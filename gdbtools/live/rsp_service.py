@@ -21,7 +21,6 @@ from gdbtools.machine.model import Cpu, Machine, PhysicalMemory, Served
 
 _THREAD = re.compile(rb"thread:([^;]+);")
 SIGTRAP = b"05"
-PC_BYTES = 8
 ATTEMPTS = 8
 """QEMU 7.2 says now and then that it has stepped, and has not; a vector that leads to itself is one that never does."""
 
@@ -35,6 +34,8 @@ class RegisterPlan:
     constants: dict[str, int | None]
     names: list[str] = field(default_factory=list)
     packets: list[str] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+    """How many bytes a register's answer had."""
 
     def number(self, name: str) -> int | None:
         return self.numbers.get(name, self.numbers.get(self.identity.stub_names.get(name, "")))
@@ -72,6 +73,7 @@ class StopRegisters:
         if number is not None:
             _, answer = self.wire.ask([self.select, f"p{number:x}"])
             found = register_value(answer)
+            self.plan.sizes[name] = len(answer) // 2
         if found is None or number is None or self.plan.identity.is_constant(name):
             self.plan.constants[name] = found
         else:
@@ -149,7 +151,7 @@ class Relay:
         machine = self._machine(self.thread, stopped[self.thread])
         at_entry = machine.register(self.architecture.pc) in self.entries
         here = served.get(self.thread, Served(True))
-        if here.through is None and (at_entry or self.shared(machine)):
+        if here.registers is None and (at_entry or self.shared(machine)):
             self._step()
             here.was_passed_on()
         return True
@@ -178,7 +180,7 @@ class Relay:
         if self._resume:
             batch, self._resume = self._resume, []
             if any(answer != b"OK" for answer in self.wire.ask(batch)):
-                raise StubLost("the gdbstub would not set pc")
+                raise StubLost("the gdbstub would not set the registers")
         self.release()
         return ended
 
@@ -189,7 +191,7 @@ class Relay:
             if packet is not None:
                 self._owed -= 1
                 if packet != b"OK":
-                    raise StubLost("the gdbstub would not set pc")
+                    raise StubLost("the gdbstub would not set the registers")
                 continue
             waiting.poll(1000 * EVERY_SECONDS if asked else None)
             if interrupt.given_up:
@@ -237,16 +239,24 @@ class Relay:
             value = register_value(answer)
             if value is not None:
                 values[name] = value
+                self.plan.sizes[name] = len(answer) // 2
         return StopRegisters(self.wire, self.plan, f"Hg{thread}", values)
 
     def _serve(self, thread: str, registers: StopRegisters, handle: Callable[[Machine], Served]) -> Served:
         """Show a CPU to the handler, and send it where that says with the next resumption."""
         served = handle(self._machine(thread, registers))
-        if served.through is not None:
-            value = served.through.to_bytes(PC_BYTES, "little").hex()
-            select = [registers.select] if len(self.threads) > 1 else []
-            self._resume += [*select, f"P{self.plan.numbers[self.architecture.pc]:x}={value}"]
+        if served.registers is not None:
+            self._resume += [registers.select] if len(self.threads) > 1 else []
+            self._resume += [self._set(registers, name, value) for name, value in served.registers.items()]
         return served
+
+    def _set(self, registers: StopRegisters, name: str, value: int) -> str:
+        """Return the packet that sets a register: as long as the stub has given it, which was read at this stop."""
+        registers.read(name)
+        number, size_bytes = self.plan.number(name), self.plan.sizes.get(name)
+        if number is None or size_bytes is None:
+            raise Unavailable(f"this gdbstub does not say how long {name} is, so it cannot be set")
+        return f"P{number:x}={value.to_bytes(size_bytes, 'little').hex()}"
 
     def _machine(self, thread: str, registers: StopRegisters) -> Machine:
         number = self.threads[thread]
@@ -255,7 +265,7 @@ class Relay:
     def _settled(self, stopped: Mapping[str, StopRegisters], served: Mapping[str, Served]) -> bool:
         """Have the guest take an exception of its own, past the breakpoint; False if that is GDB's to decide."""
         here = served.get(self.thread)
-        if here is not None and here.through is not None:
+        if here is not None and here.registers is not None:
             return True
         if here is None or self.shared(self._machine(self.thread, stopped[self.thread])):
             return False

@@ -214,7 +214,7 @@ class Serving:
     def _serve_in_gdb(self, relay: Relay | None) -> bool:
         """Handle a stop of GDB's; with a relay, the first repair is GDB's last stop."""
         served = self._serve_by_gdb()
-        self._relayed = served.goes_on and served.through is not None and relay is not None
+        self._relayed = served.goes_on and served.registers is not None and relay is not None
         return served.goes_on and not self._relayed
 
     def _serve_by_gdb(self) -> Served:
@@ -225,7 +225,7 @@ class Serving:
         if left is not None and shown != self._shown:
             left.was_passed_on()
         served = self._serve_one()
-        if served.goes_on and served.through is None:
+        if served.goes_on and served.registers is None:
             self._left, self._shown = served, shown
         return served
 
@@ -252,8 +252,8 @@ class Serving:
             self._target.attached().make_sure()
             try:
                 served = self._handle(machine)
-                if served.through is not None:
-                    self._guest.jump(served.through)
+                if served.registers is not None:
+                    self._guest.send(served.registers)
                 self._guest.written()
                 return served
             finally:

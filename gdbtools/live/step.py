@@ -32,7 +32,7 @@ def step(attachment: Attachment, pc: str, registers: Mapping[str, int], touched:
     """
     attachment.release()
     touched.update(registers)
-    _write(registers)
+    write(registers)
     thread = gdb.selected_thread()
     assert thread is not None, "somebody is attached, and a CPU selected"
     process, number, _ = thread.ptid
@@ -47,7 +47,7 @@ def step(attachment: Attachment, pc: str, registers: Mapping[str, int], touched:
             forget()
             if not answer.startswith(STOPPED):
                 raise Refused(f"the gdbstub would not step one CPU (it said {answer.decode(errors='replace')!r})")
-            if _read((pc,))[pc] != registers[pc]:
+            if read((pc,))[pc] != registers[pc]:
                 return
     finally:
         forget()
@@ -66,7 +66,7 @@ def keeping(attachment: Attachment, names: Sequence[str], touched: set[str]) -> 
     touched.clear()
     selected = gdb.selected_thread()
     level = gdb.selected_frame().level()
-    before = _read(names)
+    before = read(names)
     error: BaseException | None = None
     try:
         yield
@@ -96,9 +96,9 @@ def _put_back(
     try:
         attachment.release()
         forget()
-        now = _read(tuple(before))
-        _write({name: value for name, value in before.items() if now[name] != value})
-        now = _read(tuple(before))
+        now = read(tuple(before))
+        write({name: value for name, value in before.items() if now[name] != value})
+        now = read(tuple(before))
     except (gdb.error, GdbtoolsError) as failed:
         were = ", ".join(f"{name} = {before[name]:#x}" for name in sorted(touched))
         lost = f"the registers could not be put back; they were {were}" if were else "no register had been changed"
@@ -108,12 +108,13 @@ def _put_back(
         raise Refused(f"{why}the gdbstub would not put back {', '.join(wrong)}")
 
 
-def _read(names: Sequence[str]) -> dict[str, int]:
+def read(names: Sequence[str]) -> dict[str, int]:
+    """Return registers of the selected CPU as unsigned integers."""
     frame = gdb.newest_frame()
     return {name: unsigned(frame.read_register(name)) for name in names}
 
 
-def _write(values: Mapping[str, int]) -> None:
+def write(values: Mapping[str, int]) -> None:
     """Set registers; in another frame than the newest GDB refuses, and after pc was set there is a new newest."""
     for name, value in values.items():
         gdb.newest_frame().select()

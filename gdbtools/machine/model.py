@@ -48,8 +48,8 @@ class Live(Protocol):
         """Return (what, how) lines about the connection: what this stub can and cannot do."""
         ...
 
-    def jump(self, address: VA) -> None:
-        """Set the current CPU's pc and check that it took."""
+    def send(self, registers: Mapping[str, int]) -> None:
+        """Set registers of the current CPU, its pc among them, and check that they took."""
         ...
 
     def keeping(self) -> AbstractContextManager[None]:
@@ -163,12 +163,12 @@ class Recorded(Protocol):
 class Served:
     """What is to become of a CPU at an exception vector, and whether the guest is to go on at all.
 
-    `through` is where its pc is set to; None leaves the exception to the guest, and `passed_on` is called once the
-    guest's own vector has it: until then the same stop may be shown again.
+    `registers` are what it is sent back by, its pc among them; None leaves the exception to the guest, and `passed_on`
+    is called once the guest's own vector has it: until then the same stop may be shown again.
     """
 
     goes_on: bool
-    through: VA | None = None
+    registers: Mapping[str, int] | None = None
     passed_on: Callable[[], None] | None = None
 
     def was_passed_on(self) -> None:

@@ -131,7 +131,7 @@ def _break_and_make(machine: Machine, live: Live, change: Change, planned: Inval
     except Refused as error:
         first.inverse.apply(machine.memory)
         raise Refused(f"{error}; the descriptor at PA {change.pa:#x} was put back as it was") from None
-    run_gadget.run(machine, live, [each for each in (planned.dsb, planned.isb) if each is not None])
+    run_gadget.run(machine, live, planned.after)
 
 
 def _through(change: Change, broken: Word) -> tuple[Change, Change]:

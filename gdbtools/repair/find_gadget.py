@@ -1,14 +1,14 @@
-"""Gadgets an instruction that the guest already has, instead of injecting one.
+"""Borrowing an instruction that the guest already has, instead of injecting one.
 
 At the first instruction of an exception vector nothing has been clobbered, so an exception return executed there goes
-back to the faulting instruction with the guest's own ELR and SPSR, which a gdbstub cannot write.  TLB maintenance and
-single loads and stores are borrowed in the same way: by one step of one CPU, and everything put back.
+back to the faulting instruction by what the exception left, which a gdbstub may be unable to write.  TLB maintenance
+and single loads and stores are borrowed in the same way: by one step of one CPU, and everything put back.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -17,7 +17,7 @@ from gdbtools.addresses import PA, VA, moved
 from gdbtools.analysis.faults.diagnosis import Diagnosis
 from gdbtools.analysis.isolation import isolation
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.gadgets import INSTRUCTION_BYTES, Borrowable, Use
+from gdbtools.arch.gadgets import Borrowable, Use
 from gdbtools.arch.model import Access, AccessKind, Mapped, Read, ReadRegister, Run
 from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
@@ -53,6 +53,32 @@ class FoundGadgets:
     """Whether everything executable was looked at."""
 
 
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """How a CPU at a vector entry is sent back: by these registers, which lead it through a borrowed exception return.
+
+    `through` is where that is, None where the registers alone are all that it takes.
+    """
+
+    registers: Mapping[str, int]
+    through: VA | None
+
+
+def find_way_back(architecture: Architecture, register: ReadRegister, read: Read) -> WayBack:
+    """Return how a CPU that stands at a vector entry is sent back; raise `Refused` where it cannot be."""
+    alone = architecture.exceptions.way_back(register, None)
+    if alone is not None:
+        return WayBack(alone, None)
+    return way_back_through(architecture, register, find_return(architecture, register, read))
+
+
+def way_back_through(architecture: Architecture, register: ReadRegister, through: VA | None) -> WayBack:
+    """Return how a CPU is sent back through an exception return that is known, None where it needs none."""
+    registers = architecture.exceptions.way_back(register, through)
+    assert registers is not None, "an exception return was found where one is needed"
+    return WayBack(registers, through)
+
+
 def find_return(architecture: Architecture, register: ReadRegister, read: Read) -> VA:
     """Return where there is an exception return that this CPU may execute now; raise `Refused` if there is none."""
     found = find(architecture, register, read, [architecture.gadgets.returns])
@@ -61,14 +87,14 @@ def find_return(architecture: Architecture, register: ReadRegister, read: Read) 
     return found.loans[0].address
 
 
-def return_address(machine: Machine, found: Diagnosis) -> VA:
-    """Return an exception return to borrow; only at a vector entry is the guest's state still untouched."""
+def way_back(machine: Machine, found: Diagnosis) -> WayBack:
+    """Return how the CPU is sent back; only at a vector entry is the guest's state still untouched."""
     if not found.entry:
         pc = machine.register(machine.architecture.pc)
         raise Refused(
             f"pc {pc:#x} is not at a vector entry, so registers may be clobbered; stop there with `mmu catch`"
         )
-    return find_return(machine.architecture, machine.register, machine.memory.read)
+    return find_way_back(machine.architecture, machine.register, machine.memory.read)
 
 
 def missing(
@@ -97,6 +123,7 @@ def find(
     The vectors' own page comes first, because the CPU is executing from it; then their neighbours; then everything
     executable, nearest first.
     """
+    gadgets = architecture.gadgets
     vectors = min(architecture.exceptions.vectors(register))
     home = vectors & -PAGE_BYTES
     near = [VA(home)]
@@ -112,7 +139,7 @@ def find(
             except Unreadable:
                 break
             for number, purpose in enumerate(purposes):
-                best[number] = _better(best[number], purpose, data, moved(va, offset))
+                best[number] = _better(best[number], purpose, data, moved(va, offset), gadgets.alignment_bytes)
             if all(each is not None and each.kind.rank == 0 for each in best):
                 return FoundGadgets(best, searched, False)
             searched += take
@@ -121,13 +148,13 @@ def find(
     return FoundGadgets(best, searched, True)
 
 
-def _better(best: Loan | None, purpose: Sequence[Borrowable], data: bytes, va: VA) -> Loan | None:
+def _better(best: Loan | None, purpose: Sequence[Borrowable], data: bytes, va: VA, alignment_bytes: int) -> Loan | None:
     """Return the best of what was found before and what these bytes hold."""
     for kind in purpose:
         if best is not None and best.kind.rank <= kind.rank:
             continue
-        for offset in _aligned(data, kind.mask, kind.match):
-            word = int.from_bytes(data[offset : offset + INSTRUCTION_BYTES], "little")
+        for offset in _aligned(data, kind, alignment_bytes):
+            word = int.from_bytes(data[offset : offset + kind.size_bytes], "little")
             use = kind.use(word)
             if use is not None:
                 best = Loan(moved(va, offset), word, kind, use)
@@ -135,21 +162,21 @@ def _better(best: Loan | None, purpose: Sequence[Borrowable], data: bytes, va: V
     return best
 
 
-def _aligned(data: bytes, mask: int, match: int) -> Iterator[int]:
-    """Yield the offsets of all instructions `word & mask == match`; instructions are little-endian whatever data is."""
-    pattern = _expression(mask, match)
+def _aligned(data: bytes, kind: Borrowable, alignment_bytes: int) -> Iterator[int]:
+    """Yield the offsets of all instructions of a kind; its first byte is the lowest, whatever the order of data is."""
+    pattern = _expression(kind.mask, kind.match, kind.size_bytes)
     found = pattern.search(data)
     while found is not None:
-        if found.start() % INSTRUCTION_BYTES == 0:
+        if found.start() % alignment_bytes == 0:
             yield found.start()
         found = pattern.search(data, found.start() + 1)
 
 
 @cache
-def _expression(mask: int, match: int) -> re.Pattern[bytes]:
+def _expression(mask: int, match: int, size_bytes: int) -> re.Pattern[bytes]:
     """Return what matches an instruction's bytes in memory: searching is then the regular expression engine's."""
     parts = []
-    for shift in range(0, 8 * INSTRUCTION_BYTES, 8):
+    for shift in range(0, 8 * size_bytes, 8):
         care, want = mask >> shift & 0xFF, match >> shift & 0xFF
         allowed = [value for value in range(256) if value & care == want]
         parts.append(b"[" + b"".join(b"\\x%02x" % value for value in allowed) + b"]")

@@ -41,7 +41,7 @@ class ProbePlan:
 
     address: VA
     accesses: Sequence[tuple[Access, Loan]]
-    returns: Mapping[Privilege, VA]
+    returns: Mapping[Privilege, VA | None]
     translation: bool
     """Whether it is an address translation instruction, which accesses nothing and never faults."""
     invalidation: Invalidation | None
@@ -73,12 +73,16 @@ class Ask:
     def done(self) -> bool:
         return self.fault is None and self.raised is None
 
+    def _same(self, raised: ExceptionRecord) -> bool:
+        return self.refused is not None and raised.syndrome.agrees(self.refused.fault)
+
     @property
     def verdict(self) -> ProbeVerdict:
         if self.done != (self.refused is None):
             return ProbeVerdict.STALE if self.done else ProbeVerdict.STRICTER
         if self.refused is not None:
-            return ProbeVerdict.AGREES if self.fault == self.refused.fault else ProbeVerdict.OTHER_FAULT
+            agrees = self.fault == self.refused.fault if self.raised is None else self._same(self.raised)
+            return ProbeVerdict.AGREES if agrees else ProbeVerdict.OTHER_FAULT
         elsewhere = None not in (self.value, self.expected) and self.value != self.expected
         if self.found is not None and self.walk.destination is not None:
             elsewhere = self.found != self.walk.destination.address

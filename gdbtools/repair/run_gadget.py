@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gdbtools.addresses import VA
-from gdbtools.arch.gadgets import INSTRUCTION_BYTES
 from gdbtools.arch.model import ExceptionRecord, Privilege
 from gdbtools.errors import Refused
 from gdbtools.machine.model import Live, Machine
-from gdbtools.repair.find_gadget import Loan, find_return
+from gdbtools.repair.find_gadget import Loan, find_way_back, way_back_through
 
 
-def returns(machine: Machine) -> Mapping[Privilege, VA]:
-    """Find, before it is needed, an exception return for each level that may take a fault: from level to address."""
-    architecture, found = machine.architecture, dict[Privilege, VA]()
+def returns(machine: Machine) -> Mapping[Privilege, VA | None]:
+    """Find, before it is needed, an exception return for each level that may take a fault: from level to address.
+
+    None stands for a level that needs none, because registers alone send a CPU back.
+    """
+    architecture, found = machine.architecture, dict[Privilege, VA | None]()
     for entered in architecture.gadgets.entered(machine.register):
-        found[architecture.privilege(entered)] = find_return(architecture, entered, machine.memory.read)
+        way = find_way_back(architecture, entered, machine.memory.read)
+        found[architecture.privilege(entered)] = way.through
     return found
 
 
 def step(
-    machine: Machine, live: Live, loan: Loan, back: Mapping[Privilege, VA] | None = None
+    machine: Machine, live: Live, loan: Loan, back: Mapping[Privilege, VA | None] | None = None
 ) -> ExceptionRecord | None:
     """Step one borrowed instruction; returns None, or the exception that it raised, which is returned from already.
 
@@ -30,18 +33,24 @@ def step(
     architecture = machine.architecture
     live.step(loan.address, loan.use.registers)
     pc = machine.register(architecture.pc)
-    if pc == loan.address + INSTRUCTION_BYTES:
+    if pc == loan.address + loan.kind.size_bytes:
         return None
     if not architecture.exceptions.entry(machine.register):
         raise Refused(f"the guest's own {loan.use.text} at {loan.address:#x} led to {pc:#x}, which is no vector entry")
     raised = machine.exception()
     level = architecture.privilege(machine.register)
-    known = (back or {}).get(level)
-    through = find_return(architecture, machine.register, machine.memory.read) if known is None else known
-    live.step(through, {})
+    if back is not None and level in back:
+        way = way_back_through(architecture, machine.register, back[level])
+    else:
+        way = find_way_back(architecture, machine.register, machine.memory.read)
+    if way.through is None:
+        live.send(way.registers)
+    else:
+        live.step(way.through, way.registers)
     pc = machine.register(architecture.pc)
     if pc != loan.address:
-        raise Refused(f"the guest's own exception return at {through:#x} led to {pc:#x}, not back to {loan.address:#x}")
+        by = "these registers" if way.through is None else f"the guest's own exception return at {way.through:#x}"
+        raise Refused(f"{by} led to {pc:#x}, not back to {loan.address:#x}")
     return raised
 
 

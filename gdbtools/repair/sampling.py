@@ -206,7 +206,8 @@ class Sampling:
         """Return the leaves without which no fault could be taken, or returned from."""
         needed = Needed(machine, self._wanted.regime, machine.memory.read)
         for address in run_gadget.returns(machine).values() if method is Method.FAULTS else ():
-            needed.add(address, "the exception return that is borrowed")
+            if address is not None:
+                needed.add(address, "the exception return that is borrowed")
         reasons = {leaf: needed.why(leaf.first, leaf.size_bytes, leaf.pa) for leaf in self._leaves}
         return {leaf: why for leaf, why in reasons.items() if why}
 

@@ -19,7 +19,7 @@ from gdbtools.machine.model import Machine, PhysicalMemory, Served
 from gdbtools.repair.access_flag import AccessFlagPlan, plan, settled
 from gdbtools.repair.change import Change
 from gdbtools.repair.dirty_state import plan_dirty_state
-from gdbtools.repair.find_gadget import find_return, return_address
+from gdbtools.repair.find_gadget import find_way_back, way_back, way_back_through
 from gdbtools.repair.log import Written
 from gdbtools.repair.neighbours import TableChange, plan_neighbours
 from gdbtools.wording import name_of, number_of
@@ -142,7 +142,7 @@ class Service:
         self._written = written
         self._log = log
         self._symbol = symbol
-        self._returns: dict[tuple[int, ...], VA] = {}
+        self._returns: dict[tuple[int, ...], VA | None] = {}
         self._regime_for: CachedRegimes | None = None
         self._loops = Loops()
         self._own: dict[int, tuple[tuple[int, int, int], int]] = {}
@@ -167,7 +167,7 @@ class Service:
             return self._leave(machine)
         if self.summary.ended:
             # What comes together with the last is the next service's, or the guest's: it faults again.
-            return Served(False, find_return(architecture, machine.register, machine.memory.read))
+            return Served(False, find_way_back(architecture, machine.register, machine.memory.read).registers)
         if self._regime_for is None:
             self._regime_for = CachedRegimes(architecture)
         found = diagnose(architecture, machine.register, machine.memory.read, self._regime_for)
@@ -180,7 +180,7 @@ class Service:
                 permits = found.verdict is Verdict.TABLES_PERMIT
                 self.summary.ended = f"{place.said()}, {'which permits it' if permits else 'whose access flag is set'}"
                 return Served(False)
-            through = self._return(machine, found)
+            back = self._return(machine, found)
             self.summary.already += 1
         else:
             try:
@@ -189,7 +189,7 @@ class Service:
                 if fault.kind is not FaultKind.ACCESS_FLAG:
                     return self._leave(machine)
                 raise
-            through = self._return(machine, found)
+            back = self._return(machine, found)
             change = planned.change
             self._write(change, machine)
             around = self._neighbours(machine, found) if fault.kind is FaultKind.ACCESS_FLAG else 0
@@ -204,18 +204,19 @@ class Service:
                 # This CPU has been served, and goes where it was to go.
                 self._log = None
                 self.summary.ended = str(error)
-                return Served(False, through)
+                return Served(False, back)
         if self._policy.count is not None and self.summary.total >= self._policy.count:
             self.summary.ended = f"{number_of(self._policy.count, 'fault')} repaired, as asked"
-            return Served(False, through)
-        return Served(True, through)
+            return Served(False, back)
+        return Served(True, back)
 
-    def _return(self, machine: Machine, found: Diagnosis) -> VA:
-        context = machine.architecture.exceptions.context(machine.register)
+    def _return(self, machine: Machine, found: Diagnosis) -> Mapping[str, int]:
+        architecture, register = machine.architecture, machine.register
+        context = architecture.exceptions.context(register)
         if context not in self._returns:
             # Another address space may not map what was borrowed in this one.
-            self._returns[context] = return_address(machine, found)
-        return self._returns[context]
+            self._returns[context] = way_back(machine, found).through
+        return way_back_through(architecture, register, self._returns[context]).registers
 
     def _write(self, change: Change | TableChange, machine: Machine) -> None:
         self._written.make(change, machine.memory)

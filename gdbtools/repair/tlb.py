@@ -1,8 +1,4 @@
-"""TLB maintenance by the guest's own instructions: barrier, invalidation, barriers.
-
-Source: DDI 0487, "TLB maintenance requirements and the TLB maintenance instructions": the store of a descriptor, DSB,
-TLBI, DSB, and ISB where this CPU is to notice.
-"""
+"""TLB maintenance by the guest's own instructions: invalidations, and the barriers around them that belong to them."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gdbtools.addresses import VA
-from gdbtools.arch.gadgets import Extent, Scope
+from gdbtools.arch.gadgets import Extent, MaintenanceBarrier, Scope
 from gdbtools.errors import Refused
 from gdbtools.machine.model import Live, Machine
 from gdbtools.repair import run_gadget
@@ -24,31 +20,52 @@ ONE_BY_ONE = 16
 class Invalidation:
     """Instructions of the guest's to be stepped in order.
 
-    `lacking` names the barriers that the guest has not; without the DSB nothing says that it is complete.  `local` says
-    that there are other CPUs whose TLBs it does not reach.
+    `name` is the architecture's for an invalidation.  `barriers` are those that belong to it, each with what the guest
+    lends for it, None where it has none.  `local` says that there are other CPUs whose TLBs it does not reach.
     """
 
+    name: str
     scopes: Sequence[Scope]
-    dsb: Loan | None
-    tlbi: Sequence[Loan]
-    isb: Loan | None
-    lacking: Sequence[str]
+    invalidations: Sequence[Loan]
+    barriers: Sequence[tuple[MaintenanceBarrier, Loan | None]]
     local: bool
+
+    @property
+    def before(self) -> Sequence[Loan]:
+        """The barriers that are stepped first."""
+        return [loan for barrier, loan in self.barriers if barrier.before and loan is not None]
+
+    @property
+    def after(self) -> Sequence[Loan]:
+        """The barriers that are stepped behind the invalidations, or behind a store to a descriptor."""
+        return [loan for barrier, loan in self.barriers if barrier.after and loan is not None]
 
     @property
     def loans(self) -> Sequence[Loan]:
         """What is stepped, in order."""
-        return [each for each in (self.dsb, *self.tlbi, self.dsb, self.isb) if each is not None]
+        return [*self.before, *self.invalidations, *self.after]
+
+    @property
+    def lacking(self) -> Sequence[str]:
+        """The names of the barriers that the guest has not."""
+        return [barrier.name for barrier, loan in self.barriers if loan is None]
+
+    @property
+    def unfinished(self) -> str:
+        """The name of a barrier without which nothing says that it is complete, where the guest has it not."""
+        lacking = (barrier.name for barrier, loan in self.barriers if loan is None and barrier.completes)
+        return next(lacking, "")
 
     @property
     def complete(self) -> bool:
-        """Whether it is over when it has been stepped: a DSB waits for that, of all CPUs, and nothing else does."""
-        return self.dsb is not None
+        """Whether it is over, on all CPUs that it reaches, when it has been stepped."""
+        return not self.unfinished
 
     @property
     def wider(self) -> bool:
         """Whether more is invalidated than was asked for."""
-        return any(loan.kind.extent is not scope.extent for loan, scope in zip(self.tlbi, self.scopes, strict=False))
+        pairs = zip(self.invalidations, self.scopes, strict=False)
+        return any(loan.kind.extent is not scope.extent for loan, scope in pairs)
 
 
 def scopes_of(addresses: Sequence[VA] | None) -> Sequence[Scope]:
@@ -62,21 +79,21 @@ def plan(machine: Machine, scopes: Sequence[Scope]) -> Invalidation:
     """Find the guest's own instructions for it; raises `Refused` where it has none that this CPU may execute."""
     architecture, register = machine.architecture, machine.register
     wanted = [architecture.gadgets.invalidations(scope, register) for scope in scopes]
-    barriers = architecture.gadgets.barriers()
-    found = find(architecture, register, machine.memory.read, [*wanted, *barriers])
-    tlbi = [loan for loan in found.loans[: len(scopes)] if loan is not None]
-    if len(tlbi) < len(scopes):
+    needed = architecture.gadgets.barriers()
+    found = find(architecture, register, machine.memory.read, [*wanted, *(each.kinds for each in needed)])
+    lent = [loan for loan in found.loans[: len(scopes)] if loan is not None]
+    if len(lent) < len(scopes):
         what, otherwise = "TLB invalidation for this", "reset the guest's TLB in another way"
         raise Refused(missing(what, found, architecture, register, machine.memory.read, otherwise))
-    dsb, isb = found.loans[len(scopes) :]
-    if dsb is None and is_reduced(architecture, register, machine.memory.read):
-        what = "DSB, without which no TLB invalidation is complete,"
-        raise Refused(missing(what, found, architecture, register, machine.memory.read, ""))
-    lacking = [name for name, loan in (("DSB", dsb), ("ISB", isb)) if loan is None]
     # An invalidation of everything need not be done once for each address.
-    once = tlbi[:1] if all(loan.kind.extent is Extent.ALL for loan in tlbi) else tlbi
+    once = lent[:1] if all(loan.kind.extent is Extent.ALL for loan in lent) else lent
     local = len(machine.cpus) > 1 and not all(loan.kind.broadcast for loan in once)
-    return Invalidation(scopes, dsb, once, isb, lacking, local)
+    barriers = [*zip(needed, found.loans[len(scopes) :], strict=True)]
+    planned = Invalidation(architecture.gadgets.words.invalidation, scopes, once, barriers, local)
+    if planned.unfinished and is_reduced(architecture, register, machine.memory.read):
+        what = f"{planned.unfinished}, without which no TLB invalidation is complete,"
+        raise Refused(missing(what, found, architecture, register, machine.memory.read, ""))
+    return planned
 
 
 def perform(machine: Machine, live: Live, invalidation: Invalidation) -> None:

@@ -23,7 +23,7 @@ ARM = ARCHITECTURES["aarch64"]
 READ = Access(AccessKind.READ, LEVELS[1], unprivileged=True)
 VA, PA = 0x7FFF_FFFF_F000, 0x4_89AB_C000
 CODE = 0xFFFF_8000_0812_3458
-KIND = Borrowable(0, 0, lambda word: None)
+KIND = Borrowable(0, 0, lambda word: None, size_bytes=4)
 
 
 def loan(text: str) -> Loan:
@@ -44,7 +44,7 @@ def asked(mapped: bool) -> Ask:
 
 
 def shown(first: Sequence[Ask], again: Sequence[Ask]) -> list[str]:
-    tlbi = Invalidation((Scope(Extent.ADDRESS, VA),), None, (loan("TLBI VAAE1IS, X12"),), None, (), False)
+    tlbi = Invalidation("TLBI", (Scope(Extent.ADDRESS, VA),), (loan("TLBI VAAE1IS, X12"),), (), False)
     plan = ProbePlan(VA, [(READ, each.loan) for each in first], {}, False, tlbi)
     document = view(Probe(plan, READ, first, again))
     (table, *_) = [each for each in document.blocks if isinstance(each, Table)]

@@ -94,7 +94,7 @@ class Guest:
         assert handle is not None
         at = {"pc": VECTORS + 0x200, "ESR_EL1": esr, "FAR_EL1": VA + number * PAGE, "ELR_EL1": pc}
         served = handle(self.machine(**at, cpu=cpu))
-        return served.goes_on and served.through is not None
+        return served.goes_on and served.registers is not None
 
     def set(self, *numbers: int) -> None:
         """Touch pages as hardware sees it."""

@@ -167,7 +167,7 @@ def test_where_a_tlbi_would_not_be_executed_it_is_refused(changes: dict[str, int
     ("word", "text"), [(DSB_ISH, "DSB ISH"), (DSB_SY, "DSB SY"), (DSB_ISHST, None), (DMB_ISH, None)]
 )
 def test_only_a_dsb_of_all_accesses_waits_for_a_tlbi(word: int, text: str | None) -> None:
-    dsb, isb = LENDING.barriers()
+    dsb, isb = (each.kinds for each in LENDING.barriers())
     assert use(dsb, word) == (None if text is None else Use(text, {}))
     assert use(isb, word) is None
     assert use(isb, ISB) == Use("ISB", {})
@@ -264,7 +264,7 @@ def test_of_the_same_kind_the_first_that_qualifies_is_taken() -> None:
 
 def test_several_purposes_are_found_in_one_pass() -> None:
     t = tables({0x8: DSB_SY, 0xC: ISB, 0x10: VMALLE1})
-    assert found(t, invalidations(Scope(Extent.ALL)), *LENDING.barriers()) == [
+    assert found(t, invalidations(Scope(Extent.ALL)), *(each.kinds for each in LENDING.barriers())) == [
         (CODE + 0x10, "TLBI VMALLE1"),
         (CODE + 0x8, "DSB SY"),
         (CODE + 0xC, "ISB"),

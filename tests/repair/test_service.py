@@ -55,7 +55,7 @@ class World:
 
     def fault(self, leaf: int, cpu: int = 0, esr: int = READ, pc: int = 0x5000) -> bool:
         served = self.service.handle(self.machine(leaf, cpu, esr, pc))
-        self.went += [] if served.through is None else [served.through]
+        self.went += [] if served.registers is None else [served.registers["pc"]]
         return served.goes_on
 
     def accessed(self) -> list[int]:

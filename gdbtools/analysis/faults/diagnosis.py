@@ -22,6 +22,7 @@ from gdbtools.arch.model import (
     Refusal,
     Regime,
     Shown,
+    Syndrome,
     Walk,
 )
 from gdbtools.arch.walk import walk
@@ -140,7 +141,7 @@ def diagnose(
         return Diagnosis(Verdict.NOT_THE_TABLES, exception, belongs, traps=traps, convention=convention)
     # Registers before memory: a live source switches modes between the two.
     stage = "stage2" if syndrome.fault.stage == 2 else exception.regime
-    controls = architecture.repair.access_flag_controls(register, stage)
+    controls = architecture.repair.access_flag_controls(register, stage) if architecture.has("repair") else ()
     access = Access(syndrome.access_kind, exception.target if exception.origin is None else exception.origin)
     state = exception.state or 0
     name, address = _looked_up(exception)
@@ -159,7 +160,7 @@ def diagnose(
         word = _instruction(architecture, register, read, exception, fetch) if refused != predicted else None
         if word is not None and architecture.exceptions.is_unprivileged(word):
             access, predicted = as_user, refused
-    if predicted is None or syndrome.fault not in (predicted.fault, level_of_lookup(predicted.fault, found)):
+    if predicted is None or not _agrees(syndrome, predicted.fault, found):
         shown = architecture.exceptions.shown_by(syndrome.fault, found, access, exception.state, register)
         predicted = shown.refusal if shown else predicted
     if predicted is None and syndrome.fault.kind is FaultKind.PERMISSION and not syndrome.other_rules:
@@ -176,11 +177,11 @@ def diagnose(
         verdict = Verdict.ACCESS_ABORTED
     elif syndrome.fault.kind not in TABLE_FAULTS:
         verdict = Verdict.NOT_THE_TABLES
-    elif shown is None and _left_to_hardware(syndrome.fault, found):
+    elif shown is None and _left_to_hardware(syndrome, found):
         verdict = Verdict.LEFT_TO_HARDWARE
     elif predicted is None:
         verdict = Verdict.NOT_REPLAYED if syndrome.other_rules else Verdict.TABLES_PERMIT
-    elif syndrome.fault in (predicted.fault, level_of_lookup(predicted.fault, found)):
+    elif _agrees(syndrome, predicted.fault, found):
         verdict = Verdict.TABLES_AGREE
     else:
         verdict = Verdict.TABLES_DIFFER
@@ -245,15 +246,20 @@ def _apart(
     return Diagnosis(Verdict.NOT_ONE_EXCEPTION, exception, belongs, walk=found, predicted=found.refused)
 
 
-def _left_to_hardware(fault: Fault, found: Walk) -> bool:
+def _agrees(syndrome: Syndrome, fault: Fault, found: Walk) -> bool:
+    """Return whether a syndrome is of the fault that a walk came to, at whichever level that is reported."""
+    return syndrome.agrees(fault) or syndrome.agrees(level_of_lookup(fault, found))
+
+
+def _left_to_hardware(syndrome: Syndrome, found: Walk) -> bool:
     """Return whether a fault is of a clear access flag that the tables leave to hardware.
 
-    With TCR_ELx.HA and FEAT_HAFDBS a walk does not refuse such a leaf.
+    Where its controls say that hardware sets the flag, a walk does not refuse such a leaf.
     """
     if found.refusal is not None or found.leaf is None or found.attributes is None:
         return False
     expected = Fault(FaultKind.ACCESS_FLAG, found.regime.stage, found.leaf.level.number)
-    return not found.attributes.accessed and fault == expected
+    return not found.attributes.accessed and syndrome.agrees(expected)
 
 
 def _looked_up(exception: ExceptionRecord) -> tuple[str, Input]:
@@ -269,7 +275,7 @@ def _looked_up(exception: ExceptionRecord) -> tuple[str, Input]:
 def level_of_lookup(fault: Fault, found: Walk) -> Fault:
     """Return a fault on the fetch of a descriptor with the level of that descriptor, as QEMU 7.2 reports it.
 
-    The manual has the level at which stage 2 refused: AArch64.S1Walk gives stage 2's fault unchanged.
+    The manual has the level at which stage 2 refused: the walk of stage 1 gives stage 2's fault unchanged.
     """
     return replace(fault, level=found.fetch.level.number) if found.fetch else fault
 

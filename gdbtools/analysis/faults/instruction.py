@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gdbtools.addresses import PA, VA
+from gdbtools.addresses import PA, VA, moved
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.gadgets import INSTRUCTION_BYTES
 from gdbtools.arch.model import ExceptionRecord, Mapped, Read, ReadRegister, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.errors import GdbtoolsError
+from gdbtools.units import PAGE_BYTES
 
 
 def instruction_at(
@@ -27,10 +27,17 @@ def instruction_at(
     try:
         level = exception.target if exception.origin is None else exception.origin
         regime = architecture.exceptions.regime_of(register, level)
-        pa = _leads_to(walk(architecture.regime_for(register, address, regime), address, read))
-        return None if pa is None else int.from_bytes((fetch or read)(pa, INSTRUCTION_BYTES), "little")
+        found = b""
+        while (wanted := architecture.exceptions.instruction_bytes(found)) > len(found):
+            at = moved(address, len(found))
+            pa = _leads_to(walk(architecture.regime_for(register, at, regime), at, read))
+            if pa is None:
+                return None
+            # What crosses into the next page is wherever that leads.
+            found += (fetch or read)(pa, min(wanted - len(found), PAGE_BYTES - at % PAGE_BYTES))
     except GdbtoolsError:
         return None
+    return int.from_bytes(found[:wanted], "little")
 
 
 def _leads_to(found: Walk) -> PA | None:

@@ -1,15 +1,14 @@
 """Why a fault may have been taken that the tables no longer explain, the likeliest first, and what tells them apart.
 
-Only what the architecture allows is suspected.  A TLB holds no entry that itself causes a Translation, Address size or
-Access flag fault (DDI 0487, rule R_SQBCS in "Translation Lookaside Buffers"), so after one of those it can only have
-kept an old *table*; after a Permission fault, an old leaf.  Without a DSB and an ISB nobody promises that a walk sees a
-store to a descriptor ("Ordering and completion of TLB maintenance instructions", "Synchronization requirements").
+Only what the architecture allows is suspected.  After a fault of a kind whose entries a TLB may hold it may have kept
+an old leaf; after any other, only an old *table*.  Without the barriers of the architecture nobody promises that a walk
+sees a store to a descriptor.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, Sighting, steps_of
@@ -100,11 +99,14 @@ class Suspicion:
 
 
 _ORDER = (SpuriousCause.REPAIRED, SpuriousCause.MISSING_BARRIER, SpuriousCause.STALE_TABLE)
-_ORDER_OF_PERMISSION = (SpuriousCause.STALE_LEAF, *_ORDER)
+_ORDER_OF_CACHED = (SpuriousCause.STALE_LEAF, *_ORDER)
 
 
-def suspicions(diagnosis: Diagnosis, around: Around) -> tuple[Suspicion, ...]:
-    """Rank what may explain a fault that the tables permit; nothing where they refuse it."""
+def suspicions(diagnosis: Diagnosis, around: Around, cached: Collection[FaultKind]) -> tuple[Suspicion, ...]:
+    """Rank what may explain a fault that the tables permit; nothing where they refuse it.
+
+    `cached` are the kinds of fault whose entries a TLB may hold (`Exceptions.cached_refusals`).
+    """
     fault = diagnosis.exception.syndrome.fault
     if diagnosis.verdict is not Verdict.TABLES_PERMIT or fault is None:
         return ()
@@ -114,7 +116,7 @@ def suspicions(diagnosis: Diagnosis, around: Around) -> tuple[Suspicion, ...]:
         SpuriousCause.STALE_TABLE: _stale_table,
         SpuriousCause.MISSING_BARRIER: _missing_barrier,
     }
-    order = _ORDER_OF_PERMISSION if fault.kind is FaultKind.PERMISSION else _ORDER
+    order = _ORDER_OF_CACHED if fault.kind in cached else _ORDER
     found = (weigh[cause](diagnosis, around) for cause in order)
     ranked = sorted(found, key=lambda each: -each.weight)
     return (*([Suspicion(SpuriousCause.OTHER_EXCEPTION)] if diagnosis.entry == "" else []), *ranked)
@@ -143,7 +145,7 @@ def _witnesses(diagnosis: Diagnosis, elsewhere: Sequence[Elsewhere]) -> tuple[in
 
 
 def _stale_leaf(diagnosis: Diagnosis, around: Around) -> Suspicion:
-    """A store to the leaf before the access shows it if no TLBI that covers the page came in between."""
+    """A store to the leaf before the access shows it if no invalidation that covers the page came in between."""
     writer, disagree = around.writer, levels(diagnosis)
     if writer is not None and writer.step.is_leaf and writer.invalidated is not None:
         return Suspicion(
@@ -153,7 +155,7 @@ def _stale_leaf(diagnosis: Diagnosis, around: Around) -> Suspicion:
 
 
 def _missing_barrier(diagnosis: Diagnosis, around: Around) -> Suspicion:  # noqa: ARG001 (as the others)
-    """A store to a descriptor before the access shows it if no DSB, and then an ISB, came in between."""
+    """A store to a descriptor before the access shows it if what has it seen did not come in between."""
     writer = around.writer
     if writer is None:
         return Suspicion(SpuriousCause.MISSING_BARRIER)

@@ -8,11 +8,11 @@ from gdbtools.addresses import VA, moved
 from gdbtools.analysis.faults.descriptor_history import steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.gadgets import INSTRUCTION_BYTES
 from gdbtools.arch.instruction_effects import INSTRUCTIONS, Effect, EffectKind
 from gdbtools.arch.model import AccessKind, Mapped, Read, ReadRegister, Step
 from gdbtools.arch.walk import walk
 from gdbtools.errors import GdbtoolsError
+from gdbtools.units import PAGE_BYTES
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def writer(architecture: Architecture, register: ReadRegister, read: Read, diagn
         return None
     regime, end = exception.regime, exception.return_address
     try:
-        words = _code_before(architecture, register, read, end, regime)
-        done = tuple(architecture.exceptions.effects(words, end, register, regime, about))
+        code = _code_before(architecture, register, read, end, regime)
+        done = tuple(architecture.exceptions.effects(code, end, register, regime, about))
         for position, each in enumerate(done):
             if each.deed is EffectKind.STORE and each.target is not None:
                 step = _written(architecture, register, read, each.target, diagnosis)
@@ -60,19 +60,15 @@ def writer(architecture: Architecture, register: ReadRegister, read: Read, diagn
     return None
 
 
-def _code_before(
-    architecture: Architecture, register: ReadRegister, read: Read, end: VA, regime: str
-) -> tuple[int, ...]:
-    """Return the instructions before `end`, as far as they are in the same page."""
+def _code_before(architecture: Architecture, register: ReadRegister, read: Read, end: VA, regime: str) -> bytes:
+    """Return the code before `end`, as far as it is in the same page."""
     found = walk(architecture.regime_for(register, end, regime), end, read)
     outcome = found.outcome
     if not isinstance(outcome, Mapped):
-        return ()
-    in_page = outcome.address % min(outcome.size_bytes, 1 << 12)
-    size_bytes = min(INSTRUCTIONS * INSTRUCTION_BYTES, in_page)
-    data = read(moved(outcome.address, -size_bytes), size_bytes) if size_bytes else b""
-    pieces = (data[at : at + INSTRUCTION_BYTES] for at in range(0, size_bytes, INSTRUCTION_BYTES))
-    return tuple(int.from_bytes(piece, "little") for piece in pieces)
+        return b""
+    in_page = outcome.address % min(outcome.size_bytes, PAGE_BYTES)
+    size_bytes = min(INSTRUCTIONS * architecture.exceptions.longest_instruction_bytes, in_page)
+    return read(moved(outcome.address, -size_bytes), size_bytes) if size_bytes else b""
 
 
 def _written(

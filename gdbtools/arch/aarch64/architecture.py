@@ -8,11 +8,12 @@ from typing import Final
 
 from gdbtools.addresses import VA, Input
 from gdbtools.arch.aarch64 import GENERAL, IDENTITY, syndrome
+from gdbtools.arch.aarch64.descriptor_repair import A64Repair
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.exceptions import agreement, record
-from gdbtools.arch.aarch64.exceptions.entry_needs import VECTORS_BYTES, entry_needs
+from gdbtools.arch.aarch64.exceptions.entry_needs import VECTORS_BYTES
 from gdbtools.arch.aarch64.instructions import effects
-from gdbtools.arch.aarch64.instructions.gadgets import A64, is_unprivileged, maintenance
+from gdbtools.arch.aarch64.instructions.gadgets import A64, INSTRUCTION_BYTES, is_unprivileged, maintenance
 from gdbtools.arch.aarch64.permissions.checks import as_user
 from gdbtools.arch.aarch64.registers import (
     hypervisor,
@@ -24,22 +25,17 @@ from gdbtools.arch.aarch64.registers import (
 )
 from gdbtools.arch.aarch64.registers.features import STAND_INS, optional
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
-from gdbtools.arch.aarch64.tables import live_change, memory_types
+from gdbtools.arch.aarch64.tables import memory_types
 from gdbtools.arch.aarch64.tables.descriptors import (
-    AP_READ_ONLY,
-    VALID,
     IndirectLeaf,
-    LeafDescriptor,
     NestedLeaf,
     OneLevelLeaf,
     Stage2IndirectLeaf,
     Stage2Leaf,
     TwoLevelLeaf,
-    software_bit,
 )
 from gdbtools.arch.aarch64.tables.table_heuristics import A64Tables
 from gdbtools.arch.aarch64.translation import isolation, regimes, root_registers, shown_controls, stage2_owner
-from gdbtools.arch.aarch64.translation.controls import EL2, EL3, EL10, EL20
 from gdbtools.arch.aarch64.translation.stage1 import Stage1
 from gdbtools.arch.aarch64.translation.stage1_off import Stage1Off
 from gdbtools.arch.aarch64.translation.stage2 import Stage2
@@ -47,8 +43,8 @@ from gdbtools.arch.aarch64.translation.stage2_owner import Stage2Off
 from gdbtools.arch.aarch64.traps import fine_grained
 from gdbtools.arch.aarch64.traps import registers as trap_registers
 from gdbtools.arch.aarch64.traps.deciders import deciders
-from gdbtools.arch.capabilities import Architecture, DescriptorRepair, DirtyConvention, Exceptions, PageTableIsolation
-from gdbtools.arch.gadgets import FieldChange
+from gdbtools.arch.capabilities import Architecture, PageTableIsolation
+from gdbtools.arch.exceptions import Exceptions
 from gdbtools.arch.instruction_effects import Effect, EffectWords
 from gdbtools.arch.isolation import Switch, View
 from gdbtools.arch.model import (
@@ -56,9 +52,9 @@ from gdbtools.arch.model import (
     AccessKind,
     Agreement,
     Derived,
-    EntryNeed,
     ExceptionRecord,
     Fault,
+    FaultKind,
     Privilege,
     ReadRegister,
     Refusal,
@@ -69,7 +65,6 @@ from gdbtools.arch.model import (
     Walk,
 )
 from gdbtools.bits import FieldValue, Word
-from gdbtools.errors import Refused
 
 _STAGE1: Final[Mapping[str, type[Word]]] = {
     "TTBR0": translation.TTBR,
@@ -118,7 +113,6 @@ DECLARED: Final[Mapping[str, type[Word]]] = {
 }
 _WITHOUT_HOST: Final[Mapping[str, type[Word]]] = {"TCR_EL2": translation.TCR_EL2, **trap_registers.WITHOUT_HOST}
 """What is laid out otherwise while HCR_EL2.E2H is clear."""
-_STAGE2: Final = ("stage2", "secure-stage2")
 
 
 def check(walk: Walk, access: Access, state: int) -> Refusal | None:
@@ -145,6 +139,17 @@ class A64Exceptions(Exceptions):
     names = record.names_at("x")
     effect_words = EffectWords("DSB", "ISB", "TLBI")
     vectors_bytes = VECTORS_BYTES
+    longest_instruction_bytes = INSTRUCTION_BYTES
+    # Rule R_SQBCS in "Translation Lookaside Buffers": no entry that causes a Translation, Address size or Access flag
+    # fault.
+    cached_refusals = (FaultKind.PERMISSION,)
+
+    def instruction_bytes(self, begins: bytes) -> int:  # noqa: ARG002
+        return INSTRUCTION_BYTES
+
+    def way_back(self, register: ReadRegister, through: VA | None) -> Mapping[str, int] | None:  # noqa: ARG002
+        """ELR and SPSR are still the exception's, so that an ERET is all that it takes."""
+        return None if through is None else {"pc": through}
 
     def syndrome_of(self, exception_class: int, iss: int) -> int | None:
         fields = syndrome.ESR_ELx
@@ -201,10 +206,8 @@ class A64Exceptions(Exceptions):
     def is_unprivileged(self, instruction: int) -> bool:
         return is_unprivileged(instruction)
 
-    def effects(
-        self, words: Sequence[int], end: VA, register: ReadRegister, regime: str, about: Walk
-    ) -> Sequence[Effect]:
-        return effects.recent(words, end, register, regime, about)
+    def effects(self, code: bytes, end: VA, register: ReadRegister, regime: str, about: Walk) -> Sequence[Effect]:
+        return effects.recent(effects.words_of(code), end, register, regime, about)
 
     def shown_by(
         self, fault: Fault, walk: Walk, access: Access, state: int | None, register: ReadRegister
@@ -235,62 +238,6 @@ class A64Isolation(PageTableIsolation):
         self, register: ReadRegister, reduced: Mapping[str, int], view: View, first: VA, size_bytes: int
     ) -> Mapping[VA, str]:
         return isolation.ways_in(register, reduced, view, first, size_bytes)
-
-
-class A64Repair(DescriptorRepair):
-    """What of a VMSAv8-64 descriptor may be changed, and how."""
-
-    def set_access_flag(self, leaf: Word, written: bool, convention: DirtyConvention) -> Word:
-        """Set AF and, if the access was a write, record it by the guest's convention.
-
-        The DBM rule is the hardware's own under TCR_EL1.HD: a write to a leaf with DBM=1 clears AP[2] (section
-        "Hardware management of the dirty state").
-        """
-        if not isinstance(leaf, LeafDescriptor):
-            raise Refused("only a block or a page descriptor has an access flag to set; `mmu fault` shows the walk")
-        accessed = leaf.with_(AF=1)
-        if not written or convention is DirtyConvention.NONE:
-            return accessed
-        if convention.bit is not None:
-            return type(leaf)(software_bit(convention.bit).into(accessed, 1))
-        if isinstance(accessed, IndirectLeaf):
-            return accessed.with_(nDirty=0)
-        if isinstance(accessed, TwoLevelLeaf | OneLevelLeaf | NestedLeaf) and accessed.DBM:
-            return accessed.with_(AP=accessed.AP & ~AP_READ_ONLY)
-        return accessed
-
-    def set_dirty_state(self, leaf: Word, convention: DirtyConvention) -> Word | None:
-        """Clear AP[2] of a leaf with DBM=1, and record the write in the guest's software bit if it has one."""
-        if not isinstance(leaf, TwoLevelLeaf | OneLevelLeaf | NestedLeaf) or not (leaf.DBM and leaf.AP & AP_READ_ONLY):
-            return None
-        written = self.set_access_flag(leaf, True, DirtyConvention.DBM)
-        return self.set_access_flag(written, True, convention)
-
-    def clear_access_flag(self, leaf: Word) -> Word:
-        if not isinstance(leaf, LeafDescriptor):
-            raise Refused("only a block or a page descriptor has an access flag to clear; `mmu walk` shows the walk")
-        return leaf.with_(AF=0)
-
-    def broken(self, descriptor: Word) -> Word:
-        return type(descriptor)(VALID.into(descriptor, 0))
-
-    def changes(self, before: Word, after: Word, cached: bool, register: ReadRegister) -> Sequence[FieldChange]:
-        return live_change.changes(before, after, cached, register)
-
-    def access_flag_controls(self, register: ReadRegister, regime: str | None) -> Sequence[tuple[str, FieldValue]]:
-        used = regime or regimes.current(register)
-        controls = {"el2": EL2, "el2-vhe": EL20, "el3": EL3}.get(used, EL10)
-        name, flag = controls.register("TCR"), controls.HA
-        if used in _STAGE2:
-            name, flag = "VTCR_EL2", hypervisor.VTCR_EL2.HA
-        given = [(name, FieldValue(flag, flag.of(register(name))))]
-        if (mmfr1 := optional(register, "ID_AA64MMFR1_EL1")) is not None:
-            hafdbs = identification.ID_AA64MMFR1_EL1.HAFDBS
-            given.append(("ID_AA64MMFR1_EL1", FieldValue(hafdbs, hafdbs.of(mmfr1))))
-        return given
-
-    def entry_needs(self, register: ReadRegister) -> Sequence[EntryNeed]:
-        return entry_needs(register)
 
 
 class AArch64(Architecture):

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from gdbtools.arch.model.access import AccessKind
-from gdbtools.arch.model.fault import Fault
+from gdbtools.arch.model.fault import Fault, FaultKind
 from gdbtools.bits import FieldValue, Word
 
 
@@ -58,7 +58,9 @@ class Syndrome:
     tell.  `address` is what the fault address register holds; `ipa_valid` says whether the register for intermediate
     physical addresses holds one, if this is a fault of stage 2.  `instruction` is the assembler's text as far as the
     syndrome tells it, and `target` the system register or System instruction in it: empty where there is none.
-    `other_rules` are the bits that say that a rule refused which `check` does not replay.
+    `other_rules` are the bits that say that a rule refused which `check` does not replay.  `not_told_apart` are the
+    kinds of fault that it says no more of than that it was one of them, that of `fault` among them; empty where it
+    tells.
     """
 
     word: Word
@@ -77,6 +79,17 @@ class Syndrome:
     transfer: Transfer | None = None
     other_rules: tuple[FieldValue, ...] = ()
     notes: tuple[str, ...] = ()
+    not_told_apart: frozenset[FaultKind] = frozenset()
+
+    def agrees(self, fault: Fault) -> bool:
+        """Return whether it is of that fault of a walk, or of a check, as far as a syndrome says what it is of.
+
+        Where kinds are told apart, all of the fault is, and has to be the same; elsewhere the level may be left out.
+        """
+        if self.fault is None or not self.not_told_apart:
+            return fault == self.fault
+        levels = (None, fault.level)
+        return fault.kind in self.not_told_apart and fault.stage == self.fault.stage and self.fault.level in levels
 
     @property
     def address_valid(self) -> bool:

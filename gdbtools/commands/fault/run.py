@@ -75,7 +75,8 @@ def run(session: Session, options: Namespace) -> Sequence[Answer]:
     found = diagnose(machine.architecture, machine.register, machine.memory.read)
     suspected: tuple[Suspicion, ...] = ()
     if found.verdict is Verdict.TABLES_PERMIT:
-        suspected = suspicions(found, spurious_evidence(machine, found, session.seen, session.written.last_change))
+        around = spurious_evidence(machine, found, session.seen, session.written.last_change)
+        suspected = suspicions(found, around, machine.architecture.exceptions.cached_refusals)
     changed: SeenChange | None = None
     if found.verdict is Verdict.TABLES_DIFFER and found.belongs.joined:
         changed = change_since(machine, found, session.seen, session.written.last_change)

@@ -11,12 +11,12 @@ from gdbtools.analysis.faults.diagnosis import diagnose
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.commands.session import Session
 from gdbtools.repair.access_flag import AccessFlagPlan, plan, plan_return
-from gdbtools.repair.find_gadget import return_address
+from gdbtools.repair.find_gadget import WayBack, way_back
 
 
 @dataclass(frozen=True)
 class Fixup:
-    """A plan, whether it was applied, and the borrowed instruction that resumes the guest (None: not asked).
+    """A plan, whether it was applied, and how the CPU is sent back (None: not asked).
 
     `belongs` says how it is known that the registers are of the fault that is repaired.
     """
@@ -25,7 +25,7 @@ class Fixup:
     plan: AccessFlagPlan
     belongs: Belonging
     applied: bool
-    returns_through: int | None
+    back: WayBack | None
     resumed: bool
 
 
@@ -39,13 +39,13 @@ def run(session: Session, options: Namespace) -> Sequence[Fixup]:
     planned = plan_return(found, session.dirty) if options.resume else None
     if planned is None:
         planned = plan(found, machine.architecture, session.dirty, machine.memory)
-    through = return_address(machine, found) if options.resume else None
+    back = way_back(machine, found) if options.resume else None
     if options.dry_run:
-        return (Fixup(machine.architecture, planned, found.belongs, False, through, False),)
+        return (Fixup(machine.architecture, planned, found.belongs, False, back, False),)
     live = session.live
     if planned.writes:
         session.written.make("fixup", planned.change, machine.memory)
-    if through is not None:
-        live.jump(through)
+    if back is not None:
+        live.send(back.registers)
         session.resume_wanted = True
-    return (Fixup(machine.architecture, planned, found.belongs, planned.writes, through, through is not None),)
+    return (Fixup(machine.architecture, planned, found.belongs, planned.writes, back, back is not None),)

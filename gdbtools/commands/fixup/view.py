@@ -44,10 +44,13 @@ def _settled(answer: Fixup) -> Document:
 
 
 def _return_rows(answer: Fixup) -> list[tuple[str, Text]]:
-    if answer.returns_through is None:
+    if answer.back is None:
         return []
     verb = "returning" if answer.resumed else "would return"
-    return [("return", f"{verb} through the guest's own eret at {answer.returns_through:#x}")]
+    if answer.back.through is None:
+        return [("return", f"{verb} by setting {' and '.join(answer.back.registers)}")]
+    name = answer.architecture.gadgets.words.exception_return
+    return [("return", f"{verb} through the guest's own {name} at {answer.back.through:#x}")]
 
 
 def dirty_text(plan: AccessFlagPlan) -> str:
@@ -68,7 +71,7 @@ def dirty_text(plan: AccessFlagPlan) -> str:
 
 def record(answer: Fixup) -> JsonObject:
     change = answer.plan.change
-    through = answer.returns_through
+    through = None if answer.back is None else answer.back.through
     return {
         "descriptor_address": hexadecimal(change.pa),
         "level": answer.plan.level.number,

@@ -71,11 +71,13 @@ def _facts(answer: Probe, asks: Sequence[Ask]) -> list[tuple[str, Text]]:
     lost = next((each.lost for each in asks if each.lost is not None), None)
     raised = next((each.raised for each in reversed(asks) if each.raised is not None), None)
     if raised is not None:
-        through = ", ".join(f"{address:#x}" for address in sorted(set(answer.plan.returns.values())))
+        lent = sorted({each for each in answer.plan.returns.values() if each is not None})
+        through = ", ".join(f"{each:#x}" for each in lent)
+        by = f"by the guest's own exception return at {through}" if lent else "by setting what the exception had set"
         names = raised.names
         syndrome = f"{names.syndrome} {int(raised.syndrome.word):#x}, {names.address} {raised.address:#x}"
         rows.append(("syndrome", syndrome))
-        rows.append(("unwound", f"by the guest's own exception return at {through}; every register is as it was, but"))
+        rows.append(("unwound", f"{by}; every register is as it was, but"))
         was = "" if lost is None else f" (they were {int(lost.syndrome.word):#x}, {lost.address:#x}, "
         was += "" if lost is None else f"{lost.return_address:#x}, {lost.state:#x})"
         kept = f"{names.syndrome}, {names.address}, {names.return_address} and {names.state}"
@@ -92,7 +94,7 @@ def _facts(answer: Probe, asks: Sequence[Ask]) -> list[tuple[str, Text]]:
 def _borrowed_rows(answer: Probe) -> list[tuple[str, Text]]:
     """Show which of the guest's instructions were stepped, each once, in order."""
     loans = [each.loan for each in answer.first]
-    loans += [] if answer.plan.invalidation is None else answer.plan.invalidation.tlbi
+    loans += [] if answer.plan.invalidation is None else answer.plan.invalidation.invalidations
     shown = dict.fromkeys(map(loan_text, loans))
     return [("" if number else "borrowed", text) for number, text in enumerate(shown)]
 

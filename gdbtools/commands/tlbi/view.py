@@ -16,7 +16,7 @@ def view(answer: Invalidated) -> Document:
         head = Line([done, f" {what} in the TLB."])
     else:
         done = Span("Executed" if answer.applied else "Would execute", Role.WARNING)
-        head = Line([done, f" a TLBI for {what} without a DSB: it may not be complete."])
+        head = Line([done, f" a {planned.name} for {what} without a {planned.unfinished}: it may not be complete."])
     return Document([head, Facts(maintenance.borrowed_rows(planned, answer.applied))])
 
 

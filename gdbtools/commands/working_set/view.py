@@ -137,7 +137,7 @@ def _facts(answer: WorkingSet) -> Sequence[tuple[str, Text]]:
     facts.append(("touches", f"{how}{', as asked' if answer.asked else ''}: {setter} sets them ({controls})"))
     emptier = "QEMU itself"
     if setting.borrowed is not None:
-        emptier = f"the guest's own {', '.join(maintenance.loan_text(loan) for loan in setting.borrowed.tlbi)}"
+        emptier = f"the guest's own {', '.join(maintenance.loan_text(loan) for loan in setting.borrowed.invalidations)}"
     facts.append(("TLB", f"emptied before each sample by {emptier}"))
     if answer.restored is None:
         facts.append(("flags", "gone with the guest"))

@@ -23,6 +23,7 @@ from gdbtools.analysis.faults.spurious_causes import (
 from gdbtools.analysis.faults.writer import Writer
 from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
 from gdbtools.arch.instruction_effects import Effect, EffectKind
+from gdbtools.arch.model import FaultKind
 from tests.tables import Tables, reader
 
 VA, PA = 0x1234_5000, 0x4200_0000
@@ -47,12 +48,16 @@ def permitted(iss: int, level: int = 3, **changes: int) -> Diagnosis:
     return found
 
 
+def ranked_causes(diagnosis: Diagnosis, around: Around) -> tuple[Suspicion, ...]:
+    return suspicions(diagnosis, around, ARM.exceptions.cached_refusals)
+
+
 def causes(diagnosis: Diagnosis, around: Around | None = None) -> list[SpuriousCause]:
-    return [each.cause for each in suspicions(diagnosis, around or Around())]
+    return [each.cause for each in ranked_causes(diagnosis, around or Around())]
 
 
 def weights(diagnosis: Diagnosis, around: Around) -> dict[SpuriousCause, Weight]:
-    return {each.cause: each.weight for each in suspicions(diagnosis, around)}
+    return {each.cause: each.weight for each in ranked_causes(diagnosis, around)}
 
 
 def test_a_stale_leaf_is_suspected_of_permission_faults_alone() -> None:
@@ -71,7 +76,7 @@ def test_nothing_is_suspected_where_the_tables_refuse() -> None:
     t = Tables()
     t.map(VA, PA, AF=0)
     refused = diagnose(ARM, reader(t.registers(ESR_EL1=DATA_SAME | ACCESS_FLAG_3, FAR_EL1=VA)), t.read)
-    assert suspicions(refused, Around()) == ()
+    assert ranked_causes(refused, Around()) == ()
 
 
 # --- Who may have repaired it
@@ -88,14 +93,14 @@ def test_another_cpu_with_the_same_fault_in_the_same_page_of_the_same_tables_is_
         Elsewhere(4, same, ROOT + 0x1000),
         Elsewhere(5, same, ROOT),
     ]
-    first = suspicions(diagnosis, Around(elsewhere))[0]
+    first = ranked_causes(diagnosis, Around(elsewhere))[0]
     assert first == Suspicion(REPAIRED, Weight.LIKELY, (2, 5))
     assert causes(diagnosis, Around(elsewhere[:1])) == [LEAF, REPAIRED, BARRIER, TABLE]
 
 
 def test_where_there_is_one_cpu_nobody_else_repaired_it() -> None:
     for iss in (TRANSLATION_3, PERMISSION_3 | WNR):
-        ranked = suspicions(permitted(iss), Around(alone=True))
+        ranked = ranked_causes(permitted(iss), Around(alone=True))
         assert ranked[-1] == Suspicion(REPAIRED, Weight.UNLIKELY, alone=True)
 
 
@@ -105,16 +110,16 @@ SIGHTING = Sighting(0x4010_2000, 3, 0, 0)
 def test_a_change_that_was_seen_speaks_for_a_repair_but_not_by_a_cpu_that_is_not_there() -> None:
     diagnosis = permitted(PERMISSION_3 | WNR)
     change = SeenChange(SIGHTING)
-    assert suspicions(diagnosis, Around(change=change))[0] == Suspicion(REPAIRED, Weight.LIKELY, change=change)
+    assert ranked_causes(diagnosis, Around(change=change))[0] == Suspicion(REPAIRED, Weight.LIKELY, change=change)
     assert weights(diagnosis, Around(change=change, alone=True))[REPAIRED] is Weight.UNLIKELY
     ours = Suspicion(REPAIRED, Weight.LIKELY, change=SeenChange(SIGHTING, by="fixup"))
-    assert suspicions(diagnosis, Around(change=ours.change, alone=True))[0] == ours
+    assert ranked_causes(diagnosis, Around(change=ours.change, alone=True))[0] == ours
 
 
 def test_what_changed_at_this_very_stop_outweighs_everything() -> None:
     here = SeenChange(SIGHTING, "pte", here=True)
     around = Around(change=here, alone=True, writer=wrote(3))
-    assert suspicions(permitted(PERMISSION_3 | WNR), replace(around, writer=None))[0].weight is Weight.SHOWN
+    assert ranked_causes(permitted(PERMISSION_3 | WNR), replace(around, writer=None))[0].weight is Weight.SHOWN
     assert causes(permitted(TRANSLATION_3), around)[0] is REPAIRED
     # Nobody of ours: then somebody else's debugger, and still after the fault.
     assert (
@@ -200,7 +205,7 @@ DONE = {"waited": True, "synchronized": True}
 def test_the_store_before_the_access_and_what_followed_it_decide(
     iss: int, writer: Writer, first: SpuriousCause, hardly: Sequence[SpuriousCause]
 ) -> None:
-    ranked = suspicions(permitted(iss), Around(writer=writer))
+    ranked = ranked_causes(permitted(iss), Around(writer=writer))
     assert ranked[0].cause is first
     assert [each.cause for each in ranked if each.weight is Weight.UNLIKELY] == list(hardly)
 
@@ -220,7 +225,7 @@ def test_only_what_is_known_is_shown() -> None:
 def test_a_fault_deeper_than_what_maps_it_now_went_through_a_table_that_is_gone() -> None:
     diagnosis = permitted(TRANSLATION_3, level=2)
     assert levels(diagnosis) == (3, 2)
-    assert suspicions(diagnosis, Around())[0] == Suspicion(TABLE, Weight.LIKELY, levels=(3, 2))
+    assert ranked_causes(diagnosis, Around())[0] == Suspicion(TABLE, Weight.LIKELY, levels=(3, 2))
 
 
 def test_a_fault_above_what_maps_it_now_met_an_entry_that_no_tlb_keeps() -> None:
@@ -232,10 +237,17 @@ def test_a_fault_above_what_maps_it_now_met_an_entry_that_no_tlb_keeps() -> None
 @pytest.mark.parametrize(("iss", "level"), [(PERMISSION_3, 2), (PERMISSION_2, 3)])
 def test_a_permission_fault_of_another_level_is_of_a_leaf_that_is_gone(iss: int, level: int) -> None:
     diagnosis = permitted(iss | WNR, level=level)
-    first = suspicions(diagnosis, Around())[0]
+    first = ranked_causes(diagnosis, Around())[0]
     assert (first.cause, first.weight) == (LEAF, Weight.LIKELY)
 
 
 def test_where_they_agree_nothing_is_said_of_levels() -> None:
     assert levels(permitted(TRANSLATION_3)) is None
     assert levels(permitted(PERMISSION_2 | WNR, level=2)) is None
+
+
+def test_where_a_tlb_may_hold_what_is_invalid_a_stale_leaf_is_suspected_of_translation_faults_too() -> None:
+    diagnosis = permitted(TRANSLATION_3)
+    assert LEAF not in causes(diagnosis)
+    ranked = suspicions(diagnosis, Around(), (FaultKind.PERMISSION, FaultKind.TRANSLATION))
+    assert LEAF in [each.cause for each in ranked]

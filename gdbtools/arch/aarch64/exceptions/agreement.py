@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from gdbtools.addresses import VA
 from gdbtools.arch.aarch64.instructions.classes import is_always_defined, text
+from gdbtools.arch.aarch64.instructions.gadgets import INSTRUCTION_BYTES
 from gdbtools.arch.aarch64.instructions.memory_instructions import InstructionEncoding, memory_access
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx
-from gdbtools.arch.gadgets import INSTRUCTION_BYTES
 from gdbtools.arch.model import (
     AccessKind,
     AddressMeaning,

@@ -15,6 +15,7 @@ from typing import Final
 from gdbtools.addresses import VA
 from gdbtools.arch.aarch64.instructions.gadgets import (
     ADDRESS_BITS,
+    INSTRUCTION_BYTES,
     OPERAND_ADDRESS,
     OPERAND_ASID,
     Barrier,
@@ -132,6 +133,13 @@ def recent(words: Sequence[int], end: VA, register: ReadRegister, regime: str, a
         else:
             break
     return tuple(found)
+
+
+def words_of(code: bytes) -> Sequence[int]:
+    """Return the instructions of code that ends with a whole one: they are little-endian whatever data is."""
+    first = len(code) % INSTRUCTION_BYTES
+    pieces = (code[at : at + INSTRUCTION_BYTES] for at in range(first, len(code), INSTRUCTION_BYTES))
+    return [int.from_bytes(piece, "little") for piece in pieces]
 
 
 def _system(

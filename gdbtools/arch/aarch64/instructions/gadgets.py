@@ -7,7 +7,7 @@ Source: DDI 0487, "Loads and Stores", "System instruction class encoding overvie
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gdbtools.arch.aarch64.exceptions import record
@@ -17,7 +17,7 @@ from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.registers.translation import TCR_EL1, TTBR
-from gdbtools.arch.gadgets import Borrowable, Claim, Extent, Gadgets, Scope, Use
+from gdbtools.arch.gadgets import Borrowable, Claim, Extent, Gadgets, GadgetWords, MaintenanceBarrier, Scope, Use
 from gdbtools.arch.model import Access, AccessKind, Fault, ReadRegister
 from gdbtools.bits import Field, Word
 from gdbtools.errors import Refused, Unavailable
@@ -26,6 +26,7 @@ _ERET: Final = 0xD69F03E0
 _SYS: Final = 0b1101010100001
 _ISB: Final = 0xD5033FDF
 _ALL: Final = 0xFFFF_FFFF
+INSTRUCTION_BYTES: Final = 4
 _X31: Final = 31
 """XZR as an operand; as a base it is SP."""
 
@@ -156,13 +157,21 @@ OPERAND_ASID: Final = Field((63, 48), doc="ASID")
 class A64(Gadgets):
     """What of A64 may be borrowed."""
 
-    returns = (Borrowable(_ALL, _ERET, lambda word: Use("ERET", {})),)  # noqa: ARG005
+    words = GadgetWords("TLBI", "eret", "AT", "PAR_EL1")
+    alignment_bytes = INSTRUCTION_BYTES
+    returns = (Borrowable(_ALL, _ERET, lambda word: Use("ERET", {}), size_bytes=INSTRUCTION_BYTES),)  # noqa: ARG005
 
-    def barriers(self) -> Sequence[Sequence[Borrowable]]:
+    def barriers(self) -> Sequence[MaintenanceBarrier]:
         dsb = Barrier(_ISB).with_(op2=0b100, CRm=0)
         mask = _ALL & ~Barrier.CRm.mask
-        isb = Borrowable(_ALL, _ISB, lambda word: Use("ISB", {}))  # noqa: ARG005
-        return (Borrowable(mask, dsb, _use_barrier),), (isb,)
+        waits = Borrowable(mask, dsb, _use_barrier, size_bytes=INSTRUCTION_BYTES)
+        isb = Borrowable(_ALL, _ISB, lambda word: Use("ISB", {}), size_bytes=INSTRUCTION_BYTES)  # noqa: ARG005
+        # "TLB maintenance requirements and the TLB maintenance instructions": the descriptor's store, DSB, TLBI, DSB,
+        # which waits for all CPUs, and ISB where this one is to notice.
+        return (
+            MaintenanceBarrier("DSB", (waits,), before=True, after=True, completes=True),
+            MaintenanceBarrier("ISB", (isb,), before=False, after=True, completes=False),
+        )
 
     def invalidations(self, scope: Scope, register: ReadRegister) -> Sequence[Borrowable]:
         el = SPSR(register("cpsr")).el
@@ -284,7 +293,7 @@ def _operand(extent: Extent, value: int, asid: int) -> int | None:
 
 def _tlbi(name: str, operand: int | None, rank: int, extent: Extent, broadcast: bool) -> Borrowable:
     made = _system(encodings()[name], operand)
-    return Borrowable(made.mask, made.match, made.use, rank, extent, broadcast)
+    return replace(made, rank=rank, extent=extent, broadcast=broadcast)
 
 
 def _system(operation: Operation, operand: int | None) -> Borrowable:
@@ -299,14 +308,15 @@ def _system(operation: Operation, operand: int | None) -> Borrowable:
             return None
         return Use(assembly(operation, False, rt), {f"x{rt}": operand})
 
-    return Borrowable(_ALL & ~SystemInstruction.Rt.mask, word, use)
+    return Borrowable(_ALL & ~SystemInstruction.Rt.mask, word, use, size_bytes=INSTRUCTION_BYTES)
 
 
 def _transfer(each: _Transfer, address: int) -> Borrowable:
     layout = each.layout
     free = layout.Rn.mask | layout.Rt.mask
     free |= UnsignedOffset.imm12.mask if layout is UnsignedOffset else Unscaled.imm9.mask
-    return Borrowable(_ALL & ~free, each.bits, _use_transfer(each, address), each.size_bytes.bit_length() - 1)
+    rank = each.size_bytes.bit_length() - 1
+    return Borrowable(_ALL & ~free, each.bits, _use_transfer(each, address), rank, size_bytes=INSTRUCTION_BYTES)
 
 
 def _use_transfer(each: _Transfer, address: int) -> Callable[[int], Use | None]:

@@ -68,7 +68,8 @@ def recent(*code: str, va: int = VA, nG: int = 1, level: int = 3, **registers: i
     t.map(va & (1 << 48) - 1, 0x4800_0000, level=level, nG=nG)
     values = t.registers(**{"x1": X1, "x3": 0, "TTBR0_EL1": t.root | ASID << 48, **registers})
     about: Walk = walk(ARM.regime_for(reader(values), va), va, t.read)
-    return tuple(ARM.exceptions.effects([WORDS[each] for each in code], END, reader(values), "el1", about))
+    found = b"".join(WORDS[each].to_bytes(4, "little") for each in code)
+    return tuple(ARM.exceptions.effects(found, END, reader(values), "el1", about))
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-
 from bench.maps import KERNEL, in_gdb, plain_walk, timed
 from gdbtools.analysis.mappings import mappings
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Run
-from gdbtools.cli import DEFAULT_WIDTH
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.parser import parse
+from gdbtools.commands.answering import query, respond
 from gdbtools.commands.session import Session
 from gdbtools.machine.layers import FixedRegisters, MemoryRange, Ranges
 from gdbtools.machine.model import Cpu, Machine
-from gdbtools.render.text import render
 from tests.guests.linux import RAM, LinuxGuest
 from tests.guests.packages import kernel
 from tests.tables import reader
@@ -59,8 +55,4 @@ def whole_command(guest: LinuxGuest, registers: dict[str, int]) -> str:
         (MemoryRange(RAM, guest.memory_bytes, lambda at, size: guest.read(RAM + at, size)),), "the guest's RAM"
     )
     machine = Machine(ARM, memory, (Cpu(0, FixedRegisters(registers, "the guest")),))
-    command = COMMANDS["map"]
-    options: Namespace = parse(command, (), int, "bench")
-    return "".join(
-        render(command.view(answer), False, DEFAULT_WIDTH) for answer in command.run(Session(machine), options)
-    )
+    return respond(query(COMMANDS["map"], (), int, "bench"), Session(machine)).text()

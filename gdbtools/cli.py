@@ -10,7 +10,6 @@ import re
 import shutil
 import sys
 import textwrap
-from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -20,16 +19,15 @@ from gdbtools import __version__
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import ReadRegister
 from gdbtools.commands import COMMANDS
+from gdbtools.commands.answering import query, query_of, respond
 from gdbtools.commands.arguments import OUTPUT
 from gdbtools.commands.expressions import Expressions
-from gdbtools.commands.files import write_whole
 from gdbtools.commands.model import Argument, Command, Kind
-from gdbtools.commands.output import OutputForm, answered, form_of
-from gdbtools.commands.parser import HelpWanted, joined, parse, parser_for
+from gdbtools.commands.parser import HelpWanted, Words, parse
 from gdbtools.commands.reading import Evaluate
 from gdbtools.commands.session import Open, Session
-from gdbtools.commands.sources import SOURCE_OPTIONS, source_choice
-from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
+from gdbtools.commands.sources import SOURCE_OPTIONS, Sources, sources
+from gdbtools.errors import ANSWERED, INTERRUPTED, MISSING, USAGE, GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine.layers import no_source
 from gdbtools.machine.model import Machine
 from gdbtools.machine.sources import open_source, opened
@@ -40,9 +38,6 @@ from gdbtools.printable import in_a_line
 from gdbtools.render.text import DEFAULT_WIDTH, wants_colour
 from gdbtools.repl import PROMPTS
 from gdbtools.spelling import nearest
-
-ANSWERED, FINDING, USAGE, MISSING, REFUSED = 0, 1, 2, 3, 4
-"""The exit statuses that scripts rely on."""
 
 SHARED = (
     Argument(
@@ -79,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Of standard output: what is read or written by name is an error of ours.
         return _not_written(error)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 class _Closed(io.StringIO):
@@ -147,87 +142,90 @@ def _is_file(word: str) -> bool:
         return False
 
 
-def _answer(command: Command, words: Sequence[str]) -> int:
+def _answer(command: Command, arguments: Sequence[str]) -> int:
     # What needs a guest has no source; given one all the same, that is what is to be said.
-    shared = OUTPUT if command.live_only and {"-h", "--help"} & set(words) else SHARED
-    raw = parser_for(command, "gdbtools", shared).parse_args(joined(command, words))
+    shared = OUTPUT if command.live_only and {"-h", "--help"} & set(arguments) else SHARED
+    words = parse(command, arguments, "gdbtools", shared)
     if command.live_only:
         raise Unavailable(
             f"`{command.name}` needs a live guest: gdbtools attach, or in GDB source {gdbinit()} and mmu {command.name}"
         )
-    _refuse_files(command, raw)
-    raw.cpu = None if raw.cpu is None else number(raw.cpu)
+    _refuse_files(words)
+    cpu = words.given["cpu"]
+    wanted = sources({**words.given, "cpu": None if cpu is None else number(cpu)})
     with contextlib.ExitStack() as held:
-        symbols = Symbols(None if raw.elf is None else Path(raw.elf))
+        symbols = Symbols(None if wanted.elf is None else Path(wanted.elf))
         # Opened when it is first asked: by `$pc` among the words, else when they have been read.
-        opening = cache(lambda: held.enter_context(_machine(command, raw, symbols)))
-        evaluate = _evaluator(symbols, lambda name: opening().register(name))
-        options = parse(command, words, evaluate, "gdbtools", shared)
-        form = form_of(options)
-        machine = opening()
-        answers = command.run(Session(machine, open=_opener(options)), options)
-    assumed = (*options.readings, *machine.assumed)
-    if options.output is None:
-        size = shutil.get_terminal_size((DEFAULT_WIDTH, 24))
-        is_terminal = sys.stdout.isatty()
-        height = size.lines if is_terminal else None
-        colour = wants_colour(is_terminal)
-        shown = answered(command, answers, form, assumed, colour, size.columns, fit=is_terminal, height=height)
-        print(shown, end="")
-        sys.stdout.flush()
-    else:
-        write_whole(Path(options.output), answered(command, answers, form, assumed).encode())
-    return FINDING if any(command.finding(answer) for answer in answers) else ANSWERED
+        opening = cache(lambda: held.enter_context(_machine(words, wanted, symbols)))
+        asked = query_of(words, _evaluator(symbols, lambda name: opening().register(name)))
+        if not wanted.names and not asked.sourceless:
+            raise _no_source(command)
+        session = Session(opening(), called=" -s ".join(wanted.names) or "SOURCE", open=_opener(wanted))
+        response = respond(asked, session)
+    if asked.output is not None:
+        response.write()
+        return response.status
+    size = shutil.get_terminal_size((DEFAULT_WIDTH, 24))
+    is_terminal = sys.stdout.isatty()
+    height = size.lines if is_terminal else None
+    print(response.text(wants_colour(is_terminal), size.columns, fit=is_terminal, height=height), end="")
+    sys.stdout.flush()
+    return response.status
 
 
-def _refuse_files(command: Command, raw: Namespace) -> None:
+def _refuse_files(words: Words) -> None:
     """Refuse a file where an address belongs: it is meant to be looked at."""
-    for argument in command.arguments:
+    for argument in words.command.arguments:
         if argument.kind in (Kind.ADDRESS, Kind.RANGE, Kind.WORD) and not argument.is_option:
-            given = getattr(raw, argument.name)
+            given = words.given[argument.key]
             for word in given if isinstance(given, list) else [given]:
                 if word is not None and _is_file(word):
                     raise UsageError(f"{word} is a file, where {argument.name} belongs; to look at it: -s {word}")
 
 
+def _no_source(command: Command) -> UsageError:
+    return UsageError(f"say what to look at: gdbtools {command.name} -s DUMP; `gdbtools {command.name} --help`")
+
+
 @contextlib.contextmanager
-def _machine(command: Command, options: Namespace, symbols: Symbols) -> Iterator[Machine]:
-    if not options.source and command.sourceless(options):
-        names = [re.split("[=:.]", word)[0] for word in getattr(options, "name", None) or ()]
-        whose = ARCHITECTURES.chosen(options.arch, names) if command.decodes else next(iter(ARCHITECTURES))
-        yield no_source(ARCHITECTURES[whose])
+def _machine(words: Words, wanted: Sources, symbols: Symbols) -> Iterator[Machine]:
+    command = words.command
+    if wanted.names:
+        with opened(wanted.names, **wanted.choice) as machine:
+            yield replace(machine, named=symbols.name)
         return
-    if not options.source:
-        raise UsageError(f"say what to look at: gdbtools {command.name} -s DUMP; `gdbtools {command.name} --help`")
-    with opened(options.source, **source_choice(options)) as machine:
-        yield replace(machine, named=symbols.name)
+    if not command.may_be_sourceless:
+        raise _no_source(command)
+    registers = [each.key for each in command.arguments if each.kind is Kind.REGISTER]
+    names = [re.split("[=:.]", word)[0] for key in registers for word in words.given[key] or ()]
+    whose = ARCHITECTURES.chosen(wanted.choice["architecture"], names) if command.decodes else next(iter(ARCHITECTURES))
+    yield no_source(ARCHITECTURES[whose])
 
 
 @contextlib.contextmanager
-def _offline(options: Namespace) -> Iterator[Callable[[str, Sequence[str]], Sequence[str]]]:
-    """Yield what answers a command's words with lines of JSON, from the source that `options` name."""
-    symbols = Symbols(None if options.elf is None else Path(options.elf))
-    with opened(options.source, **source_choice(options)) as machine:
+def _offline(wanted: Sources, acts: bool) -> Iterator[Callable[[str, Sequence[str]], Sequence[str]]]:
+    """Yield what answers a command's words with lines of JSON, from these sources; one that `acts` if that is so."""
+    symbols = Symbols(None if wanted.elf is None else Path(wanted.elf))
+    with opened(wanted.names, **wanted.choice) as machine:
         evaluate = _evaluator(symbols, machine.register)
 
         def ask(name: str, words: Sequence[str]) -> Sequence[str]:
-            command = COMMANDS[name] if options.allow_writes else COMMANDS[name].looking()
+            command = COMMANDS[name] if acts else COMMANDS[name].looking()
             if command is None:
                 raise UsageError(f"`{name}` does more than look, and that is not allowed here")
-            session = Session(replace(machine, named=symbols.name), open=_opener(options))
-            asked = parse(command, words, evaluate, "gdbtools")
-            answers = command.run(session, asked)
-            return answered(command, answers, OutputForm.JSON, (*asked.readings, *machine.assumed)).splitlines()
+            session = Session(replace(machine, named=symbols.name), open=_opener(wanted))
+            return respond(query(command, words, evaluate, "gdbtools"), session).lines()
 
         yield ask
 
 
-def _opener(options: Namespace) -> Open:
+def _opener(wanted: Sources) -> Open:
     """Open a second source as the first is: with `--registers`, unless it has its own, and with `--cpu`."""
+    choice = wanted.choice
 
     def open_other(name: str, registers: str | None) -> Machine:
-        chosen = options.registers if registers is None else registers
-        return open_source(name, chosen, options.cpu, options.dirty_convention, options.arch)
+        chosen = choice["registers"] if registers is None else registers
+        return open_source(name, chosen, choice["cpu"], choice["dirty"], choice["architecture"])
 
     return open_other
 

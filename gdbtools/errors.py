@@ -10,15 +10,18 @@ from typing import Any, ClassVar, Final
 
 from gdbtools.addresses import PA
 
+ANSWERED, FINDING, USAGE, MISSING, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+"""The exit statuses that scripts rely on: answered; answered, and the answer is a fault or a finding; words that make
+no sense; the bytes or registers are not there; it could be done and must not be; Ctrl-C."""
+
 
 class GdbtoolsError(Exception):
     """Base of every expected error; the faces print it as one line and nothing else.
 
-    `status` is the exit status of a program that ends with it: 2 usage, 3 the bytes or registers are not there, 4 it
-    could be done and must not be.
+    `status` is the exit status of a program that ends with it.
     """
 
-    status: ClassVar[int] = 2
+    status: ClassVar[int] = USAGE
 
     @property
     def made_of(self) -> Sequence[Any]:
@@ -32,7 +35,7 @@ class Unreadable(GdbtoolsError):
     `pa` and `size_bytes` say which; absent evidence is never taken for an unmapped page.
     """
 
-    status = 3
+    status = MISSING
 
     def __init__(self, pa: PA, size_bytes: int, why: str) -> None:
         super().__init__(f"cannot read {size_bytes} bytes at physical address {pa:#x}: {why}")
@@ -48,7 +51,7 @@ class Unreadable(GdbtoolsError):
 class Unavailable(GdbtoolsError):
     """A register, or an ability of the target, that this source does not have."""
 
-    status = 3
+    status = MISSING
 
 
 class MissingRegister(Unavailable):
@@ -67,7 +70,7 @@ class MissingRegister(Unavailable):
 class Refused(GdbtoolsError):
     """Something that could be done and must not be, with the reason."""
 
-    status = 4
+    status = REFUSED
 
 
 class UsageError(GdbtoolsError):
@@ -77,13 +80,13 @@ class UsageError(GdbtoolsError):
 class Malformed(GdbtoolsError):
     """A file that is not what it says it is, or is cut short."""
 
-    status = 3
+    status = MISSING
 
 
 class Interrupted(GdbtoolsError):
     """Ctrl-C, while something long was being done."""
 
-    status = 130
+    status = INTERRUPTED
 
 
 KINDS: Final[Mapping[str, type[GdbtoolsError]]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 
 from gdbtools.arch.gadgets import Extent, Need, Scope
@@ -21,19 +20,18 @@ NEEDS = {
 }
 
 
-def way_of(options: Namespace) -> Way:
-    """Return the way that the options ask for."""
-    wants_break = bool(getattr(options, "break"))
-    if wants_break and options.live:
+def way_of(wants_break: bool, live: bool, tlbi: bool) -> Way:
+    """Return the way that `--break`, `--live` and `--tlbi` ask for."""
+    if wants_break and live:
         raise UsageError("--break and --live exclude each other")
     if wants_break:
         return Way.BREAK
-    return Way.INVALIDATE if options.tlbi else Way.WRITE
+    return Way.INVALIDATE if tlbi else Way.WRITE
 
 
-def check_way(need: Need, way: Way, options: Namespace, why: str) -> None:
-    """Refuse to write in place what needs break-before-make, unless that is what was said."""
-    if need is Need.BREAK and way is not Way.BREAK and not options.live:
+def check_way(need: Need, way: Way, live: bool, why: str) -> None:
+    """Refuse to write in place what needs break-before-make, unless `--live` says so."""
+    if need is Need.BREAK and way is not Way.BREAK and not live:
         raise Refused(f"a live entry may not change {why} in place; say --break, or --live to write it all the same")
 
 

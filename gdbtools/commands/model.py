@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from argparse import Namespace
-from collections.abc import Callable, Sequence
+import keyword
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
@@ -97,6 +97,11 @@ class Argument:
         return self.name.lstrip("-").replace("-", "_")
 
     @property
+    def field(self) -> str:
+        """The field of a command's `Options` that has its value."""
+        return f"{self.key}_" if keyword.iskeyword(self.key) else self.key
+
+    @property
     def is_option(self) -> bool:
         return self.name.startswith("--")
 
@@ -110,28 +115,38 @@ def never(given: Any) -> bool:  # noqa: ARG001
 class Implementation:
     """What answers a command.
 
-    `run` computes answers and never prints.  `view` makes a document of an answer, `record` the JSON object; `finding`
-    says whether it is a fault or a finding (exit status 1).
+    `options` is the class of what it is asked: a field for each argument.  `run` computes answers and never prints.
+    `view` makes a document of an answer, `record` the JSON object; `finding` says whether it is a fault or a finding
+    (exit status 1).  `sourceless` says whether what is asked needs no source at all.
     """
 
-    run: Callable[[Session, Namespace], Sequence[Any]]
+    options: Callable[..., Any]
+    run: Callable[[Session, Any], Sequence[Any]]
     view: Callable[[Any], Document]
     record: Callable[[Any], JsonObject]
     finding: Callable[[Any], bool] = never
+    sourceless: Callable[[Any], bool] = never
     documents: Callable[[Sequence[Any]], Sequence[Document]] | None = None
     """What shows all answers of one question, where that is more than each by itself."""
 
 
 def loaded(name: str) -> Callable[[], Implementation]:
-    """Return what imports a command's own folder when it is first asked: `run`, `view` and `record`, and what it may
-    have besides, `finding` and `documents`.
+    """Return what imports a command's own folder when it is first asked: `Options`, `run`, `view` and `record`, and
+    what it may have besides, `finding`, `sourceless` and `documents`.
     """
 
     def implementation() -> Implementation:
         running = import_module(f"gdbtools.commands.{name}.run")
         showing = import_module(f"gdbtools.commands.{name}.view")
-        finding = getattr(running, "finding", never)
-        return Implementation(running.run, showing.view, showing.record, finding, getattr(showing, "documents", None))
+        return Implementation(
+            running.Options,
+            running.run,
+            showing.view,
+            showing.record,
+            getattr(running, "finding", never),
+            getattr(running, "sourceless", never),
+            getattr(showing, "documents", None),
+        )
 
     return cache(implementation)
 
@@ -140,8 +155,8 @@ def loaded(name: str) -> Callable[[], Implementation]:
 class Command:
     """A question a user can ask, as every face declares it; what answers it is imported when it is first asked.
 
-    With some options it needs no source at all (`sourceless`), and then `decodes` says whether it has to know whose the
-    values are that it is given.  `live_only` commands need a running guest; those that change it say so in
+    `may_be_sourceless` ones need no source with some options, and then `decodes` says whether they have to know whose
+    the values are that they are given.  `live_only` commands need a running guest; those that change it say so in
     `changes_guest`, those that let it run before they answer in `runs_guest`, and those that leave breakpoints in it in
     `sets_breakpoints`.
     """
@@ -151,7 +166,7 @@ class Command:
     description: str
     arguments: tuple[Argument, ...]
     implementation: Callable[[], Implementation]
-    sourceless: Callable[[Namespace], bool] = never
+    may_be_sourceless: bool = False
     decodes: bool = True
     live_only: bool = False
     changes_guest: bool = False
@@ -173,17 +188,16 @@ class Command:
         looking = replace(self, arguments=left, withheld=withheld)
         return looking if looking.only_looks else None
 
-    def options(self, **given: object) -> Namespace:
-        """Return options as the parser would make them, with these values: for a command that asks another."""
-        made: dict[str, object] = {"readings": ()}
-        for each in self.arguments:
-            listed = each.many == "*" or (each.many == "+" and not each.is_option)
-            made[each.key] = False if each.kind is Kind.FLAG else [] if listed else None
-        unknown = set(given) - set(made)
-        assert not unknown, f"`{self.name}` has no {', '.join(sorted(unknown))}"
-        return Namespace(**made | given)
+    def options(self, values: Mapping[str, Any]) -> Any:
+        """Return what is asked, as the command's own `Options`, of values by `Argument.key`: others are no matter."""
+        arguments = (*self.arguments, *self.withheld)
+        return self.implementation().options(**{each.field: values[each.key] for each in arguments})
 
-    def run(self, session: Session, options: Namespace) -> Sequence[Any]:
+    def sourceless(self, options: Any) -> bool:
+        """Return whether what is asked needs no source at all."""
+        return self.may_be_sourceless and self.implementation().sourceless(options)
+
+    def run(self, session: Session, options: Any) -> Sequence[Any]:
         return self.implementation().run(session, options)
 
     def view(self, answer: Any) -> Document:

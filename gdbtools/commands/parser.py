@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
@@ -167,15 +168,30 @@ def add(parser: Parser, argument: Argument, read: Callable[[str], Any] = str) ->
         parser.add_argument(*names, type=read, choices=choices, metavar=metavar, help=said)
 
 
-def parse(
-    command: Command, words: Sequence[str], evaluate: Evaluate, program: str, shared: Sequence[Argument] = ()
-) -> argparse.Namespace:
-    """Parse a command's words; addresses and numbers arrive as integers.
+@dataclass(frozen=True)
+class Words:
+    """The words of a command, by argument: `given` has them as they were written, under `Argument.key`."""
 
-    `readings` of the result says in words how numbers were read that could have meant another.  Raises `UsageError`
-    for words that make no sense and `HelpWanted` for `--help`.
+    command: Command
+    shared: Sequence[Argument]
+    given: Mapping[str, Any]
+
+
+def parse(command: Command, words: Sequence[str], program: str, shared: Sequence[Argument] = ()) -> Words:
+    """Sort a command's words by its arguments and the `shared` ones, without reading any of them.
+
+    Raises `UsageError` for words that make no sense and `HelpWanted` for `--help`.
     """
-    options = parser_for(command, program, shared).parse_args(joined(command, words))
+    given = vars(parser_for(command, program, shared).parse_args(joined(command, words)))
+    return Words(command, shared, given | {argument.key: None for argument in command.withheld})
+
+
+def read(words: Words, evaluate: Evaluate) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Read the words: addresses and numbers become integers, by `evaluate` where they are expressions.
+
+    Returns the values by `Argument.key`, and in words how numbers were read that could have meant another.  Raises
+    `UsageError` for what cannot be read.
+    """
     reader = ArgumentReader(evaluate)
     readers: dict[Kind, Callable[[str], object]] = {
         Kind.ADDRESS: reader.address,
@@ -189,21 +205,19 @@ def parse(
         Kind.FIELD_CHANGE: reader.field_change,
         Kind.SCOPE: reader.scope,
     }
-    for argument in command.withheld:
-        setattr(options, argument.key, None)
-    for argument in (*command.arguments, *shared):
-        read = readers.get(_kind_of(argument, command, options))
-        given = getattr(options, argument.key)
-        if read is not None and given is not None:
-            setattr(options, argument.key, [read(word) for word in given] if isinstance(given, list) else read(given))
-    options.readings = tuple(dict.fromkeys(reader.said))
-    return options
+    values = dict(words.given)
+    for argument in (*words.command.arguments, *words.shared):
+        make = readers.get(_kind_of(argument, words))
+        given = values[argument.key]
+        if make is not None and given is not None:
+            values[argument.key] = [make(word) for word in given] if isinstance(given, list) else make(given)
+    return values, tuple(dict.fromkeys(reader.said))
 
 
-def _kind_of(argument: Argument, command: Command, options: argparse.Namespace) -> Kind:
+def _kind_of(argument: Argument, words: Words) -> Kind:
     """Return how an argument is read: one that stands alone may be something else."""
-    others = [each.name for each in command.arguments if not each.is_option and each is not argument]
-    alone = argument.alone is not None and not any(getattr(options, name) for name in others)
+    others = [each.key for each in words.command.arguments if not each.is_option and each is not argument]
+    alone = argument.alone is not None and not any(words.given[key] for key in others)
     return argument.alone if alone and argument.alone is not None else argument.kind
 
 

@@ -32,6 +32,8 @@ class Session:
     seen: DescriptorHistory = field(default_factory=DescriptorHistory)
     resume_wanted: bool = False
     """Set by a command whose answer is to be shown before the guest runs on; the face then resumes it."""
+    called: str = "SOURCE"
+    """What the user calls the source, as it stands behind `-s`."""
     open: Open = opens_nothing
     make_sure: Callable[[], None] = lambda: None
     """Raises `Unavailable` if what was read cannot be believed after all: asked before it goes into a file."""

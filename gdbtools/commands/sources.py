@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from typing import Final, TypedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypedDict
 
 from gdbtools.commands.arguments import DIRTY_CONVENTIONS
 from gdbtools.commands.model import Argument, Kind
@@ -39,11 +40,26 @@ class SourceChoice(TypedDict):
     architecture: str | None
 
 
-def source_choice(options: Namespace) -> SourceChoice:
+@dataclass(frozen=True)
+class Sources:
+    """What is to be opened and how, and the file whose symbols name addresses in it."""
+
+    names: tuple[str, ...]
+    choice: SourceChoice
+    elf: str | None
+
+
+def sources(values: Mapping[str, Any]) -> Sources:
+    """Return what `--source`, `--elf` and the options of a source say, by `Argument.key`."""
+    return Sources(tuple(values["source"] or ()), source_choice(values), values["elf"])
+
+
+def source_choice(values: Mapping[str, Any]) -> SourceChoice:
+    """Return what the values of these options say, by `Argument.key`; others beside them are no matter."""
     return {
-        "registers": options.registers,
-        "cpu": options.cpu,
-        "stop": options.stop,
-        "dirty": options.dirty_convention,
-        "architecture": options.arch,
+        "registers": values["registers"],
+        "cpu": values["cpu"],
+        "stop": values["stop"],
+        "dirty": values["dirty_convention"],
+        "architecture": values["arch"],
     }

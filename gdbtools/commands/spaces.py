@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -75,11 +74,6 @@ def size_of(regime: Regime) -> int:
 def spaces(machine: Machine, regime: str | None = None) -> Spaces:
     """Look whether the space in force, or that of the regime of that name, is a reduced one."""
     return Spaces(machine, isolation(machine.architecture, machine.register, machine.memory.read, regime))
-
-
-def space_of(options: Namespace) -> str | None:
-    """Return the space that was asked for; None where that is left to the command."""
-    return getattr(options, "space", None)
 
 
 def _with_registers(machine: Machine, found: Isolation) -> Machine:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +9,7 @@ from gdbtools.addresses import PA
 from gdbtools.arch.model import Step
 from gdbtools.arch.walk import walk
 from gdbtools.commands.model import DescriptorChange, RegisterChange
-from gdbtools.commands.spaces import KERNEL, Spaces, space_of, spaces
+from gdbtools.commands.spaces import KERNEL, Spaces, spaces
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.layers import FixedRegisters, Overridden, Patched
 from gdbtools.machine.model import Cpu, Machine, PhysicalMemory
@@ -18,6 +17,14 @@ from gdbtools.render.document import Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.repair.descriptor import with_field
 from gdbtools.spelling import did_you_mean, nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhatIf:
+    """What every command is asked that answers for a machine as it is not."""
+
+    with_: Sequence[RegisterChange] = ()
+    pte: Sequence[DescriptorChange] = ()
 
 
 @dataclass(frozen=True)
@@ -46,19 +53,19 @@ class Supposed:
     spaces: Spaces
 
 
-def suppose(machine: Machine, options: Namespace, regime: str | None = None) -> Supposed:
+def suppose(machine: Machine, asked: WhatIf, regime: str | None = None, space: str | None = None) -> Supposed:
     """Return the machine that the options `--with` and `--pte` suppose: registers first, then descriptors in order.
 
-    Descriptors are those of the space that was asked for; where none was, of the kernel's for what only that maps.
+    Descriptors are those of `space`; where that is left open, of the kernel's for what only that maps.
     Raises `UsageError` for a register or a field that there is not.
     """
     made: list[Supposition] = []
-    for change in getattr(options, "with"):
+    for change in asked.with_:
         machine, supposition = _with_register(machine, change)
         made.append(supposition)
-    found, space = spaces(machine, regime), space_of(options)
+    found = spaces(machine, regime)
     memory = machine.memory
-    for each in options.pte:
+    for each in asked.pte:
         hidden = space is None and found.hides(each.address) and found.full is not None
         used = found.chosen(KERNEL if hidden else space)
         memory, supposition = _with_descriptor(replace(used, memory=memory), each, regime)

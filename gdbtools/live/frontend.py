@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import gdb
 
@@ -17,12 +14,10 @@ from gdbtools.analysis.faults.loops import Loops, place_of
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.commands import COMMANDS
+from gdbtools.commands.answering import OutputForm, Query, Response, query, respond
 from gdbtools.commands.arguments import OUTPUT
 from gdbtools.commands.expressions import Expressions
-from gdbtools.commands.files import write_whole
 from gdbtools.commands.model import Command
-from gdbtools.commands.output import OutputForm, answered, form_of
-from gdbtools.commands.parser import parse
 from gdbtools.commands.session import Session
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.live.catch import Catch, Catches, matches
@@ -100,54 +95,44 @@ class Face:
         """Return how the guest marks what is dirty, as far as the user has said."""
         return DirtyConvention(str(self._settings.dirty.value))
 
-    def ask(
-        self, command: Command, words: Sequence[str], tell: Tell | None = None
-    ) -> tuple[Namespace, Session, Sequence[Any]]:
-        """Parse, run and, with `--output`, write; physical memory mode is off afterwards, whatever happened.
+    def ask(self, command: Command, words: Sequence[str], tell: Tell | None = None) -> Response:
+        """Read, answer and, with `--output`, write; physical memory mode is off afterwards, whatever happened.
 
         `tell` hears how far it is.
         """
-        options = parse(command, words, evaluate, "mmu", OUTPUT)
-        form = form_of(options)
-        session, answers = self._run(command, options, tell)
-        if options.output is not None:
-            text = answered(command, answers, form, (*options.readings, *session.machine.assumed))
-            write_whole(Path(options.output).expanduser(), text.encode())
-        return options, session, answers
+        response = self._respond(query(command, words, evaluate, "mmu", OUTPUT), tell)
+        response.write()
+        return response
 
-    def harmlessly(self, command: Command, words: Sequence[str]) -> tuple[list[str], bool]:
-        """Return what `model` gives to one who is not trusted as the user is: expressions are read here, not by GDB."""
+    def harmlessly(self, command: Command, words: Sequence[str]) -> Response:
+        """Answer one who is not trusted as the user is: expressions are read here, not by GDB."""
         expressions = Expressions(GdbSymbols, f"is no symbol that GDB knows; {LIKE}", self._register)
-        options = parse(command, words, expressions.evaluate, "mmu")
-        session, answers = self._run(command, options, None)
-        assumed = (*options.readings, *session.machine.assumed)
-        return answered(command, answers, OutputForm.JSON, assumed).splitlines(), session.resume_wanted
+        return self._respond(query(command, words, expressions.evaluate, "mmu"))
 
     def _register(self, name: str) -> int:
         if not name.isidentifier():
             raise UsageError(f"${name} is no register; {LIKE}")
         return self.guest.machine().register(name)
 
-    def _run(self, command: Command, options: Namespace, tell: Tell | None) -> tuple[Session, Sequence[Any]]:
+    def _respond(self, asked: Query, tell: Tell | None = None) -> Response:
         try:
-            sourceless = command.sourceless(options)
+            sourceless = asked.sourceless
             session = self.session(sourceless)
-            if command.live_only and not sourceless:
+            if asked.command.live_only and not sourceless:
                 _ = session.live
-            changes = command.changes_guest and not sourceless
-            self.guest.past_stub(not changes)
+            self.guest.past_stub(not asked.changes_guest)
             if not sourceless:
                 # First, so that a stub that does not answer is asked one thing, and not each register in turn.
                 self.make_sure()
             if tell is not None:
                 session.machine = replace(session.machine, memory=CountedMemory(session.machine.memory, tell))
-            answers = command.run(session, options)
-            if changes and not getattr(options, "dry_run", False):
+            response = respond(asked, session)
+            if asked.changes_guest and not asked.rehearses:
                 self.loops = Loops()
                 self.guest.written()
             if not sourceless:
                 self.make_sure()
-            return session, answers
+            return response
         except GdbtoolsError:
             # Said of answers that may have been other questions'.
             self._make_sure_if_stopped()
@@ -175,13 +160,6 @@ class Face:
         if thread is not None and not thread.is_running():
             self.make_sure()
 
-    def model(self, command: Command, words: Sequence[str]) -> tuple[list[str], bool]:
-        """Return the answers as lines of JSON, and whether the guest is to run on once they are out."""
-        options, session, answers = self.ask(command, words)
-        assumed = (*options.readings, *session.machine.assumed)
-        lines = answered(command, answers, OutputForm.JSON, assumed).splitlines()
-        return lines, session.resume_wanted
-
     def faulted(self, kind: str, regime: str | None = None) -> bool:
         """Return whether the last exception is such a fault; while `mmu service` runs, access-flag faults are its."""
         machine = self.guest.machine()
@@ -195,15 +173,12 @@ class Face:
         """Answer at the prompt, then resume the guest if the command asked for that."""
         # What has been done to the guest is said, whenever Ctrl-C comes.
         with self.guest.interruptible() if command.runs_guest else nullcontext():
-            options, session, answers = self.ask(command, words)
-            form = form_of(options)
-            if options.output is not None:
-                gdb.write(f"Wrote {in_a_line(options.output)}.\n")
-            else:
-                gdb.write(answered(command, answers, form, (*options.readings, *session.machine.assumed), *manner()))
-        if command.runs_guest and form is OutputForm.TEXT:
+            response = self.ask(command, words)
+            output = response.query.output
+            gdb.write(response.text(*manner()) if output is None else f"Wrote {in_a_line(output)}.\n")
+        if command.runs_guest and response.query.form is OutputForm.TEXT:
             self._tell_held()
-        if session.resume_wanted:
+        if response.resumes:
             self.guest.resume()
 
     def _stopped(self, event: gdb.StopEvent) -> None:
@@ -273,8 +248,7 @@ class Face:
 
     def _explain(self) -> None:
         command = COMMANDS["fault"]
-        _, _, answers = self.ask(command, ())
-        for answer in answers:
+        for answer in self.ask(command, ()).answers:
             document = command.view(answer)
             if self._settings.at_stop.value == "verdict":
                 document = type(document)(document.blocks[:1])

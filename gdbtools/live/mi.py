@@ -32,10 +32,11 @@ def answer(face: Face, words: Sequence[str]) -> Mapping[str, str | list[str]] | 
         raise gdb.GdbError(f"there is no command {name!r}; they are {', '.join(COMMANDS)}")
     command = COMMANDS[name]
     with face.guest.interruptible() if command.runs_guest else nullcontext():
-        lines, resumes = face.model(command, rest)
+        response = face.ask(command, rest)
+        lines = response.lines()
         if command.runs_guest:
             gdb.write("".join(f"{line}\n" for line in lines))
             return None
-    if resumes:
+    if response.resumes:
         gdb.post_event(face.guest.resume)
     return {"answers": lines}

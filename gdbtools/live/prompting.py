@@ -1,7 +1,7 @@
 """`-mmu --prompt COMMAND ARGUMENTS...`: an answer for a prompt outside GDB, which shows it its own way.
 
 The answer is one JSON object: `status` is the exit status that the command line would give, and beside it is one of
-`documents` (as render/carried.py has them), `lines` (with `--json` or `--html`), `help` or `error` (as
+`documents` (as render/document_json.py has them), `lines` (with `--json` or `--html`), `help` or `error` (as
 `errors.crossing` writes it, with its kind by name).  `resumes` says that the guest is to run on: the prompt sees to
 that.  Meanwhile the log stream says `mmu-progress READS BYTES` now and then.
 """
@@ -17,7 +17,6 @@ import gdb
 
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.model import Command
-from gdbtools.commands.output import for_prompt
 from gdbtools.commands.parser import HelpWanted
 from gdbtools.errors import GdbtoolsError, Interrupted, Unavailable, UsageError, crossing
 from gdbtools.live.console import console
@@ -67,8 +66,8 @@ def answer_for_assistant(face: Face, words: Sequence[str]) -> dict[str, str] | N
 def _for_assistant(face: Face, command: Command | None, words: Sequence[str]) -> JsonObject:
     if command is None:
         raise UsageError(f"there is no command {' '.join(words[:1])!r} that may be asked here")
-    lines, resumes = face.harmlessly(command, words[1:])
-    return {"command": command.name, "status": 0, "resumes": resumes, "lines": lines}
+    response = face.harmlessly(command, words[1:])
+    return {"command": command.name, "status": 0, "resumes": response.resumes, "lines": response.lines()}
 
 
 def explanation(name: str) -> dict[str, str]:
@@ -84,11 +83,10 @@ def explanation(name: str) -> dict[str, str]:
 def _answered(face: Face, command: Command | None, words: Sequence[str]) -> JsonObject:
     if command is None:
         raise UsageError(f"there is no command {' '.join(words[:1])!r}; they are {', '.join(COMMANDS)}")
-    options, session, answers = face.ask(command, words[1:], None if command.runs_guest else _tell)
-    status = int(any(command.finding(answer) for answer in answers))
-    shown, text = for_prompt(command, options, answers, (*options.readings, *session.machine.assumed))
+    response = face.ask(command, words[1:], None if command.runs_guest else _tell)
+    shown, text = response.for_prompt()
     said: JsonObject = {"lines": text.splitlines()} if text else {"documents": [carried(each) for each in shown]}
-    return {"command": command.name, "status": status, "resumes": session.resume_wanted, **said}
+    return {"command": command.name, "status": response.status, "resumes": response.resumes, **said}
 
 
 def _guarded(answer: Callable[[], JsonObject]) -> JsonObject:

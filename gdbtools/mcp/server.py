@@ -9,7 +9,6 @@ an option, and what takes too long is ended.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +22,7 @@ from gdbtools.commands import COMMANDS
 from gdbtools.commands.model import Argument, Command, Kind
 from gdbtools.commands.parser import HelpWanted, Parser
 from gdbtools.commands.reading import seconds
-from gdbtools.commands.sources import add_source_options
+from gdbtools.commands.sources import Sources, add_source_options, sources
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine.live.qemu import SCHEME
 from gdbtools.mcp.workers import AT_ONCE, Ask, DumpWorker, GdbWorker, Pool, Worker
@@ -162,10 +161,11 @@ def parser() -> Parser:
     return made
 
 
-def serve(words: Sequence[str], opened: Callable[[argparse.Namespace], AbstractContextManager[Ask]], init: Path) -> int:
+def serve(words: Sequence[str], opened: Callable[[Sources, bool], AbstractContextManager[Ask]], init: Path) -> int:
     """Run `gdbtools mcp` until the client has gone; returns the exit status.
 
-    `opened` makes what answers from a dump, in another process, and `init` is the file to source inside GDB.
+    `opened` makes what answers from sources, in another process, and acts too if it is told so; `init` is the file to
+    source inside GDB.
     """
     options = parser().parse_args(words)
     if (options.source is None) == (options.attach is None):
@@ -179,7 +179,7 @@ def serve(words: Sequence[str], opened: Callable[[argparse.Namespace], AbstractC
     make: Callable[[], Worker] = (
         partial(GdbWorker, options.gdb, options.attach, options.elf, init, options.allow_writes)
         if live
-        else partial(DumpWorker, partial(opened, options))
+        else partial(DumpWorker, partial(opened, sources(vars(options)), options.allow_writes))
     )
     # A gdbstub and a monitor serve one at a time.
     alone = live or any(each.startswith(SCHEME) for each in options.source)

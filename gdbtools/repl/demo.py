@@ -109,18 +109,16 @@ def transcript(gdb: Gdb, command: str) -> None:
 def replay(found: Files, missing: str) -> int:
     """Show the recorded fault offline, by the very same commands."""
     from gdbtools.commands import COMMANDS
-    from gdbtools.commands.parser import parse
+    from gdbtools.commands.answering import query, respond
     from gdbtools.commands.session import Session
     from gdbtools.machine.sources import open_source
     from gdbtools.numbers import number
-    from gdbtools.render.text import render
 
     say("title", f"{missing}.\nThe fault as it was recorded instead:")
     command = COMMANDS["fault"]
     say("prompt", f"\n$ gdbtools fault -s {found.capture.name}")
     session = Session(open_source(str(found.capture)))
-    for answer in command.run(session, parse(command, (), number, "gdbtools")):
-        say("plain", render(command.view(answer)).rstrip("\n"))
+    say("plain", respond(query(command, (), number, "gdbtools"), session).text().rstrip("\n"))
     return 0
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.children.debugger import Progressed
 from gdbtools.commands import COMMANDS
+from gdbtools.commands.answering import query, respond
 from gdbtools.commands.expressions import Expressions
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.machine.symbols import Symbols
 from gdbtools.render.json import JsonObject
-from gdbtools.repl.command_line import OWN, ForGdb, Question, first_word
+from gdbtools.repl.command_line import OWN, PREFIX, ForGdb, Question, first_word
 from gdbtools.repl.events import Hear
 from gdbtools.repl.session import Answered, Doing, PromptSubject, State, answer_from, state_of
 from gdbtools.spelling import nearest
@@ -67,12 +68,11 @@ class Opened(PromptSubject):
         self.state = state_of(Doing.SOURCE, self.architecture, status, fault, place)
 
     def _record(self, name: str) -> JsonObject | None:
-        from gdbtools.commands.parser import parse
         from gdbtools.commands.session import Session as CommandSession
 
         command = COMMANDS[name]
         try:
-            (answer,) = command.run(CommandSession(self.machine), parse(command, (), self._evaluate, "mmu"))
+            (answer,) = respond(query(command, (), self._evaluate, PREFIX), CommandSession(self.machine)).answers
         except GdbtoolsError:
             return None
         return command.record(answer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gdbtools.errors import Interrupted, UsageError
+from gdbtools.errors import INTERRUPTED, USAGE, UsageError
 from gdbtools.repl.command_line import ForGdb, Own, first_word, open_blocks, read
 from gdbtools.repl.runner import Runner
 from gdbtools.repl.session import PromptSubject
@@ -12,8 +12,6 @@ from gdbtools.repl.terminal.interrupts import on_ctrl_c
 
 INTERRUPT = "interrupt"
 """GDB's word that stops a guest that runs by `continue &`."""
-FAILED = 2
-"""From this exit status on a script ends: what was asked could not be answered."""
 
 
 def requests(lines: Sequence[str]) -> Iterator[str]:
@@ -53,8 +51,9 @@ async def run(session: PromptSubject, runner: Runner, lines: Sequence[str]) -> i
             if stops or not (ran or text.rstrip().endswith("&")):
                 await session.settled()
             if came:
-                return Interrupted.status
-            if status >= FAILED:
+                return INTERRUPTED
+            if status >= USAGE:
+                # What was asked could not be answered.
                 break
     runner.screen.flush()
     return status

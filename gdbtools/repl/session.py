@@ -6,14 +6,12 @@ import abc
 import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from gdbtools.arch.capabilities import Architecture
+from gdbtools.commands.answering import query, respond
 from gdbtools.commands.arguments import OUTPUT
-from gdbtools.commands.files import write_whole
-from gdbtools.commands.output import answered, for_prompt, form_of
-from gdbtools.commands.parser import HelpWanted, parse
+from gdbtools.commands.parser import HelpWanted
 from gdbtools.commands.reading import Evaluate
 from gdbtools.commands.session import Session as CommandSession
 from gdbtools.errors import Unavailable
@@ -155,20 +153,17 @@ def answer_from(
     """Answer a question in this process; raises `GdbtoolsError`, and `Unavailable` for what needs a live guest."""
     command = question.command
     try:
-        options = parse(command, question.words, evaluate, PREFIX, SHARED)
+        asked = query(command, question.words, evaluate, PREFIX, SHARED)
     except HelpWanted as wanted:
         return Answered(0, text=str(wanted))
     if command.live_only:
         raise Unavailable(f"`{command.name}` {live_only_because}")
     with interruptible():
         counted = replace(machine, memory=CountedMemory(machine.memory, tell))
-        answers = command.run(CommandSession(counted, open=open_source), options)
-        assumed = (*options.readings, *machine.assumed)
-        if options.output is not None:
-            said = answered(command, answers, form_of(options), assumed)
-            write_whole(Path(options.output).expanduser(), said.encode())
-        documents, text = for_prompt(command, options, answers, assumed)
-    return Answered(int(any(command.finding(answer) for answer in answers)), documents, text)
+        response = respond(asked, CommandSession(counted, open=open_source))
+        response.write()
+        documents, text = response.for_prompt()
+    return Answered(response.status, documents, text)
 
 
 def state_of(

@@ -125,7 +125,7 @@ def _session(
     name: str, options: argparse.Namespace, made: LaunchPlan | None, init: Path, runner: Runner
 ) -> PromptSubject:
     if name == "open":
-        whole = partial(opened, options.source, **source_choice(options))
+        whole = partial(opened, options.source, **source_choice(vars(options)))
         return Opened(runner.hear, " ".join(options.source), options.elf, whole)
     address = made.address if made is not None else options.address.removeprefix("unix:")
     elf = options.elf or (made.elf if made is not None else None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
 from typing import Any
 
 import pytest
@@ -12,7 +11,8 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Level
 from gdbtools.cli import main
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.parser import parse
+from gdbtools.commands.answering import query
+from gdbtools.commands.pte.run import Options
 from gdbtools.numbers import number
 
 AF, AP, UXN, PXN = 1 << 10, 6, 1 << 54, 1 << 53
@@ -88,8 +88,9 @@ def test_digits_are_hexadecimal_as_logs_print_them(capsys, text: str) -> None:
     assert decoded(capsys, text)[0]["address"] == "0x0000000070000000"
 
 
-def options(*words: str) -> Namespace:
-    return parse(COMMANDS["pte"], words, number, "gdbtools")
+def options(*words: str) -> Options:
+    found: Options = query(COMMANDS["pte"], words, number, "gdbtools").options
+    return found
 
 
 def test_the_address_of_a_change_is_no_value(capsys) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from contextlib import AbstractContextManager
 
 import pytest
@@ -26,7 +25,7 @@ class Asked(World):
 
 def ask(world: Asked, esr: int = WRITE) -> Answer:
     world.session.machine = world.machine(3, esr=esr)
-    (answer,) = fault_run.run(world.session, Namespace(**{"with": [], "pte": []}))
+    (answer,) = fault_run.run(world.session, fault_run.Options())
     return answer
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from typing import Any, get_type_hints
 
 import pytest
 
 from gdbtools.analysis.comparison.compared_attributes import Aspect
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.gadgets import Scope
 from gdbtools.cli import SHARED, overview
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.arguments import IGNORABLE, REGIMES, SERVICED
 from gdbtools.commands.diff.run import REGISTERS
-from gdbtools.commands.model import Implementation
+from gdbtools.commands.model import Argument, DescriptorChange, Implementation, Kind, RegisterChange
 from gdbtools.commands.parser import parser_for
 from gdbtools.repair.service import KINDS
 
@@ -24,6 +28,39 @@ def test_each_command_is_implemented_in_the_folder_of_its_name(name: str) -> Non
     assert isinstance(implementation, Implementation)
     folder = f"gdbtools.commands.{name.replace('-', '_')}"
     assert implementation.run.__module__ == f"{folder}.run"
+
+
+ONE_VALUE: dict[Kind, Any] = {
+    **dict.fromkeys((Kind.ADDRESS, Kind.WORD, Kind.NUMBER, Kind.LEVEL), int),
+    **dict.fromkeys((Kind.CHOICE, Kind.TEXT, Kind.FILE, Kind.REGISTER), str),
+    Kind.SECONDS: float,
+    Kind.RANGE: tuple[int, int],
+    Kind.REGISTER_CHANGE: RegisterChange,
+    Kind.DESCRIPTOR_CHANGE: DescriptorChange,
+    Kind.FIELD_CHANGE: tuple[str, int],
+    Kind.SCOPE: Scope,
+}
+
+
+def typed(argument: Argument) -> Any:
+    """Return what an argument's values are, as the parser makes them."""
+    if argument.kind is Kind.FLAG:
+        return bool
+    one = ONE_VALUE[argument.kind]
+    if argument.many in ("*", "+"):
+        return Sequence[one]
+    return one | None if argument.is_option or argument.many == "?" else one
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_options_have_a_field_of_the_right_type_for_each_argument(name: str) -> None:
+    options: Any = COMMANDS[name].implementation().options
+    declared = {argument.field: typed(argument) for argument in COMMANDS[name].arguments}
+    assert get_type_hints(options) == declared
+    required = {each.name for each in fields(options) if each.default is MISSING}
+    assert required == {
+        argument.field for argument in COMMANDS[name].arguments if not argument.is_option and argument.many in ("", "+")
+    }
 
 
 def test_the_choices_are_those_that_there_are() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gdbtools.commands import COMMANDS
+from gdbtools.commands.answering import query
 from gdbtools.commands.model import DescriptorChange, RegisterChange
-from gdbtools.commands.parser import parse
 from gdbtools.commands.reading import ArgumentReader
 from gdbtools.errors import UsageError
 
@@ -82,9 +82,9 @@ def test_whole_registers_and_descriptors_are_hexadecimal_and_small_fields_are_no
 
 def test_how_digits_were_read_comes_with_the_options_once() -> None:
     words = ("ffff800008000000", "ffff800008000000", "0x1000")
-    options = parse(COMMANDS["walk"], words, evaluate, "gdbtools")
-    assert options.address == [0xFFFF800008000000, 0xFFFF800008000000, 0x1000]
-    assert options.readings == ("ffff800008000000 is read as hexadecimal: 0xffff800008000000",)
+    asked = query(COMMANDS["walk"], words, evaluate, "gdbtools")
+    assert asked.options.address == [0xFFFF800008000000, 0xFFFF800008000000, 0x1000]
+    assert asked.readings == ("ffff800008000000 is read as hexadecimal: 0xffff800008000000",)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_how_digits_were_read_comes_with_the_options_once() -> None:
 @pytest.mark.parametrize("words", [("--level=-1",), ("--level", "-1")])
 def test_a_level_may_be_below_0(name: str, words: tuple[str, ...]) -> None:
     rest = ("0x1000", "AF=1") if name == "pte" else ("0x1000",)
-    assert parse(COMMANDS[name], (*rest, *words), evaluate, "gdbtools").level == -1
+    assert query(COMMANDS[name], (*rest, *words), evaluate, "gdbtools").options.level == -1
 
 
 def test_commands_have_levels() -> None:
@@ -103,4 +103,4 @@ def test_commands_have_levels() -> None:
 
 def test_a_level_that_there_is_not_is_said_so() -> None:
     with pytest.raises(UsageError, match="'4' is no level of translation tables"):
-        parse(COMMANDS["watch"], ("0x1000", "--level", "4"), evaluate, "gdbtools")
+        query(COMMANDS["watch"], ("0x1000", "--level", "4"), evaluate, "gdbtools")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from dataclasses import dataclass, field
 
 import pytest
@@ -41,8 +40,7 @@ class Guest:
             self.session.written.make(what, Change(at, clear, clear.with_(AF=1)), self.tables)
 
     def undo(self, count: int | None = None, **options: bool) -> list[Undone]:
-        given = {"all": False, "forget": False, "dry_run": False, **options}
-        return [*undo_run.run(self.session, Namespace(count=count, **given))]
+        return [*undo_run.run(self.session, undo_run.Options(count=count, **options))]
 
     def free(self, page: int) -> None:
         """The guest does something else with that table."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -102,9 +101,8 @@ class Guest:
             self.tables.memory[self.at[number]] |= AF
 
     def ask(self, **options: Any) -> WorkingSet:
-        given = {"range": (VA, 8 * PAGE), "interval": 2, "samples": len(self.scripts), "by": None, "regime": None}
-        given |= {"everywhere": False, "leave": False, **options}
-        (answer,) = working_set_run.run(self.session, Namespace(**given))
+        given = {"range": (VA, 8 * PAGE), "interval": 2, "samples": len(self.scripts), **options}
+        (answer,) = working_set_run.run(self.session, working_set_run.Options(**given))
         return answer
 
 

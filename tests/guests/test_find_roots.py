@@ -21,8 +21,8 @@ from gdbtools.arch.model import Run
 from gdbtools.arch.table_heuristics import Owner
 from gdbtools.children.processes import Qemu
 from gdbtools.commands import COMMANDS
+from gdbtools.commands.answering import query
 from gdbtools.commands.find_roots.view import Roots
-from gdbtools.commands.parser import parse
 from gdbtools.commands.session import Session
 from gdbtools.errors import Unavailable
 from gdbtools.machine.layers import FixedRegisters, MemoryRange, Ranges
@@ -53,7 +53,7 @@ def machine_of(
 
 
 def ask(machine: Machine, *words: str) -> Roots:
-    [answer] = COMMAND.run(Session(machine), parse(COMMAND, words, lambda text: int(text, 0), "test"))
+    [answer] = COMMAND.run(Session(machine), query(COMMAND, words, lambda text: int(text, 0), "test").options)
     return answer
 
 

@@ -13,6 +13,7 @@ from functools import partial
 import pytest
 
 from gdbtools.cli import _offline
+from gdbtools.commands.sources import sources
 from gdbtools.errors import Refused, Unavailable, UsageError
 from gdbtools.mcp.server import parser
 from gdbtools.mcp.workers import DumpWorker, Pool
@@ -90,11 +91,11 @@ def test_a_question_that_takes_too_long_is_ended_and_the_next_is_answered_by_ano
 
 
 def test_a_dump_s_process_that_stands_still_is_ended_and_another_answers() -> None:
-    options = parser().parse_args(["-s", DEMO])
+    wanted = sources(vars(parser().parse_args(["-s", DEMO])))
     made: list[DumpWorker] = []
 
     async def talk() -> None:
-        pool = Pool(lambda: made.append(DumpWorker(partial(_offline, options))) or made[-1], 1, 3.0)  # type: ignore[func-returns-value]
+        pool = Pool(lambda: made.append(DumpWorker(partial(_offline, wanted, False))) or made[-1], 1, 3.0)  # type: ignore[func-returns-value]
         pool.start()
         os.kill(made[0].pid, signal.SIGSTOP)
         with pytest.raises(Unavailable, match="`walk` took longer than"):

@@ -8,9 +8,10 @@ from typing import get_args
 import pytest
 
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.parser import number, parse
+from gdbtools.commands.answering import query, respond
 from gdbtools.commands.session import Session
 from gdbtools.machine.sources import open_source
+from gdbtools.numbers import number
 from gdbtools.render.document import Block, Document, Facts, Heat, HeatRow, Line, Picture, Role, Section, Span, Table
 from gdbtools.render.document_json import carried, document_of
 from gdbtools.render.drawing import Strip
@@ -55,8 +56,7 @@ def test_a_role_is_the_same_afterwards(role: Role) -> None:
 @pytest.mark.parametrize("name", ["status", "regs", "esr", "walk", "map", "fault"])
 def test_a_command_s_document_looks_the_same_afterwards(name: str) -> None:
     command, session = COMMANDS[name], Session(open_source(str(OSV)))
-    for answer in command.run(session, parse(command, ASKED.get(name, ()), number, "mmu")):
-        document = command.view(answer)
+    for document in respond(query(command, ASKED.get(name, ()), number, "mmu"), session).documents():
         assert render(crossed(document), True, 100) == render(document, True, 100)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-
 import pytest
 
 from gdbtools.arch import ARCHITECTURES
@@ -85,7 +83,7 @@ class Stepped:
         registers = self.tables.registers(VBAR_EL1=CODE, cpsr=EL1H)
         cpu = Cpu(0, FixedRegisters(registers, "a test"))
         session = Session(Machine(ARM, self.tables, (cpu,), 0))
-        (answer,) = tlbi_run.run(session, Namespace(what=HERE[0], dry_run=dry_run))
+        (answer,) = tlbi_run.run(session, tlbi_run.Options(what=HERE[0], dry_run=dry_run))
         return render(tlbi_view.view(answer))
 
 

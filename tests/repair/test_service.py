@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,7 +128,7 @@ class Announcing:
         return "interrupted"
 
     def ask(self, *kinds: str) -> service_run.Summary:
-        (answer,) = service_run.run(self.session, Namespace(kinds=[*kinds], count=None, around=None, log=None))
+        (answer,) = service_run.run(self.session, service_run.Options(kinds=[*kinds]))
         return answer
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -49,7 +48,18 @@ class Captured:
     """Whether all tables were wanted, and not only those that explain a fault."""
 
 
-def run(session: Session, options: Namespace) -> Sequence[Captured]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `capture`, as `declared` has it."""
+
+    file: str
+    va: Sequence[tuple[int, int]] = ()
+    tables: str | None = None
+    with_code: bool = False
+    space: str | None = None
+
+
+def run(session: Session, options: Options) -> Sequence[Captured]:
     machine, recording = session.machine, Recording(session.machine.memory)
     missing = 0
     read = recording.read

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,15 @@ class Caught:
     in_force: Collection[int]
 
 
-def run(session: Session, options: Namespace) -> Sequence[Caught]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `catch`, as `declared` has it."""
+
+    kind: str
+    regime: str | None = None
+
+
+def run(session: Session, options: Options) -> Sequence[Caught]:
     if options.regime is not None:
         places = session.live.catch(options.kind, options.regime)
         return (Caught(options.kind, options.regime, places, frozenset(address for _, address, _ in places)),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,7 +24,17 @@ class Cleared:
     applied: bool
 
 
-def run(session: Session, options: Namespace) -> Sequence[Cleared]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `clear-af`, as `declared` has it."""
+
+    range: tuple[int, int]
+    tlbi: bool = False
+    dry_run: bool = False
+    regime: str | None = None
+
+
+def run(session: Session, options: Options) -> Sequence[Cleared]:
     """Plan everything before anything is written, so that a refusal leaves the guest as it was."""
     machine, (first, size_bytes) = session.machine, options.range
     planned = clear_access_flag.plan(machine, (first, size_bytes), options.regime)

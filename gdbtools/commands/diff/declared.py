@@ -29,5 +29,5 @@ DIFF = Command(
         Argument("--after-registers", "as --registers, of the newer source only", metavar="FILE"),
     ),
     implementation=loaded("diff"),
-    sourceless=lambda options: options.after is not None,
+    may_be_sourceless=True,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -71,7 +70,24 @@ class Difference:
         )
 
 
-def run(session: Session, options: Namespace) -> Sequence[Difference]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `diff`, as `declared` has it."""
+
+    before: str
+    after: str | None = None
+    regime: str | None = None
+    space: str | None = None
+    ignore: Sequence[str] = ()
+    before_registers: str | None = None
+    after_registers: str | None = None
+
+
+def sourceless(options: Options) -> bool:
+    return options.after is not None
+
+
+def run(session: Session, options: Options) -> Sequence[Difference]:
     before, after = _machines(session, options)
     if before.architecture.name != after.architecture.name:
         raise UsageError(
@@ -154,7 +170,7 @@ def _hidden(side: Spaces, regime: Regime) -> Hole | None:
     return Hole(regime.first, size_of(regime), regime.root, limit_text(found))
 
 
-def _machines(session: Session, options: Namespace) -> tuple[Machine, Machine]:
+def _machines(session: Session, options: Options) -> tuple[Machine, Machine]:
     """Open what is compared: two sources, or one with what the session works on."""
     if options.after is None and options.after_registers is not None:
         raise UsageError("--after-registers is for a second source; name it behind the first")

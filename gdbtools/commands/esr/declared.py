@@ -16,5 +16,5 @@ ESR = Command(
         Argument("--class", "the value is an ISS alone, of this class: 0x24 is a guest's Data Abort", Kind.WORD),
     ),
     implementation=loaded("esr"),
-    sourceless=lambda options: options.value is not None,
+    may_be_sourceless=True,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,14 +32,26 @@ class Decoded:
     belongs: Belonging | None = None
 
 
-def run(session: Session, options: Namespace) -> Sequence[Decoded]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `esr`, as `declared` has it."""
+
+    value: int | None = None
+    class_: int | None = None
+
+
+def sourceless(options: Options) -> bool:
+    return options.value is not None
+
+
+def run(session: Session, options: Options) -> Sequence[Decoded]:
     machine = session.machine
     architecture = machine.architecture
     if options.value is not None:
-        value = options.value if getattr(options, "class") is None else _of_class(architecture, options)
+        value = options.value if options.class_ is None else _of_class(architecture, options.value, options.class_)
         syndrome = architecture.exceptions.decode(value)
         return (Decoded(syndrome, architecture, systems.convention(architecture, syndrome)),)
-    if getattr(options, "class") is not None:
+    if options.class_ is not None:
         raise UsageError("--class is of an ISS that is given; write it, too: esr 0x1c08006 --class 0x24")
     try:
         exception = machine.exception()
@@ -54,8 +65,7 @@ def run(session: Session, options: Namespace) -> Sequence[Decoded]:
     return (Decoded(exception.syndrome, architecture, convention, exception, traps, belongs),)
 
 
-def _of_class(architecture: Architecture, options: Namespace) -> int:
-    iss, exception_class = options.value, getattr(options, "class")
+def _of_class(architecture: Architecture, iss: int, exception_class: int) -> int:
     whole = architecture.exceptions.syndrome_of(exception_class, iss)
     if whole is None:
         raise UsageError(

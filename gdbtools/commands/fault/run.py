@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from gdbtools.arch.model import ExceptionRecord
 from gdbtools.commands.fault.verdict import answering_pa, sentence
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, of_last_exception
-from gdbtools.commands.what_if import Supposition, suppose
+from gdbtools.commands.what_if import Supposition, WhatIf, suppose
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Span
@@ -69,7 +68,12 @@ class Answer:
         return sentence(self.diagnosis, words, self.suspicions, self.backing)
 
 
-def run(session: Session, options: Namespace) -> Sequence[Answer]:
+@dataclass(frozen=True, kw_only=True)
+class Options(WhatIf):
+    """What may be asked of `fault`, as `declared` has it."""
+
+
+def run(session: Session, options: Options) -> Sequence[Answer]:
     supposed = suppose(session.machine, options)
     machine, isolation, space = of_last_exception(supposed.spaces)
     found = diagnose(machine.architecture, machine.register, machine.memory.read)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gdbtools.addresses import IPA, PA
@@ -32,7 +31,17 @@ Told = tuple[LinuxNotes, "int | None", "Derived | None"]
 """What a kernel wrote of itself, of how many bits the root is that it names, and registers."""
 
 
-def run(session: Session, options: Namespace) -> Sequence[Roots]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `find-roots`, as `declared` has it."""
+
+    range: tuple[int, int] | None = None
+    write: str | None = None
+    root: Sequence[int] = ()
+    all: bool = False
+
+
+def run(session: Session, options: Options) -> Sequence[Roots]:
     machine = session.machine
     architecture, memory = machine.architecture, machine.memory
     # Registers before memory: a live source switches modes between the two.
@@ -74,7 +83,7 @@ def run(session: Session, options: Namespace) -> Sequence[Roots]:
             reduced=reduced,
             interrupted=interrupted,
             everything=options.all,
-            source=_source(options),
+            source=session.called,
             written=options.write if options.write is not None and chosen else "",
         ),
     )
@@ -172,11 +181,6 @@ def _linux(machine: Machine, pa: PA, text: bytes, level: Privilege) -> Told:
         return LinuxNotes(pa, release, None, str(why)), None, None
     bits = (upper.last - upper.first).bit_length()
     return LinuxNotes(pa, release, upper.root), bits, derived
-
-
-def _source(options: Namespace) -> str:
-    given = getattr(options, "source", None) or "SOURCE"
-    return given if isinstance(given, str) else " -s ".join(given)
 
 
 def finding(answer: Roots) -> bool:

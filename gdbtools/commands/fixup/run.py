@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,7 +28,15 @@ class Fixup:
     resumed: bool
 
 
-def run(session: Session, options: Namespace) -> Sequence[Fixup]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `fixup`, as `declared` has it."""
+
+    resume: bool = False
+    dry_run: bool = False
+
+
+def run(session: Session, options: Options) -> Sequence[Fixup]:
     """Plan everything before anything is written, so that a refusal leaves the guest as it was."""
     machine = session.machine
     if not options.dry_run:

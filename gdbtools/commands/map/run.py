@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import re
-from argparse import Namespace
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,7 +20,7 @@ from gdbtools.arch.model import Hole, Read, Regime, Rights, Run
 from gdbtools.arch.walk import walk
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import KERNEL, all_ranges, limit_text
-from gdbtools.commands.what_if import Supposition, suppose
+from gdbtools.commands.what_if import Supposition, WhatIf, suppose
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.units import PAGE_BYTES
@@ -121,12 +120,33 @@ class Map:
         return [hole for hole in self.holes if hole.refusal is None]
 
 
-def run(session: Session, options: Namespace) -> Sequence[Map]:
+@dataclass(frozen=True, kw_only=True)
+class Options(WhatIf):
+    """What may be asked of `map`, as `declared` has it."""
+
+    range: tuple[int, int] | None = None
+    regime: str | None = None
+    space: str | None = None
+    perm: str | None = None
+    el0: bool = False
+    el1: bool = False
+    type: str | None = None
+    unaccessed: bool = False
+    dirty: bool = False
+    size: str | None = None
+    physical: tuple[int, int] | None = None
+    areas: bool = False
+    runs: bool = False
+    limit: int | None = None
+    expect_none: bool = False
+
+
+def run(session: Session, options: Options) -> Sequence[Map]:
     limit = MOST_RUNS if options.limit is None else options.limit
     if options.limit == 0:
         raise UsageError("--limit 0 lists nothing; give at least 1")
     listing = _listing(options)
-    supposed = suppose(session.machine, options, options.regime)
+    supposed = suppose(session.machine, options, options.regime, options.space)
     keep = _filters(options, supposed.machine.architecture.memory_types)
     counted = CountedRead(supposed.machine.memory.read)
     looked = _Looked(counted, options.range, options.physical, keep, limit)
@@ -159,7 +179,7 @@ def _of_range(ranges: Sequence[Asked], wanted: tuple[int, int] | None) -> Sequen
     return [each for each in ranges if each[2].first <= last and first <= each[2].last] or ranges
 
 
-def _listing(options: Namespace) -> Listing:
+def _listing(options: Options) -> Listing:
     if options.areas and options.runs:
         raise UsageError("--areas and --runs exclude each other; leave both out to have what fits the screen")
     return Listing.AREAS if options.areas else Listing.RUNS if options.runs else Listing.FITTING
@@ -233,7 +253,7 @@ def _same(run: Run, other: Run) -> bool:
     return other.output + other.offset_of(run.first) == run.output and other.kind == run.kind
 
 
-def _unseen(found: Map, options: Namespace) -> str:
+def _unseen(found: Map, options: Options) -> str:
     """Return what of the range that was asked about could not be seen; empty where all of it was."""
     if found.unreadable:
         hole, *others = found.unreadable
@@ -251,7 +271,7 @@ def looked_text(found: Map) -> str:
     return f"{number_of(found.leaves, 'leaf', 'leaves')} in {number_of(found.tables, 'table', 'tables')}"
 
 
-def _filters(options: Namespace, memory_types: Collection[str]) -> list[Keep]:
+def _filters(options: Options, memory_types: Collection[str]) -> list[Keep]:
     """Return the tests that a run has to pass, one for each option that was given."""
     if options.el0 and options.el1:
         raise UsageError("--el0 and --el1 exclude each other; leave both out to ask about either")

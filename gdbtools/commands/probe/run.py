@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,7 +37,19 @@ class Probe:
         )
 
 
-def run(session: Session, options: Namespace) -> Sequence[Probe]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `probe`, as `declared` has it."""
+
+    address: int
+    access: str | None = None
+    by: str | None = None
+    unprivileged: bool = False
+    tlbi: bool = False
+    overwrite: bool = False
+
+
+def run(session: Session, options: Options) -> Sequence[Probe]:
     machine = session.machine
     if options.by == "at" and options.overwrite:
         raise UsageError("AT raises no exception, so there is nothing to --overwrite")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -25,8 +24,6 @@ from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, T
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.wording import size
 
-OF_CHANGES: Final = ("tlbi", "break", "live", "dry_run")
-OF_VALUES: Final = ("granule", "stage")
 ANYWHERE: Final = PA(0)
 """Where a descriptor is that nobody read: no address of it is shown."""
 
@@ -51,22 +48,21 @@ class Bare:
     readings: tuple[Reading, ...]
 
 
-def decode(architecture: Architecture, options: Namespace) -> Bare:
-    """Decode `options.address` as a descriptor; raises `UsageError` for what only a change would need."""
-    meant = [f"--{name.replace('_', '-')}" for name in OF_CHANGES if getattr(options, name)]
-    if meant:
-        raise UsageError(f"{meant[0]} is of a change, and nothing is to change; write pte ADDRESS FIELD=VALUE")
-    stage2 = options.stage == "2"
-    if stage2 and options.regime not in (None, "stage2", "secure-stage2"):
-        raise UsageError(f"--stage 2 and --regime {options.regime} exclude each other; give one of them")
-    regime = architecture.bare_regime(options.granule or "4k", options.regime or ("stage2" if stage2 else "el1"),
-                                      options.level)  # fmt: skip
-    levels = [each for each in regime.levels if options.level in (None, each.number)]
+def decode(
+    architecture: Architecture, value: int, granule: str | None, stage: str | None, regime_name: str | None,
+    level_number: int | None,
+) -> Bare:  # fmt: skip
+    """Decode a value as a descriptor of a regime, at one level or at each; raises `UsageError` if there is none."""
+    stage2 = stage == "2"
+    if stage2 and regime_name not in (None, "stage2", "secure-stage2"):
+        raise UsageError(f"--stage 2 and --regime {regime_name} exclude each other; give one of them")
+    regime = architecture.bare_regime(granule or "4k", regime_name or ("stage2" if stage2 else "el1"), level_number)
+    levels = [each for each in regime.levels if level_number in (None, each.number)]
     if not levels:
         known = ", ".join(str(each.number) for each in regime.levels)
-        raise UsageError(f"there is no level {options.level} with this granule; there are {known}")
+        raise UsageError(f"there is no level {level_number} with this granule; there are {known}")
     readings: list[Reading] = []
-    raw = options.address.to_bytes(regime.entry_bytes, regime.byte_order)
+    raw = value.to_bytes(regime.entry_bytes, regime.byte_order)
     for level in levels:
         step = Step(level, 0, ANYWHERE, regime.decode(raw, level))
         reading = Reading(step, (level,), regime.attributes((step,)), regime.accept(step))
@@ -74,7 +70,7 @@ def decode(architecture: Architecture, options: Namespace) -> Bare:
             before = readings.pop()
             reading = Reading(before.step, (*before.levels, level), before.attributes, before.refused)
         readings.append(reading)
-    return Bare(options.address, regime, architecture, tuple(readings))
+    return Bare(value, regime, architecture, tuple(readings))
 
 
 def _alike(first: Step, second: Step) -> bool:

@@ -39,6 +39,6 @@ PTE = Command(
         REGIME,
     ),
     implementation=loaded("pte"),
-    sourceless=lambda options: not options.change,
+    may_be_sourceless=True,
     changes_guest=True,
 )

@@ -5,10 +5,10 @@ Which of the two it is, is plain from the words: without FIELD=VALUE nothing is 
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.gadgets import Need
 from gdbtools.commands import maintenance
 from gdbtools.commands.pte import bare_descriptor
@@ -31,21 +31,53 @@ class Rewrite:
     applied: bool
 
 
-def run(session: Session, options: Namespace) -> Sequence[Rewrite | Bare]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `pte`, as `declared` has it."""
+
+    address: int
+    change: Sequence[tuple[str, int]] = ()
+    level: int | None = None
+    granule: str | None = None
+    stage: str | None = None
+    tlbi: bool = False
+    break_: bool = False
+    live: bool = False
+    dry_run: bool = False
+    regime: str | None = None
+
+
+def _decoded(architecture: Architecture, options: Options) -> Bare:
+    of_changes = {
+        "tlbi": options.tlbi, "break": options.break_, "live": options.live, "dry-run": options.dry_run,
+    }  # fmt: skip
+    for name, given in of_changes.items():
+        if given:
+            raise UsageError(f"--{name} is of a change, and nothing is to change; write pte ADDRESS FIELD=VALUE")
+    return bare_descriptor.decode(
+        architecture, options.address, options.granule, options.stage, options.regime, options.level
+    )
+
+
+def sourceless(options: Options) -> bool:
+    return not options.change
+
+
+def run(session: Session, options: Options) -> Sequence[Rewrite | Bare]:
     """Plan everything before anything is written, so that a refusal leaves the guest as it was."""
     machine = session.machine
     if not options.change:
-        return (bare_descriptor.decode(machine.architecture, options),)
-    for name in bare_descriptor.OF_VALUES:
-        if getattr(options, name):
+        return (_decoded(machine.architecture, options),)
+    for name, given in (("granule", options.granule), ("stage", options.stage)):
+        if given:
             raise UsageError(f"--{name} is of a value to decode, and this changes a descriptor; write pte VALUE")
     planned = descriptor.plan(machine, options.address, options.change, options.regime, options.level)
-    way = maintenance.way_of(options)
+    way = maintenance.way_of(options.break_, options.live, options.tlbi)
     repair = Repair("pte", (planned.change,), way)
     if not options.dry_run:
         needing = [each for each in planned.fields if each.need is Need.BREAK]
         why = ", ".join(f"{each.name} ({each.why})" for each in needing)
-        maintenance.check_way(planned.need, way, options, why)
+        maintenance.check_way(planned.need, way, options.live, why)
     invalidation = descriptor.invalidation(machine, repair)
     if options.dry_run:
         return (Rewrite(planned, way, invalidation, False),)

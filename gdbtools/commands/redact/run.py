@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from gdbtools.commands.capture.run import Captured, captured_tables, write_capture
@@ -11,7 +11,14 @@ from gdbtools.commands.session import Session
 from gdbtools.machine.layers import Recording
 
 
-def run(session: Session, options: Namespace) -> Sequence[Captured]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `redact`, as `declared` has it."""
+
+    file: str
+
+
+def run(session: Session, options: Options) -> Sequence[Captured]:
     recording = Recording(session.machine.memory)
     unreadable = captured_tables(session.machine, recording, code=False)
     return (write_capture(session, Path(options.file), recording.extents(), unreadable),)

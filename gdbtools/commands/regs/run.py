@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -54,7 +53,19 @@ def is_assignment(text: str) -> bool:
     return "=" in text or ":" in text
 
 
-def run(session: Session, options: Namespace) -> Sequence[Register]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `regs`, as `declared` has it."""
+
+    name: Sequence[str] = ()
+    all: bool = False
+
+
+def sourceless(options: Options) -> bool:
+    return bool(options.name) and all("=" in each or ":" in each for each in options.name)
+
+
+def run(session: Session, options: Options) -> Sequence[Register]:
     """Read the named registers, or all that are declared and present; one that was named must be there."""
     if not options.name:
         return _everything(session.machine, brief=not options.all)

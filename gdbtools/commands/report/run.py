@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TypeVar
 
 from gdbtools.analysis.areas import Area, areas
 from gdbtools.analysis.mappings import mappings_of
 from gdbtools.arch.model import Hole, Regime, Run
 from gdbtools.commands.fault import run as fault_run
-from gdbtools.commands.fault.declared import FAULT
-from gdbtools.commands.model import Command
 from gdbtools.commands.regs import run as regs_run
-from gdbtools.commands.regs.declared import REGS
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, KERNEL, Spaces, all_ranges, spaces
 from gdbtools.commands.status import run as status_run
-from gdbtools.commands.status.declared import STATUS
 from gdbtools.commands.walk import run as walk_run
-from gdbtools.commands.walk.declared import WALK
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.model import Machine
+
+Part = TypeVar("Part")
 
 AREAS = 2000
 """How many areas of a range are listed; `map` lists all there is."""
@@ -72,10 +69,18 @@ class Report:
     registers: Sequence[regs_run.Register] | Missing
 
 
-def run(session: Session, options: Namespace) -> Sequence[Report]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `report`, as `declared` has it."""
+
+    address: Sequence[int] = ()
+    space: str | None = None
+
+
+def run(session: Session, options: Options) -> Sequence[Report]:
     live = session.machine.live is not None
-    [of_source] = status_run.run(session, STATUS.options())
-    faults = _attempt(session, FAULT)
+    [of_source] = status_run.run(session, status_run.Options())
+    faults = _attempt(partial(fault_run.run, session, fault_run.Options()))
     explained = not isinstance(faults, Missing) and faults[0].diagnosis.walk is not None
     addresses = options.address or ([] if explained else _standing_at(session.machine))
     here = _spaces_of(session.machine)
@@ -83,13 +88,14 @@ def run(session: Session, options: Namespace) -> Sequence[Report]:
         here.chosen(options.space)
     walked = _walked(session, here, addresses, options.space)
     found = faults if isinstance(faults, Missing) else faults[0]
-    return (Report(live, of_source, found, walked, _spaces(here, options.space), _attempt(session, REGS)),)
+    registers = _attempt(partial(regs_run.run, session, regs_run.Options()))
+    return (Report(live, of_source, found, walked, _spaces(here, options.space), registers),)
 
 
-def _attempt(session: Session, command: Command, **given: object) -> Sequence[Any] | Missing:
-    """Run another command with these options."""
+def _attempt(ask: Callable[[], Sequence[Part]]) -> Sequence[Part] | Missing:
+    """Return another command's answers, or why it has none."""
     try:
-        return command.run(session, command.options(**given))
+        return ask()
     except (Unavailable, Unreadable) as missing:
         return Missing(str(missing))
 
@@ -117,7 +123,7 @@ def _walked(
     for address in addresses:
         hidden = isinstance(here, Spaces) and here.hides(address) and here.full is not None
         asked = space or (KERNEL if hidden else CURRENT)
-        answers = _attempt(session, WALK, address=[address], space=asked)
+        answers = _attempt(partial(walk_run.run, session, walk_run.Options(address=[address], space=asked)))
         if isinstance(answers, Missing):
             return answers
         found += answers
@@ -142,4 +148,4 @@ def finding(answer: Report) -> bool:
     """Return whether an answer is a finding, exit status 1: a fault on the page, as the commands it asked have it."""
     faults = [] if isinstance(answer.fault, Missing) else [answer.fault]
     walked = [] if isinstance(answer.walked, Missing) else answer.walked
-    return any(FAULT.finding(each) for each in faults) or any(WALK.finding(each) for each in walked)
+    return any(map(fault_run.finding, faults)) or any(map(walk_run.finding, walked))

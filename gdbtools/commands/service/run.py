@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from gdbtools.commands.hardware_flags import hardware_sets
@@ -18,7 +18,17 @@ MOST_AROUND = 512
 """More neighbours than the tables of the smallest granule have."""
 
 
-def run(session: Session, options: Namespace) -> Sequence[Summary]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `service`, as `declared` has it."""
+
+    kinds: Sequence[str] = ()
+    count: int | None = None
+    around: int | None = None
+    log: str | None = None
+
+
+def run(session: Session, options: Options) -> Sequence[Summary]:
     if options.count is not None and options.count < 1:
         raise UsageError("--count takes a number of faults from 1 on")
     if options.around is not None and not 1 <= options.around <= MOST_AROUND:

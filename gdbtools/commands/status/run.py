@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,7 +31,12 @@ class Status:
     isolation: Isolation | None = None
 
 
-def run(session: Session, options: Namespace) -> Sequence[Status]:  # noqa: ARG001
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `status`, as `declared` has it."""
+
+
+def run(session: Session, options: Options) -> Sequence[Status]:  # noqa: ARG001
     machine = session.machine
     level: Privilege | None = None
     regimes: tuple[Regime, ...] = ()

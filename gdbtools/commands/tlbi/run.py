@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +19,15 @@ class Invalidated:
     applied: bool
 
 
-def run(session: Session, options: Namespace) -> Sequence[Invalidated]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `tlbi`, as `declared` has it."""
+
+    what: Scope | None = None
+    dry_run: bool = False
+
+
+def run(session: Session, options: Options) -> Sequence[Invalidated]:
     scope = Scope(Extent.ALL) if options.what is None else options.what
     planned = tlb.plan(session.machine, (scope,))
     if not options.dry_run:

@@ -17,5 +17,5 @@ TRACE = Command(
         Argument("--perfetto", "write a trace here", Kind.FILE, writes=True),
     ),
     implementation=loaded("trace"),
-    sourceless=lambda _: True,
+    may_be_sourceless=True,
 )

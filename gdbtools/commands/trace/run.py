@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,7 +64,19 @@ def _count(counted: Counter[T], what: T) -> None:
         counted[what] += 1
 
 
-def run(session: Session, options: Namespace) -> Sequence[Traced]:  # noqa: ARG001
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `trace`, as `declared` has it."""
+
+    file: str
+    perfetto: str | None = None
+
+
+def sourceless(options: Options) -> bool:  # noqa: ARG001
+    return True
+
+
+def run(session: Session, options: Options) -> Sequence[Traced]:  # noqa: ARG001
     path = Path(options.file).expanduser()
     hottest = Hottest(Counter(), Counter(), Counter())
     found = Traced(options.file, 0, 0, 0.0, Counter(), hottest, options.perfetto or "")

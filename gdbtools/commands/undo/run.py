@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,7 +28,17 @@ class Undone:
     forgotten: bool = False
 
 
-def run(session: Session, options: Namespace) -> Sequence[Undone]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `undo`, as `declared` has it."""
+
+    count: int | None = None
+    all: bool = False
+    forget: bool = False
+    dry_run: bool = False
+
+
+def run(session: Session, options: Options) -> Sequence[Undone]:
     machine, log = session.machine, session.written
     count = len(log.repairs) if options.all else 1 if options.count is None else options.count
     if count < 1 and log.repairs:

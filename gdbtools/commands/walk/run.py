@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from gdbtools.arch.model import Access, AccessKind, Refusal, Regime, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, KERNEL
-from gdbtools.commands.what_if import Supposition, suppose
+from gdbtools.commands.what_if import Supposition, WhatIf, suppose
 from gdbtools.errors import UsageError
 from gdbtools.machine.model import Machine
 
@@ -41,8 +40,20 @@ class Translation:
     """What is at the address, by name; empty where that is not known."""
 
 
-def run(session: Session, options: Namespace) -> Sequence[Translation]:
-    supposed = suppose(session.machine, options, options.regime)
+@dataclass(frozen=True, kw_only=True)
+class Options(WhatIf):
+    """What may be asked of `walk`, as `declared` has it."""
+
+    address: Sequence[int]
+    access: str | None = None
+    el: str | None = None
+    unprivileged: bool = False
+    regime: str | None = None
+    space: str | None = None
+
+
+def run(session: Session, options: Options) -> Sequence[Translation]:
+    supposed = suppose(session.machine, options, options.regime, options.space)
     machine, spaces = supposed.machine, supposed.spaces
     space = CURRENT if machine is spaces.machine else KERNEL
     architecture, register, read = machine.architecture, machine.register, machine.memory.read
@@ -77,7 +88,7 @@ def run(session: Session, options: Namespace) -> Sequence[Translation]:
     return answers
 
 
-def _access(machine: Machine, regime: Regime, options: Namespace) -> Access:
+def _access(machine: Machine, regime: Regime, options: Options) -> Access:
     """Return the access that is asked about: by the level that was named, the CPU's own, or the regime's highest."""
     kind = _ACCESSES[options.access or "read"]
     levels = machine.architecture.privileges_of(regime)

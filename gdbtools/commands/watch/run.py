@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -48,7 +47,17 @@ class Hit:
     frames: Sequence[str]
 
 
-def run(session: Session, options: Namespace) -> Sequence[Watched]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `watch`, as `declared` has it."""
+
+    address: int
+    level: int | None = None
+    go_on: bool = False
+    space: str | None = None
+
+
+def run(session: Session, options: Options) -> Sequence[Watched]:
     machine, live = session.machine, session.live
     architecture = machine.architecture
     here = spaces(machine)

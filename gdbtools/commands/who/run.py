@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -46,16 +45,26 @@ class Moved:
     frames: Sequence[str]
 
 
-def run(session: Session, options: Namespace) -> Sequence[WrittenAt | Moved]:
-    if (options.address is None) == (options.to is None):
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `who`, as `declared` has it."""
+
+    address: int | None = None
+    level: int | None = None
+    to: int | None = None
+
+
+def run(session: Session, options: Options) -> Sequence[WrittenAt | Moved]:
+    va, to = options.address, options.to
+    if to is not None and va is None:
+        return (_move(session, to),)
+    if to is not None or va is None:
         raise UsageError("say which address, or --to which instruction of the recording")
-    if options.to is not None:
-        return (_move(session, options.to),)
     machine, live = session.machine, session.live
-    step = descriptor(machine, options.address, options.level)
-    regime = machine.architecture.regime_for(machine.register, options.address)
+    step = descriptor(machine, va, options.level)
+    regime = machine.architecture.regime_for(machine.register, va)
     # While the MMU was still off, by the physical address.
-    places = [(va, regime.entry_bytes) for va in dict.fromkeys((*mapped_at(machine, step), VA(step.pa)))]
+    places = [(at, regime.entry_bytes) for at in dict.fromkeys((*mapped_at(machine, step), VA(step.pa)))]
 
     def read() -> int:
         return int.from_bytes(machine.memory.read(step.pa, regime.entry_bytes), regime.byte_order)
@@ -78,7 +87,7 @@ def run(session: Session, options: Namespace) -> Sequence[WrittenAt | Moved]:
         change is not None and not change.seen and _as_hardware(machine, regime, step, word(before), word(after))
     )
     answer = WrittenAt(
-        options.address,
+        va,
         step,
         asked_at,
         change,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +41,20 @@ class WorkingSet:
     hottest: Hottest
 
 
-def run(session: Session, options: Namespace) -> Sequence[WorkingSet]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be asked of `working-set`, as `declared` has it."""
+
+    range: tuple[int, int]
+    interval: float | None = None
+    samples: int | None = None
+    by: str | None = None
+    everywhere: bool = False
+    leave: bool = False
+    regime: str | None = None
+
+
+def run(session: Session, options: Options) -> Sequence[WorkingSet]:
     count = 1 if options.samples is None else options.samples
     if count < 1:
         raise UsageError("--samples takes a number of samples from 1 on")

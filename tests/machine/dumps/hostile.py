@@ -9,7 +9,6 @@ import random
 import socket
 import struct
 import tempfile
-from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -19,8 +18,7 @@ from unittest import mock
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.aarch64 import IDENTITY
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.model import Command
-from gdbtools.commands.parser import number, parse
+from gdbtools.commands.answering import Query, query, respond
 from gdbtools.commands.session import Session
 from gdbtools.errors import GdbtoolsError
 from gdbtools.machine.layers import FixedRegisters, no_source
@@ -30,8 +28,7 @@ from gdbtools.machine.live.qmp import Qmp
 from gdbtools.machine.model import Cpu, Machine
 from gdbtools.machine.sources import open_source
 from gdbtools.machine.symbols import symbol_values
-from gdbtools.render.json import json_line
-from gdbtools.render.text import render
+from gdbtools.numbers import number
 from tests.machine.dumps.formats import Segment, flattened, kdump, lime, note, status, vmcore
 from tests.places import ROOT
 from tests.tables import Tables
@@ -91,21 +88,19 @@ def expected() -> contextlib.AbstractContextManager[None]:
 
 
 @cache
-def question(words: tuple[str, ...]) -> tuple[Command, Namespace]:
+def question(words: tuple[str, ...]) -> Query:
     """Return a command with its words read: once, because that takes longer than most answers."""
     name, *rest = words
-    return COMMANDS[name], parse(COMMANDS[name], rest, number, "fuzz")
+    return query(COMMANDS[name], rest, number, "fuzz")
 
 
 def asked(machine: Machine, words: tuple[str, ...]) -> None:
     """Ask, and have the answer recorded and laid out."""
-    command, options = question(words)
     with expected():
-        for each in command.run(Session(machine), options):
-            command.finding(each)
-            json_line(command.name, command.record(each))
-            if words[0] != "map":
-                render(command.view(each), False, 80)
+        response = respond(question(words), Session(machine))
+        _ = response.status, response.lines()
+        if words[0] != "map":
+            response.text()
 
 
 def dump(path: Path) -> None:

@@ -1,0 +1,162 @@
+"""The one way of an answer, whoever asks: words, a query, a response; then what is shown, written and exited with.
+
+A face brings what is its own: how an expression is read, what the session works on, and where the text goes.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gdbtools.commands.files import write_whole
+from gdbtools.commands.model import Argument, Command
+from gdbtools.commands.parser import Words, parse, read
+from gdbtools.commands.reading import Evaluate
+from gdbtools.commands.session import Session
+from gdbtools.errors import ANSWERED, FINDING, UsageError
+from gdbtools.render.document import Document, Facts, Line, Role, Span
+from gdbtools.render.json import json_line
+from gdbtools.render.text import DEFAULT_WIDTH, render
+
+
+class OutputForm(enum.Enum):
+    """How an answer is written."""
+
+    TEXT = enum.auto()
+    JSON = enum.auto()
+    HTML = enum.auto()
+
+
+_BY_SUFFIX: Final = {
+    ".html": OutputForm.HTML,
+    ".htm": OutputForm.HTML,
+    ".json": OutputForm.JSON,
+    ".jsonl": OutputForm.JSON,
+}
+
+
+def form_of(json: bool, html: bool, output: str | None) -> OutputForm:
+    """Return the form that was asked for, by an option or by the name of the file."""
+    if json and html:
+        raise UsageError("--json and --html exclude each other; ask for one of them")
+    if json or html:
+        return OutputForm.JSON if json else OutputForm.HTML
+    return _BY_SUFFIX.get(Path(output or "").suffix.lower(), OutputForm.TEXT)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A command, and what it is asked: `options` is of its own class, `output` the file that `--output` names."""
+
+    command: Command
+    options: Any
+    form: OutputForm = OutputForm.TEXT
+    output: str | None = None
+    rehearses: bool = False
+    """Whether it is asked to show what it would do, and to do nothing (`--dry-run`)."""
+    readings: tuple[str, ...] = ()
+    """How numbers were read that could have meant another."""
+
+    @property
+    def sourceless(self) -> bool:
+        return self.command.sourceless(self.options)
+
+    @property
+    def changes_guest(self) -> bool:
+        return self.command.changes_guest and not self.sourceless
+
+
+def query(
+    command: Command, words: Sequence[str], evaluate: Evaluate, program: str, shared: Sequence[Argument] = ()
+) -> Query:
+    """Read a command's words; raises `UsageError` for what makes no sense and `HelpWanted` for `--help`.
+
+    `program` is what its usage begins with, and `shared` are the arguments that a face adds to every command.
+    """
+    return query_of(parse(command, words, program, shared), evaluate)
+
+
+def query_of(words: Words, evaluate: Evaluate) -> Query:
+    """Read words that have been parsed."""
+    values, readings = read(words, evaluate)
+    output = values.get("output")
+    return Query(
+        command=words.command,
+        options=words.command.options(values),
+        form=form_of(values.get("json", False), values.get("html", False), output),
+        output=output,
+        rehearses=bool(values.get("dry_run")),
+        readings=readings,
+    )
+
+
+@dataclass(frozen=True)
+class Response:
+    """The answers to a query, and what was taken for granted in them, which is said in every form."""
+
+    query: Query
+    answers: Sequence[Any]
+    assumed: tuple[str, ...]
+    resumes: bool = False
+    """Whether the guest is to run on once this has been shown."""
+
+    @property
+    def status(self) -> int:
+        """The exit status: whether one of the answers is a fault or a finding."""
+        return FINDING if any(map(self.query.command.finding, self.answers)) else ANSWERED
+
+    def lines(self) -> list[str]:
+        """Return the answers as JSON objects, a line each."""
+        command = self.query.command
+        return [json_line(command.name, command.record(answer), self.assumed) for answer in self.answers]
+
+    def documents(self) -> list[Document]:
+        """Return the answers as they are shown, and behind them what was assumed."""
+        documents = self.query.command.documents(self.answers)
+        if self.assumed:
+            rows = [("" if at else "assumed", text) for at, text in enumerate(self.assumed)]
+            documents.append(Document([Facts(rows)]))
+        return documents
+
+    def text(
+        self,
+        colour: bool = False,
+        width: int = DEFAULT_WIDTH,
+        encoding: str = "utf-8",
+        fit: bool = False,
+        height: int | None = None,
+    ) -> str:
+        """Return the answers in the form that was asked for; text has an empty line between two.
+
+        The layout is as `render` has it.
+        """
+        if self.query.form is OutputForm.JSON:
+            return "".join(f"{line}\n" for line in self.lines())
+        if self.query.form is OutputForm.HTML:
+            from gdbtools.render.html import page  # only a page needs it
+
+            return page(f"gdbtools {self.query.command.name}", self.documents())
+        return "\n".join(render(document, colour, width, encoding, fit, height) for document in self.documents())
+
+    def write(self) -> None:
+        """Write the answers to the file that `--output` names, if it names one; `~` is a home directory."""
+        if self.query.output is not None:
+            write_whole(Path(self.query.output).expanduser(), self.text().encode())
+
+    def for_prompt(self) -> tuple[Sequence[Document], str]:
+        """Return what a prompt shows: documents, or text that is as it is (`--json`, `--html`).
+
+        With `--output` it is that it was written.
+        """
+        if self.query.output is not None:
+            return [Document([Line(["Wrote ", Span(self.query.output, Role.GOOD), "."])])], ""
+        return (self.documents(), "") if self.query.form is OutputForm.TEXT else ((), self.text())
+
+
+def respond(query: Query, session: Session) -> Response:
+    """Answer a query; raises `GdbtoolsError`.  Nothing is shown or written yet."""
+    answers = query.command.run(session, query.options)
+    return Response(query, answers, (*query.readings, *session.machine.assumed), session.resume_wanted)

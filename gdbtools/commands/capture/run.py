@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gdbtools.addresses import PA
+from gdbtools.addresses import PA, VA
 from gdbtools.analysis.faults.diagnosis import Verdict, diagnose
 from gdbtools.analysis.faults.writer import writer
 from gdbtools.analysis.footprint import read_code, read_range, read_tables
@@ -53,7 +53,7 @@ class Options:
     """What may be asked of `capture`, as `declared` has it."""
 
     file: str
-    va: Sequence[tuple[int, int]] = ()
+    va: Sequence[tuple[VA, int]] = ()
     tables: str | None = None
     with_code: bool = False
     space: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gdbtools.addresses import Input
 from gdbtools.commands.session import Session
 from gdbtools.errors import Refused
 from gdbtools.repair import clear_access_flag, descriptor
@@ -28,7 +29,7 @@ class Cleared:
 class Options:
     """What may be asked of `clear-af`, as `declared` has it."""
 
-    range: tuple[int, int]
+    range: tuple[Input, int]
     tlbi: bool = False
     dry_run: bool = False
     regime: str | None = None

@@ -35,9 +35,9 @@ Told = tuple[LinuxNotes, "int | None", "Derived | None"]
 class Options:
     """What may be asked of `find-roots`, as `declared` has it."""
 
-    range: tuple[int, int] | None = None
+    range: tuple[PA, int] | None = None
     write: str | None = None
-    root: Sequence[int] = ()
+    root: Sequence[PA] = ()
     all: bool = False
 
 

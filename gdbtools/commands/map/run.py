@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import cast
 
-from gdbtools.addresses import Input
+from gdbtools.addresses import PA, Input
 from gdbtools.analysis.areas import Area, areas
 from gdbtools.analysis.contiguity import Contiguity, contiguity
 from gdbtools.analysis.mappings import CountedRead, mappings_of
@@ -124,7 +124,7 @@ class Map:
 class Options(WhatIf):
     """What may be asked of `map`, as `declared` has it."""
 
-    range: tuple[int, int] | None = None
+    range: tuple[Input, int] | None = None
     regime: str | None = None
     space: str | None = None
     perm: str | None = None
@@ -134,7 +134,7 @@ class Options(WhatIf):
     unaccessed: bool = False
     dirty: bool = False
     size: str | None = None
-    physical: tuple[int, int] | None = None
+    physical: tuple[PA, int] | None = None
     areas: bool = False
     runs: bool = False
     limit: int | None = None
@@ -206,7 +206,7 @@ class _Looked:
         self,
         read: Read,
         wanted: tuple[int, int] | None,
-        physical: tuple[int, int] | None,
+        physical: tuple[PA, int] | None,
         keep: Sequence[Keep],
         limit: int,
     ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gdbtools.addresses import VA
 from gdbtools.arch.model import Access, AccessKind
 from gdbtools.commands.session import Session
 from gdbtools.errors import UsageError
@@ -41,7 +42,7 @@ class Probe:
 class Options:
     """What may be asked of `probe`, as `declared` has it."""
 
-    address: int
+    address: VA
     access: str | None = None
     by: str | None = None
     unprivileged: bool = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gdbtools.addresses import Input
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.gadgets import Need
 from gdbtools.commands import maintenance
@@ -35,7 +36,7 @@ class Rewrite:
 class Options:
     """What may be asked of `pte`, as `declared` has it."""
 
-    address: int
+    address: Input
     change: Sequence[tuple[str, int]] = ()
     level: int | None = None
     granule: str | None = None

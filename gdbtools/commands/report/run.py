@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from gdbtools.addresses import VA
 from gdbtools.analysis.areas import Area, areas
 from gdbtools.analysis.mappings import mappings_of
 from gdbtools.arch.model import Hole, Regime, Run
@@ -73,7 +74,7 @@ class Report:
 class Options:
     """What may be asked of `report`, as `declared` has it."""
 
-    address: Sequence[int] = ()
+    address: Sequence[VA] = ()
     space: str | None = None
 
 
@@ -100,9 +101,9 @@ def _attempt(ask: Callable[[], Sequence[Part]]) -> Sequence[Part] | Missing:
         return Missing(str(missing))
 
 
-def _standing_at(machine: Machine) -> list[int]:
+def _standing_at(machine: Machine) -> list[VA]:
     try:
-        return [machine.register(machine.architecture.pc)]
+        return [VA(machine.register(machine.architecture.pc))]
     except Unavailable:
         return []
 
@@ -116,7 +117,7 @@ def _spaces_of(machine: Machine) -> Spaces | Missing:
 
 
 def _walked(
-    session: Session, here: Spaces | Missing, addresses: Sequence[int], space: str | None
+    session: Session, here: Spaces | Missing, addresses: Sequence[VA], space: str | None
 ) -> Sequence[walk_run.Translation] | Missing:
     """Walk addresses: those that only the kernel's own space has in that, unless another was asked for."""
     found: list[walk_run.Translation] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gdbtools.addresses import VA, Input
 from gdbtools.analysis.contiguity import Contiguity, contiguity
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
@@ -44,7 +45,7 @@ class Translation:
 class Options(WhatIf):
     """What may be asked of `walk`, as `declared` has it."""
 
-    address: Sequence[int]
+    address: Sequence[Input]
     access: str | None = None
     el: str | None = None
     unprivileged: bool = False
@@ -82,7 +83,7 @@ def run(session: Session, options: Options) -> Sequence[Translation]:
                 isolation,
                 space,
                 perhaps,
-                machine.symbol(address),
+                machine.symbol(VA(address)) if regime.stage == 1 else "",
             )
         )
     return answers

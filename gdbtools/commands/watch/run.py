@@ -51,7 +51,7 @@ class Hit:
 class Options:
     """What may be asked of `watch`, as `declared` has it."""
 
-    address: int
+    address: VA
     level: int | None = None
     go_on: bool = False
     space: str | None = None

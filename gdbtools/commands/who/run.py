@@ -49,7 +49,7 @@ class Moved:
 class Options:
     """What may be asked of `who`, as `declared` has it."""
 
-    address: int | None = None
+    address: VA | None = None
     level: int | None = None
     to: int | None = None
 

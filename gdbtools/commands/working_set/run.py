@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gdbtools.addresses import VA
+from gdbtools.addresses import VA, Input
 from gdbtools.analysis.working_set import Sample, heat, touched_runs
 from gdbtools.commands.hottest import HOTTEST, Hottest
 from gdbtools.commands.session import Session
@@ -45,7 +45,7 @@ class WorkingSet:
 class Options:
     """What may be asked of `working-set`, as `declared` has it."""
 
-    range: tuple[int, int]
+    range: tuple[Input, int]
     interval: float | None = None
     samples: int | None = None
     by: str | None = None

@@ -90,18 +90,19 @@ class Effective:
             denied = granted.write is not None and self.maintenance_writes
             cmow = Limit(VMSACause.MAINTENANCE_WITHOUT_WRITE, SCTLR.CMOW, 1, register=self.sctlr)
             return granted.read or (cmow if denied else None)
+        # R_PMTWB: neither fetches nor cache maintenance, which was dealt with above.
         if not as_user and kind is not AccessKind.EXECUTE and (never := self._access_never(pstate)):
             return never
         return granted.of(kind)
 
     def _access_never(self, pstate: SPSR) -> Limit | None:
-        """Apply PSTATE.PAN: a privileged access to what EL0 may access is refused."""
+        """Apply PSTATE.PAN: a privileged access to what EL0 may access is refused (R_XTSQH; indirect: R_TBKKB)."""
         user = self.user_base
-        if not pstate.PAN or user is None:
+        if not pstate.PAN or user is None:  # R_TBYDZ: one level of privilege has no PAN
             return None
         if user.read is None or user.write is None or user.shadow_stack:
             return Limit(VMSACause.PRIVILEGED_ACCESS_NEVER, SPSR.PAN, 1, register="PSTATE")
-        if user.execute is None and self.execution_counts:
+        if user.execute is None and self.execution_counts:  # FEAT_PAN3, "PSTATE.PAN"
             return self.execution_counts
         return None
 
@@ -109,6 +110,7 @@ class Effective:
 def as_user(access: Access, pstate: SPSR, unprivileged_counts: bool) -> bool:
     """Return whether an access is checked as EL0's.
 
-    LDTR and STTR are where `unprivileged_counts` (AArch64.IsUnprivAccessPriv), unless PSTATE.UAO overrides it.
+    LDTR, STTR and their like (R_ZVNJS) are where `unprivileged_counts` (AArch64.IsUnprivAccessPriv), unless PSTATE.UAO
+    overrides it.
     """
     return access.privilege == LEVELS[0] or (access.unprivileged and unprivileged_counts and not pstate.UAO)

@@ -44,14 +44,15 @@ def direct(steps: tuple[Step, ...], hierarchical: bool, hardware_dirty: bool) ->
         return Limit(cause, field, field.of(leaf), step)
 
     ap_table = tables[0][1].field("APTable") if tables else TwoLevelTable.APTable
+    # R_CBNKR for one level, R_RNGJG for two; clean is no reason to refuse while hardware marks it (R_XZFQH, R_TYCNM).
     write: Limit | None = None
     if leaf.AP & AP_READ_ONLY and not (hardware_dirty and leaf.DBM):
         write = on_leaf(VMSACause.READ_ONLY, type(leaf).AP)
-    write = write or from_tables(VMSACause.READ_ONLY, ap_table, AP_READ_ONLY)
-    if isinstance(leaf, OneLevelLeaf):
+    write = write or from_tables(VMSACause.READ_ONLY, ap_table, AP_READ_ONLY)  # R_YTXKB
+    if isinstance(leaf, OneLevelLeaf):  # R_TRZVM, R_RLQFP
         never = on_leaf(VMSACause.EXECUTE_NEVER, OneLevelLeaf.XN) if leaf.XN else None
         return Grant(None, write, never or from_tables(VMSACause.EXECUTE_NEVER, OneLevelTable.XNTable, 1)), None
-    if isinstance(leaf, NestedLeaf):
+    if isinstance(leaf, NestedLeaf):  # I_ZRMQJ: AP[1] counts as 0
         never = on_leaf(VMSACause.EXECUTE_NEVER, NestedLeaf.PXN) if leaf.PXN else None
         privileged = Grant(None, write, never or from_tables(VMSACause.EXECUTE_NEVER, NestedTable.PXNTable, 1))
         nobody = on_leaf(VMSACause.PRIVILEGED_ONLY, NestedLeaf.AP)
@@ -65,16 +66,17 @@ def _two_levels(
     from_tables: Callable[[Cause, Field, int], Limit | None],
     write: Limit | None,
 ) -> tuple[Grant, Grant]:
-    # APTable[0] forbids EL0 as AP[1]=0 does.
+    # R_RNGJG; APTable[0] forbids EL0 as AP[1]=0 does (R_YTXKB).
     no_user = None if leaf.AP & AP_EL0 else on_leaf(VMSACause.PRIVILEGED_ONLY, TwoLevelLeaf.AP)
     no_user = no_user or from_tables(VMSACause.PRIVILEGED_ONLY, TwoLevelTable.APTable, AP_EL0)
+    # R_RBDFT, R_LWPVL; "Hierarchical control of instruction execution for Direct permissions".
     user_never = on_leaf(VMSACause.EXECUTE_NEVER, TwoLevelLeaf.UXN) if leaf.UXN else None
     user_never = user_never or from_tables(VMSACause.EXECUTE_NEVER, TwoLevelTable.UXNTable, 1)
     never = on_leaf(VMSACause.EXECUTE_NEVER, TwoLevelLeaf.PXN) if leaf.PXN else None
     never = never or from_tables(VMSACause.EXECUTE_NEVER, TwoLevelTable.PXNTable, 1)
     user = Grant(no_user, no_user or write, user_never)
     if user.write is None:
-        # What EL0 can write must not be executed above it: "Instruction execution".
+        # R_VWLLR: what EL0 can write must not be executed above it.
         never = never or on_leaf(VMSACause.WRITABLE_BY_USER, TwoLevelLeaf.AP)
     return Grant(None, write, never), user
 
@@ -86,6 +88,6 @@ def is_read_only(leaf: Word) -> bool:
 
 
 def is_dirty(leaf: Word) -> bool | None:
-    """Return whether a leaf has been written: DBM with AP[2] clear; None where it keeps no dirty state."""
+    """Return whether a leaf has been written: DBM with AP[2] clear (R_BRFGY); None where it keeps no dirty state."""
     assert isinstance(leaf, TwoLevelLeaf | OneLevelLeaf | NestedLeaf)
     return not leaf.AP & AP_READ_ONLY if leaf.DBM else None

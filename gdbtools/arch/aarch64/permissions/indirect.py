@@ -13,7 +13,7 @@ from gdbtools.arch.aarch64.tables.descriptors import IndirectLeaf
 from gdbtools.arch.model import Rights, Step
 from gdbtools.bits import Word
 
-# What each encoding grants; the reserved ones grant nothing.
+# R_LLZDZ: what each encoding grants; the reserved ones grant nothing.
 BASE = {
     0b0001: Rights(True, False, False),
     0b0010: Rights(False, False, True),
@@ -27,8 +27,8 @@ BASE = {
     0b1100: Rights(True, True, False),
     0b1110: Rights(True, True, True),
 }
-WRITE_XOR_EXECUTE = 0b0110
-WITHOUT_OVERLAY = 0b1000
+WRITE_XOR_EXECUTE = 0b0110  # R_HJYGR
+WITHOUT_OVERLAY = 0b1000  # R_GDVJK, R_DPZHF
 
 
 def indirect(
@@ -65,7 +65,7 @@ def _encoded(step: Step, register: tuple[str, Word]) -> Limit:
     leaf = step.entry.word
     assert isinstance(leaf, IndirectLeaf)
     name, permissions = register
-    field = permissions.field(f"Perm{leaf.PIIndex}")
+    field = permissions.field(f"Perm{leaf.PIIndex}")  # R_BCPGD
     return Limit(VMSACause.BASE_PERMISSION, field, field.of(permissions), register=name)
 
 
@@ -79,7 +79,7 @@ def _base(step: Step, encoded: Limit, hardware_dirty: bool) -> Base:
     assert isinstance(leaf, IndirectLeaf)
     rights = _rights(encoded)
     write = None if rights.write else encoded
-    if leaf.nDirty and not hardware_dirty:
+    if leaf.nDirty and not hardware_dirty:  # R_QXCRT, R_PPGMC: clean, and software marks it dirty
         write = write or Limit(VMSACause.NOT_DIRTY, IndirectLeaf.nDirty, 1, step)
     grant = Grant(None if rights.read else encoded, write, None if rights.execute else encoded, rights.shadow_stack)
     exclusive = None

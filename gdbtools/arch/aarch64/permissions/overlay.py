@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gdbtools.arch.aarch64.permissions.checks import Grant, Limit
 from gdbtools.arch.model import Rights
 
+# R_WDCGP: what each encoding leaves; the others leave nothing.
 OVERLAY = {
     0b0001: Rights(True, False, False),
     0b0010: Rights(False, False, True),
@@ -42,12 +43,12 @@ def overlaid(base: Base, overlay: Limit | None) -> Grant:
     """
     grant = base.grant
     both = base.exclusive is not None and grant.write is None and grant.execute is None
-    if overlay is None or not base.overlay_counts:
+    if overlay is None or not base.overlay_counts:  # R_QXXPC, R_NPBXC without an overlay: execution goes
         return Grant(grant.read, None, base.exclusive, grant.shadow_stack) if both else grant
     allowed = OVERLAY.get(overlay.value, NOTHING)
-    # The overlay is looked at first: where both refuse, ESR_ELx.Overlay is set.
+    # The overlay is looked at first: where both refuse, ESR_ELx.Overlay is set (R_RPXZR).
     write = grant.write if allowed.write else overlay
-    if both and allowed.write and allowed.execute:
+    if both and allowed.write and allowed.execute:  # the same rules with one: the right to write goes
         write = base.exclusive
     read = grant.read if allowed.read else overlay
     execute = grant.execute if allowed.execute else overlay

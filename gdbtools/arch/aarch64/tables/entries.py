@@ -29,7 +29,10 @@ _NOWHERE: Final = PA(0)
 
 
 def aligned_root(ttbr: TableBase, wide: bool, levels: tuple[Level, ...]) -> Output:
-    """Return where a root table is: AArch64.S1TTBaseAddress and S2TTBaseAddress ignore what is below its size."""
+    """Return where a root table is: what is below its size is ignored.
+
+    R_KBLCR, R_VCLZN for concatenated ones; AArch64.S1TTBaseAddress, AArch64.S2TTBaseAddress.
+    """
     root_bytes = levels[0].entries * Regime.entry_bytes if levels else 1
     return cast(Output, ttbr.base(wide) & -max(64 if wide else 1, root_bytes))
 
@@ -37,7 +40,7 @@ def aligned_root(ttbr: TableBase, wide: bool, levels: tuple[Level, ...]) -> Outp
 def decode(
     value: int, level: Level, granule_bits: int, role: EntryRole, layout: Layout, overlays: bool = False
 ) -> Entry:
-    """Return what a descriptor is at this level; never refuses."""
+    """Return what a descriptor is at this level; never refuses.  R_KHVQT: bit 0; R_RWMFF: bit 1."""
     if not VALID.of(value):
         return Entry(EntryKind.INVALID, InvalidDescriptor(value), _NOWHERE, VMSACause.INVALID_ENTRY)
     if level.number == LAST_LEVEL:
@@ -47,7 +50,7 @@ def decode(
         return Entry(EntryKind.PAGE, page, cast(Output, page.OutputAddress))
     if KIND.of(value) == TYPE_BLOCK:
         block = leaf_descriptor(level.low, True, role, layout, overlays)(value)
-        if level.number not in block_levels(granule_bits, layout):
+        if level.number not in block_levels(granule_bits, layout):  # AArch64.BlockDescSupported
             return Entry(EntryKind.INVALID, block, _NOWHERE, VMSACause.BLOCK_NOT_ALLOWED)
         return Entry(EntryKind.BLOCK, block, cast(Output, block.OutputAddress))
     table = table_descriptor(granule_bits, role, layout)(value)
@@ -88,10 +91,11 @@ def refuse_entry(step: Step, stage: int, output_bits: int, hardware_access_flag:
         assert entry.cause is not None
         field = VALID if entry.cause in (VMSACause.INVALID_ENTRY, VMSACause.SOFT_INVALID) else KIND
         return _refuse(step, stage, FaultKind.TRANSLATION, entry.cause, field)
-    if entry.address >> output_bits:
+    if entry.address >> output_bits:  # I_HGDWP: at the level that gave the address
         cause = VMSACause.OUTPUT_TOO_LARGE if step.is_leaf else VMSACause.TABLE_TOO_LARGE
         field = type(word).field("OutputAddress" if step.is_leaf else "NextTable")
         return _refuse(step, stage, FaultKind.ADDRESS_SIZE, cause, field)
+    # R_SWTYY; R_HDHQG where hardware sets the flag.
     if isinstance(word, LeafDescriptor) and not word.AF and not hardware_access_flag:
         return _refuse(step, stage, FaultKind.ACCESS_FLAG, VMSACause.NOT_ACCESSED, LeafDescriptor.AF)
     return None

@@ -19,12 +19,13 @@ NARROW_BITS, WIDE_BITS = 48, 52
 LAST_LEVEL = 3
 ENTRY_BITS = 3
 """log2 of a descriptor's 8 bytes."""
+# R_GTJBY; the most that is permitted: R_PLCGL.
 MINIMUM_TnSZ, MINIMUM_WIDE_TnSZ = 16, 12
 MAXIMUM_TnSZ = 39
 # FEAT_TTST, "ID_AA64MMFR2_EL1.ST".
 MAXIMUM_SMALL_TnSZ: Mapping[int, int] = MappingProxyType({12: 48, 14: 48, 16: 47})
 
-# "Block descriptors": a wide output address adds one level to each granule's.
+# R_KSBQV for 4KB, AArch64.BlockDescSupported: a wide output address adds one level to each granule's.
 _BLOCK_LEVELS = {12: (1, 2), 14: (2,), 16: (2,)}
 _WIDE_BLOCK_LEVELS = {12: (0, 1, 2), 14: (1, 2), 16: (1, 2)}
 # "The Contiguous bit": how many entries make a run, by granule and level.
@@ -61,7 +62,7 @@ START_LEVELS: Mapping[int, Mapping[tuple[int, int], int]] = MappingProxyType(
     }
 )
 CONCATENATED_BITS = 4
-"""Up to 16 tables side by side make a stage 2 root."""
+"""Up to 16 tables side by side make a stage 2 root (R_HRSBS, R_JKZFY)."""
 
 
 def stage2_levels_for(granule_bits: int, input_bits: int, start: int) -> tuple[Level, ...]:

@@ -83,14 +83,14 @@ def shareability(sh: int) -> str:
 
 
 def effective_shareability(attr: int, sh: int) -> int:
-    """Return what SH comes to: Device and Non-cacheable memory is Outer Shareable, and so is said to be."""
+    """Return what SH comes to: Device and Non-cacheable memory is Outer Shareable, and so is said to be (R_PYFVQ)."""
     if is_device(attr) or _PLAIN.get(attr, attr) == NON_CACHEABLE:
         return OUTER_SHAREABLE
     return sh
 
 
 def combined_shareability(first: int, second: int) -> int:
-    """Return the wider of two."""
+    """Return the wider of two (R_ZNLRJ)."""
     for each in (OUTER_SHAREABLE, INNER_SHAREABLE):
         if each in (first, second):
             return each
@@ -98,7 +98,7 @@ def combined_shareability(first: int, second: int) -> int:
 
 
 def _stage2_attr(memattr: int, cache_disabled: bool) -> int:
-    """Return a stage 2 MemAttr (without FWB) as MAIR has it, with no hints but the allocating ones."""
+    """Return a stage 2 MemAttr (without FWB: R_HMNDG) as MAIR has it, with no hints but the allocating ones."""
     outer, inner = memattr >> 2, memattr & 0b11
     if outer == 0:
         return inner << 2
@@ -110,7 +110,7 @@ def _stage2_attr(memattr: int, cache_disabled: bool) -> int:
 
 
 def _stricter(first: int, second: int) -> int:
-    """Return the more restrictive cacheability; the hints are stage 1's, and with them whether it is Transient."""
+    """Return the more restrictive cacheability (R_GQFSF); the hints are stage 1's, and whether it is Transient."""
     if _NC in (first, second):
         return _NC
     if not first & 0b0100:
@@ -141,11 +141,12 @@ def combined(first: int, memattr: int, forced: bool, cache_disabled: bool) -> in
 
 
 def _stricter_device(first: int, second: int) -> int:
-    """Return the stricter Device type: it is the smaller number, and Normal memory is none."""
+    """Return the stricter Device type (R_TNHFM): it is the smaller number, and Normal memory is none."""
     return min(each for each in (first, second) if is_device(each)) & 0b1100
 
 
 def _forced(first: int, memattr: int) -> int:
+    """Return what MemAttr makes of stage 1's under FWB: R_VRJSW and R_GSDKZ for Device, R_RHWZM for the rest."""
     if not memattr & 0b100:
         second = (memattr & 0b11) << 2
         return _stricter_device(first, second) if is_device(first) else second
@@ -163,7 +164,7 @@ def _forced(first: int, memattr: int) -> int:
 
 
 def _written_back(nibble: int) -> int:
-    """Return a nibble as Write-Back, its hints kept where it had any."""
+    """Return a nibble as Write-Back, its hints kept where it had any (R_THYXB, R_TBQKG)."""
     return _WB | _RW_ALLOCATE if nibble == _NC else nibble | 0b0100
 
 

@@ -1,6 +1,7 @@
 """Which registers govern each stage 1 regime, and where in them the fields are.
 
-TCR_EL1 has two ranges; TCR_EL2 is laid out like it when HCR_EL2.E2H is set, and otherwise, like TCR_EL3, has one.
+TCR_EL1 has two ranges; TCR_EL2 is laid out like it when HCR_EL2.E2H is set (R_QLSFG), and otherwise, like TCR_EL3, has
+one (R_ZQYNV).
 Source: DDI 0487, "Translation regimes", and the registers' own sections.
 """
 

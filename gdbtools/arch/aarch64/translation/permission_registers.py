@@ -48,11 +48,11 @@ def permissions_of(register: ReadRegister, controls: Controls, extended: Word, h
         return name, kind(register(name))
 
     nested = is_nested(controls, hcr_of(register))
-    indirect, overlay = has.indirection and on("PIE"), has.overlays and on("POE")
-    user_overlay = has.overlays and controls.user and on("E0POE") and not nested
+    indirect, overlay = has.indirection and on("PIE"), has.overlays and on("POE")  # I_VYHZC, R_RQWXN
+    user_overlay = has.overlays and controls.user and on("E0POE") and not nested  # R_TMNYQ
     pire0: tuple[str, Word] | Limit | None = None
     if indirect and nested:
-        # A guest hypervisor has no EL0, and PIRE0_EL1 is as 0: AArch64.GetS1TTWParamsEL10.
+        # A guest hypervisor has no EL0, and PIRE0_EL1 is as 0: R_DJZHM, AArch64.GetS1TTWParamsEL10.
         pire0 = Limit(VMSACause.PRIVILEGED_ONLY, HCR_EL2.NV1, 1, register="HCR_EL2")
     elif indirect and controls.user:
         pire0 = held(controls.register("PIRE0"), PIR)

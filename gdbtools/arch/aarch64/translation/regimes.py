@@ -66,7 +66,10 @@ def current(register: ReadRegister) -> str:
 
 
 def of_level(register: ReadRegister, el: int) -> str:
-    """Return the name of the regime that translates for an Exception level ("Translation regimes")."""
+    """Return the name of the regime that translates for an Exception level ("Translation regimes").
+
+    R_KBSNT for EL2&0, Secure R_RRJHRJ: EL0 is in it under E2H and TGE; R_PCRZX for EL3.
+    """
     hcr = hcr_of(register)
     if el == 0 and hcr.E2H and hcr.TGE:
         return "el2-vhe"
@@ -85,7 +88,10 @@ def regimes(register: ReadRegister, name: str | None = None) -> tuple[Regime, ..
 
 
 def regime_for(register: ReadRegister, address: Input, name: str | None = None) -> Regime:
-    """Return the range that translates `address`: bit 55 chooses it, whatever the top byte says."""
+    """Return the range that translates `address`: bit 55 chooses it, whatever the top byte says.
+
+    "Selection between TTBR0_ELx and TTBR1_ELx when two VA ranges are supported".
+    """
     return BUILDERS[name or current(register)](register, bool(address & BIT_55))[0]
 
 
@@ -97,7 +103,7 @@ def _el10(register: ReadRegister, upper: bool | None) -> tuple[Regime, ...]:
         raise Unavailable(
             f"EL1 is AArch32 ({why}), whose own stage 1 is not decoded; its stage 2 is: --regime {STAGE2}, and IPAs"
         )
-    # Without Secure EL2 there is no stage 2 in Secure state.
+    # Without Secure EL2 there is no stage 2 in Secure state (R_YTZXB).
     below = None
     if hcr.E2H and hcr.TGE:
         # A host runs nothing in EL1&0, and VM and DC count as 0: "HCR_EL2.VM".
@@ -163,7 +169,10 @@ def _sctlr(register: ReadRegister, controls: Controls) -> SCTLR:
 
 
 def _off(register: ReadRegister, controls: Controls, below: Stage2 | None, hcr: HCR_EL2, why: str) -> Stage1Off:
-    """The regime with stage 1 off; tags are ignored all the same, and bit 55 makes any address too large."""
+    """The regime with stage 1 off; tags are ignored all the same, and bit 55 makes any address too large.
+
+    AArch64.S1DisabledOutput.
+    """
     tcr = controls.layout(optional(register, controls.register("TCR")) or 0)
     bounds = controls.ranges[0]
     ignored = TAG if bounds.TBIn.of(tcr) else LOGICAL_TAG if bounds.MTXn.of(tcr) else 0
@@ -203,6 +212,7 @@ def _range(
     size, granule_bits = bounds.TnSZ.of(tcr), GRANULE_BITS[granule]
     wide = layout is Layout.LPA2 or (granule == "64KB" and has.large_addresses)
     ttbr = TTBR(register(bounds.ttbr))
+    # Indirect permissions (R_JHSVW) and overlays (R_BVXDG) do without limits of tables, as TCR_ELx.HPDn has it.
     off_limits = has.hierarchical_disable and bounds.HPDn.of(tcr)
     built = Stage1(
         controls=controls,
@@ -245,7 +255,7 @@ def _range(
 
 
 def _has_table_access_flags(controls: Controls, extended: Word, has: Features, tcr: Word) -> bool:
-    """Return whether hardware sets the access flag of tables: it does where it sets that of leaves, too."""
+    """Return whether hardware sets the access flag of tables: where it sets that of leaves, too (R_SNVTX, R_YCTVZ)."""
     asked = bool(extended.field("HAFT").of(extended))
     return asked and has.tables_accessed and bool(controls.HA.of(tcr))
 
@@ -285,6 +295,7 @@ def _role(controls: Controls, indirect: bool, nested: bool, state: SecurityState
 
 
 def _maximum(has: Features, granule_bits: int) -> int:
+    # R_PLCGL.
     return MAXIMUM_SMALL_TnSZ[granule_bits] if has.small_tables else MAXIMUM_TnSZ
 
 
@@ -302,7 +313,7 @@ def _has_wide_root(layout: Layout, ps: int) -> bool:
 
 
 def _output_bits(has: Features, ps: int, layout: Layout) -> int:
-    """The smallest of what is configured, what the PE has, and what a descriptor can say."""
+    """The smallest of what is configured, what the PE has (R_CLPQT), and what a descriptor can say (R_QGLQX at 4KB)."""
     implemented = WIDE_BITS if has.physical_bits is None else has.physical_bits
     return min(implemented, PHYSICAL_BITS[ps], NARROW_BITS if layout is Layout.BITS_48 else WIDE_BITS)
 
@@ -322,7 +333,7 @@ def _stage2(register: ReadRegister, secure: bool) -> Stage2:
     output_bits = _output_bits(has, vtcr.PS, layout)
     granule_bits = GRANULE_BITS[granule]
     physical_bits = WIDE_BITS if has.physical_bits is None else has.physical_bits
-    # "VTCR_EL2.T0SZ": stage 2 takes no more than the PE has of physical address.
+    # R_DTLMN, "VTCR_EL2.T0SZ": stage 2 takes no more than the PE has of physical address.
     smallest = 64 - min(physical_bits, NARROW_BITS if layout is Layout.BITS_48 else WIDE_BITS)
     if aarch32_el1(register):
         # An AArch32 EL1 has 40 bits of IPA, however small the PE is: AArch64.S2MinTxSZ.
@@ -361,7 +372,7 @@ def _stage2(register: ReadRegister, secure: bool) -> Stage2:
 def _start(geometry: VTCR_EL2, granule_bits: int, layout: Layout, physical_bits: int, has: Features) -> int | None:
     """Return the level that SL2 and SL0 name; None for one that this granule, or this PE, does not have.
 
-    The pseudocode's AArch64.S2InvalidSL: a level that only a larger physical address would need is not there.
+    R_SRKBC, AArch64.S2InvalidSL: a level that only a larger physical address would need is not there.
     """
     wide = layout is Layout.LPA2
     start = START_LEVELS[granule_bits].get((geometry.SL2 if wide and granule_bits == 12 else 0, geometry.SL0))

@@ -67,11 +67,11 @@ class Fetches:
         """Return what refuses to fetch through a stage 1 path that ends in a leaf."""
         leaf = steps[-1].entry.word
         assert isinstance(leaf, Stage1Leaf)
-        if self.state is SecurityState.ROOT:
+        if self.state is SecurityState.ROOT:  # R_ZWRVD
             return self._outside_root(steps[-1], leaf)
-        if self.state is SecurityState.REALM and self.el > 1 and leaf.NS:
+        if self.state is SecurityState.REALM and self.el > 1 and leaf.NS:  # R_PKTDS
             return Limit(VMSACause.FOREIGN_FETCH, Stage1Leaf.NS, leaf.NS, steps[-1])
-        if self.state is SecurityState.SECURE and self.secure_only and _is_non_secure(steps):
+        if self.state is SecurityState.SECURE and self.secure_only and _is_non_secure(steps):  # R_FNVTF
             return Limit(VMSACause.SECURE_FETCH, SCR_EL3.SIF, 1, register="SCR_EL3")
         return None
 

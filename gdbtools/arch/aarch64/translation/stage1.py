@@ -124,7 +124,7 @@ class Stage1(Regime):
 
     @cached_property
     def byte_order(self) -> Literal["little", "big"]:  # type: ignore[override]
-        return "big" if self.sctlr.EE else "little"
+        return "big" if self.sctlr.EE else "little"  # R_FDKMS
 
     @cached_property
     def input_bits(self) -> int:
@@ -136,7 +136,7 @@ class Stage1(Regime):
 
     @cached_property
     def root(self) -> Output:  # type: ignore[override]
-        """The table's address: BADDR, aligned to the root table's own size.
+        """The table's address, an IPA where stage 2 follows (R_PNHHK): BADDR, aligned to the root table's own size.
 
         A wide one keeps its bits [51:48] in [5:2], and is aligned to 64 bytes at the least.
         """
@@ -181,14 +181,14 @@ class Stage1(Regime):
 
         All of them are faults at level 0: "Translation fault" and "Address size fault" in section "MMU fault types".
         """
-        if not self.size_in_bounds:
+        if not self.size_in_bounds:  # R_YXNYW, R_SXWGM: a fault is one of two permitted behaviours
             return self._refuse_by_tcr(VMSACause.RANGE_SIZE, self.range.TnSZ)
-        if not self.first <= self._untagged(address) <= self.last:
+        if not self.first <= self._untagged(address) <= self.last:  # R_YYVYV, I_THCZK: the gap between the ranges
             return self._refuse_by_tcr(VMSACause.OUTSIDE_RANGE, self.range.TnSZ)
         for EPDn in self.range.EPDn:
-            if EPDn.of(self.tcr):
+            if EPDn.of(self.tcr):  # I_ZFSYQ: no walk is done
                 return self._refuse_by_tcr(VMSACause.RANGE_DISABLED, EPDn)
-        if self.root >> self.output_bits:
+        if self.root >> self.output_bits:  # R_VPBBF: level 0, wherever the walk would start
             field = WIDE_BASE if self.wide_root else TTBR.BADDR
             cause, value = VMSACause.ROOT_TOO_LARGE, field.of(self.ttbr)
             return self._refuse(FaultKind.ADDRESS_SIZE, cause, self.range.ttbr, field, value)
@@ -206,7 +206,7 @@ class Stage1(Regime):
             if self._tag == LOGICAL_TAG:
                 return self._refuse_by_tcr(VMSACause.LOGICAL_TAG_FETCH, bounds.MTXn)
         for E0PDn in bounds.E0PDn:
-            if user and self.e0pd_implemented and E0PDn.of(self.tcr):
+            if user and self.e0pd_implemented and E0PDn.of(self.tcr):  # R_BNDVG, I_RFRSQ: level 0
                 return self._refuse_by_tcr(VMSACause.PRIVILEGED_ONLY, E0PDn)
         return None
 
@@ -235,7 +235,7 @@ class Stage1(Regime):
         return refuse_entry(step, self.stage, self.output_bits, self.hardware_access_flag)
 
     def _update_refused(self, step: Step) -> Refusal | None:
-        """Return what keeps hardware from writing a descriptor: stage 2, where it maps the table read-only."""
+        """Return what keeps hardware from writing a descriptor: stage 2, if it maps the table read-only (I_VPNMG)."""
         if self.below is None or step.via is None:
             return None
         return self.below.fetch_refused_by_stage_2(step.via, AccessKind.WRITE)
@@ -244,9 +244,9 @@ class Stage1(Regime):
         """Return whether hardware writes this leaf when an access is allowed: its access flag, or that it is dirty."""
         word = leaf.entry.word
         assert isinstance(word, Stage1Leaf)
-        if not word.AF:
+        if not word.AF:  # R_HDTRB
             return True
-        if kind is not AccessKind.WRITE or not self.hardware_dirty:
+        if kind is not AccessKind.WRITE or not self.hardware_dirty:  # R_NSXRD
             return False
         return bool(word.nDirty) if isinstance(word, IndirectLeaf) else is_dirty(word) is False
 
@@ -264,7 +264,7 @@ class Stage1(Regime):
             privileged, user = indirect(steps[-1], given.pir, given.pire0, self.hardware_dirty)
         else:
             exclusive = None
-            if self.sctlr.WXN:
+            if self.sctlr.WXN:  # R_SYMMB, R_FYMXJ; with permission indirection it has no effect: I_PMKFB
                 sctlr = self.controls.register("SCTLR")
                 exclusive = Limit(VMSACause.WRITE_IMPLIES_EXECUTE_NEVER, SCTLR.WXN, 1, register=sctlr)
             above, below = direct(steps, self.hierarchical, self.hardware_dirty)
@@ -284,7 +284,7 @@ class Stage1(Regime):
 
     @property
     def _execution_counts(self) -> Limit | None:
-        """What has PAN cover pages that EL0 may only execute: with permission indirection, PAN itself."""
+        """What has PAN cover pages that EL0 may only execute: with permission indirection, PAN itself (R_TBKKB)."""
         if not self.execution_counts:
             return None
         if self.permissions.pir is not None:
@@ -296,7 +296,7 @@ class Stage1(Regime):
             return None if overlay is None else self.permissions.disabled
         name, word = overlay
         leaf = steps[-1].entry.word
-        field = word.field(f"Perm{leaf.field('POIndex').of(leaf)}")
+        field = word.field(f"Perm{leaf.field('POIndex').of(leaf)}")  # R_BXJBV
         return Limit(VMSACause.OVERLAY, field, field.of(word), register=name)
 
     def check(self, walk: Walk, kind: AccessKind, as_user: bool, pstate: SPSR) -> Refusal | None:
@@ -308,10 +308,10 @@ class Stage1(Regime):
         for table in walk.steps[:-1] if self.tables_accessed else ():
             if not TABLE_AF.of(table.entry.word) and (refused := self._update_refused(table)):
                 return refused
-        counts = pstate.with_(PAN=0) if self.nested else pstate
+        counts = pstate.with_(PAN=0) if self.nested else pstate  # I_YMLJD
         limit = self.effective(walk.steps).check(kind, as_user, counts)
         if limit is not None:
-            return limit.refuse(self.stage, walk.leaf.level.number)
+            return limit.refuse(self.stage, walk.leaf.level.number)  # I_GQYCH: the leaf's level, whoever denies
         return self._update_refused(walk.leaf) if self._is_updated(walk.leaf, kind) else None
 
     def device_fetch(self, walk: Walk) -> Refusal | None:
@@ -337,7 +337,7 @@ class Stage1(Regime):
         if self.mair is None:
             return None, sh
         attr = MAIR.field(f"Attr{leaf.AttrIndx}").of(self.mair)
-        # SCTLR_ELx.C: with it clear, data accesses to Normal memory are Non-cacheable.
+        # SCTLR_ELx.C: with it clear, data accesses to Normal memory are Non-cacheable (I_QNNGV).
         if not self.sctlr.C and not memory_types.is_device(attr):
             attr = memory_types.NON_CACHEABLE
         return attr, memory_types.effective_shareability(attr, sh)

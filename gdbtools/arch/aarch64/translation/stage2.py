@@ -48,7 +48,7 @@ from gdbtools.arch.model import (
 )
 from gdbtools.bits import Word
 
-# "S2PIR_EL2, Stage 2 Permission Indirection Register": (read, write, which levels execute); the others grant nothing.
+# R_CXFCS, "Stage 2 Permission Indirection Register": (read, write, which levels execute); the others grant nothing.
 STAGE2_BASE: dict[int, tuple[bool, bool, tuple[int, ...]]] = {
     0b0010: (True, False, ()),
     0b0011: (True, False, ()),
@@ -67,7 +67,7 @@ STAGE2_BASE: dict[int, tuple[bool, bool, tuple[int, ...]]] = {
 
 
 MOSTLY_READ_ONLY = (0b0010, 0b0011, 0b0110, 0b0111)
-"""The encodings that let the table walker write, and RCW instructions, but nobody else."""
+"""The encodings that let the table walker write, and RCW instructions, but nobody else (R_WRFCR)."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Stage2(Regime):
 
     @cached_property
     def root(self) -> Output:  # type: ignore[override]
-        """The table's address: BADDR, aligned to all of the concatenated root."""
+        """The table's address: BADDR, aligned to all of the concatenated root (R_VCLZN); always a PA (R_QSWHS)."""
         return aligned_root(self.vttbr, self.wide_root, self.levels)
 
     @cached_property
@@ -160,16 +160,16 @@ class Stage2(Regime):
 
     def admit(self, address: Input) -> Refusal | None:
         """Refuse a starting level that does not fit, an address beyond T0SZ, a root beyond the output size."""
-        if not self.levels:
+        if not self.levels:  # R_MYXHB, R_SRKBC; AArch64.S2InvalidSL, AArch64.S2InconsistentSL
             field = VTCR_EL2.T0SZ if not self.size_in_bounds else VTCR_EL2.SL0
             cause = VMSACause.RANGE_SIZE if not self.size_in_bounds else VMSACause.STARTING_LEVEL
             decider = Decider(cause, self.holder, field, field.of(self.geometry))
             return Refusal(Fault(FaultKind.TRANSLATION, self.stage, 0), decider)
-        if address > self.last:
+        if address > self.last:  # R_DRRZZ: the size check of IPAs, at level 0
             size = VTCR_EL2.T0SZ.of(self.geometry)
             decider = Decider(VMSACause.OUTSIDE_RANGE, self.holder, VTCR_EL2.T0SZ, size)
             return Refusal(Fault(FaultKind.TRANSLATION, self.stage, 0), decider)
-        if self.root >> self.output_bits:
+        if self.root >> self.output_bits:  # R_VPBBF
             field = WIDE_BASE if self.wide_root else VTTBR.BADDR
             decider = Decider(VMSACause.ROOT_TOO_LARGE, self.table_base, field, field.of(self.vttbr))
             return Refusal(Fault(FaultKind.ADDRESS_SIZE, self.stage, 0), decider)
@@ -194,9 +194,11 @@ class Stage2(Regime):
         if isinstance(word, Stage2IndirectLeaf):
             return self._indirect(leaf, word, el)
         assert isinstance(word, Stage2Leaf)
+        # R_HBFHL; what hardware would mark dirty may be written (I_NTJRL).
         read = None if word.S2AP & S2AP_READ else Limit(VMSACause.NO_READ, Stage2Leaf.S2AP, word.S2AP, leaf)
         writable = word.S2AP & S2AP_WRITE or (self.hardware_dirty and word.DBM)
         write = None if writable else Limit(VMSACause.NO_WRITE, Stage2Leaf.S2AP, word.S2AP, leaf)
+        # R_STCTY with FEAT_XNX, R_PRCFD without.
         xn = word.XN if self.execute_never_by_level else word.XN & 0b10
         may = xn in ((0b00, 0b01) if el == 0 else (0b00, 0b11))
         return Grant(read, write, None if may else Limit(VMSACause.EXECUTE_NEVER, Stage2Leaf.XN, word.XN, leaf))
@@ -205,12 +207,12 @@ class Stage2(Regime):
         assert self.s2pir is not None
         if self.disabled is not None:
             return Grant(self.disabled, self.disabled, self.disabled)
-        field = self.s2pir.field(f"Perm{word.PIIndex}")
+        field = self.s2pir.field(f"Perm{word.PIIndex}")  # R_CYQGN
         encoding = field.of(self.s2pir)
         may_read, may_write, may_execute = STAGE2_BASE.get(encoding, (False, False, ()))
         denied = Limit(VMSACause.BASE_PERMISSION, field, encoding, register="S2PIR_EL2")
         write = None if may_write else denied
-        if not word.Dirty and not self.hardware_dirty:
+        if not word.Dirty and not self.hardware_dirty:  # R_XXBLY, R_PPGMC: clean, and software marks it dirty
             write = write or Limit(VMSACause.NOT_DIRTY, Stage2IndirectLeaf.Dirty, 0, leaf)
         return Grant(None if may_read else denied, write, None if el in may_execute else denied)
 
@@ -262,7 +264,7 @@ class Stage2(Regime):
         return self.s2pir.field(f"Perm{word.PIIndex}").of(self.s2pir) in MOSTLY_READ_ONLY
 
     def _is_device(self, leaf: Step) -> bool:
-        memattr = memattr_of(leaf)
+        memattr = memattr_of(leaf)  # R_VRJSW with FWB, R_HMNDG without
         return not memattr & (0b0100 if self.forced_write_back else 0b1100)
 
     def combined_memory(self, first: int, leaf: Step) -> int:
@@ -271,7 +273,7 @@ class Stage2(Regime):
 
     def shareability(self, leaf: Step) -> int:
         if self.layout is Layout.LPA2:
-            return self.vtcr.SH0
+            return self.vtcr.SH0  # R_HTSGQ
         return LeafDescriptor.SH.of(leaf.entry.word)
 
     def attributes(self, steps: tuple[Step, ...], final: Walk | None = None) -> Attributes | None:  # noqa: ARG002

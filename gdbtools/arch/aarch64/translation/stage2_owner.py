@@ -30,7 +30,10 @@ FWB_UNKNOWN = (
 
 @dataclass(frozen=True)
 class Stage2Off(StageOff):
-    """A stage 2 that is off: an intermediate physical address is a physical one.  `why` says which registers say so."""
+    """A stage 2 that is off: an IPA is a physical address (I_MBNVX), and all is granted (R_BBLJH).
+
+    `why` says which registers say so.
+    """
 
     why: str
     output_bits: int

@@ -32,7 +32,7 @@ class StageOff(Regime):
         return cast(Output, self.last)
 
     def refuse_beyond(self, address: Input) -> Refusal | None:
-        """Refuse an address that is no physical one."""
+        """Refuse an address that is no physical one: at stage 1 by R_VCDSW, at level 0."""
         if address <= self.last:
             return None
         decider = Decider(VMSACause.ADDRESS_TOO_LARGE, "ID_AA64MMFR0_EL1", ID_AA64MMFR0_EL1.PARange, self.parange)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-
-from tabulate import tabulate
 
 from gdbtools.render.columns import columns, filled
 from gdbtools.render.document import (
@@ -49,6 +47,7 @@ DARK: Palette = {
 }
 # On white, yellow and cyan cannot be read, and what is bright is pale.
 LIGHT: Palette = {**DARK, Role.GOOD: "32", Role.BAD: "31", Role.WARNING: "35", Role.NAME: "34"}
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
 def wants_colour(is_terminal: bool, environment: Mapping[str, str] | None = None) -> bool:
@@ -173,8 +172,6 @@ def _stack(table: Table, colour: Palette, width: int) -> str:
     """Draw each last cell below its row."""
     fixed = replace(table, headers=table.headers[:-1], rows=[row[:-1] for row in table.rows])
     head, *lines = _grid(fixed, colour, width).split("\n")
-    # An empty row at the end is no line.
-    lines += [""] * (len(table.rows) - len(lines))
     stacked = [head, GAP + _inline(Span(table.headers[-1], Role.QUIET), colour)]
     for line, row in zip(lines, table.rows, strict=True):
         below = _wrapped(row[-1], width - len(GAP), colour) if plain(row[-1]) else []
@@ -194,8 +191,17 @@ def _grid(table: Table, colour: Palette, width: int) -> str:
         cells.append([*(_inline(cell, colour) for cell in fixed), first])
         cells += [[*("" for _ in fixed), line] for line in more]
     if headers:
-        # As a row of their own: tabulate pads what it knows to be headers.
         cells.insert(0, [_paint(header, Role.QUIET, colour) if colour else header for header in headers])
-    align = ["right" if column in table.right else "left" for column in range(len(widths))]
-    text = tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=align if cells else None)
-    return "\n".join(line.rstrip() for line in text.splitlines())
+    return "\n".join(_padded(cells, table.right))
+
+
+def _padded(rows: Sequence[Sequence[str]], right: Collection[int]) -> Iterator[str]:
+    """Yield rows of cells as lines, each column as wide as its widest cell; colour has no width."""
+    wide = [[columns(_COLOUR.sub("", cell)) for cell in row] for row in rows]
+    widths = [max(column) for column in zip(*wide, strict=True)]
+    for row, taken in zip(rows, wide, strict=True):
+        cells = []
+        for column, cell in enumerate(row):
+            space = " " * (widths[column] - taken[column])
+            cells.append(space + cell if column in right else cell + space)
+        yield GAP.join(cells).rstrip()

@@ -49,18 +49,20 @@ def test_sourcing_says_nothing_and_touches_no_target(gdb_path: str) -> None:
 
 
 def test_sourcing_imports_nothing_that_only_an_answer_needs(gdb_path: str) -> None:
-    known = "[name for name in __import__('sys').modules if name.startswith(('gdbtools.', 'tabulate', 'elftools'))]"
+    known = "[name for name in __import__('sys').modules if name.startswith(('gdbtools.', 'wcwidth', 'elftools'))]"
     loaded = batch(gdb_path, "-x", str(INIT), "-ex", f"python print(*{known})").stdout.split()
     assert {".".join(name.split(".")[:2]) for name in loaded} == {
-        f"gdbtools.{part}" for part in ("arch", "commands", "errors", "live", "numbers", "printable", "spelling")
+        f"gdbtools.{part}"
+        for part in ("addresses", "arch", "commands", "errors", "live", "numbers", "printable", "spelling")
     }
     assert not [name for name in loaded if name.endswith((".run", ".view"))]
 
 
 def test_what_an_answer_misses_is_one_line(gdb_path: str) -> None:
-    missing = "python import sys; sys.modules['tabulate'] = None"
+    missing = "python import sys; sys.modules['gdbtools.render.text'] = None"
     ran = batch(gdb_path, "-x", str(INIT), "-ex", missing, "-ex", "mmu esr 0")
-    assert ran.stderr == "tabulate cannot be imported; run `make demo` in the checkout, or pip install gdbtools\n"
+    advice = "run `make demo` in the checkout, or pip install gdbtools"
+    assert ran.stderr == f"gdbtools.render.text cannot be imported; {advice}\n"
 
 
 def test_sourcing_again_changes_nothing(alone: Session) -> None:

@@ -86,7 +86,8 @@ def invalidation(machine: Machine, repair: Repair) -> Invalidation | None:
     if repair.way is Way.WRITE:
         return None
     known = [VA(change.address) for change in repair.changes if change.address is not None]
-    return tlb.plan(machine, tlb.scopes_of(known if len(known) == len(repair.changes) else None))
+    scopes = tlb.scopes_of(known if len(known) == len(repair.changes) else None)
+    return tlb.plan(machine, scopes, repair.regime)
 
 
 def make(machine: Machine, live: Live, log: Log, repair: Repair, planned: Invalidation | None) -> None:

@@ -33,6 +33,8 @@ class Repair:
     what: str
     written: Sequence[Change | TableChange]
     way: Way = Way.WRITE
+    regime: str | None = None
+    """The name of the regime that they are of, where TLBs are to forget them."""
 
     @property
     def count(self) -> int:

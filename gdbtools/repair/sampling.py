@@ -200,7 +200,7 @@ class Sampling:
         def reserved(address: VA) -> bool:
             return not by_hardware and self._descriptor(machine, machine.register, address) in self._watched
 
-        return tlb.empty(machine, self._live, reserved)
+        return tlb.empty(machine, self._live, reserved, self._wanted.regime)
 
     def _spare(self, machine: Machine, method: Method) -> Mapping[Leaf, str]:
         """Return the leaves without which no fault could be taken, or returned from."""

@@ -75,9 +75,25 @@ def scopes_of(addresses: Sequence[VA] | None) -> Sequence[Scope]:
     return [Scope(Extent.ADDRESS, address) for address in addresses]
 
 
-def plan(machine: Machine, scopes: Sequence[Scope]) -> Invalidation:
-    """Find the guest's own instructions for it; raises `Refused` where it has none that this CPU may execute."""
+def own_regime(machine: Machine) -> str:
+    """Return the name of the regime that the CPU is in, which is what its invalidations are about."""
     architecture, register = machine.architecture, machine.register
+    return architecture.exceptions.regime_of(register, architecture.privilege(register))
+
+
+def plan(machine: Machine, scopes: Sequence[Scope], regime: str | None = None) -> Invalidation:
+    """Find the guest's own instructions for it; raises `Refused` where it has none that this CPU may execute.
+
+    `regime` names the one whose tables changed (None: the CPU's): an address of another, or an IPA, would be taken for
+    one of the CPU's own.
+    """
+    architecture, register = machine.architecture, machine.register
+    if regime is not None and regime != (own := own_regime(machine)):
+        word = architecture.gadgets.words.invalidation
+        raise Refused(
+            f"the guest's own {word} would be about {own} at this stop, and these tables are {regime}'s; write them "
+            f"without it, and have whoever they belong to invalidate"
+        )
     wanted = [architecture.gadgets.invalidations(scope, register) for scope in scopes]
     needed = architecture.gadgets.barriers()
     found = find(architecture, register, machine.memory.read, [*wanted, *(each.kinds for each in needed)])
@@ -101,24 +117,27 @@ def perform(machine: Machine, live: Live, invalidation: Invalidation) -> None:
     run_gadget.run(machine, live, invalidation.loans)
 
 
-def empty(machine: Machine, live: Live, reserved: Callable[[VA], bool]) -> Invalidation | None:
+def empty(
+    machine: Machine, live: Live, reserved: Callable[[VA], bool], regime: str | None = None
+) -> Invalidation | None:
     """Empty the TLBs of all CPUs, from outside where that can be done (None), else by what the guest lends.
 
-    Returns what was borrowed: nothing from addresses that are `reserved`.  Raises `Refused` where neither is possible.
+    `regime` names the one whose tables changed, None for the CPU's.  Returns what was borrowed: nothing from addresses
+    that are `reserved`.  Raises `Refused` where neither is possible.
     """
     try:
         live.empty_tlb()
     except Refused as refused:
-        planned = _lent(machine, reserved, str(refused))
+        planned = _lent(machine, reserved, str(refused), regime)
         perform(machine, live, planned)
         return planned
     return None
 
 
-def _lent(machine: Machine, reserved: Callable[[VA], bool], why: str) -> Invalidation:
+def _lent(machine: Machine, reserved: Callable[[VA], bool], why: str, regime: str | None) -> Invalidation:
     """Plan what empties all TLBs by the guest's own instructions; `why` says why nothing else does."""
     try:
-        planned = plan(machine, (Scope(Extent.ALL),))
+        planned = plan(machine, (Scope(Extent.ALL),), regime)
     except Refused as refused:
         raise Refused(f"{why}; and {refused}") from None
     if planned.local:

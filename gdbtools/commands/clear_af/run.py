@@ -11,7 +11,7 @@ from gdbtools.errors import Refused
 from gdbtools.repair import clear_access_flag, descriptor
 from gdbtools.repair.clear_access_flag import ClearPlan
 from gdbtools.repair.log import Repair, Way
-from gdbtools.repair.tlb import Invalidation
+from gdbtools.repair.tlb import Invalidation, own_regime
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ def run(session: Session, options: Options) -> Sequence[Cleared]:
         clear = f"the access flags of {planned.already} leaves are clear already"
         why = clear if planned.already else "nothing is mapped there"
         raise Refused(f"nothing to clear from {first:#x}: {why}; `mmu map` lists what is")
-    repair = Repair("clear-af", planned.changes, Way.INVALIDATE if options.tlbi else Way.WRITE)
+    way = Way.INVALIDATE if options.tlbi else Way.WRITE
+    regime = None if way is Way.WRITE else options.regime or own_regime(machine)
+    repair = Repair("clear-af", planned.changes, way, regime)
     invalidation = descriptor.invalidation(machine, repair)
     if not options.dry_run:
         descriptor.make(machine, session.live, session.written, repair, invalidation)

@@ -19,7 +19,7 @@ from gdbtools.errors import UsageError
 from gdbtools.repair import descriptor
 from gdbtools.repair.descriptor import DescriptorPlan
 from gdbtools.repair.log import Repair, Way
-from gdbtools.repair.tlb import Invalidation
+from gdbtools.repair.tlb import Invalidation, own_regime
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ def run(session: Session, options: Options) -> Sequence[Rewrite | Bare]:
             raise UsageError(f"--{name} is of a value to decode, and this changes a descriptor; write pte VALUE")
     planned = descriptor.plan(machine, options.address, options.change, options.regime, options.level)
     way = maintenance.way_of(options.break_, options.live, options.tlbi)
-    repair = Repair("pte", (planned.change,), way)
+    regime = None if way is Way.WRITE else options.regime or own_regime(machine)
+    repair = Repair("pte", (planned.change,), way, regime)
     if not options.dry_run:
         needing = [each for each in planned.fields if each.need is Need.BREAK]
         why = ", ".join(f"{each.name} ({each.why})" for each in needing)

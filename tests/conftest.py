@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -10,12 +11,14 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from gdbtools.children.processes import find_qemu
 from gdbtools.errors import Unavailable
+from tests import schema
 from tests.said import SAID
 
 GDBS = {
@@ -29,6 +32,7 @@ settings.load_profile("no deadline")
 FULL_SECONDS = 2 * 60 * 60
 FOR_THE_END: list[str] = []
 """What the tests said."""
+HELD = schema.Tally()
 BROWSER = ("chromium", "apt-get install chromium")
 
 
@@ -52,6 +56,8 @@ def pytest_report_header() -> list[str]:
     program, install = BROWSER
     path = shutil.which(program)
     lines.append(f"{program}: {path or f'MISSING, tests of the pages in it are skipped; install it: {install}'}")
+    if not schema.THERE:
+        lines.append(f"MISSING: {schema.MISSING}")
     return lines
 
 
@@ -60,15 +66,23 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Yield what was said to the report, which reaches whoever prints: the run may be in several processes."""
     item.user_properties += [("said", text) for text in SAID]
     SAID.clear()
+    item.user_properties.append(("held", (schema.TALLY.answers, schema.TALLY.seconds)))
+    schema.TALLY.answers, schema.TALLY.seconds = 0, 0
     yield
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "teardown":
         FOR_THE_END.extend(str(text) for name, text in report.user_properties if name == "said")
+        for name, held in report.user_properties:
+            if name == "held" and isinstance(held, (tuple, list)):
+                HELD.answers += held[0]
+                HELD.seconds += held[1]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if HELD.answers:
+        FOR_THE_END.append(f"{HELD.answers} answers held to their JSON schema, in {HELD.seconds:.1f} s")
     if FOR_THE_END:
         terminalreporter.section("what was drawn and compared")
         for text in FOR_THE_END:
@@ -113,3 +127,22 @@ def qemu() -> str:
         return find_qemu()
     except Unavailable as missing:
         pytest.skip(str(missing))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def answers_are_held_to_their_schema() -> Iterator[None]:
+    """Hold whatever a test reads that is a line of `--json` to the schema in docs/, whoever answered it."""
+    if not schema.THERE:
+        yield
+        return
+    read = json.loads
+
+    def held(text: Any, **options: Any) -> Any:
+        found = read(text, **options)
+        if schema.is_answer(found):
+            schema.hold(found)
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(json, "loads", held)
+        yield

@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := env -u PIP_TARGET -u PIP_PREFIX PIP_USER=0 $(BIN)/python -m pip
 # A file of tests runs in one process: its guests are shared.
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
-PURE := $(addprefix tests/,analysis arch commands machine render repair $(addprefix test_,bits.py captures.py cli.py layering.py readme.py))
+PURE := $(addprefix tests/,analysis arch commands machine render repair $(addprefix test_,bits.py adding_a_command.py captures.py cli.py docs.py layering.py readme.py reference.py schema.py))
 
 .DEFAULT_GOAL := help
 
@@ -21,6 +21,7 @@ help:
 	@echo "make test        everything that is checked on each change"
 	@echo "make test-full   and what takes longer"
 	@echo "make bench       what is measured: ratios within one run"
+	@echo "make docs        write docs/commands.md again, from the commands' declarations"
 	@echo "make guests      build fixtures/guests again (needs gcc-aarch64-linux-gnu)"
 
 linux: packages $(VENV)/.development
@@ -47,6 +48,9 @@ test-full: packages $(VENV)/.development
 bench: packages $(VENV)/.development
 	@$(BIN)/python -m bench
 
+docs: $(VENV)/.development
+	@$(BIN)/python -m tests.reference write
+
 guests:
 	$(MAKE) -C fixtures/guests
 
@@ -65,4 +69,4 @@ $(VENV)/.development: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.runtime
 
-.PHONY: help linux quick demo test test-full bench guests packages
+.PHONY: help linux quick demo test test-full bench docs guests packages

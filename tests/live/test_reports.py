@@ -9,8 +9,8 @@ import pytest
 
 from gdbtools.cli import main
 from tests.live.session import CAPTURE, GUEST, Leaf, Live, attached
-from tests.places import ROOT
 from tests.render.pages import loads, parsed, section, text
+from tests.transcripts import compare, marked
 
 pytestmark = pytest.mark.guest
 
@@ -53,7 +53,7 @@ def test_a_permission_that_was_changed_by_hand_is_found(faulted: Live, tmp_path:
     assert (int(change["first"], 16), change["aspects"]) == (LEAF.va, ["rights"])
 
 
-def test_the_transcript_in_the_readme_is_what_is_printed(qemu: str, gdb_path: str, tmp_path: Path) -> None:
+def test_the_transcript_of_the_docs_is_what_is_printed(qemu: str, gdb_path: str, tmp_path: Path) -> None:
     with attached(gdb_path) as live:
         live.to_scan()
         live.say(f"mmu capture {tmp_path / 'then.core'}")
@@ -61,9 +61,8 @@ def test_the_transcript_in_the_readme_is_what_is_printed(qemu: str, gdb_path: st
         live.say("continue")
         live.say("mmu service --count 40")
         live.say("mmu pte 0x300000000000 AP=2")
-        said = live.say(f"mmu diff {tmp_path / 'then.core'}").strip()
-    first_lines = "\n".join(said.splitlines()[:11])
-    assert f"(gdb) mmu diff then.core\n{first_lines}\n...\n" in (ROOT / "README.md").read_text()
+        (transcript,) = marked("diff")
+        compare(live.say(transcript.command.replace("then.core", str(tmp_path / "then.core"))), transcript)
 
 
 def test_two_files_are_compared_as_they_are_outside_of_gdb(faulted: Live, tmp_path: Path, capsys) -> None:

@@ -16,6 +16,7 @@ from gdbtools.children.mi import Gdb
 from tests.live.denials import ACCESS_FLAG, PERMISSION, TRANSLATION_3
 from tests.live.verdicts import PAGE, Planted, planted, symbol
 from tests.places import ROOT
+from tests.transcripts import compare, marked
 
 pytestmark = pytest.mark.guest
 
@@ -127,13 +128,11 @@ def test_the_invalidation_that_is_asked_for_can_be_had_at_that_stop(gdb: Gdb) ->
         assert live.register("ESR_EL1") == 0x9600004F, "and the exception is still there to be explained"
 
 
-def test_the_readmes_transcript_is_what_is_printed(gdb: Gdb) -> None:
+def test_the_transcript_of_the_docs_is_what_is_printed(gdb: Gdb) -> None:
     with planted(gdb, "granted_with_wrong_tlbi", **LARGE_PAGES) as live:
         live.to_fault()
-        said = live.say("mmu fault").strip().partition("\nor          ")[0]
-        said = "\n".join(line.rstrip() for line in said.splitlines())
-        wanted = f"(gdb) mmu fault\n{said}\n..."
-        assert wanted in (ROOT / "README.md").read_text(), f"README.md should hold this:\n{wanted}"
+        (transcript,) = marked("stale")
+        compare(live.say(transcript.command), transcript)
 
 
 @pytest.mark.parametrize(

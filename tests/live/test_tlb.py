@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.live.tlb import BLOCK, LOST, OWN_PAGE, PAGE_A, PAGE_B, PAGE_D, Tlb, looping, symbol
-from tests.places import ROOT
+from tests.transcripts import compare, marked
 
 pytestmark = pytest.mark.guest
 
@@ -221,14 +221,11 @@ def test_what_is_said_to_be_borrowed_is_what_gdb_disassembles(guest: Tlb) -> Non
         assert re.sub(r"\s+", " ", shown.split("//")[0]).strip() == loan["instruction"].lower()
 
 
-def test_the_readmes_transcript_is_what_is_printed(qemu: str, gdb_path: str) -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_the_transcript_of_the_docs_is_what_is_printed(qemu: str, gdb_path: str) -> None:
     with looping(gdb_path) as live:
-        for command in ("mmu pte 0x10000000 TYPE=0", "mmu probe 0x10000000 --tlbi", "mmu undo"):
+        for transcript in marked("proof"):
             # All but the walk, which is the one of `mmu walk`.
-            said = live.say(command).partition("\n\nlevel  index")[0].strip()
-            said = "\n".join(line.rstrip() for line in said.splitlines())
-            assert f"(gdb) {command}\n{said}\n" in readme, f"README.md should hold this:\n(gdb) {command}\n{said}"
+            compare(live.say(transcript.command).partition("\n\nlevel  index")[0], transcript)
 
 
 # Scopes.

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.places import ROOT
 from tests.repl.conftest import PROMPT, Start
 from tests.repl.guest import FOR_EVER, OPENED_BY, TO_SCAN, TO_WIDE, child, gated, kill, open_gate, ram_of, script
 from tests.repl.terminal import CTRL_C, CTRL_D, ENTER, TAB, Terminal
 from tests.repl.wide import BASE, WHOLE, tables
+from tests.transcripts import marked
 
 pytestmark = pytest.mark.guest
 
@@ -45,16 +45,17 @@ def test_the_first_screen_says_where_the_guest_stands_and_what_can_be_asked(run:
     assert bar(rows).split("  ") == [" stopped", "CPU 0", "EL1", "MMU off", "0x40201768 <_start>"]
 
 
-def test_the_screen_in_the_readme_is_what_is_on_the_screen(run: Start, tmp_path: Path) -> None:
+def test_the_screen_in_the_docs_is_what_is_on_the_screen(run: Start, tmp_path: Path) -> None:
     terminal = run()
     to(terminal, tmp_path, TO_SCAN)
-    terminal.enter("catch access-flag")
-    terminal.enter("continue")
+    *entered, typed = marked("prompt")
+    for each in entered:
+        terminal.enter(each.command)
     terminal.wait(VERDICT)
-    terminal.type("map --p")
+    terminal.type(typed.command)
     terminal.wait("--physical  only what leads")
     rows = terminal.still()
-    shown = (ROOT / "README.md").read_text().splitlines()
+    shown = [line for each in (*entered, typed) for line in (each.typed, *each.shown, "")]
     assert [row for row in rows[rows.index(f"{PROMPT} catch access-flag") :] if row not in shown] == []
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.identity import Emulator, Identity, StatusLayout
+from gdbtools.arch.identity import Emulator, Examples, Identity, StatusLayout
 from gdbtools.arch.model import (
     Access,
     Attributes,
@@ -156,6 +156,7 @@ IDENTITY: Final = Identity(
     emulator=Emulator("qemu-system-toy", "qemu-system-toy", (), "toy", "toy"),
     vector_groups={},
     debuggers=(),
+    examples=Examples("TTB", "0x1001", ("TTB", "0x1001")),
 )
 Toy.identity = IDENTITY
 TOY: Final = Toy()

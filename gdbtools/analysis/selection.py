@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from gdbtools.addresses import moved
-from gdbtools.arch.model import Hole, Rights, Run
+from gdbtools.arch.model import Hole, Privilege, Rights, Run
 
 Keep = Callable[[Run], bool]
 
@@ -30,6 +31,26 @@ class Who(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class OneLevel:
+    """The rights of one level of privilege, whichever others a regime has."""
+
+    level: Privilege
+
+    def rights(self, run: Run) -> Sequence[Rights]:
+        """Return its rights; nothing where it does not run in the run's regime."""
+        found = run.attributes.rights.get(self.level)
+        return () if found is None else (found,)
+
+
+class Whose(Protocol):
+    """Whose rights are asked about."""
+
+    def rights(self, run: Run, /) -> Sequence[Rights]:
+        """Return the rights of those levels that the run's regime has."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Permission:
     """Rights that are wanted: at least these, or exactly these."""
 
@@ -45,11 +66,11 @@ class Permission:
         return all(wanted == has if self.exact else has or not wanted for wanted, has in pairs)
 
 
-def permits(permission: Permission, who: Who) -> Keep:
+def permits(permission: Permission, who: Whose) -> Keep:
     return lambda run: any(permission.fits(rights) for rights in who.rights(run))
 
 
-def touched_by(who: Who) -> Keep:
+def touched_by(who: Whose) -> Keep:
     """Keep what they may access in any way at all."""
     return lambda run: any(rights.read or rights.write or rights.execute for rights in who.rights(run))
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gdbtools.addresses import VA, Input
     from gdbtools.arch.exceptions import Exceptions
-    from gdbtools.arch.gadgets import FieldChange, Gadgets
+    from gdbtools.arch.gadgets import FieldChange, Gadgets, Need
     from gdbtools.arch.identity import Identity
     from gdbtools.arch.isolation import Switch, View
     from gdbtools.arch.model import (
@@ -92,7 +92,15 @@ class PageTableIsolation(abc.ABC):
 
 
 class DescriptorRepair(abc.ABC):
-    """What may be changed in a live entry, and what that needs."""
+    """What may be changed in a live entry, and what that needs.
+
+    `flag_control` is what has hardware set access flags, as the manual writes it.  `flag_need` is what setting the flag
+    of a leaf needs where TLBs may hold it, `flag_need_why` why.
+    """
+
+    flag_control: str
+    flag_need: Need
+    flag_need_why: str
 
     @abc.abstractmethod
     def set_access_flag(self, leaf: Word, written: bool, convention: DirtyConvention) -> Word:

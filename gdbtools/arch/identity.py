@@ -44,6 +44,19 @@ class Emulator:
 
 
 @dataclass(frozen=True)
+class Examples:
+    """What help and complaints write where somebody is to write a register: its name, a value of it, and its root's."""
+
+    register: str
+    value: str
+    root: tuple[str, str]
+
+    @property
+    def assignment(self) -> str:
+        return f"{self.register}={self.value}"
+
+
+@dataclass(frozen=True)
 class Identity:
     """What an architecture is called, and how it is told from the others.
 
@@ -69,6 +82,7 @@ class Identity:
     """Kinds of vector entries that `set mmu-vectors` has a name for, by the manual's names of the entries."""
     debuggers: tuple[str, ...]
     """GDBs that know it, beside those that know all."""
+    examples: Examples
 
     def is_constant(self, name: str) -> bool:
         """Return whether a register of that name never changes."""

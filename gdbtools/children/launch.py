@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.children.folders import SHARED_MEMORY
 from gdbtools.children.processes import DIES_WITH_PARENT, QEMU, ended_how
 from gdbtools.errors import Unavailable, UsageError
@@ -61,7 +62,9 @@ def plan(words: Sequence[str], folder: Path, room_bytes: int) -> LaunchPlan:
     command line that is none.
     """
     if not words:
-        raise UsageError("say which QEMU to run: gdbtools run -- qemu-system-aarch64 -M virt ... -kernel FILE")
+        emulator = ARCHITECTURES.identities[0].emulator
+        like = f"{emulator.program} -M {emulator.machine} ... -kernel FILE"
+        raise UsageError(f"say which QEMU to run: gdbtools run -- {like}")
     stub, address, socket = _stub(words, folder)
     stop = () if has(words, "S") else (Addition(("-S",), "waits at reset, so that nothing has run before you look"),)
     qmp = Addition(

@@ -22,6 +22,17 @@ LEVEL = Argument("--level", "the descriptor of this level, from -1 on (default: 
 RANGE = Argument("range", "FIRST,END or FIRST-END (END not included), FIRST,+SIZE, or one address", Kind.RANGE)
 REGIMES = ("el1", "el2", "el2-vhe", "el3", "stage2", "secure-stage2")
 REGIME = Argument("--regime", "the translation regime to ask (default: the one the CPU is using)", Kind.CHOICE, REGIMES)
+PRIVILEGE = Argument(
+    "--privilege",
+    "the level of privilege that asks, by its name (default: the CPU's own)",
+    metavar="NAME",
+)
+# What --privilege was called while there was one architecture.  Scripts have it so: it goes on as Arm's own spelling.
+EXCEPTION_LEVEL = Argument("--el", "--privilege by the number of an exception level", Kind.CHOICE, ("0", "1", "2", "3"))
+USER_OR_ABOVE = (
+    Argument("--el0", "ask about the rights of the user, where a regime has one", Kind.FLAG),
+    Argument("--el1", "ask about the rights of the highest level of each regime", Kind.FLAG),
+)
 SPACES = ("current", "kernel")
 SPACE = Argument(
     "--space",
@@ -36,7 +47,7 @@ EVERY_SPACE = replace(
 WHAT_IF = (
     Argument(
         "--with",
-        "ask as if a register were otherwise, like TCR_EL1.HPD0=1 or TTBR0_EL1=0x40000000; writes nothing",
+        "ask as if a field of a register, or all of it, were otherwise; writes nothing",
         Kind.REGISTER_CHANGE,
         many="*",
     ),

@@ -13,11 +13,14 @@ from gdbtools.repair.log import Repair, Way
 from gdbtools.repair.tlb import Invalidation
 from gdbtools.wording import name_of
 
-NEEDS = {
-    Need.NOTHING: "safe in place",
-    Need.INVALIDATION: "safe in place, and seen after a TLBI",
-    Need.BREAK: "needs break-before-make",
-}
+
+def need_text(need: Need, invalidation: str) -> str:
+    """Return what a change needs in a few words; `invalidation` is the architecture's name for one."""
+    return {
+        Need.NOTHING: "safe in place",
+        Need.INVALIDATION: f"safe in place, and seen after a {invalidation}",
+        Need.BREAK: "needs break-before-make",
+    }[need]
 
 
 def way_of(wants_break: bool, live: bool, tlbi: bool) -> Way:

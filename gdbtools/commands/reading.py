@@ -99,9 +99,7 @@ class ArgumentReader:
         what, _, value = text.partition("=")
         register, _, field = what.partition(".")
         if not register or not value:
-            raise UsageError(
-                f"{text!r} changes nothing; write REGISTER.FIELD=VALUE, like TCR_EL1.HPD0=1, or REGISTER=VALUE"
-            )
+            raise UsageError(f"{text!r} changes nothing; write REGISTER.FIELD=VALUE or REGISTER=VALUE")
         return RegisterChange(register, field or None, self._value(value, whole=not field))
 
     def descriptor_change(self, text: str) -> DescriptorChange:

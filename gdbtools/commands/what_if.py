@@ -78,9 +78,11 @@ def _with_register(machine: Machine, change: RegisterChange) -> tuple[Machine, S
     declared = {name.lower(): name for name in machine.architecture.registers}
     name = declared.get(change.register.lower())
     if name is None:
+        like = machine.architecture.identity.examples.register
+        ending = machine.architecture.suffix(machine.architecture.supervisor)
         raise UsageError(
             f"{change.register} is not a register that is decoded here; "
-            + did_you_mean(change.register, declared.values(), "write its whole name, like TCR_EL1", "_EL1")
+            + did_you_mean(change.register, declared.values(), f"write its whole name, like {like}", ending)
         )
     before = _known(machine, name)
     if change.field is None:

@@ -182,7 +182,7 @@ class Face:
             self.guest.resume()
 
     def _stopped(self, event: gdb.StopEvent) -> None:
-        """Follow a changed VBAR, and say what was caught; of a command that runs the guest, when it is done."""
+        """Follow changed vectors, and say what was caught; of a command that runs the guest, when it is done."""
         self.seen.moved_on()
         self._held = None
         self._sweep()

@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import gdb
+
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Interrupted, Refused, Unavailable
 from gdbtools.live.console import console
 from gdbtools.live.interrupt import EVERY_SECONDS, Interrupt
@@ -32,16 +35,14 @@ HOW = (
 )
 
 
-def check(supported: bytes, said: str) -> None:
-    """Refuse a stub that cannot run backwards, by what `qSupported` and `info replay` say."""
+def check(supported: bytes, said: str, program: str) -> None:
+    """Refuse a stub that cannot run backwards, by what `qSupported` and `info replay` say; `program` is the QEMU's."""
     if RECORDING in said:
         raise Refused(
             "this guest is being recorded: end QEMU, start it again with rr=replay instead of rr=record, and ask"
         )
     if ABILITY not in supported:
-        raise Refused(
-            f"this guest is not replayed, so it cannot run backwards; record it: qemu-system-aarch64 ... {HOW}"
-        )
+        raise Refused(f"this guest is not replayed, so it cannot run backwards; record it: {program} ... {HOW}")
 
 
 @dataclass
@@ -144,7 +145,9 @@ class Replay:
 @contextmanager
 def replayed(attachment: Attachment, interrupt: Interrupt, places: Sequence[tuple[int, int]]) -> Iterator[Replay]:
     """Go through the recording of an attached guest, past GDB, which afterwards asks for everything again."""
-    check(attachment.stub.packet("qSupported"), _monitor("info replay"))
+    known = ARCHITECTURES.of_gdb(gdb.newest_frame().architecture().name())
+    program = "QEMU" if known is None else known.identity.emulator.program
+    check(attachment.stub.packet("qSupported"), _monitor("info replay"), program)
     wire = open_wire(attachment.connection.details or "")
     if wire is None:
         raise Refused("GDB reaches this stub by no socket of its own; attach by `target remote HOST:PORT`")

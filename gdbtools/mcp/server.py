@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mcp.server import Server
 
 INSTRUCTIONS = (
-    "gdbtools decodes the MMU of an AArch64 guest: `fault` explains the current fault with the deciding bit, `walk` "
+    "gdbtools decodes the MMU of a guest: `fault` explains the current fault with the deciding bit, `walk` "
     "translates addresses, `map` lists mappings. Addresses are strings such as 0xffff000000080000 or, with symbols, "
     "names. Answers are objects of the schema gdbtools/1; every address and register in them is a hex string."
 )

@@ -1,8 +1,7 @@
 """The software access flag: set AF in the leaf that faulted and, on a true write, record that it is dirty.
 
-No TLB maintenance belongs to it.  Only an entry that causes no Access flag fault may be held in a TLB (DDI 0487, rule
-R_SQBCS in "Translation Lookaside Buffers"), so no TLB can keep the old one; a walk that races with the write sees
-either value, and takes the fault again at worst.
+Whether TLB maintenance belongs to it is the architecture's to say (`DescriptorRepair.flag_need`).  A walk that races
+with the write sees either value, and takes the fault again at worst.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from gdbtools.repair.change import Change
 class AccessFlagPlan:
     """What a repair would write.
 
-    `hardware_should` warns that hardware was told to do it itself (TCR_EL1.HA).  `refused_next` is what the tables say
-    to the access once its flag is set: a write that is refused makes nothing dirty.
+    `hardware_should` warns that hardware was told to do it itself, by the field `control`.  `refused_next` is what the
+    tables say to the access once its flag is set: a write that is refused makes nothing dirty.
     """
 
     change: Change
@@ -33,6 +32,7 @@ class AccessFlagPlan:
     convention: DirtyConvention
     hardware_should: bool
     refused_next: Refusal | None = None
+    control: str = ""
 
     @property
     def writes(self) -> bool:
@@ -105,5 +105,6 @@ def plan(
         after = architecture.repair.set_access_flag(leaf.entry.word, False, convention)
     change = Change(leaf.pa, leaf.entry.word, after, regime.entry_bytes, regime.byte_order)
     # The first control is what software asked for; that the CPU cannot do it makes it no less odd.
-    asked_for = bool(diagnosis.controls and diagnosis.controls[0][1].value)
-    return AccessFlagPlan(change, leaf.level, diagnosis.access, convention, asked_for, refused)
+    asked_for = [f"{name}.{each.field.name}" for name, each in diagnosis.controls[:1] if each.value]
+    control = "".join(asked_for)
+    return AccessFlagPlan(change, leaf.level, diagnosis.access, convention, bool(control), refused, control)

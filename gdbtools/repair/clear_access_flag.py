@@ -31,7 +31,8 @@ class ClearPlan:
     already: int
     holes: Sequence[Hole]
     by_hardware: bool
-    """Whether hardware sets the flags again (TCR_ELx.HA): then nobody faults."""
+    """Whether hardware sets the flags again, as `control` says: then nobody faults."""
+    control: str
     spared: Mapping[Input, str] = field(default_factory=dict)
     """The leaves that keep their flags, by address, with what of them an exception's entry needs."""
 
@@ -76,7 +77,9 @@ def plan(machine: Machine, wanted: tuple[Input, int], name: str | None) -> Clear
             f"{first:#x} maps {why}: a fault there loses the exception that is being taken, whoever repairs it; "
             "give a range without it"
         )
-    return ClearPlan(tuple(changes.values()), len(clear), tuple(holes), by_hardware, spared)
+    return ClearPlan(
+        tuple(changes.values()), len(clear), tuple(holes), by_hardware, architecture.repair.flag_control, spared
+    )
 
 
 def _leaves(regime: Regime, memory: Recording, first: Input, last: Input) -> Iterator[Input | Hole]:

@@ -1,7 +1,7 @@
 """Asking the hardware itself: one borrowed load, store or address translation, compared with what the tables say.
 
 A TLB may hold what the tables no longer say, and a load shows it.  A load that faults is returned from by the guest's
-own exception return; what cannot be put back is ESR, FAR, ELR and SPSR, which the gdbstub only reads.
+own exception return; what cannot be put back is what describes the exception, where the gdbstub only reads it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class ProbePlan:
     translation: bool
     """Whether it is an address translation instruction, which accesses nothing and never faults."""
     invalidation: Invalidation | None
+    answered_in: str = ""
+    """The register in which such an instruction leaves its answer, and what that is: both by their names."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def plan(
 ) -> ProbePlan:
     """Find what a probe borrows; raises `Refused` where it cannot be made without harm.
 
-    With `overwrite` the user has said that ESR, FAR, ELR and SPSR are needed no more, if that cannot be known.
+    With `overwrite` the user has said that nobody needs what describes the last exception, if that cannot be known.
     """
     architecture, register, read = machine.architecture, machine.register, machine.memory.read
     used = architecture.regime_for(register, address)
@@ -116,14 +118,20 @@ def plan(
     accesses: list[tuple[Access, Loan]] = []
     for (part, _), loan in zip(wanted, found.loans, strict=True):
         if loan is None:
-            what = "address translation (AT)" if translation else f"plain {_NAMES[part.kind]}"
+            what = (
+                f"address translation ({architecture.gadgets.words.translation})"
+                if translation
+                else f"plain {_NAMES[part.kind]}"
+            )
             who = "unprivileged " if part.unprivileged else ""
             otherwise = "ask by a load" if translation else "ask by --by at"
             raise Refused(missing(who + what, found, architecture, register, read, otherwise))
         accesses.append((part, loan))
     _same_size(accesses)
     returns = {} if translation else run_gadget.returns(machine)
-    return ProbePlan(address, accesses, returns, translation, invalidation)
+    words = architecture.gadgets.words
+    answered_in = f"{words.translated}, by {words.translation}" if translation else ""
+    return ProbePlan(address, accesses, returns, translation, invalidation, answered_in)
 
 
 _NAMES = {AccessKind.READ: "load", AccessKind.WRITE: "store"}

@@ -97,7 +97,8 @@ class Sampling:
         self._leaves: Sequence[Leaf] = tuple(self._flags.read(found.stretches))
         self._watched = {leaf.pa for leaf in self._leaves}
         by_hardware = set_by_hardware(machine.architecture, found.stretches[0], machine.memory.read)
-        method = _method(wanted.by, by_hardware, self._regimes[0])
+        control = machine.architecture.repair.flag_control if by_hardware else ""
+        method = _method(wanted.by, control, self._regimes[0])
         spared = {} if by_hardware else self._spare(machine, method)
         self._spared = {leaf.pa for leaf in spared}
         if self._watched <= self._spared:
@@ -219,10 +220,13 @@ class Sampling:
         return None if leaf is None else leaf.pa
 
 
-def _method(wanted: str | None, by_hardware: bool, regime: Regime) -> Method:
-    """Return the way that is asked for, else the one that fits; raises `Refused` for one that cannot be."""
+def _method(wanted: str | None, by_hardware: str, regime: Regime) -> Method:
+    """Return the way that is asked for, else the one that fits; raises `Refused` for one that cannot be.
+
+    `by_hardware` is what has hardware set the flags, empty where it does not.
+    """
     if wanted == "faults" and by_hardware:
-        raise Refused("hardware sets the access flags here (TCR_ELx.HA), so nobody faults; ask with --by flags")
+        raise Refused(f"hardware sets the access flags here ({by_hardware}), so nobody faults; ask with --by flags")
     if regime.stage != 1 and wanted != "flags" and not by_hardware:
         raise Refused("only faults of stage 1 are served; ask with --by flags where the hypervisor sets its own flags")
     if wanted is None:

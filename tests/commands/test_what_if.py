@@ -211,7 +211,7 @@ def test_through_two_stages_the_descriptor_is_changed_where_stage_2_keeps_it(cap
         (["--with", "TCR_EL1.NOSUCH=1"], "EPD0"),
         (["--with", "TCR_EL1.T0SZ=64"], "T0SZ"),
         (["--with", "TCR_EL1.T0SZ=-1"], "-1"),
-        (["--with", "TCR_EL1.T0SZ"], "TCR_EL1.HPD0=1"),
+        (["--with", "TCR_EL1.T0SZ"], "write REGISTER.FIELD=VALUE or REGISTER=VALUE"),
         (["--with", "TTBR0_EL1.BADDR=0x40000001"], "BADDR"),
         (["--pte", "0x1000.NOSUCH=1"], "AF"),
         (["--pte", "0x1000.AP=4"], "AP"),

@@ -100,7 +100,7 @@ def test_another_architecture_is_named(gdb_path: str, tmp_path: Path) -> None:
 
 def test_a_stub_of_a_program_is_told_from_a_machines(gdb_path: str, tmp_path: Path) -> None:
     with on_a_stub(gdb_path, tmp_path, serves_a_program=True) as (session, _):
-        assert "this stub serves a program, as qemu-aarch64 -g" in session.refusal("mmu status")
+        assert "this stub serves a program, as QEMU's user mode" in session.refusal("mmu status")
 
 
 @pytest.mark.parametrize(("command", "read"), [(f"walk {FAR:#x}", 3), ("map", 1), ("fixup", 3), ("capture CORE", 1)])

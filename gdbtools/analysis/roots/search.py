@@ -100,7 +100,7 @@ class Search:
         )
 
     def _of_their_level(self, found: Sequence[FoundRoot]) -> Sequence[FoundRoot]:
-        """Put kernels below EL2 where a hypervisor is there: a CPU that stands at its level is the hypervisor's."""
+        """Put kernels below a hypervisor where one is there: a CPU that stands at its level is the hypervisor's."""
         if not any(each.owner is Owner.HYPERVISOR and each.likely for each in found):
             return found
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from gdbtools.arch.identity import Emulator, Identity, StatusLayout
+from gdbtools.arch.identity import Emulator, Examples, Identity, StatusLayout
 
 if TYPE_CHECKING:
     from gdbtools.arch.capabilities import Architecture
@@ -39,4 +39,5 @@ IDENTITY: Final = Identity(
         "lower": ("lower EL, AArch64", "lower EL, AArch32"),
     },
     debuggers=("aarch64-linux-gnu-gdb",),
+    examples=Examples("TCR_EL1", "0x200803519", ("TTBR0_EL1", "0x40000000")),
 )

@@ -25,7 +25,7 @@ from gdbtools.arch.aarch64.tables.descriptors import (
 from gdbtools.arch.aarch64.translation import regimes
 from gdbtools.arch.aarch64.translation.controls import EL2, EL3, EL10, EL20
 from gdbtools.arch.capabilities import DescriptorRepair, DirtyConvention
-from gdbtools.arch.gadgets import FieldChange
+from gdbtools.arch.gadgets import FieldChange, Need
 from gdbtools.arch.model import (
     EntryNeed,
     ReadRegister,
@@ -37,7 +37,15 @@ _STAGE2: Final = ("stage2", "secure-stage2")
 
 
 class A64Repair(DescriptorRepair):
-    """What of a VMSAv8-64 descriptor may be changed, and how."""
+    """What of a VMSAv8-64 descriptor may be changed, and how.
+
+    No TLB maintenance belongs to setting the access flag.  Only an entry that causes no Access flag fault may be held
+    in a TLB (DDI 0487, rule R_SQBCS in "Translation Lookaside Buffers"), so no TLB can keep the old one.
+    """
+
+    flag_control = "TCR_ELx.HA"
+    flag_need = Need.NOTHING
+    flag_need_why = "an entry whose access flag is clear is never cached"
 
     def set_access_flag(self, leaf: Word, written: bool, convention: DirtyConvention) -> Word:
         """Set AF and, if the access was a write, record it by the guest's convention.

@@ -10,7 +10,7 @@ from gdbtools.commands.session import Session
 
 @dataclass(frozen=True)
 class Caught:
-    """What was set: (breakpoint number, address, vector entry) of each; `in_force` are the addresses of VBAR's own."""
+    """What was set: (breakpoint number, address, vector entry) of each; those `in_force` by address."""
 
     kind: str
     regime: str | None

@@ -46,7 +46,7 @@ def view(answer: Cleared) -> Document:
 def _setter(plan: ClearPlan) -> Text:
     """Return who sets the flags again, as far as that is known of any guest."""
     if plan.by_hardware:
-        return "by hardware, and nobody faults (TCR_ELx.HA)"
+        return f"by hardware, and nobody faults ({plan.control})"
     if any((each.address or 0) & UPPER_HALF for each in plan.changes):
         habit = "Linux has a handler for user addresses, and dies of a kernel's"
     else:

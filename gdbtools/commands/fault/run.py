@@ -24,7 +24,7 @@ from gdbtools.render.document import Span
 
 @dataclass(frozen=True)
 class FaultSymbols:
-    """What is at the pc, at ELR and at FAR, by name; empty where that is not known."""
+    """What is at the pc, the return address and the address of a fault, by name; empty where that is not known."""
 
     pc: str = ""
     return_address: str = ""

@@ -50,13 +50,14 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
     if diagnosis.controls:
         rows.append(("hardware", _hardware(diagnosis)))
     rows += _limits(diagnosis)
+    back = answer.architecture.base_name(exception.names.return_address)
     if diagnosis.inferred:
-        rows.append(("instruction", "not readable at ELR: taken for one that this refuses, as it refuses no other"))
+        rows.append(("instruction", f"not readable at {back}: taken for one that this refuses, as it refuses no other"))
     aligned = alignment_text(diagnosis)
     rows += [("alignment", aligned)] if aligned else []
     rows += suspicion_rows(suspected, exception.address, answer.architecture.exceptions.effect_words)
     if not diagnosis.belongs.joined:
-        return [*rows, *_apart_rows(diagnosis, symbols)]
+        return [*rows, *_apart_rows(diagnosis, symbols, back)]
     if answer.changed is not None:
         rows.append(("changed", change_text(answer.changed)))
     elif diagnosis.verdict is Verdict.TABLES_DIFFER:
@@ -70,7 +71,7 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
     if exception.ipa is not None:
         rows.append(("IPA", _ipa(exception, exception.ipa, diagnosis.leads_to)))
     rows += _interrupted(exception, symbols)
-    rows += _standing(diagnosis.belongs, symbols)
+    rows += _standing(diagnosis.belongs, symbols, back)
     if answer.live and _repairable(diagnosis):
         rows.append(("next", Span("mmu fixup --resume" if diagnosis.entry else "mmu fixup", Role.COMMAND)))
     return rows
@@ -92,8 +93,8 @@ def _interrupted(exception: ExceptionRecord, symbols: FaultSymbols) -> list[tupl
     return rows
 
 
-def _standing(belongs: Belonging, symbols: FaultSymbols) -> list[tuple[str, Text]]:
-    """Return where the CPU is, and what that or the code shows of the registers."""
+def _standing(belongs: Belonging, symbols: FaultSymbols, back: str) -> list[tuple[str, Text]]:
+    """Return where the CPU is, and what that or the code shows of the registers; `back` is the saved pc's."""
     at = f"{symbols.pc}, at" if symbols.pc else "at"
     if belongs.entry:
         return [("pc", f"{at} the vector entry {belongs.entry}")]
@@ -105,9 +106,9 @@ def _standing(belongs: Belonging, symbols: FaultSymbols) -> list[tuple[str, Text
         ("pc", f"{at} no vector entry: this is the last exception taken, whenever that was")
     ]
     if belongs.evidence is BelongingEvidence.FITS:
-        rows.append(("evidence", f"{belongs.reason}: syndrome and ELR may be of one exception"))
+        rows.append(("evidence", f"{belongs.reason}: syndrome and {back} may be of one exception"))
     elif belongs.evidence is BelongingEvidence.NOT_SHOWN:
-        rows.append(("evidence", f"whether syndrome and ELR are of one exception is not shown: {belongs.reason}"))
+        rows.append(("evidence", f"whether syndrome and {back} are of one exception is not shown: {belongs.reason}"))
     return rows
 
 
@@ -125,7 +126,7 @@ def _syndrome(exception: ExceptionRecord) -> Text:
     return [f"{exception.names.syndrome} {int(syndrome.word):#x}  ", *syndrome_sentence(syndrome)]
 
 
-def _apart_rows(diagnosis: Diagnosis, symbols: FaultSymbols) -> list[tuple[str, Text]]:
+def _apart_rows(diagnosis: Diagnosis, symbols: FaultSymbols, back: str) -> list[tuple[str, Text]]:
     """Return what is of the older exception, and what of the later; what would have to join the two is left out."""
     exception, belongs = diagnosis.exception, diagnosis.belongs
     older, later = ("older", "taken from") if belongs.interrupt else ("syndrome", "later")
@@ -135,7 +136,7 @@ def _apart_rows(diagnosis: Diagnosis, symbols: FaultSymbols) -> list[tuple[str, 
     if exception.syndrome.address_valid:
         rows.append(("" if belongs.interrupt else "address", _address(diagnosis, symbols)))
     rows += [] if belongs.interrupt else [(later, f"{saved}: an interrupt's, or another context's")]
-    return [*rows, *_standing(belongs, symbols)]
+    return [*rows, *_standing(belongs, symbols, back)]
 
 
 def _limits(diagnosis: Diagnosis) -> list[tuple[str, Text]]:

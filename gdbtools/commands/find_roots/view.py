@@ -142,7 +142,7 @@ def _said(answer: Roots, each: FoundRoot, one: RootEvidence) -> str:
         Sign.PROVEN: f"the vectors' own code puts it into {each.place.register}, for the kernel's space",
         Sign.NAMED: f"Linux {named.release} names it, in VMCOREINFO at PA {named.pa:#x}" if named else "it is named",
         Sign.POINTERS: f"it maps {count} of {total} pages of the upper half that memory points into",
-        Sign.VECTORS: "it maps exception vectors, to be executed above EL0",
+        Sign.VECTORS: f"it maps exception vectors, to be executed above {answer.architecture.privileges[0].label}",
         Sign.RUNNING: f"a CPU's pc may be executed ({count} of {total} in its range)",
         Sign.STACK: "that CPU's sp may be written",
         Sign.LOST: "it does not map the pc of a CPU that should run in it",

@@ -11,7 +11,7 @@ FIXUP = Command(
     description=(
         "Set the access flag in the leaf that faulted and, for a true write and by the convention of `set mmu-dirty`,\n"
         "record that it is dirty: plan, compare, write, read back. With --resume, return to the faulting instruction\n"
-        "through an eret that the guest itself has."
+        "through an exception return that the guest itself has."
     ),
     arguments=(
         Argument("--resume", "return to the faulting instruction afterwards", Kind.FLAG),

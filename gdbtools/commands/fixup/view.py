@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gdbtools.arch.capabilities import DirtyConvention
+from gdbtools.arch.capabilities import DescriptorRepair, DirtyConvention
+from gdbtools.arch.gadgets import Need
 from gdbtools.arch.model import AccessKind
 from gdbtools.commands.evidence import belonging_record, fault_name, refusal_record, word_text
 from gdbtools.commands.fixup.run import Fixup
@@ -22,14 +23,21 @@ def view(answer: Fixup) -> Document:
         ("before", f"{int(change.before):#018x}  {word_text(change.before)}"),
         ("after", f"{int(change.after):#018x}  {word_text(change.after)}"),
         ("dirty", dirty_text(answer.plan)),
-        ("TLB", "no maintenance: an entry whose access flag is clear is never cached"),
+        ("TLB", _tlb(answer.architecture.repair)),
     ]
     if answer.belongs.last:
         rows.append(("of", f"the last exception, whenever that was: {answer.belongs.reason}"))
         rows.append(("safe", "the tables refuse just this now, and the next access would set the same flag"))
     if answer.plan.hardware_should:
-        rows.append(("warning", Span("TCR_EL1.HA says hardware sets it; why did it not?", Role.WARNING)))
+        rows.append(("warning", Span(f"{answer.plan.control} says hardware sets it; why did it not?", Role.WARNING)))
     return Document([head, Facts([*rows, *_return_rows(answer)])])
+
+
+def _tlb(repair: DescriptorRepair) -> Text:
+    """Return what setting the flag needs of TLBs, and why."""
+    if repair.flag_need is Need.NOTHING:
+        return f"no maintenance: {repair.flag_need_why}"
+    return Span(f"{repair.flag_need_why}: `mmu tlbi` afterwards", Role.WARNING)
 
 
 def _settled(answer: Fixup) -> Document:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.arguments import EVERY_SPACE, REGIME, WHAT_IF
+from dataclasses import replace
+
+from gdbtools.commands.arguments import EVERY_SPACE, PRIVILEGE, REGIME, USER_OR_ABOVE, WHAT_IF
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 MAP = Command(
@@ -10,8 +12,8 @@ MAP = Command(
     summary="List everything that is mapped",
     description=(
         "List all mappings of a translation regime as maximal uniform runs: where they lead, the size of the leaves,\n"
-        "what each exception level may do, memory type, access flag and dirty state. Filters join: all have to hold.\n"
-        "RANGE is FIRST,END or FIRST-END (END not included), as /proc/PID/maps has it, or FIRST,+SIZE.\n"
+        "what each level of privilege may do, memory type, access flag and dirty state. Filters join: all have to\n"
+        "hold. RANGE is FIRST,END or FIRST-END (END not included), as /proc/PID/maps has it, or FIRST,+SIZE.\n"
         "\n"
         "On a terminal that the list is too long for, runs are merged as with --areas. A pipe, a file and JSON have\n"
         "every run, and so has a terminal with --runs.\n"
@@ -25,8 +27,8 @@ MAP = Command(
         REGIME,
         EVERY_SPACE,
         Argument("--perm", "only what grants at least these (wx, rw) or exactly these (r-x, --x)", dashes=True),
-        Argument("--el0", "ask about EL0's rights", Kind.FLAG),
-        Argument("--el1", "ask about the rights of the level above EL0: EL1, or EL2 in its own regime", Kind.FLAG),
+        replace(PRIVILEGE, help="ask about the rights of the level of privilege of that name (default: of any)"),
+        *USER_OR_ABOVE,
         Argument("--type", "only memory types that have this in their name: device, normal, non-cacheable, ..."),
         Argument("--unaccessed", "only what has its access flag clear", Kind.FLAG),
         Argument(

@@ -13,11 +13,12 @@ from gdbtools.addresses import PA, Input
 from gdbtools.analysis.areas import Area, areas
 from gdbtools.analysis.contiguity import Contiguity, contiguity
 from gdbtools.analysis.mappings import CountedRead, mappings_of
-from gdbtools.analysis.selection import Keep, Permission, Who, onto, permits, touched_by, within
+from gdbtools.analysis.selection import Keep, OneLevel, Permission, Who, Whose, onto, permits, touched_by, within
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
-from gdbtools.arch.model import Hole, Read, Regime, Rights, Run
+from gdbtools.arch.model import Hole, Privilege, Read, Regime, Rights, Run
 from gdbtools.arch.walk import walk
+from gdbtools.commands.privileges import check_runs_in, privilege_asked
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import KERNEL, all_ranges, limit_text
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
@@ -128,6 +129,7 @@ class Options(WhatIf):
     regime: str | None = None
     space: str | None = None
     perm: str | None = None
+    privilege: str | None = None
     el0: bool = False
     el1: bool = False
     type: str | None = None
@@ -147,10 +149,13 @@ def run(session: Session, options: Options) -> Sequence[Map]:
         raise UsageError("--limit 0 lists nothing; give at least 1")
     listing = _listing(options)
     supposed = suppose(session.machine, options, options.regime, options.space)
-    keep = _filters(options, supposed.machine.architecture.memory_types)
+    keep = _filters(options, supposed.machine.architecture)
     counted = CountedRead(supposed.machine.memory.read)
     looked = _Looked(counted, options.range, options.physical, keep, limit)
     ranges = _of_range(all_ranges(supposed.spaces, options.space, options.regime), options.range)
+    asked = privilege_asked(supposed.machine.architecture, options.privilege)
+    if asked is not None and not any(asked in _levels(supposed.machine, regime) for _, _, regime in ranges):
+        check_runs_in(supposed.machine.architecture, asked, ranges[0][2])
     parts = _once([looked.at(space, regime) for space, _, regime in ranges])
     found = Map(
         tuple(parts),
@@ -169,6 +174,10 @@ def run(session: Session, options: Options) -> Sequence[Map]:
     if unseen and found.unwanted and not found.runs and not found.broken:
         raise Unavailable(f"nothing that fits in the {looked_text(found)}, but not all could be seen: {unseen}")
     return (_limited(found, limit, options.range),)
+
+
+def _levels(machine: Machine, regime: Regime) -> Sequence[Privilege]:
+    return machine.architecture.privileges_of(regime)
 
 
 def _of_range(ranges: Sequence[Asked], wanted: tuple[int, int] | None) -> Sequence[Asked]:
@@ -271,18 +280,18 @@ def looked_text(found: Map) -> str:
     return f"{number_of(found.leaves, 'leaf', 'leaves')} in {number_of(found.tables, 'table', 'tables')}"
 
 
-def _filters(options: Options, memory_types: Collection[str]) -> list[Keep]:
+def _filters(options: Options, architecture: Architecture) -> list[Keep]:
     """Return the tests that a run has to pass, one for each option that was given."""
     if options.el0 and options.el1:
         raise UsageError("--el0 and --el1 exclude each other; leave both out to ask about either")
-    who = Who.USER if options.el0 else Who.PRIVILEGED if options.el1 else Who.ANYBODY
+    who = _whose(options, architecture)
     keep: list[Keep] = []
     if options.perm is not None:
         keep.append(permits(_permission(options.perm), who))
     elif who is not Who.ANYBODY:
         keep.append(touched_by(who))
     if options.type is not None:
-        wanted = _memory_type(options.type, memory_types)
+        wanted = _memory_type(options.type, architecture.memory_types)
         keep.append(lambda run: wanted in run.attributes.memory.lower())
     if options.unaccessed:
         keep.append(lambda run: not run.attributes.accessed)
@@ -292,6 +301,16 @@ def _filters(options: Options, memory_types: Collection[str]) -> list[Keep]:
         leaf = _size(options.size)
         keep.append(lambda run: run.leaf_bytes == leaf)
     return keep
+
+
+def _whose(options: Options, architecture: Architecture) -> Whose:
+    """Return whose rights are asked about: a level by its name, or one by its place among those of each regime."""
+    asked = privilege_asked(architecture, options.privilege)
+    if asked is None:
+        return Who.USER if options.el0 else Who.PRIVILEGED if options.el1 else Who.ANYBODY
+    if options.el0 or options.el1:
+        raise UsageError(f"--privilege and --el{int(not options.el0)} exclude each other; leave one out")
+    return OneLevel(asked)
 
 
 def _memory_type(text: str, known: Collection[str]) -> str:

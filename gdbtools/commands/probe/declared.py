@@ -11,8 +11,9 @@ PROBE = Command(
     description=(
         "Borrow one of the guest's own loads (and, for a write, a store that writes the same byte back) or an AT\n"
         "instruction, point it at ADDRESS, step it on this CPU only, put every register back, and compare. What a TLB\n"
-        "still holds shows. With --tlbi, invalidate ADDRESS by the guest's own TLBI and ask once more. An access that\n"
-        "faults overwrites ESR, FAR, ELR and SPSR for good: refused where the guest may still need them."
+        "still holds shows. With --tlbi, invalidate ADDRESS by the guest's own instruction and ask once more. An\n"
+        "access that faults overwrites the registers of the last exception for good: refused where the guest may\n"
+        "still need them."
     ),
     arguments=(
         ADDRESS,
@@ -20,9 +21,9 @@ PROBE = Command(
         Argument(
             "--by", "by a load (and store), or by an AT instruction (default: access)", Kind.CHOICE, ("access", "at")
         ),
-        Argument("--unprivileged", "by an LDTR or STTR, or as EL0 by AT", Kind.FLAG),
+        Argument("--unprivileged", "as the user is checked: by a load or store of that kind, or by AT", Kind.FLAG),
         Argument("--tlbi", "then invalidate the address in the TLBs and ask again", Kind.FLAG),
-        Argument("--overwrite", "nobody needs ESR, FAR, ELR and SPSR any more", Kind.FLAG),
+        Argument("--overwrite", "nobody needs the registers of the last exception any more", Kind.FLAG),
     ),
     implementation=loaded("probe"),
     live_only=True,

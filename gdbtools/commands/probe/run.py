@@ -53,7 +53,8 @@ class Options:
 def run(session: Session, options: Options) -> Sequence[Probe]:
     machine = session.machine
     if options.by == "at" and options.overwrite:
-        raise UsageError("AT raises no exception, so there is nothing to --overwrite")
+        asked_by = machine.architecture.gadgets.words.translation
+        raise UsageError(f"{asked_by} raises no exception, so there is nothing to --overwrite")
     own = machine.architecture.privilege(machine.register)
     access = Access(_ACCESSES[options.access or "read"], own, options.unprivileged)
     planned = probe.plan(

@@ -31,7 +31,8 @@ def view(answer: Probe) -> Document:
     who = access_name(answer.access)
     head = Line([f"{answer.plan.address:#x} ({who}): ", Span(said, Role.GOOD if agrees else Role.BAD), "."])
     rows: list[Sequence[Text]] = [_row(each, "") for each in answer.first]
-    rows += [_row(each, " after TLBI") for each in answer.again]
+    if answer.plan.invalidation is not None:
+        rows += [_row(each, f" after {answer.plan.invalidation.name}") for each in answer.again]
     table = Table(("access", "hardware", "tables"), rows)
     return Document([head, table, Facts(_facts(answer, asks)), *evidence(asks[-1].walk)])
 
@@ -83,7 +84,7 @@ def _facts(answer: Probe, asks: Sequence[Ask]) -> list[tuple[str, Text]]:
         kept = f"{names.syndrome}, {names.address}, {names.return_address} and {names.state}"
         rows.append(("overwritten", Span(f"{kept}{was}", Role.WARNING)))
     if answer.plan.translation:
-        rows.append(("overwritten", Span("PAR_EL1, by AT", Role.WARNING)))
+        rows.append(("overwritten", Span(answer.plan.answered_in, Role.WARNING)))
     if not answer.plan.translation and any(each.access.kind is AccessKind.WRITE and each.done for each in asks):
         rows.append(("stored", "what the load before it had got"))
     if answer.verdict is not ProbeVerdict.AGREES and not answer.again:

@@ -18,7 +18,7 @@ PTE = Command(
         "or --live. `mmu undo` takes it back in the same way.\n"
         "\n"
         "VALUE is hexadecimal, as a log prints it, and is decoded for every level where it may stand, or for --level;\n"
-        "with a granule of 4KB and for stage 1 of EL1&0, unless --granule, --stage or --regime say otherwise."
+        "with a granule of 4KB and for stage 1 of a kernel, unless --granule, --stage or --regime say otherwise."
     ),
     arguments=(
         Argument(

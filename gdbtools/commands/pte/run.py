@@ -30,6 +30,8 @@ class Rewrite:
     way: Way
     invalidation: Invalidation | None
     applied: bool
+    invalidation_name: str
+    """What an invalidation is called here, whether one is borrowed or not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,9 @@ def run(session: Session, options: Options) -> Sequence[Rewrite | Bare]:
         why = ", ".join(f"{each.name} ({each.why})" for each in needing)
         maintenance.check_way(planned.need, way, options.live, why)
     invalidation = descriptor.invalidation(machine, repair)
+    architecture = machine.architecture
+    name = architecture.gadgets.words.invalidation if architecture.has("gadgets") else "TLB invalidation"
     if options.dry_run:
-        return (Rewrite(planned, way, invalidation, False),)
+        return (Rewrite(planned, way, invalidation, False, name),)
     descriptor.make(machine, session.live, session.written, repair, invalidation)
-    return (Rewrite(planned, way, invalidation, True),)
+    return (Rewrite(planned, way, invalidation, True, name),)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gdbtools.arch.gadgets import FieldChange, Need
 from gdbtools.commands import maintenance
 from gdbtools.commands.evidence import word_text
-from gdbtools.commands.maintenance import NEEDS
+from gdbtools.commands.maintenance import need_text
 from gdbtools.commands.pte import bare_descriptor
 from gdbtools.commands.pte.bare_descriptor import Bare
 from gdbtools.commands.pte.run import Rewrite
@@ -24,7 +24,10 @@ def view(answer: Rewrite | Bare) -> Document:
     plan, change = answer.plan, answer.plan.change
     done = Span("Changed", Role.GOOD) if answer.applied else Span("Would change", Role.WARNING)
     head = Line([done, f" the level {plan.step.level.number} descriptor at PA {change.pa:#x} of {plan.walk.input:#x}."])
-    table = Table(("field", "before", "after", "on a live entry", "because"), [_row(each) for each in plan.fields])
+    table = Table(
+        ("field", "before", "after", "on a live entry", "because"),
+        [_row(each, answer.invalidation_name) for each in plan.fields],
+    )
     rows: list[tuple[str, Text]] = [
         ("before", f"{int(change.before):#018x}  {word_text(change.before)}"),
         ("after", f"{int(change.after):#018x}  {word_text(change.after)}"),
@@ -35,9 +38,9 @@ def view(answer: Rewrite | Bare) -> Document:
     return Document([head, table, Facts(rows)])
 
 
-def _row(each: FieldChange) -> Sequence[Text]:
+def _row(each: FieldChange, invalidation: str) -> Sequence[Text]:
     values = [_value(each.width, value) for value in (each.before, each.after)]
-    return (Span(each.name, Role.NAME), *values, Span(NEEDS[each.need], _ROLES[each.need]), each.why)
+    return (Span(each.name, Role.NAME), *values, Span(need_text(each.need, invalidation), _ROLES[each.need]), each.why)
 
 
 def _value(width: int, value: int) -> str:

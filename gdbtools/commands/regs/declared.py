@@ -12,13 +12,13 @@ REGS = Command(
         "every field named and explained of all that this source has, and NAME those of one. Those that say which\n"
         "instructions trap have to be named. NAME.FIELD is one field. --json always has all.\n"
         "\n"
-        "NAME=VALUE decodes a value, as a log prints it (TCR_EL1=0x200803519, or 'ESR: 96000046'), and reads nothing:\n"
+        "NAME=VALUE decodes a value, as a log prints it (NAME=0x200803519, or 'NAME: 96000046'), and reads nothing:\n"
         "no source is needed. Values without 0x are hexadecimal."
     ),
     arguments=(
         Argument(
             "name",
-            "register, like TCR_EL1 or tcr; a field of one; or a value for it",
+            "register, in any case and without its level if need be; a field of one; or a value for it",
             Kind.REGISTER,
             many="*",
             metavar="NAME[=VALUE]",

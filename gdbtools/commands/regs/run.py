@@ -49,7 +49,7 @@ class Register:
 
 
 def is_assignment(text: str) -> bool:
-    """Return whether a word gives a register its value, like TCR_EL1=0x..."""
+    """Return whether a word gives a register its value, like NAME=0x..."""
     return "=" in text or ":" in text
 
 
@@ -108,7 +108,7 @@ def _named(machine: Machine, text: str) -> Register:
 
 
 def _known(machine: Machine, text: str) -> str:
-    """Return the name of a register; one without a level is that of the CPU's own, like ESR at EL2."""
+    """Return the name of a register; one without a level is that of the CPU's own."""
     architecture = machine.architecture
     try:
         level = architecture.privilege(machine.register) or architecture.supervisor
@@ -133,7 +133,8 @@ def _given(machine: Machine, words: Sequence[str]) -> Iterator[tuple[str, Litera
             end = found.end()
             yield _known(machine, found[1]), word(found[2])
         if end != len(text):
-            raise UsageError(f"{text!r} gives no register a value; write NAME=VALUE, like TCR_EL1=0x200803519")
+            like = machine.architecture.identity.examples.assignment
+            raise UsageError(f"{text!r} gives no register a value; write NAME=VALUE, like {like}")
 
 
 def _with(machine: Machine, values: Mapping[str, int]) -> Machine:

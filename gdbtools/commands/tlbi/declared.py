@@ -9,9 +9,10 @@ TLBI = Command(
     name="tlbi",
     summary="Invalidate an address, an ASID or everything in the TLB",
     description=(
-        "Borrow the guest's own DSB, TLBI and ISB: find them in what this CPU may execute, put the operand into the\n"
-        "register that the instruction names, step that one instruction on this CPU only, and put every register\n"
-        "back. One that is broadcast reaches the TLBs of the other CPUs. Is refused where the guest has none."
+        "Borrow the guest's own invalidation and its barriers: find them in what this CPU may execute, put the\n"
+        "operand into the register that the instruction names, step that one instruction on this CPU only, and put\n"
+        "every register back. One that is broadcast reaches the TLBs of the other CPUs. Is refused where the guest\n"
+        "has none."
     ),
     arguments=(
         Argument("what", "what is to be invalidated (default: all)", Kind.SCOPE, many="?"),

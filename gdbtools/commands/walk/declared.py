@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gdbtools.commands.arguments import ADDRESS, REGIME, SPACE, WHAT_IF
+from gdbtools.commands.arguments import ADDRESS, EXCEPTION_LEVEL, PRIVILEGE, REGIME, SPACE, WHAT_IF
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 WALK = Command(
@@ -12,14 +12,15 @@ WALK = Command(
     summary="Walk the translation tables for addresses",
     description=(
         "Show every descriptor on the way, through both stages where there are two, where each was read and what it\n"
-        "says, and the output address or the reason that there is none. With --access or --el it also answers whether\n"
-        "that access may happen. --with and --pte ask the same of registers and descriptors that are not there."
+        "says, and the output address or the reason that there is none. With --access or --privilege it also answers\n"
+        "whether that access may happen. --with and --pte ask the same of registers and descriptors that are not there."
     ),
     arguments=(
         replace(ADDRESS, many="+"),
         Argument("--access", "ask whether this access may happen", Kind.CHOICE, ("read", "write", "execute")),
-        Argument("--el", "the exception level that asks (default: the CPU's own)", Kind.CHOICE, ("0", "1", "2", "3")),
-        Argument("--unprivileged", "ask for an LDTR or STTR", Kind.FLAG),
+        PRIVILEGE,
+        EXCEPTION_LEVEL,
+        Argument("--unprivileged", "ask for a load or store that is checked as the user's", Kind.FLAG),
         REGIME,
         SPACE,
         *WHAT_IF,

@@ -9,8 +9,9 @@ from gdbtools.addresses import VA, Input
 from gdbtools.analysis.contiguity import Contiguity, contiguity
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
-from gdbtools.arch.model import Access, AccessKind, Refusal, Regime, Walk
+from gdbtools.arch.model import Access, AccessKind, Privilege, Refusal, Regime, Walk
 from gdbtools.arch.walk import walk
+from gdbtools.commands.privileges import check_runs_in, privilege_asked
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, KERNEL
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
@@ -47,6 +48,7 @@ class Options(WhatIf):
 
     address: Sequence[Input]
     access: str | None = None
+    privilege: str | None = None
     el: str | None = None
     unprivileged: bool = False
     regime: str | None = None
@@ -58,14 +60,15 @@ def run(session: Session, options: Options) -> Sequence[Translation]:
     machine, spaces = supposed.machine, supposed.spaces
     space = CURRENT if machine is spaces.machine else KERNEL
     architecture, register, read = machine.architecture, machine.register, machine.memory.read
-    wanted = bool(options.access or options.el is not None or options.unprivileged)
+    asked = privilege_asked(architecture, options.privilege, options.el)
+    wanted = bool(options.access or asked is not None or options.unprivileged)
     if options.unprivileged and options.access == "execute":
         raise UsageError("--unprivileged asks for a load or a store, and --access execute for neither; leave one out")
     answers: list[Translation] = []
     for address in options.address:
         # Registers before memory: a live source switches modes between the two.
         regime = architecture.regime_for(register, address, options.regime)
-        access = _access(machine, regime, options) if wanted else None
+        access = _access(machine, regime, options, asked) if wanted else None
         state = architecture.state(register) if access else 0
         found = walk(regime, address, read)
         refused = found.refused if access is None else architecture.check(found, access, state)
@@ -89,14 +92,12 @@ def run(session: Session, options: Options) -> Sequence[Translation]:
     return answers
 
 
-def _access(machine: Machine, regime: Regime, options: Options) -> Access:
+def _access(machine: Machine, regime: Regime, options: Options, asked: Privilege | None) -> Access:
     """Return the access that is asked about: by the level that was named, the CPU's own, or the regime's highest."""
     kind = _ACCESSES[options.access or "read"]
     levels = machine.architecture.privileges_of(regime)
-    if options.el is not None:
-        asked = machine.architecture.privileges[int(options.el)]
-        if asked not in levels:
-            raise UsageError(f"{asked.label} does not run in {regime.name}; say --el {' or '.join(map(str, levels))}")
+    if asked is not None:
+        check_runs_in(machine.architecture, asked, regime, by_number=options.el is not None)
     else:
         own = machine.architecture.privilege(machine.register)
         asked = own if own in levels else levels[-1]

@@ -16,7 +16,7 @@ WHO = Command(
         "into parts. Ctrl-C returns to where it began.\n"
         "\n"
         "Record: qemu-img create -f qcow2 SNAPSHOTS 1G\n"
-        "        qemu-system-aarch64 ...\n"
+        "        QEMU ...\n"
         "          -icount shift=auto,rr=record,rrfile=RECORDING,rrsnapshot=start\n"
         "          -drive file=SNAPSHOTS,if=none,id=snapshots\n"
         "Replay: the same with rr=replay -S -s, and in GDB run to where it is wrong."

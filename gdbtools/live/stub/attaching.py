@@ -11,8 +11,8 @@ from contextlib import suppress
 import gdb
 
 PROGRAM = (
-    "this stub serves a program, as qemu-aarch64 -g and gdbserver do: it has no translation tables, those are "
-    "the kernel's below it; attach to a machine's: qemu-system-aarch64 -s"
+    "this stub serves a program, as QEMU's user mode with -g and gdbserver do: it has no translation tables, those are "
+    "the kernel's below it; attach to a machine's, of QEMU with -s"
 )
 LEFT_ON = "the gdbstub was left in physical memory mode by an earlier connection; it is off now"
 

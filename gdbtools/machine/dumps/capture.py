@@ -3,7 +3,7 @@
 It is an ELF64 core with `PT_LOAD` by guest physical address (`p_paddr`), one `NT_PRSTATUS` for each CPU, and one note
 named `gdbtools` whose JSON carries the system registers of each CPU:
 
-    {"version": 1, "architecture": "...", "current": 0, "cpus": [{"registers": {"TCR_EL1": "0x..."}}]}
+    {"version": 1, "architecture": "...", "current": 0, "cpus": [{"registers": {"NAME": "0x..."}}]}
 
 with `"assumed": ["..."]` where registers stand in it that nobody read, and `"dirty_convention": "bit55"` where it was
 stated by which bit its guest marks what is dirty.

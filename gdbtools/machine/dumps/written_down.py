@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from gdbtools import numbers
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.identity import Identity
 from gdbtools.arch.model import Derived, Privilege
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.dumps.files import read_small
@@ -16,7 +18,6 @@ from gdbtools.machine.layers import FixedRegisters, Overridden
 from gdbtools.machine.model import Registers
 from gdbtools.spelling import nearest
 
-_EXAMPLE: Final = '{"TTBR0_EL1": "0x40000000"}'
 ASSUMED: Final = "assumed"
 """Under this name stands a list of what nobody read, in words: `find-roots` writes one."""
 
@@ -59,8 +60,14 @@ def _entries(path: Path) -> tuple[dict[str, Any], Sequence[str]]:
         if not isinstance(assumed, list) or not all(isinstance(each, str) for each in assumed):
             raise ValueError(assumed)
     except (ValueError, TypeError, AttributeError, RecursionError):
-        raise UsageError(f"{path} is not a JSON object of register names to hex strings, like {_EXAMPLE}") from None
+        raise UsageError(
+            f"{path} is not a JSON object of register names to hex strings, like {_like(ARCHITECTURES.identities[0])}"
+        ) from None
     return entries, assumed
+
+
+def _like(identity: Identity) -> str:
+    return json.dumps(dict([identity.examples.root]))
 
 
 def _level(path: Path, entries: Mapping[str, Any], architecture: Architecture, own: Registers) -> Privilege:
@@ -87,7 +94,9 @@ def _name(path: Path, written: str, architecture: Architecture, own: Registers, 
     ending = architecture.suffix(level)
     near = nearest(written, (*architecture.principal, *architecture.general), ending)
     near = near or nearest(written, architecture.register_names(), ending)
-    advice = f"did you mean {near}?" if near else f"write names as the manual has them, like {_EXAMPLE}"
+    advice = (
+        f"did you mean {near}?" if near else f"write names as the manual has them, like {_like(architecture.identity)}"
+    )
     raise UsageError(f"{path}: {written!r} is no register of {architecture.name}; {advice}")
 
 

@@ -1,0 +1,49 @@
+"""Whose rights are asked about: a level of privilege by its name, or as Arm's users have always written it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.model import Privilege, Regime
+from gdbtools.errors import UsageError
+
+
+def privilege_asked(architecture: Architecture, name: str | None, number: str | None = None) -> Privilege | None:
+    """Return the level of privilege that is asked for, None where nobody says.
+
+    `name` is `--privilege`'s, in any case; `number` is `--el`'s.  Raises `UsageError` for one that there is not.
+    """
+    if name is not None and number is not None:
+        raise UsageError("--privilege and --el are the same question; leave one out")
+    levels = architecture.privileges
+    if name is not None:
+        found = next((each for each in levels if each.label.lower() == name.lower()), None)
+        if found is None:
+            raise UsageError(
+                f"{name!r} is no level of privilege of {architecture.identity.title}; {_there_are(levels)}"
+            )
+        return found
+    if number is None:
+        return None
+    found = next((each for each in levels if each.record == {"el": int(number)}), None)
+    if found is None:
+        raise UsageError(f"{architecture.identity.title} has no exception levels; say --privilege {_or(levels)}")
+    return found
+
+
+def check_runs_in(architecture: Architecture, asked: Privilege, regime: Regime, by_number: bool = False) -> None:
+    """Raise `UsageError` for a level of privilege that does not run in a regime; `by_number` is how it was asked."""
+    levels = architecture.privileges_of(regime)
+    if asked not in levels:
+        how = f"--el {' or '.join(str(int(each)) for each in levels)}" if by_number else f"--privilege {_or(levels)}"
+        raise UsageError(f"{asked.label} does not run in {regime.name}; say {how}")
+
+
+def _or(levels: Sequence[Privilege]) -> str:
+    return " or ".join(each.label for each in levels)
+
+
+def _there_are(levels: Sequence[Privilege]) -> str:
+    *most, last = [each.label for each in levels]
+    return f"there are {', '.join(most)} and {last}" if most else f"there is {last}"

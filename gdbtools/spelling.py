@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 from typing import Final
 
+from gdbtools.bits import Word
+from gdbtools.errors import UsageError
+
 ALIKE: Final = 0.7
 """How much of two names has to be the same: `TTRB0_EL1` is alike, `NONSENSE` and `nsproxy` are not."""
 _TRIED: Final = 8
@@ -29,3 +32,19 @@ def did_you_mean(word: str, names: Iterable[str], otherwise: str, ending: str = 
     """Return the question, or what is to be said where there is no such name."""
     name = nearest(word, names, ending)
     return f"did you mean {name}?" if name else otherwise
+
+
+def with_field(word: Word, name: str, value: int, whose: str) -> Word:
+    """Return a word with the field of that name changed; raises `UsageError` for one it has not, or that is too small.
+
+    `whose` says in the message what the word is.
+    """
+    try:
+        return type(word)(word.field(name).into(word, value))
+    except KeyError:
+        names = [field.name for field in word.fields()]
+        meant = nearest(name, names)
+        near = f"did you mean {meant}? " if meant else ""
+        raise UsageError(f"{whose} has no field {name}; {near}it has: {', '.join(names)}") from None
+    except ValueError as error:
+        raise UsageError(f"{whose}: {error}; give a smaller value") from None

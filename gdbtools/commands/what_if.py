@@ -15,8 +15,7 @@ from gdbtools.machine.layers import FixedRegisters, Overridden, Patched
 from gdbtools.machine.model import Cpu, Machine, PhysicalMemory
 from gdbtools.render.document import Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
-from gdbtools.repair.descriptor import with_field
-from gdbtools.spelling import did_you_mean, nearest
+from gdbtools.spelling import did_you_mean, with_field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,16 +92,8 @@ def _with_register(machine: Machine, change: RegisterChange) -> tuple[Machine, S
         raise Unavailable(
             f"the source has no {name} of which a field could be otherwise; give all: --with {name}=0x..."
         )
-    try:
-        field = word.field(change.field)
-        value = field.into(word, change.value)
-    except KeyError:
-        fields = ", ".join(each.name for each in word.fields())
-        meant = nearest(change.field, [each.name for each in word.fields()])
-        near = f"did you mean {meant}? " if meant else ""
-        raise UsageError(f"{name} has no field {change.field}; {near}it has: {fields}") from None
-    except ValueError as error:
-        raise UsageError(f"{name}.{error}; give a smaller value") from None
+    value = int(with_field(word, change.field, change.value, name))
+    field = word.field(change.field)
     supposition = Supposition(f"{name}.{field.name}", None if before is None else field.of(word), change.value)
     return _with_value(machine, name, value), supposition
 

@@ -17,6 +17,7 @@ from gdbtools.repair import run_gadget, tlb
 from gdbtools.repair.change import Change
 from gdbtools.repair.log import Log, Repair, Way
 from gdbtools.repair.tlb import Invalidation
+from gdbtools.spelling import with_field
 
 WHOLE = "descriptor"
 """The name that stands for all bits of a descriptor, where a field is to be named."""
@@ -40,17 +41,6 @@ def greatest(fields: Sequence[FieldChange]) -> Need:
     """Return what all these changes together need."""
     order = list(Need)
     return max((each.need for each in fields), key=order.index, default=Need.NOTHING)
-
-
-def with_field(word: Word, name: str, value: int, whose: str) -> Word:
-    """Return a descriptor with one field changed; raises `UsageError` for a field it has not, or that is too small."""
-    try:
-        return type(word)(word.field(name).into(word, value))
-    except KeyError:
-        fields = ", ".join(field.name for field in word.fields())
-        raise UsageError(f"{whose} has no field {name}; it has: {fields}") from None
-    except ValueError as error:
-        raise UsageError(f"{error}; give a smaller value") from None
 
 
 def plan(

@@ -11,6 +11,7 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gdbtools.addresses import VA, Output
 from gdbtools.arch.model import Access, Fault, ReadRegister
 
 
@@ -144,15 +145,15 @@ class Gadgets(abc.ABC):
         """Return what invalidates at least `scope`; raises `Refused` where this CPU may not do that now."""
 
     @abc.abstractmethod
-    def accesses(self, access: Access, address: int, register: ReadRegister) -> Sequence[Borrowable]:
+    def accesses(self, access: Access, address: VA, register: ReadRegister) -> Sequence[Borrowable]:
         """Return what makes this access to `address`, and to nothing else; raises `Refused` where nothing can."""
 
     @abc.abstractmethod
-    def translations(self, access: Access, address: int, register: ReadRegister) -> Sequence[Borrowable]:
+    def translations(self, access: Access, address: VA, register: ReadRegister) -> Sequence[Borrowable]:
         """Return what asks the hardware to translate without an access; raises `Refused` where nothing can."""
 
     @abc.abstractmethod
-    def translated(self, address: int, register: ReadRegister) -> int | Fault:
+    def translated(self, address: VA, register: ReadRegister) -> Output | Fault:
         """Return what the last such translation, of `address`, left in the registers: where it leads, or why not."""
 
     @abc.abstractmethod

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from gdbtools.addresses import PA
 from gdbtools.arch.model import Derived, Privilege, Regime
 from gdbtools.wording import name_of
 
@@ -115,7 +116,7 @@ class RootPlace:
     register: str
     regime: str
     upper: bool
-    root: int
+    root: PA
     form: TableForm
     height: int
     input_bits: int
@@ -167,7 +168,7 @@ class TableHeuristics(abc.ABC):
 
     @abc.abstractmethod
     def places(
-        self, root: int, form: TableForm, height: int, owner: Owner, level: Privilege | None
+        self, root: PA, form: TableForm, height: int, owner: Owner, level: Privilege | None
     ) -> Sequence[RootPlace]:
         """Return where a root may be held, in every size, the usual first.
 

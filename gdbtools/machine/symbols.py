@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from gdbtools.addresses import VA
 from gdbtools.errors import Malformed
 from gdbtools.machine.dumps.dump import map_file
 from gdbtools.machine.dumps.elfcore import DAMAGED
@@ -58,7 +59,7 @@ class Symbols:
         )
         return found[:MOST_SYMBOLS]
 
-    def name(self, address: int) -> str:
+    def name(self, address: VA) -> str:
         """Return what is at a virtual address as GDB's `info symbol` does, `NAME + OFFSET`; empty where nothing is."""
         place = next((each for each in self._places if each[0] <= address < each[1]), None)
         at = bisect_right(self._sorted, (address, "\U0010ffff")) - 1
@@ -67,7 +68,7 @@ class Symbols:
         value, name = self._sorted[at]
         return f"{name} + {address - value}" if address > value else name
 
-    def place(self, address: int) -> str:
+    def place(self, address: VA) -> str:
         """Return an address with the symbol it is behind, as GDB writes it: `0x40200210 <vectors+528>`."""
         found = self.name(address).replace(" + ", "+")
         return f"{address:#x} <{found}>" if found else f"{address:#x}"

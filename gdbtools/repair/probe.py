@@ -10,7 +10,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gdbtools.addresses import VA
+from gdbtools.addresses import VA, Output
 from gdbtools.arch.model import Access, AccessKind, ExceptionRecord, Fault, Mapped, Privilege, Refusal, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.bits import Word
@@ -64,7 +64,7 @@ class Ask:
     refused: Refusal | None
     raised: ExceptionRecord | None
     fault: Fault | None
-    found: int | None
+    found: Output | None
     value: int | None
     expected: int | None
     updated: tuple[Word, Word] | None

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from gdbtools.addresses import VA
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.children.debugger import Progressed
 from gdbtools.commands import COMMANDS
@@ -62,7 +63,7 @@ class Opened(PromptSubject):
     async def look(self) -> None:
         status, fault = self._record("status"), self._record("fault")
         try:
-            place = self._symbols.place(self.machine.register(self.architecture.pc))
+            place = self._symbols.place(VA(self.machine.register(self.architecture.pc)))
         except GdbtoolsError:
             place = ""
         self.state = state_of(Doing.SOURCE, self.architecture, status, fault, place)

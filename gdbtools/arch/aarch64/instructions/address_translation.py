@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+from gdbtools.addresses import VA, Output
 from gdbtools.arch.aarch64.syndrome.fault_status import fault_of
 from gdbtools.arch.model import Fault
 from gdbtools.bits import Field, Word
@@ -28,10 +31,10 @@ class PARFault(Word):
     F = Field(0, doc="failed", values={0: "no", 1: "yes"})
 
 
-def result(par: int, address: int) -> int | Fault | None:
+def result(par: int, address: VA) -> Output | Fault | None:
     """Return where `address` leads by PAR_EL1, or the fault; None for a status code that is reserved."""
     if not PAR(par).F:
-        return PAR(par).PA | address % PAGE_BYTES
+        return cast(Output, PAR(par).PA | address % PAGE_BYTES)
     failed = PARFault(par)
     found = fault_of(failed.FST, bool(failed.PTW))
     return found and Fault(found.kind, 1 + failed.S, found.level, found.s1ptw)

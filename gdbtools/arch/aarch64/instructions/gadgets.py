@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from gdbtools.addresses import VA, Output
 from gdbtools.arch.aarch64.exceptions import record
 from gdbtools.arch.aarch64.instructions import address_translation
 from gdbtools.arch.aarch64.instructions.system_instructions import Operation, assembly, encodings
@@ -201,7 +202,7 @@ class A64(Gadgets):
                         found.append(_tlbi(f"TLBI {name}{shareability}", operand, rank, extent, bool(shareability)))
         return found
 
-    def accesses(self, access: Access, address: int, register: ReadRegister) -> Sequence[Borrowable]:
+    def accesses(self, access: Access, address: VA, register: ReadRegister) -> Sequence[Borrowable]:
         state = SPSR(register("cpsr"))
         _only_a64(state)
         if access.kind not in (_READ, _WRITE):
@@ -214,7 +215,7 @@ class A64(Gadgets):
             if each.kind is access.kind and each.unprivileged == access.unprivileged and not address % each.size_bytes
         ]
 
-    def translations(self, access: Access, address: int, register: ReadRegister) -> Sequence[Borrowable]:
+    def translations(self, access: Access, address: VA, register: ReadRegister) -> Sequence[Borrowable]:
         state = SPSR(register("cpsr"))
         hcr = HCR_EL2(optional(register, "HCR_EL2") or 0)
         if access.kind not in (_READ, _WRITE):
@@ -230,7 +231,7 @@ class A64(Gadgets):
         operation = encodings()[f"AT S1E{0 if access.unprivileged else regime}{kind}"]
         return [_system(operation, address)]
 
-    def translated(self, address: int, register: ReadRegister) -> int | Fault:
+    def translated(self, address: VA, register: ReadRegister) -> Output | Fault:
         found = address_translation.result(register("PAR_EL1"), address)
         if found is None:
             raise Unavailable(f"PAR_EL1 {register('PAR_EL1'):#x} has a reserved fault status; ask by a load")
@@ -311,7 +312,7 @@ def _system(operation: Operation, operand: int | None) -> Borrowable:
     return Borrowable(_ALL & ~SystemInstruction.Rt.mask, word, use, size_bytes=INSTRUCTION_BYTES)
 
 
-def _transfer(each: _Transfer, address: int) -> Borrowable:
+def _transfer(each: _Transfer, address: VA) -> Borrowable:
     layout = each.layout
     free = layout.Rn.mask | layout.Rt.mask
     free |= UnsignedOffset.imm12.mask if layout is UnsignedOffset else Unscaled.imm9.mask
@@ -319,7 +320,7 @@ def _transfer(each: _Transfer, address: int) -> Borrowable:
     return Borrowable(_ALL & ~free, each.bits, _use_transfer(each, address), rank, size_bytes=INSTRUCTION_BYTES)
 
 
-def _use_transfer(each: _Transfer, address: int) -> Callable[[int], Use | None]:
+def _use_transfer(each: _Transfer, address: VA) -> Callable[[int], Use | None]:
     def use(word: int) -> Use | None:
         found = each.layout(word)
         offset = found.imm12 * each.size_bytes if isinstance(found, UnsignedOffset) else found.offset

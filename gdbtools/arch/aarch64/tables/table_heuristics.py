@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from gdbtools.addresses import PA
 from gdbtools.arch.aarch64.tables.descriptors import (
     AP_EL0,
     AP_READ_ONLY,
@@ -124,7 +125,7 @@ class A64Tables(TableHeuristics):
             return Owner.HYPERVISOR
         return Owner.USER if _share(leaves, _is_users) > 1 / 2 else Owner.KERNEL
 
-    def places(self, root: int, form: TableForm, height: int, owner: Owner, level: int | None) -> Sequence[RootPlace]:
+    def places(self, root: PA, form: TableForm, height: int, owner: Owner, level: int | None) -> Sequence[RootPlace]:
         return places(root, form, height, owner, level)
 
     def registers(self, places: Sequence[RootPlace]) -> Derived:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gdbtools.addresses import VA
+from gdbtools.addresses import PA, VA
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, VTCR_EL2
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.registers.translation import TG0_GRANULE
@@ -35,7 +35,7 @@ HIGHEST_START: Final = {12: 0, 14: 1, 16: 1}
 EL2H: Final = 0b1001
 
 
-def places(root: int, form: TableForm, height: int, owner: Owner, level: int | None) -> Sequence[RootPlace]:
+def places(root: PA, form: TableForm, height: int, owner: Owner, level: int | None) -> Sequence[RootPlace]:
     """Return every register and size for a root of an owner, the usual size first.
 
     Where a CPU is at EL2 and EL0 has a part in the tables, they are of a VHE host: tables do not tell its regime from

@@ -246,8 +246,9 @@ class Stage1(Regime):
         assert isinstance(word, Stage1Leaf)
         if not word.AF:  # R_HDTRB
             return True
-        if kind is not AccessKind.WRITE or not self.hardware_dirty:  # R_NSXRD
+        if kind is not AccessKind.WRITE or not self.hardware_dirty:
             return False
+        # R_NSXRD: a clean leaf.
         return bool(word.nDirty) if isinstance(word, IndirectLeaf) else is_dirty(word) is False
 
     def fetch_refused(self, via: Walk) -> Refusal | None:

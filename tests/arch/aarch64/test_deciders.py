@@ -5,9 +5,13 @@ What may happen at all is in truth/; here is why not.  Registers and descriptors
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from gdbtools.arch.aarch64.causes import VMSACause
+from gdbtools.arch.aarch64.registers.hypervisor import SCR_EL3
+from gdbtools.arch.aarch64.registers.identification import ID_AA64PFR0_EL1
 from gdbtools.arch.model import Access, AccessKind, Cause, Fault, FaultKind, Mapped, Refusal, Walk
 from tests.arch.aarch64.truth.machine import (
     AF,
@@ -288,6 +292,28 @@ def test_a_guarded_control_stack_is_shown_and_goes_with_the_overlay() -> None:
     attributes = one_page(indexed(3, overlay=2), registers, "el1").attributes
     assert attributes is not None
     assert attributes.rights[1].shadow_stack, "encodings from 0b1000 on have no overlay"
+
+
+@pytest.mark.parametrize(
+    ("name", "registers", "el", "state", "kept"),
+    [
+        pytest.param("el1", el1, 1, 0, False, id="Secure"),
+        pytest.param("el1", el1, 1, int(SCR_EL3(0).with_(NS=1)), True, id="Non-secure"),
+        pytest.param("el2", el2, 2, int(SCR_EL3(0).with_(NS=1, NSE=1)), True, id="Realm"),
+    ],
+)
+def test_a_call_stack_of_secure_state_stays_in_secure_memory(
+    name: str, registers: Callable[..., dict[str, int]], el: int, state: int, kept: bool
+) -> None:
+    """R_CYSKB: whatever SCR_EL3.SIF says; of the states, Realm is not among those it names."""
+    given = registers(**{f"TCR2_EL{el}": PIE, f"PIR_EL{el}": perm(3, 0b1001)})
+    has_el3 = ID_AA64PFR0_EL1.EL3.into(given.get("ID_AA64PFR0_EL1", 0), 1)
+    given |= {"ID_AA64PFR0_EL1": has_el3, "SCR_EL3": int(SCR_EL3(state).with_(TCR2En=1, PIEn=1))}
+    given |= {"PIRE0_EL1": 0} if el == 1 else {}
+    for non_secure, said in ((0, True), (1, kept)):
+        attributes = one_page(indexed(3) | non_secure << 5, given, name).attributes
+        assert attributes is not None
+        assert attributes.rights[el].shadow_stack is said
 
 
 def test_pan_covers_a_guarded_control_stack_of_el0() -> None:

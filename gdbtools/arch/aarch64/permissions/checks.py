@@ -50,9 +50,9 @@ class Grant:
     def rights(self) -> Rights:
         return Rights(self.read is None, self.write is None, self.execute is None, self.shadow_stack)
 
-    def without_fetches(self, limit: Limit | None) -> Grant:
-        """Take away execution, and with it the call stack's own instructions, where there is a limit."""
-        return self if limit is None else Grant(self.read, self.write, self.execute or limit)
+    def without_fetches(self, limit: Limit | None, call_stack: bool = True) -> Grant:
+        """Take away execution where there is a limit, and the call stack's own instructions without `call_stack`."""
+        return Grant(self.read, self.write, self.execute or limit, self.shadow_stack and call_stack)
 
     def of(self, kind: AccessKind) -> Limit | None:
         return {AccessKind.READ: self.read, AccessKind.WRITE: self.write, AccessKind.EXECUTE: self.execute}[kind]

@@ -75,6 +75,14 @@ class Fetches:
             return Limit(VMSACause.SECURE_FETCH, SCR_EL3.SIF, 1, register="SCR_EL3")
         return None
 
+    def call_stack_allowed(self, steps: tuple[Step, ...]) -> bool:
+        """Return whether the call stack's own instructions may use what a path leads to, whatever SIF says: R_CYSKB."""
+        leaf = steps[-1].entry.word
+        assert isinstance(leaf, Stage1Leaf)
+        if self.state is SecurityState.ROOT:
+            return self._outside_root(steps[-1], leaf) is None
+        return self.state is not SecurityState.SECURE or not _is_non_secure(steps)
+
     @staticmethod
     def _outside_root(step: Step, leaf: Stage1Leaf) -> Limit | None:
         """Only NSE=1 with NS=0 is Root's own."""

@@ -271,12 +271,12 @@ class Stage1(Regime):
             above, below = direct(steps, self.hierarchical, self.hardware_dirty)
             privileged = Base(above, True, exclusive)
             user = None if below is None else Base(below, True, exclusive)
-        foreign = self.fetches.refused(steps)
+        foreign, call_stack = self.fetches.refused(steps), self.fetches.call_stack_allowed(steps)
         upper = overlaid(privileged, self._overlay(steps, given.privileged_overlay))
         lower = None if user is None else overlaid(user, self._overlay(steps, given.user_overlay))
         return Effective(
-            upper.without_fetches(foreign),
-            None if lower is None else lower.without_fetches(foreign),
+            upper.without_fetches(foreign, call_stack),
+            None if lower is None else lower.without_fetches(foreign, call_stack),
             None if user is None else user.grant,
             self._execution_counts,
             self.maintenance_writes,

@@ -96,7 +96,7 @@ _WORDS = re.compile(
 )
 LEFT: Mapping[str, tuple[int, str]] = {
     "arch": (2, "the one line that registers it"),
-    "systems": (3, "the one line that registers what is known of its systems"),
+    "systems": (4, "the lines that register what is known of its systems"),
     "commands": (4, "the commands `esr` and `tlbi` are called so"),
     "commands.esr.declared": (1, "its name"),
     "commands.tlbi.declared": (1, "its name"),

@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 
 
 class DirtyConvention(enum.Enum):
-    """How a guest remembers that a page was written: the values of `set mmu-dirty`."""
+    """How a guest may remember that a page was written: the values of `set mmu-dirty`.
+
+    They are the bits that the descriptors leave to software, and what hardware does; which of them a system uses,
+    `systems` knows.
+    """
 
     NONE = "none"
     BIT55 = "bit55"

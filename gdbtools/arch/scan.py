@@ -140,8 +140,11 @@ class Scanner:
                 output = cast(Output, regime.first)
                 yield Run(regime.first, size, output, size, size, LeafKind(0, attributes, None), PA(0))
         elif regime.admit(regime.first) is None:
-            self._first, self._last = first, last
-            yield from _runs(_merged(self.subtree(regime.root, 0, regime.first, (), 0)))
+            self._first, self._last = max(first, regime.first), min(last, regime.last)
+            # A root may have another half's entries before this one's.
+            top = regime.levels[0]
+            base = regime.first - top.index(regime.first) * top.size_bytes
+            yield from _runs(_merged(self.subtree(regime.root, 0, base, (), 0)))
 
     def subtree(
         self, table: int, depth: int, base: int, path: tuple[_Met, ...], inherited: int
@@ -226,6 +229,10 @@ class Scanner:
             fault = refusal.fault
         kind = self._distinct_kind(LeafKind(step.level.number, attributes, fault, soft))
         size, bits = step.level.size_bytes, self._leaf_bits[depth]
+        if entry.span_bytes:
+            # Of identical entries each leads elsewhere: by itself, and not by what it has in common with others.
+            yield _Piece(first, 1, entry.address | first & (entry.span_bytes - 1), size, size, kind, met.pa)
+            return
         if entry.address <= regime.output_last:
             scale = size // self._strides[depth]
             high = entry.address - (met.value & bits) * scale

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Final
 
-from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import Derived, EntryNeed, Privilege, ReadRegister, Syndrome
 from gdbtools.errors import Unavailable
 from gdbtools.systems.system import System
@@ -18,8 +18,9 @@ from gdbtools.systems.system import System
 def _aarch64() -> Sequence[System]:
     from gdbtools.systems.immediates.aarch64 import IMMEDIATES
     from gdbtools.systems.linux.aarch64 import LINUX
+    from gdbtools.systems.osv.aarch64 import OSV
 
-    return LINUX, IMMEDIATES
+    return LINUX, OSV, IMMEDIATES
 
 
 _KNOWN: Final[Mapping[str, Callable[[], Sequence[System]]]] = {"aarch64": cache(_aarch64)}
@@ -49,6 +50,16 @@ def registers_from_notes(architecture: Architecture, info: Mapping[str, str], pr
         if derived is not None:
             return derived
     raise Unavailable(f"nothing that is known of {architecture.identity.title} here derives registers from VMCOREINFO")
+
+
+def flag_habits(architecture: Architecture, of_kernel: bool) -> str:
+    """Return who sets an access flag that is found clear, by the habit of each system that is known; else empty."""
+    return ", ".join(filter(None, (each.flag_habit(of_kernel) for each in systems_of(architecture))))
+
+
+def dirty_conventions(architecture: Architecture) -> Mapping[str, DirtyConvention]:
+    """Return how each system that is known marks what was written."""
+    return {each.title: each.dirty for each in systems_of(architecture) if each.dirty is not None}
 
 
 def entry_needs(architecture: Architecture, register: ReadRegister) -> Sequence[EntryNeed]:

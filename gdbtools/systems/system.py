@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.isolation import Switch
 from gdbtools.arch.model import Derived, EntryNeed, Privilege, ReadRegister, Regime, Syndrome
 
 
 class System:
     """A system of which nothing is known: what is, a subclass says."""
+
+    title: str = ""
+    dirty: DirtyConvention | None = None
+    """How it marks what was written, None where that is not known."""
+
+    def flag_habit(self, of_kernel: bool) -> str:  # noqa: ARG002
+        """Return who sets an access flag that is found clear, in a few words: a kernel's own, or a process's."""
+        return ""
 
     def convention(self, found: Syndrome, register: ReadRegister | None) -> str:  # noqa: ARG002
         """Return what a call or a breakpoint instruction is for; empty where this system has no such convention."""

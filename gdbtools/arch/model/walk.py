@@ -74,7 +74,8 @@ class Entry:
 
     `address` is the next table's or the output address of the block or page; 0 and meaningless when INVALID or
     SOFT_INVALID.  `cause` says why hardware does not use an entry.  `kept` is what a SOFT_INVALID one would be with its
-    valid bit set, of the same word and for the same cause.
+    valid bit set, of the same word and for the same cause.  `span_bytes` is how much identical entries map together,
+    one run from `address` on, where that is more than one entry's; 0 elsewhere.
     """
 
     kind: EntryKind
@@ -82,6 +83,7 @@ class Entry:
     address: Output
     cause: Cause | None = None
     kept: Entry | None = None
+    span_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +206,8 @@ class Regime(abc.ABC):
         """Return where `address` leads through `leaf`; without levels, to itself."""
         if leaf is None:
             return Mapped(cast(Output, address & self.last), self.last + 1)
-        within = address & (leaf.level.size_bytes - 1)
-        return Mapped(cast(Output, leaf.entry.address | within), leaf.level.size_bytes)
+        size_bytes = leaf.entry.span_bytes or leaf.level.size_bytes
+        return Mapped(cast(Output, leaf.entry.address | address & (size_bytes - 1)), size_bytes)
 
     def stride(self, level: Level) -> int:
         """Return by how much two neighbouring descriptors of a run that is contiguous in its output differ."""

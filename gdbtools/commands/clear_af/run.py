@@ -12,6 +12,9 @@ from gdbtools.repair import clear_access_flag, descriptor
 from gdbtools.repair.clear_access_flag import ClearPlan
 from gdbtools.repair.log import Repair, Way
 from gdbtools.repair.tlb import Invalidation, own_regime
+from gdbtools.systems import flag_habits
+
+UPPER_HALF = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Cleared:
     plan: ClearPlan
     invalidation: Invalidation | None
     applied: bool
+    habits: str
+    """Who sets such flags by the habit of the systems that are known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +52,8 @@ def run(session: Session, options: Options) -> Sequence[Cleared]:
     regime = None if way is Way.WRITE else options.regime or own_regime(machine)
     repair = Repair("clear-af", planned.changes, way, regime)
     invalidation = descriptor.invalidation(machine, repair)
+    of_kernel = any((each.address or 0) & UPPER_HALF for each in planned.changes)
+    habits = flag_habits(machine.architecture, of_kernel)
     if not options.dry_run:
         descriptor.make(machine, session.live, session.written, repair, invalidation)
-    return (Cleared(first, size_bytes, planned, invalidation, not options.dry_run),)
+    return (Cleared(first, size_bytes, planned, invalidation, not options.dry_run, habits),)

@@ -18,9 +18,6 @@ from gdbtools.wording import number_of
 SHOWN = 8
 
 
-UPPER_HALF = 1 << 63
-
-
 def view(answer: Cleared) -> Document:
     plan = answer.plan
     count = len(plan.changes)
@@ -34,7 +31,7 @@ def view(answer: Cleared) -> Document:
     ]
     if count > SHOWN:
         rows.append(("...", "", "", ""))
-    facts: list[tuple[str, Text]] = [("set again", _setter(plan))]
+    facts: list[tuple[str, Text]] = [("set again", _setter(answer))]
     facts += _kept(plan)
     way = Way.WRITE if answer.invalidation is None else Way.INVALIDATE
     facts += maintenance.tlb_rows(way, Need.INVALIDATION, answer.invalidation, answer.applied)
@@ -43,16 +40,13 @@ def view(answer: Cleared) -> Document:
     return Document([head, Table(("from", "at PA", "descriptor", "says"), rows), Facts(facts)])
 
 
-def _setter(plan: ClearPlan) -> Text:
+def _setter(answer: Cleared) -> Text:
     """Return who sets the flags again, as far as that is known of any guest."""
+    plan = answer.plan
     if plan.by_hardware:
         return f"by hardware, and nobody faults ({plan.control})"
-    if any((each.address or 0) & UPPER_HALF for each in plan.changes):
-        habit = "Linux has a handler for user addresses, and dies of a kernel's"
-    else:
-        habit = "Linux has a handler for user addresses, OSv of before 2023 has none"
     said = "by `mmu service`, once it runs; by the guest only if it has a handler, which is not known here"
-    return [Span(said, Role.WARNING), f" ({habit})"]
+    return [Span(said, Role.WARNING), f" ({answer.habits})" if answer.habits else ""]
 
 
 def _kept(plan: ClearPlan) -> list[tuple[str, Text]]:

@@ -18,6 +18,7 @@ from gdbtools.arch.aarch64.registers.processor_state import VBAR
 from gdbtools.arch.aarch64.registers.translation import MAIR, SCTLR, TCR_EL1, TG1_GRANULE
 from gdbtools.arch.aarch64.tables.geometry import GRANULE_BITS, MINIMUM_TnSZ
 from gdbtools.arch.aarch64.translation.isolation import ttbr1_name
+from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.isolation import Switch
 from gdbtools.arch.model import Derived, EntryNeed, Privilege, ReadRegister, Regime
 from gdbtools.errors import Unavailable
@@ -92,6 +93,13 @@ def reduced_roots(ttbr1: str, value: int, page_bytes: int) -> tuple[Mapping[str,
 
 class Linux(System):
     """Linux on AArch64."""
+
+    title = "Linux"
+    # PTE_DIRTY in arch/arm64/include/asm/pgtable-prot.h.
+    dirty = DirtyConvention.BIT55
+
+    def flag_habit(self, of_kernel: bool) -> str:
+        return "Linux has a handler for user addresses" + (", and dies of a kernel's" if of_kernel else "")
 
     def registers_from_notes(self, info: Mapping[str, str], privilege: Privilege) -> Derived:
         return registers_of(info, privilege)

@@ -1,0 +1,1 @@
+"""OSv, a unikernel: what is known of it, by architecture."""

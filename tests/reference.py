@@ -39,7 +39,7 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     ),
     "walk": (
         ("mmu walk $pc $sp", "in GDB, by its own expressions"),
-        ("gdbtools walk -s crash.core '$FAR_EL1' --access write --el 0", "may a user write there?"),
+        ("gdbtools walk -s crash.core '$FAR_EL1' --access write --privilege EL0", "may a user write there?"),
         ("gdbtools walk -s crash.core 0x1000 --with TCR_EL1.HPD0=1", "and if hierarchical permissions were off?"),
     ),
     "map": (

@@ -30,7 +30,6 @@ from gdbtools.commands.sources import SOURCE_OPTIONS, Sources, sources
 from gdbtools.errors import ANSWERED, INTERRUPTED, MISSING, USAGE, GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine.layers import no_source
 from gdbtools.machine.model import Machine
-from gdbtools.machine.sources import open_source, opened
 from gdbtools.machine.symbols import Symbols
 from gdbtools.numbers import number
 from gdbtools.places import gdbinit
@@ -191,6 +190,8 @@ def _no_source(command: Command) -> UsageError:
 def _machine(words: Words, wanted: Sources, symbols: Symbols) -> Iterator[Machine]:
     command = words.command
     if wanted.names:
+        from gdbtools.machine.sources import opened  # not before there is a source
+
         with opened(wanted.names, **wanted.choice) as machine:
             yield replace(machine, named=symbols.name)
         return
@@ -205,6 +206,8 @@ def _machine(words: Words, wanted: Sources, symbols: Symbols) -> Iterator[Machin
 @contextlib.contextmanager
 def _offline(wanted: Sources, acts: bool) -> Iterator[Callable[[str, Sequence[str]], Sequence[str]]]:
     """Yield what answers a command's words with lines of JSON, from these sources; one that `acts` if that is so."""
+    from gdbtools.machine.sources import opened  # the same
+
     symbols = Symbols(None if wanted.elf is None else Path(wanted.elf))
     with opened(wanted.names, **wanted.choice) as machine:
         evaluate = _evaluator(symbols, machine.register)
@@ -224,6 +227,8 @@ def _opener(wanted: Sources) -> Open:
     choice = wanted.choice
 
     def open_other(name: str, registers: str | None) -> Machine:
+        from gdbtools.machine.sources import open_source  # the same
+
         chosen = choice["registers"] if registers is None else registers
         return open_source(name, chosen, choice["cpu"], choice["dirty"], choice["architecture"])
 

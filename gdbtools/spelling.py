@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import SequenceMatcher, get_close_matches
 from typing import Final
 
 from gdbtools.bits import Word
@@ -19,6 +18,8 @@ def nearest(word: str, names: Iterable[str], ending: str = "") -> str:
 
     Of several that are as like, the first that has this `ending` is preferred.
     """
+    from difflib import SequenceMatcher, get_close_matches  # only a mistake needs them
+
     spelled = {name.lower(): name for name in names}
     lower = word.lower()
     close = get_close_matches(lower, spelled, _TRIED, ALIKE)

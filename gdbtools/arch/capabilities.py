@@ -5,7 +5,8 @@ from __future__ import annotations
 import abc
 import copy
 import enum
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from gdbtools.errors import Unavailable
@@ -69,6 +70,21 @@ class Absent:
 def absent(said: str) -> Any:
     """Return what stands for a part that is not there."""
     return Absent(said)
+
+
+class Deferred:
+    """A part that is imported when it is first asked for: most answers ask for few of them."""
+
+    def __init__(self, load: Callable[[], object]) -> None:
+        self._load = cache(load)
+
+    def __get__(self, instance: Architecture | None, owner: type) -> object:
+        return self if instance is None else self._load()
+
+
+def part(load: Callable[[], object]) -> Any:
+    """Return what stands for a part until it is asked for, which `load` then imports and makes."""
+    return Deferred(load)
 
 
 class PageTableIsolation(abc.ABC):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gdbtools.analysis.faults.belonging import Belonging
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import Access, Attributes, Decider, Fault, Mapped, Refusal, Step, Walk
+from gdbtools.arch.model import Access, Attributes, Decider, ExceptionRecord, Fault, Mapped, Refusal, Step, Walk
 from gdbtools.bits import FieldValue, Word
 from gdbtools.render.document import Block, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
@@ -291,3 +291,9 @@ def word_table(word: Word) -> Table:
 def belonging_record(found: Belonging) -> JsonObject:
     """Record whether an exception is the current one, and what shows that its registers are of one."""
     return {"current": found.current, "evidence": {"kind": name_of(found.evidence), "reason": found.reason or None}}
+
+
+def none_taken(exception: ExceptionRecord) -> list[str | Span]:
+    """Return what is said where the registers of the last exception are as reset leaves them."""
+    said = f", as far as the registers say: {', '.join(exception.untaken)} are 0."
+    return [Span("No exception has been taken since reset", Role.HEADING), said]

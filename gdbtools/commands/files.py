@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
-from uuid import uuid4
 
 from gdbtools.errors import Unavailable
 
@@ -35,7 +34,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     be written, a full disk or a pipe that nobody reads, raises `Unavailable`.
     """
     target = path.resolve()
-    beside = target.parent / f".{target.name}.{uuid4().hex}"
+    beside = target.parent / f".{target.name}.{os.urandom(16).hex()}"
     try:
         if target.exists() and not target.is_file():
             with _unblocked(target) as file:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from gdbtools.analysis.faults.descriptor_history import DescriptorHistory
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Live, Machine
-from gdbtools.repair.log import Log
+
+if TYPE_CHECKING:
+    from gdbtools.analysis.faults.descriptor_history import DescriptorHistory
+    from gdbtools.repair.log import Log
 
 Open = Callable[[str, str | None], Machine]
 """Open a source by what the user calls it, with a registers file or without: a face's own way."""
@@ -24,12 +28,13 @@ def opens_nothing(name: str, registers: str | None) -> Machine:  # noqa: ARG001
 class Session:
     """What a command works on: a machine, the user's settings, and what was written to the guest and seen of it.
 
-    `open` is for commands that look at another source besides.
+    `open` is for commands that look at another source besides.  `log` and `history` are those of a face that keeps them
+    from one command to the next; without, they begin when they are first asked for.
     """
 
     machine: Machine
-    written: Log = field(default_factory=Log)
-    seen: DescriptorHistory = field(default_factory=DescriptorHistory)
+    log: Log | None = None
+    history: DescriptorHistory | None = None
     resume_wanted: bool = False
     """Set by a command whose answer is to be shown before the guest runs on; the face then resumes it."""
     called: str = "SOURCE"
@@ -37,6 +42,20 @@ class Session:
     open: Open = opens_nothing
     make_sure: Callable[[], None] = lambda: None
     """Raises `Unavailable` if what was read cannot be believed after all: asked before it goes into a file."""
+
+    @cached_property
+    def written(self) -> Log:
+        """What was written to the guest."""
+        from gdbtools.repair.log import Log
+
+        return Log() if self.log is None else self.log
+
+    @cached_property
+    def seen(self) -> DescriptorHistory:
+        """What was seen of its descriptors."""
+        from gdbtools.analysis.faults.descriptor_history import DescriptorHistory
+
+        return DescriptorHistory() if self.history is None else self.history
 
     @property
     def dirty(self) -> DirtyConvention:

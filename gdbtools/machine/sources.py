@@ -15,22 +15,41 @@ from gdbtools.addresses import PA
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.errors import Malformed, UsageError
-from gdbtools.machine.dumps import kdump, lime, vmcoreinfo
+from gdbtools.machine.dumps import magic, vmcoreinfo
 from gdbtools.machine.dumps.derived import with_linux_registers
 from gdbtools.machine.dumps.dump import Dump
-from gdbtools.machine.dumps.elfcore import open_core
 from gdbtools.machine.dumps.files import one_line, open_file
-from gdbtools.machine.dumps.raw import open_raw
 from gdbtools.machine.dumps.written_down import read_registers, written_names
 from gdbtools.machine.layers import FixedRegisters, Overridden
-from gdbtools.machine.live import qemu
 from gdbtools.machine.model import Cpu, Machine, with_dirty
 from gdbtools.numbers import Literal
 
+QMP: Final = "qmp:"
+"""What the name of a QEMU's monitor begins with."""
+
+
+def _open_core(path: Path) -> Dump:
+    from gdbtools.machine.dumps.elfcore import open_core
+
+    return open_core(path)
+
+
+def _open_lime(path: Path) -> Dump:
+    from gdbtools.machine.dumps.lime import open_lime
+
+    return open_lime(path)
+
+
+def _open_kdump(path: Path) -> Dump:
+    from gdbtools.machine.dumps.kdump import open_kdump
+
+    return open_kdump(path)
+
+
 FORMATS: Final[Mapping[bytes, Callable[[Path], Dump]]] = {
-    b"\x7fELF": open_core,
-    lime.MAGIC: lime.open_lime,
-    **dict.fromkeys(kdump.MAGICS, kdump.open_kdump),
+    magic.ELF: _open_core,
+    magic.LIME: _open_lime,
+    **dict.fromkeys(magic.KDUMP, _open_kdump),
 }
 """What opens a file that begins so."""
 NEARLY: Final[Mapping[bytes, str]] = {
@@ -59,13 +78,15 @@ def opened(
     A QEMU's guest has to stand still: one that runs is refused, or held for as long as this lasts if `stop` says so.
     """
     names = (source,) if isinstance(source, str) else tuple(source)
-    monitor = next((name for name in names if name.startswith(qemu.SCHEME)), None)
+    monitor = next((name for name in names if name.startswith(QMP)), None)
     if monitor is None:
         yield open_source(names, registers, cpu, dirty, architecture)
         return
     if len(names) > 1:
         raise UsageError(f"{monitor} is one of several sources; give it alone")
-    with qemu.attached(monitor.removeprefix(qemu.SCHEME), stop) as dump:
+    from gdbtools.machine.live.qemu import attached  # sockets and processes: no dump needs them
+
+    with attached(monitor.removeprefix(QMP), stop) as dump:
         yield _machine(dump, registers, cpu, dirty, architecture)
 
 
@@ -135,6 +156,8 @@ def _opened(names: Sequence[str]) -> Dump:
     raw = [image for image in images if image is not None]
     if len(raw) == len(names):
         said = tuple(f"{path}@{base.said}" for path, base in raw if base.said)
+        from gdbtools.machine.dumps.raw import open_raw
+
         return replace(open_raw([(path, PA(base.value)) for path, base in raw]), assumed=said)
     if len(names) > 1:
         raise UsageError(f"{names[images.index(None)]} is one of several sources; then all are raw images, PATH@BASE")
@@ -143,11 +166,11 @@ def _opened(names: Sequence[str]) -> Dump:
         begins = file.read(max(map(len, (*FORMATS, *NEARLY))))
     if not begins:
         raise Malformed(f"{name} is empty; name a dump that has something in it")
-    for magic, opened in FORMATS.items():
-        if begins.startswith(magic):
+    for beginning, opened in FORMATS.items():
+        if begins.startswith(beginning):
             return opened(Path(name))
-    for magic, what in NEARLY.items():
-        if begins.startswith(magic):
+    for beginning, what in NEARLY.items():
+        if begins.startswith(beginning):
             raise UsageError(f"{name} is {what}")
     raise UsageError(f"{name} is no dump that is known here; for a raw image say where it starts: {name}@0x40000000")
 

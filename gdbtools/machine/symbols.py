@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import mmap
 import struct
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gdbtools.addresses import VA
 from gdbtools.errors import Malformed
-from gdbtools.machine.dumps.dump import map_file
-from gdbtools.machine.dumps.elfcore import DAMAGED
-from gdbtools.machine.dumps.files import one_line, open_file
+
+if TYPE_CHECKING:
+    import mmap
 
 SECTION = struct.Struct("<IIQQQQIIQQ")
 """sh_name, sh_type, sh_flags, sh_addr, sh_offset, sh_size, sh_link, sh_info, sh_addralign, sh_entsize."""
@@ -76,6 +76,8 @@ class Symbols:
 
 def section_places(path: Path) -> Sequence[tuple[int, int]]:
     """Return where the sections are that are there when the program runs: (first address, end)."""
+    from gdbtools.machine.dumps.dump import map_file  # only where there is a file
+
     sections = _sections(path, map_file(path))
     return [(each[3], each[3] + each[5]) for each in sections if each[2] & ALLOCATED and each[5]]
 
@@ -85,6 +87,8 @@ def symbol_values(path: Path) -> dict[str, int]:
 
     The work is that of the file's size, whatever its headers say.
     """
+    from gdbtools.machine.dumps.dump import map_file  # the same
+
     view = map_file(path)
     values: dict[str, int] = {}
     left, names_left = len(view), TIMES * len(view)
@@ -110,6 +114,9 @@ def _sections(path: Path, view: mmap.mmap) -> list[tuple[int, ...]]:
     # Here: only what opens a file has to wait for it.
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
+
+    from gdbtools.machine.dumps.elfcore import DAMAGED
+    from gdbtools.machine.dumps.files import one_line, open_file
 
     try:
         with one_line(str(path)), open_file(path) as stream:

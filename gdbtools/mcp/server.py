@@ -24,7 +24,7 @@ from gdbtools.commands.parser import HelpWanted, Parser
 from gdbtools.commands.reading import seconds
 from gdbtools.commands.sources import Sources, add_source_options, sources
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
-from gdbtools.machine.live.qemu import SCHEME
+from gdbtools.machine.sources import QMP
 from gdbtools.mcp.workers import AT_ONCE, Ask, DumpWorker, GdbWorker, Pool, Worker
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def serve(words: Sequence[str], opened: Callable[[Sources, bool], AbstractContex
         else partial(DumpWorker, partial(opened, sources(vars(options)), options.allow_writes))
     )
     # A gdbstub and a monitor serve one at a time.
-    alone = live or any(each.startswith(SCHEME) for each in options.source)
+    alone = live or any(each.startswith(QMP) for each in options.source)
 
     async def run() -> None:
         pool = Pool(make, 1 if alone else AT_ONCE, limit)

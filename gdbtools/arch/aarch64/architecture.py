@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gdbtools.addresses import VA, Input
+from gdbtools.addresses import Input
 from gdbtools.arch.aarch64 import GENERAL, IDENTITY, syndrome
-from gdbtools.arch.aarch64.descriptor_repair import A64Repair
 from gdbtools.arch.aarch64.exception_levels import LEVELS
-from gdbtools.arch.aarch64.exceptions import agreement, record
-from gdbtools.arch.aarch64.exceptions.entry_needs import VECTORS_BYTES
-from gdbtools.arch.aarch64.instructions import effects
-from gdbtools.arch.aarch64.instructions.gadgets import A64, INSTRUCTION_BYTES, is_unprivileged, maintenance
-from gdbtools.arch.aarch64.permissions.checks import as_user
 from gdbtools.arch.aarch64.registers import (
     hypervisor,
     identification,
@@ -34,37 +28,33 @@ from gdbtools.arch.aarch64.tables.descriptors import (
     Stage2Leaf,
     TwoLevelLeaf,
 )
-from gdbtools.arch.aarch64.tables.table_heuristics import A64Tables
-from gdbtools.arch.aarch64.translation import isolation, regimes, root_registers, shown_controls, stage2_owner
+from gdbtools.arch.aarch64.translation import regimes, stage2_owner
+from gdbtools.arch.aarch64.translation.check import check
 from gdbtools.arch.aarch64.translation.stage1 import Stage1
 from gdbtools.arch.aarch64.translation.stage1_off import Stage1Off
 from gdbtools.arch.aarch64.translation.stage2 import Stage2
 from gdbtools.arch.aarch64.translation.stage2_owner import Stage2Off
 from gdbtools.arch.aarch64.traps import fine_grained
 from gdbtools.arch.aarch64.traps import registers as trap_registers
-from gdbtools.arch.aarch64.traps.deciders import deciders
-from gdbtools.arch.capabilities import Architecture, PageTableIsolation
-from gdbtools.arch.exceptions import Exceptions
-from gdbtools.arch.instruction_effects import Effect, EffectWords
-from gdbtools.arch.isolation import Switch, View
+from gdbtools.arch.capabilities import Architecture, part
 from gdbtools.arch.model import (
     Access,
     AccessKind,
-    Agreement,
     Derived,
-    ExceptionRecord,
     Fault,
-    FaultKind,
     Privilege,
     ReadRegister,
     Refusal,
     Regime,
-    Shown,
-    Syndrome,
-    VectorEntry,
     Walk,
 )
-from gdbtools.bits import FieldValue, Word
+from gdbtools.bits import Word
+
+if TYPE_CHECKING:
+    from gdbtools.arch.capabilities import DescriptorRepair, PageTableIsolation
+    from gdbtools.arch.exceptions import Exceptions
+    from gdbtools.arch.gadgets import Gadgets
+    from gdbtools.arch.table_heuristics import TableHeuristics
 
 _STAGE1: Final[Mapping[str, type[Word]]] = {
     "TTBR0": translation.TTBR,
@@ -115,129 +105,34 @@ _WITHOUT_HOST: Final[Mapping[str, type[Word]]] = {"TCR_EL2": translation.TCR_EL2
 """What is laid out otherwise while HCR_EL2.E2H is clear."""
 
 
-def check(walk: Walk, access: Access, state: int) -> Refusal | None:
-    """Ask stage 1 first, whole, and then stage 2: a permission fault at stage 1 hides what stage 2 would say."""
-    pstate, regime = SPSR(state), walk.regime
-    if isinstance(regime, Stage2):
-        return regime.check(walk, access.kind, 0 if as_user(access, pstate, True) else 1)
-    if isinstance(regime, Stage2Off):
-        return walk.refusal
-    assert isinstance(regime, Stage1 | Stage1Off)
-    user = as_user(access, pstate, regime.unprivileged_counts)
-    if isinstance(regime, Stage1):
-        refused = regime.check(walk, access.kind, user, pstate)
-    else:
-        refused = regime.check(walk, access.kind)
-    if refused is not None or walk.final is None or regime.below is None:
-        return refused
-    return regime.below.check(walk.final, access.kind, 0 if user else 1)
+def _exceptions() -> Exceptions:
+    from gdbtools.arch.aarch64.exceptions.taken import A64Exceptions
+
+    return A64Exceptions()
 
 
-class A64Exceptions(Exceptions):
-    """Exceptions that are taken to AArch64 state."""
+def _isolation() -> PageTableIsolation:
+    from gdbtools.arch.aarch64.translation.isolation import A64Isolation
 
-    names = record.names_at("x")
-    effect_words = EffectWords("DSB", "ISB", "TLBI")
-    vectors_bytes = VECTORS_BYTES
-    longest_instruction_bytes = INSTRUCTION_BYTES
-    # Rule R_SQBCS in "Translation Lookaside Buffers": no entry that causes a Translation, Address size or Access flag
-    # fault.
-    cached_refusals = (FaultKind.PERMISSION,)
-
-    def instruction_bytes(self, begins: bytes) -> int:  # noqa: ARG002
-        return INSTRUCTION_BYTES
-
-    def way_back(self, register: ReadRegister, through: VA | None) -> Mapping[str, int] | None:  # noqa: ARG002
-        """ELR and SPSR are still the exception's, so that an ERET is all that it takes."""
-        return None if through is None else {"pc": through}
-
-    def syndrome_of(self, exception_class: int, iss: int) -> int | None:
-        fields = syndrome.ESR_ELx
-        if exception_class >> fields.EC.width or iss & ~(fields.ISS.mask | fields.IL.mask):
-            return None
-        return int(fields(iss).with_(EC=exception_class, IL=1))
-
-    def decode(self, value: int) -> Syndrome:
-        return syndrome.decode(value)
-
-    def is_syndrome(self, name: str) -> bool:
-        return name.startswith("ESR_EL")
-
-    def syndrome(self, register: ReadRegister) -> Syndrome:
-        return syndrome.decode(register(f"ESR_EL{record.target(register)}"))
-
-    def context(self, register: ReadRegister) -> tuple[int, ...]:
-        target = record.target(register)
-        bases = (optional(register, f"{name}_EL{target}") for name in ("VBAR", "TTBR0", "TTBR1"))
-        return target, *(base or 0 for base in bases)
-
-    def record(self, register: ReadRegister) -> ExceptionRecord:
-        return record.record(register)
-
-    def raised_at(self, exception: ExceptionRecord) -> VA | None:
-        return agreement.raised_at(exception)
-
-    def fits(
-        self, exception: ExceptionRecord, instruction: int | None, register: ReadRegister | None = None
-    ) -> Agreement:
-        return agreement.fits(exception, instruction, register)
-
-    def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[VA, str]:
-        return record.vectors(register) if regime is None else record.vectors_for(register, regime)
-
-    def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:
-        return f"VBAR_EL{record.target(register) if regime is None else record.taken_at(regime)}"
-
-    def vector_entry(self, register: ReadRegister) -> VectorEntry | None:
-        return record.vector_entry(register, register("pc"))
-
-    def fits_entry(self, exception: ExceptionRecord, entry: VectorEntry) -> str:
-        return agreement.against_entry(exception, entry)
-
-    def is_of(self, exception: ExceptionRecord, regime: str) -> bool:
-        return record.is_of(exception, regime)
-
-    def regime_of(self, register: ReadRegister, privilege: Privilege) -> str:
-        return regimes.of_level(register, privilege)
-
-    def maintenance(self, instruction: int) -> AccessKind:
-        return maintenance(instruction)
-
-    def is_unprivileged(self, instruction: int) -> bool:
-        return is_unprivileged(instruction)
-
-    def effects(self, code: bytes, end: VA, register: ReadRegister, regime: str, about: Walk) -> Sequence[Effect]:
-        return effects.recent(effects.words_of(code), end, register, regime, about)
-
-    def shown_by(
-        self, fault: Fault, walk: Walk, access: Access, state: int | None, register: ReadRegister
-    ) -> Shown | None:
-        by_tables = shown_controls.address_size(fault, walk, register) or shown_controls.access_flag(
-            fault, walk, register
-        )
-        if by_tables is not None or state is not None:
-            return by_tables
-        return shown_controls.privileged_access_never(fault, check(walk, access, int(SPSR(0).with_(PAN=1))))
-
-    def trap_controls(self, exception: ExceptionRecord, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
-        if exception.origin is None:
-            return ()
-        return deciders(exception.syndrome, exception.origin, exception.target, register)
+    return A64Isolation()
 
 
-class A64Isolation(PageTableIsolation):
-    """Kernel page-table isolation by TTBR1: the upper half is reduced while a process runs."""
+def _repair() -> DescriptorRepair:
+    from gdbtools.arch.aarch64.descriptor_repair import A64Repair
 
-    def range(self, register: ReadRegister, name: str | None = None) -> Regime | None:
-        return isolation.upper_range(register, name)
+    return A64Repair()
 
-    def switch(self, register: ReadRegister, view: View, name: str | None = None) -> Switch | None:
-        return isolation.switch(register, view, name)
 
-    def ways_in(
-        self, register: ReadRegister, reduced: Mapping[str, int], view: View, first: VA, size_bytes: int
-    ) -> Mapping[VA, str]:
-        return isolation.ways_in(register, reduced, view, first, size_bytes)
+def _gadgets() -> Gadgets:
+    from gdbtools.arch.aarch64.instructions.gadgets import A64
+
+    return A64()
+
+
+def _table_heuristics() -> TableHeuristics:
+    from gdbtools.arch.aarch64.tables.table_heuristics import A64Tables
+
+    return A64Tables()
 
 
 class AArch64(Architecture):
@@ -253,11 +148,11 @@ class AArch64(Architecture):
     privileges = LEVELS
     pc = "pc"
     general = GENERAL
-    exceptions = A64Exceptions()
-    isolation = A64Isolation()
-    repair = A64Repair()
-    gadgets = A64()
-    table_heuristics = A64Tables()
+    exceptions = part(_exceptions)
+    isolation = part(_isolation)
+    repair = part(_repair)
+    gadgets = part(_gadgets)
+    table_heuristics = part(_table_heuristics)
 
     def word(self, name: str, register: ReadRegister) -> Word:
         value = register(name)
@@ -289,6 +184,8 @@ class AArch64(Architecture):
         return tuple(overview.in_force(register))
 
     def bare_regime(self, granule: str, name: str, level: int | None) -> Regime:
+        from gdbtools.arch.aarch64.translation import root_registers  # only a descriptor without tables needs it
+
         return root_registers.bare_regime(granule, name, level)
 
     def privilege(self, register: ReadRegister) -> Privilege:

@@ -7,8 +7,7 @@ from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import ExceptionRecord, Syndrome, Transfer
 from gdbtools.bits import FieldValue
 from gdbtools.commands.esr.run import Decoded, TrapControls
-from gdbtools.commands.evidence import belonging_record, control_text, fault_name, fault_record
-from gdbtools.commands.fault.verdict import none_taken
+from gdbtools.commands.evidence import belonging_record, control_text, fault_name, fault_record, none_taken
 from gdbtools.commands.pictures import word_picture
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal

@@ -8,8 +8,8 @@ from gdbtools.addresses import PA
 from gdbtools.analysis.faults.diagnosis import Aborted, Diagnosis, Verdict
 from gdbtools.analysis.faults.spurious_causes import Suspicion
 from gdbtools.arch.instruction_effects import EffectWords
-from gdbtools.arch.model import ExceptionRecord, FaultKind, Mapped
-from gdbtools.commands.evidence import access_name, fault_name, field_value
+from gdbtools.arch.model import FaultKind, Mapped
+from gdbtools.commands.evidence import access_name, fault_name, field_value, none_taken
 from gdbtools.commands.fault.suspicion import briefly
 from gdbtools.render.document import Role, Span
 
@@ -35,12 +35,6 @@ def sentence(
         return [LAST, *_apart(diagnosis)]
     said = _of_one_exception(diagnosis, words, suspected, backing)
     return [LAST, *said] if diagnosis.belongs.last else said
-
-
-def none_taken(exception: ExceptionRecord) -> list[str | Span]:
-    """Return what is said where the registers of the last exception are as reset leaves them."""
-    said = f", as far as the registers say: {', '.join(exception.untaken)} are 0."
-    return [Span("No exception has been taken since reset", Role.HEADING), said]
 
 
 def _interrupted(diagnosis: Diagnosis) -> list[str | Span]:

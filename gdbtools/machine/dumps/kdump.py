@@ -31,7 +31,6 @@ from gdbtools.machine.layers import FixedRegisters
 from gdbtools.machine.model import Cpu
 from gdbtools.units import PAGE_BYTES
 
-MAGICS = (b"KDUMP   ", b"DISKDUMP", FLATTENED)
 VERSIONS = range(14, 9, -1)
 """Of the library's name, libkdumpfile.so.N, the newest first; 10 is Debian 12's."""
 INSTALL = "pip install 'gdbtools[kdump]', or on Debian and Ubuntu: apt-get install libkdumpfile10"

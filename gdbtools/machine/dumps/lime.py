@@ -11,10 +11,10 @@ from pathlib import Path
 
 from gdbtools.addresses import PA
 from gdbtools.errors import Malformed
+from gdbtools.machine.dumps import magic
 from gdbtools.machine.dumps.dump import RANGES, Dump, map_file, placed
 from gdbtools.machine.layers import Ranges
 
-MAGIC = b"EMiL"
 VERSION = 1
 HEADER = struct.Struct("<4sIQQ8x")
 
@@ -32,8 +32,8 @@ def _places(path: Path, view: mmap.mmap) -> list[tuple[PA, int, int]]:
         header = view[at : at + HEADER.size]
         if len(header) < HEADER.size:
             raise Malformed(f"{path} is cut short in a LiME header; take the dump again")
-        magic, version, first, last = HEADER.unpack(header)
-        if magic != MAGIC:
+        begins, version, first, last = HEADER.unpack(header)
+        if begins != magic.LIME:
             raise Malformed(f"{path} has no LiME header at offset {at:#x}, where one is due; take the dump again")
         if version != VERSION:
             raise Malformed(f"{path} is LiME of version {version}; take it with LiME 1, format=lime")

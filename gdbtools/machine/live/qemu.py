@@ -29,7 +29,6 @@ from gdbtools.machine.live.qemu_ram import GuestRam, Monitor, RamRange, look_int
 from gdbtools.machine.live.qmp import ANSWER_SECONDS, Qmp, connected
 from gdbtools.machine.model import Cpu, PhysicalMemory
 
-SCHEME = "qmp:"
 READABLE = ("ram", "rom", "romd")
 """The kinds of memory that can be read without changing anything; of the others, devices may notice."""
 CHUNK_BYTES = 1 << 16

@@ -16,6 +16,7 @@ from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.processor_state import VBAR
 from gdbtools.arch.aarch64.registers.translation import TTBR
 from gdbtools.arch.aarch64.translation import regimes
+from gdbtools.arch.capabilities import PageTableIsolation
 from gdbtools.arch.isolation import Load, Switch, View
 from gdbtools.arch.model import ReadRegister, Regime
 from gdbtools.errors import GdbtoolsError
@@ -85,3 +86,18 @@ def ways_in(
         if root is not None and now == TTBR(root).BADDR:
             found |= {at: entry for at, entry in vectors_at(base).items() if at >= base + FROM_LOWER}
     return found
+
+
+class A64Isolation(PageTableIsolation):
+    """Kernel page-table isolation by TTBR1: the upper half is reduced while a process runs."""
+
+    def range(self, register: ReadRegister, name: str | None = None) -> Regime | None:
+        return upper_range(register, name)
+
+    def switch(self, register: ReadRegister, view: View, name: str | None = None) -> Switch | None:
+        return switch(register, view, name)
+
+    def ways_in(
+        self, register: ReadRegister, reduced: Mapping[str, int], view: View, first: VA, size_bytes: int
+    ) -> Mapping[VA, str]:
+        return ways_in(register, reduced, view, first, size_bytes)

@@ -1,0 +1,67 @@
+"""What an answer from the command line imports: what it uses, and little else.  Counted, and not timed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.places import ROOT
+
+CAPTURE = "fixtures/captures/access-flag.core"
+ESR, WALK = ("esr", "0x96000007"), ("walk", "0x1000", "-s", CAPTURE)
+ONE_LINE = """
+import contextlib, io, sys
+from gdbtools.cli import main
+with contextlib.redirect_stdout(io.StringIO()):
+    status = main(sys.argv[1:])
+print(status, *sys.modules)
+"""
+
+
+def loaded(*words: str) -> list[str]:
+    """Return what is imported when these words have been answered."""
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_LINE, *words], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    status, *modules = done.stdout.split()
+    assert status in ("0", "1"), done.stderr
+    return modules
+
+
+def within(modules: list[str], *folders: str) -> list[str]:
+    return [each for each in modules if each.startswith(tuple(f"{folder}." for folder in folders)) or each in folders]
+
+
+@pytest.mark.parametrize(("words", "most"), [(ESR, 220), (WALK, 212)], ids=["esr", "walk"])
+def test_an_answer_imports_so_many_modules_and_no_more(words: tuple[str, ...], most: int) -> None:
+    """A tenth of these modules are declarations of commands; a dataclass in one takes half a millisecond."""
+    ours = within(loaded(*words), "gdbtools")
+    assert len(ours) <= most, ours
+
+
+def test_a_value_is_decoded_without_what_opens_sources_or_changes_guests() -> None:
+    unused = within(
+        loaded(*ESR), "gdbtools.machine.dumps", "gdbtools.machine.live", "gdbtools.machine.sources", "gdbtools.repair",
+        "elftools",
+        "gdbtools.arch.aarch64.tables.live_change", "gdbtools.arch.aarch64.tables.table_heuristics",
+    )  # fmt: skip
+    assert unused == []
+
+
+def test_a_capture_is_walked_without_the_other_formats_and_the_parts_that_it_does_not_ask() -> None:
+    unused = within(
+        loaded(*WALK), "gdbtools.machine.live", "gdbtools.machine.dumps.kdump", "gdbtools.machine.dumps.lime",
+        "gdbtools.machine.dumps.raw", "gdbtools.repair", "gdbtools.arch.aarch64.exceptions.taken",
+        "gdbtools.arch.aarch64.instructions.effects", "gdbtools.arch.aarch64.traps.deciders",
+        "gdbtools.arch.aarch64.tables.table_heuristics",
+    )  # fmt: skip
+    assert unused == []
+
+
+@pytest.mark.parametrize("words", [ESR, WALK], ids=["esr", "walk"])
+def test_no_answer_as_text_needs_a_prompt_or_a_process(words: tuple[str, ...]) -> None:
+    """Of what is slow to import: the widths of characters, prompts, processes, the network, mail."""
+    slow = ("wcwidth", "pygdbmi", "prompt_toolkit", "subprocess", "socket", "email", "ctypes", "difflib")
+    assert within(loaded(*words), *slow) == []

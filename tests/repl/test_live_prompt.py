@@ -53,7 +53,7 @@ def test_the_screen_in_the_docs_is_what_is_on_the_screen(run: Start, tmp_path: P
         terminal.enter(each.command)
     terminal.wait(VERDICT)
     terminal.type(typed.command)
-    terminal.wait("--physical  only what leads")
+    terminal.wait("only what leads into this range")
     rows = terminal.still()
     shown = [line for each in (*entered, typed) for line in (each.typed, *each.shown, "")]
     assert [row for row in rows[rows.index(f"{PROMPT} catch access-flag") :] if row not in shown] == []

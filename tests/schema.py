@@ -52,8 +52,11 @@ def mistakes(answer: Mapping[str, Any]) -> list[str]:
 
 
 def is_answer(read: object) -> bool:
-    """Return whether what was read from JSON is a line of `--json`."""
-    return isinstance(read, dict) and read.get("schema") == NAME
+    """Return whether what was read from JSON is a line of `--json`.
+
+    What GDB tells the prompt has the same name, and a status beside its documents and its lines.
+    """
+    return isinstance(read, dict) and read.get("schema") == NAME and "status" not in read
 
 
 def hold(answer: Mapping[str, Any]) -> None:

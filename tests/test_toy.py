@@ -11,7 +11,8 @@ import pytest
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.cli import main
-from tests.toy import IDENTITY
+from gdbtools.repl.session import Doing, state_of
+from tests.toy import IDENTITY, TOY, ToyRegime
 
 ROOT_TABLE, BELOW = 0x1000, 0x2000
 X, W, LEAF, V = 8, 4, 2, 1
@@ -45,6 +46,14 @@ def test_the_registers_names_say_whose_an_image_is(capsys: pytest.CaptureFixture
     assert main(["status", *source[:2]]) == 2
     assert "say --arch aarch64|toy" in capsys.readouterr().err
     assert main(["status", *source[:2], "--arch", "toy"]) == 0
+
+
+def test_the_toolbar_calls_a_regime_as_the_architecture_does(
+    capsys: pytest.CaptureFixture[str], source: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ToyRegime, "regime_name", "toy, of course", raising=False)
+    (status,) = ask(capsys, "status", *source)
+    assert state_of(Doing.SOURCE, TOY, status, None, "").regime == "toy, of course"
 
 
 def test_walks_and_maps_have_entries_of_its_own_size(capsys: pytest.CaptureFixture[str], source: list[str]) -> None:

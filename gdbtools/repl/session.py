@@ -180,7 +180,7 @@ def state_of(
     on = any(regime["levels"] for regime in regimes)
     regime = "MMU off" if regimes else ""
     if on:
-        regime = str(regimes[0]["name"]).partition(",")[0]
+        regime = str(regimes[0]["regime_name"])
     known = fault if fault is not None and int(fault["syndrome"]["value"], 16) else {}
     return State(
         doing,

@@ -145,7 +145,8 @@ class Regime(abc.ABC):
     the input addresses it admits, `output_last` the highest output.  `below` is the next stage, which translates this
     one's outputs and the addresses of its tables.  `assumed` says, in words, what stands in for registers that the
     source lacks; `notes` what is reserved or CONSTRAINED UNPREDICTABLE in the ones it has, and how it was read.
-    `own_name` is its name without that of the stage below, `short_name` what tells it from the regime's other ranges.
+    `own_name` is its name without that of the stage below, `regime_name` that of the regime it is a range of, and
+    `short_name` what tells it from the other ranges.
     """
 
     name: str
@@ -166,6 +167,10 @@ class Regime(abc.ABC):
     @property
     def own_name(self) -> str:
         return self.name
+
+    @property
+    def regime_name(self) -> str:
+        return self.own_name
 
     @property
     def short_name(self) -> str:

@@ -91,7 +91,7 @@ def view(answer: Bare) -> Document:
         blocks.append(Line([Span("--level N explains every field of one of them.", Role.QUIET)]))
     granule = size(answer.regime.levels[-1].size_bytes)
     said = f"{granule} granule; memory types, output size and hardware's updates are not known without registers"
-    blocks.append(Facts([("taken for", f"{answer.regime.name.partition(',')[0]}, {said}")]))
+    blocks.append(Facts([("taken for", f"{answer.regime.regime_name}, {said}")]))
     return Document(blocks)
 
 

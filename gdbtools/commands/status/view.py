@@ -54,6 +54,7 @@ def record(answer: Status) -> JsonObject:
         "regimes": [
             {
                 "name": regime.name,
+                "regime_name": regime.regime_name,
                 "first": hexadecimal(regime.first),
                 "last": hexadecimal(regime.last),
                 "root": hexadecimal(regime.root),

@@ -116,7 +116,11 @@ class Stage1(Regime):
 
     @property
     def own_name(self) -> str:
-        return f"{self.controls.name} stage 1, {self.short_name}"
+        return f"{self.regime_name}, {self.short_name}"
+
+    @property
+    def regime_name(self) -> str:
+        return f"{self.controls.name} stage 1"
 
     @property
     def short_name(self) -> str:

@@ -110,7 +110,11 @@ class Stage2(Regime):
 
     @cached_property
     def name(self) -> str:  # type: ignore[override]
-        return f"{'Secure ' if self.secure else ''}stage 2, {self.short_name}"
+        return f"{self.regime_name}, {self.short_name}"
+
+    @property
+    def regime_name(self) -> str:
+        return f"{'Secure ' if self.secure else ''}stage 2"
 
     @property
     def short_name(self) -> str:

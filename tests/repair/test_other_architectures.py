@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from gdbtools.analysis.faults.diagnosis import Verdict, diagnose
 from gdbtools.analysis.faults.instruction import instruction_at
 from gdbtools.analysis.faults.writer import writer
 from gdbtools.arch.gadgets import Extent, Scope
-from gdbtools.arch.model import FaultKind
+from gdbtools.arch.model import ExceptionRecord, FaultKind
 from gdbtools.errors import Unreadable
 from gdbtools.machine.layers import FixedRegisters
 from gdbtools.machine.model import Cpu, Machine
@@ -134,6 +136,29 @@ def test_a_syndrome_that_tells_less_than_the_walk_agrees_with_it(memory: Memory,
     assert found.predicted is not None
     assert found.predicted.fault.kind is (FaultKind.PERMISSION if entry else FaultKind.TRANSLATION)
     assert found.predicted.fault.level == 1, "the walk tells what the syndrome does not"
+
+
+def test_who_sets_the_access_flag_of_a_second_stage_is_asked_by_the_name_that_it_has(memory: Memory) -> None:
+    class TwoStages(strange.StrangeExceptions):
+        def record(self, register: strange.ReadRegister) -> ExceptionRecord:
+            found = super().record(register)
+            assert found.syndrome.fault is not None
+            fault = replace(found.syndrome.fault, stage=2)
+            return replace(found, syndrome=replace(found.syndrome, fault=fault), second_stage="the lower one")
+
+    asked: list[str | None] = []
+
+    class Repair:
+        def access_flag_controls(self, register: strange.ReadRegister, regime: str | None) -> tuple[()]:
+            asked.append(regime)
+            return ()
+
+    class Other(strange.Strange):
+        exceptions = TwoStages()
+        repair: Any = Repair()
+
+    diagnose(Other(), read(), memory.read)
+    assert asked == ["the lower one"]
 
 
 def test_the_code_before_an_access_is_looked_at_as_bytes(memory: Memory) -> None:

@@ -140,7 +140,7 @@ def diagnose(
         convention = systems.convention(architecture, syndrome, register if belongs.current else None)
         return Diagnosis(Verdict.NOT_THE_TABLES, exception, belongs, traps=traps, convention=convention)
     # Registers before memory: a live source switches modes between the two.
-    stage = "stage2" if syndrome.fault.stage == 2 else exception.regime
+    stage = (exception.second_stage if syndrome.fault.stage == 2 else "") or exception.regime
     controls = architecture.repair.access_flag_controls(register, stage) if architecture.has("repair") else ()
     access = Access(syndrome.access_kind, exception.target if exception.origin is None else exception.origin)
     state = exception.state or 0

@@ -31,9 +31,9 @@ class ExceptionRecord:
     names the regime that translated for it, and `ipa` is the page of the intermediate physical address that stage 2
     refused, None where no register holds one.  What a source does not have is None: `origin` where neither the saved
     state nor the syndrome tells it.  `address` is 0 where the syndrome says that no register holds one, and none does.
-    `names` are those of the registers; `undecoded` says why that regime's own stage cannot be decoded, and
-    `second_stage` names the one below it, which can: both empty where it is.  `untaken` names the registers whose being
-    0, as after reset, says that no exception was ever taken; empty where one was.
+    `names` are those of the registers; `undecoded` says why that regime's own stage cannot be decoded, empty where it
+    can.  `second_stage` names the one below it, for a fault that may be that one's.  `untaken` names the registers
+    whose being 0, as after reset, says that no exception was ever taken; empty where one was.
     """
 
     target: Privilege

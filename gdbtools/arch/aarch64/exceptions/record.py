@@ -137,12 +137,13 @@ def record(register: ReadRegister) -> ExceptionRecord:
     word = found.word
     through_vncr = isinstance(word, syndrome.Encoding) and word.through_vncr
     regime = regimes.of_level(register, el if through_vncr or origin is None else origin)
-    ipa, undecoded, second_stage = None, "", ""
+    ipa, undecoded = None, ""
+    second_stage = regimes.STAGE2 if found.fault is not None and found.fault.stage == 2 else ""
     if found.fault is not None and el == 2 and regime == "el1":
         if why := aarch32_el1(register):
             undecoded = f"EL1 is AArch32 ({why}), whose own stage 1 is not decoded"
-            secure = security_state(register, EL1) is SecurityState.SECURE
-            second_stage = "secure-stage2" if secure else regimes.STAGE2
+        secure = security_state(register, EL1) is SecurityState.SECURE
+        second_stage = "secure-stage2" if secure else regimes.STAGE2
         # What a guest's own tables refuse, the guest takes; what comes to EL2 is stage 2's.
         found = replace(found, fault=replace(found.fault, stage=2))
         hpfar = optional(register, "HPFAR_EL2") if found.ipa_valid else None

@@ -85,6 +85,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "prompt_toolkit": ("repl",),
     "elftools": ("machine",),
     "mcp": ("mcp",),
+    "tabulate": ("render",),
     "wcwidth": ("render",),
 }
 MOST_LINES, MOST_FILES = 400, 21
@@ -244,6 +245,7 @@ def test_what_was_a_value_is_not_read_out_of_words_again() -> None:
         ("commands.walk", "import gdb"),
         ("commands.walk", "def f():\n    import gdb"),
         ("render.text", "from gdbtools.arch.model import Walk"),
+        ("machine.raw", "from tabulate import tabulate"),
         ("machine.raw", "from wcwidth import wcswidth"),
         ("live.guest", "from gdbtools.children.mi import Gdb"),
         ("repl.mi", "from gdbtools.live.guest import LiveGuest"),

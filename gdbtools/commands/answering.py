@@ -28,6 +28,7 @@ class OutputForm(enum.Enum):
     TEXT = enum.auto()
     JSON = enum.auto()
     HTML = enum.auto()
+    MARKDOWN = enum.auto()
 
 
 _BY_SUFFIX: Final = {
@@ -35,6 +36,8 @@ _BY_SUFFIX: Final = {
     ".htm": OutputForm.HTML,
     ".json": OutputForm.JSON,
     ".jsonl": OutputForm.JSON,
+    ".md": OutputForm.MARKDOWN,
+    ".markdown": OutputForm.MARKDOWN,
 }
 
 
@@ -139,6 +142,10 @@ class Response:
             from gdbtools.render.html import page  # only a page needs it
 
             return page(f"gdbtools {self.query.command.name}", self.documents())
+        if self.query.form is OutputForm.MARKDOWN:
+            from gdbtools.render.markdown import markdown  # only such a file needs it
+
+            return markdown(self.documents())
         return "\n".join(render(document, colour, width, encoding, fit, height) for document in self.documents())
 
     def write(self) -> None:

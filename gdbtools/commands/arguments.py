@@ -9,7 +9,9 @@ from gdbtools.commands.model import Argument, Kind
 OUTPUT = (
     Argument("--json", "print one JSON object a line", Kind.FLAG),
     Argument("--html", "print a page that needs nothing but itself", Kind.FLAG),
-    Argument("--output", "write the answer to this file; FILE.html and FILE.json get that form", metavar="FILE"),
+    Argument(
+        "--output", "write the answer to this file; FILE.html, FILE.json and FILE.md get that form", metavar="FILE"
+    ),
 )
 """What every face adds to every command."""
 ADDRESS = Argument(

@@ -153,6 +153,10 @@ class StrangeGadgets(Gadgets):
         word = int.from_bytes(FLUSH, "little")
         return (Borrowable(0xFFFF, word, lambda _: Use("flush", {}), extent=Extent.ALL, size_bytes=2),)
 
+    def address_space_bits(self, register: ReadRegister) -> int:
+        """As many as x86's PCID has."""
+        return 12
+
     def accesses(self, access: Access, address: int, register: ReadRegister) -> Sequence[Borrowable]:
         return ()
 

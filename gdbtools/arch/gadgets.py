@@ -144,6 +144,10 @@ class Gadgets(abc.ABC):
     def invalidations(self, scope: Scope, register: ReadRegister) -> Sequence[Borrowable]:
         """Return what invalidates at least `scope`; raises `Refused` where this CPU may not do that now."""
 
+    def address_space_bits(self, register: ReadRegister) -> int:  # noqa: ARG002
+        """Return how many bits tell the CPU's address spaces apart in its TLB; 0 where `invalidations` refuses them."""
+        return 0
+
     @abc.abstractmethod
     def accesses(self, access: Access, address: VA, register: ReadRegister) -> Sequence[Borrowable]:
         """Return what makes this access to `address`, and to nothing else; raises `Refused` where nothing can."""

@@ -29,7 +29,7 @@ class Kind(enum.Enum):
     """What a register holds: an expression, or digits, which are hexadecimal."""
     NUMBER = enum.auto()
     LEVEL = enum.auto()
-    """A level of the tables; they start at -1 with LPA2."""
+    """A level of the tables, as the architecture numbers them: a number, which may be below 0."""
     SECONDS = enum.auto()
     """A length of time, in seconds; becomes a float."""
     CHOICE = enum.auto()

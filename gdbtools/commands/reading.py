@@ -20,7 +20,6 @@ Evaluate = Callable[[str], int]
 It is asked only for what is no number by itself (`gdbtools.numbers`).
 """
 LONGEST_SECONDS = 86400
-LEVELS = range(-1, 4)
 WHOLE = "descriptor"
 """What a descriptor's value is called where a field's name could be."""
 _RANGE = "write FIRST,END or FIRST-END (END not included) or FIRST,+SIZE"
@@ -39,14 +38,14 @@ def seconds(text: str) -> float:
 
 
 def level(text: str) -> int:
-    """Read a level of the tables; raise `UsageError` for anything else."""
+    """Read the number of a level, which may be below 0; raise `UsageError` for what is no number.
+
+    Which levels there are, a regime knows.
+    """
     try:
-        value = int(text)
+        return int(text)
     except ValueError:
-        value = LEVELS.stop
-    if value not in LEVELS:
-        raise UsageError(f"{text!r} is no level of translation tables; they are -1 (with LPA2), 0, 1, 2 and 3")
-    return value
+        raise UsageError(f"{text!r} is no level of translation tables; give its number, as `walk` shows it") from None
 
 
 class ArgumentReader:
@@ -121,10 +120,7 @@ class ArgumentReader:
         if text == "all":
             return Scope(Extent.ALL)
         if text.startswith(_ASID):
-            asid = number(text.removeprefix(_ASID))
-            if asid >= 1 << 16:
-                raise UsageError(f"{text} is no ASID; they have 8 or 16 bits")
-            return Scope(Extent.ADDRESS_SPACE, asid)
+            return Scope(Extent.ADDRESS_SPACE, number(text.removeprefix(_ASID)))
         return Scope(Extent.ADDRESS, self.address(text))
 
     def _value(self, text: str, whole: bool) -> int:

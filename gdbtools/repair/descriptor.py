@@ -52,8 +52,10 @@ def plan(
     found = walk(used, address, read)
     steps = [step for step in found.steps if level is None or step.level.number == level]
     if not steps:
-        at = "" if level is None else f" at level {level}"
-        raise UsageError(f"{address:#x} has no descriptor{at} to change: `walk` says why")
+        if level is None or not found.steps:
+            raise UsageError(f"{address:#x} has no descriptor to change: `walk` says why")
+        there = ", ".join(str(step.level.number) for step in found.steps)
+        raise UsageError(f"the walk of {address:#x} has no level {level} descriptor to change; it has: {there}")
     step = steps[-1]
     before = after = step.entry.word
     for name, value in wanted:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gdbtools.addresses import VA
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.gadgets import Extent, MaintenanceBarrier, Scope
-from gdbtools.errors import Refused
+from gdbtools.arch.model import ReadRegister
+from gdbtools.errors import Refused, UsageError
 from gdbtools.machine.model import Live, Machine
 from gdbtools.repair import run_gadget
 from gdbtools.repair.find_gadget import Loan, find, is_reduced, missing
@@ -94,6 +96,7 @@ def plan(machine: Machine, scopes: Sequence[Scope], regime: str | None = None) -
             f"the guest's own {word} would be about {own} at this stop, and these tables are {regime}'s; write them "
             f"without it, and have whoever they belong to invalidate"
         )
+    _check_spaces(architecture, register, scopes)
     wanted = [architecture.gadgets.invalidations(scope, register) for scope in scopes]
     needed = architecture.gadgets.barriers()
     found = find(architecture, register, machine.memory.read, [*wanted, *(each.kinds for each in needed)])
@@ -110,6 +113,18 @@ def plan(machine: Machine, scopes: Sequence[Scope], regime: str | None = None) -
         what = f"{planned.unfinished}, without which no TLB invalidation is complete,"
         raise Refused(missing(what, found, architecture, register, machine.memory.read, ""))
     return planned
+
+
+def _check_spaces(architecture: Architecture, register: ReadRegister, scopes: Sequence[Scope]) -> None:
+    """Raise `UsageError` for an address space whose identifier has more bits than this CPU compares."""
+    for scope in scopes:
+        if scope.extent is not Extent.ADDRESS_SPACE:
+            continue
+        bits = architecture.gadgets.address_space_bits(register)
+        # Without any, whoever is asked for the instruction says why there is none.
+        if bits and scope.value >> bits:
+            there = f"they have {bits} bits here, 0 to {(1 << bits) - 1}"
+            raise UsageError(f"{scope.value} is no identifier of an address space; {there}")
 
 
 def perform(machine: Machine, live: Live, invalidation: Invalidation) -> None:

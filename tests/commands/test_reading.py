@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gdbtools.arch.gadgets import Extent, Scope
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.answering import query
 from gdbtools.commands.model import DescriptorChange, RegisterChange
@@ -101,6 +102,12 @@ def test_commands_have_levels() -> None:
     assert {"pte", "watch", "who"} <= with_levels
 
 
-def test_a_level_that_there_is_not_is_said_so() -> None:
-    with pytest.raises(UsageError, match="'4' is no level of translation tables"):
-        query(COMMANDS["watch"], ("0x1000", "--level", "4"), evaluate, "gdbtools")
+def test_what_is_no_number_is_no_level() -> None:
+    with pytest.raises(UsageError, match="'last' is no level of translation tables; give its number"):
+        query(COMMANDS["watch"], ("0x1000", "--level", "last"), evaluate, "gdbtools")
+
+
+def test_what_levels_and_address_spaces_there_are_is_not_the_parsers_business() -> None:
+    assert query(COMMANDS["watch"], ("0x1000", "--level", "4"), evaluate, "gdbtools").options.level == 4
+    asked = query(COMMANDS["tlbi"], ("asid=0x12345",), evaluate, "gdbtools")
+    assert asked.options.what == Scope(Extent.ADDRESS_SPACE, 0x12345)

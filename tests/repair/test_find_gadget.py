@@ -125,6 +125,20 @@ def test_an_asid_is_in_the_upper_bits() -> None:
     assert use(kinds, VMALLE1IS) == Use("TLBI VMALLE1IS", {})
 
 
+@pytest.mark.parametrize(
+    ("changes", "bits"),
+    [
+        ({"TCR_EL1": 0}, 8),
+        ({"TCR_EL1": 1 << 36}, 16),
+        ({"cpsr": EL2, "HCR_EL2": E2H | TGE, "TCR_EL2": 1 << 36}, 16),
+        ({"cpsr": EL2, "HCR_EL2": 0}, 0),
+        ({"cpsr": EL0}, 0),
+    ],
+)
+def test_how_much_of_an_asid_counts_is_in_the_tcr(changes: dict[str, int], bits: int) -> None:
+    assert LENDING.address_space_bits(reader(registers(**changes))) == bits
+
+
 def test_what_is_broadcast_is_wanted_more_than_what_is_precise() -> None:
     kinds = invalidations(Scope(Extent.ADDRESS, VA))
     ranks = {word: min(kind.rank for kind in kinds if kind.fits(word)) for word in (VAE1IS_X7, VMALLE1IS, VAE1_X7)}

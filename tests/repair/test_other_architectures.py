@@ -15,7 +15,7 @@ from gdbtools.analysis.faults.instruction import instruction_at
 from gdbtools.analysis.faults.writer import writer
 from gdbtools.arch.gadgets import Extent, Scope
 from gdbtools.arch.model import ExceptionRecord, FaultKind
-from gdbtools.errors import Unreadable
+from gdbtools.errors import Unreadable, UsageError
 from gdbtools.machine.layers import FixedRegisters
 from gdbtools.machine.model import Cpu, Machine
 from gdbtools.repair import run_gadget, tlb
@@ -110,6 +110,14 @@ def test_an_instruction_of_two_bytes_is_found_at_an_odd_address_and_leads_two_fu
     assert (planned.name, planned.complete, planned.lacking) == ("flush", True, []), "no barrier belongs to it"
     tlb.perform(guest.machine, guest, planned)  # type: ignore[arg-type]
     assert guest.stepped == [0x4011]
+
+
+def test_an_identifier_of_an_address_space_has_as_many_bits_as_its_architecture_says(memory: Memory) -> None:
+    memory.put(0x4011, FLUSH)
+    machine = Stepping(memory).machine
+    assert tlb.plan(machine, (Scope(Extent.ADDRESS_SPACE, 0xFFF),)).loans
+    with pytest.raises(UsageError, match=r"^4096 is no identifier of .*; they have 12 bits here, 0 to 4095$"):
+        tlb.plan(machine, (Scope(Extent.ADDRESS_SPACE, 0x1000),))
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-LEVELS = range(-1, 8)
-"""The levels of tables that there may be."""
+LEVELS = range(-2, 8)
+"""The levels of tables that there may be, of any architecture: the schema's."""
 LONGEST_SECONDS = 1e9
 """Thirty years: JSON's numbers have no end, and what is written of them has."""
 LINE_BYTES = 1 << 16

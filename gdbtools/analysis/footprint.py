@@ -10,7 +10,7 @@ from gdbtools.addresses import PA, VA, Input, moved
 from gdbtools.analysis.mappings import mappings_of
 from gdbtools.analysis.selection import within
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import Mapped, Read, ReadRegister, Regime, Run
+from gdbtools.arch.model import Mapped, Read, ReadRegister, Regime, Run, with_memory
 from gdbtools.arch.scan import tables
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable, Unreadable
@@ -49,6 +49,8 @@ def read_code(architecture: Architecture, register: ReadRegister, read: Read) ->
 
     An address that a CPU has no register for, or no mapping, has no code.
     """
+    # A frame that the exception left in memory belongs to the footprint too.
+    register = with_memory(register, read)
 
     def returned_to() -> VA:
         address = architecture.exceptions.record(register).return_address
@@ -63,7 +65,7 @@ def read_code(architecture: Architecture, register: ReadRegister, read: Read) ->
     )
     missing = 0
     for place in around:
-        with suppress(Unavailable):
+        with suppress(Unavailable, Unreadable):
             first, size_bytes = place()
             missing += _read_mapped(architecture, register, read, VA(max(first, 0)), size_bytes)
     return missing

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 
 class Exceptions(abc.ABC):
-    """What exceptions leave in registers, where they are taken, and what the instruction that raised one was.
+    """What exceptions leave behind, where they are taken, and what the instruction that raised one was.
+
+    Where what they leave is on a stack, or the vectors are in memory, `gdbtools.arch.model.memory_of(register)` reads
+    it, in every method that is handed the registers of a CPU as they are: `way_back`, `syndrome`, `context`, `record`,
+    `vectors`, `vector_entry` and `entry`.  Such a method raises `Unreadable` too.
 
     `names` are the exception registers' where no level is meant.
     """

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gdbtools.addresses import IPA, PA, Input, Output, moved
 from gdbtools.arch.model import Fault, Fetch, Level, Mapped, Read, Refusal, Regime, Step, Walk
-from gdbtools.errors import Unreadable
+from gdbtools.errors import Unavailable, Unreadable
 
 
 def walk(regime: Regime, address: Input, read: Read) -> Walk:
@@ -20,6 +20,20 @@ def walk(regime: Regime, address: Input, read: Read) -> Walk:
         return found
     with suppress(Unreadable):
         return replace(found, kept=_walk(regime, address, read, True))
+    return found
+
+
+def read_virtual(regime: Regime, first: Input, size_bytes: int, read: Read) -> bytes:
+    """Return what is at an address of a regime; raise `Unavailable` where it is not mapped, `Unreadable` as `walk`."""
+    found = b""
+    while len(found) < size_bytes:
+        at = moved(first, len(found))
+        outcome = walk(regime, at, read).outcome
+        if not isinstance(outcome, Mapped):
+            raise Unavailable(f"{at:#x} is not mapped, where the CPU keeps what was asked for")
+        wanted = size_bytes - len(found)
+        left = outcome.size_bytes - at % outcome.size_bytes
+        found += read(PA(outcome.address), min(wanted, left))
     return found
 
 

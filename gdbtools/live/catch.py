@@ -14,7 +14,7 @@ import gdb
 
 from gdbtools.addresses import VA
 from gdbtools.analysis.isolation import vector_entries
-from gdbtools.arch.model import FaultKind
+from gdbtools.arch.model import FaultKind, with_memory
 from gdbtools.errors import GdbtoolsError, Refused, UsageError
 from gdbtools.live.console import console
 from gdbtools.machine.model import Machine
@@ -68,7 +68,7 @@ def vectors(machine: Machine, regime: str | None = None) -> Mapping[VA, str]:
     for cpu in machine.cpus:
         # A CPU that was never started has none.
         with suppress(GdbtoolsError):
-            found = architecture.exceptions.vectors(cpu.registers.read)
+            found = architecture.exceptions.vectors(with_memory(cpu.registers.read, machine.memory.read))
             entries |= {} if 0 in found else found
     return entries
 

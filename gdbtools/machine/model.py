@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from gdbtools.addresses import PA, VA
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
-from gdbtools.arch.model import ExceptionRecord
+from gdbtools.arch.model import CpuRegisters, ExceptionRecord
 from gdbtools.errors import Unavailable
 
 
@@ -209,8 +209,10 @@ class Machine:
         known = ", ".join(str(cpu.number) for cpu in self.cpus) or "none"
         raise Unavailable(f"this source has no CPU {self.current}; it has {known}")
 
-    def register(self, name: str) -> int:
-        return self.cpu.registers.read(name)
+    @cached_property
+    def register(self) -> CpuRegisters:
+        """Read a register of the current CPU; whoever is handed this may read its memory too (`memory_of`)."""
+        return CpuRegisters(lambda name: self.cpu.registers.read(name), self.memory.read)
 
     def symbol(self, address: VA) -> str:
         """Return what is at a virtual address, as `NAME + OFFSET`; empty where that is not known."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gdbtools.addresses import PA, VA, Input
-from gdbtools.arch.model import EntryNeed, Read, ReadRegister
+from gdbtools.arch.model import EntryNeed, Read, ReadRegister, with_memory
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Machine
@@ -29,7 +29,7 @@ class Needed:
 
     def __post_init__(self) -> None:
         for cpu in self.machine.cpus:
-            for need in _needs(self.machine, cpu.registers.read):
+            for need in _needs(self.machine, with_memory(cpu.registers.read, self.machine.memory.read)):
                 name = f"{need.name} of CPU {cpu.number}"
                 self._ranges.append((need, name))
                 for pa in self._of(cpu.registers.read, need):

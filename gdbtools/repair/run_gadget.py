@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gdbtools.addresses import VA
-from gdbtools.arch.model import ExceptionRecord, Privilege
+from gdbtools.arch.model import ExceptionRecord, Privilege, with_memory
 from gdbtools.errors import Refused
 from gdbtools.machine.model import Live, Machine
 from gdbtools.repair.find_gadget import Loan, find_way_back, way_back_through
@@ -18,7 +18,7 @@ def returns(machine: Machine) -> Mapping[Privilege, VA | None]:
     """
     architecture, found = machine.architecture, dict[Privilege, VA | None]()
     for entered in architecture.gadgets.entered(machine.register):
-        way = find_way_back(architecture, entered, machine.memory.read)
+        way = find_way_back(architecture, with_memory(entered, machine.memory.read), machine.memory.read)
         found[architecture.privilege(entered)] = way.through
     return found
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gdbtools.analysis.faults.instruction import instruction_at
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import ExceptionRecord, Fit, Read, ReadRegister
-from gdbtools.errors import Unavailable
+from gdbtools.errors import Unavailable, Unreadable
 
 
 class BelongingEvidence(enum.Enum):
@@ -78,7 +78,7 @@ def belonging(
     stands: str | None = ""
     try:
         entry = architecture.exceptions.vector_entry(register)
-    except Unavailable:
+    except (Unavailable, Unreadable):
         entry, stands = None, None
     if entry is not None and entry.interrupt:
         return Belonging(BelongingEvidence.INTERRUPT, entry.name, entry.interrupt)

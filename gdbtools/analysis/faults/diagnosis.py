@@ -24,6 +24,7 @@ from gdbtools.arch.model import (
     Shown,
     Syndrome,
     Walk,
+    with_memory,
 )
 from gdbtools.arch.walk import walk
 from gdbtools.bits import FieldValue
@@ -129,6 +130,7 @@ def diagnose(
     instructions too, unless `fetch` is what does.
     Raises `Unavailable` for a register and `Unreadable` for a table that is not there.
     """
+    register = with_memory(register, read)
     exception = architecture.exceptions.record(register)
     belongs, syndrome = belonging(architecture, register, read, exception, fetch), exception.syndrome
     if exception.untaken:

@@ -11,6 +11,7 @@ from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, OwnWr
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.analysis.faults.spurious_causes import Around, Elsewhere, SeenChange, change_seen
 from gdbtools.analysis.faults.writer import writer
+from gdbtools.arch.model import with_memory
 from gdbtools.errors import GdbtoolsError
 from gdbtools.machine.layers import Patched
 from gdbtools.machine.model import Machine
@@ -38,10 +39,11 @@ def _elsewhere(machine: Machine) -> list[Elsewhere]:
         if cpu.number == machine.current:
             continue
         try:
-            exception = architecture.exceptions.record(cpu.registers.read)
-            if not belonging(architecture, cpu.registers.read, machine.memory.read, exception).joined:
+            register = with_memory(cpu.registers.read, machine.memory.read)
+            exception = architecture.exceptions.record(register)
+            if not belonging(architecture, register, machine.memory.read, exception).joined:
                 continue
-            regime = architecture.regime_for(cpu.registers.read, exception.address, exception.regime)
+            regime = architecture.regime_for(register, exception.address, exception.regime)
         except GdbtoolsError:
             continue
         found.append(Elsewhere(cpu.number, exception, regime.root))

@@ -10,7 +10,7 @@ from gdbtools.arch.model.access import Access, AccessKind, Privilege, Rights
 from gdbtools.arch.model.exception import Agreement, EntryNeed, ExceptionRecord, Fit, RecordNames, Shown, VectorEntry
 from gdbtools.arch.model.fault import Cause, Decider, Fault, FaultKind, Refusal
 from gdbtools.arch.model.mapping import Hole, LeafKind, Run
-from gdbtools.arch.model.registers import Brief, Derived, ReadRegister
+from gdbtools.arch.model.registers import Brief, CpuRegisters, Derived, ReadRegister, memory_of, with_memory
 from gdbtools.arch.model.syndrome import AddressMeaning, Return, Syndrome, Transfer
 from gdbtools.arch.model.walk import Attributes, Entry, EntryKind, Fetch, Level, Mapped, Read, Regime, Step, Walk
 
@@ -22,6 +22,7 @@ __all__ = [
     "Attributes",
     "Brief",
     "Cause",
+    "CpuRegisters",
     "Decider",
     "Derived",
     "Entry",
@@ -51,4 +52,6 @@ __all__ = [
     "Transfer",
     "VectorEntry",
     "Walk",
+    "memory_of",
+    "with_memory",
 ]

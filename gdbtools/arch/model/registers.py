@@ -4,9 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gdbtools.errors import Unavailable
+
+if TYPE_CHECKING:
+    from gdbtools.arch.model.walk import Read
 
 ReadRegister = Callable[[str], int]
 """Return a register's unsigned value by its architectural name, or raise `Unavailable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CpuRegisters:
+    """The registers of a CPU with the physical memory that it sees: a `ReadRegister` that `memory_of` knows more of.
+
+    Memory is read only by an architecture that keeps there what others have in registers.
+    """
+
+    read_register: ReadRegister
+    read: Read
+
+    def __call__(self, name: str) -> int:
+        return self.read_register(name)
+
+
+def memory_of(register: ReadRegister) -> Read:
+    """Return what reads the memory of the CPU whose registers these are; raise `Unavailable` where nobody said it."""
+    if isinstance(register, CpuRegisters):
+        return register.read
+    raise Unavailable("of this CPU there are registers only, and what is wanted is in memory")
+
+
+def with_memory(register: ReadRegister, read: Read) -> CpuRegisters:
+    """Return registers whose CPU sees this memory."""
+    return CpuRegisters(register.read_register if isinstance(register, CpuRegisters) else register, read)
 
 
 @dataclass(frozen=True)

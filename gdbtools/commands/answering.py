@@ -166,4 +166,6 @@ class Response:
 def respond(query: Query, session: Session) -> Response:
     """Answer a query; raises `GdbtoolsError`.  Nothing is shown or written yet."""
     answers = query.command.run(session, query.options)
-    return Response(query, answers, (*query.readings, *session.machine.assumed), session.resume_wanted)
+    return Response(
+        query, answers, (*query.readings, *(each.text for each in session.machine.assumed)), session.resume_wanted
+    )

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from gdbtools.addresses import PA, VA
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
-from gdbtools.arch.model import CpuRegisters, ExceptionRecord
+from gdbtools.arch.model import Assumption, CpuRegisters, ExceptionRecord
 from gdbtools.errors import Unavailable
 
 
@@ -194,8 +194,8 @@ class Machine:
     cpus: Sequence[Cpu]
     current: int = 0
     live: Live | None = None
-    assumed: tuple[str, ...] = ()
-    """In words, what registers that the source lacks were taken for, and why."""
+    assumed: tuple[Assumption, ...] = ()
+    """What registers that the source lacks were taken for, and why."""
     named: Callable[[VA], str] | None = None
     """Names what is at a virtual address, where no debugger does: see `symbol`."""
     counted: bool = True
@@ -224,15 +224,15 @@ class Machine:
         return self.architecture.exceptions.record(self.register)
 
 
-DIRTY_STATE = "dirty state: "
-"""How the assumption about a guest's convention begins."""
+DIRTY_STATE = "dirty state"
+"""What the assumption about a guest's convention is about."""
 
 
 def with_dirty(machine: Machine, convention: DirtyConvention, whence: str) -> Machine:
     """Return a machine whose guest marks what is dirty by this convention, as `whence` says; it is an assumption."""
-    assumed = [each for each in machine.assumed if not each.startswith(DIRTY_STATE)]
+    assumed = [each for each in machine.assumed if each.about != DIRTY_STATE]
     if convention is not DirtyConvention.NONE:
-        assumed.append(f"{DIRTY_STATE}{convention.value}, {whence}")
+        assumed.append(Assumption(DIRTY_STATE, f"{DIRTY_STATE}: {convention.value}, {whence}"))
     architecture = machine.architecture.reading_dirty(convention)
     return replace(machine, architecture=architecture, assumed=tuple(assumed))
 

@@ -14,6 +14,7 @@ from gdbtools import numbers
 from gdbtools.addresses import PA
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
+from gdbtools.arch.model import Assumption
 from gdbtools.errors import Malformed, UsageError
 from gdbtools.machine.dumps import magic, vmcoreinfo
 from gdbtools.machine.dumps.derived import with_linux_registers
@@ -155,7 +156,7 @@ def _opened(names: Sequence[str]) -> Dump:
     images = [_raw(name) for name in names]
     raw = [image for image in images if image is not None]
     if len(raw) == len(names):
-        said = tuple(f"{path}@{base.said}" for path, base in raw if base.said)
+        said = tuple(Assumption("", f"{path}@{base.said}") for path, base in raw if base.said)
         from gdbtools.machine.dumps.raw import open_raw
 
         return replace(open_raw([(path, PA(base.value)) for path, base in raw]), assumed=said)

@@ -271,6 +271,17 @@ def test_a_root_that_was_assumed_is_held_by_nobody_and_other_assumptions_are_not
         assert ("held" in [one["sign"] for one in root["evidence"]]) is held
 
 
+def test_a_root_whose_digits_were_taken_as_hexadecimal_is_held_all_the_same(capsys, tmp_path: Path) -> None:
+    """How a value was read is said as well, and is no assumption about the register."""
+    words = hypervisor(tmp_path, Image(), 0)
+    values = json.loads((tmp_path / "stop.json").read_text())
+    (tmp_path / "stop.json").write_text(json.dumps({**values, "VTTBR_EL2": f"{GUEST:x}"}))
+    answer = ask(capsys, *words)
+    assert any(each.startswith("VTTBR_EL2: ") for each in answer["assumed"])
+    [root] = [each for each in answer["result"]["roots"] if each["register"] == "VTTBR_EL2"]
+    assert "held" in [one["sign"] for one in root["evidence"]]
+
+
 def test_what_a_kernel_names_is_an_address_of_its_own_machine(capsys, tmp_path: Path) -> None:
     """A guest's VMCOREINFO names an IPA, and to the hypervisor's own kernel that number is another page."""
     image = both()

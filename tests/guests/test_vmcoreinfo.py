@@ -90,7 +90,7 @@ def test_a_dump_with_its_note_is_walked_as_the_kernel_walked(tmp_path: Path) -> 
         dump = tmp_path / "dump.elf"
         guest.dump(dump)
         machine = open_source(str(dump))
-    assert any("from VMCOREINFO of Linux 6.1" in each for each in machine.assumed)
+    assert any("from VMCOREINFO of Linux 6.1" in each.text for each in machine.assumed)
     stext = int(info["SYMBOL(_stext)"], 16)
     found = walk(ARM.regime_for(machine.register, stext), stext, machine.memory.read).outcome
     assert isinstance(found, Mapped)

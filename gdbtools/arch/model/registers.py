@@ -41,15 +41,23 @@ def with_memory(register: ReadRegister, read: Read) -> CpuRegisters:
     return CpuRegisters(register.read_register if isinstance(register, CpuRegisters) else register, read)
 
 
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """What was taken for granted, in words; `about` is the register whose value it is, or empty where it is of none."""
+
+    about: str
+    text: str
+
+
 @dataclass(frozen=True)
 class Derived:
-    """Registers that nobody read: their values, and in words where each comes from or what was taken for granted.
+    """Registers that nobody read: their values, and where each comes from or what was taken for granted.
 
     `regime` is the one that they are of, where it is one.
     """
 
     values: Mapping[str, int]
-    assumed: tuple[str, ...]
+    assumed: tuple[Assumption, ...]
     regime: str | None = None
 
 

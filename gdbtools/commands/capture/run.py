@@ -132,7 +132,7 @@ def write_capture(
     current = [cpu.number for cpu in cpus].index(machine.current)
     architecture = machine.architecture
     dirty = "" if architecture.dirty is DirtyConvention.NONE else architecture.dirty.value
-    assumed = [each for each in machine.assumed if not each.startswith(DIRTY_STATE)]
+    assumed = [each.text for each in machine.assumed if each.about != DIRTY_STATE]
     data = core_bytes(architecture.identity, registers, current, memory, assumed, dirty)
     session.make_sure()
     write_whole(path.expanduser(), data)

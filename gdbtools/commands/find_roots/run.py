@@ -18,7 +18,7 @@ from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Derived, Privilege, Read, Regime
 from gdbtools.arch.table_heuristics import Owner
 from gdbtools.commands.find_roots.view import LinuxNotes, Roots
-from gdbtools.commands.find_roots.written_registers import as_held, registers, subject, write
+from gdbtools.commands.find_roots.written_registers import as_held, registers, write
 from gdbtools.commands.session import Session
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.dumps import vmcoreinfo
@@ -46,8 +46,8 @@ def run(session: Session, options: Options) -> Sequence[Roots]:
     architecture, memory = machine.architecture, machine.memory
     # Registers before memory: a live source switches modes between the two.
     cpus = [_standing(machine, cpu) for cpu in machine.cpus]
-    # What was assumed says whose registers it is of by its first word; a root that nobody read is no evidence.
-    unread = {subject(text) for text in machine.assumed}
+    # A root that nobody read is no evidence.
+    unread = {each.about for each in machine.assumed}
     regimes = [each for each in _regimes(architecture, machine) if register_of(each) not in unread]
     reduced = _reduced(machine, unread)
     holders = _holders(regimes, reduced, memory.read)

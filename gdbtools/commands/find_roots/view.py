@@ -190,8 +190,8 @@ def _rest(answer: Roots) -> Iterator[tuple[str, Text]]:
         yield "unreadable", Span(amount(survey.unreadable_bytes), Role.WARNING)
     if ranking.unexamined:
         yield "not examined", Span(f"{ranking.unexamined} candidates, the smallest", Role.WARNING)
-    for at, text in enumerate(answer.registers.assumed):
-        yield "assumed" if not at else "", text
+    for at, one in enumerate(answer.registers.assumed):
+        yield "assumed" if not at else "", one.text
     yield from _next(answer)
 
 
@@ -237,7 +237,7 @@ def record(answer: Roots) -> JsonObject:
         "dismissed": [_root_record(answer, each) for each in ranking.dismissed],
         "chosen": [hexadecimal(each.place.root) for each in answer.chosen],
         "registers": {name: hexadecimal(value) for name, value in answer.registers.values.items()},
-        "assumed": list(answer.registers.assumed),
+        "assumed": [each.text for each in answer.registers.assumed],
         "written": answer.written or None,
         "vmcoreinfo": [_linux_record(linux) for linux in answer.linux],
         "total": survey.total_bytes,

@@ -28,7 +28,7 @@ def registers(architecture: Architecture, chosen: Sequence[FoundRoot], said: Seq
         if any(ours.values.get(name) == value and value for name, value in derived.values.items()):
             more = {name: value for name, value in derived.values.items() if name not in values}
             values |= more
-            assumed += [text for text in derived.assumed if subject(text) in more]
+            assumed += [each for each in derived.assumed if each.about in more]
     return Derived(values, tuple(assumed))
 
 
@@ -49,19 +49,15 @@ def as_held(
     if not derived.values.keys() & set(held) or not all(_holds(machine, each, together) for each in chosen):
         return derived
     # What is said of a register that the source has, or of one that its own controls speak for, is no assumption.
-    kept = [text for text in derived.assumed if subject(text) in derived.values.keys() - own.keys()]
+    kept = [each for each in derived.assumed if each.about in derived.values.keys() - own.keys()]
     return Derived(together, tuple(kept))
-
-
-def subject(assumed: str) -> str:
-    """Return the register that an assumption is of: its first word."""
-    return assumed.partition("=")[0].partition(":")[0]
 
 
 def write(path: Path, derived: Derived) -> None:
     """Write a file for `--registers`: names to hex strings, and in words what was assumed."""
     values: Mapping[str, object] = {name: f"{value:#x}" for name, value in derived.values.items()}
-    write_whole(path, (json.dumps({**values, "assumed": list(derived.assumed)}, indent=2) + "\n").encode())
+    said = [each.text for each in derived.assumed]
+    write_whole(path, (json.dumps({**values, "assumed": said}, indent=2) + "\n").encode())
 
 
 def _own(machine: Machine, name: str) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import Privilege
+from gdbtools.arch.model import Assumption, Privilege
 from gdbtools.errors import Unavailable
 from gdbtools.machine.layers import FixedRegisters, Overridden
 from gdbtools.machine.model import Cpu
@@ -14,7 +14,7 @@ from gdbtools.systems import registers_from_notes
 
 def with_linux_registers(
     architecture: Architecture, cpus: Sequence[Cpu], info: Mapping[str, str], origin: str
-) -> tuple[tuple[Cpu, ...], tuple[str, ...]]:
+) -> tuple[tuple[Cpu, ...], tuple[Assumption, ...]]:
     """Return the CPUs with what VMCOREINFO implies under what they have, and what that assumes.
 
     CPUs that have any register of translation are left alone: a half of the one and of the other is no machine.
@@ -26,7 +26,7 @@ def with_linux_registers(
         derived = registers_from_notes(architecture, info, level)
     except Unavailable as why:
         # What asks for a register of translation says that there is none; this says why nothing stands in for it.
-        return tuple(cpus), (str(why),)
+        return tuple(cpus), (Assumption("", str(why)),)
     under = FixedRegisters(derived.values, origin)
     return tuple(Cpu(cpu.number, _over(cpu, under)) for cpu in cpus), derived.assumed
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from gdbtools.addresses import PA
+from gdbtools.arch.model import Assumption
 from gdbtools.errors import Malformed
 from gdbtools.machine.dumps.files import one_line, open_file
 from gdbtools.machine.layers import MemoryRange
@@ -34,7 +35,7 @@ class Dump:
     cpus: tuple[Cpu, ...] = ()
     current: int = 0
     vmcoreinfo: bytes = b""
-    assumed: tuple[str, ...] = ()
+    assumed: tuple[Assumption, ...] = ()
     dirty: str = ""
 
 

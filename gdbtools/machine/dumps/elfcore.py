@@ -13,8 +13,10 @@ from gdbtools.addresses import PA
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.identity import Identity, StatusLayout
+from gdbtools.arch.model import Assumption
 from gdbtools.errors import Malformed
 from gdbtools.machine.dumps import vmcoreinfo
+from gdbtools.machine.dumps.assumptions import assumptions
 from gdbtools.machine.dumps.capture import (
     NOTE_LAYOUT,
     NOTE_NAME,
@@ -152,11 +154,11 @@ def _with_registers(path: Path, identity: Identity, memory: Ranges, notes: Seque
     return Dump(architecture, memory, cpus, current, linux.rstrip(b"\0"), _assumed(path, system), _dirty(path, system))
 
 
-def _assumed(path: Path, note: Mapping[str, Any]) -> tuple[str, ...]:
-    assumed = note.get("assumed", [])
-    if not isinstance(assumed, list) or not all(isinstance(each, str) for each in assumed):
-        raise Malformed(f"{path} has a gdbtools note that makes no sense; take the capture again")
-    return tuple(assumed)
+def _assumed(path: Path, note: Mapping[str, Any]) -> tuple[Assumption, ...]:
+    try:
+        return assumptions(note.get("assumed", []))
+    except ValueError:
+        raise Malformed(f"{path} has a gdbtools note that makes no sense; take the capture again") from None
 
 
 def _dirty(path: Path, note: Mapping[str, Any]) -> str:

@@ -11,8 +11,9 @@ from gdbtools import numbers
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.identity import Identity
-from gdbtools.arch.model import Derived, Privilege
+from gdbtools.arch.model import Assumption, Derived, Privilege
 from gdbtools.errors import Unavailable, UsageError
+from gdbtools.machine.dumps.assumptions import assumptions
 from gdbtools.machine.dumps.files import read_small
 from gdbtools.machine.layers import FixedRegisters, Overridden
 from gdbtools.machine.model import Registers
@@ -30,7 +31,7 @@ def read_registers(path: Path, architecture: Architecture, own: Registers) -> De
     """
     entries, assumed = _entries(path)
     values: dict[str, int] = {}
-    said: list[str] = []
+    said: list[Assumption] = []
     level = _level(path, entries, architecture, own)
     for written, value in entries.items():
         name = _name(path, written, architecture, own, level)
@@ -39,9 +40,10 @@ def read_registers(path: Path, architecture: Architecture, own: Registers) -> De
         if values.get(name, literal.value) != literal.value:
             raise UsageError(f"{path} has {name} twice, with other values, once as {written}; write it once")
         values[name] = literal.value
-        said += [f"{written}: {literal.said}"] if literal.said else []
+        # How a value was read is no assumption about the register: it is written down.
+        said += [Assumption("", f"{written}: {literal.said}")] if literal.said else []
         if written.lower() != name.lower():
-            said.append(f"{written} is taken for {name}")
+            said.append(Assumption("", f"{written} is taken for {name}"))
     implied = architecture.implied(Overridden(own, FixedRegisters(values, str(path))).read, values)
     return Derived({**implied.values, **values}, (*assumed, *said, *implied.assumed))
 
@@ -51,14 +53,12 @@ def written_names(path: Path) -> Collection[str]:
     return _entries(path)[0].keys()
 
 
-def _entries(path: Path) -> tuple[dict[str, Any], Sequence[str]]:
+def _entries(path: Path) -> tuple[dict[str, Any], Sequence[Assumption]]:
     """Return what a file has for each name, and what it says was assumed."""
     text = read_small(path)
     try:
         entries = json.loads(text)
-        assumed = entries.pop(ASSUMED, [])
-        if not isinstance(assumed, list) or not all(isinstance(each, str) for each in assumed):
-            raise ValueError(assumed)
+        assumed = assumptions(entries.pop(ASSUMED, []))
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise UsageError(
             f"{path} is not a JSON object of register names to hex strings, like {_like(ARCHITECTURES.identities[0])}"

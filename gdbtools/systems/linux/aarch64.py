@@ -20,7 +20,7 @@ from gdbtools.arch.aarch64.tables.geometry import GRANULE_BITS, MINIMUM_TnSZ
 from gdbtools.arch.aarch64.translation.isolation import ttbr1_name
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.isolation import Switch
-from gdbtools.arch.model import Derived, EntryNeed, Privilege, ReadRegister, Regime
+from gdbtools.arch.model import Assumption, Derived, EntryNeed, Privilege, ReadRegister, Regime
 from gdbtools.errors import Unavailable
 from gdbtools.systems.system import System
 
@@ -61,17 +61,20 @@ def registers_of(info: Mapping[str, str], el: int) -> Derived:
         **({"HCR_EL2": int(HCR_EL2(0).with_(E2H=1, TGE=1))} if el == 2 else {}),
     }
     release = info.get("OSRELEASE", "unknown")
+    ttbr, tcr, sctlr, mair = (f"{name}_{suffix}" for name in ("TTBR1", "TCR", "SCTLR", "MAIR"))
+    granule = TG1_GRANULE[_TG1[page_bytes]]
+    implied = f"{tcr}: DS={int(wide)} as T1SZ and TG1 imply, IPS of {bits} bits, EPD0=1 because VMCOREINFO does not "
     assumed = [
-        f"TTBR1_{suffix}={root:#x}, TCR_{suffix}.T1SZ={t1sz}, TG1={TG1_GRANULE[_TG1[page_bytes]]}: from VMCOREINFO of "
-        f"Linux {release}",
-        f"TCR_{suffix}: DS={int(wide)} as T1SZ and TG1 imply, IPS of {bits} bits, EPD0=1 because VMCOREINFO does not "
-        "lead to a process's tables",
-        f"SCTLR_{suffix}: M=1, C=1, WXN=0, EE=0",
-        *(["HCR_EL2: E2H=1, TGE=1, because the kernel runs at EL2"] if el == 2 else []),
+        Assumption(ttbr, f"{ttbr}={root:#x}, {tcr}.T1SZ={t1sz}, TG1={granule}: from VMCOREINFO of Linux {release}"),
+        Assumption(tcr, f"{implied}lead to a process's tables"),
+        Assumption(sctlr, f"{sctlr}: M=1, C=1, WXN=0, EE=0"),
     ]
+    if el == 2:
+        assumed.append(Assumption("HCR_EL2", "HCR_EL2: E2H=1, TGE=1, because the kernel runs at EL2"))
     if _version(release) >= _MAIR_SINCE:
-        values[f"MAIR_{suffix}"] = int(_MAIR)
-        assumed.append(f"MAIR_{suffix}={int(_MAIR):#x}, as Linux sets it since {'.'.join(map(str, _MAIR_SINCE))}")
+        values[mair] = int(_MAIR)
+        since = ".".join(map(str, _MAIR_SINCE))
+        assumed.append(Assumption(mair, f"{mair}={int(_MAIR):#x}, as Linux sets it since {since}"))
     return Derived(values, tuple(assumed), "el2-vhe" if el == 2 else "el1")
 
 

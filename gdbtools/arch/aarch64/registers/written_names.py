@@ -17,7 +17,7 @@ from gdbtools.arch.aarch64.registers.system_register_names import every_name
 from gdbtools.arch.aarch64.registers.translation import TCR_EL1, TG0_GRANULE, TG1_GRANULE
 from gdbtools.arch.aarch64.tables.geometry import NARROW_BITS, PHYSICAL_BITS
 from gdbtools.arch.aarch64.translation.controls import EL2, EL3, EL10, EL20, Controls
-from gdbtools.arch.model import Derived, ReadRegister
+from gdbtools.arch.model import Assumption, Derived, ReadRegister
 
 ReadOptional = Callable[[str], "int | None"]
 
@@ -69,7 +69,7 @@ def implied(register: ReadRegister, given: Collection[str]) -> Derived:
     tables are taken for the usual ones.
     """
     values: dict[str, int] = {}
-    assumed: list[str] = []
+    assumed: list[Assumption] = []
 
     def read(name: str) -> int | None:
         return values[name] if name in values else optional(register, name)
@@ -80,10 +80,11 @@ def implied(register: ReadRegister, given: Collection[str]) -> Derived:
         hosts = [name for name in _EL12 if f"{name}_EL1" in given]
         values |= {f"{name}_EL2": register(f"{name}_EL1") for name in hosts}
         values["HCR_EL2"] = int(HCR_EL2(read("HCR_EL2") or 0).with_(E2H=1, TGE=1))
-        assumed.append(
+        said = (
             "cpsr is of EL2 and the registers have EL1's names: taken for a VHE host's, which reads its own by those "
             f"(HCR_EL2: E2H=1, TGE=1): {', '.join(f'{name}_EL2' for name in hosts)}"
         )
+        assumed.append(Assumption("", said))
     host = level == EL20.el and bool(HCR_EL2(read("HCR_EL2") or 0).E2H)
     controls = EL20 if host else {EL2.el: EL2, EL3.el: EL3}.get(level, EL10)
     _imply_tcr(controls, read, values, assumed)
@@ -98,7 +99,7 @@ def _is_host(read: ReadOptional, given: Collection[str]) -> bool:
     return ours and not own and (hcr is None or bool(HCR_EL2(hcr).E2H))
 
 
-def _imply_tcr(controls: Controls, read: ReadOptional, values: dict[str, int], assumed: list[str]) -> None:
+def _imply_tcr(controls: Controls, read: ReadOptional, values: dict[str, int], assumed: list[Assumption]) -> None:
     name = controls.register("TCR")
     roots = [bounds.ttbr for bounds in controls.ranges]
     if read(name) is not None or all(read(each) is None for each in (*roots, controls.register("FAR"))):
@@ -108,4 +109,5 @@ def _imply_tcr(controls: Controls, read: ReadOptional, values: dict[str, int], a
         values[name] = int(word)
     else:
         values[name] = int(controls.layout(0).with_(T0SZ=_SMALLEST_TnSZ, TG0=_TG0, PS=_PS))
-    assumed.append(f"{name}: {_GRANULE} granule, {NARROW_BITS} bits of input and output, because the source has none")
+    said = f"{_GRANULE} granule, {NARROW_BITS} bits of input and output, because the source has none"
+    assumed.append(Assumption(name, f"{name}: {said}"))

@@ -21,7 +21,7 @@ from gdbtools.arch.aarch64.tables.geometry import (
 )
 from gdbtools.arch.aarch64.translation import regimes
 from gdbtools.arch.aarch64.translation.controls import EL2, EL3, EL10, EL20, Controls, RangeControls
-from gdbtools.arch.model import Derived, Regime
+from gdbtools.arch.model import Assumption, Derived, Regime
 from gdbtools.arch.table_heuristics import Owner, RootPlace, TableForm
 from gdbtools.errors import Unavailable
 
@@ -86,7 +86,7 @@ def regime(place: RootPlace) -> Regime:
 def registers(places: Sequence[RootPlace]) -> Derived:
     """Return the registers that hold these roots: bases, and what the control registers have to say of them."""
     values: dict[str, int] = {}
-    assumed: list[str] = []
+    assumed: list[Assumption] = []
     for name in dict.fromkeys(place.regime for place in places):
         chosen = [place for place in places if place.regime == name]
         if name == STAGE2:
@@ -96,14 +96,20 @@ def registers(places: Sequence[RootPlace]) -> Derived:
     names = {place.regime for place in places}
     if "el2-vhe" in names:
         values["HCR_EL2"] = int(HCR_EL2(0).with_(E2H=1, TGE=1))
-        assumed.append("HCR_EL2: E2H=1, TGE=1: a CPU is at EL2, and the tables are of a kernel and its processes")
+        assumed.append(
+            Assumption(
+                "HCR_EL2", "HCR_EL2: E2H=1, TGE=1: a CPU is at EL2, and the tables are of a kernel and its processes"
+            )
+        )
     elif names == {"el2"}:
         values["cpsr"] = int(SPSR(EL2H))
-        assumed.append("cpsr: EL2h, because all that was found is EL2's")
+        assumed.append(Assumption("cpsr", "cpsr: EL2h, because all that was found is EL2's"))
     return Derived(values, tuple(assumed))
 
 
-def _of_stage1(controls: Controls, places: Sequence[RootPlace], values: dict[str, int], assumed: list[str]) -> None:
+def _of_stage1(
+    controls: Controls, places: Sequence[RootPlace], values: dict[str, int], assumed: list[Assumption]
+) -> None:
     name = controls.register("TCR")
     word = controls.layout(controls.PS.into(0, _PS))
     wide = any(_needs_ds(place) for place in places)
@@ -117,13 +123,18 @@ def _of_stage1(controls: Controls, places: Sequence[RootPlace], values: dict[str
         if place is not None:
             size = f"{bounds.TnSZ.name}={ADDRESS_BITS - place.input_bits}"
             granule = f"{bounds.TGn.name}={_GRANULES[place.form.granule_bits]}"
-            assumed.append(f"{bounds.ttbr}={place.root:#x}, {name}: {size}, {granule}: as the tables are")
+            assumed.append(
+                Assumption(bounds.ttbr, f"{bounds.ttbr}={place.root:#x}, {name}: {size}, {granule}: as the tables are")
+            )
         else:
             for EPDn in bounds.EPDn:
                 word = controls.layout(EPDn.into(word, 1))
-                assumed.append(f"{name}: {EPDn.name}=1: no root for {bounds.ttbr} was chosen")
-    assumed.append(f"{name}: {controls.PS.name}={NARROW_BITS} bits, DS={int(wide)}, HA=0, HPDn=0, TBIn=0")
-    assumed.append(f"{controls.extended[0]}: 0, permissions are not indirect; tables are little-endian")
+                assumed.append(Assumption(name, f"{name}: {EPDn.name}=1: no root for {bounds.ttbr} was chosen"))
+    assumed.append(
+        Assumption(name, f"{name}: {controls.PS.name}={NARROW_BITS} bits, DS={int(wide)}, HA=0, HPDn=0, TBIn=0")
+    )
+    extended = controls.extended[0]
+    assumed.append(Assumption(extended, f"{extended}: 0, permissions are not indirect; tables are little-endian"))
     values[name] = int(word)
 
 
@@ -138,7 +149,7 @@ def _sized(bounds: RangeControls, word: int, place: RootPlace) -> int:
     return bounds.TGn.into(bounds.TnSZ.into(word, ADDRESS_BITS - place.input_bits), code)
 
 
-def _of_stage2(place: RootPlace, values: dict[str, int], assumed: list[str]) -> None:
+def _of_stage2(place: RootPlace, values: dict[str, int], assumed: list[Assumption]) -> None:
     granule = _GRANULES[place.form.granule_bits]
     start = LAST_LEVEL - place.height
     SL2, SL0 = next(code for code, level in START_LEVELS[place.form.granule_bits].items() if level == start)
@@ -146,8 +157,9 @@ def _of_stage2(place: RootPlace, values: dict[str, int], assumed: list[str]) -> 
     T0SZ = ADDRESS_BITS - place.input_bits
     values["VTTBR_EL2"] = place.root
     values["VTCR_EL2"] = int(VTCR_EL2(0).with_(T0SZ=T0SZ, SL0=SL0, SL2=SL2, TG0=TG0, PS=_PS))
-    assumed.append(f"VTTBR_EL2={place.root:#x}, VTCR_EL2: T0SZ={T0SZ}, TG0={granule}, SL0={SL0}: as the tables are")
-    assumed.append(f"VTCR_EL2: PS={NARROW_BITS} bits, DS=0, HA=0, S2PIE=0; HCR_EL2: FWB=0")
+    sizes = f"VTCR_EL2: T0SZ={T0SZ}, TG0={granule}, SL0={SL0}: as the tables are"
+    assumed.append(Assumption("VTTBR_EL2", f"VTTBR_EL2={place.root:#x}, {sizes}"))
+    assumed.append(Assumption("VTCR_EL2", f"VTCR_EL2: PS={NARROW_BITS} bits, DS=0, HA=0, S2PIE=0; HCR_EL2: FWB=0"))
 
 
 _BARE_GRANULES: Final = {"4k": "4KB", "16k": "16KB", "64k": "64KB"}

@@ -246,6 +246,6 @@ def test_the_half_without_a_root_is_off_and_that_is_said() -> None:
     upper = next(p for p in TABLES.places(0x5000_0000, FORM4K, 3, Owner.KERNEL, None) if p.upper)
     derived = TABLES.registers([upper])
     assert derived.values["TCR_EL1"] >> 7 & 1 == 1
-    assert any("EPD0=1" in text for text in derived.assumed)
+    assert any("EPD0=1" in each.text for each in derived.assumed)
     regime = ARCHITECTURES["aarch64"].regimes(reader(derived.values))[0]
     assert not isinstance(walk(regime, 0x1000, lambda pa, size: bytes(size)).outcome, Mapped)

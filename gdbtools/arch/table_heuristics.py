@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import abc
 import enum
-from collections.abc import Sequence
+import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from gdbtools.addresses import PA
 from gdbtools.arch.model import Derived, Privilege, Regime
 from gdbtools.wording import name_of
 
 ENTRY_BITS = 3
-"""log2 of a descriptor's 8 bytes."""
+"""log2 of a descriptor's 8 bytes: the usual one."""
 
 
 class Owner(enum.Enum):
@@ -35,18 +36,37 @@ class Owner(enum.Enum):
         return name_of(self)
 
 
+_CODES: Final[Mapping[int, str]] = {4: "I", 8: "Q"}
+
+
+def words(data: bytes, word_bytes: int, byte_order: Literal["little", "big"]) -> tuple[int, ...]:
+    """Return the words of 4 or 8 bytes that follow each other in `data`."""
+    order = "<" if byte_order == "little" else ">"
+    return struct.unpack(f"{order}{len(data) // word_bytes}{_CODES[word_bytes]}", data)
+
+
 @dataclass(frozen=True, slots=True)
 class TableForm:
     """Tables of one size: 2^granule_bits bytes, so aligned, and a page of as much is what a last-level entry maps.
 
     `block_heights` are where a larger leaf may stand; no root resolves more than `input_bits`, and none is indexed by
-    more than `concatenated_bits` above a whole table's.
+    more than `concatenated_bits` above a whole table's.  An entry has 2^entry_bits bytes, in `byte_order`.
     """
 
     granule_bits: int
     block_heights: tuple[int, ...]
     input_bits: int
     concatenated_bits: int = 0
+    entry_bits: int = ENTRY_BITS
+    byte_order: Literal["little", "big"] = "little"
+
+    @property
+    def entry_bytes(self) -> int:
+        return 1 << self.entry_bits
+
+    def words(self, entries: bytes) -> tuple[int, ...]:
+        """Return the entries of (a part of) a table, as they are."""
+        return words(entries, self.entry_bytes, self.byte_order)
 
     @property
     def table_bytes(self) -> int:
@@ -54,7 +74,7 @@ class TableForm:
 
     @property
     def index_bits(self) -> int:
-        return self.granule_bits - ENTRY_BITS
+        return self.granule_bits - self.entry_bits
 
     def covered_bits(self, height: int) -> int:
         """Return how many bits of address one entry of a table at this height covers."""
@@ -129,7 +149,7 @@ class RootPlace:
 
     @property
     def root_bytes(self) -> int:
-        return 1 << self.input_bits - self.form.covered_bits(self.height) + ENTRY_BITS
+        return 1 << self.input_bits - self.form.covered_bits(self.height) + self.form.entry_bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +165,13 @@ class TableHeuristics(abc.ABC):
     """What translation tables of an architecture look like.
 
     `forms` are the sizes of table there are; an address from `upper_first` on is one of the upper half, whatever its
-    size.  `plain_kind` is an entry that leads to a table and says nothing more, without the address.  `stack` is the
-    register that points to the stack.
+    size: a pointer has `pointer_bytes`, in the byte order of the first form.  `plain_kind` is an entry that leads to a
+    table and says nothing more, without the address.  `stack` is the register that points to the stack.
     """
 
     forms: tuple[TableForm, ...]
     upper_first: int
+    pointer_bytes: int = 8
     plain_kind: int
     stack: str
 

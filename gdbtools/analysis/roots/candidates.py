@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +11,7 @@ from gdbtools.addresses import PA
 from gdbtools.analysis.roots.table_graph import Graph
 from gdbtools.analysis.roots.table_survey import Extent, holding
 from gdbtools.arch.model import Read
-from gdbtools.arch.table_heuristics import ENTRY_BITS, Contents, TableHeuristics
+from gdbtools.arch.table_heuristics import Contents, TableHeuristics
 from gdbtools.errors import Unreadable
 
 FEW_BITS = 2
@@ -79,7 +78,7 @@ def _heights(graph: Graph, table: int) -> Iterator[int]:
 
 def parts(candidate: Candidate, input_bits: int, read: Read, appearance: TableHeuristics) -> Iterator[Candidate]:
     """Cut a candidate into roots that resolve so much, where that is less than all of it would."""
-    size = 1 << input_bits - candidate.graph.form.covered_bits(candidate.height) + ENTRY_BITS
+    size = 1 << input_bits - candidate.graph.form.covered_bits(candidate.height) + candidate.graph.form.entry_bits
     if size >= candidate.size_bytes:
         yield candidate
         return
@@ -96,13 +95,14 @@ def small(
 
     Where `known` is, a root of its form and height is of its size; any other is taken for the largest that it can be.
     """
-    wanted: dict[int, list[tuple[Graph, int]]] = {}
+    wanted: dict[bytes, list[tuple[Graph, int]]] = {}
     for graph in graphs:
         for word, height in _leading_to_lonely(graph, appearance):
-            wanted.setdefault(word, []).append((graph, height + 1))
+            entry = word.to_bytes(graph.form.entry_bytes, graph.form.byte_order)
+            wanted.setdefault(entry, []).append((graph, height + 1))
     seen: set[tuple[int, int]] = set()
-    for at, word in islice(holding(extents, read, frozenset(wanted)) if wanted else (), MANY):
-        for graph, height in wanted[word]:
+    for at, entry in islice(holding(extents, read, frozenset(wanted)) if wanted else (), MANY):
+        for graph, height in wanted[entry]:
             found = next(_around(graph, height, at, known, read, appearance), None)
             if found is not None and (found.root, graph.form.granule_bits) not in seen:
                 seen.add((found.root, graph.form.granule_bits))
@@ -130,7 +130,7 @@ def _around(
     if known is not None and known.graph is graph and known.height == height and known.input_bits is not None:
         sizes = [known.input_bits - covered]
     for bits in sizes:
-        size = 1 << bits + ENTRY_BITS
+        size = 1 << bits + graph.form.entry_bits
         root = PA(at & -size)
         contents = _whole(graph, root, size, height, read, appearance)
         if contents is not None:
@@ -147,7 +147,7 @@ def _whole(
     except Unreadable:
         return None
     found = appearance.contents(data)
-    words = struct.unpack(f"<{size_bytes >> ENTRY_BITS}Q", data)
+    words = graph.form.words(data)
     good = found.tables <= graph.legal[height - 1] | graph.empty
     aligned = found.blocks is None or (
         height in graph.form.block_heights and not found.blocks % (1 << graph.form.covered_bits(height))

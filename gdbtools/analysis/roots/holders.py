@@ -9,7 +9,7 @@ from gdbtools.addresses import IPA, PA
 from gdbtools.analysis.roots.candidates import Candidate
 from gdbtools.analysis.roots.table_graph import Graph
 from gdbtools.arch.model import Mapped, Read, Regime
-from gdbtools.arch.table_heuristics import ENTRY_BITS, RootPlace, TableHeuristics
+from gdbtools.arch.table_heuristics import RootPlace, TableHeuristics
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unreadable
 
@@ -76,7 +76,7 @@ def held(
         graph = by_form.get(each.granule_bits)
         if graph is None or each.height not in graph.form.heights:
             continue
-        size = 1 << each.input_bits - graph.form.covered_bits(each.height) + ENTRY_BITS
+        size = 1 << each.input_bits - graph.form.covered_bits(each.height) + graph.form.entry_bits
         try:
             contents = appearance.contents(read(each.root, size))
         except Unreadable:

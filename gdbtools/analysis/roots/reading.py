@@ -16,7 +16,7 @@ from gdbtools.analysis.roots.table_survey import CHUNK_BYTES
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Privilege, Read, Run
 from gdbtools.arch.scan import Scanner
-from gdbtools.arch.table_heuristics import Leaves, Owner, RootPlace
+from gdbtools.arch.table_heuristics import Leaves, Owner, RootPlace, TableForm
 from gdbtools.errors import Unreadable
 
 MAXIMUM_RUNS = 1 << 16
@@ -86,7 +86,7 @@ class RootReader:
         tree = self._tree(candidate, Owner.KERNEL) or self._tree(candidate, Owner.VIRTUAL_MACHINE)
         if tree is None:
             return None
-        owner = self.architecture.table_heuristics.owner([self._leaf(run) for run in tree.runs])
+        owner = self.architecture.table_heuristics.owner([self._leaf(run, tree.place.form) for run in tree.runs])
         if owner in (Owner.HYPERVISOR, Owner.VIRTUAL_MACHINE):
             # Of another regime, and so are the rights.
             tree = self._tree(candidate, owner)
@@ -167,8 +167,8 @@ class RootReader:
         self.runs_left -= len(runs)
         return Tree(place, owner, tables, tuple(runs), len(runs) == endless) if runs else None
 
-    def _leaf(self, run: Run) -> Leaves:
-        descriptor = int.from_bytes(self.read(run.descriptor_pa, 8), "little")
+    def _leaf(self, run: Run, form: TableForm) -> Leaves:
+        (descriptor,) = form.words(self.read(run.descriptor_pa, form.entry_bytes))
         return Leaves(descriptor, run.size_bytes // run.leaf_bytes, run.size_bytes)
 
     def _placed(self, candidate: Candidate, tree: Tree) -> tuple[RootPlace, list[RootEvidence]]:

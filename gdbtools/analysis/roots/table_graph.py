@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,7 +9,7 @@ from operator import sub
 
 from gdbtools.addresses import PA
 from gdbtools.arch.model import Read
-from gdbtools.arch.table_heuristics import ENTRY_BITS, NOTHING, Contents, TableForm, TableHeuristics
+from gdbtools.arch.table_heuristics import NOTHING, Contents, TableForm, TableHeuristics
 from gdbtools.errors import Unreadable
 from gdbtools.units import PAGE_BYTES
 
@@ -129,7 +128,7 @@ class _Making:
         if misplaced > (1 - MOSTLY) * len(contents.tables):
             self.tables.discard(table)
         else:
-            self._whole = self._whole.and_then(contents, (page - table) >> ENTRY_BITS)
+            self._whole = self._whole.and_then(contents, (page - table) >> self.graph.form.entry_bits)
 
     def end(self) -> None:
         self._done()
@@ -169,7 +168,7 @@ class _Making:
     def _maps_pages(self, table: int, whole: Contents) -> bool:
         """Return whether most entries lead to what follows where the one before leads: pages do, tables seldom."""
         size = self.graph.form.table_bytes
-        words = struct.unpack(f"<{size >> ENTRY_BITS}Q", self.read(PA(table), size))
+        words = self.graph.form.words(self.read(PA(table), size))
         steps = {form.table_bytes for form in self.appearance.forms}
         return sum(step in steps for step in map(sub, words[1:], words)) * 2 > whole.valid
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from gdbtools.addresses import PA, moved
 from gdbtools.arch.model import Read
-from gdbtools.arch.table_heuristics import TableHeuristics
+from gdbtools.arch.table_heuristics import TableHeuristics, words
 from gdbtools.errors import Unreadable
 from gdbtools.units import PAGE_BYTES
 
@@ -22,8 +22,8 @@ MAXIMUM_POINTERS = 1 << 12
 FEW_POINTERS = 1 << 9
 VMCOREINFO = b"OSRELEASE="
 """How the page begins in which a Linux kernel describes itself for those who read its dumps."""
-_SAMPLE = struct.Struct("<" + "8xQ496x" * 8)
-_WORDS = struct.Struct("<512Q")
+_SAMPLED_BYTES = PAGE_BYTES // 8
+"""One word of so many is looked at, the one behind the first eight bytes."""
 _ZEROS = bytes(PAGE_BYTES)
 _ZERO_CHUNK = bytes(CHUNK_BYTES)
 
@@ -103,7 +103,7 @@ def _page_by_page(pa: PA, size_bytes: int, read: Read, found: Survey | None) -> 
 
 def _look(appearance: TableHeuristics, pa: PA, data: bytes, found: Survey) -> None:
     is_table, upper_first = appearance.is_table, appearance.upper_first
-    pointers = found.pointers
+    pointers, sample = found.pointers, _sample(appearance)
     for offset in range(0, len(data), PAGE_BYTES):
         page = data[offset : offset + PAGE_BYTES]
         if page == _ZEROS:
@@ -112,29 +112,40 @@ def _look(appearance: TableHeuristics, pa: PA, data: bytes, found: Survey) -> No
             found.tables.add(pa + offset)
             continue
         if len(pointers) < MAXIMUM_POINTERS:
-            pointers.update(word // PAGE_BYTES for word in _SAMPLE.unpack(page) if word >= upper_first)
+            pointers.update(word // PAGE_BYTES for word in sample.unpack(page) if word >= upper_first)
         if page.startswith(VMCOREINFO):
             found.notes.append(FoundNote(moved(pa, offset), page))
+
+
+def _sample(appearance: TableHeuristics) -> struct.Struct:
+    size_bytes = appearance.pointer_bytes
+    order = "<" if appearance.forms[0].byte_order == "little" else ">"
+    word = f"8x{'Q' if size_bytes == 8 else 'I'}{_SAMPLED_BYTES - 8 - size_bytes}x"
+    return struct.Struct(order + word * (PAGE_BYTES // _SAMPLED_BYTES))
 
 
 def _look_for_pointers(appearance: TableHeuristics, pa: PA, data: bytes, found: Survey) -> None:
     for offset in range(0, len(data), PAGE_BYTES):
         page = data[offset : offset + PAGE_BYTES]
-        if pa + offset not in found.tables and max(words := _WORDS.unpack(page)) >= appearance.upper_first:
-            found.pointers.update(word // PAGE_BYTES for word in words if word >= appearance.upper_first)
+        if pa + offset in found.tables:
+            continue
+        held = words(page, appearance.pointer_bytes, appearance.forms[0].byte_order)
+        if max(held) >= appearance.upper_first:
+            found.pointers.update(word // PAGE_BYTES for word in held if word >= appearance.upper_first)
 
 
-def holding(extents: Sequence[Extent], read: Read, wanted: frozenset[int]) -> Iterator[tuple[int, int]]:
-    """Yield (address, word) of each word in memory that is one of `wanted`."""
-    packed = {word.to_bytes(8, "little"): word for word in wanted}
-    lows = {word & 0xFF for word in wanted}
-    marks = bytes(low in lows for low in range(256))
-    for pa, data in _chunks(extents, read, None):
-        for offset in range(0, len(data), PAGE_BYTES):
-            marked = data[offset : offset + PAGE_BYTES : 8].translate(marks)
-            index = marked.find(1)
-            while index >= 0:
-                at = offset + 8 * index
-                if (word := packed.get(data[at : at + 8])) is not None:
-                    yield pa + at, word
-                index = marked.find(1, index + 1)
+def holding(extents: Sequence[Extent], read: Read, wanted: frozenset[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield (address, entry) of each entry in memory that is one of `wanted`, which may be of different sizes."""
+    for size_bytes in sorted({len(each) for each in wanted}):
+        ours = frozenset(each for each in wanted if len(each) == size_bytes)
+        firsts = {each[0] for each in ours}
+        marks = bytes(first in firsts for first in range(256))
+        for pa, data in _chunks(extents, read, None):
+            for offset in range(0, len(data), PAGE_BYTES):
+                marked = data[offset : offset + PAGE_BYTES : size_bytes].translate(marks)
+                index = marked.find(1)
+                while index >= 0:
+                    at = offset + size_bytes * index
+                    if (entry := data[at : at + size_bytes]) in ours:
+                        yield pa + at, entry
+                    index = marked.find(1, index + 1)

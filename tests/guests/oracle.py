@@ -7,19 +7,15 @@ state of EL2, or EL2&0, is free too, in either Security state, and AT is all tha
 from __future__ import annotations
 
 import enum
-import mmap
 import shutil
 import struct
-import subprocess
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
-from gdbtools.children.processes import DIES_WITH_PARENT, QEMU
+from gdbtools.children.processes import QEMU
 from tests.guests.packages import Qemu
+from tests.guests.shared_ram import SharedRam
 from tests.places import ROOT
 
 IMAGE = ROOT / "fixtures/guests/oracle/oracle.elf"
@@ -141,9 +137,11 @@ class Answer:
     hpfar: int
 
 
-class Oracle:
+class Oracle(SharedRam):
     """A running oracle guest at EL2 or EL3, in the system's QEMU or another; leave the `with` block and it is gone."""
 
+    ram_base = RAM
+    ram_bytes = RAM_BYTES
     _layout: ClassVar[struct.Struct] = struct.Struct("<8Q")
 
     def __init__(self, cpu: str, level: int = 2, qemu: Qemu | None = None) -> None:
@@ -152,27 +150,10 @@ class Oracle:
         self.qemu = qemu
 
     def __enter__(self) -> Oracle:
-        self._folder = tempfile.TemporaryDirectory(prefix="gdbtools-oracle-")
-        path = Path(self._folder.name) / "ram"
-        with path.open("wb") as file:
-            file.truncate(RAM_BYTES)
-        with path.open("r+b") as file:
-            self.ram = mmap.mmap(file.fileno(), RAM_BYTES)
-        backend = f"memory-backend-file,id=ram,size={RAM_BYTES},mem-path={path},share=on"
-        shape = ["-M", MACHINES[self.level], "-cpu", self.cpu, "-m", "256M", "-object", backend]
-        shape += ["-machine", "memory-backend=ram", "-nic", "none", "-display", "none", "-serial", "null"]
-        command = [
-            *DIES_WITH_PARENT,
-            *(self.qemu.command if self.qemu else (QEMU,)),
-            *shape,
-            "-monitor",
-            "none",
-            "-kernel",
-            str(IMAGE),
-        ]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        command = self.qemu.command if self.qemu else (QEMU,)
+        self.start(command, ["-M", MACHINES[self.level], "-cpu", self.cpu], IMAGE)
         self._sequence = 0
-        self._wait(lambda: self.read(MAILBOX, 8) == b"AToracle", "the guest did not come up")
+        self.wait(lambda: self.read(MAILBOX, 8) == b"AToracle", "the guest did not come up")
         # Once and never again: TCG does not see code that is written from outside.
         at = DATA - RAM
         self.ram[at : at + DATA_BYTES] = BRK * (DATA_BYTES // 4)
@@ -182,25 +163,7 @@ class Oracle:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        self.ram.close()
-        self._folder.cleanup()
-
-    def _wait(self, ready, otherwise: str, seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
-        while not ready():
-            assert self._process.poll() is None, "QEMU has ended"
-            assert time.monotonic() < deadline, otherwise
-
-    def read(self, pa: int, size_bytes: int) -> bytes:
-        return self.ram[pa - RAM : pa - RAM + size_bytes]
-
-    def word(self, pa: int) -> int:
-        return int.from_bytes(self.read(pa, 8), "little")
-
-    def write(self, pa: int, data: bytes) -> None:
-        self.ram[pa - RAM : pa - RAM + len(data)] = data
+        self.stop()
 
     def ask(self, registers: dict[str, int], requests: Sequence[Request], stub_va: int = 0) -> list[Answer]:
         """Put a batch of requests to the hardware under these registers, the others at their defaults."""
@@ -216,7 +179,7 @@ class Oracle:
         self.write(REQUESTS, b"".join(batch))
         self._sequence += 1
         self.write(MAILBOX + DOORBELL, struct.pack("<Q", self._sequence))
-        self._wait(lambda: self.word(MAILBOX + DONE) == self._sequence, "the guest does not answer: stub unmapped?")
+        self.wait(lambda: self.word(MAILBOX + DONE) == self._sequence, "the guest does not answer: stub unmapped?")
         raw = self.read(REQUESTS, len(requests) * REQUEST_BYTES)
         return [Answer(Outcome(o), *rest) for _, _, _, o, *rest in self._layout.iter_unpack(raw)]
 

@@ -23,7 +23,12 @@ from gdbtools.children.processes import QEMU, find_qemu
 from gdbtools.errors import Unavailable
 
 CACHE = Path(os.environ.get("GDBTOOLS_CACHE") or Path.home() / ".cache" / "gdbtools")
-PACKAGE = "qemu-system-arm"
+PACKAGES = {
+    QEMU: "qemu-system-arm",
+    "qemu-system-riscv64": "qemu-system-riscv",
+    "qemu-system-riscv32": "qemu-system-riscv",
+}
+"""Of each program, the package that has it in `QEMU_SUITES`."""
 QEMU_SUITES = ("bookworm-backports", "sid")
 KERNELS = {
     "6.1-4k": ("bookworm", r"linux-image-6\.1\.[\w.+-]*cloud-arm64-unsigned"),
@@ -285,14 +290,17 @@ def _alone(program: Path) -> None:
     program.write_bytes(changed)
 
 
-def _tree(suite: str) -> Path:
+def _tree(suite: str, package: str) -> Path:
     host = Suite(suite, run(["dpkg", "--print-architecture"]).strip())
 
     def make(made: Path) -> None:
-        _unpack(host, PACKAGE, made, with_dependencies=True)
-        _alone(made / "usr/bin" / QEMU)
+        _unpack(host, package, made, with_dependencies=True)
+        for program, where in PACKAGES.items():
+            if where == package:
+                _alone(made / "usr/bin" / program)
 
-    return kept(f"qemu-{suite}-alone", make)
+    name = f"qemu-{suite}-alone" if package == PACKAGES[QEMU] else f"{package}-{suite}-alone"
+    return kept(name, make)
 
 
 def _version(command: tuple[str, ...]) -> str:
@@ -301,21 +309,31 @@ def _version(command: tuple[str, ...]) -> str:
     return found.group(1) if found else "of unknown version"
 
 
-def qemu(name: str) -> Qemu:
+def _system(program: str) -> str:
+    if program == QEMU:
+        return find_qemu()
+    found = shutil.which(program)
+    if found is None:
+        # Whichever package has it provides it by this name.
+        raise Unavailable(f"{program} is not installed; on Debian and Ubuntu: apt-get install {program}")
+    return found
+
+
+def qemu(name: str, program: str = QEMU) -> Qemu:
     """Return the `system`'s QEMU or one of `QEMU_SUITES`, or raise `Unavailable`.
 
     One from a suite runs with that suite's own loader, libraries and modules: a newer one needs a newer C library than
     ours.
     """
     if name == "system":
-        command: tuple[str, ...] = (find_qemu(),)
+        command: tuple[str, ...] = (_system(program),)
         return Qemu(name, _version(command), command)
-    root = once(_tree, name)
+    root = once(_tree, name, PACKAGES[program])
     loaders = sorted(path for path in root.rglob("ld-linux-*.so.*") if path.is_file())
     if not loaders:
-        raise Unavailable(f"{PACKAGE} of {name} came without a loader")
+        raise Unavailable(f"{PACKAGES[program]} of {name} came without a loader")
     libraries = [str(path) for path in sorted(root.glob("**/*-linux-gnu")) if path.parent.name == "lib"]
     modules = [str(path) for path in sorted(root.glob("usr/lib/*/qemu"))]
     apart = ("env", f"QEMU_MODULE_DIR={modules[0] if modules else root}")
-    program = (*apart, str(loaders[0]), "--library-path", ":".join(libraries), str(root / "usr/bin" / QEMU))
+    program = (*apart, str(loaders[0]), "--library-path", ":".join(libraries), str(root / "usr/bin" / program))
     return Qemu(name, _version(program), (*program, "-L", str(root / "usr/share/qemu")))

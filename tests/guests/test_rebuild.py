@@ -14,25 +14,27 @@ from elftools.elf.elffile import ELFFile
 from gdbtools.repl.demo import files
 
 COMPILER = "aarch64-linux-gnu-gcc"
+RISCV_COMPILER = "riscv64-linux-gnu-gcc"
 GUESTS = files().guest.parent.parent
 BUILT = sorted(GUESTS.glob("*/*.elf"))
+RISCV_BUILT = sorted(GUESTS.glob("riscv/*/*.elf"))
 
 
 @cache
-def built_by() -> str:
-    """Return the compiler that is named in the guest that has C in it."""
-    with files().guest.open("rb") as stream:
+def built_by(guest: Path) -> str:
+    """Return the compiler that a guest names: its whole name by C, its version alone by an .ident of assembly."""
+    with guest.open("rb") as stream:
         comment = ELFFile(stream).get_section_by_name(".comment")
         assert comment is not None
-        return bytes(comment.data()).split(b"\0")[0].decode()
+        return next(each.decode() for each in bytes(comment.data()).split(b"\0") if each)
 
 
 @cache
-def at_hand() -> str:
+def at_hand(compiler: str = COMPILER) -> str:
     """Return this system's compiler as it would name itself, or an empty string."""
-    if shutil.which(COMPILER) is None:
+    if shutil.which(compiler) is None:
         return ""
-    said = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
     return f"GCC: {re.sub(r'^[^(]*', '', said.splitlines()[0])}"
 
 
@@ -40,8 +42,8 @@ def at_hand() -> str:
 def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not at_hand():
         pytest.skip(f"{COMPILER} is not installed; install it: apt-get install gcc-aarch64-linux-gnu")
-    if at_hand() != built_by():
-        pytest.skip(f"the committed guests were built by {built_by()}, and here is {at_hand()}")
+    if at_hand() != built_by(files().guest):
+        pytest.skip(f"the committed guests were built by {built_by(files().guest)}, and here is {at_hand()}")
     folder = tmp_path_factory.mktemp("rebuilt")
     subprocess.run(["make", "-C", str(GUESTS), f"OUT={folder}"], capture_output=True, check=True)
     return folder
@@ -50,3 +52,20 @@ def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("guest", BUILT, ids=lambda guest: guest.stem)
 def test_a_guest_is_what_its_sources_build(rebuilt: Path, guest: Path) -> None:
     assert (rebuilt / guest.relative_to(GUESTS)).read_bytes() == guest.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def riscv_rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    here = at_hand(RISCV_COMPILER)
+    if not here:
+        pytest.skip(f"{RISCV_COMPILER} is not installed; install it: apt-get install gcc-riscv64-linux-gnu")
+    if not here.endswith(f" {built_by(RISCV_BUILT[0])}"):
+        pytest.skip(f"the committed RISC-V guests were built by {built_by(RISCV_BUILT[0])}, and here is {here}")
+    folder = tmp_path_factory.mktemp("rebuilt")
+    subprocess.run(["make", "-C", str(GUESTS), "riscv", f"OUT={folder}"], capture_output=True, check=True)
+    return folder
+
+
+@pytest.mark.parametrize("guest", RISCV_BUILT, ids=lambda guest: guest.stem)
+def test_a_riscv_guest_is_what_its_sources_build(riscv_rebuilt: Path, guest: Path) -> None:
+    assert (riscv_rebuilt / guest.relative_to(GUESTS)).read_bytes() == guest.read_bytes()

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 from gdbtools.children.processes import DIES_WITH_PARENT
 from gdbtools.errors import Unavailable, Unreadable
@@ -61,10 +62,10 @@ def archive(files: Mapping[str, tuple[int, bytes]], console: str = "dev/console"
 
 
 @cache
-def initramfs(modules: tuple[Path, ...] = (), init: str = INIT) -> bytes:
+def initramfs(modules: tuple[Path, ...] = (), init: str = INIT, architecture: str = "arm64") -> bytes:
     """Return busybox with `init` as its only script, and `modules`, which `INIT` loads."""
     folders = dict.fromkeys(("bin", "dev", "lib", "proc", "sys"), (stat.S_IFDIR | 0o755, b""))
-    programs = {"bin/busybox": busybox().read_bytes(), "init": init.encode()}
+    programs = {"bin/busybox": busybox(architecture).read_bytes(), "init": init.encode()}
     programs |= {f"lib/{each.name}": each.read_bytes() for each in modules}
     return archive({**folders, **{name: (stat.S_IFREG | 0o755, text) for name, text in programs.items()}})
 
@@ -149,6 +150,10 @@ class LinuxGuest:
     took until the shell was there.
     """
 
+    architecture: ClassVar[str] = "arm64"
+    console: ClassVar[str] = "ttyAMA0"
+    ram_base: ClassVar[int] = RAM
+
     kernel: Path
     cpu: str = "cortex-a57"
     virtualization: bool = False
@@ -165,7 +170,7 @@ class LinuxGuest:
         self._folder = tempfile.TemporaryDirectory(prefix="gdbtools-linux-")
         folder = Path(self._folder.name)
         self._output = b""
-        (folder / "initramfs").write_bytes(initramfs(self.modules))
+        (folder / "initramfs").write_bytes(initramfs(self.modules, architecture=self.architecture))
         with (folder / "ram").open("w+b") as file:
             file.truncate(self.memory_bytes)
             self.ram = mmap.mmap(file.fileno(), self.memory_bytes)
@@ -199,7 +204,7 @@ class LinuxGuest:
         shape = ["-M", machine, "-cpu", self.cpu, "-m", f"{self.memory_bytes >> 20}M", "-object", backend]
         ports = ["-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"]
         ports += ["-monitor", "none", "-gdb", f"unix:{self.gdbstub},server=on,wait=off"]
-        append = "console=ttyAMA0 quiet panic=-1" + ("" if self.kaslr else " nokaslr") + f" {self.append}"
+        append = f"console={self.console} quiet panic=-1" + ("" if self.kaslr else " nokaslr") + f" {self.append}"
         boot = ["-kernel", str(self.kernel), "-initrd", str(folder / "initramfs"), "-append", append]
         devices = ["-nic", "none", "-display", "none", "-no-reboot"]
         return [*DIES_WITH_PARENT, *self.qemu.command, *shape, *devices, *ports, *boot, *self.extra]
@@ -300,10 +305,14 @@ class LinuxGuest:
 
     def read(self, pa: int, size_bytes: int) -> bytes:
         """Return physical memory; only RAM can be read."""
-        at = pa - RAM
+        at = pa - self.ram_base
         if not 0 <= at <= self.memory_bytes - size_bytes:
-            raise Unreadable(pa, size_bytes, f"RAM is {RAM:#x} to {RAM + self.memory_bytes:#x}")
+            raise Unreadable(pa, size_bytes, f"RAM is {self.ram_base:#x} to {self.ram_base + self.memory_bytes:#x}")
         return self.ram[at : at + size_bytes]
+
+    def monitor(self, line: str) -> str:
+        """Run a command of QEMU's human monitor on a stopped guest, and return what it says."""
+        return self._held.monitor(line)
 
     def gva2gpa(self, va: int) -> int | None:
         """Ask QEMU's own walker of a stopped guest, as a load by the CPU as it is; None where it says `Unmapped`."""

@@ -31,11 +31,12 @@ PACKAGES = {
 """Of each program, the package that has it in `QEMU_SUITES`."""
 QEMU_SUITES = ("bookworm-backports", "sid")
 KERNELS = {
-    "6.1-4k": ("bookworm", r"linux-image-6\.1\.[\w.+-]*cloud-arm64-unsigned"),
-    "6.12-4k": ("trixie", r"linux-image-6\.12\.[\w.+-]*cloud-arm64-unsigned"),
-    "6.12-16k": ("trixie", r"linux-image-6\.12\.[\w.+-]*arm64-16k-unsigned"),
+    "6.1-4k": ("bookworm", "arm64", r"linux-image-6\.1\.[\w.+-]*cloud-arm64-unsigned"),
+    "6.12-4k": ("trixie", "arm64", r"linux-image-6\.12\.[\w.+-]*cloud-arm64-unsigned"),
+    "6.12-16k": ("trixie", "arm64", r"linux-image-6\.12\.[\w.+-]*arm64-16k-unsigned"),
+    "6.12-riscv64": ("trixie", "riscv64", r"linux-image-6\.12\.[\w.+-]*\d-riscv64"),
 }
-"""Of each, the suite and the package; the ABI number is part of its name, and the newest is taken."""
+"""Of each, the suite, the architecture and the package; the ABI number is part of its name, and the newest is taken."""
 
 
 @dataclass(frozen=True)
@@ -223,8 +224,8 @@ def once(get: Callable[..., Path], *arguments: str) -> Path:
 
 
 def _kernel(name: str) -> Path:
-    suite, pattern = KERNELS[name]
-    return kept(f"kernel-{name}", lambda made: _one_file(Suite(suite, "arm64"), pattern, "boot/vmlinu*", made))
+    suite, architecture, pattern = KERNELS[name]
+    return kept(f"kernel-{name}", lambda made: _one_file(Suite(suite, architecture), pattern, "boot/vmlinu*", made))
 
 
 def kernel(name: str) -> Path:
@@ -233,9 +234,9 @@ def kernel(name: str) -> Path:
 
 
 def _module(name: str, module: str) -> Path:
-    suite, pattern = KERNELS[name]
+    suite, architecture, pattern = KERNELS[name]
     inside = f"lib/modules/*/kernel/**/{module}.ko"
-    return kept(f"module-{name}-{module}.ko", lambda made: _one_file(Suite(suite, "arm64"), pattern, inside, made))
+    return kept(f"module-{name}-{module}.ko", lambda made: _one_file(Suite(suite, architecture), pattern, inside, made))
 
 
 def kernel_module(name: str, module: str) -> Path:
@@ -253,14 +254,14 @@ def xen() -> Path:
     return once(_xen)
 
 
-def _busybox() -> Path:
-    suite = Suite("bookworm", "arm64")
-    return kept("busybox-arm64", lambda made: _one_file(suite, "busybox-static", "*bin/busybox", made))
+def _busybox(architecture: str) -> Path:
+    suite = Suite("bookworm" if architecture == "arm64" else "trixie", architecture)
+    return kept(f"busybox-{architecture}", lambda made: _one_file(suite, "busybox-static", "**/bin/busybox", made))
 
 
-def busybox() -> Path:
-    """Return a busybox for arm64 that needs no library, or raise `Unavailable`."""
-    return once(_busybox)
+def busybox(architecture: str = "arm64") -> Path:
+    """Return a busybox that needs no library, or raise `Unavailable`."""
+    return once(_busybox, architecture)
 
 
 def _source() -> Path:

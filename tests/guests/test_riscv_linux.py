@@ -1,0 +1,97 @@
+"""A real Linux for riscv64: our map against QEMU's `info mem` page for page, and against a process's own pagemap."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from gdbtools.analysis.mappings import mappings
+from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.model import Run
+from gdbtools.errors import Unavailable
+from tests.guests.linux import areas, pagemap
+from tests.guests.packages import QEMU_SUITES
+from tests.guests.riscv import ours
+from tests.guests.riscv.linux import COMMAND_LINES, PAGE_BYTES, RiscvLinux, booted, info_mem, pages
+from tests.said import say
+from tests.tables import reader
+
+PRESENT, FRAME = 1 << 63, (1 << 55) - 1
+RIGHTS = {"r": "read", "w": "write", "x": "execute"}
+QUICK = ("system", "Sv48")
+SHAPES = [(name, scheme) for name in ("system", *QEMU_SUITES) for scheme in COMMAND_LINES]
+
+pytestmark = [
+    pytest.mark.guest,
+    pytest.mark.skipif(not ours.decoded(64), reason="riscv64 is not decoded by gdbtools"),
+]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(each, marks=() if each == QUICK else pytest.mark.full) for each in SHAPES],
+    ids="-".join,
+)
+def guest(request: pytest.FixtureRequest) -> Iterator[RiscvLinux]:
+    name, scheme = request.param
+    try:
+        guest = booted(scheme, name)
+    except Unavailable as why:
+        pytest.skip(str(why))
+    with guest:
+        used = re.search(r"mmu\s*: (\w+)", guest.run("cat /proc/cpuinfo"))
+        assert used is not None
+        assert used[1] == scheme.lower()
+        say(f"{scheme}: QEMU {guest.qemu.version}, booted in {guest.boot_seconds:.1f} s")
+        yield guest
+
+
+def mapped(guest: RiscvLinux) -> tuple[dict[int, int], dict[int, str]]:
+    """Return of a stopped guest where each page leads, and what S-mode, or else U-mode, may do there."""
+    arch = ARCHITECTURES["riscv64"]
+    found, rights = {}, {}
+    for run in mappings(arch, reader(guest.registers()), guest.read, "s"):
+        if not isinstance(run, Run) or run.output is None:
+            continue
+        granted = run.attributes.rights
+        text = "".join(
+            letter if any(getattr(each, right) for each in granted.values()) else "-"
+            for letter, right in RIGHTS.items()
+        )
+        for at in range(0, run.size_bytes, PAGE_BYTES):
+            found[run.first + at] = run.output + run.offset_of(run.first + at)
+            rights[run.first + at] = text
+    return found, rights
+
+
+def test_the_map_is_what_info_mem_lists_page_for_page(guest: RiscvLinux) -> None:
+    guest.stop()
+    try:
+        listed = info_mem(guest)
+        found, rights = mapped(guest)
+    finally:
+        guest.cont()
+    expected = pages(listed)
+    say(f"{len(expected)} pages in {len(listed)} lines")
+    assert len(expected) > 100_000
+    assert found == expected
+    told = {each.first + at: each.rights[:3] for each in listed for at in range(0, each.size_bytes, PAGE_BYTES)}
+    assert rights == told
+
+
+def test_a_process_is_where_its_own_pagemap_says(guest: RiscvLinux) -> None:
+    with guest.process("while :; do :; done") as pid:
+        said = {va: word for area in areas(guest, pid) for va, word in pagemap(guest, pid, area, PAGE_BYTES).items()}
+        frames = {va: (word & FRAME) * PAGE_BYTES for va, word in said.items() if word & PRESENT}
+        own: dict[int, int] = {}
+        for _ in range(50):  # until a stop finds it, or the kernel on its behalf
+            guest.stop()
+            found, _ = mapped(guest)
+            guest.cont()
+            own = {va: found[va] for va in frames if va in found}
+            if own.keys() == frames.keys():
+                break
+    assert len(frames) > 20
+    assert own == frames

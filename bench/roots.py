@@ -56,7 +56,7 @@ def report(smallest: bool = False) -> None:
         path = Path(name) / "ram"
         for what, share in SHARES.items():
             made(path, half, megabytes, int(megabytes * share))
-            memory = open_source(f"{path}@{RAM:#x}").memory
+            memory = open_source(f"{path}@{RAM:#x}", architecture="aarch64").memory
             bare = timed(lambda memory=memory: read_once(memory), 3)
             looked = timed(lambda memory=memory: look(memory), 3)
             found = look(memory)
@@ -69,5 +69,5 @@ def report(smallest: bool = False) -> None:
             )
         with path.open("r+b") as file:
             file.truncate(SPARSE_GIGABYTES << 30)
-        sparse = timed(lambda: look(open_source(f"{path}@{RAM:#x}").memory), 1)
+        sparse = timed(lambda: look(open_source(f"{path}@{RAM:#x}", architecture="aarch64").memory), 1)
         print(f"  the last one as {SPARSE_GIGABYTES} GB with a hole: look {sparse / looked:.1f} times as long")

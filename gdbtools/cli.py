@@ -198,8 +198,10 @@ def _machine(words: Words, wanted: Sources, symbols: Symbols) -> Iterator[Machin
     if not command.may_be_sourceless:
         raise _no_source(command)
     registers = [each.key for each in command.arguments if each.kind is Kind.REGISTER]
-    names = [re.split("[=:.]", word)[0] for key in registers for word in words.given[key] or ()]
-    whose = ARCHITECTURES.chosen(wanted.choice["architecture"], names) if command.decodes else next(iter(ARCHITECTURES))
+    names = [re.split("[=:.]", word)[0].strip() for key in registers for word in words.given[key] or ()]
+    # Without a word that says whose a value is, it is taken for what is decoded first: the answer says which.
+    asked = command.decodes and (wanted.choice["architecture"] or names)
+    whose = ARCHITECTURES.chosen(wanted.choice["architecture"], names) if asked else next(iter(ARCHITECTURES))
     yield no_source(ARCHITECTURES[whose])
 
 

@@ -76,7 +76,12 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "undo": (("mmu undo", "the last repair"), ("mmu undo --all --dry-run", "what would be taken back")),
     "capture": (("mmu capture crash.core --with-code", "tables, registers, and the code around pc"),),
     "redact": (("gdbtools redact public.core -s crash.core", "no memory but the tables"),),
-    "find-roots": (("gdbtools find-roots -s ram.bin@0x40000000 --write registers.json", "an image without registers"),),
+    "find-roots": (
+        (
+            "gdbtools find-roots -s ram.bin@0x40000000 --arch aarch64 --write registers.json",
+            "an image without registers",
+        ),
+    ),
     "diff": (
         ("gdbtools diff before.core after.core --ignore af", "two files, and not what was merely used"),
         ("mmu diff before.core", "the guest, since then"),

@@ -74,7 +74,7 @@ def test_argparse_is_never_heard(capsys) -> None:
 
 def test_an_image_without_registers_is_pointed_to_what_finds_them(capsys, tmp_path: Path) -> None:
     (tmp_path / "image").write_bytes(bytes(0x1000))
-    err = said(capsys, "fault", "-s", f"{tmp_path / 'image'}@0x40000000", status=3)
+    err = said(capsys, "fault", "-s", f"{tmp_path / 'image'}@0x40000000", "--arch", "aarch64", status=3)
     assert "`find-roots --write FILE` makes one" in err
 
 

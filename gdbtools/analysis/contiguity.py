@@ -1,7 +1,7 @@
 """Whether what says it is contiguous is: the entries of such a run have to be alike, aligned, and follow one another.
 
 The hardware may hold the whole run in one TLB entry, made from any member; where they differ it may use either.  Only
-the access flag and the dirty state may differ.  Source: DDI 0487, "The Contiguous bit".
+the access flag and the dirty state may differ.  Source: DDI 0487, "The Contiguous bit", and Svnapot of RISC-V.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def contiguity(found: Walk, read: Read) -> Contiguity | None:
     start = leaf.index & -entries
     if start + entries > leaf.level.entries:
         return whole
-    base = leaf.entry.address - (leaf.index - start) * leaf.level.size_bytes
+    # Of some all members say the same, and their place says the rest.
+    step = 0 if leaf.entry.span_bytes else leaf.level.size_bytes
+    base = leaf.entry.address - (leaf.index - start) * step
     if base % size:
         return Contiguity(whole.first, size, Breach.MISALIGNED, leaf.pa)
     width = regime.entry_bytes
@@ -72,7 +74,7 @@ def contiguity(found: Walk, read: Read) -> Contiguity | None:
         granted = regime.attributes((*found.steps[:-1], member)) if member.is_leaf else None
         if granted is None or not granted.contiguous:
             return Contiguity(whole.first, size, Breach.NOT_CONTIGUOUS, pa)
-        if entry.address != base + number * leaf.level.size_bytes:
+        if entry.address != base + number * step:
             return Contiguity(whole.first, size, Breach.OUTPUT, pa)
         own = regime.attributes(found.steps)
         assert own is not None, "the walk ended in a leaf"

@@ -52,21 +52,24 @@ class Architectures(Mapping[str, "Architecture"]):
         """Return what GDB calls `name`, None for what is not decoded here."""
         return next((each.architecture() for each in self.identities if name in each.gdb_names), None)
 
-    def of_elf(self, machine: str | int) -> Identity | None:
-        """Return what pyelftools calls `machine`, by name or number, None for what is not decoded here."""
-        return next((each for each in self.identities if machine in (each.elf_machine, each.elf_number)), None)
+    def of_elf(self, machine: str | int, bits: int = 64) -> Identity | None:
+        """Return what pyelftools calls `machine`, by name or number, in files of so many bits; None for no such."""
+        named = [each for each in self.identities if machine in (each.elf_machine, each.elf_number)]
+        return next((each for each in named if each.bits == bits), None)
 
-    def chosen(self, wanted: str | None = None, registers: Collection[str] = ()) -> str:
+    def chosen(self, wanted: str | None = None, registers: Collection[str] = (), bits: int = 0) -> str:
         """Return the name of the architecture that is wanted, or that registers of these names belong to.
 
+        Where several have registers of such names, it is that which has most of them, and registers of so many bits.
         Where nobody says, it is the only one that there is.  Raises `UsageError` where that leaves a choice.
         """
         if wanted is not None:
             if wanted not in self:
                 raise UsageError(f"{wanted!r} is not decoded here; {', '.join(self)} is")
             return wanted
-        told = [each for each in self.identities if any(each.register_names.fullmatch(name) for name in registers)]
-        left = told or self.identities
+        told = {each.name: sum(map(bool, map(each.register_names.fullmatch, registers))) for each in self.identities}
+        most = max(told.values())
+        left = [each for each in self.identities if told[each.name] == most and each.bits >= bits] or self.identities
         if len(left) > 1:
             raise UsageError(f"nothing says which architecture this is of; say --arch {'|'.join(e.name for e in left)}")
         return left[0].name

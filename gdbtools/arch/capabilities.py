@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gdbtools.arch.isolation import Switch, View
     from gdbtools.arch.model import (
         Access,
+        AccessKind,
         Brief,
         Derived,
         EntryNeed,
@@ -172,6 +173,8 @@ class Architecture(abc.ABC):
     says most of it.  `leaves` are the layouts that a leaf descriptor may have, `memory_types` the names that its memory
     may have, none where they are not listed.
 
+    `bare_regimes` are the regimes, of a first and of a second stage, that a value alone is decoded in.
+
     A part that an architecture lacks raises `Unavailable` when it is asked for: one line says so, whoever asks.
     """
 
@@ -184,6 +187,7 @@ class Architecture(abc.ABC):
     memory_types: Collection[str] = ()
     regime_names: tuple[str, ...]
     privileges: tuple[Privilege, ...]
+    bare_regimes: tuple[str, str] = ("", "")
     pc: str
     general: tuple[str, ...]
     exceptions: Exceptions = absent("exceptions")
@@ -293,9 +297,27 @@ class Architecture(abc.ABC):
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
         """Return whether a walk's outcome lets `access` happen: None, or what refuses it."""
 
-    def status(self, fault: Fault) -> int | None:
-        """Return what hardware would report of a fault, as its own status code; None where it has none."""
+    def regime_asked(self, register: ReadRegister, asking: Privilege, kind: AccessKind) -> str | None:
+        """Return the name of the regime that an access from a level is put to; None: the one in force, whatever it is.
+
+        A level of which only one regime has any does not have to be asked about by that regime's name.
+        """
         return None
+
+    def met_by(self, regime: Regime, access: Access, register: ReadRegister) -> tuple[Regime, Access]:
+        """Return a regime as an access meets it, and that access as it is checked: controls may change whose it is."""
+        return regime, access
+
+    def status(self, fault: Fault, kind: AccessKind | None = None) -> int | None:
+        """Return what hardware would report of a fault, as its own status code; None where it has none.
+
+        Some have the kind of access in it: they have none where no access is meant.
+        """
+        return None
+
+    def called(self, fault: Fault, kind: AccessKind | None) -> str:
+        """Return what the manual calls a fault of a kind of access; empty where that is its kind and its stage."""
+        return ""
 
     def may_refuse(self, walk: Walk, access: Access) -> Refusal | None:
         """Return why a CPU may refuse what `check` allows, where the architecture leaves that to it."""

@@ -16,17 +16,18 @@ if TYPE_CHECKING:
 class StatusLayout:
     """How a core file of the architecture has a CPU's general registers: Linux's `struct elf_prstatus`.
 
-    Offsets and size in bytes; `names` are the registers in their order, 64 bits each.
+    Offsets and size in bytes; `names` are the registers in their order, `register_bytes` each.
     """
 
     size_bytes: int
     pid_offset: int
     registers_offset: int
     names: tuple[str, ...]
+    register_bytes: int = 8
 
     @property
     def registers(self) -> struct.Struct:
-        return struct.Struct(f"<{len(self.names)}Q")
+        return struct.Struct(f"<{len(self.names)}{'Q' if self.register_bytes == 8 else 'I'}")
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ class Identity:
     debuggers: tuple[str, ...]
     """GDBs that know it, beside those that know all."""
     examples: Examples
+    bits: int = 64
+    """How wide its registers are: what tells architectures apart that files and registers call the same."""
 
     def is_constant(self, name: str) -> bool:
         """Return whether a register of that name never changes."""

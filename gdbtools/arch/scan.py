@@ -21,6 +21,7 @@ _FIRST = VA(0)
 """Within one table."""
 SMALL = 256
 """How many pieces of a shared subtree are kept for the next time it is met."""
+PROTECTED = "physical memory is protected from the reading of this table"
 HANDED_BITS = 64
 """What tables hand down is below this bit; from it on stands the number of the fault of a soft-invalid entry."""
 
@@ -204,7 +205,7 @@ class Scanner:
         """Go on below a table, or decode a leaf with all care and remember its kind."""
         depth, table_bits, regime = met.depth, self._table_bits, self.regime
         known = self._tables.get((depth, met.value & ~table_bits))
-        below = met.value & table_bits
+        below = (met.value & table_bits) * regime.table_scale
         if known is not None and 0 < below <= regime.output_last:
             handed, refused = known
             yield from self.subtree(below, depth + 1, first, (*path, met), self._refusing(inherited, refused) | handed)
@@ -271,8 +272,11 @@ class Scanner:
         return found
 
     def _whole(self, table: PA, level: Level) -> list[_Slice | Hole]:
+        size_bytes = level.entries * self.regime.entry_bytes
+        if refusal := self.regime.read_refused(table, size_bytes, level):
+            return [Hole(_FIRST, level.entries * level.size_bytes, table, PROTECTED, refusal)]
         try:
-            return [_Slice(table, 0, self.read(table, level.entries * self.regime.entry_bytes))]
+            return [_Slice(table, 0, self.read(table, size_bytes))]
         except Unreadable as missing:
             return [Hole(_FIRST, level.entries * level.size_bytes, missing.pa, missing.why)]
 
@@ -296,8 +300,11 @@ class Scanner:
                 if refusal is None:
                     pa = address_of(via)
             covered = cast(Input, index * level.size_bytes), take // entry_bytes * level.size_bytes
+            protected = self.regime.read_refused(pa, take, level) if refusal is None else None
             if refusal is not None:
                 yield Hole(*covered, where, "stage 2 refuses to fetch this table", refusal)
+            elif protected is not None:
+                yield Hole(*covered, pa, PROTECTED, protected)
             else:
                 try:
                     yield _Slice(pa, index, self.read(pa, take), refused)

@@ -164,12 +164,14 @@ class Leaves:
 class TableHeuristics(abc.ABC):
     """What translation tables of an architecture look like.
 
-    `forms` are the sizes of table there are; an address from `upper_first` on is one of the upper half, whatever its
-    size: a pointer has `pointer_bytes`, in the byte order of the first form.  `plain_kind` is an entry that leads to a
-    table and says nothing more, without the address.  `stack` is the register that points to the stack.
+    `forms` are the sizes of table there are, and `has_small_roots` says whether a root may be less than one; an address
+    from `upper_first` on is one of the upper half, whatever its size: a pointer has `pointer_bytes`, in the byte order
+    of the first form.  `plain_kind` is an entry that leads to a table and says nothing more, without the address.
+    `stack` is the register that points to the stack.
     """
 
     forms: tuple[TableForm, ...]
+    has_small_roots: bool = True
     upper_first: int
     pointer_bytes: int = 8
     plain_kind: int
@@ -182,6 +184,10 @@ class TableHeuristics(abc.ABC):
     @abc.abstractmethod
     def contents(self, entries: bytes) -> Contents:
         """Return what is in (a part of) a table."""
+
+    def may_be_last(self, contents: Contents) -> bool:
+        """Return whether a table may be of the last level: where larger leaves differ from pages, it has none."""
+        return contents.blocks is None
 
     @abc.abstractmethod
     def owner(self, leaves: Sequence[Leaves]) -> Owner:

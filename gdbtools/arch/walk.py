@@ -40,10 +40,11 @@ def read_virtual(regime: Regime, first: Input, size_bytes: int, read: Read) -> b
 def _walk(regime: Regime, address: Input, read: Read, kept: bool) -> Walk:
     """Translate `address`; with `kept`, as if soft-invalid entries were valid."""
     steps: list[Step] = []
-    refusal = regime.admit(address)
+    translated = regime.translated(address)
+    refusal = regime.admit(translated)
     table = regime.root
     for level in regime.levels if refusal is None else ():
-        index = level.index(address)
+        index = level.index(translated)
         at = moved(table, index * regime.entry_bytes)
         via, refusal = fetch(regime, at, read)
         if kept and via is not None and via.kept is not None:
@@ -53,6 +54,9 @@ def _walk(regime: Regime, address: Input, read: Read, kept: bool) -> Walk:
             assert via is not None, "only the stage below refuses a fetch"
             return Walk(address, regime, tuple(steps), refusal, Fetch(level, index, via))
         pa = PA(at) if via is None else address_of(via)
+        refusal = regime.read_refused(pa, regime.entry_bytes, level)
+        if refusal is not None:
+            break
         step = Step(level, index, pa, regime.decode(_descriptor(read, pa, regime, level), level), via)
         if kept:
             step, _ = whole(regime, step)

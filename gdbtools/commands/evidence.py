@@ -7,7 +7,19 @@ from dataclasses import replace
 
 from gdbtools.analysis.faults.belonging import Belonging
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import Access, Attributes, Decider, ExceptionRecord, Fault, Mapped, Refusal, Step, Walk
+from gdbtools.arch.model import (
+    Access,
+    AccessKind,
+    Attributes,
+    Decider,
+    ExceptionRecord,
+    Fault,
+    FaultKind,
+    Mapped,
+    Refusal,
+    Step,
+    Walk,
+)
 from gdbtools.bits import FieldValue, Word
 from gdbtools.render.document import Block, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
@@ -19,7 +31,8 @@ _UNSAID = ("TYPE", "IGNORED", "IGNORED_LOW")
 
 def fault_name(fault: Fault) -> str:
     """Return a fault as sentences have it: `access flag fault, level 3`."""
-    name = fault.kind.label if fault.kind.label.endswith(("abort", "access")) else f"{fault.kind.label} fault"
+    named = fault.kind.label.endswith("abort") or fault.kind is FaultKind.UNSUPPORTED_ATOMIC_ACCESS
+    name = fault.kind.label if named else f"{fault.kind.label} fault"
     stage = f"stage {fault.stage} " if fault.stage != 1 else ""
     level = f", level {fault.level}" if fault.level is not None else ""
     walk = " of a stage 1 table walk" if fault.s1ptw else ""
@@ -85,7 +98,8 @@ def fields_text(word: Word) -> str:
 
 def steps_table(walk: Walk) -> Table:
     """Show every descriptor on the way; with a second stage, where it was to the first."""
-    two = walk.regime.below is not None
+    below = walk.regime.below
+    two = below is not None
     rows: list[Sequence[Text]] = []
     for step in walk.steps:
         role = Role.PLAIN if step.entry.cause is None else Role.BAD
@@ -94,10 +108,10 @@ def steps_table(walk: Walk) -> Table:
         row += [f"{step.pa:#x}", f"{int(step.entry.word):#018x}"]
         rows.append((*row, Span(step.entry.kind.label, role), word_text(step.entry.word)))
     if walk.fetch is not None:
-        refused = Span("not fetched: stage 2 refuses", Role.BAD)
+        refused = Span(f"not fetched: {walk.fetch.via.regime.stage_label} refuses", Role.BAD)
         place = (str(walk.fetch.level.number), str(walk.fetch.index), f"{walk.fetch.via.input:#x}")
         rows.append((*place, "", "", "", refused))
-    columns = ["level", "index", *(["at IPA"] if two else []), "at PA", "descriptor", "kind", "says"]
+    columns = ["level", "index", *([f"at {below.input_label}"] if below else []), "at PA", "descriptor", "kind", "says"]
     return Table(columns, rows, frozenset((0, 1)))
 
 
@@ -117,7 +131,7 @@ def attributes_rows(attributes: Attributes) -> list[tuple[str, Text]]:
     state += ["guarded"] if attributes.guarded else []
     return [
         ("rights", "  ".join(rights)),
-        ("memory", f"{attributes.memory}, {attributes.shareability}"),
+        ("memory", ", ".join(filter(None, (attributes.memory, attributes.shareability)))),
         ("state", ", ".join(state)),
     ]
 
@@ -144,10 +158,12 @@ def _stages(walk: Walk, show: Callable[[Walk], Block]) -> list[Block]:
     second = walk.fetch.via if walk.fetch else walk.final
     if second is not None:
         what = "the fetch of the next descriptor" if walk.fetch else "the output"
-        blocks += [Line(f"Stage 2 of {what}, IPA {second.input:#x}:"), show(second), *_kept(second)]
+        stage, address = second.regime.stage_label.capitalize(), second.regime.input_label
+        blocks += [Line(f"{stage} of {what}, {address} {second.input:#x}:"), show(second), *_kept(second)]
     fetched = [step for step in walk.steps if step.via is not None and step.via.leaf is not None]
-    if fetched:
-        blocks += [Line("Stage 2 of each descriptor fetch, by its last step:"), _fetches(fetched)]
+    if fetched and walk.regime.below is not None:
+        stage = walk.regime.below.stage_label.capitalize()
+        blocks += [Line(f"{stage} of each descriptor fetch, by its last step:"), _fetches(fetched)]
     return blocks
 
 
@@ -182,8 +198,10 @@ def _fetches(steps: Sequence[Step]) -> Table:
     return Table(("for level", "level", "at PA", "descriptor", "says"), rows, frozenset((0, 1)))
 
 
-def walk_record(walk: Walk, architecture: Architecture, refusal: Refusal | None = None) -> JsonObject:
-    """Record a walk; `refusal` is the permission check's, where the question was "may I"."""
+def walk_record(
+    walk: Walk, architecture: Architecture, refusal: Refusal | None = None, kind: AccessKind | None = None
+) -> JsonObject:
+    """Record a walk; `refusal` is the permission check's, where the question was "may I", and `kind` the access's."""
     refused = refusal or walk.refused
     record: JsonObject = {"input": hexadecimal(walk.input), "regime": walk.regime.name}
     record["assumed"] = list(walk.regime.assumed)
@@ -195,26 +213,26 @@ def walk_record(walk: Walk, architecture: Architecture, refusal: Refusal | None 
     if isinstance(outcome, Mapped):
         record |= {"output": hexadecimal(outcome.address), "block_size": outcome.size_bytes}
     if refused:
-        record["fault"] = refusal_record(refused, architecture)
-    record["steps"] = [step_record(step, walk.regime.stage, architecture) for step in walk.steps]
+        record["fault"] = refusal_record(refused, architecture, kind)
+    record["steps"] = [step_record(step, walk.regime.stage, architecture, kind) for step in walk.steps]
     if walk.fetch is not None:
         record["refused_fetch"] = {
             "stage": walk.regime.stage,
             "level": walk.fetch.level.number,
             "index": walk.fetch.index,
             "ipa": hexadecimal(walk.fetch.via.input),
-            "via": walk_record(walk.fetch.via, architecture),
+            "via": walk_record(walk.fetch.via, architecture, kind=kind),
         }
     if walk.final is not None:
-        record["final"] = walk_record(walk.final, architecture)
+        record["final"] = walk_record(walk.final, architecture, kind=kind)
     if walk.kept is not None:
-        record["if_valid"] = walk_record(walk.kept, architecture)
+        record["if_valid"] = walk_record(walk.kept, architecture, kind=kind)
     attributes = walk.attributes
     record["attributes"] = None if attributes is None else attributes_record(attributes)
     return record
 
 
-def step_record(step: Step, stage: int, architecture: Architecture) -> JsonObject:
+def step_record(step: Step, stage: int, architecture: Architecture, kind: AccessKind | None = None) -> JsonObject:
     record: JsonObject = {
         "stage": stage,
         "level": step.level.number,
@@ -225,12 +243,13 @@ def step_record(step: Step, stage: int, architecture: Architecture) -> JsonObjec
         "fields": word_record(step.entry.word),
     }
     if step.via is not None:
-        record |= {"ipa": hexadecimal(step.via.input), "via": walk_record(step.via, architecture)}
+        record |= {"ipa": hexadecimal(step.via.input), "via": walk_record(step.via, architecture, kind=kind)}
     return record
 
 
-def fault_record(fault: Fault, architecture: Architecture) -> JsonObject:
-    status = architecture.status(fault)
+def fault_record(fault: Fault, architecture: Architecture, kind: AccessKind | None = None) -> JsonObject:
+    """Record a fault; its `status` is what hardware would report of it, for an access of a kind where that matters."""
+    status = architecture.status(fault, kind)
     return {
         "kind": fault.kind.label,
         "stage": fault.stage,
@@ -240,7 +259,7 @@ def fault_record(fault: Fault, architecture: Architecture) -> JsonObject:
     }
 
 
-def refusal_record(refusal: Refusal, architecture: Architecture) -> JsonObject:
+def refusal_record(refusal: Refusal, architecture: Architecture, kind: AccessKind | None = None) -> JsonObject:
     decider = refusal.decider
     deciding: JsonObject = {
         "cause": name_of(decider.cause),
@@ -251,7 +270,7 @@ def refusal_record(refusal: Refusal, architecture: Architecture) -> JsonObject:
         "descriptor_address": optional_hexadecimal(decider.pa),
         "level": decider.level,
     }
-    return {**fault_record(refusal.fault, architecture), "deciding": deciding}
+    return {**fault_record(refusal.fault, architecture, kind), "deciding": deciding}
 
 
 def attributes_record(attributes: Attributes) -> JsonObject:

@@ -87,11 +87,11 @@ def ladder(walk: Walk, decider: Decider | None = None) -> Ladder:
     rungs = [_rung(step, decider) for step in walk.steps]
     if walk.fetch is not None:
         level = walk.fetch.level
-        at = f"IPA {walk.fetch.via.input:#x}"
-        says = "not fetched: stage 2 refuses"
+        below = walk.fetch.via.regime
+        at = f"{below.input_label} {walk.fetch.via.input:#x}"
+        says = f"not fetched: {below.stage_label} refuses"
         rungs.append(Rung(f"level {level.number}", walk.fetch.index, level.entries, at, "", says, (), Role.BAD))
-    address = "IPA" if walk.regime.stage == 2 else "VA"
-    strip = Strip(f"{address} {walk.input:#x}", [*_indices(walk, len(rungs))])
+    strip = Strip(f"{walk.regime.input_label} {walk.input:#x}", [*_indices(walk, len(rungs))])
     output, ending = _ending(walk, len(rungs))
     return Ladder(strip, rungs, output, ending)
 
@@ -121,7 +121,9 @@ def _indices(walk: Walk, used: int) -> Iterator[Box]:
 
 def _rung(step: Step, decider: Decider | None) -> Rung:
     decides = decider if decider is not None and decider.pa == step.pa else None
-    at = f"PA {step.pa:#x}" if step.via is None else f"IPA {step.via.input:#x}, PA {step.pa:#x}"
+    at = f"PA {step.pa:#x}"
+    if step.via is not None:
+        at = f"{step.via.regime.input_label} {step.via.input:#x}, {at}"
     word, kind = step.entry.word, step.entry.kind
     says = f"{kind.label} -> {step.entry.address:#x}" if kind.is_leaf or step.entry.cause is None else kind.label
     role = Role.BAD if decides is not None or step.entry.cause is not None else Role.PLAIN
@@ -144,8 +146,7 @@ def _ending(walk: Walk, used: int) -> tuple[Strip | None, str]:
         return None, fault_name(walk.refusal.fault)
     mapped = walk.destination
     assert isinstance(mapped, Mapped), "what nothing refuses leads somewhere"
-    final = walk.regime.stage == 2 or walk.regime.below is None
-    name = f"{'PA' if final else 'IPA'} {mapped.address:#x}"
+    name = f"{walk.regime.below.input_label if walk.regime.below else 'PA'} {mapped.address:#x}"
     if walk.leaf is None:
         return None, name
     low = walk.leaf.level.low

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 
 import gdb
 
@@ -67,7 +68,8 @@ class Face:
         self.target.stopped()
         self._meet()
         machine = self.guest.machine()
-        return Session(machine, self.written, self.seen, open=open_source, make_sure=self.make_sure)
+        other = partial(open_source, like=machine)
+        return Session(machine, self.written, self.seen, open=other, make_sure=self.make_sure)
 
     def _meet(self) -> None:
         """Notice a new connection: what was seen of an older guest is forgotten, as far as this one is another."""
@@ -86,10 +88,10 @@ class Face:
             gdb.write(f"mmu: this is another guest; forgotten with the one before: {', '.join(gone)}\n", gdb.STDERR)
 
     def _architecture(self) -> Architecture:
-        """Return the guest's architecture where one is attached, else the only one there is."""
+        """Return the guest's architecture where one is attached, else what is decoded first."""
         with suppress(GdbtoolsError, gdb.error):
             return self.guest.machine().architecture
-        return ARCHITECTURES[ARCHITECTURES.chosen()]
+        return ARCHITECTURES[next(iter(ARCHITECTURES))]
 
     def dirty(self) -> DirtyConvention:
         """Return how the guest marks what is dirty, as far as the user has said."""

@@ -20,7 +20,7 @@ from gdbtools.machine.dumps import magic, vmcoreinfo
 from gdbtools.machine.dumps.derived import with_linux_registers
 from gdbtools.machine.dumps.dump import Dump
 from gdbtools.machine.dumps.files import one_line, open_file
-from gdbtools.machine.dumps.written_down import read_registers, written_names
+from gdbtools.machine.dumps.written_down import read_registers, written_bits, written_names
 from gdbtools.machine.layers import FixedRegisters, Overridden
 from gdbtools.machine.model import Cpu, Machine, with_dirty
 from gdbtools.numbers import Literal
@@ -97,23 +97,30 @@ def open_source(
     cpu: int | None = None,
     dirty: str | None = None,
     architecture: str | None = None,
+    like: Machine | None = None,
 ) -> Machine:
     """Open a dump (`PATH`), or one or more raw images (`PATH@BASE`), as a machine without a live guest.
 
     `registers` is a JSON object of architectural names to hex strings that supplies or overrides the current CPU's.
-    `architecture` is the name of its own, for a source that does not say.
+    `architecture` is the name of its own, for a source that does not say; it is that of `like`, which it is held
+    against, where nobody says at all.
     `dirty` is the convention by which its guest marks what is dirty (`DirtyConvention`), if the user has stated one.
     In front of a name `~` is a home directory: not every face has a shell before it.
     """
     names = (source,) if isinstance(source, str) else source
-    return _machine(_opened([expanduser(name) for name in names]), registers, cpu, dirty, architecture)
+    return _machine(_opened([expanduser(name) for name in names]), registers, cpu, dirty, architecture, like)
 
 
 def _machine(
-    dump: Dump, registers: str | Path | None, cpu: int | None, dirty: str | None, wanted: str | None
+    dump: Dump,
+    registers: str | Path | None,
+    cpu: int | None,
+    dirty: str | None,
+    wanted: str | None,
+    like: Machine | None = None,
 ) -> Machine:
     whose = dump.memory.description
-    architecture = _architecture(dump, registers, wanted)
+    architecture = _architecture(dump, registers, wanted, like)
     current = dump.current if cpu is None else cpu
     cpus = dump.cpus or (Cpu(0, FixedRegisters({}, whose)),)
     given = None
@@ -138,12 +145,15 @@ def _machine(
     return machine
 
 
-def _architecture(dump: Dump, registers: str | Path | None, wanted: str | None) -> Architecture:
+def _architecture(dump: Dump, registers: str | Path | None, wanted: str | None, like: Machine | None) -> Architecture:
     """Return whose dump it is: as it says itself, or, where it does not, as the user or the registers' names say."""
     whose = dump.memory.description
     if not dump.architecture:
-        names = () if registers is None else written_names(Path(registers).expanduser())
-        return ARCHITECTURES[ARCHITECTURES.chosen(wanted, names)]
+        path = None if registers is None else Path(registers).expanduser()
+        names, bits = ((), 0) if path is None else (written_names(path), written_bits(path))
+        if like is not None and wanted is None and not names:
+            return like.architecture
+        return ARCHITECTURES[ARCHITECTURES.chosen(wanted, names, bits)]
     if dump.architecture not in ARCHITECTURES:
         raise Malformed(f"{whose} is of {dump.architecture}, which is not one of {', '.join(ARCHITECTURES)}")
     if wanted not in (None, dump.architecture):

@@ -6,6 +6,7 @@ import abc
 import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from gdbtools.arch.capabilities import Architecture
@@ -160,7 +161,7 @@ def answer_from(
         raise Unavailable(f"`{command.name}` {live_only_because}")
     with interruptible():
         counted = replace(machine, memory=CountedMemory(machine.memory, tell))
-        response = respond(asked, CommandSession(counted, open=open_source))
+        response = respond(asked, CommandSession(counted, open=partial(open_source, like=machine)))
         response.write()
         documents, text = response.for_prompt()
     return Answered(response.status, documents, text)

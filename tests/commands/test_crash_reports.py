@@ -41,7 +41,7 @@ class Report:
             made = ["-s", f"{self.folder / 'nothing'}@0x0"]
         file = self.folder / "registers.json"
         file.write_text(json.dumps(registers))
-        return [*made, "--registers", str(file)]
+        return [*made, "--registers", str(file), "--arch", "aarch64"]
 
     def fault(self, words: list[str], *more: str) -> dict:
         status = main(["fault", *words, *more, "--json"])

@@ -16,6 +16,8 @@ from tests.tables import Tables
 
 OSV = ROOT / "fixtures/captures/osv-1131.core"
 DEMO = OSV.with_name("access-flag.core")
+ARM = ("--arch", "aarch64")
+"""An image says of itself nothing at all."""
 MEGA, GIGA = 1 << 20, 1 << 30
 ROOT, TABLES, PROCESS, THEIRS = BASE + 4 * MEGA, BASE + 5 * MEGA, BASE + 8 * MEGA, BASE + 9 * MEGA
 
@@ -54,7 +56,7 @@ def found(result: dict) -> list[tuple[int, str]]:
 
 
 def test_roots_are_listed_best_first_with_their_shape_and_their_evidence(capsys, ram: str) -> None:
-    result = ask(capsys, "-s", ram)["result"]
+    result = ask(capsys, "-s", ram, *ARM)["result"]
     assert found(result)[0] == (ROOT, "TTBR1_EL1")
     assert sorted(found(result)[1:]) == [(PROCESS, "TTBR0_EL1"), (PROCESS + 4096, "TTBR0_EL1")]
     best = result["roots"][0]
@@ -75,24 +77,24 @@ def test_roots_are_listed_best_first_with_their_shape_and_their_evidence(capsys,
 
 def test_what_is_written_makes_map_and_walk_work_and_says_what_it_assumed(capsys, ram: str, tmp_path: Path) -> None:
     file = tmp_path / "registers.json"
-    result = ask(capsys, "-s", ram, "--write", str(file))["result"]
+    result = ask(capsys, "-s", ram, *ARM, "--write", str(file))["result"]
     assert result["written"] == str(file)
     written = json.loads(file.read_text())
     assert written.pop("assumed") == result["assumed"]
     assert {name: int(value, 16) for name, value in written.items()} == {
         name: int(value, 16) for name, value in result["registers"].items()
     }
-    line = ask(capsys, "-s", ram, "--registers", str(file), command="map")
+    line = ask(capsys, "-s", ram, *ARM, "--registers", str(file), command="map")
     assert line["assumed"] == result["assumed"]
     assert line["result"]["mapped"] == 4097 << 12
     assert int(line["result"]["runs"][0]["first"], 16) == 0xFFFF_FF80_0000_0000
     assert int(line["result"]["runs"][0]["output"], 16) == BASE
     # What was assumed is no evidence of itself.
-    again = ask(capsys, "-s", ram, "--registers", str(file))
+    again = ask(capsys, "-s", ram, *ARM, "--registers", str(file))
     assert again["assumed"] == result["assumed"]
     assert "held" not in [each["sign"] for each in again["result"]["roots"][0]["evidence"]]
     # Of TTBR0's range nobody knows, so it is off, and not empty.
-    assert main(["walk", "-s", ram, "--registers", str(file), "0x400000"]) == 1
+    assert main(["walk", "-s", ram, *ARM, "--registers", str(file), "0x400000"]) == 1
     out = capsys.readouterr().out
     assert "EPD0" in out
     assert "assumed" in out
@@ -100,22 +102,22 @@ def test_what_is_written_makes_map_and_walk_work_and_says_what_it_assumed(capsys
 
 def test_a_process_can_be_chosen_by_its_root(capsys, ram: str, tmp_path: Path) -> None:
     file = tmp_path / "registers.json"
-    words = ["-s", ram, "--root", f"{PROCESS + 4096:#x}", "--write", str(file)]
+    words = ["-s", ram, *ARM, "--root", f"{PROCESS + 4096:#x}", "--write", str(file)]
     assert ask(capsys, *words)["result"]["chosen"] == [f"{ROOT:#018x}", f"{PROCESS + 4096:#018x}"]
-    assert main(["walk", "-s", ram, "--registers", str(file), "0x400000", "--json"]) == 0
+    assert main(["walk", "-s", ram, *ARM, "--registers", str(file), "0x400000", "--json"]) == 0
     walked = json.loads(capsys.readouterr().out)["result"]
     assert int(walked["output"], 16) == BASE + CODE
 
 
 def test_a_root_that_was_not_found_cannot_be_chosen(capsys, ram: str) -> None:
-    assert main(["find-roots", "-s", ram, "--root", "0x40123000"]) == 2
+    assert main(["find-roots", "-s", ram, *ARM, "--root", "0x40123000"]) == 2
     assert capsys.readouterr().err == (
         "gdbtools: 0x40123000 is none of the roots that were found; leave --root out to see them\n"
     )
 
 
 def test_the_answer_comes_first_then_a_table_and_the_reasons(capsys, ram: str) -> None:
-    assert main(["find-roots", "-s", ram]) == 0
+    assert main(["find-roots", "-s", ram, *ARM]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"Most likely: TTBR1_EL1 = {ROOT:#x} (4KB granule, 39 bits)."
     assert lines[2].split() == ["root", "PA", "register", "granule", "bits", "levels", "leaves", "map", "like", "a"]
@@ -132,18 +134,18 @@ def test_more_than_fit_are_counted_and_listed_if_asked_for(capsys, tmp_path: Pat
     for number in range(20):
         process(image, 12, 25, PROCESS + number * 4096, THEIRS + number * MEGA // 4)
     ram = saved(image, tmp_path)
-    assert main(["find-roots", "-s", ram]) == 0
+    assert main(["find-roots", "-s", ram, *ARM]) == 0
     assert "and 9 more" in capsys.readouterr().out
-    assert main(["find-roots", "-s", ram, "--all"]) == 0
+    assert main(["find-roots", "-s", ram, *ARM, "--all"]) == 0
     out = capsys.readouterr().out
     assert sum("  TTBR0_EL1  " in line for line in out.splitlines()) == 20
-    assert len(ask(capsys, "-s", ram)["result"]["roots"]) == 21
+    assert len(ask(capsys, "-s", ram, *ARM)["result"]["roots"]) == 21
 
 
 @pytest.mark.parametrize("data", [bytes(4 * MEGA), b"no tables here, " * (MEGA // 4)], ids=["zeros", "text"])
 def test_nothing_found_is_an_answer_with_exit_status_1(capsys, tmp_path: Path, data: bytes) -> None:
     (tmp_path / "ram.bin").write_bytes(data)
-    words = ["-s", f"{tmp_path / 'ram.bin'}@0x80000000", "--write", str(tmp_path / "registers.json")]
+    words = ["-s", f"{tmp_path / 'ram.bin'}@0x80000000", *ARM, "--write", str(tmp_path / "registers.json")]
     result = ask(capsys, *words, status=1)["result"]
     assert (result["roots"], result["registers"], result["written"]) == ([], {}, None)
     assert not (tmp_path / "registers.json").exists()
@@ -157,9 +159,9 @@ def test_what_leads_to_one_page_only_is_dismissed_in_words(capsys, tmp_path: Pat
         image.put(BASE + level * 4096, [BASE + (level + 1) * 4096 | 3] * 512)
     image.put(BASE + 3 * 4096, [BASE + 0x8000 | 0x743] * 512)
     ram = saved(image, tmp_path)
-    assert main(["find-roots", "-s", ram]) == 1
+    assert main(["find-roots", "-s", ram, *ARM]) == 1
     assert f"dismissed  {BASE:#x}: 68719476736 of 68719476736 leaves lead to one" in capsys.readouterr().out
-    [dismissed] = ask(capsys, "-s", ram, status=1)["result"]["dismissed"]
+    [dismissed] = ask(capsys, "-s", ram, *ARM, status=1)["result"]["dismissed"]
     assert int(dismissed["root"], 16) == BASE
 
 
@@ -170,15 +172,15 @@ def test_64_gigabytes_with_holes_cost_what_they_hold(capsys, tmp_path: Path) -> 
         file.write(image.data)
     if (tmp_path / "ram.bin").stat().st_blocks * 512 > GIGA:
         pytest.skip("this file system has no sparse files")
-    result = ask(capsys, "-s", f"{tmp_path / 'ram.bin'}@{BASE:#x}")["result"]
+    result = ask(capsys, "-s", f"{tmp_path / 'ram.bin'}@{BASE:#x}", *ARM)["result"]
     assert result["total"] < 20 * MEGA
     assert found(result)[0] == (ROOT, "TTBR1_EL1")
 
 
 def test_a_range_says_where_to_look(capsys, ram: str) -> None:
-    result = ask(capsys, "-s", ram, f"{BASE:#x},+0x500000", status=1)["result"]
+    result = ask(capsys, "-s", ram, *ARM, f"{BASE:#x},+0x500000", status=1)["result"]
     assert (result["total"], result["roots"]) == (5 * MEGA, [])
-    result = ask(capsys, "-s", ram, f"{ROOT:#x},+0x400000")["result"]
+    result = ask(capsys, "-s", ram, *ARM, f"{ROOT:#x},+0x400000")["result"]
     assert found(result)[0][0] == ROOT
 
 
@@ -191,9 +193,9 @@ def test_ctrl_c_ends_the_looking_and_not_the_ranking(capsys, ram: str, monkeypat
 
     real = find_roots_run.Search.look
     monkeypatch.setattr(find_roots_run.Search, "look", impatient)
-    assert main(["find-roots", "-s", ram]) == 0
+    assert main(["find-roots", "-s", ram, *ARM]) == 0
     assert "not looked at  8 MB: interrupted" in capsys.readouterr().out
-    result = ask(capsys, "-s", ram)["result"]
+    result = ask(capsys, "-s", ram, *ARM)["result"]
     assert (result["interrupted"], result["examined"]) == (True, 8 * MEGA)
     assert found(result)[0][0] == ROOT
 
@@ -208,7 +210,7 @@ def test_a_kernels_vmcoreinfo_is_found_and_what_it_says_is_used(capsys, tmp_path
     image = both()
     image.data[0x1000 : 0x1000 + len(INFO)] = INFO.encode()
     file = tmp_path / "registers.json"
-    result = ask(capsys, "-s", saved(image, tmp_path), "--write", str(file))["result"]
+    result = ask(capsys, "-s", saved(image, tmp_path), *ARM, "--write", str(file))["result"]
     assert result["vmcoreinfo"] == [
         {"address": f"{BASE + 0x1000:#018x}", "release": "6.1.0-test", "root": f"{ROOT:#018x}", "why": None}
     ]
@@ -221,7 +223,7 @@ def test_a_vmcoreinfo_that_says_too_little_is_said_to(capsys, tmp_path: Path) ->
     image = both()
     text = b"OSRELEASE=2.6.0\nPAGESIZE=4096\n"
     image.data[0x1000 : 0x1000 + len(text)] = text
-    assert main(["find-roots", "-s", saved(image, tmp_path)]) == 0
+    assert main(["find-roots", "-s", saved(image, tmp_path), *ARM]) == 0
     assert "VMCOREINFO  at PA 0x40001000, Linux 2.6.0: VMCOREINFO has no" in capsys.readouterr().out
 
 
@@ -229,7 +231,7 @@ def test_a_vmcoreinfo_that_names_what_is_no_root_is_not_believed(capsys, tmp_pat
     image = both()
     text = INFO.replace(f"0x{0xFFFFFFC008400000 - ROOT:x}", f"0x{0xFFFFFFC008400000 - ROOT - 0x3000:x}").encode()
     image.data[0x1000 : 0x1000 + len(text)] = text
-    result = ask(capsys, "-s", saved(image, tmp_path))["result"]
+    result = ask(capsys, "-s", saved(image, tmp_path), *ARM)["result"]
     assert result["chosen"] == [f"{ROOT:#018x}"]
     assert int(result["vmcoreinfo"][0]["root"], 16) == ROOT + 0x3000
     assert "named" not in [each["sign"] for each in result["roots"][0]["evidence"]]
@@ -251,7 +253,7 @@ def hypervisor(tmp_path: Path, image: Image, first: int) -> list[str]:
     vtcr = 25 | 1 << 6 | 3 << 12 | 5 << 16 | 1 << 31
     values = {"cpsr": EL2H, "SCTLR_EL2": 0, "HCR_EL2": 1 << 31 | 1, "VTCR_EL2": vtcr, "VTTBR_EL2": GUEST | 3 << 48}
     (tmp_path / "stop.json").write_text(json.dumps({name: hex(value) for name, value in values.items()}))
-    return ["-s", saved(image, tmp_path), "--registers", str(tmp_path / "stop.json")]
+    return ["-s", saved(image, tmp_path), *ARM, "--registers", str(tmp_path / "stop.json")]
 
 
 def test_at_a_hypervisors_stop_the_stage_2_that_it_has_loaded_is_not_lost(capsys, tmp_path: Path) -> None:
@@ -315,7 +317,7 @@ def test_the_tables_of_a_capture_are_enough_to_map_what_it_maps(
 ) -> None:
     """Its pages alone, as raw images: no register, and nothing else of the guest."""
     memory = open_source(str(core)).memory
-    words = []
+    words = [*ARM]
     for first, size in memory.places():
         (tmp_path / f"{first:x}").write_bytes(memory.read(first, size))
         words += ["-s", f"{tmp_path / f'{first:x}'}@{first:#x}"]
@@ -345,7 +347,7 @@ def shape(result: dict) -> list[tuple]:
         (2, ["-s", "{ram}", "--root", "nosymbol"]),
         (2, ["-s", "{ram}", "0x2000,0x1000"]),
         (2, ["-s", "{ram}", "1", "2"]),
-        (3, ["-s", "{ram}", "--write", "/nonexistent/folder/registers.json"]),
+        (3, ["-s", "{ram}", *ARM, "--write", "/nonexistent/folder/registers.json"]),
         (3, ["-s", "/nonexistent/ram@0x40000000"]),
     ],
 )
@@ -360,5 +362,5 @@ def test_bad_input_is_one_line(capsys, ram: str, status: int, words: list[str]) 
 @pytest.mark.parametrize("text", ['{"assumed": 7}', '{"assumed": [1]}', '{"assumed": {"a": 1}}', '["assumed"]'])
 def test_a_registers_file_whose_assumptions_are_none_is_refused(capsys, ram: str, tmp_path: Path, text: str) -> None:
     (tmp_path / "r.json").write_text(text)
-    assert main(["map", "-s", ram, "--registers", str(tmp_path / "r.json")]) == 2
+    assert main(["map", "-s", ram, *ARM, "--registers", str(tmp_path / "r.json")]) == 2
     assert "is not a JSON object of register names" in capsys.readouterr().err

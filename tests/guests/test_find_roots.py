@@ -240,7 +240,7 @@ def test_bare_metals_roots_are_found_and_nothing_else(
         registers = running_guest(stub, path)
         shutil.copy(ram, tmp_path / "copy")
     tcr = TCR_EL1(registers["TCR_EL1"])
-    found = ask(open_source(f"{tmp_path / 'copy'}@{RAM:#x}"))
+    found = ask(open_source(f"{tmp_path / 'copy'}@{RAM:#x}", architecture="aarch64"))
     wanted = {("TTBR0_EL1", base_of(registers["TTBR0_EL1"], False))}
     wanted |= set() if tcr.EPD1 else {("TTBR1_EL1", base_of(registers["TTBR1_EL1"], False))}
     assert {(each.place.register, each.place.root) for each in found.ranking.found} == wanted
@@ -263,14 +263,14 @@ def running_guest(stub: Stub, path: Path) -> dict[str, int]:
 
 
 def runs_of(registers: Mapping[str, int], image: Path) -> list[Run]:
-    read = open_source(f"{image}@{RAM:#x}").memory.read
+    read = open_source(f"{image}@{RAM:#x}", architecture="aarch64").memory.read
     return joined([each for each in mappings(ARM, reader(registers), read) if isinstance(each, Run)])
 
 
 def test_before_the_tables_are_built_there_are_none(qemu: str, tmp_path: Path) -> None:
     with bare("access_flag", tmp_path) as (ram, _):
         shutil.copy(ram, tmp_path / "copy")
-    found = ask(open_source(f"{tmp_path / 'copy'}@{RAM:#x}"))
+    found = ask(open_source(f"{tmp_path / 'copy'}@{RAM:#x}", architecture="aarch64"))
     assert found.ranking.found == ()
     assert COMMAND.finding(found)
 

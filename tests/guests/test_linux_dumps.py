@@ -127,7 +127,7 @@ def test_a_capture_needs_nothing_else_and_is_small(capsys: Any, dumped: Dumped, 
 
 @pytest.mark.parametrize("name", ["elf", "kdump-zlib", "kdump-zlib, flattened"])
 def test_vmcoreinfo_alone_gives_the_kernels_half(capsys: Any, dumped: Dumped, name: str) -> None:
-    main(["map", "-s", dumped.source(name), "--json"])
+    main(["map", "-s", dumped.source(name), "--arch", "aarch64", "--json"])
     line = json.loads(capsys.readouterr().out)
     assert any("from VMCOREINFO of Linux 6.1" in each for each in line["assumed"])
     upper = [run for run in dumped.live[2][0]["runs"] if int(run["first"], 16) >= KERNEL_HALF]
@@ -137,7 +137,7 @@ def test_vmcoreinfo_alone_gives_the_kernels_half(capsys: Any, dumped: Dumped, na
 
 
 def test_without_any_register_it_is_said_what_to_do(capsys: Any, dumped: Dumped) -> None:
-    assert main(["map", "-s", dumped.source("raw")]) == 3
+    assert main(["map", "-s", dumped.source("raw"), "--arch", "aarch64"]) == 3
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
     assert "--registers" in said

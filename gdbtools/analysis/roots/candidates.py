@@ -96,7 +96,7 @@ def small(
     Where `known` is, a root of its form and height is of its size; any other is taken for the largest that it can be.
     """
     wanted: dict[bytes, list[tuple[Graph, int]]] = {}
-    for graph in graphs:
+    for graph in graphs if appearance.has_small_roots else ():
         for word, height in _leading_to_lonely(graph, appearance):
             entry = word.to_bytes(graph.form.entry_bytes, graph.form.byte_order)
             wanted.setdefault(entry, []).append((graph, height + 1))

@@ -46,13 +46,14 @@ def holder(regime: Regime, read: Read, proven: bool = False) -> Holder | None:
     root = root_of(regime, read)
     if root is None:
         return None
-    leaf_bytes, bits = regime.levels[-1].size_bytes, (regime.last - regime.first).bit_length()
+    # Not by the range: a root may have both halves.
+    leaf_bytes, bits = regime.levels[-1].size_bytes, regime.levels[0].high + 1
     return Holder(register_of(regime), root, leaf_bytes.bit_length() - 1, len(regime.levels) - 1, bits, proven)
 
 
 def register_of(regime: Regime) -> str:
     """Return the register that has a range's root."""
-    return regime.short_name
+    return regime.root_register
 
 
 def root_of(regime: Regime, read: Read) -> PA | None:

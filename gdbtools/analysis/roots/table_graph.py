@@ -138,7 +138,7 @@ class _Making:
         table, whole, graph = self._table, self._whole, self.graph
         if table not in self.tables:
             return
-        if whole.blocks is None:
+        if self.appearance.may_be_last(whole):
             self.last.add(table)
         if not whole.tables or self._leads_to_tables(table, whole):
             graph.leads_to[table] = whole.tables

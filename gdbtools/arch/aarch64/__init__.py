@@ -10,6 +10,8 @@ from gdbtools.arch.identity import Emulator, Examples, Identity, StatusLayout
 if TYPE_CHECKING:
     from gdbtools.arch.capabilities import Architecture
 
+_SHORT: Final = "spsr|esr|far|elr|vbar|ttbr[01]|tcr|sctlr|mair"
+"""Registers that are written down without their level."""
 GENERAL: Final = (*(f"x{n}" for n in range(31)), "sp", "pc", "cpsr")
 
 
@@ -28,7 +30,7 @@ IDENTITY: Final = Identity(
     elf_number=183,
     # struct elf_prstatus: pr_pid at 32, pr_reg (x0..x30, sp, pc, pstate) at 112, pr_fpvalid at the end.
     status=StatusLayout(392, 32, 112, GENERAL),
-    register_names=re.compile(r"\w+_EL[0-3]|cpsr|pstate|spsr|esr|far|elr", re.IGNORECASE),
+    register_names=re.compile(rf"\w+_EL[0-3]|{_SHORT}|x\d+|lr|cpsr|pstate|ID_AA64\w+", re.IGNORECASE),
     constants=re.compile("ID_"),
     # QEMU's gdbstub names these without their level (seen in 7.2 and 10.0).
     stub_names={"SCTLR_EL1": "SCTLR", "VBAR_EL1": "VBAR", "CPACR_EL1": "CPACR"},

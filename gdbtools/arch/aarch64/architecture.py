@@ -145,6 +145,7 @@ class AArch64(Architecture):
     leaves = (TwoLevelLeaf, OneLevelLeaf, NestedLeaf, IndirectLeaf, Stage2Leaf, Stage2IndirectLeaf)
     memory_types = memory_types.NAMES
     regime_names = regimes.NAMES
+    bare_regimes = ("el1", regimes.STAGE2)
     privileges = LEVELS
     pc = "pc"
     general = GENERAL
@@ -224,7 +225,7 @@ class AArch64(Architecture):
         assert isinstance(walk.final.regime, Stage2), "the stage below is stage 2"
         return walk.final.regime.device_fetch(walk.final)
 
-    def status(self, fault: Fault) -> int | None:
+    def status(self, fault: Fault, kind: AccessKind | None = None) -> int | None:  # noqa: ARG002
         return syndrome.status(fault)
 
     def privileges_of(self, regime: Regime) -> tuple[Privilege, ...]:

@@ -12,7 +12,8 @@ class AccessKind(enum.Enum):
 
     MAINTENANCE is cache maintenance by address, never a write to memory; INVALIDATION the kind that discards what was
     written, and needs the right to write; CLEAN_INVALIDATION the kind that takes it from the caches, or invalidates
-    instructions, and may need that right.
+    instructions, and may need that right.  READ_EXECUTABLE is a load that needs the right to execute instead of that
+    to read.
     """
 
     READ = enum.auto()
@@ -21,15 +22,17 @@ class AccessKind(enum.Enum):
     MAINTENANCE = enum.auto()
     INVALIDATION = enum.auto()
     CLEAN_INVALIDATION = enum.auto()
+    READ_EXECUTABLE = enum.auto()
 
     @property
     def label(self) -> str:
-        cache = {
+        words = {
             AccessKind.MAINTENANCE: "cache maintenance",
             AccessKind.INVALIDATION: "cache invalidation",
             AccessKind.CLEAN_INVALIDATION: "cache clean and invalidation",
+            AccessKind.READ_EXECUTABLE: "read of code",
         }
-        return cache.get(self, self.name.lower())
+        return words.get(self, self.name.lower())
 
 
 class Privilege(int):
@@ -41,17 +44,17 @@ class Privilege(int):
     label: str
     record: Mapping[str, int | str]
     """How JSON names it: a key and its value."""
+    is_user: bool
+    """Whether it is the least privileged of all, or of those that run in its regime."""
 
-    def __new__(cls, rank: int, label: str, record: Mapping[str, int | str] | None = None) -> Privilege:
+    def __new__(
+        cls, rank: int, label: str, record: Mapping[str, int | str] | None = None, is_user: bool = False
+    ) -> Privilege:
         made = super().__new__(cls, rank)
         made.label = label
         made.record = {"privilege": label} if record is None else record
+        made.is_user = is_user or not rank
         return made
-
-    @property
-    def is_user(self) -> bool:
-        """Whether it is the least privileged of all."""
-        return self == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ class FaultKind(enum.Enum):
     UNSUPPORTED_ATOMIC_ACCESS = enum.auto()
     """An exclusive or atomic instruction to memory that does not support it."""
     IMPLEMENTATION_DEFINED = enum.auto()
+    ACCESS = enum.auto()
+    """Memory itself refuses, whatever the tables say: its protection, or what it is."""
 
     @property
     def label(self) -> str:

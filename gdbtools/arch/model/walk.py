@@ -177,6 +177,21 @@ class Regime(abc.ABC):
         return self.own_name
 
     @property
+    def stage_label(self) -> str:
+        """What its stage is called within a sentence."""
+        return f"stage {self.stage}"
+
+    @property
+    def input_label(self) -> str:
+        """What its input addresses are called for short."""
+        return "IPA" if self.stage == 2 else "VA"
+
+    @property
+    def root_register(self) -> str:
+        """The register that has the root; by default the range is called as that is."""
+        return self.short_name
+
+    @property
     def may_be_valid(self) -> int:
         """Bits of which an entry has at least one, if it is valid, or soft-invalid where such are met.
 
@@ -203,6 +218,14 @@ class Regime(abc.ABC):
         With `final`, the walk of its output through the stage below, what both stages grant.
         """
 
+    def translated(self, address: Input) -> Input:
+        """Return the address that is translated for an input address that has bits which are no part of it."""
+        return address
+
+    def read_refused(self, pa: PA, size_bytes: int, level: Level) -> Refusal | None:  # noqa: ARG002
+        """Refuse the reading of entries, whatever they say: physical memory is protected from the walk itself."""
+        return None
+
     def fetch_refused(self, via: Walk) -> Refusal | None:
         """Return what refuses to fetch a descriptor through the stage below: the walk's refusal, or a permission."""
         return via.refusal
@@ -223,8 +246,12 @@ class Regime(abc.ABC):
         return 0
 
     def table_bits(self) -> int:
-        """Return the bits of a table descriptor that are the next table's address and stand in their own place."""
+        """Return the bits of a table descriptor that, times `table_scale`, are the next table's address."""
         return 0
+
+    @property
+    def table_scale(self) -> int:
+        return 1
 
     def tag_of(self, address: Input) -> int:  # noqa: ARG002
         """Return the bits of an input address, in place, that say nothing of where it leads; 0 where all of them do."""

@@ -179,7 +179,7 @@ def _linux(machine: Machine, pa: PA, text: bytes, level: Privilege) -> Told:
         upper = machine.architecture.regimes(registers.read, derived.regime)[-1]
     except Unavailable as why:
         return LinuxNotes(pa, release, None, str(why)), None, None
-    bits = (upper.last - upper.first).bit_length()
+    bits = upper.levels[0].high + 1 if upper.levels else None
     return LinuxNotes(pa, release, upper.root), bits, derived
 
 

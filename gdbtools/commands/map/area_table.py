@@ -13,11 +13,14 @@ from gdbtools.render.scale import amount
 from gdbtools.wording import size
 
 
-def area_table(listed: Sequence[Area]) -> Table:
-    """Return a row for each area; of one in several pieces, how many places they lead to."""
+def area_table(listed: Sequence[Area], between: str = "IPA") -> Table:
+    """Return a row for each area; of one in several pieces, how many places they lead to.
+
+    `between` is what addresses between two stages are called.
+    """
     levels = sorted({el for area in listed for el in area.run.attributes.rights}, reverse=True)
     two = any(area.run.ipa is not None for area in listed)
-    headers = ["from", "to", "size", "of", *(["IPA"] if two else []), "PA", *(each.label for each in levels)]
+    headers = ["from", "to", "size", "of", *([between] if two else []), "PA", *(each.label for each in levels)]
     rows: list[Sequence[Text]] = []
     for area in listed:
         run = area.run

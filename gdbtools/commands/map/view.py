@@ -48,7 +48,7 @@ def _blocks(answer: Map, pictures: Sequence[Picture], by_area: bool) -> Sequence
     blocks: list[Block] = [Line([*_headline(answer, by_area), "."])]
     if answer.runs:
         blocks += pictures
-        blocks.append(area_table(answer.areas) if by_area else _table(answer))
+        blocks.append(area_table(answer.areas, _between(answer)) if by_area else _table(answer))
         rows += _listed_rows(answer, by_area)
     return [*blocks, Facts(rows)]
 
@@ -109,7 +109,7 @@ def _range(extent: tuple[int, int]) -> str:
 def _table(answer: Map) -> Table:
     levels = sorted({el for run in answer.runs for el in run.attributes.rights}, reverse=True)
     two = any(run.ipa is not None for run in answer.runs)
-    headers = ["from", "to", "size", "of", *(["IPA"] if two else []), "PA", *(each.label for each in levels)]
+    headers = ["from", "to", "size", "of", *([_between(answer)] if two else []), "PA", *(each.label for each in levels)]
     rows = []
     for run in answer.runs:
         attributes = run.attributes
@@ -119,6 +119,11 @@ def _table(answer: Map) -> Table:
         row += [str(attributes.rights.get(el, "")) for el in levels]
         rows.append([*row, attributes.memory, _state(run)])
     return Table([*headers, "memory", "state"], rows, frozenset((2, 3)), spare=("to",), coded=("memory",))
+
+
+def _between(answer: Map) -> str:
+    """Return what addresses between two stages are called."""
+    return next((each.below.input_label for each in answer.regimes if each.below is not None), "IPA")
 
 
 def _state(run: Run) -> Text:

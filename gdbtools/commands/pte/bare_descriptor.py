@@ -54,9 +54,10 @@ def decode(
 ) -> Bare:  # fmt: skip
     """Decode a value as a descriptor of a regime, at one level or at each; raises `UsageError` if there is none."""
     stage2 = stage == "2"
-    if stage2 and regime_name not in (None, "stage2", "secure-stage2"):
+    first, second = architecture.bare_regimes
+    if stage2 and regime_name not in (None, second, f"secure-{second}"):
         raise UsageError(f"--stage 2 and --regime {regime_name} exclude each other; give one of them")
-    regime = architecture.bare_regime(granule or "4k", regime_name or ("stage2" if stage2 else "el1"), level_number)
+    regime = architecture.bare_regime(granule or "4k", regime_name or (second if stage2 else first), level_number)
     levels = [each for each in regime.levels if level_number in (None, each.number)]
     if not levels:
         known = ", ".join(str(each.number) for each in regime.levels)

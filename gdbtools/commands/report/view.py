@@ -66,7 +66,8 @@ def _one_space(space: Space) -> list[Block]:
     rows: list[tuple[str, Text]] = [("unreadable", map_view.hole_text(hole)) for hole in space.unreadable]
     if space.omitted:
         rows.append(("left out", f"{space.omitted} more areas: `map` lists everything"))
-    table = [area_table(space.areas[:AREAS])] if space.areas else []
+    between = space.regime.below.input_label if space.regime.below else ""
+    table = [area_table(space.areas[:AREAS], between)] if space.areas else []
     said = f"{amount(space.mapped_bytes)} in {number_of(len(space.areas), 'area')}."
     return [Line(said), Picture(address_map(space.regime, space.found), [*table, Facts(rows)])]
 

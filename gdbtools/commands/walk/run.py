@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gdbtools.addresses import VA, Input
@@ -15,7 +16,7 @@ from gdbtools.commands.privileges import check_runs_in, privilege_asked
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, KERNEL
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
-from gdbtools.errors import UsageError
+from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Machine
 
 _ACCESSES = {"read": AccessKind.READ, "write": AccessKind.WRITE, "execute": AccessKind.EXECUTE}
@@ -67,14 +68,17 @@ def run(session: Session, options: Options) -> Sequence[Translation]:
     answers: list[Translation] = []
     for address in options.address:
         # Registers before memory: a live source switches modes between the two.
-        regime = architecture.regime_for(register, address, options.regime)
-        access = _access(machine, regime, options, asked) if wanted else None
+        regime, met, access = (
+            _question(machine, address, options, asked)
+            if wanted
+            else (architecture.regime_for(register, address, options.regime), None, None)
+        )
         state = architecture.state(register) if access else 0
         found = walk(regime, address, read)
-        refused = found.refused if access is None else architecture.check(found, access, state)
+        refused = found.refused if met is None else architecture.check(found, met, state)
         run = contiguity(found, read)
         isolation = spaces.isolation if spaces.hides(address) else None
-        perhaps = None if access is None or refused is not None else architecture.may_refuse(found, access)
+        perhaps = None if met is None or refused is not None else architecture.may_refuse(found, met)
         answers.append(
             Translation(
                 found,
@@ -92,16 +96,31 @@ def run(session: Session, options: Options) -> Sequence[Translation]:
     return answers
 
 
-def _access(machine: Machine, regime: Regime, options: Options, asked: Privilege | None) -> Access:
-    """Return the access that is asked about: by the level that was named, the CPU's own, or the regime's highest."""
-    kind = _ACCESSES[options.access or "read"]
+def _question(
+    machine: Machine, address: Input, options: Options, named: Privilege | None
+) -> tuple[Regime, Access, Access]:
+    """Return the regime that is asked, and the access: as it is meant, and as it is checked."""
+    architecture, register = machine.architecture, machine.register
+    kind, asking = _ACCESSES[options.access or "read"], named
+    if asking is None and options.regime is None:
+        with suppress(Unavailable):
+            asking = architecture.privilege(register)
+    name = options.regime
+    if name is None and asking is not None:
+        name = architecture.regime_asked(register, asking, kind)
+    regime = architecture.regime_for(register, address, name)
+    access = Access(kind, _level(machine, regime, options, named), options.unprivileged)
+    return (*architecture.met_by(regime, access, register), access)
+
+
+def _level(machine: Machine, regime: Regime, options: Options, named: Privilege | None) -> Privilege:
+    """Return whose access is asked about: of the level that was named, the CPU's own, or the regime's highest."""
     levels = machine.architecture.privileges_of(regime)
-    if asked is not None:
-        check_runs_in(machine.architecture, asked, regime, by_number=options.el is not None)
-    else:
-        own = machine.architecture.privilege(machine.register)
-        asked = own if own in levels else levels[-1]
-    return Access(kind, asked, options.unprivileged)
+    if named is not None:
+        check_runs_in(machine.architecture, named, regime, by_number=options.el is not None)
+        return named
+    own = machine.architecture.privilege(machine.register)
+    return own if own in levels else levels[-1]
 
 
 def finding(answer: Translation) -> bool:

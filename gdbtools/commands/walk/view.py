@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gdbtools.analysis.contiguity import Breach, Contiguity
-from gdbtools.arch.model import Mapped, Walk
+from gdbtools.arch.model import Fault, Mapped, Walk
 from gdbtools.commands.evidence import access_name, fault_name, reason_text, refusal_record, walk_record
 from gdbtools.commands.pictures import illustrated
 from gdbtools.commands.spaces import isolation_record, space_rows
@@ -27,13 +27,13 @@ def view(answer: Translation) -> Document:
     rows = [*supposition_rows(answer.suppositions), *_contiguity_rows(answer.contiguity)]
     rows += space_rows(answer.isolation, answer.space)
     if answer.may_refuse is not None:
-        fault = fault_name(answer.may_refuse.fault)
+        fault = _called(answer, answer.may_refuse.fault)
         rows.append(("may be", [Span(f"a {fault}", Role.WARNING), ": ", *reason_text(answer.may_refuse)]))
     notes = [Facts(rows)] if rows else []
     who = f" <{answer.symbol}>" if answer.symbol else ""
     who += f" ({access_name(answer.access)})" if answer.access else ""
     if answer.refused is not None:
-        name = fault_name(answer.refused.fault)
+        name = _called(answer, answer.refused.fault)
         headline = Line([f"{found.input:#x}{who}: ", Span(name, Role.BAD)])
         return Document([headline, Line(reason_text(answer.refused)), *notes, *illustrated(found, answer.refused)])
     outcome = found.outcome
@@ -42,14 +42,22 @@ def view(answer: Translation) -> Document:
     leaf = f"{size(outcome.size_bytes)} {found.leaf.entry.kind.label}" if found.leaf else _off(found)
     target = Span(f"{outcome.address:#x}", Role.GOOD)
     symbol = f" <{answer.symbol}>" if answer.symbol else ""
-    through = f"IPA {found.destination.address:#x} -> " if found.final and found.destination else ""
+    through = ""
+    if found.final and found.destination:
+        through = f"{found.final.regime.input_label} {found.destination.address:#x} -> "
     return Document(
         [Line([f"{found.input:#x}{symbol} -> {through}", target, f" ({allowed}{leaf})"]), *notes, *illustrated(found)]
     )
 
 
+def _called(answer: Translation, fault: Fault) -> str:
+    """Return a fault as the architecture's manual calls it, if that has a word of its own."""
+    kind = answer.access.kind if answer.access else None
+    return answer.architecture.called(fault, kind) or fault_name(fault)
+
+
 def _off(found: Walk) -> str:
-    return "stage 2 is off" if found.regime.stage == 2 else "the MMU is off"
+    return f"{found.regime.stage_label} is off" if found.regime.stage == 2 else "the MMU is off"
 
 
 def _contiguity_rows(run: Contiguity | None) -> list[tuple[str, Text]]:
@@ -63,13 +71,14 @@ def _contiguity_rows(run: Contiguity | None) -> list[tuple[str, Text]]:
 
 
 def record(answer: Translation) -> JsonObject:
-    result = walk_record(answer.walk, answer.architecture, answer.refused)
+    kind = answer.access.kind if answer.access else None
+    result = walk_record(answer.walk, answer.architecture, answer.refused, kind)
     result["symbol"] = answer.symbol or None
     if answer.access:
         access: JsonObject = {"kind": name_of(answer.access.kind), **answer.access.privilege.record}
         result["access"] = access | {"unprivileged": answer.access.unprivileged}
         perhaps = answer.may_refuse
-        result["may_be_refused"] = None if perhaps is None else refusal_record(perhaps, answer.architecture)
+        result["may_be_refused"] = None if perhaps is None else refusal_record(perhaps, answer.architecture, kind)
     if answer.contiguity:
         run = answer.contiguity
         result["contiguous_run"] = {

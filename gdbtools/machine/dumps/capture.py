@@ -32,6 +32,8 @@ ANY_ALIGNMENT = 1
 _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
 PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
 """p_type, p_flags, p_offset, p_vaddr, p_paddr, p_filesz, p_memsz, p_align."""
+PROGRAM_HEADER_32 = struct.Struct("<IIIIIIII")
+"""p_type, p_offset, p_vaddr, p_paddr, p_filesz, p_memsz, p_flags, p_align."""
 NOTE_LAYOUT = struct.Struct("<III")
 
 

@@ -18,12 +18,14 @@ from gdbtools.errors import Malformed
 from gdbtools.machine.dumps import vmcoreinfo
 from gdbtools.machine.dumps.assumptions import assumptions
 from gdbtools.machine.dumps.capture import (
+    ANY_ALIGNMENT,
     NOTE_LAYOUT,
     NOTE_NAME,
     NOTE_TYPE,
     NOTE_VERSION,
     NT_PRSTATUS,
     PROGRAM_HEADER,
+    PROGRAM_HEADER_32,
     PT_LOAD,
     PT_NOTE,
     padded,
@@ -42,6 +44,7 @@ WANTED = (STATUS, SYSTEM, LINUX)
 """The notes that mean something here, by name and type."""
 CPUS = 1 << 12
 """How many CPUs a dump may have: more than any of Linux's own limits."""
+WIDE = 64
 NOTE_BYTES = 1 << 24
 """How long a gdbtools note may be: enough for all of them."""
 
@@ -96,14 +99,20 @@ def _segments(path: Path, view: mmap.mmap) -> tuple[Identity, Iterator[tuple[int
         raise Malformed(f"{path} is not a core that can be read ({error}); take the dump again") from None
     if kind != "ET_CORE":
         raise Malformed(f"{path} is an ELF file but not a core; give it to --elf, and a dump to --source")
-    identity = ARCHITECTURES.of_elf(machine)
-    if identity is None or elf.elfclass != 64 or not elf.little_endian:
-        raise Malformed(f"{path} is a core of {machine}; only little-endian {ARCHITECTURES.titles} is decoded")
-    if count and each_bytes != PROGRAM_HEADER.size:
+    identity = ARCHITECTURES.of_elf(machine, elf.elfclass)
+    if identity is None or not elf.little_endian:
+        bits = f" of {elf.elfclass} bits" if ARCHITECTURES.of_elf(machine, 96 - elf.elfclass) else ""
+        raise Malformed(f"{path} is a core of {machine}{bits}; only little-endian {ARCHITECTURES.titles} is decoded")
+    layout = PROGRAM_HEADER if elf.elfclass == WIDE else PROGRAM_HEADER_32
+    if count and each_bytes != layout.size:
         raise Malformed(f"{path} has program headers of {each_bytes} bytes, which no core has; take the dump again")
     if count > RANGES or first + count * each_bytes > len(view):
         raise Malformed(f"{path} is cut short: it is to have {count} program headers; take the dump again")
-    return identity, PROGRAM_HEADER.iter_unpack(view[first : first + count * each_bytes])
+    headers = layout.iter_unpack(view[first : first + count * each_bytes])
+    if layout is PROGRAM_HEADER:
+        return identity, headers
+    wide = ((kind, flags, offset, va, *rest) for kind, offset, va, *rest, flags, _ in headers)
+    return identity, (((*each, ANY_ALIGNMENT)) for each in wide)
 
 
 def _notes(path: Path, data: bytes) -> Iterator[CoreNote]:
@@ -132,12 +141,14 @@ def _with_registers(path: Path, identity: Identity, memory: Ranges, notes: Seque
     statuses = [each.description for each in notes if each.meaning == STATUS]
     if len(statuses) > CPUS:
         raise Malformed(f"{path} has the registers of {len(statuses)} CPUs, which no machine has; take the dump again")
-    values = [found for each in statuses if (found := general_registers(identity.status, each))]
     system: Mapping[str, Any] = {}
     for each in notes:
         if each.meaning == SYSTEM:
             system = _note_json(path, each.description)
     architecture = system.get("architecture", identity.name)
+    # A capture has 64-bit addresses, however wide the registers are: its note says whose it is.
+    layout = ARCHITECTURES.identity(architecture).status if architecture in ARCHITECTURES else identity.status
+    values = [found for each in statuses if (found := general_registers(layout, each))]
     per_cpu = system.get("cpus", [])
     current = system.get("current", 0)
     try:

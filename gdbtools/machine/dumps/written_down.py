@@ -53,6 +53,12 @@ def written_names(path: Path) -> Collection[str]:
     return _entries(path)[0].keys()
 
 
+def written_bits(path: Path) -> int:
+    """Return how many bits the largest value in a file of registers has: narrow registers hold no wide ones."""
+    values = _entries(path)[0].items()
+    return max((_value(path, name, value).value.bit_length() for name, value in values), default=0)
+
+
 def _entries(path: Path) -> tuple[dict[str, Any], Sequence[Assumption]]:
     """Return what a file has for each name, and what it says was assumed."""
     text = read_small(path)

@@ -32,7 +32,7 @@ def sparse(tmp_path: Path) -> str:
 
 
 def test_the_holes_of_an_image_are_memory_without_data(sparse: str) -> None:
-    memory = open_source(sparse).memory
+    memory = open_source(sparse, architecture="aarch64").memory
     assert memory_of(memory) == [(BASE, 64 * GIGA)]
     data = data_of(memory)
     assert [first for first, _ in data] == [BASE, BASE + 32 * GIGA, BASE + 64 * GIGA - MEGA]
@@ -41,7 +41,7 @@ def test_the_holes_of_an_image_are_memory_without_data(sparse: str) -> None:
 
 
 def test_a_range_cuts_both(sparse: str) -> None:
-    memory = open_source(sparse).memory
+    memory = open_source(sparse, architecture="aarch64").memory
     wanted = (BASE + MEGA // 2, 33 * GIGA)
     assert memory_of(memory, wanted) == [wanted]
     assert data_of(memory, wanted)[0] == (BASE + MEGA // 2, MEGA // 2)
@@ -52,7 +52,7 @@ def test_a_range_cuts_both(sparse: str) -> None:
 def test_a_file_that_is_all_holes_has_no_data(tmp_path: Path) -> None:
     with (tmp_path / "ram").open("wb") as file:
         file.truncate(16 * MEGA)
-    memory = open_source(f"{tmp_path / 'ram'}@0x0").memory
+    memory = open_source(f"{tmp_path / 'ram'}@0x0", architecture="aarch64").memory
     assert (memory_of(memory), data_of(memory)) == ([(0, 16 * MEGA)], [])
 
 

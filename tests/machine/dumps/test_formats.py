@@ -23,7 +23,7 @@ def page(text: str) -> bytes:
 
 
 def test_lime_has_each_range_where_its_header_says(made) -> None:
-    memory = open_source(made(lime([(PA, page("a")), (PA + 0x10000, page("b") * 2)]))).memory
+    memory = open_source(made(lime([(PA, page("a")), (PA + 0x10000, page("b") * 2)])), architecture="aarch64").memory
     assert memory.read(PA + 4092, 4) == b"aaaa"
     assert memory.read(PA + 0x10000, 8192) == page("b") * 2
     for pa in (PA + 4093, PA + 0x10000 - 1, PA + 0x12000 - 3):
@@ -41,7 +41,7 @@ def test_a_tilde_is_a_home_directory_where_no_shell_made_it_one(tmp_path: Path, 
 
 
 def test_neighbours_are_read_across(made) -> None:
-    memory = open_source(made(lime([(PA + 4096, page("b")), (PA, page("a"))]))).memory
+    memory = open_source(made(lime([(PA + 4096, page("b")), (PA, page("a"))])), architecture="aarch64").memory
     assert memory.read(PA + 4090, 12) == b"aaaaaabbbbbb"
 
 
@@ -168,7 +168,7 @@ def test_what_is_nearly_a_dump_is_told_how_to_become_one(made, magic: bytes) -> 
 
 def test_raw_images_together_are_one_memory_in_any_order(made) -> None:
     names = [f"{made(page(text), text)}@{PA + at:#x}" for text, at in (("b", 4096), ("a", 0), ("c", 1 << 30))]
-    memory = open_source(names).memory
+    memory = open_source(names, architecture="aarch64").memory
     assert memory.read(PA + 4094, 4) == b"aabb"
     assert memory.read(PA + (1 << 30), 4096) == page("c")
     assert "raw images a, b, c" in memory.description
@@ -193,7 +193,7 @@ def test_a_file_of_64_gib_that_holds_almost_nothing_is_read_by_what_it_holds(tmp
         file.write(b"first")
         file.seek(size - 4)
         file.write(b"last")
-    memory = open_source(f"{path}@{PA:#x}").memory
+    memory = open_source(f"{path}@{PA:#x}", architecture="aarch64").memory
     assert memory.read(PA, 5) == b"first"
     assert memory.read(PA + size - 4, 4) == b"last"
     assert memory.read(PA + (33 << 30), 4096) == bytes(4096)
@@ -208,4 +208,4 @@ def test_more_cpus_than_any_machine_has_are_refused(made) -> None:
 def test_evidence_in_any_form_is_never_written(made) -> None:
     for data in (lime([(PA, page("a"))]), vmcore([Segment(PA, page("a"))])):
         with pytest.raises(GdbtoolsError, match="evidence"):
-            open_source(made(data)).memory.write(PA, bytes(8))
+            open_source(made(data), architecture="aarch64").memory.write(PA, bytes(8))

@@ -187,7 +187,7 @@ def test_map_of_64_gib_reads_the_tables_and_nothing_else(tmp_path: Path) -> None
         file.truncate(64 << 30)
         file.seek(PA)
         file.write(chain())
-    machine = open_source(f"{path}@0")
+    machine = open_source(f"{path}@0", architecture="aarch64")
     reads: list[tuple[int, int]] = []
 
     def read(pa: int, size_bytes: int) -> bytes:

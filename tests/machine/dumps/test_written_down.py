@@ -22,7 +22,7 @@ def given(tmp_path: Path):
     def make(text: str | None = None, **values: object) -> Machine:
         file = tmp_path / "registers.json"
         file.write_text(json.dumps(values) if text is None else text)
-        return open_source(f"{tmp_path / 'image'}@0x40000000", file)
+        return open_source(f"{tmp_path / 'image'}@0x40000000", file, architecture="aarch64")
 
     return make
 

@@ -55,7 +55,8 @@ class Grant:
         return Grant(self.read, self.write, self.execute or limit, self.shadow_stack and call_stack)
 
     def of(self, kind: AccessKind) -> Limit | None:
-        return {AccessKind.READ: self.read, AccessKind.WRITE: self.write, AccessKind.EXECUTE: self.execute}[kind]
+        """Return what withholds a read, a write or a fetch; there is no read here that needs another right."""
+        return {AccessKind.WRITE: self.write, AccessKind.EXECUTE: self.execute}.get(kind, self.read)
 
 
 @dataclass(frozen=True, slots=True)

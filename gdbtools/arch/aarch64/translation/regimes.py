@@ -44,7 +44,7 @@ from gdbtools.arch.aarch64.translation.stage1_off import Stage1Off
 from gdbtools.arch.aarch64.translation.stage2 import Stage2
 from gdbtools.arch.model import ReadRegister, Regime
 from gdbtools.bits import Word
-from gdbtools.errors import Unavailable
+from gdbtools.errors import Unavailable, UsageError
 
 WIDE_PS = 0b110
 """TCR_ELx.PS or VTCR_EL2.PS of 52 bits."""
@@ -84,7 +84,7 @@ def regimes(register: ReadRegister, name: str | None = None) -> tuple[Regime, ..
     `name` is one of `NAMES`; None is the current CPU's.  What stands in for registers that cannot be had is in the
     regime's `assumed`.  Raises `Unavailable` for a register that is needed, and for what is not decoded.
     """
-    return BUILDERS[name or current(register)](register, None)
+    return _builder(register, name)(register, None)
 
 
 def regime_for(register: ReadRegister, address: Input, name: str | None = None) -> Regime:
@@ -92,7 +92,14 @@ def regime_for(register: ReadRegister, address: Input, name: str | None = None) 
 
     "Selection between TTBR0_ELx and TTBR1_ELx when two VA ranges are supported".
     """
-    return BUILDERS[name or current(register)](register, bool(address & BIT_55))[0]
+    return _builder(register, name)(register, bool(address & BIT_55))[0]
+
+
+def _builder(register: ReadRegister, name: str | None) -> Builder:
+    wanted = name or current(register)
+    if wanted not in BUILDERS:
+        raise UsageError(f"{wanted} is no regime of AArch64; there are {', '.join(BUILDERS)}")
+    return BUILDERS[wanted]
 
 
 def _el10(register: ReadRegister, upper: bool | None) -> tuple[Regime, ...]:

@@ -225,7 +225,7 @@ class Stage2(Regime):
         if walk.refusal is not None or walk.leaf is None:
             return walk.refusal
         granted = self.grant(walk.leaf, el)
-        if kind in (AccessKind.READ, AccessKind.WRITE, AccessKind.EXECUTE):
+        if kind in (AccessKind.READ, AccessKind.WRITE, AccessKind.EXECUTE, AccessKind.READ_EXECUTABLE):
             limit = granted.of(kind)
         else:
             limit = self._maintenance(granted, kind, el)

@@ -54,6 +54,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "arch": ("arch", "addresses", "bits", "errors", "units", "wording"),
     "arch.model": ("arch.model", "addresses", "bits", "errors", "wording"),
     "arch.aarch64": ("arch.aarch64", *ARCH),
+    "arch.riscv": ("arch.riscv", *ARCH),
     "systems": ("systems", "arch.aarch64", *ARCH),
     "machine": ("machine", "systems", "arch.ARCHITECTURES", *MODEL, *LEAVES),
     "analysis": ("analysis", "systems", "machine.model", "machine.layers", *ARCH),

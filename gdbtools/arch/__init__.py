@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from gdbtools.arch import aarch64
+from gdbtools.arch import aarch64, riscv
 from gdbtools.arch.identity import Identity
 from gdbtools.errors import UsageError
 
@@ -75,4 +75,4 @@ class Architectures(Mapping[str, "Architecture"]):
         return left[0].name
 
 
-ARCHITECTURES: Final = Architectures((aarch64.IDENTITY,))
+ARCHITECTURES: Final = Architectures((aarch64.IDENTITY, *riscv.IDENTITIES))

@@ -1,0 +1,163 @@
+"""RISC-V: the privileged architecture's paged memory, of both XLENs, as one `Architecture` for each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Final
+
+from gdbtools.addresses import Input
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.identity import Identity
+from gdbtools.arch.model import (
+    Access,
+    AccessKind,
+    Fault,
+    FaultKind,
+    Privilege,
+    ReadRegister,
+    Refusal,
+    Regime,
+    Walk,
+)
+from gdbtools.arch.riscv import GENERAL, RISCV32_IDENTITY, RISCV64_IDENTITY
+from gdbtools.arch.riscv.privilege_modes import MODES, M, S
+from gdbtools.arch.riscv.registers import catalog
+from gdbtools.arch.riscv.registers.traps import EXCEPTIONS
+from gdbtools.arch.riscv.tables.descriptors import MEMORY_TYPES, contiguous_entry, leaf_entry
+from gdbtools.arch.riscv.tables.geometry import SCHEMES
+from gdbtools.arch.riscv.tables.table_heuristics import WideTables
+from gdbtools.arch.riscv.translation import bare_regime, regimes
+from gdbtools.arch.riscv.translation.bare import Untranslated
+from gdbtools.arch.riscv.translation.guest_stage import GuestStage
+from gdbtools.arch.riscv.translation.virtual_stage import VirtualStage
+from gdbtools.bits import Word
+
+# "Trap Cause Codes": of a page fault, of a guest-page fault, and of an access fault, by the original access.
+CODES: Final = {
+    AccessKind.EXECUTE: (12, 20, 1),
+    AccessKind.READ: (13, 21, 5),
+    AccessKind.READ_EXECUTABLE: (13, 21, 5),
+    AccessKind.WRITE: (15, 23, 7),
+}
+_STORE: Final = CODES[AccessKind.WRITE]
+
+
+def check(walk: Walk, access: Access, mode: Privilege) -> Refusal | None:
+    """Ask the first stage, then the G-stage, and then physical memory protection: the first that refuses is told."""
+    regime, kind = walk.regime, access.kind
+    refused = walk.refusal
+    if isinstance(regime, GuestStage):
+        refused = regime.check(walk, kind)
+    elif isinstance(regime, VirtualStage):
+        refused = regime.check(walk, kind, mode)
+    if refused is None and walk.final is not None:
+        assert isinstance(walk.final.regime, GuestStage), "below is the G-stage"
+        refused = walk.final.regime.check(walk.final, kind)
+    if refused is not None:
+        return refused
+    assert isinstance(regime, VirtualStage | GuestStage | Untranslated)
+    if regime.protection is None or walk.destination is None:
+        return None
+    destination = walk.destination if walk.final is None else walk.final.destination
+    assert destination is not None, "nothing refused it"
+    level = walk.leaf.level.number if walk.leaf is not None else None
+    return regime.protection.refuse(destination.address, 1, kind, mode == M, regime.stage, level)
+
+
+class RiscV(Architecture):
+    """RISC-V where MXLEN is `bits`."""
+
+    regime_names = regimes.NAMES
+    memory_types = tuple(MEMORY_TYPES.values())
+    bare_regimes = (regimes.SUPERVISOR, regimes.GUEST_STAGE)
+    privileges = MODES
+    pc = "pc"
+    general = GENERAL
+    brief_fields = catalog.BRIEF
+
+    def __init__(self, identity: Identity, bits: int) -> None:
+        self.identity = identity
+        self.bits = bits
+        self.registers = catalog.declared(bits)
+        self.principal = catalog.principal(bits)
+        schemes = SCHEMES[bits].values()
+        kinds = {leaf_entry(each.entry_bytes, level.low) for each in schemes for level in each.levels}
+        wide = [contiguous_entry()] if bits == catalog.WIDE else []
+        self.leaves = (*sorted(kinds, key=lambda kind: kind.field("OutputAddress").scale), *wide)
+
+    @property
+    def supervisor(self) -> Privilege:
+        return S
+
+    def word(self, name: str, register: ReadRegister) -> Word:
+        return self.registers[name](register(name))
+
+    def in_force(self, register: ReadRegister) -> Sequence[str]:
+        return [name for name in catalog.in_force(regimes.current(register)) if name in self.registers]
+
+    def register_names(self) -> Collection[str]:
+        return (*self.registers, *self.general)
+
+    def bare_regime(self, granule: str, name: str, level: int | None) -> Regime:  # noqa: ARG002
+        return bare_regime.bare_regime(self.bits, name)
+
+    def privilege(self, register: ReadRegister) -> Privilege:
+        return regimes.privilege(register)
+
+    def state(self, register: ReadRegister) -> int:
+        # What of it counts is in the regimes: no trap changes SUM or MXR.
+        return catalog.optional(register, "mstatus") or 0
+
+    def regimes(self, register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
+        return regimes.ranges(register, self.bits, name)
+
+    def regime_for(self, register: ReadRegister, address: Input, name: str | None = None) -> Regime:  # noqa: ARG002
+        return regimes.regime(register, self.bits, name)
+
+    def regime_asked(self, register: ReadRegister, asking: Privilege, kind: AccessKind) -> str | None:
+        return regimes.OF_MODE[regimes.effective_mode(register, self.bits, asking, kind)]
+
+    def met_by(self, regime: Regime, access: Access, register: ReadRegister) -> tuple[Regime, Access]:
+        effective = regimes.effective_mode(register, self.bits, access.privilege, access.kind)
+        return regimes.met_by(regime, access, register, self.bits), replace(access, privilege=effective)
+
+    def loaded(self, register: ReadRegister) -> Sequence[str]:
+        """Return the regimes whose tables are there although another is in force."""
+        return regimes.loaded(register, self.bits)
+
+    def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:  # noqa: ARG002
+        return check(walk, access, access.privilege)
+
+    def status(self, fault: Fault, kind: AccessKind | None = None) -> int | None:
+        """Return the exception code that scause has: by the original access, so none where no access is meant."""
+        if kind is None:
+            return None
+        page, guest_page, access = CODES.get(kind, _STORE)
+        if fault.kind is FaultKind.ACCESS:
+            return access
+        return guest_page if fault.stage > 1 else page
+
+    def called(self, fault: Fault, kind: AccessKind | None) -> str:
+        """Return the name of the exception, as "Trap Cause Codes" has it where the access is known."""
+        code, what = self.status(fault, kind), "guest-page fault" if fault.stage > 1 else "page fault"
+        what = "access fault" if fault.kind is FaultKind.ACCESS else what
+        name = what if code is None else f"{EXCEPTIONS[code]} (scause {code})"
+        level = "" if fault.level is None else f", level {fault.level}"
+        return f"{name}{' of a VS-stage table walk' if fault.s1ptw else ''}{level}"
+
+    def privileges_of(self, regime: Regime) -> tuple[Privilege, ...]:
+        if isinstance(regime, GuestStage):
+            return MODES[1:3]
+        assert isinstance(regime, VirtualStage | Untranslated)
+        return regime.modes
+
+
+class WideRiscV(RiscV):
+    """RISC-V where MXLEN is 64: its tables can be told by their looks."""
+
+    table_heuristics = WideTables()
+
+
+RISCV64: Final = WideRiscV(RISCV64_IDENTITY, 64)
+RISCV32: Final = RiscV(RISCV32_IDENTITY, 32)

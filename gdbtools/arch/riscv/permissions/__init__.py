@@ -1,0 +1,1 @@
+"""May this access happen: what entries grant, and what physical memory protection leaves of it."""

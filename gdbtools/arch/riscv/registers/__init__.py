@@ -1,0 +1,1 @@
+"""Control and status registers, laid out as the privileged manual has them."""

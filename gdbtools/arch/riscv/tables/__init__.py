@@ -1,0 +1,1 @@
+"""Entries of page tables, and how addresses are cut into levels."""

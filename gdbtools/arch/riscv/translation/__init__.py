@@ -1,0 +1,1 @@
+"""Stages of translation, and the regimes that they make."""

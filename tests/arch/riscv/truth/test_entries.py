@@ -1,0 +1,128 @@
+"""Which entries are none: reserved bits and encodings, by level and by what is enabled.
+
+"Virtual Address Translation Process", steps 3 to 5; Svnapot, "Page table entry encodings when pte.N=1"; Svpbmt;
+Svrsw60t59b.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.arch.riscv.machine import (
+    AD,
+    BARE,
+    PBMTE,
+    RAM,
+    SV39,
+    SV48,
+    SV57,
+    A,
+    D,
+    G,
+    Hart,
+    R,
+    U,
+    V,
+    W,
+    guest,
+    paged,
+    pte,
+)
+
+N, NC, IO = 1 << 63, 1 << 61, 2 << 61
+LEAF = V | R | W | AD
+
+
+@pytest.mark.parametrize("bit", range(54, 59))
+def test_reserved_bits_are_refused(bit: int) -> None:
+    assert paged(LEAF | 1 << bit).cause(0) == "RESERVED_BITS descriptor.Reserved"
+
+
+@pytest.mark.parametrize("bit", [59, 60])
+def test_svrsw60t59b_is_not_taken_for_granted(bit: int) -> None:
+    assert paged(LEAF | 1 << bit).cause(0) == "RESERVED_60_59 descriptor.RSW60"
+
+
+@pytest.mark.parametrize("flags", [G, 1 << 8, 2 << 8, 3 << 8])
+def test_software_may_use_its_own_bits_at_any_level(flags: int) -> None:
+    hart = paged(LEAF | flags)
+    hart.memory[RAM] |= flags
+    assert hart.cause(0) == ""
+
+
+@pytest.mark.parametrize(("pbmt", "pbmte", "cause"), [
+    (0, 0, ""), (1, 0, "MEMORY_TYPES_OFF"), (2, 0, "MEMORY_TYPES_OFF"), (3, 0, "MEMORY_TYPES_OFF"),
+    (0, 1, ""), (1, 1, ""), (2, 1, ""), (3, 1, "MEMORY_TYPE_RESERVED"),
+])  # fmt: skip
+def test_memory_types_of_leaves(pbmt: int, pbmte: int, cause: str) -> None:
+    assert paged(LEAF | pbmt << 61, menvcfg=pbmte * PBMTE).cause(0).partition(" ")[0] == cause
+
+
+@pytest.mark.parametrize(("flags", "cause"), [
+    (A, "TABLE_AD_BITS descriptor.A"), (D, "TABLE_AD_BITS descriptor.D"), (U, "TABLE_AD_BITS descriptor.U"),
+    (N, "TABLE_NAPOT descriptor.N"), (NC, "TABLE_MEMORY_TYPE descriptor.PBMT"),
+])  # fmt: skip
+def test_an_entry_that_leads_to_a_table_says_nothing_else(flags: int, cause: str) -> None:
+    hart = paged(LEAF)
+    hart.memory[RAM] |= flags
+    assert hart.cause(0) == cause
+
+
+def test_an_entry_of_the_last_level_leads_to_no_table() -> None:
+    assert paged(V).cause(0) == "TABLE_AT_LAST_LEVEL descriptor.X"
+    assert paged(0).cause(0) == "INVALID_ENTRY descriptor.V"
+
+
+@pytest.mark.parametrize("low", range(16))
+def test_only_runs_of_64_kib_are_contiguous(low: int) -> None:
+    hart = paged(LEAF | N, pa=RAM + 0x40_0000 | low << 12)
+    assert hart.cause(0) == ("" if low == 8 else "NAPOT_SIZE descriptor.SIZE")
+
+
+def test_a_contiguous_leaf_leads_where_its_place_says() -> None:
+    hart = paged(LEAF | N, pa=RAM + 0x40_8000)
+    for page in range(16):
+        hart.put(RAM + 0x2000, page, pte(RAM + 0x40_8000, LEAF | N))
+        assert hart.outcome(page << 12 | 0x123, "read", "s") == ("mapped", RAM + 0x40_0000 + (page << 12 | 0x123))
+
+
+@pytest.mark.parametrize("mode", [SV39, SV48, SV57])
+def test_any_level_may_hold_a_leaf_and_it_has_to_be_aligned(mode: int) -> None:
+    deepest = {SV39: 2, SV48: 3, SV57: 4}[mode]
+    for level in range(1, deepest + 1):
+        size = 1 << 12 + 9 * level
+        hart = paged(LEAF, mode, level, pa=size)
+        assert hart.outcome(size - 8, "read", "s") == ("mapped", 2 * size - 8)
+        assert paged(LEAF | N, mode, level, pa=size).cause(0) == "NAPOT_LEVEL descriptor.N"
+        for place in range(12, 12 + 9 * level, 3):
+            assert paged(LEAF, mode, level, pa=size | 1 << place).cause(0) == "MISALIGNED descriptor.MISALIGNED"
+
+
+@pytest.mark.parametrize(("mode", "bits"), [(SV39, 39), (SV48, 48), (SV57, 57)])
+def test_a_virtual_address_repeats_its_highest_bit(mode: int, bits: int) -> None:
+    hart = paged(LEAF, mode)
+    for place in range(bits - 1, 64):
+        assert hart.cause(1 << place).startswith("NOT_CANONICAL satp.MODE"), place
+    assert hart.outcome(1 << bits - 2, "read", "s") == ("fault", 13)
+    upper = (1 << 64) - (1 << bits - 1)
+    hart.put(RAM, 256, pte(0, LEAF))
+    assert hart.outcome(upper | 0x1234, "read", "s") == ("mapped", 0x1234)
+    assert hart.cause(upper ^ 1 << 63).startswith("NOT_CANONICAL")
+
+
+@pytest.mark.parametrize(("mode", "bits"), [(SV39, 41), (SV48, 50), (SV57, 59)])
+def test_a_guest_physical_address_has_two_bits_more_and_no_others(mode: int, bits: int) -> None:
+    hart = Hart({"vsatp": BARE, "hgatp": mode << 60 | RAM >> 12, "menvcfg": 0, "henvcfg": 0, "mstatus": 0, "priv": 1})
+    hart.put(RAM, (1 << 11) - 1, pte(0, LEAF | U))
+    last = (1 << bits) - (1 << bits - 11)
+    assert hart.outcome(last | 0x5678, "write", "vs") == ("mapped", 0x5678)
+    for place in range(bits, 64):
+        assert hart.outcome(1 << place, "fetch", "vs") == ("fault", 20), place
+    assert hart.cause(1 << bits, "read", "vs") == "GUEST_ADDRESS_TOO_LARGE hgatp.MODE"
+
+
+def test_the_g_stage_knows_no_supervisor_and_no_shadow_stack() -> None:
+    hart = guest(V | R | AD, guest_flags=V | R | W | AD, tables=V | R | U | AD)
+    assert hart.cause(0, "read", "vs") == hart.cause(0, "read", "vu").replace("SUPERVISOR_ONLY", "NOT_A_GUESTS")
+    stack = guest(V | R | AD, guest_flags=V | W | U | AD, tables=V | R | U | AD, menvcfg=1 << 3, henvcfg=1 << 3)
+    assert stack.cause(0, "read", "vs") == "WRITE_WITHOUT_READ descriptor.R"

@@ -160,7 +160,7 @@ def test_the_command_says_the_same_of_the_ram_and_the_registers(
         direct = [request for request in state.requests if request.operation in ACCESSES]
         for request in direct[:6]:
             case = comparison.predict(request, 0)
-            if case is None or case.by_manual.missing:
+            if case is None or case.by_manual.missing or case.is_unknown:
                 continue
             registers = ours.registers_of(comparison.qemu.hardware, comparison.registers, request.mstatus & ~MPRV)
             file.write_text(json.dumps({name: hex(value) for name, value in registers.items()}))

@@ -44,6 +44,8 @@ class Exceptions(abc.ABC):
     longest_instruction_bytes: int
     cached_refusals: Collection[FaultKind]
     """The kinds of fault that an entry may cause although a TLB holds it."""
+    fences_are_local: bool = False
+    """Whether what invalidates a translation does so on its own CPU alone."""
 
     @abc.abstractmethod
     def instruction_bytes(self, begins: bytes) -> int:
@@ -145,14 +147,19 @@ class Exceptions(abc.ABC):
         `code` is its bytes as they are in memory; `regime` names the one that it runs in.
         """
 
-    @abc.abstractmethod
     def shown_by(
-        self, fault: Fault, walk: Walk, access: Access, state: int | None, register: ReadRegister
+        self,
+        fault: Fault,  # noqa: ARG002
+        walk: Walk,  # noqa: ARG002
+        access: Access,  # noqa: ARG002
+        state: int | None,  # noqa: ARG002
+        register: ReadRegister,  # noqa: ARG002
     ) -> Shown | None:
         """Return what a fault shows of a control that the source lacks; None where no value of one explains it.
 
         `state` is None where the saved processor state is not known.
         """
+        return None
 
     @abc.abstractmethod
     def trap_controls(self, exception: ExceptionRecord, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:

@@ -30,11 +30,24 @@ class EffectKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class EffectWords:
-    """What an architecture calls the instructions that wait, synchronize and invalidate."""
+    """What an architecture calls the instructions that wait, synchronize and invalidate.
+
+    One instruction may do all three.
+    """
 
     wait: str
     synchronize: str
     invalidate: str
+
+    @property
+    def barriers(self) -> str:
+        """What has to come between the store to a descriptor and the access."""
+        return self.wait if self.wait == self.synchronize else f"{self.wait} and {self.synchronize}"
+
+    @property
+    def either(self) -> str:
+        """One of them, nobody knows which."""
+        return self.wait if self.wait == self.synchronize else f"{self.wait} or {self.synchronize}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +55,8 @@ class Effect:
     """One such instruction: its virtual address and its text.
 
     `target` is the virtual address that a store wrote, or that an invalidation names; None where it names none.
-    `reaches` says whether an invalidation covers the translation asked about; None where that is not known.
+    `reaches` says whether an invalidation covers the translation asked about; None where that is not known.  With
+    `leaves_only` it does so for what a leaf says of it alone, and so does a barrier.
     """
 
     address: VA
@@ -50,3 +64,4 @@ class Effect:
     text: str
     target: VA | None = None
     reaches: bool | None = None
+    leaves_only: bool = False

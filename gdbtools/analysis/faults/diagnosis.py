@@ -33,7 +33,15 @@ from gdbtools.wording import name_of
 
 IPA_OFFSET = (1 << 12) - 1
 """What of an intermediate physical address no register holds but the virtual address."""
-TABLE_FAULTS = (FaultKind.TRANSLATION, FaultKind.ACCESS_FLAG, FaultKind.PERMISSION, FaultKind.ADDRESS_SIZE)
+TABLE_FAULTS = (
+    FaultKind.TRANSLATION,
+    FaultKind.ACCESS_FLAG,
+    FaultKind.PERMISSION,
+    FaultKind.ADDRESS_SIZE,
+    FaultKind.PAGE,
+    FaultKind.ACCESS,
+)
+"""What a walk and a check can refuse, or a syndrome say that they did."""
 
 
 class Verdict(enum.Enum):
@@ -52,7 +60,7 @@ class Verdict(enum.Enum):
     WALK_ABORTED = enum.auto()
     """Memory did not answer when a descriptor was fetched: whatever it would have said, nobody read it."""
     ACCESS_ABORTED = enum.auto()
-    """Memory, or a device, did not answer the access itself, where the tables lead."""
+    """Memory, or a device, did not answer the access itself, where the tables lead, or did not permit it."""
     NOT_THE_TABLES = enum.auto()
     """The syndrome is not something that translation tables decide."""
     INTERRUPT = enum.auto()
@@ -144,7 +152,7 @@ def diagnose(
     # Registers before memory: a live source switches modes between the two.
     stage = (exception.second_stage if syndrome.fault.stage == 2 else "") or exception.regime
     controls = architecture.repair.access_flag_controls(register, stage) if architecture.has("repair") else ()
-    access = Access(syndrome.access_kind, exception.target if exception.origin is None else exception.origin)
+    access = Access(syndrome.access_kind, exception.asked)
     state = exception.state or 0
     name, address = _looked_up(exception)
     regime = (regime_for or architecture.regime_for)(register, address, name)
@@ -175,11 +183,13 @@ def diagnose(
             access, inferred = (access, False) if predicted is None else (as_it_was, word is None)
         else:
             predicted = architecture.may_refuse(found, access)
-    if syndrome.fault.kind is FaultKind.EXTERNAL_ABORT:
+    if syndrome.fault.kind is FaultKind.EXTERNAL_ABORT or (
+        syndrome.fault.kind is FaultKind.ACCESS and predicted is None
+    ):
         verdict = Verdict.ACCESS_ABORTED
     elif syndrome.fault.kind not in TABLE_FAULTS:
         verdict = Verdict.NOT_THE_TABLES
-    elif shown is None and _left_to_hardware(syndrome, found):
+    elif shown is None and _left_to_hardware(syndrome, found, predicted):
         verdict = Verdict.LEFT_TO_HARDWARE
     elif predicted is None:
         verdict = Verdict.NOT_REPLAYED if syndrome.other_rules else Verdict.TABLES_PERMIT
@@ -253,11 +263,14 @@ def _agrees(syndrome: Syndrome, fault: Fault, found: Walk) -> bool:
     return syndrome.agrees(fault) or syndrome.agrees(level_of_lookup(fault, found))
 
 
-def _left_to_hardware(syndrome: Syndrome, found: Walk) -> bool:
+def _left_to_hardware(syndrome: Syndrome, found: Walk, predicted: Refusal | None) -> bool:
     """Return whether a fault is of a clear access flag that the tables leave to hardware.
 
-    Where its controls say that hardware sets the flag, a walk does not refuse such a leaf.
+    Where its controls say that hardware sets the flag, a walk does not refuse such a leaf; what refuses it otherwise is
+    what a syndrome is of that does not tell the two apart.
     """
+    if syndrome.not_told_apart and predicted is not None:
+        return False
     if found.refusal is not None or found.leaf is None or found.attributes is None:
         return False
     expected = Fault(FaultKind.ACCESS_FLAG, found.regime.stage, found.leaf.level.number)

@@ -1,20 +1,20 @@
 """Why a fault may have been taken that the tables no longer explain, the likeliest first, and what tells them apart.
 
 Only what the architecture allows is suspected.  After a fault of a kind whose entries a TLB may hold it may have kept
-an old leaf; after any other, only an old *table*.  Without the barriers of the architecture nobody promises that a walk
-sees a store to a descriptor.
+an old leaf or, where that holds of invalid entries, the lack of one; after any other, only an old *table*.  Without the
+barriers of the architecture nobody promises that a walk sees a store to a descriptor.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, Sighting, steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict
 from gdbtools.analysis.faults.writer import Writer
-from gdbtools.arch.model import ExceptionRecord, FaultKind
+from gdbtools.arch.model import EntryKind, ExceptionRecord, FaultKind
 from gdbtools.units import PAGE_BYTES
 
 
@@ -25,8 +25,12 @@ class SpuriousCause(enum.Enum):
     """The registers are of an earlier exception."""
     REPAIRED = enum.auto()
     """Another CPU, a hypervisor, or this debugger changed the tables after the fault."""
+    CACHED_INVALID = enum.auto()
+    """A TLB kept the entry as it was before it was made valid, as some architectures allow."""
     STALE_LEAF = enum.auto()
     """A TLB kept an older leaf."""
+    FENCED_ELSEWHERE = enum.auto()
+    """Another CPU wrote the entry, and had its own TLB forget the old one alone."""
     STALE_TABLE = enum.auto()
     """A TLB kept an older table, as walks may: it led to a descriptor that is no longer in use."""
     MISSING_BARRIER = enum.auto()
@@ -68,17 +72,27 @@ class SeenChange:
 
 
 @dataclass(frozen=True)
+class RemoteWriter:
+    """Another CPU, and the store to a descriptor of the walk that the code before its pc made."""
+
+    number: int
+    writer: Writer
+
+
+@dataclass(frozen=True)
 class Around:
     """What is known besides the fault itself.
 
     `alone` says that the source has one CPU by its own account, and it stands where the exception brought it: nobody
-    has run since.
+    has run since.  `counted` is how many CPUs it has by that account, 0 where it does not say.
     """
 
     elsewhere: Sequence[Elsewhere] = ()
     alone: bool = False
     change: SeenChange | None = None
     writer: Writer | None = None
+    remote: RemoteWriter | None = None
+    counted: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,7 +100,8 @@ class Suspicion:
     """A cause, how much speaks for it or against it, and what does.
 
     `witnesses` are the CPUs that had the same fault; `change` is one that was seen; `writer` is in the code before the
-    access; `alone` as in `Around`; `levels` are those of the fault and of what permits it, where they disagree.
+    access, `remote` in that of another CPU; `alone` as in `Around`; `levels` are those of the fault and of what permits
+    it, where they disagree.
     """
 
     cause: SpuriousCause
@@ -96,30 +111,58 @@ class Suspicion:
     writer: Writer | None = None
     alone: bool = False
     levels: tuple[int, int] | None = None
+    remote: RemoteWriter | None = None
 
 
 _ORDER = (SpuriousCause.REPAIRED, SpuriousCause.MISSING_BARRIER, SpuriousCause.STALE_TABLE)
 _ORDER_OF_CACHED = (SpuriousCause.STALE_LEAF, *_ORDER)
+_MAY_BE_INVALID = (FaultKind.TRANSLATION, FaultKind.PAGE)
 
 
-def suspicions(diagnosis: Diagnosis, around: Around, cached: Collection[FaultKind]) -> tuple[Suspicion, ...]:
+def suspicions(
+    diagnosis: Diagnosis, around: Around, cached: Collection[FaultKind], local: bool = False
+) -> tuple[Suspicion, ...]:
     """Rank what may explain a fault that the tables permit; nothing where they refuse it.
 
-    `cached` are the kinds of fault whose entries a TLB may hold (`Exceptions.cached_refusals`).
+    `cached` are the kinds of fault whose entries a TLB may hold (`Exceptions.cached_refusals`), `local` says whether
+    what has it forget them does so on one CPU alone (`Exceptions.fences_are_local`).
     """
     fault = diagnosis.exception.syndrome.fault
     if diagnosis.verdict is not Verdict.TABLES_PERMIT or fault is None:
         return ()
     weigh: dict[SpuriousCause, Callable[[Diagnosis, Around], Suspicion]] = {
         SpuriousCause.REPAIRED: _repaired,
+        SpuriousCause.CACHED_INVALID: _cached_invalid,
         SpuriousCause.STALE_LEAF: _stale_leaf,
+        SpuriousCause.FENCED_ELSEWHERE: _fenced_elsewhere,
         SpuriousCause.STALE_TABLE: _stale_table,
         SpuriousCause.MISSING_BARRIER: _missing_barrier,
     }
-    order = _ORDER_OF_CACHED if fault.kind in cached else _ORDER
+    order: tuple[SpuriousCause, ...] = _ORDER_OF_CACHED if fault.kind in cached else _ORDER
+    if FaultKind.TRANSLATION in cached and fault.kind in _MAY_BE_INVALID:
+        order = (*_kept(diagnosis, around), *([SpuriousCause.FENCED_ELSEWHERE] if local else []), *_ORDER)
     found = (weigh[cause](diagnosis, around) for cause in order)
     ranked = sorted(found, key=lambda each: -each.weight)
     return (*([Suspicion(SpuriousCause.OTHER_EXCEPTION)] if diagnosis.entry == "" else []), *ranked)
+
+
+def _kept(diagnosis: Diagnosis, around: Around) -> tuple[SpuriousCause, ...]:
+    """Return which of the two a TLB may have kept, where both may be held: what was seen of the entry tells."""
+    was_valid = None if around.change is None else _was_valid(diagnosis, around.change.seen)
+    if was_valid is None:
+        return SpuriousCause.CACHED_INVALID, SpuriousCause.STALE_LEAF
+    return (SpuriousCause.STALE_LEAF if was_valid else SpuriousCause.CACHED_INVALID,)
+
+
+def _was_valid(diagnosis: Diagnosis, seen: Sighting) -> bool | None:
+    """Return whether an entry of the walk was valid when it was seen; None for one that is not of it."""
+    found = diagnosis.walk
+    for each in (found, found and found.final):
+        for step in each.steps if each else ():
+            if each is not None and step.pa == seen.pa:
+                raw = seen.value.to_bytes(each.regime.entry_bytes, each.regime.byte_order)
+                return each.regime.decode(raw, step.level).kind is not EntryKind.INVALID
+    return None
 
 
 def _repaired(diagnosis: Diagnosis, around: Around) -> Suspicion:
@@ -152,6 +195,23 @@ def _stale_leaf(diagnosis: Diagnosis, around: Around) -> Suspicion:
             SpuriousCause.STALE_LEAF, Weight.UNLIKELY if writer.invalidated else Weight.SHOWN, writer=writer
         )
     return Suspicion(SpuriousCause.STALE_LEAF, Weight.LIKELY if disagree else Weight.POSSIBLE, levels=disagree)
+
+
+def _cached_invalid(diagnosis: Diagnosis, around: Around) -> Suspicion:
+    """As of an older leaf; that the entry was seen invalid before speaks for it."""
+    found = replace(_stale_leaf(diagnosis, around), cause=SpuriousCause.CACHED_INVALID)
+    if found.weight is Weight.POSSIBLE and around.change is not None and not around.change.here:
+        return replace(found, weight=Weight.LIKELY, change=around.change)
+    return found
+
+
+def _fenced_elsewhere(diagnosis: Diagnosis, around: Around) -> Suspicion:  # noqa: ARG001 (as the others)
+    """The code of another CPU that wrote the entry shows it, whatever it did afterwards: that was its own TLB."""
+    if around.remote is not None:
+        return Suspicion(SpuriousCause.FENCED_ELSEWHERE, Weight.LIKELY, remote=around.remote)
+    if around.alone or around.counted == 1:
+        return Suspicion(SpuriousCause.FENCED_ELSEWHERE, Weight.UNLIKELY, alone=True)
+    return Suspicion(SpuriousCause.FENCED_ELSEWHERE)
 
 
 def _missing_barrier(diagnosis: Diagnosis, around: Around) -> Suspicion:  # noqa: ARG001 (as the others)

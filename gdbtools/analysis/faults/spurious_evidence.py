@@ -9,8 +9,8 @@ from gdbtools.addresses import PA
 from gdbtools.analysis.faults.belonging import belonging
 from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, OwnWrite, Sighting, steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
-from gdbtools.analysis.faults.spurious_causes import Around, Elsewhere, SeenChange, change_seen
-from gdbtools.analysis.faults.writer import writer
+from gdbtools.analysis.faults.spurious_causes import Around, Elsewhere, RemoteWriter, SeenChange, change_seen
+from gdbtools.analysis.faults.writer import remote_writer, writer
 from gdbtools.arch.model import with_memory
 from gdbtools.errors import GdbtoolsError
 from gdbtools.machine.layers import Patched
@@ -28,7 +28,19 @@ def spurious_evidence(machine: Machine, diagnosis: Diagnosis, seen: DescriptorHi
         alone=machine.counted and len(machine.cpus) == 1 and bool(diagnosis.entry),
         change=change_since(machine, diagnosis, seen, written),
         writer=writer(architecture, register, read, diagnosis),
+        remote=_remote(machine, diagnosis) if architecture.exceptions.fences_are_local else None,
+        counted=len(machine.cpus) if machine.counted else 0,
     )
+
+
+def _remote(machine: Machine, diagnosis: Diagnosis) -> RemoteWriter | None:
+    """Return another CPU whose code before its pc wrote a descriptor of the walk; None where none did."""
+    for cpu in machine.cpus:
+        if cpu.number != machine.current:
+            found = remote_writer(machine.architecture, cpu.registers.read, machine.memory.read, diagnosis)
+            if found is not None:
+                return RemoteWriter(cpu.number, found)
+    return None
 
 
 def _elsewhere(machine: Machine) -> list[Elsewhere]:

@@ -32,7 +32,7 @@ class Writer:
     @property
     def invalidated(self) -> bool | None:
         """Whether what a TLB may have kept is gone; None where an invalidation does not say how far it reaches."""
-        reaches = [each.reaches for each in self.invalidations]
+        reaches = [each.reaches and (self.step.is_leaf or not each.leaves_only) for each in self.invalidations]
         return True if True in reaches else None if None in reaches else False
 
 
@@ -46,13 +46,36 @@ def writer(architecture: Architecture, register: ReadRegister, read: Read, diagn
         return None
     if not diagnosis.entry or exception.origin != exception.target or exception.return_address is None:
         return None
-    regime, end = exception.regime, exception.return_address
+    return _writer_before(architecture, register, read, exception.return_address, exception.regime, diagnosis)
+
+
+def remote_writer(
+    architecture: Architecture, register: ReadRegister, read: Read, diagnosis: Diagnosis
+) -> Writer | None:
+    """Find it in the code before another CPU's pc, by that CPU's registers; None where that does not tell of any.
+
+    That its code leads straight to its pc is taken for granted: what speaks for it is that a register of its own leads
+    to just this descriptor.
+    """
+    try:
+        pc, level = VA(register(architecture.pc)), architecture.privilege(register)
+        regime = architecture.exceptions.regime_of(register, level)
+    except GdbtoolsError:
+        return None
+    return _writer_before(architecture, register, read, pc, regime, diagnosis)
+
+
+def _writer_before(
+    architecture: Architecture, register: ReadRegister, read: Read, end: VA, regime: str, diagnosis: Diagnosis
+) -> Writer | None:
+    about = diagnosis.walk
+    assert about is not None, "there is a walk to explain"
     try:
         code = _code_before(architecture, register, read, end, regime)
         done = tuple(architecture.exceptions.effects(code, end, register, regime, about))
         for position, each in enumerate(done):
             if each.deed is EffectKind.STORE and each.target is not None:
-                step = _written(architecture, register, read, each.target, diagnosis)
+                step = _written(architecture, register, read, each.target, regime, diagnosis)
                 if step is not None:
                     return _followed(each, step, done[position::-1])
     except GdbtoolsError:
@@ -72,11 +95,11 @@ def _code_before(architecture: Architecture, register: ReadRegister, read: Read,
 
 
 def _written(
-    architecture: Architecture, register: ReadRegister, read: Read, target: VA, diagnosis: Diagnosis
+    architecture: Architecture, register: ReadRegister, read: Read, target: VA, regime: str, diagnosis: Diagnosis
 ) -> Step | None:
     """Return the descriptor of the walk that is at a virtual address."""
     assert diagnosis.walk is not None, "there is a walk to explain"
-    found = walk(architecture.regime_for(register, target, diagnosis.exception.regime), target, read)
+    found = walk(architecture.regime_for(register, target, regime), target, read)
     outcome = found.outcome
     if not isinstance(outcome, Mapped):
         return None
@@ -85,7 +108,8 @@ def _written(
 
 def _followed(store: Effect, step: Step, since: tuple[Effect, ...]) -> Writer:
     """Look at what came after a store; `since` is that, the earliest first."""
-    deeds = [each.deed for each in since]
+    # What is about leaves alone does nothing for a descriptor that leads to a table.
+    deeds = [each.deed for each in since if step.is_leaf or not each.leaves_only]
     waited = EffectKind.WAIT in deeds
     synchronized = waited and EffectKind.SYNCHRONIZE in deeds[deeds.index(EffectKind.WAIT) :]
     invalidations = tuple(each for each in reversed(since) if each.deed is EffectKind.INVALIDATE)

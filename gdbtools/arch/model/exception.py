@@ -9,7 +9,7 @@ from gdbtools.addresses import IPA, VA
 from gdbtools.arch.model.access import Privilege
 from gdbtools.arch.model.fault import Refusal
 from gdbtools.arch.model.syndrome import Syndrome
-from gdbtools.bits import Field
+from gdbtools.bits import Field, FieldValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,9 @@ class ExceptionRecord:
     state nor the syndrome tells it.  `address` is 0 where the syndrome says that no register holds one, and none does.
     `names` are those of the registers; `undecoded` says why that regime's own stage cannot be decoded, empty where it
     can.  `second_stage` names the one below it, for a fault that may be that one's.  `untaken` names the registers
-    whose being 0, as after reset, says that no exception was ever taken; empty where one was.
+    whose being 0, as after reset, says that no exception was ever taken; empty where one was.  `asking` is the level as
+    which the access was checked, where that is not the one it came from.  `routing` has the register fields that decide
+    which level takes such an exception, `routed_to` which that is: software may have handed on what another has taken.
     """
 
     target: Privilege
@@ -48,6 +50,17 @@ class ExceptionRecord:
     undecoded: str = ""
     second_stage: str = ""
     untaken: tuple[str, ...] = ()
+    asking: Privilege | None = None
+    routing: tuple[tuple[str, FieldValue], ...] = ()
+    routed_to: Privilege | None = None
+
+    @property
+    def asked(self) -> Privilege:
+        """The level as which the access was checked, as far as that is known."""
+        for level in (self.asking, self.origin):
+            if level is not None:
+                return level
+        return self.target
 
 
 @dataclass(frozen=True, slots=True)

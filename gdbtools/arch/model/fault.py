@@ -30,6 +30,8 @@ class FaultKind(enum.Enum):
     IMPLEMENTATION_DEFINED = enum.auto()
     ACCESS = enum.auto()
     """Memory itself refuses, whatever the tables say: its protection, or what it is."""
+    PAGE = enum.auto()
+    """The tables refuse, and hardware says no more: a syndrome has it, a walk never."""
 
     @property
     def label(self) -> str:

@@ -20,10 +20,25 @@ class AddressMeaning(enum.Enum):
     MISALIGNED_PC = "the pc that is not aligned"
     WATCHED = "an address that was accessed, at or near the one watched"
     IMPRECISE = "an address in the same granule as the one accessed"
+    TARGET = "the address that a jump leads to, which is not aligned"
+    BREAKPOINT = "the address of the breakpoint, or of the access that met one, or 0"
+    MAYBE = "an address, or 0"
+    ZERO = "nothing: this cause leaves it 0"
+    INSTRUCTION = "the instruction itself, or 0"
+    CODE = "a code of what happened"
 
     @property
     def valid(self) -> bool:
-        return self not in (AddressMeaning.UNKNOWN, AddressMeaning.INVALID)
+        return self not in _NO_ADDRESS
+
+
+_NO_ADDRESS = (
+    AddressMeaning.UNKNOWN,
+    AddressMeaning.INVALID,
+    AddressMeaning.ZERO,
+    AddressMeaning.INSTRUCTION,
+    AddressMeaning.CODE,
+)
 
 
 class Return(enum.Enum):
@@ -59,8 +74,8 @@ class Syndrome:
     physical addresses holds one, if this is a fault of stage 2.  `instruction` is the assembler's text as far as the
     syndrome tells it, and `target` the system register or System instruction in it: empty where there is none.
     `other_rules` are the bits that say that a rule refused which `check` does not replay.  `not_told_apart` are the
-    kinds of fault that it says no more of than that it was one of them, that of `fault` among them; empty where it
-    tells.
+    kinds of fault that it says no more of than that it was one of them; empty where it tells.  `stage_told` says
+    whether it tells of which stage.
     """
 
     word: Word
@@ -80,6 +95,7 @@ class Syndrome:
     other_rules: tuple[FieldValue, ...] = ()
     notes: tuple[str, ...] = ()
     not_told_apart: frozenset[FaultKind] = frozenset()
+    stage_told: bool = True
 
     def agrees(self, fault: Fault) -> bool:
         """Return whether it is of that fault of a walk, or of a check, as far as a syndrome says what it is of.
@@ -89,7 +105,14 @@ class Syndrome:
         if self.fault is None or not self.not_told_apart:
             return fault == self.fault
         levels = (None, fault.level)
-        return fault.kind in self.not_told_apart and fault.stage == self.fault.stage and self.fault.level in levels
+        same_stage = fault.stage == self.fault.stage or not self.stage_told
+        return fault.kind in self.not_told_apart and same_stage and self.fault.level in levels
+
+    @property
+    def kinds(self) -> frozenset[FaultKind]:
+        """The kinds of fault that it may be; none where it is no fault."""
+        told = frozenset() if self.fault is None else frozenset((self.fault.kind,))
+        return self.not_told_apart or told
 
     @property
     def address_valid(self) -> bool:

@@ -21,6 +21,7 @@ from gdbtools.arch.model import (
     Walk,
 )
 from gdbtools.arch.riscv import GENERAL, RISCV32_IDENTITY, RISCV64_IDENTITY
+from gdbtools.arch.riscv.exceptions.traps import Traps
 from gdbtools.arch.riscv.privilege_modes import MODES, M, S
 from gdbtools.arch.riscv.registers import catalog
 from gdbtools.arch.riscv.registers.traps import EXCEPTIONS
@@ -79,6 +80,7 @@ class RiscV(Architecture):
     def __init__(self, identity: Identity, bits: int) -> None:
         self.identity = identity
         self.bits = bits
+        self.exceptions = Traps(bits)
         self.registers = catalog.declared(bits)
         self.principal = catalog.principal(bits)
         schemes = SCHEMES[bits].values()
@@ -91,6 +93,8 @@ class RiscV(Architecture):
         return S
 
     def word(self, name: str, register: ReadRegister) -> Word:
+        if self.exceptions.is_syndrome(name):
+            return self.exceptions.decode(register(name)).word
         return self.registers[name](register(name))
 
     def in_force(self, register: ReadRegister) -> Sequence[str]:

@@ -7,7 +7,7 @@ from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import ExceptionRecord, Syndrome, Transfer
 from gdbtools.bits import FieldValue
 from gdbtools.commands.esr.run import Decoded, TrapControls
-from gdbtools.commands.evidence import belonging_record, control_text, fault_name, fault_record, none_taken
+from gdbtools.commands.evidence import belonging_record, control_text, fault_name, fault_record, field_value, none_taken
 from gdbtools.commands.pictures import word_picture
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
@@ -17,6 +17,9 @@ from gdbtools.wording import name_of
 def sentence(syndrome: Syndrome) -> list[str | Span]:
     """Return a syndrome in one line: its class, and the fault with what was wanted, or the instruction."""
     said: list[str | Span] = [Span(syndrome.name, Role.HEADING)]
+    if syndrome.not_told_apart:
+        # Its name has it all, and a level or a reason nobody knows.
+        return said
     if syndrome.fault is not None:
         said += [": ", Span(fault_name(syndrome.fault), Role.BAD)]
     if syndrome.access_kind is not None:
@@ -35,8 +38,20 @@ def syndrome_rows(
         rows.append(("trapped by", "no control that is set now: the registers changed, or are not available"))
     rows += [("trapped by" if number == 0 else "", trap_text(*trap)) for number, trap in enumerate(traps)]
     rows += [("convention", convention)] if convention else []
+    rows += _routing_rows(exception) if exception is not None else []
     rows += [("transfer", transfer_text(syndrome.transfer))] if syndrome.transfer else []
     return [*rows, *(("note", note) for note in syndrome.notes)]
+
+
+def _routing_rows(exception: ExceptionRecord) -> list[tuple[str, Text]]:
+    """Return which level takes such an exception, by the register fields that decide it."""
+    if exception.routed_to is None:
+        return []
+    bits = ", ".join(f"{register}.{field_value(control)}" for register, control in exception.routing)
+    if exception.routed_to == exception.target:
+        return [("delegation", f"{bits}: {exception.target.label} takes it")]
+    said = f"{bits}: {exception.routed_to.label} takes it, so that software handed it on to {exception.target.label}"
+    return [("delegation", said)]
 
 
 def trap_text(register: str, control: FieldValue) -> list[str | Span]:
@@ -137,6 +152,15 @@ def transfer_record(transfer: Transfer) -> JsonObject:
     }
 
 
+def routing_record(exception: ExceptionRecord) -> JsonObject:
+    """Record which level takes such an exception; nothing where no register says so."""
+    if exception.routed_to is None:
+        return {}
+    by = [trap_record(*each) for each in exception.routing]
+    return {"delegation": {"taken_by": exception.routed_to.label, "by": by}}
+
+
 def record(answer: Decoded) -> JsonObject:
     said = syndrome_record(answer.syndrome, answer.architecture, answer.traps, answer.convention)
+    said |= {} if answer.exception is None else routing_record(answer.exception)
     return said if answer.belongs is None else said | belonging_record(answer.belongs)

@@ -80,7 +80,8 @@ def run(session: Session, options: Options) -> Sequence[Answer]:
     suspected: tuple[Suspicion, ...] = ()
     if found.verdict is Verdict.TABLES_PERMIT:
         around = spurious_evidence(machine, found, session.seen, session.written.last_change)
-        suspected = suspicions(found, around, machine.architecture.exceptions.cached_refusals)
+        exceptions = machine.architecture.exceptions
+        suspected = suspicions(found, around, exceptions.cached_refusals, exceptions.fences_are_local)
     changed: SeenChange | None = None
     if found.verdict is Verdict.TABLES_DIFFER and found.belongs.joined:
         changed = change_since(machine, found, session.seen, session.written.last_change)

@@ -14,20 +14,25 @@ from gdbtools.wording import name_of
 
 _BRIEFLY = {
     SpuriousCause.OTHER_EXCEPTION: "an older exception",
+    SpuriousCause.CACHED_INVALID: "the invalid entry that a TLB kept",
     SpuriousCause.STALE_LEAF: "a stale TLB entry",
     SpuriousCause.STALE_TABLE: "a stale table in the TLB",
 }
 _AT_LENGTH = {
     SpuriousCause.OTHER_EXCEPTION: "this is an older exception, settled since",
     SpuriousCause.REPAIRED: "the tables were repaired after the fault",
+    SpuriousCause.CACHED_INVALID: "the entry was invalid when a TLB cached it, and no {invalidate} followed here",
     SpuriousCause.STALE_LEAF: "a TLB kept an older leaf",
+    SpuriousCause.FENCED_ELSEWHERE: "another CPU wrote it, and its {invalidate} was for its own TLB alone",
     SpuriousCause.STALE_TABLE: "a TLB kept an older table on the way",
-    SpuriousCause.MISSING_BARRIER: "the table was written without {wait} and {synchronize}",
+    SpuriousCause.MISSING_BARRIER: "the table was written without {barriers}",
 }
 _TESTS = {
     SpuriousCause.OTHER_EXCEPTION: "Catch the next one with `mmu catch`",
     SpuriousCause.REPAIRED: "Go on, and it faults no more",
+    SpuriousCause.CACHED_INVALID: "Go on, and it faults again, until `mmu tlbi {address:#x}`",
     SpuriousCause.STALE_LEAF: "Go on, and it faults again, until `mmu tlbi {address:#x}`",
+    SpuriousCause.FENCED_ELSEWHERE: "Go on, and it faults again on this CPU, on the writer's never",
     SpuriousCause.STALE_TABLE: "Go on, and it faults again, until `mmu tlbi {address:#x}`",
     SpuriousCause.MISSING_BARRIER: "Go on, and it faults no more; look at the writer",
 }
@@ -50,11 +55,24 @@ def _repaired_by(suspicion: Suspicion, words: EffectWords) -> str:  # noqa: ARG0
 def _missing(suspicion: Suspicion, words: EffectWords) -> str:
     writer = suspicion.writer
     if writer is None or writer.synchronized:
-        return f"a missing {words.wait} or {words.synchronize}"
+        return f"a missing {words.either}"
     return f"a missing {words.synchronize if writer.waited else words.wait}"
 
 
-_SPECIALLY = {SpuriousCause.REPAIRED: _repaired_by, SpuriousCause.MISSING_BARRIER: _missing}
+def _elsewhere(suspicion: Suspicion, words: EffectWords) -> str:
+    writer = "another CPU" if suspicion.remote is None else _cpus((suspicion.remote.number,))
+    return f"{_article(words.invalidate)} for {writer} alone"
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+_SPECIALLY = {
+    SpuriousCause.REPAIRED: _repaired_by,
+    SpuriousCause.MISSING_BARRIER: _missing,
+    SpuriousCause.FENCED_ELSEWHERE: _elsewhere,
+}
 
 
 def suspicion_rows(suspected: Sequence[Suspicion], address: int, words: EffectWords) -> list[tuple[str, Text]]:
@@ -71,7 +89,8 @@ def _label(number: int, suspicion: Suspicion) -> str:
 def _sentences(suspicion: Suspicion, address: int, words: EffectWords) -> str:
     """Return a cause, what speaks for or against it, and the test; what is unlikely need not be tested."""
     because = "; ".join(_because(suspicion, words))
-    said = f"{_AT_LENGTH[suspicion.cause].format(**asdict(words))}{because and f': {because}'}"
+    named = {**asdict(words), "barriers": words.barriers}
+    said = f"{_AT_LENGTH[suspicion.cause].format(**named)}{because and f': {because}'}"
     if suspicion.weight is Weight.UNLIKELY:
         return said
     return f"{said}. {_TESTS[suspicion.cause].format(address=address)}"
@@ -88,6 +107,9 @@ def _because(suspicion: Suspicion, words: EffectWords) -> list[str]:
         found.append("there is only one CPU")
     if suspicion.writer:
         found.append(_writer_text(suspicion.cause, suspicion.writer, words))
+    if suspicion.remote:
+        wrote = _writer_text(suspicion.cause, suspicion.remote.writer, words)
+        found.append(f"on {_cpus((suspicion.remote.number,))} {wrote}")
     if suspicion.levels:
         fault, now = suspicion.levels
         found.append(f"the fault is of level {fault}, and level {now} maps it now")
@@ -111,9 +133,8 @@ def _writer_text(cause: SpuriousCause, writer: Writer, words: EffectWords) -> st
     place, level = writer.store.address, writer.step.level.number
     store = f"the {writer.store.text} at {place:#x} wrote the level {level} descriptor"
     if cause is SpuriousCause.MISSING_BARRIER:
-        both = f"{words.wait} and {words.synchronize}"
         lacks = words.synchronize if writer.waited else words.wait
-        came = both if writer.synchronized else f"no {lacks}"
+        came = words.barriers if writer.synchronized else f"no {lacks}"
         return f"{store}, and {came} came after it"
     if not writer.invalidations:
         return f"{store}, and no {words.invalidate} came after it"
@@ -126,8 +147,8 @@ def _writer_text(cause: SpuriousCause, writer: Writer, words: EffectWords) -> st
 
 
 def suspicion_record(suspicion: Suspicion) -> JsonObject:
-    change, writer = suspicion.change, suspicion.writer
-    return {
+    change, writer, remote = suspicion.change, suspicion.writer, suspicion.remote
+    found: JsonObject = {
         "cause": name_of(suspicion.cause),
         "weight": name_of(suspicion.weight),
         "cpus": list(suspicion.witnesses),
@@ -135,6 +156,9 @@ def suspicion_record(suspicion: Suspicion) -> JsonObject:
         "written": None if writer is None else _writer_record(writer),
         "levels": None if suspicion.levels is None else list(suspicion.levels),
     }
+    if remote is not None:
+        found["remote"] = {"cpu": remote.number, **_writer_record(remote.writer)}
+    return found
 
 
 def change_record(change: SeenChange) -> JsonObject:

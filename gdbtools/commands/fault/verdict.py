@@ -72,7 +72,8 @@ def _of_one_exception(
     ]
     if diagnosis.verdict is Verdict.TABLES_AGREE:
         assert predicted is not None, "tables that agree refuse"
-        return [*what, f", and the tables agree: {predicted.decider.cause.sentence}."]
+        who = "memory's protection agrees" if predicted.fault.kind is FaultKind.ACCESS else "the tables agree"
+        return [*what, f", and {who}: {predicted.decider.cause.sentence}."]
     if diagnosis.verdict is Verdict.TABLES_PERMIT:
         likeliest = f": {briefly(suspected[0], words)}" if suspected else ""
         return [*what, ", but ", Span("the tables permit it now", Role.WARNING), f"{likeliest}."]
@@ -99,7 +100,8 @@ def answering_pa(diagnosis: Diagnosis) -> PA | None:
     fault = diagnosis.exception.syndrome.fault
     if diagnosis.aborted is not None:
         return diagnosis.aborted.pa
-    if fault is None or fault.kind is not FaultKind.EXTERNAL_ABORT or diagnosis.walk is None:
+    aborts = fault is not None and fault.kind in (FaultKind.EXTERNAL_ABORT, FaultKind.ACCESS)
+    if not aborts or diagnosis.verdict is not Verdict.ACCESS_ABORTED or diagnosis.walk is None:
         return None
     outcome = diagnosis.walk.outcome
     return outcome.address if isinstance(outcome, Mapped) else None

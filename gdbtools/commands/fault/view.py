@@ -6,8 +6,8 @@ from gdbtools.analysis.faults.belonging import Belonging, BelongingEvidence
 from gdbtools.analysis.faults.diagnosis import Aborted, Diagnosis, Verdict, level_of_lookup
 from gdbtools.arch.model import Access, AddressMeaning, ExceptionRecord, Fault, FaultKind, Shown
 from gdbtools.bits import FieldValue
+from gdbtools.commands.esr.view import routing_record, syndrome_record, syndrome_rows
 from gdbtools.commands.esr.view import sentence as syndrome_sentence
-from gdbtools.commands.esr.view import syndrome_record, syndrome_rows
 from gdbtools.commands.evidence import (
     belonging_record,
     decider_text,
@@ -27,7 +27,6 @@ from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, T
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.units import PAGE_BYTES
 from gdbtools.wording import name_of
-
 
 def named(address: int, symbol: str) -> str:
     """Return an address with its symbol behind it, as GDB writes it."""
@@ -49,6 +48,8 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
         rows.append(("deciding bit", decider_text(predicted.decider)))
     if diagnosis.controls:
         rows.append(("hardware", _hardware(diagnosis)))
+    loops = loops_where_presence_counts(diagnosis)
+    rows += [("not spurious", loops)] if loops else []
     rows += _limits(diagnosis)
     back = answer.architecture.base_name(exception.names.return_address)
     if diagnosis.inferred:
@@ -75,6 +76,21 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
     if answer.live and _repairable(diagnosis):
         rows.append(("next", Span("mmu fixup --resume" if diagnosis.entry else "mmu fixup", Role.COMMAND)))
     return rows
+
+
+def loops_where_presence_counts(diagnosis: Diagnosis) -> str:
+    """Return that a handler which looks whether the entry is valid, and no further, would take this for spurious.
+
+    Only where the syndrome does not tell a missing page from a missing right; empty elsewhere.
+    """
+    predicted = diagnosis.predicted
+    agreed = diagnosis.verdict is Verdict.TABLES_AGREE and diagnosis.exception.syndrome.not_told_apart
+    if not agreed or predicted is None or predicted.fault.kind not in (FaultKind.PERMISSION, FaultKind.ACCESS_FLAG):
+        return ""
+    decider = predicted.decider
+    refuses = field_value(FieldValue(decider.field, decider.value))
+    of = "" if decider.pa is not None else f" in {decider.holder}"
+    return f"the entry is valid, and {refuses}{of} refuses: a handler that checks no more than presence would loop"
 
 
 def _interrupted(exception: ExceptionRecord, symbols: FaultSymbols) -> list[tuple[str, Text]]:
@@ -183,13 +199,13 @@ def _hardware(diagnosis: Diagnosis) -> str:
 
 
 def _repairable(diagnosis: Diagnosis) -> bool:
-    fault = diagnosis.exception.syndrome.fault
-    agreed = diagnosis.verdict is Verdict.TABLES_AGREE and _is_access_flag(fault)
+    predicted = diagnosis.predicted
+    agreed = diagnosis.verdict is Verdict.TABLES_AGREE and predicted is not None and _is_access_flag(predicted.fault)
     return agreed or diagnosis.verdict is Verdict.LEFT_TO_HARDWARE
 
 
-def _is_access_flag(fault: Fault | None) -> bool:
-    return fault is not None and fault.kind is FaultKind.ACCESS_FLAG
+def _is_access_flag(fault: Fault) -> bool:
+    return fault.kind is FaultKind.ACCESS_FLAG
 
 
 def view(answer: Answer) -> Document:
@@ -237,6 +253,9 @@ def record(answer: Answer) -> JsonObject:
     }
     if answer.isolation is not None:
         result |= {"space": answer.space, "isolation": isolation_record(answer.isolation)}
+    result |= routing_record(exception)
+    if loops_where_presence_counts(diagnosis):
+        result["loops_where_presence_counts"] = True
     if answer.changed is not None:
         result["changed"] = change_record(answer.changed)
     if diagnosis.shown is not None:

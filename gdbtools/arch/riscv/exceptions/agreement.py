@@ -1,0 +1,116 @@
+"""Whether registers are of one trap: the cause held against xepc, xtval and the instruction at xepc.
+
+Every trap writes all of them, interrupts too; but a handler may take a trap of its own, or set xepc and xstatus for
+somebody else, and firmware hands on what it took.  So what stands side by side need not belong together.
+
+Source: The RISC-V Privileged Architecture, "Supervisor Exception Program Counter (sepc) Register", "Supervisor Trap
+Value (stval) Register", and the cause codes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gdbtools.addresses import VA
+from gdbtools.arch.model import AccessKind, AddressMeaning, Agreement, ExceptionRecord, Fit, ReadRegister
+from gdbtools.arch.riscv import X
+from gdbtools.arch.riscv.instructions.memory import SYSTEM, MemoryAccess, Wide, memory_access
+from gdbtools.arch.riscv.syndrome import code_of
+from gdbtools.errors import Unavailable
+
+_ECALL, _EBREAK, _COMPACT_EBREAK = 0x73, 0x0010_0073, 0x9002
+ILLEGAL, BREAKPOINT, VIRTUAL = 2, 3, 22
+_CALLS: Final = (8, 9, 10, 11)
+_LAST_HALF: Final = 2
+"""Where the other half of an instruction of four bytes is: a fetch may be refused there alone."""
+
+
+def raised_at(exception: ExceptionRecord) -> VA | None:
+    """Return the address of the instruction that an exception is about; an interrupt is about none."""
+    return None if code_of(exception.syndrome) is None else exception.return_address
+
+
+def fits(
+    exception: ExceptionRecord, instruction: int | None, bits: int, register: ReadRegister | None = None
+) -> Agreement:
+    """Return whether the cause can be of the xtval and xepc beside it, and of the instruction there.
+
+    `register` is given where the general registers are still those of the instruction: then its base is held against
+    xtval.
+    """
+    found, names = exception.syndrome, exception.names
+    code, at = code_of(found), exception.return_address
+    if at is None:
+        return Agreement(Fit.NOT_SHOWN, f"there is no {names.return_address}")
+    if code is None:
+        return Agreement(Fit.NOT_SHOWN, "an interrupt says nothing of an instruction")
+    if found.address is AddressMeaning.FETCHED:
+        return _fetched(exception, at)
+    if code not in (*_CALLS, ILLEGAL, BREAKPOINT, VIRTUAL) and found.access_kind is None:
+        return Agreement(Fit.NOT_SHOWN, "this cause says nothing of an instruction")
+    where = f"{names.return_address} {at:#x}"
+    if instruction is None:
+        return Agreement(Fit.NOT_SHOWN, f"the instruction at {where} cannot be read")
+    if found.access_kind in (AccessKind.READ, AccessKind.WRITE):
+        return _accessed(exception, instruction, bits, register, where)
+    return _other(exception, code, instruction, where)
+
+
+def _fetched(exception: ExceptionRecord, at: VA) -> Agreement:
+    """A fetch is refused where it begins, or at its second half, which may be in the next page."""
+    names = exception.names
+    if exception.address in (at, at + _LAST_HALF):
+        return Agreement(Fit.FITS, f"{names.return_address} is where it was fetched from")
+    if not exception.address:
+        return Agreement(Fit.NOT_SHOWN, f"{names.address} is 0, as it may be left")
+    said = f"{names.address} is {exception.address:#x} and {names.return_address} {at:#x}, of which a fetch has but one"
+    return Agreement(Fit.CONTRADICTS, said)
+
+
+def _accessed(
+    exception: ExceptionRecord, instruction: int, bits: int, register: ReadRegister | None, where: str
+) -> Agreement:
+    access, kind = memory_access(instruction, bits), exception.syndrome.access_kind
+    wanted = "load" if kind is AccessKind.READ else "store"
+    if access is None or kind not in access.kinds:
+        said = "another instruction" if access is None else access.name
+        return Agreement(Fit.CONTRADICTS, f"at {where} is {said}, no {wanted}")
+    elsewhere = _elsewhere(exception, access, bits, register)
+    if elsewhere:
+        return Agreement(Fit.CONTRADICTS, f"{access.name} at {where} accesses {elsewhere}")
+    return Agreement(Fit.FITS, f"{access.name} is at {where}")
+
+
+def _elsewhere(exception: ExceptionRecord, access: MemoryAccess, bits: int, register: ReadRegister | None) -> str:
+    """Return where an instruction's own base leads, if xtval is not there; empty where it is, or that is not known."""
+    if register is None or access.offset is None or not exception.address:
+        return ""
+    try:
+        first = (register(X[access.base]) if access.base else 0) + access.offset
+    except Unavailable:
+        return ""
+    # What crosses into the next page is refused there, and a cache block is refused wherever in it the address is.
+    distance = exception.address - first & (1 << bits) - 1
+    if access.size_bytes is None or distance < access.size_bytes:
+        return ""
+    return f"{first & (1 << bits) - 1:#x}, not {exception.names.address}'s"
+
+
+def _other(exception: ExceptionRecord, code: int, instruction: int, where: str) -> Agreement:
+    names, value = exception.names, exception.address
+    if code in _CALLS:
+        shown = instruction == _ECALL
+        return Agreement(Fit.FITS if shown else Fit.CONTRADICTS, f"{'ecall' if shown else 'no ecall'} is at {where}")
+    if code == BREAKPOINT:
+        if instruction in (_EBREAK, _COMPACT_EBREAK):
+            return Agreement(Fit.FITS, f"ebreak is at {where}")
+        return Agreement(Fit.NOT_SHOWN, f"no ebreak is at {where}: a trigger may have matched")
+    if code == VIRTUAL and Wide(instruction).opcode != SYSTEM:
+        return Agreement(Fit.CONTRADICTS, f"at {where} is no instruction that may be virtual")
+    if not value:
+        return Agreement(Fit.NOT_SHOWN, f"{names.address} is 0, as it may be left")
+    if value != instruction:
+        return Agreement(
+            Fit.CONTRADICTS, f"{names.address} has the instruction {value:#x}, and at {where} is {instruction:#x}"
+        )
+    return Agreement(Fit.FITS, f"{names.address} has the instruction at {where}")

@@ -28,6 +28,7 @@ from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.units import PAGE_BYTES
 from gdbtools.wording import name_of
 
+
 def named(address: int, symbol: str) -> str:
     """Return an address with its symbol behind it, as GDB writes it."""
     return f"{address:#x} <{symbol}>" if symbol else f"{address:#x}"

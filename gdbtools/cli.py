@@ -123,14 +123,14 @@ def _main(words: Sequence[str]) -> int:
         return server.serve(rest, _offline, gdbinit())
     if name not in COMMANDS:
         raise UsageError(_no_command(name))
-    return _answer(COMMANDS[name], rest)
+    return _answer(COMMANDS[name], rest, name)
 
 
 def _no_command(name: str) -> str:
     if _is_file(name):
         return f"{name} is a file; say what to ask of it: gdbtools fault -s {name}"
     listed = "`gdbtools --help` lists them"
-    meant = nearest(name, (*COMMANDS, *PROMPTS, "gdbinit", "demo", "mcp", "help"))
+    meant = nearest(name, (*COMMANDS.spellings, *PROMPTS, "gdbinit", "demo", "mcp", "help"))
     return f"there is no command {name!r}; {f'did you mean {meant}? ' if meant else ''}{listed}"
 
 
@@ -141,7 +141,7 @@ def _is_file(word: str) -> bool:
         return False
 
 
-def _answer(command: Command, arguments: Sequence[str]) -> int:
+def _answer(command: Command, arguments: Sequence[str], called: str) -> int:
     # What needs a guest has no source; given one all the same, that is what is to be said.
     shared = OUTPUT if command.live_only and {"-h", "--help"} & set(arguments) else SHARED
     words = parse(command, arguments, "gdbtools", shared)
@@ -155,7 +155,7 @@ def _answer(command: Command, arguments: Sequence[str]) -> int:
     with contextlib.ExitStack() as held:
         symbols = Symbols(None if wanted.elf is None else Path(wanted.elf))
         # Opened when it is first asked: by `$pc` among the words, else when they have been read.
-        opening = cache(lambda: held.enter_context(_machine(words, wanted, symbols)))
+        opening = cache(lambda: held.enter_context(_machine(words, wanted, symbols, called)))
         asked = query_of(words, _evaluator(symbols, lambda name: opening().register(name)))
         if not wanted.names and not asked.sourceless:
             raise _no_source(command)
@@ -187,7 +187,7 @@ def _no_source(command: Command) -> UsageError:
 
 
 @contextlib.contextmanager
-def _machine(words: Words, wanted: Sources, symbols: Symbols) -> Iterator[Machine]:
+def _machine(words: Words, wanted: Sources, symbols: Symbols, called: str) -> Iterator[Machine]:
     command = words.command
     if wanted.names:
         from gdbtools.machine.sources import opened  # not before there is a source
@@ -199,9 +199,11 @@ def _machine(words: Words, wanted: Sources, symbols: Symbols) -> Iterator[Machin
         raise _no_source(command)
     registers = [each.key for each in command.arguments if each.kind is Kind.REGISTER]
     names = [re.split("[=:.]", word)[0].strip() for key in registers for word in words.given[key] or ()]
-    # Without a word that says whose a value is, it is taken for what is decoded first: the answer says which.
-    asked = command.decodes and (wanted.choice["architecture"] or names)
-    whose = ARCHITECTURES.chosen(wanted.choice["architecture"], names) if asked else next(iter(ARCHITECTURES))
+    # What an architecture calls it says whose a value is.  Without any such word it is taken for what is decoded first,
+    # as the answer says, unless its command has a name of each architecture's own.
+    told = wanted.choice["architecture"] or ARCHITECTURES.of_syndrome(called)
+    asked = command.decodes and (told or names or command.aliases)
+    whose = ARCHITECTURES.chosen(told, names) if asked else next(iter(ARCHITECTURES))
     yield no_source(ARCHITECTURES[whose])
 
 

@@ -43,7 +43,7 @@ def _whole(shared: Sequence[Argument], others: Iterable[str], file: object) -> a
     """Make one parser of all there is, with the commands as its subcommands."""
     whole = argparse.ArgumentParser(prog="gdbtools")
     below = whole.add_subparsers()
-    offline = {name: each for name, each in COMMANDS.items() if not each.live_only}
+    offline = {name: COMMANDS[name] for name in COMMANDS.spellings if not COMMANDS[name].live_only}
     registers = [name for each in ARCHITECTURES.values() for name in each.principal]
     for name, command in offline.items():
         made = parser_for(command, "gdbtools", shared)

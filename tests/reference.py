@@ -33,8 +33,9 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("mmu regs tcr", "every field of TCR_EL1, and what it means"),
         ("gdbtools regs TCR_EL1=0x200803519", "the same of a value from a log"),
     ),
-    "esr": (
-        ("gdbtools esr 0x9600004b", "a syndrome from a log"),
+    "syndrome": (
+        ("gdbtools esr 0x9600004b", "an Arm syndrome, from a log"),
+        ("gdbtools scause 0xf", "a RISC-V cause"),
         ("gdbtools esr 0x1c08006 --class 0x24", "an ISS alone, of a guest's Data Abort"),
     ),
     "walk": (

@@ -55,7 +55,7 @@ class Question:
 READING = (
     Question("status"),
     Question("regs"),
-    Question("esr"),
+    Question("syndrome"),
     Question("walk", {"address": [VECTORS, hex(OURS), "0xdead000"], "access": "write"}),
     Question("walk", {"address": ["vectors"], "regime": "el1"}),
     Question("map", {"perm": "wx"}),

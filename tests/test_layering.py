@@ -99,8 +99,7 @@ _WORDS = re.compile(
 LEFT: Mapping[str, tuple[int, str]] = {
     "arch": (2, "the one line that registers it"),
     "systems": (4, "the lines that register what is known of its systems"),
-    "commands": (4, "the commands `esr` and `tlbi` are called so"),
-    "commands.esr.declared": (1, "its name"),
+    "commands": (2, "the command `tlbi` is called so"),
     "commands.tlbi.declared": (1, "its name"),
 }
 """What of it is outside, how often, and why it stays."""

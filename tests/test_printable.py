@@ -85,7 +85,7 @@ def elf(path: Path) -> Path:
 
 
 WORDS = {
-    "walk": ["0x1000"], "regs": [], "esr": [], "map": [], "fault": [], "status": [], "report": ["0x1000"],
+    "walk": ["0x1000"], "regs": [], "syndrome": [], "map": [], "fault": [], "status": [], "report": ["0x1000"],
     "find-roots": [],
 }  # fmt: skip
 SHOWN = ("architecture", "assumed", "file", "registers.json name", "registers.json assumed")

@@ -39,8 +39,8 @@ def test_every_command_has_an_example() -> None:
 def test_each_example_is_read_by_the_parser_of_its_command(example: str) -> None:
     face, name, *words = shlex.split(example)
     command = COMMANDS[name]
-    assert example in {line for line, _ in EXAMPLES[name]}
+    assert example in {line for line, _ in EXAMPLES[command.name]}
     assert face == "mmu" or not command.live_only
     options = parser_for(command, face, SHARED if face == "gdbtools" else ()).parse_args(words)
     assert vars(options)
-    assert all(len(said) < 60 and not said.endswith(".") for _, said in EXAMPLES[name])
+    assert all(len(said) < 60 and not said.endswith(".") for _, said in EXAMPLES[command.name])

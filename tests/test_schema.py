@@ -190,7 +190,7 @@ LISTS: tuple[tuple[Sequence[str], type[enum.Enum], bool], ...] = (
     (("suspicion", "properties", "weight"), Weight, False),
     (("syndrome", "properties", "far"), AddressMeaning, False),
     (("syndrome", "properties", "returns_to"), Return, False),
-    (("esr_result", "properties", "returns_to"), Return, False),
+    (("syndrome_result", "properties", "returns_to"), Return, False),
     (("invalidation", "properties", "scopes", "items", "properties", "extent"), Extent, False),
     (("root", "properties", "owner"), Owner, True),
     (("working_set_result", "properties", "method"), Method, False),

@@ -38,6 +38,10 @@ class Architectures(Mapping[str, "Architecture"]):
                 return each
         raise KeyError(name)
 
+    def of_syndrome(self, name: str) -> str | None:
+        """Return the architecture that calls its syndrome so, the first of them; None where none does."""
+        return next((each.name for each in self.identities if each.syndrome == name), None)
+
     @property
     def titles(self) -> str:
         """What is decoded here, in words."""

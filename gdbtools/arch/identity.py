@@ -84,6 +84,8 @@ class Identity:
     debuggers: tuple[str, ...]
     """GDBs that know it, beside those that know all."""
     examples: Examples
+    syndrome: str = ""
+    """What it calls the syndrome of an exception: a name by which that may be asked for."""
     bits: int = 64
     """How wide its registers are: what tells architectures apart that files and registers call the same."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from gdbtools.commands.capture.declared import CAPTURE
 from gdbtools.commands.catch.declared import CATCH
 from gdbtools.commands.clear_af.declared import CLEAR_AF
 from gdbtools.commands.diff.declared import DIFF
-from gdbtools.commands.esr.declared import ESR
 from gdbtools.commands.fault.declared import FAULT
 from gdbtools.commands.find_roots.declared import FIND_ROOTS
 from gdbtools.commands.fixup.declared import FIXUP
@@ -22,6 +21,7 @@ from gdbtools.commands.regs.declared import REGS
 from gdbtools.commands.report.declared import REPORT
 from gdbtools.commands.service.declared import SERVICE
 from gdbtools.commands.status.declared import STATUS
+from gdbtools.commands.syndrome.declared import SYNDROME
 from gdbtools.commands.tlbi.declared import TLBI
 from gdbtools.commands.trace.declared import TRACE
 from gdbtools.commands.undo.declared import UNDO
@@ -33,7 +33,7 @@ from gdbtools.commands.working_set.declared import WORKING_SET
 _IN_ORDER = (
     STATUS,
     REGS,
-    ESR,
+    SYNDROME,
     WALK,
     MAP,
     FAULT,
@@ -55,4 +55,29 @@ _IN_ORDER = (
     DIFF,
     REPORT,
 )
-COMMANDS: Final[Mapping[str, Command]] = {command.name: command for command in _IN_ORDER}
+
+
+class Commands(Mapping[str, Command]):
+    """The commands by name: each is listed by the one it has, and found by its other names too."""
+
+    def __init__(self, commands: Sequence[Command]) -> None:
+        self._listed = {command.name: command for command in commands}
+        self._others = {alias: command for command in commands for alias in command.aliases}
+
+    def __getitem__(self, name: str) -> Command:
+        found = self._listed.get(name)
+        return self._others[name] if found is None else found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._listed)
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """Every name that a command is found by: what it is listed as, and its others behind it."""
+        return tuple(name for command in self.values() for name in (command.name, *command.aliases))
+
+
+COMMANDS: Final = Commands(_IN_ORDER)

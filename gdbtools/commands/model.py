@@ -172,6 +172,8 @@ class Command:
     changes_guest: bool = False
     runs_guest: bool = False
     sets_breakpoints: bool = False
+    aliases: tuple[str, ...] = ()
+    """Other names that it is found by, in every face; answers have the first."""
     withheld: tuple[Argument, ...] = ()
     """Options that whoever asks may not give, and that count as not given."""
 

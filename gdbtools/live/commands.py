@@ -46,7 +46,7 @@ class Prefix(gdb.Command):
     def invoke(self, argument: str, from_tty: bool) -> None:  # noqa: ARG002
         if argument:
             name = argument.split()[0]
-            meant = nearest(name, COMMANDS)
+            meant = nearest(name, COMMANDS.spellings)
             near = f"did you mean mmu {meant}? " if meant else ""
             raise gdb.GdbError(f"mmu has no command {name!r}; {near}`help mmu` lists them")
         gdb.execute("help mmu")
@@ -150,5 +150,7 @@ def register() -> None:
     Prefix()
     for command in COMMANDS.values():
         Subcommand(face, command)
+        for alias in command.aliases:
+            gdb.execute(f"alias mmu {alias} = mmu {command.name}")
     FaultFunction(face)
     _mi_command(face)

@@ -114,7 +114,7 @@ def server(pool: Pool, commands: Sequence[Command]) -> Server[Any]:
     from mcp import types
     from mcp.server import Server
 
-    by_name = {command.name: command for command in commands}
+    by_name = {name: command for command in commands for name in (command.name, *command.aliases)}
 
     async def list_tools(*_: Any) -> types.ListToolsResult:
         return types.ListToolsResult(

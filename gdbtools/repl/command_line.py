@@ -43,7 +43,7 @@ _OPENS = frozenset({"commands", "define", "document", "if", "py", "python", "whi
 _WHOLE = frozenset({"py", "python"})
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'|[^\s"\']+')
 
-_PREFIXED = re.compile(rf"\b{PREFIX} (?=(?:{'|'.join(COMMANDS)})\b)")
+_PREFIXED = re.compile(rf"\b{PREFIX} (?=(?:{'|'.join(COMMANDS.spellings)})\b)")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def read(text: str) -> Request | None:
         words, outlet = _with_outlet(rest)
         return Question(COMMANDS[name], _words(words), outlet)
     name = _ALIASES.get(name, name)
-    if name == "help" and rest and rest.split()[0] not in (*COMMANDS, *OWN, PREFIX):
+    if name == "help" and rest and rest.split()[0] not in (*COMMANDS.spellings, *OWN, PREFIX):
         return ForGdb(line)
     if name in OWN:
         return Own(name, tuple(rest.split()))

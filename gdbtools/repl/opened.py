@@ -90,7 +90,7 @@ class Opened(PromptSubject):
 
     async def through(self, line: ForGdb) -> int:
         name = first_word(line.text) or line.text
-        meant = nearest(name, (*COMMANDS, *OWN))
+        meant = nearest(name, (*COMMANDS.spellings, *OWN))
         near = f"did you mean {meant}? " if meant else ""
         raise UsageError(
             f"{name!r} is no command of gdbtools, and {self._name} is not behind a GDB; {near}`help` lists them"

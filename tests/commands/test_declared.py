@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import pytest
 from gdbtools.analysis.comparison.compared_attributes import Aspect
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.gadgets import Scope
-from gdbtools.cli import SHARED, overview
+from gdbtools.cli import SHARED, main, overview
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.arguments import IGNORABLE, REGIMES, SERVICED
 from gdbtools.commands.diff.run import REGISTERS
@@ -111,3 +112,34 @@ def test_so_is_the_list_of_commands(columns: int, monkeypatch: pytest.MonkeyPatc
     assert all(each.summary in " ".join(said.split()) for each in COMMANDS.values())
     rows = [line for line in said.splitlines() if line.startswith("  ")]
     assert max(map(len, rows)) <= columns
+
+
+def test_the_syndrome_is_called_what_each_architecture_calls_it() -> None:
+    own = {each.syndrome for each in ARCHITECTURES.identities if each.syndrome}
+    assert set(COMMANDS["syndrome"].aliases) == own == {"esr", "scause"}
+    assert all(COMMANDS[name] is COMMANDS["syndrome"] for name in own)
+    assert own.isdisjoint(COMMANDS), "listed once"
+    assert own < set(COMMANDS.spellings)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("esr 0x9600004b", "Data Abort"),
+        ("scause 0xd", "load page fault"),
+        ("syndrome 0x7 --arch riscv64", "store/AMO access fault"),
+        ("scause 0x80000005 --arch riscv32", "supervisor timer interrupt"),
+        ("esr 0xd --arch riscv64", "load page fault"),
+    ],
+)
+def test_a_name_says_whose_a_value_is_unless_somebody_says_it(
+    words: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words.split(), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["command"], answer["result"]["class"].startswith(says)) == ("syndrome", True)
+
+
+def test_without_any_name_a_syndrome_is_nobodys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["syndrome", "0xd"]) == 2
+    assert "say --arch" in capsys.readouterr().err

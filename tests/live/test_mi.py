@@ -61,6 +61,6 @@ def test_an_address_is_an_expression_of_gdb(shared_fault: Live, expression: str,
 
 
 def test_an_unknown_mi_command_names_those_there_are(alone: Session) -> None:
-    assert "status, regs, esr, walk" in alone.refusal("-mmu nosuch")
-    assert "status, regs, esr, walk" in alone.refusal("-mmu")
+    assert "status, regs, syndrome, walk" in alone.refusal("-mmu nosuch")
+    assert "status, regs, syndrome, walk" in alone.refusal("-mmu")
     assert "nothing is attached" in alone.refusal("-mmu status")

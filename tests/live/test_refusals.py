@@ -16,7 +16,7 @@ SOURCELESS = ("trace",)
 """Commands that look at a file, and at no guest."""
 WORDS = {
     "walk": "walk 0x40200000",
-    "esr": "esr",
+    "syndrome": "syndrome",
     "catch": "catch any",
     "capture": "capture /tmp/nothing",
     "redact": "redact /tmp/nothing",
@@ -62,8 +62,8 @@ NONSENSE = {
     "status extra": "'extra' is one word too many",
     "regs nosuch": "nosuch is not a register that is decoded here",
     "regs --nosuch": "there is no option --nosuch",
-    "esr 1 2": "'2' is one word too many",
-    "esr $nosuch": "has no value here",
+    "syndrome 1 2": "'2' is one word too many",
+    "syndrome $nosuch": "has no value here",
     "fault extra": "'extra' is one word too many",
     "catch": "kind is missing",
     "catch nosuch": "not 'nosuch'",

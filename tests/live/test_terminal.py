@@ -164,7 +164,7 @@ def candidates(session: Session, text: str) -> list[str]:
 
 def test_completion_gives_the_commands(alone: Session) -> None:
     assert candidates(alone, "mmu ca") == ["mmu capture", "mmu catch"]
-    assert candidates(alone, "mmu ") == [f"mmu {name}" for name in sorted(COMMANDS)]
+    assert candidates(alone, "mmu ") == [f"mmu {name}" for name in sorted(COMMANDS.spellings)]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,8 @@ def test_completion_of_an_address_is_gdb_s_own(alone: Session) -> None:
 def test_help_lists_the_commands_and_explains_each(alone: Session) -> None:
     listing = alone.say("help mmu")
     for name, command in COMMANDS.items():
-        assert f"mmu {name} -- {command.summary}." in " ".join(listing.split())
+        names = ", ".join(f"mmu {each}" for each in (name, *command.aliases))
+        assert f"{names} -- {command.summary}." in " ".join(listing.split())
         explained = alone.say(f"help mmu {name}")
         assert " ".join(command.description.split()) in " ".join(explained.split())
         assert max(map(len, explained.splitlines())) <= 80

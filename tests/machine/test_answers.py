@@ -30,7 +30,7 @@ ROUNDS = int(os.environ.get("GDBTOOLS_ROUNDS") or (400 if os.environ.get("GDBTOO
 FORMS: tuple[tuple[str, ...], ...] = ((), ("--json",), ("--html",))
 MEMORY_MEGABYTES, OUTPUT_MEGABYTES = 400, 16
 ASKED: dict[str, tuple[str, ...]] = {
-    "status": (), "regs": (), "esr": (), "walk": ("0", "0x1000", "--access", "write"), "map": (), "fault": (),
+    "status": (), "regs": (), "syndrome": (), "walk": ("0", "0x1000", "--access", "write"), "map": (), "fault": (),
     "report": ("0x1000",), "find-roots": (), "diff": (DEMO,), "redact": ("/dev/null",), "capture": ("/dev/null",),
     "fixup": ("--dry-run",), "pte": ("0x1000", "AF=1", "--dry-run"), "clear-af": ("0x1000", "--dry-run"),
 }  # fmt: skip

@@ -57,7 +57,7 @@ def test_the_tools_of_a_dump_are_its_commands_and_none_of_them_writes() -> None:
         return (await client.list_tools()).tools
 
     listed = {tool.name: tool for tool in with_client(("-s", DEMO), talk)}
-    assert {"walk", "map", "fault", "regs", "esr", "status"} <= set(listed)
+    assert {"walk", "map", "fault", "regs", "syndrome", "status"} <= set(listed)
     assert not {"capture", "redact", "fixup", "service", "pte"} & set(listed)
     assert all(tool.annotations.read_only_hint for tool in listed.values())
     assert listed["walk"].input_schema["properties"]["access"]["enum"] == ["read", "write", "execute"]

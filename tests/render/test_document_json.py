@@ -19,7 +19,7 @@ from gdbtools.render.text import render
 from tests.places import ROOT
 
 OSV = ROOT / "fixtures/captures/osv-1131.core"
-ASKED = {"walk": ("0x100000120e40",), "esr": ("0x9600014b",)}
+ASKED = {"walk": ("0x100000120e40",), "syndrome": ("0x9600014b",)}
 EXAMPLES = {
     Line: Line(["said ", Span("well", Role.GOOD), " | or not"]),
     Facts: Facts([("one", "1"), ("two", Span("2", Role.BAD)), ("three", ["3", Span("!", Role.WARNING)])]),
@@ -53,7 +53,7 @@ def test_a_role_is_the_same_afterwards(role: Role) -> None:
     assert block == Line([Span("text", role)])
 
 
-@pytest.mark.parametrize("name", ["status", "regs", "esr", "walk", "map", "fault"])
+@pytest.mark.parametrize("name", ["status", "regs", "syndrome", "walk", "map", "fault"])
 def test_a_command_s_document_looks_the_same_afterwards(name: str) -> None:
     command, session = COMMANDS[name], Session(open_source(str(OSV)))
     for document in respond(query(command, ASKED.get(name, ()), number, "mmu"), session).documents():

@@ -30,6 +30,7 @@ IDENTITY: Final = Identity(
     elf_number=183,
     # struct elf_prstatus: pr_pid at 32, pr_reg (x0..x30, sp, pc, pstate) at 112, pr_fpvalid at the end.
     status=StatusLayout(392, 32, 112, GENERAL),
+    syndrome="esr",
     register_names=re.compile(rf"\w+_EL[0-3]|{_SHORT}|x\d+|lr|cpsr|pstate|ID_AA64\w+", re.IGNORECASE),
     constants=re.compile("ID_"),
     # QEMU's gdbstub names these without their level (seen in 7.2 and 10.0).

@@ -50,6 +50,7 @@ RISCV64_IDENTITY: Final = Identity(
     elf_number=EM_RISCV,
     # struct elf_prstatus: pr_pid at 32, pr_reg (pc, x1..x31) at 112, pr_fpvalid at the end.
     status=StatusLayout(376, 32, 112, GENERAL),
+    syndrome="scause",
     register_names=re.compile(_REGISTERS_OF_BOTH, re.IGNORECASE),
     constants=re.compile("misa|mvendorid|marchid|mimpid|mhartid"),
     stub_names={},
@@ -68,6 +69,7 @@ RISCV32_IDENTITY: Final = Identity(
     elf_number=EM_RISCV,
     # The same of 32-bit longs: pr_pid at 24, pr_reg at 72.
     status=StatusLayout(204, 24, 72, GENERAL, 4),
+    syndrome="scause",
     register_names=re.compile(rf"{_REGISTERS_OF_BOTH}|{_HALVES}", re.IGNORECASE),
     constants=RISCV64_IDENTITY.constants,
     stub_names={},

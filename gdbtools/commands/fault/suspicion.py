@@ -157,7 +157,7 @@ def suspicion_record(suspicion: Suspicion) -> JsonObject:
         "levels": None if suspicion.levels is None else list(suspicion.levels),
     }
     if remote is not None:
-        found["remote"] = {"cpu": remote.number, **_writer_record(remote.writer)}
+        found["remote"] = {"cpu": remote.number, "written": _writer_record(remote.writer)}
     return found
 
 

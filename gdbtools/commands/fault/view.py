@@ -6,8 +6,6 @@ from gdbtools.analysis.faults.belonging import Belonging, BelongingEvidence
 from gdbtools.analysis.faults.diagnosis import Aborted, Diagnosis, Verdict, level_of_lookup
 from gdbtools.arch.model import Access, AddressMeaning, ExceptionRecord, Fault, FaultKind, Shown
 from gdbtools.bits import FieldValue
-from gdbtools.commands.esr.view import routing_record, syndrome_record, syndrome_rows
-from gdbtools.commands.esr.view import sentence as syndrome_sentence
 from gdbtools.commands.evidence import (
     belonging_record,
     decider_text,
@@ -22,6 +20,8 @@ from gdbtools.commands.fault.run import Answer, FaultSymbols
 from gdbtools.commands.fault.suspicion import change_record, change_text, suspicion_record, suspicion_rows
 from gdbtools.commands.pictures import illustrated
 from gdbtools.commands.spaces import isolation_record, space_rows
+from gdbtools.commands.syndrome.view import routing_record, syndrome_record, syndrome_rows
+from gdbtools.commands.syndrome.view import sentence as syndrome_sentence
 from gdbtools.commands.what_if import supposition_records, supposition_rows
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal

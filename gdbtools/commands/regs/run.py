@@ -10,8 +10,8 @@ from typing import Final
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Brief
 from gdbtools.bits import NO_YES, OFF_ON, FieldValue, Word
-from gdbtools.commands.esr.view import sentence
 from gdbtools.commands.session import Session
+from gdbtools.commands.syndrome.view import sentence
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.layers import FixedRegisters, Overridden
 from gdbtools.machine.model import Cpu, Machine

@@ -184,7 +184,9 @@ class WordCompleter(Completer):
     def _own(self, line: str) -> Iterator[Completion]:
         name, _, word = line.lstrip().partition(" ")
         if name == "help":
-            yield from (_completion(each, word, COMMANDS[each].summary) for each in COMMANDS if each.startswith(word))
+            yield from (
+                _completion(each, word, COMMANDS[each].summary) for each in COMMANDS.spellings if each.startswith(word)
+            )
         elif name == PREFIX:
             yield from (each for each in _first_words(word) if each.text in COMMANDS)
         elif name in _CPU_COMMANDS:
@@ -207,7 +209,7 @@ class WordCompleter(Completer):
         if not rest.strip():
             return
         kept = rest.rfind(" ") + 1
-        ours = {*COMMANDS, *OWN} if not kept and not line.lstrip().startswith(f"{GDB} ") else set()
+        ours = {*COMMANDS.spellings, *OWN} if not kept and not line.lstrip().startswith(f"{GDB} ") else set()
         for match in await self._session.completions(rest):
             if match not in ours:
                 meta = "GDB" if not kept else ""
@@ -221,7 +223,7 @@ def leaf_fields(architecture: Architecture) -> Mapping[str, Field]:
 
 def _first_words(line: str) -> Iterator[Completion]:
     word = line.lstrip()
-    for name, said in (*((name, each.summary) for name, each in COMMANDS.items()), *OWN.items()):
+    for name, said in (*((name, COMMANDS[name].summary) for name in COMMANDS.spellings), *OWN.items()):
         if name.startswith(word):
             yield _completion(name, word, said)
 

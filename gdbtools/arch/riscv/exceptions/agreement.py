@@ -14,7 +14,7 @@ from typing import Final
 from gdbtools.addresses import VA
 from gdbtools.arch.model import AccessKind, AddressMeaning, Agreement, ExceptionRecord, Fit, ReadRegister
 from gdbtools.arch.riscv import X
-from gdbtools.arch.riscv.instructions.memory import SYSTEM, MemoryAccess, Wide, memory_access
+from gdbtools.arch.riscv.instructions.memory import SYSTEM, LoadStore, Wide, memory_access
 from gdbtools.arch.riscv.syndrome import code_of
 from gdbtools.errors import Unavailable
 
@@ -81,7 +81,7 @@ def _accessed(
     return Agreement(Fit.FITS, f"{access.name} is at {where}")
 
 
-def _elsewhere(exception: ExceptionRecord, access: MemoryAccess, bits: int, register: ReadRegister | None) -> str:
+def _elsewhere(exception: ExceptionRecord, access: LoadStore, bits: int, register: ReadRegister | None) -> str:
     """Return where an instruction's own base leads, if xtval is not there; empty where it is, or that is not known."""
     if register is None or access.offset is None or not exception.address:
         return ""

@@ -86,12 +86,12 @@ def against_entry(exception: ExceptionRecord, entry: VectorEntry) -> str:
         enabled = MSTATUS64.MIE if exception.target == M else MSTATUS64.SIE
         if enabled.of(status):
             return f"pc is at the vector entry {entry.name}, and {names.state}.{enabled.name} is 1: a trap clears it"
-    interrupt = code_of(exception.syndrome) is None
-    said = f"pc is at the vector entry {entry.name}, and {names.syndrome} says {exception.syndrome.name}"
-    if entry.name.endswith(_EXCEPTIONS):
-        return said if interrupt else ""
-    number = entry.name.partition(", ")[2]
-    return said if number and not (interrupt and number == exception.syndrome.name) else ""
+    own, interrupt = OF_MODE[exception.target].vector, code_of(exception.syndrome) is None
+    if entry.name == own or (entry.name == f"{own}{_EXCEPTIONS}" and not interrupt):
+        return ""
+    if interrupt and entry.name == f"{own}, {exception.syndrome.name}":
+        return ""
+    return f"pc is at the vector entry {entry.name}, and {names.syndrome} says {exception.syndrome.name}"
 
 
 def is_of(exception: ExceptionRecord, regime: str) -> bool:

@@ -20,7 +20,7 @@ from gdbtools.arch.model import AccessKind, ReadRegister, Walk
 from gdbtools.arch.riscv import X
 from gdbtools.arch.riscv.instructions import length
 from gdbtools.arch.riscv.instructions.fences import AFTER, BEFORE, Fence, FenceOf, fence, fence_text
-from gdbtools.arch.riscv.instructions.memory import AMO, SYSTEM, Compact, MemoryAccess, Wide, memory_access
+from gdbtools.arch.riscv.instructions.memory import AMO, SYSTEM, Compact, LoadStore, Wide, memory_access
 from gdbtools.arch.riscv.registers.translation import SATP32, SATP64
 from gdbtools.arch.riscv.translation.virtual_stage import VirtualStage
 from gdbtools.bits import Field
@@ -137,7 +137,7 @@ class _Backwards:
             return []
         return self._stored(access, word, at)
 
-    def _stored(self, access: MemoryAccess, word: int, at: VA) -> list[Effect]:
+    def _stored(self, access: LoadStore, word: int, at: VA) -> list[Effect]:
         base = self.of(access.base)
         wide = Wide(word)
         overwritten = word & 0b11 == 0b11 and wide.opcode == AMO and wide.rd == access.base

@@ -45,7 +45,7 @@ class Compact(Word):
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryAccess:
+class LoadStore:
     """What a load or store is: its assembler's name, its kinds, and its operands as far as they are known.
 
     `register` is the one that is transferred, `base` the one that the address is made of; `offset` is None where the
@@ -78,7 +78,7 @@ _SIZES: Final = ("b", "h", "w", "d")
 _UNSIGNED: Final = 4
 
 
-def memory_access(word: int, bits: int) -> MemoryAccess | None:
+def memory_access(word: int, bits: int) -> LoadStore | None:
     """Return what an instruction does with memory where XLEN is `bits`; None for one that does nothing of it."""
     return _wide(Wide(word)) if word & 0b11 == 0b11 else _compact(Compact(word & 0xFFFF), bits)
 
@@ -87,59 +87,59 @@ def _signed(value: int, width: int) -> int:
     return value - (1 << width) if value >> width - 1 else value
 
 
-def _wide(word: Wide) -> MemoryAccess | None:
+def _wide(word: Wide) -> LoadStore | None:
     size = word.funct3
     if word.opcode == LOAD and size in _LOADS:
         offset = _signed(_I_IMMEDIATE.of(word), 12)
         signed = size < _UNSIGNED
-        return MemoryAccess(_LOADS[size], frozenset((_READ,)), 1 << size % 4, word.rd, word.rs1, offset, signed)
+        return LoadStore(_LOADS[size], frozenset((_READ,)), 1 << size % 4, word.rd, word.rs1, offset, signed)
     if word.opcode == STORE and size in _STORES:
         offset = _signed(_S_IMMEDIATE.of(word), 12)
-        return MemoryAccess(_STORES[size], frozenset((_WRITE,)), 1 << size, word.rs2, word.rs1, offset)
+        return LoadStore(_STORES[size], frozenset((_WRITE,)), 1 << size, word.rs2, word.rs1, offset)
     if word.opcode in (LOAD_FP, STORE_FP):
         return _floating(word)
     if word.opcode == AMO:
         return _atomic(word)
     if word.opcode == MISC and size == _BY_CACHE_BLOCK and word.rd == 0:
         name = _CACHE.get(_I_IMMEDIATE.of(word))
-        return None if name is None else MemoryAccess(name, frozenset((_WRITE,)), None, None, word.rs1, 0)
+        return None if name is None else LoadStore(name, frozenset((_WRITE,)), None, None, word.rs1, 0)
     return _hypervisor(word) if word.opcode == SYSTEM and size == _HYPERVISOR else None
 
 
-def _floating(word: Wide) -> MemoryAccess:
+def _floating(word: Wide) -> LoadStore:
     """A load or store of the F, D, Q or Zfh extension, or of V: those have other widths in the same place."""
     loads = word.opcode == LOAD_FP
     kinds = frozenset((_READ if loads else _WRITE,))
     letter = _FLOATS.get(word.funct3)
     if letter is None:
-        return MemoryAccess("vector load" if loads else "vector store", kinds, None, None, word.rs1, None)
+        return LoadStore("vector load" if loads else "vector store", kinds, None, None, word.rs1, None)
     offset = _signed((_I_IMMEDIATE if loads else _S_IMMEDIATE).of(word), 12)
-    return MemoryAccess(f"f{'l' if loads else 's'}{letter}", kinds, 1 << word.funct3, None, word.rs1, offset)
+    return LoadStore(f"f{'l' if loads else 's'}{letter}", kinds, 1 << word.funct3, None, word.rs1, offset)
 
 
-def _atomic(word: Wide) -> MemoryAccess:
+def _atomic(word: Wide) -> LoadStore:
     operation, size_bytes = _AMO_OPERATION.of(word), 1 << word.funct3
     letter = _SIZES[word.funct3 % 4]
     if operation == _LR:
-        return MemoryAccess(f"lr.{letter}", frozenset((_READ,)), size_bytes, word.rd, word.rs1, 0, True)
+        return LoadStore(f"lr.{letter}", frozenset((_READ,)), size_bytes, word.rd, word.rs1, 0, True)
     name = "sc" if operation == _SC else "amo"
     # An AMO needs both rights, and its faults are a store's.
-    return MemoryAccess(f"{name}.{letter}", frozenset((_WRITE,)), size_bytes, None, word.rs1, 0)
+    return LoadStore(f"{name}.{letter}", frozenset((_WRITE,)), size_bytes, None, word.rs1, 0)
 
 
-def _hypervisor(word: Wide) -> MemoryAccess | None:
+def _hypervisor(word: Wide) -> LoadStore | None:
     """HLV, HLVX and HSV: funct7 is 0110, two bits of size, and whether it stores."""
     if word.funct7 >> 3 != 0b0110:
         return None
     size, stores = word.funct7 >> 1 & 3, word.funct7 & 1
     if stores:
-        return MemoryAccess(f"hsv.{_SIZES[size]}", frozenset((_WRITE,)), 1 << size, word.rs2, word.rs1, 0)
+        return LoadStore(f"hsv.{_SIZES[size]}", frozenset((_WRITE,)), 1 << size, word.rs2, word.rs1, 0)
     sort = _HYPERVISOR_LOADS.get(word.rs2)
     if sort is None:
         return None
     name = f"hlvx.{_SIZES[size]}u" if sort == "x" else f"hlv.{_SIZES[size]}{sort}"
     kinds = frozenset((_CODE if sort == "x" else _READ, _READ))
-    return MemoryAccess(name, kinds, 1 << size, word.rd, word.rs1, 0, not sort)
+    return LoadStore(name, kinds, 1 << size, word.rd, word.rs1, 0, not sort)
 
 
 _WORD_OFFSET: Final = Field(5, (12, 10), 6)
@@ -152,7 +152,7 @@ _FULL_RD: Final = Field((11, 7))
 _FULL_RS2: Final = Field((6, 2))
 
 
-def _compact(word: Compact, bits: int) -> MemoryAccess | None:
+def _compact(word: Compact, bits: int) -> LoadStore | None:
     """An instruction of the C extension: of quadrant 0 by a register, of quadrant 2 by the stack pointer."""
     loads = word.funct3 < 0b100
     # Where XLEN is 32, what would be of 64 bits is of a floating-point register of 32.
@@ -177,18 +177,18 @@ def _compact(word: Compact, bits: int) -> MemoryAccess | None:
         offset = (_SP_STORE_DOUBLE if double else _SP_STORE_WORD).of(word) * size_bytes
         register = _FULL_RS2.of(word)
     moved = None if kind.startswith("f") else register
-    return MemoryAccess(name, kinds, size_bytes, moved, base, offset, loads)
+    return LoadStore(name, kinds, size_bytes, moved, base, offset, loads)
 
 
-def _compact_bytes(word: Compact) -> MemoryAccess | None:
+def _compact_bytes(word: Compact) -> LoadStore | None:
     """Bytes and halfwords (Zcb)."""
     register, base = _COMPACT + word.rs2, _COMPACT + word.rs1
     byte_offset, half_offset = Field(5, 6).of(word), 2 * Field(5).of(word)
     if word.rest == 0b000:
-        return MemoryAccess("c.lbu", frozenset((_READ,)), 1, register, base, byte_offset)
+        return LoadStore("c.lbu", frozenset((_READ,)), 1, register, base, byte_offset)
     if word.rest == 0b001:
         signed = bool(Field(6).of(word))
-        return MemoryAccess("c.lh" if signed else "c.lhu", frozenset((_READ,)), 2, register, base, half_offset, signed)
+        return LoadStore("c.lh" if signed else "c.lhu", frozenset((_READ,)), 2, register, base, half_offset, signed)
     if word.rest == 0b010:
-        return MemoryAccess("c.sb", frozenset((_WRITE,)), 1, register, base, byte_offset)
-    return MemoryAccess("c.sh", frozenset((_WRITE,)), 2, register, base, half_offset) if word.rest == 0b011 else None
+        return LoadStore("c.sb", frozenset((_WRITE,)), 1, register, base, byte_offset)
+    return LoadStore("c.sh", frozenset((_WRITE,)), 2, register, base, half_offset) if word.rest == 0b011 else None

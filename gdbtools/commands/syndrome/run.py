@@ -1,4 +1,4 @@
-"""`esr`: a syndrome, decoded, and what follows from it."""
+"""`syndrome`: one, decoded, and what follows from it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Decoded:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What may be asked of `esr`, as `declared` has it."""
+    """What may be asked of `syndrome`, as `declared` has it."""
 
     value: int | None = None
     class_: int | None = None
@@ -52,7 +52,7 @@ def run(session: Session, options: Options) -> Sequence[Decoded]:
         syndrome = architecture.exceptions.decode(value)
         return (Decoded(syndrome, architecture, systems.convention(architecture, syndrome)),)
     if options.class_ is not None:
-        raise UsageError("--class is of an ISS that is given; write it, too: esr 0x1c08006 --class 0x24")
+        raise UsageError("--class is of an ISS that is given; write it, too: syndrome 0x1c08006 --class 0x24")
     try:
         exception = machine.exception()
     except MissingRegister:

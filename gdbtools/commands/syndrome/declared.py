@@ -1,20 +1,27 @@
-"""What may be asked of `esr`, and how."""
+"""What may be asked of `syndrome`, and how."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
-ESR = Command(
-    name="esr",
+_NAMES: Final = ("esr", "scause")
+"""What each architecture calls it, as its `Identity` has it too: by that name a value by itself is one of its."""
+
+SYNDROME = Command(
+    name="syndrome",
     summary="Decode an exception syndrome",
     description=(
         "Decode a syndrome value: what it says, what the address registers then hold, and every field. Without a\n"
-        "value, the syndrome this CPU holds, and which control register's bit trapped the instruction."
+        "value, the syndrome this CPU holds, and which control register's bit trapped the instruction. A value of no\n"
+        f"source is of --arch, or of the architecture that calls it so: {', '.join(_NAMES)} are other names of this."
     ),
     arguments=(
         Argument("value", "the syndrome, in hexadecimal (default: the current one)", Kind.WORD, many="?"),
         Argument("--class", "the value is an ISS alone, of this class: 0x24 is a guest's Data Abort", Kind.WORD),
     ),
-    implementation=loaded("esr"),
+    implementation=loaded("syndrome"),
     may_be_sourceless=True,
+    aliases=_NAMES,
 )

@@ -1,4 +1,4 @@
-"""How the answers of `esr` look, and what is recorded of them."""
+"""How the answers of `syndrome` look, and what is recorded of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from gdbtools.analysis.faults.belonging import Belonging
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import ExceptionRecord, Syndrome, Transfer
 from gdbtools.bits import FieldValue
-from gdbtools.commands.esr.run import Decoded, TrapControls
 from gdbtools.commands.evidence import belonging_record, control_text, fault_name, fault_record, field_value, none_taken
 from gdbtools.commands.pictures import word_picture
+from gdbtools.commands.syndrome.run import Decoded, TrapControls
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.wording import name_of
@@ -108,7 +108,9 @@ def syndrome_record(
     return {
         "value": hexadecimal(syndrome.word),
         "class": syndrome.name,
-        "fault": None if fault is None else {**fault_record(fault, architecture), "s1ptw": syndrome.s1ptw},
+        "fault": None
+        if fault is None
+        else {**fault_record(fault, architecture, syndrome.access_kind), "s1ptw": syndrome.s1ptw},
         "access": None if syndrome.access_kind is None else name_of(syndrome.access_kind),
         "instruction": syndrome.instruction or None,
         "target": syndrome.target or None,

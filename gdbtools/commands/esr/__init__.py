@@ -1,1 +1,0 @@
-"""`esr`: declared, run, and shown."""

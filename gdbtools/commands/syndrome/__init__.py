@@ -1,0 +1,1 @@
+"""`syndrome`: declared, run, and shown."""

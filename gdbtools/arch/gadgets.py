@@ -133,6 +133,8 @@ class Gadgets(abc.ABC):
     """Instructions begin at multiples of it."""
     returns: Sequence[Borrowable]
     """Exception returns."""
+    overwritten: Sequence[str] = ()
+    """What an exception overwrites, the general registers aside, and a stub lets be put back."""
 
     @abc.abstractmethod
     def barriers(self) -> Sequence[MaintenanceBarrier]:

@@ -100,7 +100,9 @@ class LiveGuest:
                 raise Refused(f"{name} did not become {value:#x}; does another debugger hold this guest?")
 
     def keeping(self) -> AbstractContextManager[None]:
-        return keeping(self._target.attached(), self.machine().architecture.general, self._touched)
+        architecture = self.machine().architecture
+        kept = (*architecture.general, *architecture.gadgets.overwritten)
+        return keeping(self._target.attached(), kept, self._touched)
 
     def step(self, address: VA, registers: Mapping[str, int]) -> None:
         pc = self.machine().architecture.pc

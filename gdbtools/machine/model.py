@@ -53,7 +53,10 @@ class Live(Protocol):
         ...
 
     def keeping(self) -> AbstractContextManager[None]:
-        """Put every general register of the current CPU back at the end of the `with` block, whatever happened."""
+        """Put every general register of the current CPU back at the end of the `with` block, whatever happened.
+
+        What an exception overwrites, too, where the architecture says that it may be written.
+        """
         ...
 
     def step(self, address: VA, registers: Mapping[str, int]) -> None:

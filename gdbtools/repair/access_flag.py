@@ -46,8 +46,12 @@ def settled(diagnosis: Diagnosis) -> bool:
     What the tables say to the access itself does not matter: that is refused after its flag has been looked at, and
     in its own way, once it comes again.
     """
-    fault, found = diagnosis.exception.syndrome.fault, diagnosis.walk
-    if not diagnosis.belongs.joined or fault is None or found is None or fault.kind is not FaultKind.ACCESS_FLAG:
+    syndrome, found = diagnosis.exception.syndrome, diagnosis.walk
+    fault = syndrome.fault
+    if not diagnosis.belongs.joined or fault is None or found is None or FaultKind.ACCESS_FLAG not in syndrome.kinds:
+        return False
+    if syndrome.not_told_apart and diagnosis.predicted is not None:
+        # What refuses it is what the fault was of.
         return False
     flagged = found.attributes is not None and found.attributes.accessed
     return flagged and found.refusal is None and fault.stage == found.regime.stage
@@ -71,6 +75,14 @@ def _not_of_one(diagnosis: Diagnosis) -> str:
     return f"{names.syndrome} and {names.return_address} are not of one exception: {belongs.reason}"
 
 
+def _of_the_leaf(diagnosis: Diagnosis) -> Refusal | None:
+    """Return what a walk does not refuse and an access does: a flag of the leaf that a store alone needs."""
+    refused, leaf = diagnosis.predicted, diagnosis.walk.leaf if diagnosis.walk is not None else None
+    if refused is None or leaf is None or refused.fault.kind is not FaultKind.ACCESS_FLAG:
+        return None
+    return refused if refused.decider.pa == leaf.pa else None
+
+
 def plan(
     diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConvention, memory: PhysicalMemory
 ) -> AccessFlagPlan:
@@ -82,7 +94,7 @@ def plan(
         raise Refused(f"{_not_of_one(diagnosis)}; stop at the next fault with `mmu catch access-flag`")
     if found is None or diagnosis.access is None:
         raise Refused(f"nothing to repair: {diagnosis.exception.syndrome.name} is not an access-flag fault")
-    refusal, leaf = found.refusal, found.leaf
+    refusal, leaf = found.refusal or _of_the_leaf(diagnosis), found.leaf
     by_hardware = diagnosis.verdict is Verdict.LEFT_TO_HARDWARE
     if refusal is None and not by_hardware:
         where = f"the tables map {found.input:#x} with its access flag set"

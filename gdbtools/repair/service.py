@@ -163,7 +163,7 @@ class Service:
         fault = syndrome.fault
         if fault is None:
             return self._pass_on(syndrome)
-        if fault.kind not in self._planners:
+        if self._planners.keys().isdisjoint(syndrome.kinds):
             return self._leave(machine)
         if self.summary.ended:
             # What comes together with the last is the next service's, or the guest's: it faults again.
@@ -173,6 +173,11 @@ class Service:
         found = diagnose(architecture, machine.register, machine.memory.read, self._regime_for)
         if self._onlooker is not None and not self._onlooker.wants(found):
             return self._leave(machine)
+        kind = fault.kind
+        if syndrome.not_told_apart and found.predicted is not None:
+            kind = found.predicted.fault.kind
+            if kind not in self._planners:
+                return self._leave(machine)
         change, around = None, 0
         if found.verdict is Verdict.TABLES_PERMIT or settled(found):
             place = place_of(found)
@@ -184,15 +189,15 @@ class Service:
             self.summary.already += 1
         else:
             try:
-                planned = self._planners[fault.kind](found, architecture, self._dirty, machine.memory)
+                planned = self._planners[kind](found, architecture, self._dirty, machine.memory)
             except Refused:
-                if fault.kind is not FaultKind.ACCESS_FLAG:
+                if kind is not FaultKind.ACCESS_FLAG:
                     return self._leave(machine)
                 raise
             back = self._return(machine, found)
             change = planned.change
             self._write(change, machine)
-            around = self._neighbours(machine, found) if fault.kind is FaultKind.ACCESS_FLAG else 0
+            around = self._neighbours(machine, found) if kind is FaultKind.ACCESS_FLAG else 0
             self.summary.around += around
             self.summary.faults[Serviced(found.entry or "", planned.access, planned.level)] += 1
         if self._onlooker is not None:

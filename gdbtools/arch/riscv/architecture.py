@@ -21,7 +21,9 @@ from gdbtools.arch.model import (
     Walk,
 )
 from gdbtools.arch.riscv import GENERAL, RISCV32_IDENTITY, RISCV64_IDENTITY
+from gdbtools.arch.riscv.descriptor_repair import EntryRepair
 from gdbtools.arch.riscv.exceptions.traps import Traps
+from gdbtools.arch.riscv.instructions.gadgets import Borrowed
 from gdbtools.arch.riscv.privilege_modes import MODES, M, S
 from gdbtools.arch.riscv.registers import catalog
 from gdbtools.arch.riscv.registers.traps import EXCEPTIONS
@@ -81,6 +83,8 @@ class RiscV(Architecture):
         self.identity = identity
         self.bits = bits
         self.exceptions = Traps(bits)
+        self.repair = EntryRepair(bits)
+        self.gadgets = Borrowed(bits)
         self.registers = catalog.declared(bits)
         self.principal = catalog.principal(bits)
         schemes = SCHEMES[bits].values()

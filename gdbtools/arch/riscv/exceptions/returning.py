@@ -16,6 +16,7 @@ from gdbtools.arch.riscv.privilege_modes import M, S
 from gdbtools.arch.riscv.registers.catalog import WIDE, optional
 from gdbtools.arch.riscv.registers.status import HSTATUS64, MSTATUS32, MSTATUS64, SSTATUS32, SSTATUS64
 from gdbtools.arch.riscv.translation.controls import upper_status
+from gdbtools.errors import Refused
 
 _MACHINE: Final = 3
 
@@ -44,7 +45,8 @@ def _from_machine(register: ReadRegister, bits: int) -> Mapping[str, int] | None
     """MRET: the mode from MPP, MIE from MPIE; what is less than M-mode leaves MPRV behind."""
     upper = upper_status(register, bits)
     if upper.MPV or upper.MPELP:
-        return None
+        # What is borrowed where registers do not do is an SRET, which leads elsewhere from here.
+        raise Refused("M-mode returns to a guest, or to a landing pad, by an MRET alone; return by hand")
     status = (MSTATUS64 if bits == WIDE else MSTATUS32)(register("mstatus"))
     after = status.with_(MIE=status.MPIE, MPIE=1, MPP=0)
     if status.MPP != _MACHINE:

@@ -207,6 +207,8 @@ class Architecture(abc.ABC):
 
     def has(self, part: str) -> bool:
         """Return whether there is the part of that name."""
+        if part in vars(self):
+            return True
         # Not by asking for it: that is what raises.
         found = next(each.__dict__[part] for each in type(self).__mro__ if part in each.__dict__)
         return not isinstance(found, Absent)

@@ -69,13 +69,18 @@ class LiveGuest:
         attachment = self._target.attached()
         connection = attachment.connection
         known = {register.name for register in gdb.newest_frame().architecture().registers()}
-        system = sum(name.isupper() for name in known)
+        architecture = self.machine().architecture
+        # A stub calls them by capitals, or by what they are declared as.
+        system = sum(name.isupper() for name in known) or len(known & set(architecture.registers))
         # The root of its tables comes first.
-        has_tables = self.machine().architecture.principal[0] in known
+        has_tables = architecture.principal[0] in known
+        writable = bool(architecture.gadgets.overwritten)
+        kept = f"{system}, read-only" if not writable else f"{system}"
+        writes = "system registers too" if writable else "not system registers"
         return (
             ("connection", f"{connection.type} {connection.details or ''}, {self._qemu_version()}"),
-            ("system registers", f"{system}, read-only" if has_tables else "none: this stub does not expose them"),
-            ("writes", "physical memory, general registers, pc; not system registers"),
+            ("system registers", kept if has_tables else "none: this stub does not expose them"),
+            ("writes", f"physical memory, general registers, pc; {writes}"),
             ("catching", ", ".join(map(_caught, self._catches.active)) or "nothing"),
         )
 

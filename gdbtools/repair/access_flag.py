@@ -35,6 +35,12 @@ class AccessFlagPlan:
     control: str = ""
 
     @property
+    def sets_dirty(self) -> bool:
+        """Whether the entry has a dirty state of its own, which is set with the access flag."""
+        before, after = (getattr(each, "D", None) for each in (self.change.before, self.change.after))
+        return before != after
+
+    @property
     def writes(self) -> bool:
         """Whether there is anything to write."""
         return self.change.before != self.change.after

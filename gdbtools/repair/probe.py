@@ -47,6 +47,8 @@ class ProbePlan:
     invalidation: Invalidation | None
     answered_in: str = ""
     """The register in which such an instruction leaves its answer, and what that is: both by their names."""
+    kept: bool = False
+    """Whether what an exception overwrites is put back, too."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,9 @@ def plan(
     returns = {} if translation else run_gadget.returns(machine)
     words = architecture.gadgets.words
     answered_in = f"{words.translated}, by {words.translation}" if translation else ""
-    return ProbePlan(address, accesses, returns, translation, invalidation, answered_in)
+    return ProbePlan(
+        address, accesses, returns, translation, invalidation, answered_in, bool(architecture.gadgets.overwritten)
+    )
 
 
 _NAMES = {AccessKind.READ: "load", AccessKind.WRITE: "store"}

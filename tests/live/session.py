@@ -13,6 +13,7 @@ from typing import Any
 
 from gdbtools.children.mi import Gdb
 from gdbtools.children.processes import Qemu
+from gdbtools.commands import COMMANDS
 from gdbtools.machine.symbols import symbol_values
 from gdbtools.repl.demo import files
 from tests.places import ROOT
@@ -143,7 +144,7 @@ def _json_lines(printed: str) -> list[str]:
 
 def _results(command: str, lines: list[str]) -> list[Any]:
     found = [json.loads(line) for line in lines]
-    assert {(line["schema"], line["command"]) for line in found} == {("gdbtools/1", command.split()[0])}
+    assert {(line["schema"], line["command"]) for line in found} == {("gdbtools/1", COMMANDS[command.split()[0]].name)}
     return [line["result"] for line in found]
 
 

@@ -56,9 +56,13 @@ def _return_rows(answer: Fixup) -> list[tuple[str, Text]]:
         return []
     verb = "returning" if answer.resumed else "would return"
     if answer.back.through is None:
-        return [("return", f"{verb} by setting {' and '.join(answer.back.registers)}")]
+        return [("return", f"{verb} by setting {_and(list(answer.back.registers))}")]
     name = answer.architecture.gadgets.words.exception_return
     return [("return", f"{verb} through the guest's own {name} at {answer.back.through:#x}")]
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def dirty_text(plan: AccessFlagPlan) -> str:
@@ -72,6 +76,8 @@ def dirty_text(plan: AccessFlagPlan) -> str:
         refused = plan.refused_next
         fault, why = fault_name(refused.fault), refused.decider.cause.sentence
         return f"not touched: the write is refused next, by a {fault}: {why}"
+    if plan.sets_dirty:
+        return "recorded, as the architecture has it"
     if plan.convention is DirtyConvention.NONE:
         return "not touched: `set mmu-dirty` is none"
     return f"recorded by the convention {plan.convention.value}"

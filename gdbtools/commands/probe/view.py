@@ -78,11 +78,12 @@ def _facts(answer: Probe, asks: Sequence[Ask]) -> list[tuple[str, Text]]:
         names = raised.names
         syndrome = f"{names.syndrome} {int(raised.syndrome.word):#x}, {names.address} {raised.address:#x}"
         rows.append(("syndrome", syndrome))
-        rows.append(("unwound", f"{by}; every register is as it was, but"))
+        rows.append(("unwound", f"{by}; every register is as it was{'' if answer.plan.kept else ', but'}"))
         was = "" if lost is None else f" (they were {int(lost.syndrome.word):#x}, {lost.address:#x}, "
         was += "" if lost is None else f"{lost.return_address:#x}, {lost.state:#x})"
         kept = f"{names.syndrome}, {names.address}, {names.return_address} and {names.state}"
-        rows.append(("overwritten", Span(f"{kept}{was}", Role.WARNING)))
+        if not answer.plan.kept:
+            rows.append(("overwritten", Span(f"{kept}{was}", Role.WARNING)))
     if answer.plan.translation:
         rows.append(("overwritten", Span(answer.plan.answered_in, Role.WARNING)))
     if not answer.plan.translation and any(each.access.kind is AccessKind.WRITE and each.done for each in asks):

@@ -1,0 +1,187 @@
+"""What of an entry is changed, and which of a guest's instructions are borrowed for what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.capabilities import DirtyConvention
+from gdbtools.arch.gadgets import Extent, Need, Scope
+from gdbtools.arch.model import Access, AccessKind
+from gdbtools.arch.riscv.privilege_modes import S
+from gdbtools.arch.riscv.tables.descriptors import leaf_entry, table_entry
+from gdbtools.arch.riscv.tables.geometry import PAGE_BITS
+from gdbtools.errors import Refused
+from tests.arch.riscv.assembled import WORDS
+from tests.arch.riscv.machine import AD, ADUE, A, D, R, V, W, X
+from tests.tables import reader
+
+RISCV: Any = ARCHITECTURES["riscv64"]
+NARROW: Any = ARCHITECTURES["riscv32"]
+Leaf = leaf_entry(8, PAGE_BITS)
+NONE = DirtyConvention.NONE
+KERNEL = {"priv": 1, "mstatus": 0, "sstatus": 0, "medeleg": 0xB100, "stvec": 0x1000, "mtvec": 0x2000, "satp": 0}
+
+
+def test_a_read_sets_a_and_a_store_sets_d_too_whatever_the_convention() -> None:
+    for convention in DirtyConvention:
+        assert RISCV.repair.set_access_flag(Leaf(V | R | W), False, convention) == V | R | W | A
+        assert RISCV.repair.set_access_flag(Leaf(V | R | W | A), True, convention) == V | R | W | AD
+
+
+def test_what_leads_to_a_table_has_no_flag() -> None:
+    for change in (RISCV.repair.clear_access_flag, lambda entry: RISCV.repair.set_access_flag(entry, False, NONE)):
+        with pytest.raises(Refused, match="only a leaf"):
+            change(table_entry(8)(V))
+
+
+def test_a_clean_entry_is_one_that_may_be_written() -> None:
+    assert RISCV.repair.set_dirty_state(Leaf(V | R | W | A), NONE) == V | R | W | AD
+    assert RISCV.repair.set_dirty_state(Leaf(V | R | A), NONE) is None
+    assert RISCV.repair.set_dirty_state(Leaf(V | R | W | AD), NONE) is None
+    assert RISCV.repair.broken(Leaf(V | R | W | AD)) == R | W | AD
+    assert RISCV.repair.clear_access_flag(Leaf(V | R | AD)) == V | R | D
+
+
+def needs(before: int, after: int, cached: bool = True) -> dict[str, Need]:
+    return {each.name: each.need for each in RISCV.repair.changes(Leaf(before), Leaf(after), cached, reader({}))}
+
+
+def test_every_change_of_what_hardware_reads_needs_an_invalidation_and_none_a_break() -> None:
+    assert needs(V | R, V | R | W | A) == {"W": Need.INVALIDATION, "A": Need.INVALIDATION}
+    assert needs(V | R, R) == {"V": Need.INVALIDATION}
+    assert needs(R, V | R) == {"V": Need.INVALIDATION}, "an invalid entry may be in a TLB"
+    assert needs(V | R, V | R | 1 << 8) == {"RSW": Need.NOTHING}
+    assert needs(V | R, V | R | 1 << 10) == {"OutputAddress": Need.INVALIDATION}
+    assert needs(V | R, V | R | X, cached=False) == {"X": Need.NOTHING}
+
+
+@pytest.mark.parametrize(
+    ("registers", "regime", "found"),
+    [
+        ({"menvcfg": ADUE}, "s", [("menvcfg", 1)]),
+        ({"menvcfg": 0}, None, [("menvcfg", 0)]),
+        ({"menvcfg": ADUE, "henvcfg": 0}, "vs", [("henvcfg", 0), ("menvcfg", 1)]),
+        ({"menvcfg": ADUE, "henvcfg": 0}, "g", [("menvcfg", 1)]),
+        ({}, "s", []),
+    ],
+)
+def test_who_sets_a_and_d_is_adues_to_say(
+    registers: dict[str, int], regime: str | None, found: list[tuple[str, int]]
+) -> None:
+    controls = RISCV.repair.access_flag_controls(lacking({"priv": 1, **registers}), regime)
+    assert [(name, control.value) for name, control in controls] == found
+
+
+def lacking(values: dict[str, int]) -> Any:
+    from gdbtools.errors import Unavailable
+
+    def read(name: str) -> int:
+        if name not in values:
+            raise Unavailable(name)
+        return values[name]
+
+    return read
+
+
+def test_a_trap_needs_its_vector_and_a_kernels_its_stack() -> None:
+    known = reader({**KERNEL, "pc": 0x5000, "sp": 0x9000})
+    assert [(each.name, each.first) for each in RISCV.repair.entry_needs(known)] == [
+        ("the trap vector", 0x1000),
+        ("the code at pc", 0x5000),
+        ("the stack", 0x9000 - 512),
+    ]
+    user = reader({**KERNEL, "priv": 0, "pc": 0x5000, "sp": 0x9000})
+    assert [each.name for each in RISCV.repair.entry_needs(user)] == ["the trap vector"]
+
+
+def lent(scope: Scope, text: str, **registers: int) -> dict[str, int] | None:
+    """Return the registers by which an instruction invalidates at least a scope; None where it is not borrowed."""
+    for each in RISCV.gadgets.invalidations(scope, reader({**KERNEL, **registers})):
+        if each.fits(WORDS[text]) and (use := each.use(WORDS[text])) is not None:
+            assert not each.broadcast, "a fence is of its own hart"
+            return dict(use.registers)
+    return None
+
+
+def test_an_address_is_fenced_in_every_address_space_and_all_by_no_operand() -> None:
+    here = Scope(Extent.ADDRESS, 0x4000)
+    assert lent(here, "sfence.vma a0") == {"a0": 0x4000}
+    assert lent(here, "sfence.vma") == {}
+    assert lent(here, "sfence.vma a0, a1") is None, "what is global would stay"
+    assert lent(here, "sfence.vma zero, a1") is None
+    assert lent(Scope(Extent.ADDRESS_SPACE, 7), "sfence.vma zero, a1") == {"a1": 7}
+    assert lent(Scope(Extent.ALL), "sfence.vma a0") is None
+    assert lent(Scope(Extent.ALL), "sfence.vma") == {}
+    for other in ("sinval.vma a0, zero", "hfence.vvma a0, a1", "sret"):
+        assert lent(Scope(Extent.ALL), other) is None
+
+
+@pytest.mark.parametrize(
+    ("registers", "said"),
+    [
+        ({"priv": 0}, "U-mode"),
+        ({"mstatus": 1 << 20}, "mstatus.TVM"),
+        ({"virt": 1, "hstatus": 1 << 20}, "hstatus.VTVM"),
+        ({"priv": 0, "virt": 1}, "VU-mode"),
+    ],
+)
+def test_where_a_fence_would_trap_none_is_borrowed(registers: dict[str, int], said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        RISCV.gadgets.invalidations(Scope(Extent.ALL), reader({**KERNEL, **registers}))
+
+
+def tried(
+    text: str, address: int, kind: AccessKind, architecture: Any = RISCV
+) -> tuple[dict[str, int], str, int] | None:
+    for each in architecture.gadgets.accesses(Access(kind, S), address, reader(KERNEL)):
+        if each.fits(WORDS[text]) and (use := each.use(WORDS[text])) is not None:
+            assert each.size_bytes == (2 if text.startswith("c.") else 4)
+            return dict(use.registers), use.result, use.size_bytes
+    return None
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "base", "first", "result", "size_bytes"),
+    [
+        ("lb a0, -4(a1)", AccessKind.READ, "a1", 0x4004, "a0", 1),
+        ("ld a4, -2048(a3)", AccessKind.READ, "a3", 0x4800, "a4", 8),
+        ("c.lw a0, 124(a1)", AccessKind.READ, "a1", 0x4000 - 124, "a0", 4),
+        ("c.ld a4, 248(a5)", AccessKind.READ, "a5", 0x4000 - 248, "a4", 8),
+        ("sd a2, -8(a5)", AccessKind.WRITE, "a5", 0x4008, "a2", 8),
+        ("c.sd a2, 8(s0)", AccessKind.WRITE, "fp", 0x3FF8, "a2", 8),
+    ],
+)
+def test_a_load_or_store_is_borrowed_by_its_own_base(
+    text: str, kind: AccessKind, base: str, first: int, result: str, size_bytes: int
+) -> None:
+    assert tried(text, 0x4000, kind) == ({base: first}, result, size_bytes)
+    other = AccessKind.READ if kind is AccessKind.WRITE else AccessKind.WRITE
+    assert tried(text, 0x4000, other) is None
+
+
+def test_what_is_not_aligned_or_not_of_this_width_is_not_borrowed() -> None:
+    assert tried("ld a4, -2048(a3)", 0x4004, AccessKind.READ) is None
+    assert tried("c.sd a2, 8(s0)", 0x4000, AccessKind.WRITE, NARROW) is None, "there it is a float's"
+    assert tried("flw fa0, 4(a0)", 0x4000, AccessKind.READ) is None
+    assert tried("amoswap.d a0, a2, (a1)", 0x4000, AccessKind.WRITE) is None, "it would change what is there"
+
+
+def test_nothing_translates_without_an_access() -> None:
+    with pytest.raises(Refused, match="ask by a load"):
+        RISCV.gadgets.translations(Access(AccessKind.READ, S), 0, reader(KERNEL))
+
+
+def test_a_trap_is_returned_from_at_each_level_that_may_take_one() -> None:
+    (supervisor,) = RISCV.gadgets.entered(reader(KERNEL))
+    assert (supervisor("priv"), supervisor("sstatus") >> 8 & 1) == (1, 1)
+    (machine,) = RISCV.gadgets.entered(reader({**KERNEL, "medeleg": 0}))
+    assert (machine("priv"), machine("mstatus") >> 11 & 3) == (3, 1)
+
+
+def test_a_part_that_is_made_for_a_width_is_there() -> None:
+    for part in ("exceptions", "repair", "gadgets"):
+        assert RISCV.has(part)
+        assert NARROW.has(part)

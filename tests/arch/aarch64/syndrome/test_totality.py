@@ -12,8 +12,8 @@ import pytest
 from gdbtools.arch.aarch64.architecture import ARCHITECTURE
 from gdbtools.arch.aarch64.syndrome import CLASSES, EC, Encoding, ESR_ELx, decode
 from gdbtools.arch.aarch64.syndrome.exception_class import NAMES
-from gdbtools.commands.esr.run import Decoded
-from gdbtools.commands.esr.view import record, view
+from gdbtools.commands.syndrome.run import Decoded
+from gdbtools.commands.syndrome.view import record, view
 from gdbtools.render.text import render
 from gdbtools.systems import convention
 

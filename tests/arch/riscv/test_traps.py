@@ -12,7 +12,7 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import AccessKind, AddressMeaning, ExceptionRecord, Fault, FaultKind, Return
 from gdbtools.arch.riscv.privilege_modes import VS, VU, M, S, U
 from gdbtools.arch.riscv.syndrome import trap_instruction
-from gdbtools.errors import MissingRegister
+from gdbtools.errors import MissingRegister, Refused
 from tests.arch.riscv.assembled import WORDS
 from tests.arch.riscv.machine import AD, RAM, SV39, Hart, R, V, W, X, paged
 from tests.tables import reader
@@ -338,7 +338,8 @@ def test_returning_from_m_mode_is_what_mret_would_set() -> None:
 def test_into_a_guest_only_an_instruction_returns() -> None:
     assert back(hstatus=SPV) is None
     assert back(virt=1) is None
-    assert back(priv=3, mepc=CODE, mstatus=MPP_S | MPV) is None
+    with pytest.raises(Refused, match="by an MRET alone"):
+        back(priv=3, mepc=CODE, mstatus=MPP_S | MPV)
     assert WIDE.way_back(reader(hart(hstatus=SPV)), VA(0x4444)) == {"pc": 0x4444}
 
 

@@ -37,9 +37,14 @@ WITH_ITS_OWN_PYTHON = ("env", *(word for name in _PYTHONS for word in ("-u", f"P
 
 def find_qemu() -> str:
     """Return QEMU's path, or raise `Unavailable` with the package to install."""
-    found = shutil.which(QEMU)
+    return find_program(QEMU, FIRST.emulator.package)
+
+
+def find_program(name: str, package: str) -> str:
+    """Return a program's path, or raise `Unavailable` with the package to install."""
+    found = shutil.which(name)
     if found is None:
-        raise Unavailable(f"{QEMU} is not installed; on Debian and Ubuntu: apt-get install {FIRST.emulator.package}")
+        raise Unavailable(f"{name} is not installed; on Debian and Ubuntu: apt-get install {package}")
     return found
 
 

@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prompt_toolkit import print_formatted_text
-from prompt_toolkit.formatted_text import FormattedText
-
 from gdbtools.children.mi import Gdb
-from gdbtools.children.processes import Qemu, find_gdb, find_qemu
-from gdbtools.errors import Unavailable, UsageError
+from gdbtools.children.processes import FIRST, Qemu, find_gdb, find_qemu
+from gdbtools.commands.parser import Parser
+from gdbtools.errors import Unavailable
 from gdbtools.places import gdbinit, place
+from gdbtools.repl.demo_steps import SECONDS, quietly, say, transcript
 from gdbtools.wording import number_of
 
 DEATH = "page fault outside application"
 # Computed by the guest itself with its scanner off (`scanning` = 0), where no fault happens.
 CHECKSUMS = {1: "checksum 0xd4562710b1e7765e", 4: "checksum 0x975d3a4cc9f5d67f"}
-SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -37,13 +35,28 @@ def files() -> Files:
     )
 
 
+ARCHITECTURES_SHOWN = (FIRST.name, "riscv64")
+
+
+def _parser() -> Parser:
+    made = Parser(prog="gdbtools demo", description="Watch faults be explained and repaired in real guests.")
+    made.add_argument("--arch", choices=ARCHITECTURES_SHOWN, default=ARCHITECTURES_SHOWN[0], help="whose guests")
+    made.add_argument(
+        "--qemu", default="", metavar="COMMAND", help="the QEMU to use for riscv64 (default: the system's)"
+    )
+    return made
+
+
 def demo(words: Sequence[str]) -> int:
     """Run the demo with 1 and with 4 CPUs; 0 if the guest lived each time.
 
     Without QEMU or GDB it says so and replays the recorded fault.
     """
-    if words:
-        raise UsageError("demo takes no arguments")
+    options = _parser().parse_args(words)
+    if options.arch != ARCHITECTURES_SHOWN[0]:
+        from gdbtools.repl import demo_riscv  # only this needs it
+
+        return demo_riscv.demo(options.qemu)
     found = files()
     try:
         find_qemu()
@@ -91,21 +104,6 @@ def helped(found: Files, cpus: int) -> None:
             raise Unavailable(f"the guest did not finish with {CHECKSUMS[cpus]}; please report what is above")
 
 
-def quietly(gdb: Gdb, command: str) -> None:
-    reply = gdb.run(command, SECONDS)
-    if reply.error:
-        raise Unavailable(f"GDB could not {command!r}: {reply.error}")
-
-
-def transcript(gdb: Gdb, command: str) -> None:
-    """Run a command and show it as it would look at GDB's prompt."""
-    say("prompt", f"\n(gdb) {command}")
-    reply = gdb.run(command, SECONDS)
-    say("plain", reply.text.strip("\n"))
-    if reply.error:
-        raise Unavailable(f"GDB could not {command!r}: {reply.error}")
-
-
 def replay(found: Files, missing: str) -> int:
     """Show the recorded fault offline, by the very same commands."""
     from gdbtools.commands import COMMANDS
@@ -120,10 +118,3 @@ def replay(found: Files, missing: str) -> int:
     session = Session(open_source(str(found.capture)))
     say("plain", respond(query(command, (), number, "gdbtools"), session).text().rstrip("\n"))
     return 0
-
-
-STYLE = {"title": "bold", "prompt": "bold ansicyan", "guest": "ansiyellow", "good": "bold ansigreen", "plain": ""}
-
-
-def say(role: str, text: str) -> None:
-    print_formatted_text(FormattedText([(STYLE[role], text.rstrip("\n"))]))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import gdb
 
 from gdbtools.addresses import VA
+from gdbtools.analysis.faults.diagnosis import diagnose
 from gdbtools.analysis.isolation import vector_entries
 from gdbtools.arch.model import FaultKind, with_memory
 from gdbtools.errors import GdbtoolsError, Refused, UsageError
@@ -31,17 +32,24 @@ def matches(machine: Machine, kind: str, regime: str | None = None) -> bool:
     """Return whether an MMU fault of this kind is taken here: pc is at an entry of the vectors in force.
 
     Elsewhere the syndrome is of an older exception: vectors that are used no more are code like any other.  It reads
-    the syndrome first, and of most stops nothing else.  With `regime`, faults of that one alone.
+    the syndrome first, and of most stops nothing else; the tables where the syndrome does not tell the kind.  With
+    `regime`, faults of that one alone.
     """
     if kind not in KINDS:
         raise UsageError(f"{kind!r} is not a kind of fault; say one of: {', '.join(KINDS)}")
     architecture, register = machine.architecture, machine.register
-    fault = architecture.exceptions.syndrome(register).fault
-    if fault is None or KINDS[kind] not in (None, fault.kind):
+    syndrome, wanted = architecture.exceptions.syndrome(register), KINDS[kind]
+    if syndrome.fault is None or (wanted is not None and wanted not in syndrome.kinds):
         return False
     if register(architecture.pc) not in architecture.exceptions.vectors(register):
         return False
-    return regime is None or architecture.exceptions.is_of(architecture.exceptions.record(register), regime)
+    if regime is not None and not architecture.exceptions.is_of(architecture.exceptions.record(register), regime):
+        return False
+    if wanted is None or not syndrome.not_told_apart:
+        return True
+    # What the syndrome does not tell, the tables do.
+    refused = diagnose(architecture, register, machine.memory.read).predicted
+    return refused is not None and refused.fault.kind is wanted
 
 
 def condition(kind: str, regime: str | None = None) -> str:

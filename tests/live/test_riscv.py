@@ -58,6 +58,21 @@ def test_a_vectored_stvec_is_served_too(gdb_path: str) -> None:
         assert (summary["faults"], summary["by"][0]["entry"]) == (5, "stvec, exceptions")
 
 
+def test_a_kind_is_caught_by_what_the_tables_refuse(gdb_path: str) -> None:
+    """One cause is every kind: a page that may not be written is no flag that is clear."""
+    with attached(gdb_path, "accessed") as found:
+        session = found.session
+        found.to("fence_all")
+        session.ask(f"pte {WINDOW:#x} A=1 D=1 W=0")
+        session.say("mmu catch permission")
+        session.say("mmu catch translation")
+        (summary,) = session.ask("service")
+        assert summary["ended"].startswith("breakpoint ")
+        (fault,) = session.ask("fault")
+        assert (fault["predicted"]["kind"], fault["predicted"]["deciding"]["field"]) == ("permission", "W")
+        assert (fault["verdict"], summary["faults"]) == ("tables agree", 0)
+
+
 def test_a_fault_names_the_bit_and_who_leaves_it_to_whom(at_fault: RiscV) -> None:
     (fault,) = at_fault.session.ask("fault")
     assert (fault["verdict"], fault["current"], fault["vector_entry"]) == ("tables agree", True, "stvec")

@@ -9,7 +9,7 @@ import pytest
 from gdbtools.addresses import VA
 from gdbtools.analysis.faults.belonging import Belonging, BelongingEvidence, belonging
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.model import AccessKind, AddressMeaning, ExceptionRecord, Fault, FaultKind, Return
+from gdbtools.arch.model import AccessKind, AddressMeaning, ExceptionRecord, Fault, FaultKind, Return, with_memory
 from gdbtools.arch.riscv.privilege_modes import VS, VU, M, S, U
 from gdbtools.arch.riscv.syndrome import trap_instruction
 from gdbtools.errors import MissingRegister, Refused
@@ -22,6 +22,8 @@ NARROW: Any = ARCHITECTURES["riscv32"].exceptions
 SPP, SIE, SPIE, SPV, SPVP, GVA = 1 << 8, 1 << 1, 1 << 5, 1 << 7, 1 << 8, 1 << 6
 MPP_S, MPP_M, MIE, MPIE, MPRV, MPV = 1 << 11, 3 << 11, 1 << 3, 1 << 7, 1 << 17, 1 << 39
 BASE, CODE = 0x1000, 0x2000
+USER = 1 << 4
+"""What a user may access."""
 TIMER = 1 << 63 | 5
 
 
@@ -96,7 +98,7 @@ def test_what_xtval_holds_is_the_causes_to_say(code: int, meaning: AddressMeanin
 
 
 def hart(**registers: int) -> dict[str, int]:
-    """Return a hart in S-mode at no vector entry, which took a load page fault from U-mode."""
+    """Return a hart in S-mode at its vector, which took a load page fault from U-mode."""
     known = {
         "priv": 1,
         "scause": 13,
@@ -105,7 +107,7 @@ def hart(**registers: int) -> dict[str, int]:
         "sstatus": 0,
         "stvec": BASE,
         "satp": 0,
-        "pc": 0x9000,
+        "pc": BASE,
     }
     return {**known, "mstatus": 0, **registers}
 
@@ -135,6 +137,25 @@ def test_the_registers_are_those_of_the_mode_that_takes_the_traps(
 ) -> None:
     found = record(**registers)
     assert (found.target, found.origin, found.regime, found.names.syndrome) == (target, origin, regime, cause)
+
+
+@pytest.mark.parametrize(
+    ("flags", "pc", "origin"),
+    [
+        (V | R | X | AD, 0x9000, S),
+        (V | R | X | USER | AD, 0x9000, U),
+        (0, 0x9000, None),
+        (V | R | X | AD, BASE, U),
+    ],
+)
+def test_a_user_as_the_previous_mode_is_believed_where_nothing_has_returned_since(
+    flags: int, pc: int, origin: int | None
+) -> None:
+    """An sret leaves SPP as a trap from U-mode does: what is executed at sepc tells the two apart."""
+    made = paged(flags)
+    known = {**made.regs, **hart(sepc=0, pc=pc, satp=made.regs["satp"])}
+    assert WIDE.record(with_memory(reader(known), made.read)).origin == origin
+    assert WIDE.record(reader(known)).origin == (U if pc == BASE else None), "without memory nobody knows"
 
 
 def test_an_access_by_hlv_is_the_guests_although_the_hypervisor_made_it() -> None:
@@ -366,6 +387,6 @@ def test_the_memory_of_a_hart_is_what_its_tables_say() -> None:
     """The instruction is read through the regime of the mode that it ran in."""
     made: Hart = paged(V | R | W | X | AD)
     made.memory[RAM + 0x40_0000] = WORDS["lb a0, -4(a1)"]
-    known = {**made.regs, **hart(sepc=0, sstatus=SPP, satp=SV39 << 60 | RAM >> 12)}
+    known = {**made.regs, **hart(sepc=0, pc=0x9000, sstatus=SPP, satp=SV39 << 60 | RAM >> 12)}
     found = belonging(ARCHITECTURES["riscv64"], reader(known), made.read, WIDE.record(reader(known)))
     assert found.evidence is BelongingEvidence.FITS

@@ -9,15 +9,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gdbtools.addresses import IPA, VA
-from gdbtools.arch.model import ExceptionRecord, FaultKind, Privilege, ReadRegister, Syndrome
+from gdbtools.arch.model import ExceptionRecord, FaultKind, Privilege, ReadRegister, Syndrome, memory_of
 from gdbtools.arch.riscv.exceptions.levels import OF_MODE, TrapRegisters, delegation, target
+from gdbtools.arch.riscv.exceptions.vectors import vector_entry
 from gdbtools.arch.riscv.privilege_modes import NOMINAL, VIRTUAL, VS, VU, M, S, U, mode
 from gdbtools.arch.riscv.registers.catalog import optional
 from gdbtools.arch.riscv.registers.status import HSTATUS64, MSTATUS64
 from gdbtools.arch.riscv.syndrome import code_of, decode, trap_instruction
+from gdbtools.arch.riscv.tables.descriptors import PageEntry
 from gdbtools.arch.riscv.translation import regimes
 from gdbtools.arch.riscv.translation.controls import upper_status
-from gdbtools.errors import MissingRegister
+from gdbtools.arch.walk import walk
+from gdbtools.errors import MissingRegister, Unavailable, Unreadable
 
 _CALLS = {8: U, 9: S, 10: VS, 11: M}
 """The environment calls: their code says which mode they came from."""
@@ -35,7 +38,7 @@ def record(register: ReadRegister, bits: int) -> ExceptionRecord:
     state = optional(register, own.status)
     if state is None and level == S:
         state = optional(register, "mstatus")
-    origin = _origin(register, bits, level, state, found)
+    origin = _not_returned_from(register, bits, level, _origin(register, bits, level, state, found))
     effective = _effective(register, bits, level, origin, found)
     ipa = None
     if found.fault is not None and own.instruction:
@@ -83,6 +86,33 @@ def _origin(
         return VIRTUAL[status.SPP]
     hstatus = HSTATUS64(optional(register, "hstatus") or 0)
     return (VIRTUAL if hstatus.SPV else NOMINAL)[status.SPP]
+
+
+def _not_returned_from(
+    register: ReadRegister, bits: int, level: Privilege, origin: Privilege | None
+) -> Privilege | None:
+    """Return where a trap came from if that may still be read: what returns leaves a user's mode as the previous one.
+
+    At the vector nothing has returned.  Elsewhere it was a user's if a user may execute what xepc leads to, else the
+    kernel's above it; None where that cannot be read.
+    """
+    if origin not in (U, VU):
+        return origin
+    try:
+        at_entry = vector_entry(register, register("pc")) is not None
+    except Unavailable:
+        # Where the hart is nobody said: then it is what somebody wrote down of one trap.
+        return origin
+    if at_entry:
+        return origin
+    try:
+        regime = regimes.regime(register, bits, regimes.OF_MODE[origin])
+        leaf = walk(regime, VA(register(OF_MODE[level].pc)), memory_of(register)).leaf
+    except (Unavailable, Unreadable):
+        return None
+    if leaf is None or level == M:
+        return None
+    return origin if PageEntry.U.of(leaf.entry.word) else {U: S, VU: VS}[origin]
 
 
 def _effective(

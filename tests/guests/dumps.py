@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gdbtools.children.processes import DIES_WITH_PARENT
+from gdbtools.errors import Unavailable
 from gdbtools.machine.live.qmp import Qmp, connected
 from tests.guests import packages
 
@@ -44,6 +45,15 @@ class Monitored(NamedTuple):
             time.sleep(0.05)
 
 
+def listens(path: str) -> bool:
+    """Return whether somebody takes connections there: the socket's file is there a moment before."""
+    try:
+        with connected(path):
+            return True
+    except Unavailable:
+        return False
+
+
 @contextmanager
 def monitored(kernel: Path, cpus: int = 1, qemu: str = "system", extra: Sequence[str] = ()) -> Iterator[Monitored]:
     """A bare guest that runs, in a QEMU without a gdbstub that stays when the guest switches itself off."""
@@ -57,7 +67,7 @@ def monitored(kernel: Path, cpus: int = 1, qemu: str = "system", extra: Sequence
         with subprocess.Popen(words, stdin=subprocess.DEVNULL) as process:
             try:
                 deadline = time.monotonic() + 20
-                while not Path(path).exists():
+                while not listens(path):
                     assert process.poll() is None, "QEMU did not start"
                     assert time.monotonic() < deadline, "QEMU gives no monitor"
                     time.sleep(0.01)

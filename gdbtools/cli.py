@@ -34,7 +34,7 @@ from gdbtools.machine.symbols import Symbols
 from gdbtools.numbers import number
 from gdbtools.places import gdbinit
 from gdbtools.printable import in_a_line
-from gdbtools.render.text import DEFAULT_WIDTH, wants_colour
+from gdbtools.render.text import DEFAULT_WIDTH, PIPE_WIDTH, wants_colour
 from gdbtools.repl import PROMPTS
 from gdbtools.spelling import nearest
 
@@ -167,7 +167,9 @@ def _answer(command: Command, arguments: Sequence[str], called: str) -> int:
     size = shutil.get_terminal_size((DEFAULT_WIDTH, 24))
     is_terminal = sys.stdout.isatty()
     height = size.lines if is_terminal else None
-    print(response.text(wants_colour(is_terminal), size.columns, fit=is_terminal, height=height), end="")
+    # Who says how wide it is means it; else a row of a table is a line, for whatever reads it.
+    table_width = None if is_terminal or os.environ.get("COLUMNS") else PIPE_WIDTH
+    print(response.text(wants_colour(is_terminal), size.columns, "utf-8", is_terminal, height, table_width), end="")
     sys.stdout.flush()
     return response.status
 

@@ -26,6 +26,8 @@ GDBS = {
     "gdb-for-pwndbg": (str(Path(sys.prefix) / "bin" / "gdb"), "pip install '.[dev]' into the environment of pytest"),
 }
 """The two: one with the system's Python, one with that of the virtual environment."""
+# What is shown is shown as on a terminal, unless a test says otherwise.
+os.environ["COLUMNS"] = "80"
 # No clock is asserted.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")

@@ -19,7 +19,7 @@ from gdbtools.commands.session import Session
 from gdbtools.errors import ANSWERED, FINDING, UsageError
 from gdbtools.render.document import Document, Facts, Line, Role, Span
 from gdbtools.render.json import json_line
-from gdbtools.render.text import DEFAULT_WIDTH, render
+from gdbtools.render.text import DEFAULT_WIDTH, PIPE_WIDTH, render
 
 
 class OutputForm(enum.Enum):
@@ -131,6 +131,7 @@ class Response:
         encoding: str = "utf-8",
         fit: bool = False,
         height: int | None = None,
+        table_width: int | None = None,
     ) -> str:
         """Return the answers in the form that was asked for; text has an empty line between two.
 
@@ -146,12 +147,12 @@ class Response:
             from gdbtools.render.markdown import markdown  # only such a file needs it
 
             return markdown(self.documents())
-        return "\n".join(render(document, colour, width, encoding, fit, height) for document in self.documents())
+        return "\n".join(render(each, colour, width, encoding, fit, height, table_width) for each in self.documents())
 
     def write(self) -> None:
         """Write the answers to the file that `--output` names, if it names one; `~` is a home directory."""
         if self.query.output is not None:
-            write_whole(Path(self.query.output).expanduser(), self.text().encode())
+            write_whole(Path(self.query.output).expanduser(), self.text(table_width=PIPE_WIDTH).encode())
 
     def for_prompt(self) -> tuple[Sequence[Document], str]:
         """Return what a prompt shows: documents, or text that is as it is (`--json`, `--html`).

@@ -31,6 +31,8 @@ from gdbtools.render.scale import amount
 
 MINIMUM_WIDTH = 40
 DEFAULT_WIDTH = 80
+PIPE_WIDTH = 1000
+"""Of a table that a program reads: a cell is never wrapped, so that each row is one line."""
 Palette = Mapping[Role, str]
 """What a role looks like: the parameters of an SGR escape sequence.  A role that is not there looks plain."""
 DARK: Palette = {

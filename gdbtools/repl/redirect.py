@@ -12,7 +12,7 @@ from gdbtools.commands.files import write_whole
 from gdbtools.machine.dumps.files import one_line
 from gdbtools.printable import visible
 from gdbtools.render.document import Role
-from gdbtools.render.text import render
+from gdbtools.render.text import PIPE_WIDTH, render
 from gdbtools.repl.command_line import Outlet, as_typed_here
 from gdbtools.repl.session import Answered
 from gdbtools.repl.terminal.interrupts import ctrl_c_is_theirs, interruptible
@@ -21,8 +21,6 @@ from gdbtools.repl.terminal.screen import Screen, echoing, terminal_size
 LESS = "less"
 LESS_OPTIONS = ("-RSXF", "-Plines %lt to %lb of {lines} (space, b\\: on, back; /\\: search; q\\: leave)")
 """Colours, long lines cut (the right arrow shows the rest), what has been read stays, and what fits is only shown."""
-PIPE_WIDTH = 1000
-"""Of what a program reads: a cell is never wrapped, so that each row of a table is one line."""
 
 
 def deliver(answered: Answered, outlet: Outlet | None, screen: Screen, pages: bool) -> int:

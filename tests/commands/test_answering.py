@@ -28,7 +28,8 @@ def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return out
 
 
-def test_a_file_gets_what_would_be_printed_and_nothing_is(capsys, tmp_path: Path) -> None:
+def test_a_file_gets_what_would_be_printed_and_nothing_is(capsys, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     file = tmp_path / "walk.txt"
     wanted = printed(capsys, *WALK)
     assert printed(capsys, *WALK, "-o", str(file)) == ""
@@ -177,3 +178,21 @@ def test_a_pipe_that_nobody_reads_is_one_line_and_nothing_to_wait_for(
     os.mkfifo(pipe)
     assert main([*command, str(pipe)] if command[0] == "capture" else [*command, "-o", str(pipe)]) == 3
     assert capsys.readouterr().err == f"gdbtools: {pipe}: nobody reads this pipe; start its reader first\n"
+
+
+def test_in_a_pipe_each_row_of_a_table_is_a_line(capsys, monkeypatch) -> None:
+    """`map | grep nG` finds lines that have their addresses; COLUMNS is obeyed by whoever sets it."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    capture = str(ROOT / "fixtures/captures/access-flag.core")
+    lines = printed(capsys, "map", "-s", capture).splitlines()
+    assert len([line for line in lines if "all one page" in line and line.startswith("0x")]) == 9
+    assert not [line for line in lines if line.startswith("  ")]
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "all one page" not in printed(capsys, "map", "-s", capture)
+
+
+def test_so_it_is_in_a_file(capsys, tmp_path: Path) -> None:
+    file = tmp_path / "map.txt"
+    capture = str(ROOT / "fixtures/captures/access-flag.core")
+    assert printed(capsys, "map", "-s", capture, "-o", str(file)) == ""
+    assert max(map(len, file.read_text().splitlines())) > 80

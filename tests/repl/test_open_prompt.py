@@ -46,7 +46,7 @@ def test_registers_fields_and_values_are_completed(opened: Start) -> None:
     assert terminal.wait("TCR_EL1")[3].strip() == "TCR_EL1"
     terminal.type(f"{CTRL_C}walk $pc --with SCTLR_EL1.W")
     rows = terminal.wait("write implies execute-never")
-    assert "as if a register were otherwise" in rows[-2]
+    assert "as if a field of a register" in rows[-2]
     terminal.type(f"{CTRL_C}walk $pc --with TCR_EL1.TG0=")
     rows = terminal.wait("64KB")
     assert [row.split() for row in rows[3:6]] == [["0", "4KB"], ["1", "64KB"], ["2", "16KB"]]

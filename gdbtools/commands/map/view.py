@@ -135,11 +135,11 @@ def _state(run: Run) -> Text:
     words += ["contiguous"] if attributes.contiguous else []
     words += ["guarded"] if attributes.guarded else []
     words += [] if run.stride_bytes else ["all one page"]
-    text = " ".join(words)
+    text = ", ".join(words)
     if run.kind.soft_invalid and run.fault is not None:
-        return [text, Span(f"{' ' if text else ''}{soft_text(run.fault)}", Role.WARNING)]
+        return [text, Span(f"{', ' if text else ''}{soft_text(run.fault)}", Role.WARNING)]
     if run.fault is not None and attributes.accessed:
-        return [text, Span(f"{' ' if text else ''}{fault_name(run.fault)}", Role.BAD)]
+        return [text, Span(f"{', ' if text else ''}{fault_name(run.fault)}", Role.BAD)]
     return text
 
 

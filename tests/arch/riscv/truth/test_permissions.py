@@ -123,3 +123,20 @@ def test_hlvx_needs_execution_at_both_stages_and_raises_what_loads_raise(flags: 
     assert first.outcome(0, "hlvx", "vs") == (("mapped", 0x8002_0000) if ok else ("fault", 13))
     second = guest(V | AD | R | X, guest_flags=V | U | AD | flags, tables=tables)
     assert second.outcome(0, "hlvx", "vs") == (("mapped", 0x8002_0000) if ok else ("fault", 21))
+
+
+# X, W, R and U: what the map shows of user mode and of supervisor mode, before SUM and MXR have a say.
+SHOWN = {
+    (0, 0, 1, 0): ("---", "r--"), (0, 1, 1, 0): ("---", "rw-"), (1, 0, 0, 0): ("---", "--x"),
+    (1, 0, 1, 0): ("---", "r-x"), (1, 1, 1, 0): ("---", "rwx"), (0, 1, 0, 0): ("---", "rg-"),
+    (0, 0, 1, 1): ("r--", "r--"), (0, 1, 1, 1): ("rw-", "rw-"), (1, 0, 0, 1): ("--x", "---"),
+    (1, 0, 1, 1): ("r-x", "r--"), (1, 1, 1, 1): ("rwx", "rw-"), (0, 1, 0, 1): ("rg-", "rg-"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("xwru", SHOWN)
+def test_what_is_shown_of_a_leaf_is_what_it_grants(xwru: tuple[int, int, int, int]) -> None:
+    x, w, r, u = xwru
+    found, _, _ = paged(V | AD | x * X | w * W | r * R | u * U, menvcfg=SSE).ask(0, "read", "s")
+    assert found.attributes is not None
+    assert tuple(str(each) for _, each in sorted(found.attributes.rights.items())) == SHOWN[xwru]

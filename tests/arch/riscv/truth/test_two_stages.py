@@ -92,3 +92,17 @@ def test_without_a_g_stage_guest_physical_addresses_are_physical_ones() -> None:
     hart.put(RAM + 0x10000, 0, (RAM + 0x11000 >> 12) << 10 | V)
     hart.put(RAM + 0x11000, 0, (RAM + 0x12000 >> 12) << 10 | V)
     assert hart.outcome(0x10, "read", "vs") == ("mapped", 0x3010)
+
+
+@pytest.mark.parametrize(("first", "second", "shown"), [
+    (R | W | X, R | W | X, ("---", "rwx")), (R | W | X, R, ("---", "r--")), (R | W | U, R | W | X, ("rw-", "rw-")),
+    (R | X | U, R | X, ("r-x", "r--")), (R | X, R | W, ("---", "r--")),
+])  # fmt: skip
+def test_what_is_shown_of_two_leaves_is_what_both_grant(first: int, second: int, shown: tuple[str, str]) -> None:
+    found, _, _ = guest(V | AD | first, V | U | AD | second, ALL).ask(0, "read", "vs")
+    assert found.attributes is not None
+    assert tuple(str(each) for _, each in sorted(found.attributes.rights.items())) == shown
+    assert found.final is not None
+    assert found.final.attributes is not None
+    own = {str(each) for each in found.final.attributes.rights.values()}
+    assert own == {"".join(c if second & bit else "-" for c, bit in (("r", R), ("w", W), ("x", X)))}

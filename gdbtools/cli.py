@@ -60,12 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A terminal's encoding may not have every character that an answer has.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status = _main(words)
-        sys.stdout.flush()
-        return status
-    except HelpWanted as help_text:
-        print(str(help_text), end="")
-        return ANSWERED
+        return _printed(words)
     except GdbtoolsError as error:
         print("gdbtools:", in_a_line(str(error)), file=sys.stderr)
         return error.status
@@ -74,6 +69,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _not_written(error)
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _printed(words: Sequence[str]) -> int:
+    try:
+        status = _main(words)
+    except HelpWanted as help_text:
+        print(str(help_text), end="")
+        status = ANSWERED
+    sys.stdout.flush()
+    return status
 
 
 class _Closed(io.StringIO):
@@ -195,7 +200,7 @@ def _machine(words: Words, wanted: Sources, symbols: Symbols, called: str) -> It
         from gdbtools.machine.sources import opened  # not before there is a source
 
         with opened(wanted.names, **wanted.choice) as machine:
-            yield replace(machine, named=symbols.name)
+            yield symbols.of(machine)
         return
     if not command.may_be_sourceless:
         raise _no_source(command)
@@ -206,7 +211,7 @@ def _machine(words: Words, wanted: Sources, symbols: Symbols, called: str) -> It
     told = wanted.choice["architecture"] or ARCHITECTURES.of_syndrome(called)
     asked = command.decodes and (told or names or command.aliases)
     whose = ARCHITECTURES.chosen(told, names) if asked else next(iter(ARCHITECTURES))
-    yield no_source(ARCHITECTURES[whose])
+    yield replace(no_source(ARCHITECTURES[whose]), files=symbols.files)
 
 
 @contextlib.contextmanager
@@ -222,7 +227,7 @@ def _offline(wanted: Sources, acts: bool) -> Iterator[Callable[[str, Sequence[st
             command = COMMANDS[name] if acts else COMMANDS[name].looking()
             if command is None:
                 raise UsageError(f"`{name}` does more than look, and that is not allowed here")
-            session = Session(replace(machine, named=symbols.name), open=_opener(wanted))
+            session = Session(symbols.of(machine), open=_opener(wanted))
             return respond(query(command, words, evaluate, "gdbtools"), session).lines()
 
         yield ask

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -195,3 +197,13 @@ def test_a_capture_of_a_dump_says_what_the_dump_said(capsys, tmp_path: Path) -> 
     capsys.readouterr()
     first = (main(["fault", "-s", OSV]), capsys.readouterr().out)
     assert (main(["fault", "-s", again]), capsys.readouterr().out) == first
+
+
+@pytest.mark.parametrize("where", [">&-", "> /dev/full"])
+@pytest.mark.parametrize("words", ["--help", "walk --help", "service --help", "open --help", "run -h", "mcp --help"])
+def test_help_that_cannot_be_written_is_one_line(words: str, where: str) -> None:
+    line = f"{sys.executable} -m gdbtools.cli {words} {where}"
+    done = subprocess.run(["sh", "-c", line], stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith("gdbtools: the answer could not be written: ")
+    assert len(done.stderr.splitlines()) == 1

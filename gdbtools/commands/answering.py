@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gdbtools.commands.files import write_whole
+from gdbtools.commands.files import keep_apart, write_whole
 from gdbtools.commands.model import Argument, Command
 from gdbtools.commands.parser import Words, parse, read
 from gdbtools.commands.reading import Evaluate
@@ -62,6 +62,10 @@ class Query:
     """Whether it is asked to show what it would do, and to do nothing (`--dry-run`)."""
     readings: tuple[str, ...] = ()
     """How numbers were read that could have meant another."""
+    writes: tuple[tuple[str, str], ...] = ()
+    """The files that it writes: what asks for each, and its name."""
+    reads: tuple[str, ...] = ()
+    """The files that it reads besides the source that is asked."""
 
     @property
     def sourceless(self) -> bool:
@@ -93,6 +97,8 @@ def query_of(words: Words, evaluate: Evaluate) -> Query:
         output=output,
         rehearses=bool(values.get("dry_run")),
         readings=readings,
+        writes=words.writes,
+        reads=words.reads,
     )
 
 
@@ -165,7 +171,11 @@ class Response:
 
 
 def respond(query: Query, session: Session) -> Response:
-    """Answer a query; raises `GdbtoolsError`.  Nothing is shown or written yet."""
+    """Answer a query; raises `GdbtoolsError`.  Nothing is shown or written yet.
+
+    What would overwrite what it reads is refused before there is anything to lose.
+    """
+    keep_apart(query.writes, [*session.machine.files, *query.reads])
     answers = query.command.run(session, query.options)
     return Response(
         query, answers, (*query.readings, *(each.text for each in session.machine.assumed)), session.resume_wanted

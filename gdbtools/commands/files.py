@@ -5,12 +5,52 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from gdbtools.errors import Unavailable
+from gdbtools.errors import Refused, Unavailable
+
+
+def keep_apart(written: Sequence[tuple[str, str]], read: Iterable[str]) -> None:
+    """Raise `Refused` where a file that is to be written is one that is read, or another that is written.
+
+    `written` are what asks for it, an option say, and the name that it gives; `read` the names of sources, `PATH@BASE`
+    among them.  What a name leads to counts.  A pipe or a device is written to, and loses nothing.
+    """
+    sources = [_named(name) for name in read]
+    earlier: list[tuple[str, Path]] = []
+    for asked, name in written:
+        path = Path(name).expanduser()
+        if _is_special(path):
+            continue
+        if any(_is_same(path, each) for each in sources):
+            raise Refused(f"{name} is read for this answer, and {asked} would overwrite it; name another file there")
+        for other, taken in earlier:
+            if _is_same(path, taken):
+                raise Refused(f"{other} and {asked} both write {name}; name another file for one of them")
+        earlier.append((asked, path))
+
+
+def _named(source: str) -> Path:
+    path = Path(source).expanduser()
+    image, at, _ = source.rpartition("@")
+    return Path(image).expanduser() if at and image and not os.path.lexists(path) else path
+
+
+def _is_special(path: Path) -> bool:
+    with suppress(OSError, ValueError):
+        return not stat.S_ISREG(path.stat().st_mode)
+    return False
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    with suppress(OSError, ValueError):
+        if os.path.samefile(one, other):
+            return True
+    # One that is not there yet is known by its name.
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _unblocked(special: Path) -> BinaryIO:

@@ -90,6 +90,8 @@ class Argument:
     """What stands for its value in help, where its name and its kind do not say it."""
     writes: bool = False
     """Whether it names a file that is written."""
+    reads: bool = False
+    """Whether it names a file that is read, or a source."""
 
     @property
     def key(self) -> str:

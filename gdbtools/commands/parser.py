@@ -176,6 +176,21 @@ class Words:
     shared: Sequence[Argument]
     given: Mapping[str, Any]
 
+    @property
+    def writes(self) -> tuple[tuple[str, str], ...]:
+        """The files that are to be written: what asks for each, and its name."""
+        output = self.given.get("output")
+        return (*self._named("writes"), *([("-o", output)] if output else ()))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The files that are to be read besides the source that is asked."""
+        return tuple(name for _, name in self._named("reads"))
+
+    def _named(self, how: str) -> Sequence[tuple[str, str]]:
+        wanted = [each for each in self.command.arguments if getattr(each, how) and self.given.get(each.key)]
+        return [(each.name if each.is_option else each.name.upper(), self.given[each.key]) for each in wanted]
+
 
 def parse(command: Command, words: Sequence[str], program: str, shared: Sequence[Argument] = ()) -> Words:
     """Sort a command's words by its arguments and the `shared` ones, without reading any of them.

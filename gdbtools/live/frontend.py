@@ -64,11 +64,12 @@ class Face:
     def session(self, sourceless: bool) -> Session:
         self._sweep()
         if sourceless:
-            return Session(no_source(self._architecture()), open=open_source)
+            return Session(replace(no_source(self._architecture()), files=_symbol_files()), open=open_source)
         self.target.stopped()
         self._meet()
         machine = self.guest.machine()
         other = partial(open_source, like=machine)
+        machine = replace(machine, files=(*machine.files, *_symbol_files()))
         return Session(machine, self.written, self.seen, open=other, make_sure=self.make_sure)
 
     def _meet(self) -> None:
@@ -270,6 +271,11 @@ class Face:
         """Delete what is left of catches of which one breakpoint was deleted."""
         while self._doomed:
             self._doomed.pop().delete()
+
+
+def _symbol_files() -> tuple[str, ...]:
+    """Return the names of the files that GDB has symbols of."""
+    return tuple(each.filename for each in gdb.objfiles() if each.filename)
 
 
 def _at_interrupt(machine: Machine) -> bool:

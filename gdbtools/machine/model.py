@@ -203,6 +203,8 @@ class Machine:
     """Names what is at a virtual address, where no debugger does: see `symbol`."""
     counted: bool = True
     """Whether the source says how many CPUs there are: a raw image does not."""
+    files: tuple[str, ...] = ()
+    """The names of the files that it is read from, `PATH@BASE` among them."""
 
     @cached_property
     def cpu(self) -> Cpu:

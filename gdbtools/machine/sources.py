@@ -108,7 +108,8 @@ def open_source(
     In front of a name `~` is a home directory: not every face has a shell before it.
     """
     names = (source,) if isinstance(source, str) else source
-    return _machine(_opened([expanduser(name) for name in names]), registers, cpu, dirty, architecture, like)
+    machine = _machine(_opened([expanduser(name) for name in names]), registers, cpu, dirty, architecture, like)
+    return replace(machine, files=(*names, *machine.files))
 
 
 def _machine(
@@ -136,6 +137,8 @@ def _machine(
     if given is not None:
         assumed += given.assumed
     machine = Machine(architecture, dump.memory, cpus, current, assumed=dump.assumed + assumed, counted=bool(dump.cpus))
+    if registers is not None:
+        machine = replace(machine, files=(str(registers),))
     # Raises `Unavailable` if the CPU that was asked for is not there.
     _ = machine.cpu
     if dirty is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from gdbtools.errors import Malformed
 
 if TYPE_CHECKING:
     import mmap
+
+    from gdbtools.machine.model import Machine
 
 SECTION = struct.Struct("<IIQQQQIIQQ")
 """sh_name, sh_type, sh_flags, sh_addr, sh_offset, sh_size, sh_link, sh_info, sh_addralign, sh_entsize."""
@@ -34,6 +37,15 @@ class Symbols:
 
     def __init__(self, elf: Path | None) -> None:
         self.elf = elf
+
+    def of(self, machine: Machine) -> Machine:
+        """Return a machine whose addresses these name."""
+        return replace(machine, named=self.name, files=(*machine.files, *self.files))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The name of the file, if there is one."""
+        return () if self.elf is None else (str(self.elf),)
 
     @cached_property
     def values(self) -> Mapping[str, int]:

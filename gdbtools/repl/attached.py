@@ -92,6 +92,10 @@ class Attached(PromptSubject):
     def registers(self) -> Collection[str] | None:
         return self._registers
 
+    @property
+    def files(self) -> Collection[str]:
+        return self._symbols.files
+
     # Connecting and parting.
 
     async def open(self) -> None:

@@ -53,6 +53,11 @@ class Outlet:
     how: str
     where: str
 
+    @property
+    def path(self) -> str:
+        """The name of the file, which may stand between quotes."""
+        return self.where.strip("'\"")
+
 
 @dataclass(frozen=True)
 class Question:
@@ -69,6 +74,7 @@ class Own:
 
     name: str
     words: tuple[str, ...]
+    outlet: Outlet | None = None
 
 
 @dataclass(frozen=True)
@@ -100,8 +106,11 @@ def read(text: str) -> Request | None:
         words, outlet = _with_outlet(rest)
         return Question(COMMANDS[name], _words(words), outlet)
     name = _ALIASES.get(name, name)
-    if name == "help" and rest and rest.split()[0] not in (*COMMANDS.spellings, *OWN, PREFIX):
-        return ForGdb(line)
+    if name == "help":
+        asked, outlet = _with_outlet(rest)
+        if asked and asked.split()[0] not in (*COMMANDS.spellings, *OWN, PREFIX):
+            return ForGdb(line)
+        return Own(name, tuple(asked.split()), outlet)
     if name in OWN:
         return Own(name, tuple(rest.split()))
     return ForGdb(line)

@@ -51,10 +51,14 @@ class Opened(PromptSubject):
     def registers(self) -> Collection[str] | None:
         return self.machine.cpu.registers.names()
 
+    @property
+    def files(self) -> Collection[str]:
+        return self.machine.files
+
     async def open(self) -> None:
         self._held.close()
         machine = self._held.enter_context(self._opened())
-        self._machine = replace(machine, named=self._symbols.name)
+        self._machine = self._symbols.of(machine)
         self.state = State(Doing.SOURCE)
 
     async def close(self) -> None:
@@ -115,5 +119,5 @@ def snapshot_question(machine: Machine, question: Question, symbols: Symbols, he
         raise Unavailable(f"`{question.command.name}` changes the guest, and {why}")
     evaluate = Expressions(lambda: symbols.values, symbols.whence, machine.register).evaluate
     tell = lambda reads, size_bytes: hear(Progressed(reads, size_bytes))  # noqa: E731
-    named = replace(machine, named=symbols.name)
+    named = symbols.of(machine)
     return answer_from(named, question, evaluate, tell, f"needs the guest stopped, and {why}")

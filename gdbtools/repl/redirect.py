@@ -87,7 +87,7 @@ def run(command: Sequence[str], text: str) -> int:
 
 def put(text: str, outlet: Outlet) -> None:
     """Write text to a file, or behind what it has."""
-    path = Path(outlet.where.strip("'\"")).expanduser()
+    path = Path(outlet.path).expanduser()
     before = b""
     if outlet.how == ">>" and path.is_file():
         with one_line(str(path)):

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from gdbtools.children.debugger import Printed
 from gdbtools.commands import COMMANDS
-from gdbtools.commands.parser import parser_for
+from gdbtools.commands.files import keep_apart
+from gdbtools.commands.parser import parse, parser_for
 from gdbtools.errors import GdbtoolsError, UsageError
 from gdbtools.printable import in_a_line, tame
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
-from gdbtools.repl.command_line import GDB, OWN, PREFIX, SHADOWED, ForGdb, Own, Question, Request, as_typed_here
+from gdbtools.repl.command_line import GDB, OWN, PREFIX, SHADOWED, ForGdb, Outlet, Own, Question, Request, as_typed_here
 from gdbtools.repl.events import News, PromptNote
-from gdbtools.repl.redirect import deliver, show
+from gdbtools.repl.redirect import deliver
 from gdbtools.repl.session import SHARED, Answered, Doing, PromptSubject
 from gdbtools.repl.terminal.screen import Screen
 
@@ -69,27 +70,30 @@ class Runner:
 
     async def _question(self, session: PromptSubject, question: Question) -> int:
         if _HELP & set(question.words):
-            self._show_help(session, question.command.name)
-            return 0
+            return await self._show_help(session, question.command.name, question.outlet)
+        if question.outlet is not None and question.outlet.how != "|":
+            # What is read may be the very file: it is refused before anything is asked.
+            asked = parse(question.command, question.words, PREFIX, SHARED)
+            keep_apart([*asked.writes, (question.outlet.how, question.outlet.path)], [*session.files, *asked.reads])
         if self._json and JSON not in question.words:
             question = replace(question, words=(*question.words, JSON))
         answered = await session.ask(question)
-        status = await self._deliver(answered, question)
+        status = await self._deliver(answered, question.outlet)
         if answered.resumes:
             await session.resume()
         return status
 
-    async def _deliver(self, answered: Answered, question: Question) -> int:
+    async def _deliver(self, answered: Answered, outlet: Outlet | None) -> int:
         """Show an answer; one that comes behind the prompt's back goes above it, without a pager."""
         application = self.screen.application
         if application is None:
-            return deliver(answered, question.outlet, self.screen, self._interactive)
+            return deliver(answered, outlet, self.screen, self._interactive)
         from prompt_toolkit.application import run_in_terminal
 
         def above() -> int:
             self.screen.application = None
             try:
-                return deliver(answered, question.outlet, self.screen, pages=False)
+                return deliver(answered, outlet, self.screen, pages=False)
             finally:
                 self.screen.application = application
 
@@ -106,7 +110,8 @@ class Runner:
 
     async def _own(self, session: PromptSubject, own: Own) -> int:
         if own.name == "help":
-            self._show_help(session, next((word for word in own.words if word != PREFIX), ""))
+            name = next((word for word in own.words if word != PREFIX), "")
+            return await self._show_help(session, name, own.outlet)
         elif own.name == "cpu":
             await session.select(_cpu(own.words))
             session.say(where(session), Role.PLAIN)
@@ -116,15 +121,17 @@ class Runner:
             session.say(where(session), Role.PLAIN)
         return 0
 
-    def _show_help(self, session: PromptSubject, name: str) -> None:
+    async def _show_help(self, session: PromptSubject, name: str, outlet: Outlet | None) -> int:
+        documents: tuple[Document, ...] = ()
+        text = ""
         if name in COMMANDS:
             parser = parser_for(COMMANDS[name], PREFIX, SHARED, self.screen.columns)
             text = as_typed_here(parser.format_help())
         elif name in OWN:
             text = f"{name}: {OWN[name]}.\n"
         else:
-            text = self.screen.rendered(overview(session.state.doing is not Doing.SOURCE))
-        show(text, self.screen, self._interactive)
+            documents = (overview(session.state.doing is not Doing.SOURCE),)
+        return await self._deliver(Answered(0, documents, text), outlet)
 
 
 def _cpu(words: tuple[str, ...]) -> int:

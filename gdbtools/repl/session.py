@@ -98,6 +98,11 @@ class PromptSubject(abc.ABC):
         """The names of the registers that there are; None where nobody knows."""
         return None
 
+    @property
+    def files(self) -> Collection[str]:
+        """The names of the files that it is read from."""
+        return ()
+
     @abc.abstractmethod
     async def open(self) -> None:
         """Make the connection, or make again what of it is gone; raises `GdbtoolsError`."""

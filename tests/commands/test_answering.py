@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import select
+import shlex
+import shutil
 import stat
 import threading
 from pathlib import Path
@@ -196,3 +198,56 @@ def test_so_it_is_in_a_file(capsys, tmp_path: Path) -> None:
     capture = str(ROOT / "fixtures/captures/access-flag.core")
     assert printed(capsys, "map", "-s", capture, "-o", str(file)) == ""
     assert max(map(len, file.read_text().splitlines())) > 80
+
+
+def beside(tmp_path: Path) -> Path:
+    """Return a folder with a source, what names it otherwise, and what is read with it."""
+    shutil.copy(OSV, tmp_path / "o.core")
+    (tmp_path / "link.core").symlink_to("o.core")
+    (tmp_path / "r.json").write_text('{"TCR_EL1": "0x1"}')
+    shutil.copy(ROOT / "fixtures/guests/access_flag/access_flag.elf", tmp_path / "e.elf")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "fault -s o.core -o o.core",
+        "fault -s o.core -o ./o.core",
+        "fault -s o.core -o link.core",
+        "fault -s link.core -o o.core",
+        "find-roots -s o.core --write o.core",
+        "capture -s o.core link.core",
+        "redact -s o.core o.core",
+        "diff o.core o.core -o link.core",
+        "map -s o.core@0x40000000 --arch aarch64 -o o.core",
+        "regs -s o.core --registers r.json -o r.json",
+        "regs -s o.core --elf e.elf -o e.elf",
+        "esr 0x96000006 --elf e.elf -o e.elf",
+        "diff o.core o.core --after-registers r.json -o r.json",
+        "trace o.core --perfetto link.core",
+        "capture -s o.core new.core -o ./new.core",
+        "open o.core -c 'fault > o.core'",
+        "open o.core -c 'fault >> link.core'",
+        "open o.core -c 'fault -o o.core'",
+        "open o.core -c 'capture new.core > new.core'",
+        "open o.core --elf e.elf -c 'capture e.elf'",
+    ],
+)
+def test_what_is_read_is_not_written_over_whatever_it_is_called(
+    capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    folder = beside(tmp_path)
+    before = {each.name: each.read_bytes() for each in folder.iterdir()}
+    monkeypatch.chdir(folder)
+    assert main(shlex.split(line)) == 4
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert "name another file" in err
+    assert {each.name: each.read_bytes() for each in folder.iterdir()} == before
+
+
+def test_a_device_may_be_written_twice(capsys) -> None:
+    assert main(["capture", "-s", OSV, "/dev/null", "-o", "/dev/null"]) == 0
+    assert capsys.readouterr() == ("", "")

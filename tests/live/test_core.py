@@ -49,6 +49,21 @@ def test_an_address_may_be_an_expression_of_gdbs(session: Session) -> None:
     assert int(found["input"], 16) == session.value("$pc") == open_source(str(OSV)).register("pc")
 
 
+def test_the_core_file_and_the_symbols_are_not_written_over(session: Session, tmp_path: Path) -> None:
+    core, elf = tmp_path / "o.core", tmp_path / "e.elf"
+    shutil.copy(OSV, core)
+    shutil.copy(ROOT / "fixtures/guests/access_flag/access_flag.elf", elf)
+    (tmp_path / "link").symlink_to(core)
+    session.say(f"core-file {core}")
+    session.say(f"file {elf}")
+    try:
+        for command in (f"fault -o {core}", f"capture {tmp_path / 'link'}", f"esr 0x96000006 -o {elf}"):
+            assert "is read for this answer" in session.refusal(f"mmu {command}")
+    finally:
+        session.say("file")
+    assert core.read_bytes() == OSV.read_bytes()
+
+
 def test_another_core_file_is_another_source_and_none_is_none(session: Session) -> None:
     session.say(f"core-file {OSV}")
     first = session.ask("fault")

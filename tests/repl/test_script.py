@@ -57,6 +57,11 @@ def test_the_exit_status_is_that_of_the_last_command() -> None:
         (0, "map 0x0,0x1000 --perm w --expect-none"),
         (0, "walk --help"),
         (0, "help"),
+        (0, "walk --help | grep -q usage"),
+        (1, "walk --help | grep -q nosuch"),
+        (0, "help walk | grep -q usage"),
+        (1, "help | grep -q nosuch"),
+        (3, "walk --help > /nonexistent/file"),
     ],
 )
 def test_a_command_has_the_exit_status_that_the_command_line_gives(status: int, command: str) -> None:
@@ -64,6 +69,13 @@ def test_a_command_has_the_exit_status_that_the_command_line_gives(status: int, 
     assert answered.returncode == status, answered
     assert "Traceback" not in answered.stderr
     assert len(answered.stderr.splitlines()) == (1 if status > 1 else 0)
+
+
+def test_help_goes_to_the_file_that_is_named(tmp_path: Path) -> None:
+    for asked in ("walk --help", "help walk", "help"):
+        answered = gdbtools("open", OSV, "-c", f"{asked} > {tmp_path / 'help'}")
+        assert (answered.returncode, answered.stdout) == (0, "")
+        assert "walk" in (tmp_path / "help").read_text()
 
 
 def test_what_fails_is_the_last_command() -> None:

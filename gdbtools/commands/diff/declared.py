@@ -18,15 +18,15 @@ DIFF = Command(
         "`mmu capture FILE`. The exit status is 0 if nothing differs and 1 if something does."
     ),
     arguments=(
-        Argument("before", "the older source: a capture, a dump, or PATH@BASE"),
-        Argument("after", "the newer source (default: what is attached)", many="?"),
+        Argument("before", "the older source: a capture, a dump, or PATH@BASE", reads=True),
+        Argument("after", "the newer source (default: what is attached)", many="?", reads=True),
         REGIME,
         replace(
             EVERY_SPACE, help="the address space to compare (default: the kernel's where that in force is reduced)"
         ),
         Argument("--ignore", "leave this out; may be given again", Kind.CHOICE, IGNORABLE, many="*", metavar="WHAT"),
-        Argument("--before-registers", "as --registers, of the older source only", metavar="FILE"),
-        Argument("--after-registers", "as --registers, of the newer source only", metavar="FILE"),
+        Argument("--before-registers", "as --registers, of the older source only", metavar="FILE", reads=True),
+        Argument("--after-registers", "as --registers, of the newer source only", metavar="FILE", reads=True),
     ),
     implementation=loaded("diff"),
     may_be_sourceless=True,

@@ -13,7 +13,7 @@ TRACE = Command(
         "opens, with one track for each CPU."
     ),
     arguments=(
-        Argument("file", "the log", Kind.FILE),
+        Argument("file", "the log", Kind.FILE, reads=True),
         Argument("--perfetto", "write a trace here", Kind.FILE, writes=True),
     ),
     implementation=loaded("trace"),

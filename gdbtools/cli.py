@@ -23,7 +23,7 @@ from gdbtools.commands.answering import query, query_of, respond
 from gdbtools.commands.arguments import OUTPUT
 from gdbtools.commands.expressions import Expressions
 from gdbtools.commands.model import Argument, Command, Kind
-from gdbtools.commands.parser import HelpWanted, Words, parse
+from gdbtools.commands.parser import HelpFormatter, HelpWanted, Parser, Words, parse
 from gdbtools.commands.reading import Evaluate
 from gdbtools.commands.session import Open, Session
 from gdbtools.commands.sources import SOURCE_OPTIONS, Sources, sources
@@ -107,6 +107,7 @@ def _main(words: Sequence[str]) -> int:
         print(f"gdbtools {__version__}")
         return ANSWERED
     if name == "gdbinit":
+        Parser(prog="gdbtools gdbinit", description=_GDBINIT, formatter_class=HelpFormatter).parse_args(rest)
         print(gdbinit())
         return ANSWERED
     if name == "demo":
@@ -257,6 +258,14 @@ _OF_THIS_PROGRAM = {
     "demo": "Watch an access-flag fault be explained and repaired in a real guest",
     "completion": "Print what a shell needs to complete all this: bash, zsh, fish or tcsh",
 }
+
+
+_GDBINIT = (
+    "Print the path of the file that gives GDB the `mmu` commands: it comes with this\n"
+    "installation. `gdbtools attach` and `gdbtools run` source it by themselves.\n\n"
+    '  gdb -x "$(gdbtools gdbinit)"                      this time\n'
+    '  echo "source $(gdbtools gdbinit)" >> ~/.gdbinit   every time\n'
+)
 
 
 def overview() -> str:

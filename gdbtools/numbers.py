@@ -19,6 +19,8 @@ LIKE_MAPS: Final = 8
 """The digits that `/proc/PID/maps` pads its addresses to."""
 DOUBTFUL: Final = 6
 """From how many digits on a decimal address is said to have been read as one."""
+_SIZE: Final = re.compile(r"(0x[0-9a-f]+|[0-9]+)([kmgt])(?:i?b)?", re.IGNORECASE)
+_SHIFTS: Final = {"k": 10, "m": 20, "g": 30, "t": 40}
 _HEXADECIMAL: Final = re.compile(r"[0-9a-fA-F]+")
 
 
@@ -37,6 +39,16 @@ def number(text: str) -> int:
     except ValueError:
         raise UsageError(f"{text!r} is not a number; write it like 0x40000000 or 4096") from None
     return _fits(value, text)
+
+
+def size(text: str) -> int | None:
+    """Return a size in bytes of a number with a binary unit, `64K`, `2MiB`, in any case; None for what has no unit."""
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        return None
+    digits = found[1]
+    value = int(digits, 16 if digits[:2].lower() == "0x" else 10)
+    return _fits(value << _SHIFTS[found[2].lower()], text)
 
 
 def word(text: str) -> Literal:

@@ -199,6 +199,17 @@ def test_a_capture_of_a_dump_says_what_the_dump_said(capsys, tmp_path: Path) -> 
     assert (main(["fault", "-s", again]), capsys.readouterr().out) == first
 
 
+@pytest.mark.parametrize(("name", "says"), [("demo", "QEMU"), ("gdbinit", "source $(gdbtools gdbinit)")])
+def test_what_is_no_command_of_the_tables_explains_itself_too(capsys, name: str, says: str) -> None:
+    assert main([name, "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert says in out
+    assert out.startswith(f"usage: gdbtools {name}")
+    assert main([name, "x"]) == 2
+    assert f"see `gdbtools {name} --help`" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("where", [">&-", "> /dev/full"])
 @pytest.mark.parametrize("words", ["--help", "walk --help", "service --help", "open --help", "run -h", "mcp --help"])
 def test_help_that_cannot_be_written_is_one_line(words: str, where: str) -> None:

@@ -21,7 +21,9 @@ ADDRESS = Argument(
     Kind.ADDRESS,
 )
 LEVEL = Argument("--level", "the descriptor of this level (default: the last one on the way)", Kind.LEVEL)
-RANGE = Argument("range", "FIRST,END or FIRST-END (END not included), FIRST,+SIZE, or one address", Kind.RANGE)
+RANGE = Argument(
+    "range", "FIRST,END or FIRST-END (END not included), FIRST,+SIZE (like +64K), or one address", Kind.RANGE
+)
 REGIMES = ("el1", "el2", "el2-vhe", "el3", "stage2", "secure-stage2", "s", "vs", "g", "m")
 REGIME = Argument("--regime", "the translation regime to ask (default: the one the CPU is using)", Kind.CHOICE, REGIMES)
 PRIVILEGE = Argument(

@@ -40,7 +40,10 @@ class Kind(enum.Enum):
     """Text that names a register."""
     FLAG = enum.auto()
     RANGE = enum.auto()
-    """`FIRST,END` or `FIRST-END` (END not included), `FIRST,+SIZE`, or one address; becomes (first, size in bytes)."""
+    """`FIRST,END` or `FIRST-END` (END not included), `FIRST,+SIZE`, or one address; becomes (first, size in bytes).
+
+    A size may have a unit: `64K`.
+    """
     REGISTER_CHANGE = enum.auto()
     """`REGISTER.FIELD=VALUE` or `REGISTER=VALUE`; becomes a `RegisterChange`."""
     DESCRIPTOR_CHANGE = enum.auto()

@@ -22,7 +22,7 @@ It is asked only for what is no number by itself (`gdbtools.numbers`).
 LONGEST_SECONDS = 86400
 WHOLE = "descriptor"
 """What a descriptor's value is called where a field's name could be."""
-_RANGE = "write FIRST,END or FIRST-END (END not included) or FIRST,+SIZE"
+_RANGE = "write FIRST,END or FIRST-END (END not included) or FIRST,+SIZE, like 0x1000,+64K"
 _ASID = "asid="
 
 
@@ -88,7 +88,9 @@ class ArgumentReader:
         start = self.address(first, hexadecimal)
         if not comma:
             return start, 1
-        last = self.address(end[1:] if sized else end, hexadecimal)
+        last = numbers.size(end[1:]) if sized else None
+        if last is None:
+            last = self.address(end[1:] if sized else end, hexadecimal)
         size = last if sized else last - start
         if size <= 0 or start + size > 1 << numbers.BITS:
             raise UsageError(f"{text!r} is no range: {_why_none(sized, start, last)}; {_RANGE}")

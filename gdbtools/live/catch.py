@@ -121,8 +121,14 @@ class Catches:
     active: list[Catch] = field(default_factory=list)
 
     def add(self, machine: Machine, kind: str, regime: str | None = None) -> list[tuple[int, VA, str]]:
-        """Catch `kind` at the vectors: gives (number, address, entry) of each breakpoint."""
+        """Catch `kind` at the vectors: gives (number, address, entry) of each breakpoint.
+
+        One that is there already is left to it: a second would stop at the same, and use up hardware breakpoints.
+        """
         wanted = self._wanted(machine, regime)
+        existing = self.existing(machine, kind, regime)
+        if existing is not None:
+            return [(existing.breakpoints[address].number, address, entry) for address, entry in wanted.items()]
         catch = Catch(kind, regime)
         self.active.append(catch)
         try:
@@ -132,6 +138,16 @@ class Catches:
             self.active.remove(catch)
             raise Refused(f"GDB cannot set a hardware breakpoint there: {error}") from None
         return [(catch.breakpoints[address].number, address, entry) for address, entry in wanted.items()]
+
+    def existing(self, machine: Machine, kind: str, regime: str | None = None) -> Catch | None:
+        """Return the catch of the same faults that is at each vector entry that is wanted; None where there is none."""
+        wanted = self._wanted(machine, regime)
+        for catch in self.active:
+            if (catch.kind, catch.regime) == (kind, regime) and wanted.keys() <= catch.breakpoints.keys():
+                here = [catch.breakpoints[address] for address in wanted]
+                if all(each.is_valid() and each.enabled and self.as_made(each) for each in here):
+                    return catch
+        return None
 
     def _wanted(self, machine: Machine, regime: str | None = None) -> dict[VA, str]:
         return self._chosen(vectors(machine, regime))

@@ -120,6 +120,9 @@ class LiveGuest:
     def catch(self, kind: str, regime: str | None = None) -> Sequence[tuple[int, VA, str]]:
         return self._catches.add(self.machine(), kind, regime)
 
+    def catches(self, kind: str, regime: str | None = None) -> bool:
+        return self._catches.existing(self.machine(), kind, regime) is not None
+
     def watch(
         self,
         addresses: Sequence[VA],

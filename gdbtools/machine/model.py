@@ -74,6 +74,10 @@ class Live(Protocol):
         """
         ...
 
+    def catches(self, kind: str, regime: str | None = None) -> bool:
+        """Return whether `catch` with the same has been asked for, and is as it was made wherever it would be set."""
+        ...
+
     def watch(
         self,
         addresses: Sequence[VA],

@@ -23,7 +23,7 @@ from gdbtools.machine.sources import open_source
 from gdbtools.machine.symbols import Symbols
 from gdbtools.repl import mmu_client
 from gdbtools.repl.command_line import STEPS, ForGdb, Question, behind, first_word
-from gdbtools.repl.events import Hear, PromptNote
+from gdbtools.repl.events import Hear, PromptNote, ScanEnded
 from gdbtools.repl.opened import snapshot_question
 from gdbtools.repl.session import Answered, Doing, PromptSubject, State, state_of
 
@@ -278,6 +278,9 @@ class Attached(PromptSubject):
         except GdbtoolsError:
             # Who asks while the guest runs is told that nothing was kept.
             return
+        finally:
+            # The guest's own output comes next, or none for long.
+            self.hear(ScanEnded())
         self._kept = path
 
     def interrupt(self) -> None:

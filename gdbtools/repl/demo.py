@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gdbtools.children.mi import Gdb
 from gdbtools.children.processes import FIRST, Qemu, find_gdb, find_qemu
-from gdbtools.commands.parser import Parser
+from gdbtools.commands.parser import HelpFormatter, Parser
 from gdbtools.errors import Unavailable
 from gdbtools.places import gdbinit, place
 from gdbtools.repl.demo_steps import SECONDS, quietly, say, transcript
@@ -17,6 +17,12 @@ from gdbtools.wording import number_of
 DEATH = "page fault outside application"
 # Computed by the guest itself with its scanner off (`scanning` = 0), where no fault happens.
 CHECKSUMS = {1: "checksum 0xd4562710b1e7765e", 4: "checksum 0x975d3a4cc9f5d67f"}
+DESCRIPTION = (
+    "Watch faults be explained and repaired in real guests.\n\n"
+    "A small guest runs on a QEMU of its own: alone it dies of the first fault; with gdbtools inside GDB the fault is "
+    "explained and repaired, and the rest are served. It takes some seconds, and changes nothing of yours. Without "
+    "QEMU or GDB a fault that was recorded is explained instead."
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ ARCHITECTURES_SHOWN = (FIRST.name, "riscv64")
 
 
 def _parser() -> Parser:
-    made = Parser(prog="gdbtools demo", description="Watch faults be explained and repaired in real guests.")
+    made = Parser(prog="gdbtools demo", description=DESCRIPTION, formatter_class=HelpFormatter)
     made.add_argument("--arch", choices=ARCHITECTURES_SHOWN, default=ARCHITECTURES_SHOWN[0], help="whose guests")
     made.add_argument(
         "--qemu", default="", metavar="COMMAND", help="the QEMU to use for riscv64 (default: the system's)"

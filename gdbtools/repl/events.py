@@ -16,5 +16,10 @@ class PromptNote:
     document: Document
 
 
-News = Printed | Progressed | PromptNote
+@dataclass(frozen=True)
+class ScanEnded:
+    """A scan that nobody asked for is over, and nothing is said of it."""
+
+
+News = Printed | Progressed | PromptNote | ScanEnded
 Hear = Callable[[News], None]

@@ -13,7 +13,7 @@ from gdbtools.errors import GdbtoolsError, UsageError
 from gdbtools.printable import in_a_line, tame
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 from gdbtools.repl.command_line import GDB, OWN, PREFIX, SHADOWED, ForGdb, Outlet, Own, Question, Request, as_typed_here
-from gdbtools.repl.events import News, PromptNote
+from gdbtools.repl.events import News, PromptNote, ScanEnded
 from gdbtools.repl.redirect import deliver
 from gdbtools.repl.session import SHARED, Answered, Doing, PromptSubject
 from gdbtools.repl.terminal.screen import Screen
@@ -43,6 +43,8 @@ class Runner:
         elif isinstance(news, PromptNote):
             self.screen.begin_line()
             self._say(self.screen.rendered(news.document))
+        elif isinstance(news, ScanEnded):
+            self.screen.clear_progress()
         else:
             self.screen.progress(news.reads, news.size_bytes)
 

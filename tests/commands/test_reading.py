@@ -41,6 +41,12 @@ def read() -> ArgumentReader:
         ("$pc-end", (0x2000, 0x1000)),
         ("$pc,+16", (0x2000, 16)),
         ("ffff0000,+1000", (0xFFFF0000, 0x1000)),
+        ("0x0,+64K", (0, 0x10000)),
+        ("0x0,+1m", (0, 1 << 20)),
+        ("0x0,+4KiB", (0, 0x1000)),
+        ("start,+2gb", (0x1000, 2 << 30)),
+        ("ffff0000,+10T", (0xFFFF0000, 10 << 40)),
+        ("0x0,+0x10k", (0, 0x4000)),
         ("(end-start)", (0x2000, 1)),
         ("(end-start)-end", (0x2000, 0x1000)),
         ("p->q", (8, 1)),
@@ -55,6 +61,21 @@ def test_a_range_is_first_and_end(text: str, expected: tuple[int, int]) -> None:
 def test_what_is_no_range_says_how_to_write_one(text: str) -> None:
     with pytest.raises(UsageError, match="write FIRST,END or FIRST-END"):
         read().range(text)
+
+
+def test_a_size_with_a_unit_is_not_asked_of_the_face_and_has_an_end() -> None:
+    asked: list[str] = []
+
+    def face(text: str) -> int:
+        asked.append(text)
+        raise UsageError(f"{text} is no symbol")
+
+    assert ArgumentReader(face).range("0x1000,+64K") == (0x1000, 0x10000)
+    assert not asked
+    with pytest.raises(UsageError, match="does not fit 64 bits"):
+        ArgumentReader(face).range("0,+99999999999T")
+    with pytest.raises(UsageError, match="no symbol"):
+        ArgumentReader(face).range("0,+64Q")
 
 
 def test_a_symbol_wins_over_the_digits_that_it_looks_like() -> None:

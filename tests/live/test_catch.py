@@ -49,6 +49,19 @@ def test_info_breakpoints_says_what_is_caught(shared_fault: Live) -> None:
     assert shared_fault.ask("status")[0]["abilities"]["catching"] == "permission"
 
 
+def test_what_is_caught_already_is_not_caught_twice(shared_fault: Live) -> None:
+    live = shared_fault
+    live.say("delete")
+    numbers = places(live, "permission")
+    assert live.say("mmu catch permission").strip() == (
+        f"Already catching permission faults, by the breakpoints {', '.join(map(str, numbers.values()))}."
+    )
+    assert places(live, "permission") == numbers
+    # One that has been switched off catches nothing: then it is set anew.
+    live.say(f"disable {next(iter(numbers.values()))}")
+    assert not set(places(live, "permission").values()) & set(numbers.values())
+
+
 @pytest.mark.parametrize("which", range(4))
 def test_deleting_one_breakpoint_deletes_the_whole_catch_and_no_other(shared_fault: Live, which: int) -> None:
     live = shared_fault

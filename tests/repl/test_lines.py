@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import prompt_toolkit.application
 import pytest
 
+from gdbtools.children.debugger import Debugger, Progressed
+from gdbtools.repl import mmu_client
+from gdbtools.repl.attached import Attached, AttachTarget
+from gdbtools.repl.runner import Runner
 from gdbtools.repl.terminal.screen import Screen
 from tests.repl.conftest import PROMPT, Start
 
@@ -55,3 +61,28 @@ def test_an_answer_above_a_prompt_begins_its_own_line(
     monkeypatch.setattr(prompt_toolkit.application, "run_in_terminal", at_once)
     asyncio.run(print_both())
     assert capsys.readouterr().out == "what GDB has begun\nan answer\n"
+
+
+def test_what_is_shown_next_takes_the_progress_line_away_whoever_shows_it() -> None:
+    for shows in (Screen.begin_line, Screen.flush, lambda screen: screen.write("text\n")):
+        stream = io.StringIO()
+        screen = Screen({}, stream=stream, is_terminal=True)
+        screen.progress(213, 600_000)
+        assert stream.getvalue().endswith("Ctrl-C stops")
+        shows(screen)
+        assert stream.getvalue().partition("Ctrl-C stops")[2] in ("\r\x1b[K", "\r\x1b[Ktext\n")
+
+
+def test_keeping_a_stop_leaves_no_progress_line_while_the_guest_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    runner = Runner(Screen({}, stream=stream, is_terminal=True), interactive=True)
+    attached = Attached(runner.hear, AttachTarget(":1", Path("unused")), 80)
+
+    async def scans(*_: object) -> None:
+        runner.hear(Progressed(213, 600_000))
+
+    monkeypatch.setattr(mmu_client, "answer", scans)
+    monkeypatch.setattr(Debugger, "attached", property(lambda _: True))
+    asyncio.run(attached._keep())
+    assert "213 tables" in stream.getvalue()
+    assert stream.getvalue().endswith("\r\x1b[K")

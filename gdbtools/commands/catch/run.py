@@ -16,6 +16,8 @@ class Caught:
     regime: str | None
     places: Sequence[tuple[int, int, str]]
     in_force: Collection[int]
+    already: bool = False
+    """Whether they were there before, and nothing was set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +29,9 @@ class Options:
 
 
 def run(session: Session, options: Options) -> Sequence[Caught]:
+    already = session.live.catches(options.kind, options.regime)
     if options.regime is not None:
         places = session.live.catch(options.kind, options.regime)
-        return (Caught(options.kind, options.regime, places, frozenset(address for _, address, _ in places)),)
+        return (Caught(options.kind, options.regime, places, frozenset(address for _, address, _ in places), already),)
     in_force = frozenset(session.machine.architecture.exceptions.vectors(session.machine.register))
-    return (Caught(options.kind, None, session.live.catch(options.kind), in_force),)
+    return (Caught(options.kind, None, session.live.catch(options.kind), in_force, already),)

@@ -9,14 +9,18 @@ from gdbtools.render.json import JsonObject, hexadecimal
 
 def view(answer: Caught) -> Document:
     kind = "MMU" if answer.kind == "any" else answer.kind
+    of = "" if answer.regime is None else f" of {answer.regime}"
+    caught = Span(f"{kind} faults{of}", Role.HEADING)
+    if answer.already:
+        numbers = ", ".join(str(number) for number, _, _ in answer.places)
+        return Document([Line(["Already catching ", caught, f", by the breakpoints {numbers}."])])
     two = any(address not in answer.in_force for _, address, _ in answer.places)
     rows = [
         (str(number), f"{address:#x}", entry, *([_space(address in answer.in_force)] if two else []))
         for number, address, entry in answer.places
     ]
     headers = "number", "vector", "entry", *(["vectors"] if two else [])
-    of = "" if answer.regime is None else f" of {answer.regime}"
-    headline = Line(["Catching ", Span(f"{kind} faults{of}", Role.HEADING), "; deleting one of these deletes all:"])
+    headline = Line(["Catching ", caught, "; deleting one of these deletes all:"])
     return Document([headline, Table(headers, rows, frozenset((0,)))])
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import cast
 
+from gdbtools import numbers
 from gdbtools.addresses import PA, Input
 from gdbtools.analysis.areas import Area, areas
 from gdbtools.analysis.contiguity import Contiguity, contiguity
@@ -29,9 +30,6 @@ from gdbtools.wording import number_of
 
 MOST_RUNS = 20_000
 """How many runs are listed where nobody says: more than real tables have, and what a list may cost that has no end."""
-
-
-_UNITS = {"k": 10, "m": 20, "g": 30, "t": 40}
 
 
 class Listing(enum.Enum):
@@ -332,10 +330,9 @@ def _permission(text: str) -> Permission:
 
 
 def _size(text: str) -> int:
-    found = re.fullmatch(r"(\d+)([kmgt])i?b?", text.lower())
-    if found is None:
+    size_bytes = numbers.size(text)
+    if size_bytes is None:
         raise UsageError(f"{text!r} is no size; write it like 4k, 64k, 2m or 1g")
-    size_bytes = int(found[1]) << _UNITS[found[2]]
     if size_bytes < PAGE_BYTES or size_bytes.bit_count() != 1:
         raise UsageError(f"{text!r} is the size of no leaf; write one that is, like 4k, 64k, 2m or 1g")
     return size_bytes

@@ -97,10 +97,10 @@ class Screen:
             self._flushing = asyncio.get_running_loop().create_task(self._flush_above())
 
     def flush(self) -> None:
-        """Print what waits."""
+        """Print what waits; a progress line is in nobody's way, whoever prints next."""
         text, self._pending = self._pending, ""
+        self.clear_progress()
         if text:
-            self.clear_progress()
             self._put(text)
 
     async def _flush_above(self) -> None:

@@ -150,7 +150,8 @@ def register() -> None:
     Prefix()
     for command in COMMANDS.values():
         Subcommand(face, command)
-        for alias in command.aliases:
+        # GDB lists the latest first.
+        for alias in reversed(command.aliases):
             gdb.execute(f"alias mmu {alias} = mmu {command.name}")
     FaultFunction(face)
     _mi_command(face)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gdbtools.bits import Word
 from gdbtools.errors import UsageError
+
+if TYPE_CHECKING:
+    from gdbtools.bits import Word
 
 ALIKE: Final = 0.7
 """How much of two names has to be the same: `TTRB0_EL1` is alike, `NONSENSE` and `nsproxy` are not."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from gdbtools.analysis.faults.overwritten import may_be_overwritten
 from gdbtools.analysis.isolation import isolation
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Regime
@@ -60,6 +61,9 @@ def of_last_exception(spaces: Spaces) -> tuple[Machine, Isolation | None, str]:
         return machine, None, CURRENT
     exception = machine.exception()
     if not exception.syndrome.address_valid or not spaces.hides(exception.address):
+        return machine, None, CURRENT
+    if may_be_overwritten(machine.architecture, machine.register, exception):
+        # Where it lies says nothing then: the space in force is the one in which that is found out.
         return machine, None, CURRENT
     # The class says so too, and is of the address even where the saved state is of a later exception.
     privileged = exception.origin or exception.syndrome.from_lower is False

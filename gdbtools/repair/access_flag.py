@@ -78,6 +78,8 @@ def _not_of_one(diagnosis: Diagnosis) -> str:
     belongs, names = diagnosis.belongs, diagnosis.exception.names
     if belongs.interrupt:
         return f"nothing to repair: an {belongs.interrupt} was taken, and {names.syndrome} is of an older exception"
+    if belongs.overwritten:
+        return f"nothing to repair: the address of the last exception is not known: {belongs.reason}"
     return f"{names.syndrome} and {names.return_address} are not of one exception: {belongs.reason}"
 
 

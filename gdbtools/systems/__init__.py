@@ -57,6 +57,16 @@ def flag_habits(architecture: Architecture, of_kernel: bool) -> str:
     return ", ".join(filter(None, (each.flag_habit(of_kernel) for each in systems_of(architecture))))
 
 
+def left_in_address(architecture: Architecture) -> Mapping[str, str]:
+    """Return the register that each system leaves in the fault address register on its way to a reduced space."""
+    return {each.title: each.left_in_address for each in systems_of(architecture) if each.left_in_address}
+
+
+def spent_at_entry(architecture: Architecture) -> frozenset[str]:
+    """Return the general registers that may not be the process's any more where a system's own vector entry is."""
+    return frozenset().union(*(each.spent_at_entry for each in systems_of(architecture)))
+
+
 def dirty_conventions(architecture: Architecture) -> Mapping[str, DirtyConvention]:
     """Return how each system that is known marks what was written."""
     return {each.title: each.dirty for each in systems_of(architecture) if each.dirty is not None}

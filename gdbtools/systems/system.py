@@ -15,6 +15,10 @@ class System:
     title: str = ""
     dirty: DirtyConvention | None = None
     """How it marks what was written, None where that is not known."""
+    left_in_address: str = ""
+    """The general register of a process that its way out to a reduced space leaves in the fault address register."""
+    spent_at_entry: frozenset[str] = frozenset()
+    """The general registers that its way in from a reduced space has used before it is at its own vector entry."""
 
     def flag_habit(self, of_kernel: bool) -> str:  # noqa: ARG002
         """Return who sets an access flag that is found clear, in a few words: a kernel's own, or a process's."""

@@ -22,6 +22,7 @@ from tests.isolated import (
     ROOT,
     TRAMPOLINE,
     USER,
+    VECTORS,
     Isolated,
 )
 
@@ -196,10 +197,14 @@ def test_what_if_of_the_root_asks_whether_that_one_is_reduced(capsys, source: li
 READ_ABORT, PERMISSION_3, TRANSLATION_0 = 0x9600_0000, 0b001111, 0b000100
 
 
+ON_THE_WAY = {"cpsr": EL1H, "pc": TRAMPOLINE + 0x1000}
+"""In the kernel, with the reduced space still in force."""
+
+
 def test_what_the_kernel_was_refused_is_asked_of_its_own_space(capsys, guest: Isolated, tmp_path: Path) -> None:
-    """At EL0 its last exception is still in the registers: a write to a page of its own that is read-only."""
+    """On its way out its last exception is still in the registers: a write to a page of its own that is read-only."""
     last = {"ESR_EL1": READ_ABORT | 1 << 6 | PERMISSION_3, "FAR_EL1": KERNEL + 0x1008, "SPSR_EL1": EL1H}
-    result = asked(capsys, "fault", *saved(guest.lower, tmp_path, guest.at_el0(**last)), status=1)
+    result = asked(capsys, "fault", *saved(guest.lower, tmp_path, guest.at_el0(**last, **ON_THE_WAY)), status=1)
     assert result["verdict"] == "tables agree"
     assert (result["space"], result["isolation"]["full_root"]) == ("kernel", FULL)
 
@@ -208,15 +213,54 @@ def test_an_older_fault_of_the_kernel_is_walked_in_its_space_although_the_state_
     capsys, guest: Isolated, tmp_path: Path
 ) -> None:
     last = {"ESR_EL1": READ_ABORT | 1 << 6 | PERMISSION_3, "FAR_EL1": KERNEL + 0x1008, "SPSR_EL1": 0}
-    result = asked(capsys, "fault", *saved(guest.lower, tmp_path, guest.at_el0(**last)), status=1)
+    result = asked(capsys, "fault", *saved(guest.lower, tmp_path, guest.at_el0(**last, **ON_THE_WAY)), status=1)
     assert (result["verdict"], result["space"]) == ("not one exception", "kernel")
 
 
 def test_what_a_user_was_refused_is_asked_of_the_space_that_it_sees(capsys, guest: Isolated, tmp_path: Path) -> None:
     last = {"ESR_EL1": 0x9200_0000 | TRANSLATION_0, "FAR_EL1": KERNEL + 0x1008}
-    result = asked(capsys, "fault", *saved(guest.lower, tmp_path, guest.at_el0(**last)), status=1)
+    result = asked(capsys, "fault", *saved(guest.lower, tmp_path, guest.at_el0(**last, **ON_THE_WAY)), status=1)
     assert result["verdict"] == "tables agree"
     assert result["space"] == "current"
+
+
+WRITE_ABORT = 0x9200_0000 | 1 << 6 | PERMISSION_3
+FRAME = 0xFFFF_CB3C_8140
+
+
+@pytest.mark.parametrize("address", [FRAME, KERNEL + 0x1008], ids=["a stack's", "a kernel's"])
+@pytest.mark.parametrize("same", [True, False], ids=["equal", "changed since"])
+def test_past_the_way_out_far_is_not_the_faults_address(
+    capsys, guest: Isolated, tmp_path: Path, address: int, same: bool
+) -> None:
+    """Linux leaves x29 there: equality makes it certain, and a process may have changed its x29 since."""
+    last = {"ESR_EL1": WRITE_ABORT, "FAR_EL1": address, "x29": address if same else USER, "x4": 0x5D_34F0}
+    source = saved(guest.lower, tmp_path, guest.at_el0(**last))
+    result = asked(capsys, "fault", *source, status=1)
+    assert (result["verdict"], result["evidence"]["kind"]) == ("not one exception", "overwritten")
+    assert (result["walk"], result["access"], result["predicted"]) == (None, None, None)
+    why = "FAR_EL1 holds x29, which Linux's way out of the kernel leaves there"
+    why = why if same else "Linux's way out of the kernel leaves x29 in FAR_EL1"
+    assert result["sentence"] == (
+        f"last exception: write: permission fault, level 3, but its address is not known: {why}."
+    )
+    assert f"{address:#x}" not in result["sentence"], "what the toolbar shows"
+    said = text(capsys, "esr", *source)
+    assert f"FAR_EL1 not of this exception: {why}" in said
+
+
+def test_at_the_trampolines_entry_far_is_the_faults_address(capsys, guest: Isolated, tmp_path: Path) -> None:
+    last = {"ESR_EL1": 0x9200_0000 | TRANSLATION_0, "FAR_EL1": FRAME, "x29": FRAME, "pc": VECTORS + 0x400}
+    source = saved(guest.lower, tmp_path, guest.at_el0(**last, cpsr=EL1H))
+    result = asked(capsys, "fault", *source, status=1)
+    assert (result["address"], result["evidence"]["kind"]) == (f"{FRAME:#018x}", "at entry")
+
+
+def test_where_nothing_is_isolated_far_is_left_alone(capsys, guest: Isolated, tmp_path: Path) -> None:
+    last = {"ESR_EL1": 0x9200_0000 | TRANSLATION_0, "FAR_EL1": FRAME, "x29": FRAME}
+    source = saved(guest.lower, tmp_path, guest.in_kernel(**last, cpsr=0, pc=USER))
+    result = asked(capsys, "fault", *source, status=1)
+    assert (result["address"], result["verdict"]) == (f"{FRAME:#018x}", "tables agree")
 
 
 def captured(capsys: pytest.CaptureFixture[str], source: list[str], path: Path, *words: str) -> Any:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from gdbtools import systems
 from gdbtools.analysis.faults.instruction import instruction_at
+from gdbtools.analysis.faults.overwritten import may_be_overwritten, overwritten
+from gdbtools.analysis.isolation import isolation
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import ExceptionRecord, Fit, Read, ReadRegister
 from gdbtools.errors import Unavailable, Unreadable
@@ -29,6 +32,8 @@ class BelongingEvidence(enum.Enum):
     """Nothing that can be read says so, or says otherwise."""
     CONTRADICTS = enum.auto()
     """They cannot be."""
+    OVERWRITTEN = enum.auto()
+    """The address is not the exception's: the way out to the space in force has used its register since."""
 
 
 _FROM_FIT = {
@@ -64,7 +69,16 @@ class Belonging:
     @property
     def joined(self) -> bool:
         """Whether nothing speaks against their being of one exception."""
-        return self.evidence not in (BelongingEvidence.INTERRUPT, BelongingEvidence.CONTRADICTS)
+        return self.evidence not in (
+            BelongingEvidence.INTERRUPT,
+            BelongingEvidence.CONTRADICTS,
+            BelongingEvidence.OVERWRITTEN,
+        )
+
+    @property
+    def overwritten(self) -> bool:
+        """Whether nothing tells the exception's address any more."""
+        return self.evidence is BelongingEvidence.OVERWRITTEN
 
 
 def belonging(
@@ -73,8 +87,17 @@ def belonging(
     read: Read,
     exception: ExceptionRecord,
     fetch: Read | None = None,
+    look_at_entry: bool = True,
 ) -> Belonging:
-    """Return what is known of an exception that a CPU's registers have; `fetch` is as `instruction_at` has it."""
+    """Return what is known of an exception that a CPU's registers have; `fetch` is as `instruction_at` has it.
+
+    Without `look_at_entry` it goes by the entry alone where the CPU is at one, and reads no instruction.
+    """
+
+    def word() -> int | None:
+        at = architecture.exceptions.raised_at(exception)
+        return None if at is None else instruction_at(architecture, register, read, exception, at, fetch)
+
     stands: str | None = ""
     try:
         entry = architecture.exceptions.vector_entry(register)
@@ -84,10 +107,42 @@ def belonging(
         return Belonging(BelongingEvidence.INTERRUPT, entry.name, entry.interrupt)
     if entry is not None:
         against = architecture.exceptions.fits_entry(exception, entry)
+        if not against and look_at_entry:
+            against = _elsewhere(architecture, _still_its(architecture, register), exception, word())
         return Belonging(
             BelongingEvidence.CONTRADICTS if against else BelongingEvidence.AT_ENTRY, entry.name, reason=against
         )
-    at = architecture.exceptions.raised_at(exception)
-    word = None if at is None else instruction_at(architecture, register, read, exception, at, fetch)
-    agreed = architecture.exceptions.fits(exception, word)
+    if (
+        stands is not None
+        and may_be_overwritten(architecture, register, exception)
+        and isolation(architecture, register, read) is not None
+    ):
+        return Belonging(BelongingEvidence.OVERWRITTEN, stands, reason=overwritten(architecture, register, exception))
+    agreed = architecture.exceptions.fits(exception, found := word())
+    elsewhere = _elsewhere(architecture, register, exception, found) if stands is not None else ""
+    if elsewhere:
+        # The instruction was this one, or not: registers that have changed since tell neither.
+        return Belonging(BelongingEvidence.NOT_SHOWN, stands, reason=f"{elsewhere}, as the registers are now")
     return Belonging(_FROM_FIT[agreed.fit], stands, reason=agreed.reason)
+
+
+def _elsewhere(
+    architecture: Architecture, register: ReadRegister, exception: ExceptionRecord, instruction: int | None
+) -> str:
+    """Return where the instruction leads by its own registers, if that is not the address; else empty."""
+    if instruction is None or architecture.exceptions.fits(exception, instruction).fit is not Fit.FITS:
+        return ""
+    agreed = architecture.exceptions.fits(exception, instruction, register)
+    return agreed.reason if agreed.fit is Fit.CONTRADICTS else ""
+
+
+def _still_its(architecture: Architecture, register: ReadRegister) -> ReadRegister:
+    """Return registers without those that a system has used on its way to its own vector entry."""
+    spent = systems.spent_at_entry(architecture)
+
+    def read(name: str) -> int:
+        if name in spent:
+            raise Unavailable(f"{name} may have been used since the exception")
+        return register(name)
+
+    return read

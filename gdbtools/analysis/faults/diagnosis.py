@@ -66,7 +66,7 @@ class Verdict(enum.Enum):
     INTERRUPT = enum.auto()
     """An interrupt has been taken, which has no syndrome: what there is, is of an older exception."""
     NOT_ONE_EXCEPTION = enum.auto()
-    """The syndrome is not of the state that is saved beside it, so that nobody knows what to replay."""
+    """The syndrome is not of the state or of the address beside it, so that nobody knows what to replay."""
     NONE_TAKEN = enum.auto()
     """The registers are as after reset: there has been no exception."""
 
@@ -140,7 +140,9 @@ def diagnose(
     """
     register = with_memory(register, read)
     exception = architecture.exceptions.record(register)
-    belongs, syndrome = belonging(architecture, register, read, exception, fetch), exception.syndrome
+    # Where many are repaired in a row, each is as its tables say, and an instruction would cost as much as a walk.
+    belongs = belonging(architecture, register, read, exception, fetch, look_at_entry=regime_for is None)
+    syndrome = exception.syndrome
     if exception.untaken:
         return Diagnosis(Verdict.NONE_TAKEN, exception, belongs)
     if not belongs.joined:
@@ -246,7 +248,7 @@ def _apart(
     if belongs.interrupt:
         return Diagnosis(Verdict.INTERRUPT, exception, belongs)
     syndrome = exception.syndrome
-    if syndrome.fault is None or not syndrome.address_valid or syndrome.from_lower is None:
+    if belongs.overwritten or syndrome.fault is None or not syndrome.address_valid or syndrome.from_lower is None:
         return Diagnosis(Verdict.NOT_ONE_EXCEPTION, exception, belongs)
     name = architecture.exceptions.regime_of(
         register, architecture.privileges[0] if syndrome.from_lower else exception.target

@@ -31,14 +31,14 @@ class FaultSymbols:
     address: str = ""
 
 
-def symbols_of(machine: Machine, exception: ExceptionRecord) -> FaultSymbols:
+def symbols_of(machine: Machine, exception: ExceptionRecord, overwritten: bool = False) -> FaultSymbols:
     """Return the name of the addresses of an exception, as far as there are any, and names for them."""
     try:
         pc = machine.symbol(VA(machine.register(machine.architecture.pc)))
     except Unavailable:
         pc = ""
     elr = exception.return_address
-    far = machine.symbol(exception.address) if exception.syndrome.address_valid else ""
+    far = machine.symbol(exception.address) if exception.syndrome.address_valid and not overwritten else ""
     return FaultSymbols(pc, "" if elr is None else machine.symbol(elr), far)
 
 
@@ -89,7 +89,7 @@ def run(session: Session, options: Options) -> Sequence[Answer]:
         session.seen.remember(steps_of(found.walk), machine.current)
     aborted_at = answering_pa(found)
     backing = None if aborted_at is None or machine.live is None else machine.live.backing(aborted_at)
-    made, symbols = supposed.suppositions, symbols_of(machine, found.exception)
+    made, symbols = supposed.suppositions, symbols_of(machine, found.exception, found.belongs.overwritten)
     live = machine.live is not None
     return (Answer(found, machine.architecture, made, suspected, backing, isolation, space, symbols, live, changed),)
 

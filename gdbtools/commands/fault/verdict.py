@@ -55,6 +55,11 @@ def _apart(diagnosis: Diagnosis) -> list[str | Span]:
             f"{exception.address:#x}: " if syndrome.address_valid else "",
             Span(fault_name(syndrome.fault), Role.BAD),
         ]
+    if diagnosis.belongs.overwritten:
+        if syndrome.fault is not None:
+            kind = f"{syndrome.access_kind.label}: " if syndrome.access_kind else ""
+            said = [kind, Span(fault_name(syndrome.fault), Role.BAD)]
+        return [*said, ", but ", Span("its address is not known", Role.WARNING), f": {diagnosis.belongs.reason}."]
     names = exception.names
     other = Span(f"{names.return_address} and {names.state} are not of it", Role.WARNING)
     return [*said, ", but ", other, f": {diagnosis.belongs.reason}."]

@@ -150,9 +150,14 @@ def _apart_rows(diagnosis: Diagnosis, symbols: FaultSymbols, back: str) -> list[
     saved = _saved(exception, symbols)
     rows: list[tuple[str, Text]] = [(later, saved)] if belongs.interrupt else []
     rows.append((older, _syndrome(exception)))
-    if exception.syndrome.address_valid:
+    if belongs.overwritten:
+        rows.append(("address", f"{exception.names.address} {exception.address:#x}, which is no evidence of it"))
+    elif exception.syndrome.address_valid:
         rows.append(("" if belongs.interrupt else "address", _address(diagnosis, symbols)))
-    rows += [] if belongs.interrupt else [(later, f"{saved}: an interrupt's, or another context's")]
+    if belongs.overwritten:
+        rows.append(("returned to", f"{saved}: from this exception or a later one"))
+    elif not belongs.interrupt:
+        rows.append((later, f"{saved}: an interrupt's, or another context's"))
     return [*rows, *_standing(belongs, symbols, back)]
 
 

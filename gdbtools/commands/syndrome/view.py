@@ -75,12 +75,15 @@ def view(answer: Decoded) -> Document:
     names = answer.architecture.exceptions.names if exception is None else exception.names
     joined = exception if belongs is None or belongs.joined else None
     rows: list[tuple[str, Text]] = syndrome_rows(syndrome, joined, answer.traps, answer.convention)
-    rows.append((names.address, syndrome.address.value))
+    overwritten = belongs is not None and belongs.overwritten
+    rows.append((names.address, _not_of_it(belongs) if belongs and overwritten else syndrome.address.value))
     if syndrome.ipa_valid:
         rows.append((names.ipa, "the page of the IPA, if this is a fault of stage 2"))
-    rows.append(
-        (names.return_address, syndrome.returns.value if belongs is None or belongs.joined else _not_of_it(belongs))
-    )
+    if overwritten:
+        rows.append((names.return_address, "where the CPU last returned to, from this exception or a later one"))
+    else:
+        returns = syndrome.returns.value if belongs is None or belongs.joined else _not_of_it(belongs)
+        rows.append((names.return_address, returns))
     blocks.append(Facts(rows))
     blocks.append(word_picture(syndrome.word, "the syndrome"))
     unused = [each.field.name for each in syndrome.word.decoded() if not each.applicable]

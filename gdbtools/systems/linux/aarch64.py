@@ -100,6 +100,10 @@ class Linux(System):
     title = "Linux"
     # PTE_DIRTY in arch/arm64/include/asm/pgtable-prot.h.
     dirty = DirtyConvention.BIT55
+    # arch/arm64/kernel/entry.S: kernel_exit saves x29 in FAR_EL1, and tramp_exit takes it from there before its ERET.
+    left_in_address = "x29"
+    # The same file, tramp_ventry: it branches to the kernel's own entry by x30, whose value is in TPIDRRO_EL0.
+    spent_at_entry = frozenset(("x30",))
 
     def flag_habit(self, of_kernel: bool) -> str:
         return "Linux has a handler for user addresses" + (", and dies of a kernel's" if of_kernel else "")

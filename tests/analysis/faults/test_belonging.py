@@ -107,3 +107,34 @@ def test_a_stale_syndrome_repairs_nothing() -> None:
     with pytest.raises(Refused, match="an IRQ was taken, and ESR_EL1 is of an older exception"):
         plan(found(DATA_SAME | ACCESS_FLAG_3, LDR_X0_X1, pc=VBAR + 0x280), ARM, DirtyConvention.NONE, Tables())
     assert plan(found(DATA_SAME | ACCESS_FLAG_3, LDR_X0_X1), ARM, DirtyConvention.NONE, Tables()).level.number == 3
+
+
+AT_ENTRY = {"pc": VBAR + 0x200, "SPSR_EL1": EL1H}
+
+
+def test_at_an_entry_an_instruction_that_leads_elsewhere_is_not_of_the_address() -> None:
+    diagnosis = found(DATA_SAME | ACCESS_FLAG_3, LDR_X0_X1, **AT_ENTRY, x1=0x7000)
+    assert (diagnosis.verdict, diagnosis.access) == (Verdict.NOT_ONE_EXCEPTION, None)
+    assert diagnosis.belongs.reason == f"LDR X0, [X1] at ELR_EL1 {CODE:#x} accesses 0x7000, not FAR_EL1's"
+    with pytest.raises(Refused, match="accesses 0x7000, not FAR_EL1's"):
+        plan(diagnosis, ARM, DirtyConvention.NONE, Tables())
+    for own in ({"x1": VA}, {"x1": VA | 0xAB << 56}, {}):
+        same = found(DATA_SAME | ACCESS_FLAG_3, LDR_X0_X1, **AT_ENTRY, **own)
+        assert same.verdict is Verdict.TABLES_AGREE
+        assert same.belongs.evidence is BelongingEvidence.AT_ENTRY
+
+
+def test_a_register_that_the_way_in_has_used_speaks_against_nothing() -> None:
+    """Linux's trampoline branches to the kernel's own entry by x30."""
+    by_x30 = 0xF940_0000 | 30 << 5
+    assert found(DATA_SAME | ACCESS_FLAG_3, by_x30, **AT_ENTRY, x30=0x7000).verdict is Verdict.TABLES_AGREE
+    by_x29 = 0xF940_0000 | 29 << 5
+    assert found(DATA_SAME | ACCESS_FLAG_3, by_x29, **AT_ENTRY, x29=0x7000).verdict is Verdict.NOT_ONE_EXCEPTION
+
+
+def test_past_the_entry_registers_that_lead_elsewhere_leave_a_doubt_and_never_fit() -> None:
+    later = found(DATA_SAME | ACCESS_FLAG_3, LDR_X0_X1, x1=0x7000)
+    assert later.belongs.evidence is BelongingEvidence.NOT_SHOWN
+    assert later.belongs.reason.endswith("accesses 0x7000, not FAR_EL1's, as the registers are now")
+    assert later.verdict is Verdict.TABLES_AGREE, "the handler has used its registers"
+    assert found(DATA_SAME | ACCESS_FLAG_3, LDR_X0_X1, x1=VA).belongs.evidence is BelongingEvidence.FITS

@@ -16,7 +16,7 @@ from typing import Any, Final
 from gdbtools.addresses import VA
 from gdbtools.arch.aarch64.instructions.classes import is_always_defined, text
 from gdbtools.arch.aarch64.instructions.gadgets import INSTRUCTION_BYTES
-from gdbtools.arch.aarch64.instructions.memory_instructions import InstructionEncoding, memory_access
+from gdbtools.arch.aarch64.instructions.memory_instructions import InstructionEncoding, MemoryAccess, memory_access
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx
 from gdbtools.arch.model import (
@@ -38,6 +38,8 @@ _PAGE: Final = -1 << 12
 _TAG: Final = Field((63, 56))
 _IMMEDIATE: Final = Field((20, 5), doc="imm16 of an exception generating instruction")
 _SP: Final = 31
+_MOST_BYTES: Final = 64
+"""The most that an instruction with a base register moves, where its size is not told."""
 
 AARCH32_ONLY: Final = frozenset(
     (
@@ -342,19 +344,51 @@ def _against_registers(exception: ExceptionRecord) -> str:
 
 
 def _base_differs(exception: ExceptionRecord, instruction: int, register: ReadRegister | None) -> str:
-    """Return where an instruction's own base leads, if FAR is not there; empty where it is, or that is not known."""
+    """Return where an instruction's own registers lead, if FAR is not there; empty where it is, or that is not known.
+
+    Of a watchpoint FAR may be anywhere in a block that the access only touches: nothing is said of it.
+    """
     found, access = exception.syndrome, memory_access(instruction)
-    known = register is not None and found.address is AddressMeaning.ACCESSED
-    if access is None or access.base is None or access.offset is None or not known:
+    known = register is not None and found.address is AddressMeaning.ACCESSED and found.address_valid
+    if access is None or not known or found.fault is None or _through_vncr(found):
         return ""
     assert register is not None, "it is known"
-    name = "sp" if access.base == _SP else f"x{access.base}"
     try:
-        first = register(name) + access.offset
+        first = _first(access, exception, register)
     except Unavailable:
         return ""
-    size_bytes = access.size_bytes or 1
+    if first is None:
+        return ""
+    size_bytes = access.size_bytes or _MOST_BYTES
     # What is about a line or a block is about all of it, wherever in it the address is.
     below = size_bytes if found.access_kind in _MAINTENANCE or "ZVA" in access.text else 0
     distance = _TAG.into(exception.address - first + below & (1 << 64) - 1, 0)
     return "" if distance < size_bytes + below else f"{first & (1 << 64) - 1:#x}, not FAR_EL{exception.target}'s"
+
+
+def _through_vncr(found: Syndrome) -> bool:
+    iss: Any = found.word
+    return bool(getattr(iss, "VNCR", 0))
+
+
+def _first(access: MemoryAccess, exception: ExceptionRecord, register: ReadRegister) -> int | None:
+    """Return the first address that registers make of an access, untruncated; None where they do not tell."""
+    if access.base is None or (access.offset is None and access.index is None):
+        return None
+    first = register(_stack_pointer(exception, register) if access.base == _SP else f"x{access.base}")
+    if access.index is None:
+        return first + (access.offset or 0)
+    number = access.index.number
+    return first + access.index.of(0 if number == _SP else register(f"x{number}"))
+
+
+def _stack_pointer(exception: ExceptionRecord, register: ReadRegister) -> str:
+    """Return the name by which the stack pointer of the instruction is read: `sp` is that of the CPU as it is now."""
+
+    def selected(state: int) -> int:
+        return SPSR(state).el if state & 1 else 0
+
+    if exception.state is None:
+        raise Unavailable("which stack pointer it was is not known")
+    then = selected(exception.state)
+    return "sp" if then == selected(register("cpsr")) else f"SP_EL{then}"

@@ -7,7 +7,7 @@ instructions for cache maintenance".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gdbtools.arch.aarch64.instructions.gadgets import SystemInstruction, Unscaled, UnsignedOffset
@@ -24,13 +24,28 @@ _LINE_BYTES: Final = 1 << 11
 
 
 @dataclass(frozen=True, slots=True)
+class Index:
+    """A register that is added to a base: its number, how many bits of it, whether signed, and how far shifted."""
+
+    number: int
+    bits: int
+    signed: bool
+    shift: int
+
+    def of(self, value: int) -> int:
+        """Return what is added where the register holds `value`."""
+        low = value & (1 << self.bits) - 1
+        return (low - (low >> self.bits - 1 << self.bits) if self.signed else low) << self.shift
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryAccess:
     """What an instruction does to memory.
 
     `kinds` are what it can be refused as.  `size_bytes` is all that it moves, None where that is not told here;
     `register` is the number of the one general-purpose register that it moves, None for another kind or for more of
     them.  `base` is the number of its base register, and `offset` what is added, None where that is not in the
-    instruction alone.
+    instruction alone; `index` is the register that is added where one is.
     """
 
     text: str
@@ -40,6 +55,7 @@ class MemoryAccess:
     signed: bool = False
     base: int | None = None
     offset: int | None = None
+    index: Index | None = None
 
 
 def _general(number: int, size_bytes: int) -> str:
@@ -127,7 +143,9 @@ def _indexed(word: int) -> MemoryAccess | None:
     how = f", {extend}" if extend != "LSL" or found.S else ""
     amount = (4 if found.V and found.opc & 0b10 else found.size) if found.S else 0
     how += f" #{amount}" if found.S else ""
-    return _moved(word, "R", f"[{_base(found.Rn)}, {index}{how}]", None)
+    moved = _moved(word, "R", f"[{_base(found.Rn)}, {index}{how}]", None)
+    added = Index(found.Rm, 64 if found.option & 1 else 32, found.option >= 0b110, amount)
+    return None if moved is None else replace(moved, index=added)
 
 
 def _authenticated(word: int) -> MemoryAccess:

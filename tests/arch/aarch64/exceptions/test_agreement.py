@@ -113,11 +113,68 @@ def test_the_base_register_leads_to_far_where_it_is_still_that_of_the_instructio
     assert asked(*read, "ldr x0, [x1, #16]", x1=FAR - 16 | 0xAB << 56).fit is Fit.FITS, "a tag leads nowhere else"
     assert asked(*read, "ldp x0, x1, [x2]", x2=FAR - 8).fit is Fit.FITS, "the second of two"
     assert asked(*read, "ldr x0, [x1], #16", x1=FAR).fit is Fit.FITS
-    assert asked(*read, "ldr x0, [x1, x2]", x1=0, x2=0).fit is Fit.FITS, "what it adds is not told"
+    assert asked(*read, "ldraa x0, [x1]", x1=0).fit is Fit.FITS, "what its base is signed with is not told"
     found = asked(*read, "ldr x0, [x1, #16]", x1=0x8000)
     assert (found.fit, found.reason) == (
         Fit.CONTRADICTS, f"LDR X0, [X1, #16] at ELR_EL1 {ELR:#x} accesses 0x8010, not FAR_EL1's"
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "x1", "x2"),
+    [
+        ("ldr x0, [x1, x2]", FAR + 1, -1),
+        ("ldr x0, [x1, x2, lsl #3]", FAR - 24, 3),
+        ("ldr w0, [x1, w2, uxtw]", FAR - 0xFFFF_FFFF, 0xAB_FFFF_FFFF),
+        ("ldr x0, [x1, w2, sxtw #3]", FAR + 8, 0xFFFF_FFFF),
+        ("ldr x0, [x1, x2, sxtx]", FAR + 5, -5),
+        ("ldr q0, [x1, x2, lsl #4]", FAR - 16, 1),
+        ("ldr x0, [x1, xzr]", FAR, 0x1234),
+    ],
+)
+def test_an_index_is_extended_and_shifted_before_it_is_added(source: str, x1: int, x2: int) -> None:
+    read, last = (EC.DATA_ABORT_SAME_EL, TRANSLATION), (1 << 64) - 1
+    assert asked(*read, source, x1=x1, x2=x2 & last).fit is Fit.FITS
+    assert asked(*read, source, x1=x1 + 0x1000, x2=x2 & last).fit is Fit.CONTRADICTS
+
+
+ACCESSES = (
+    ("ldr x0, [x1, #-8]!", 8, 8), ("ldr x0, [x1], #8", 0, 8), ("ldp x3, x4, [x1, #-16]!", 16, 16),
+    ("ldp q3, q4, [x1], #32", 0, 32), ("ldxr x0, [x1]", 0, 8), ("ldaxp x3, x4, [x1]", 0, 16),
+    ("ldadd x3, x4, [x1]", 0, 8), ("ldur x0, [x1, #-3]", 3, 8), ("ld4 {v0.2d-v3.2d}, [x1]", 0, 64),
+    ("ldtr x0, [x1, #4]", -4, 8), ("ldrb w0, [x1]", 0, 1),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "before", "size"), ACCESSES)
+def test_far_is_any_address_within_the_access_and_none_beside_it(source: str, before: int, size: int) -> None:
+    read = EC.DATA_ABORT_SAME_EL, TRANSLATION
+    for offset, fit in ((0, Fit.FITS), (size - 1, Fit.FITS), (size, Fit.CONTRADICTS), (-1, Fit.CONTRADICTS)):
+        assert asked(*read, source, x1=FAR - offset + before).fit is fit, offset
+
+
+def test_the_zeroed_or_maintained_block_is_all_around_its_address() -> None:
+    for source, iss in (("dc zva, x1", WNR), ("dc civac, x1", WNR | CM)):
+        for offset in (-0x3F, 0, 0x3F):
+            found = asked(EC.DATA_ABORT_SAME_EL, TRANSLATION | iss, source, x1=FAR + offset)
+            assert found.fit is Fit.FITS
+
+
+def test_the_stack_pointer_is_that_of_the_level_that_was_interrupted() -> None:
+    user = {"at": 1, "came": EL0T}
+    lower = EC.DATA_ABORT_LOWER_EL, TRANSLATION, "ldr x0, [sp, #16]"
+    assert asked(*lower, **user, sp=0x9000).fit is Fit.FITS, "EL1's own, and EL0's is not known"
+    assert asked(*lower, **user, sp=0x9000, SP_EL0=FAR - 16).fit is Fit.FITS
+    assert asked(*lower, **user, sp=FAR - 16, SP_EL0=0x9000).fit is Fit.CONTRADICTS
+    same = EC.DATA_ABORT_SAME_EL, TRANSLATION, "ldr x0, [sp, #16]"
+    assert asked(*same, sp=FAR - 16).fit is Fit.FITS
+    assert asked(*same, sp=0x9000).fit is Fit.CONTRADICTS
+
+
+def test_of_an_address_that_is_not_valid_or_a_watchpoints_nothing_is_said() -> None:
+    not_valid = TRANSLATION & ~0b111 | 0b010000 & ~0b001000 | 1 << 10
+    assert asked(EC.DATA_ABORT_SAME_EL, not_valid, "ldr x0, [x1]", x1=0x8000).fit is Fit.FITS
+    assert asked(EC.WATCHPOINT_SAME_EL, 0, "ldr x0, [x1]", x1=0x8000).fit is Fit.FITS
 
 
 def test_a_fetch_is_where_elr_is() -> None:

@@ -49,6 +49,8 @@ EL0, EL1 = 0, 1
 MARK = b"GDBTOOLS MARKS THIS PAGE OF A FILE: "
 COPIED = f"while :; do read -r line < /marked; for n in {' 1' * 200}; do :; done; done"
 """Is in user space, and has the kernel copy a page of its own to it, again and again."""
+LAST_WRITE = 0x9200_004F
+"""ESR_EL1 of a write of EL0's: a permission fault at level 3."""
 ENDING = "while :; do (for n in 1 2 3 4 5 6 7 8 9; do :; done); done"
 """Has processes that are made by fork, run and end."""
 PAGING = "while :; do dd if=/dev/zero of=/dev/null bs=64k count=1 2>/dev/null; done"
@@ -244,6 +246,29 @@ def test_the_full_root_is_the_one_that_the_kernel_itself_names(
         session.ask(f"capture {tmp_path / 'el0.core'}")
     assert main(["map", "-s", str(tmp_path / "el0.core"), "--space", "kernel", "--json"]) == 0
     assert _result(capsys)["runs"] == live["runs"]
+
+
+def test_at_el0_no_verdict_is_about_what_the_way_out_left_in_far(
+    linux: LinuxGuest, shape: Shape, debugger: str
+) -> None:
+    """Isolated, x29 goes through FAR_EL1: a verdict about that would be about a frame of the process's stack."""
+    draw = random.Random(SEED)
+    swapper = physical(written_by(linux), "swapper_pg_dir")
+    kinds: Counter[tuple[str, bool]] = Counter()
+    with linux.process(PAGING), attached(linux, debugger) as session:
+        for _ in range(STOPS):
+            elsewhere(session, draw)
+            stopped(session, EL0, draw, swapper)
+            # Of a call there would be no address to be wrong about.
+            (found,) = session.ask(f"fault --with ESR_EL1={LAST_WRITE:#x}")
+            same = session.value("$FAR_EL1") == session.value("$x29")
+            kinds[found["evidence"]["kind"], same] += 1
+            assert (found["evidence"]["kind"] == "overwritten") == (shape is ISOLATED)
+            if shape is ISOLATED:
+                assert (found["verdict"], found["walk"]) == ("not one exception", None)
+                assert ("FAR_EL1 holds x29" in found["sentence"]) == same
+    say(f"{shape}: {dict(kinds)}, seed {SEED}")
+    assert linux.run("echo alive") == "alive"
 
 
 def _result(capsys: pytest.CaptureFixture[str]) -> Any:

@@ -90,9 +90,11 @@ class Field:
     def into(self, word: int, value: int) -> int:
         """Return `word` with this field set to `value`; a value that does not fit raises ValueError."""
         remaining, odd = divmod(value, self.scale)
-        if odd or not 0 <= remaining < 1 << self.width:
+        if not 0 <= remaining < 1 << self.width:
             bits = "1 bit" if self.width == 1 else f"{self.width} bits"
             raise ValueError(f"{self.name} has {bits}: {value:#x} does not fit")
+        if odd:
+            raise ValueError(f"{self.name} is a multiple of {self.scale:#x}, and {value:#x} is none")
         word &= ~self.mask
         for high, low in reversed(self.spans):
             width = high - low + 1

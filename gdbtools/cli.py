@@ -183,7 +183,7 @@ def _answer(command: Command, arguments: Sequence[str], called: str) -> int:
 def _refuse_files(words: Words) -> None:
     """Refuse a file where an address belongs: it is meant to be looked at."""
     for argument in words.command.arguments:
-        if argument.kind in (Kind.ADDRESS, Kind.RANGE, Kind.WORD) and not argument.is_option:
+        if argument.kind in (Kind.ADDRESS, Kind.RANGE, Kind.WORD, Kind.REGISTER) and not argument.is_option:
             given = words.given[argument.key]
             for word in given if isinstance(given, list) else [given]:
                 if word is not None and _is_file(word):

@@ -50,4 +50,4 @@ def with_field(word: Word, name: str, value: int, whose: str) -> Word:
         near = f"did you mean {meant}? " if meant else ""
         raise UsageError(f"{whose} has no field {name}; {near}it has: {', '.join(names)}") from None
     except ValueError as error:
-        raise UsageError(f"{whose}: {error}; give a smaller value") from None
+        raise UsageError(f"{whose}: {error}; give a value that fits") from None

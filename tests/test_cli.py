@@ -210,6 +210,20 @@ def test_what_is_no_command_of_the_tables_explains_itself_too(capsys, name: str,
     assert f"see `gdbtools {name} --help`" in capsys.readouterr().err
 
 
+def test_a_file_where_a_register_belongs_is_a_file(capsys) -> None:
+    assert main(["regs", "-s", OSV, OSV]) == 2
+    assert f"{OSV} is a file, where name belongs; to look at it: -s {OSV}" in capsys.readouterr().err
+    assert main(["regs", "-s", OSV, "nosuch.core"]) == 2
+    assert "nosuch.core is not a register" in capsys.readouterr().err
+
+
+def test_code_that_a_capture_lacks_is_not_said_to_be_the_guests_lack(capsys) -> None:
+    assert main(["fixup", "-s", DEMO, "--dry-run", "--resume"]) == 4
+    err = capsys.readouterr().err
+    assert "which is not all of it; a capture has it by --with-code" in err
+    assert "the guest has no" not in err
+
+
 @pytest.mark.parametrize("where", [">&-", "> /dev/full"])
 @pytest.mark.parametrize("words", ["--help", "walk --help", "service --help", "open --help", "run -h", "mcp --help"])
 def test_help_that_cannot_be_written_is_one_line(words: str, where: str) -> None:

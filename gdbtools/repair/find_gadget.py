@@ -51,6 +51,8 @@ class FoundGadgets:
     searched_bytes: int
     exhausted: bool
     """Whether everything executable was looked at."""
+    unread: bool = False
+    """Whether some of it could not be read, as in a file that lacks it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,11 @@ def missing(
     """Return that the guest has not what was looked for, or where it was not found, and what to do then."""
     if is_reduced(architecture, register, read):
         return f"no {what} is in the reduced space in force; go on into the kernel and ask again"
+    if found.unread:
+        return (
+            f"no {what} is in what can be read of the guest's executable memory, which is not all of it; a capture has "
+            f"it by --with-code; else {otherwise}"
+        )
     if found.exhausted:
         return f"the guest has no {what} in its mapped executable memory; {otherwise}"
     return f"no {what} in {found.searched_bytes >> 20} MB of executable memory; {otherwise}"
@@ -131,12 +138,14 @@ def find(
         near += [VA(home + distance * PAGE_BYTES), VA(home - distance * PAGE_BYTES)]
     best: list[Loan | None] = [None] * len(purposes)
     searched = 0
+    unread = False
     for va, pa, size_bytes in _executable(architecture, register, read, near):
         for offset in range(0, size_bytes, CHUNK_BYTES):
             take = min(CHUNK_BYTES, size_bytes - offset)
             try:
                 data = read(moved(pa, offset), take)
             except Unreadable:
+                unread = True
                 break
             for number, purpose in enumerate(purposes):
                 best[number] = _better(best[number], purpose, data, moved(va, offset), gadgets.alignment_bytes)
@@ -144,8 +153,8 @@ def find(
                 return FoundGadgets(best, searched, False)
             searched += take
             if searched >= SEARCH_LIMIT_BYTES:
-                return FoundGadgets(best, searched, False)
-    return FoundGadgets(best, searched, True)
+                return FoundGadgets(best, searched, False, unread)
+    return FoundGadgets(best, searched, True, unread)
 
 
 def _better(best: Loan | None, purpose: Sequence[Borrowable], data: bytes, va: VA, alignment_bytes: int) -> Loan | None:

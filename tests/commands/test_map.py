@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -77,6 +78,14 @@ def firsts(result: dict) -> list[int]:
 
 
 ALL = [0x1000, 0x10000, 0x11000, 0x12000, 0x13000, 0x200000, 0x400000]
+
+
+def test_where_a_list_goes_on_the_filters_go_on_too(capsys) -> None:
+    """It is the same question of another range: a command without its filters and its source would be another."""
+    capture = str(ROOT / "fixtures/captures/access-flag.core")
+    main(["map", "-s", capture, "--perm", "w", "--limit", "1"])
+    said = capsys.readouterr().out
+    assert re.search(r"more +from 0x[0-9a-f]+ on: ask the same of 0x[0-9a-f]+,\+0x[0-9a-f]+\n", said)
 
 
 def test_everything_is_listed_in_order_and_counted(capsys, source: list[str]) -> None:

@@ -36,7 +36,7 @@ def _blocks(answer: Map, pictures: Sequence[Picture], by_area: bool) -> Sequence
     """Return the answer with a row for each area, or for each run."""
     rows: list[tuple[str, Text]] = []
     if answer.rest is not None:
-        rows.append(("more", Span(f"from {answer.rest[0]:#x} on: `map {_range(answer.rest)}`", Role.WARNING)))
+        rows.append(("more", Span(f"from {answer.rest[0]:#x} on: ask the same of {_range(answer.rest)}", Role.WARNING)))
     rows += supposition_rows(answer.suppositions)
     rows += [("regime", part.regime.name + (" (kernel)" if part.space == KERNEL else "")) for part in answer.parts]
     rows += [("looked at", looked_text(answer))]

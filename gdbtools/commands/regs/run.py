@@ -94,7 +94,7 @@ def _everything(machine: Machine, brief: bool) -> Sequence[Register]:
 def _named(machine: Machine, text: str) -> Register:
     """Read REGISTER, or REGISTER.FIELD."""
     name, _, wanted = text.partition(".")
-    found = _read(machine, _known(machine, name))
+    found = _read(machine, _known(machine, name, text))
     if not wanted:
         return found
     assert found.word is not None, "it was read"
@@ -107,8 +107,8 @@ def _named(machine: Machine, text: str) -> Register:
         raise UsageError(f"{found.name} has no field {wanted}; {advice}") from None
 
 
-def _known(machine: Machine, text: str) -> str:
-    """Return the name of a register; one without a level is that of the CPU's own."""
+def _known(machine: Machine, text: str, given: str = "") -> str:
+    """Return the name of a register; one without a level is that of the CPU's own.  `given` is all that was written."""
     architecture = machine.architecture
     try:
         level = architecture.privilege(machine.register) or architecture.supervisor
@@ -119,7 +119,7 @@ def _known(machine: Machine, text: str) -> str:
         advice = did_you_mean(
             text, architecture.registers, "`regs --all` shows those that are", architecture.suffix(level)
         )
-        raise UsageError(f"{text} is not a register that is decoded here; {advice}")
+        raise UsageError(f"{given or text} is not a register that is decoded here; {advice}")
     return name
 
 

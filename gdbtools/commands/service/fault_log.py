@@ -34,7 +34,7 @@ class FaultLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with one_line(str(path)):
+        with one_line(str(path), "written"):
             # Line by line: that the disk is full is to be heard at the fault that is not written.
             self._file: TextIO = path.open("w", encoding="utf-8", buffering=1)
 

@@ -23,14 +23,14 @@ _KINDS: Final = (
 
 
 @contextmanager
-def one_line(path: str) -> Iterator[None]:
-    """Turn the operating system's error about a file into one of ours."""
+def one_line(path: str, wanted: str = "read") -> Iterator[None]:
+    """Turn the operating system's error about a file into one of ours; it is to be `wanted`, read or written."""
     if "\0" in path:
-        raise Unavailable(f"{path!r} has a NUL in it; name a file that can be read")
+        raise Unavailable(f"{path!r} has a NUL in it; name a file that can be {wanted}")
     try:
         yield
     except OSError as error:
-        raise Unavailable(f"{path}: {error.strerror or error}; name a file that can be read") from None
+        raise Unavailable(f"{path}: {error.strerror or error}; name a file that can be {wanted}") from None
 
 
 def open_file(path: Path) -> BinaryIO:

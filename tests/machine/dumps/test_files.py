@@ -134,3 +134,8 @@ def test_a_number_that_no_service_writes_is_a_damaged_log(
     out, err = capsys.readouterr()
     assert bool(out) != bool(err)
     assert "Traceback" not in err
+
+
+def test_a_log_that_cannot_be_made_is_to_be_written(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="name a file that can be written"):
+        FaultLog(tmp_path / "none" / "log")

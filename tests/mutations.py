@@ -33,7 +33,7 @@ import pytest
 
 from tests.places import ROOT
 
-FOLDER = "gdbtools/arch/aarch64"
+FOLDER, OTHERS = "gdbtools/arch/aarch64", "riscv"
 TARGETS: Mapping[str, tuple[str, ...]] = {
     "permissions/checks.py": (),
     "permissions/direct.py": (),
@@ -427,9 +427,10 @@ class Watch:
 
 
 def ordered_tests(tree: Path, mutant: Mutant | None) -> list[str]:
-    """Return the files of tests/arch, the ones that notice most first."""
+    """Return the files of tests/arch that are this architecture's or everybody's, the ones that notice most first."""
     groups = (*([] if mutant is None else [f"test_{mutant.file}"]), *GROUPS)
-    found = sorted(str(path.relative_to(tree)) for path in (tree / "tests/arch").rglob("test_*.py"))
+    files = (path.relative_to(tree) for path in (tree / "tests/arch").rglob("test_*.py"))
+    found = sorted(str(path) for path in files if OTHERS not in path.parts)
     return sorted(found, key=lambda name: next(n for n, group in enumerate(groups) if group in name))
 
 

@@ -145,7 +145,7 @@ def test_every_dump_has_the_same_bytes(dumped: Dumped) -> None:
     whole = (dumped.folder / "raw").read_bytes()
     places = [(at, 4096) for at in range(0, MEMORY_BYTES, 5 << 20)] + [(MEMORY_BYTES - 8, 8), (HALF - 4, 8)]
     for source, names in SOURCES.items():
-        memory = open_source([name.format(dumped.folder) for name in names]).memory
+        memory = open_source([name.format(dumped.folder) for name in names], architecture="aarch64").memory
         for at, size in places:
             assert memory.read(RAM + at, size) == whole[at : at + size], source
         for pa, size in ((RAM - 4, 8), (RAM + MEMORY_BYTES - 4, 8), (RAM - 4096, 8), (1 << 63, 8), ((1 << 64) - 4, 8)):

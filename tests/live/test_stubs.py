@@ -95,7 +95,7 @@ def test_another_architecture_is_named(gdb_path: str, tmp_path: Path) -> None:
         assert "GDB takes the guest for an x86 (i386:x86-64)" in said
         assert "monitor info tlb" in said
         assert "set architecture" not in said
-        assert "only aarch64 is decoded" in session.refusal("mmu walk 0")
+        assert "only aarch64, riscv64 and riscv32 are decoded" in session.refusal("mmu walk 0")
 
 
 def test_a_stub_of_a_program_is_told_from_a_machines(gdb_path: str, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ def undecoded(name: str, decoded: Collection[str]) -> str:
 
     Nothing can be set: where GDB takes a guest for what it is not, it is a GDB that does not know the guest's.
     """
-    only = f"only {', '.join(decoded)} is decoded here"
+    *others, last = decoded
+    only = f"only {', '.join(others)} and {last} are decoded here" if others else f"only {last} is decoded here"
     other = "if it is none, this GDB does not know its architecture: use gdb-multiarch"
     for prefix, what, command in _KNOWN:
         if name.startswith(prefix):

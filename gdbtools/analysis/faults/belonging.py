@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from gdbtools import systems
 from gdbtools.analysis.faults.instruction import instruction_at
 from gdbtools.analysis.faults.overwritten import may_be_overwritten, overwritten
-from gdbtools.analysis.isolation import isolation
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import ExceptionRecord, Fit, Read, ReadRegister
 from gdbtools.errors import Unavailable, Unreadable
@@ -108,29 +107,33 @@ def belonging(
     if entry is not None:
         against = architecture.exceptions.fits_entry(exception, entry)
         if not against and look_at_entry:
-            against = _elsewhere(architecture, _still_its(architecture, register), exception, word())
+            found = word()
+            if architecture.exceptions.fits(exception, found).fit is Fit.FITS:
+                against = _elsewhere(architecture, _still_its(architecture, register), exception, found)
         return Belonging(
             BelongingEvidence.CONTRADICTS if against else BelongingEvidence.AT_ENTRY, entry.name, reason=against
         )
-    if (
-        stands is not None
-        and may_be_overwritten(architecture, register, exception)
-        and isolation(architecture, register, read) is not None
-    ):
-        return Belonging(BelongingEvidence.OVERWRITTEN, stands, reason=overwritten(architecture, register, exception))
-    agreed = architecture.exceptions.fits(exception, found := word())
-    elsewhere = _elsewhere(architecture, register, exception, found) if stands is not None else ""
-    if elsewhere:
-        # The instruction was this one, or not: registers that have changed since tell neither.
-        return Belonging(BelongingEvidence.NOT_SHOWN, stands, reason=f"{elsewhere}, as the registers are now")
+    if stands is not None and may_be_overwritten(architecture, register, exception):
+        from gdbtools.analysis.isolation import isolation  # only there a reduced space is looked for
+
+        if isolation(architecture, register, read) is not None:
+            by = overwritten(architecture, register, exception)
+            return Belonging(BelongingEvidence.OVERWRITTEN, stands, reason=by)
+    found = word()
+    agreed = architecture.exceptions.fits(exception, found)
+    if stands is not None and agreed.fit is Fit.FITS:
+        elsewhere = _elsewhere(architecture, register, exception, found)
+        if elsewhere:
+            # The instruction was this one, or not: registers that have changed since tell neither.
+            return Belonging(BelongingEvidence.NOT_SHOWN, stands, reason=f"{elsewhere}, as the registers are now")
     return Belonging(_FROM_FIT[agreed.fit], stands, reason=agreed.reason)
 
 
 def _elsewhere(
     architecture: Architecture, register: ReadRegister, exception: ExceptionRecord, instruction: int | None
 ) -> str:
-    """Return where the instruction leads by its own registers, if that is not the address; else empty."""
-    if instruction is None or architecture.exceptions.fits(exception, instruction).fit is not Fit.FITS:
+    """Return where an instruction that fits leads by its own registers, if that is not the address; else empty."""
+    if instruction is None:
         return ""
     agreed = architecture.exceptions.fits(exception, instruction, register)
     return agreed.reason if agreed.fit is Fit.CONTRADICTS else ""

@@ -21,6 +21,7 @@ from gdbtools.arch.model import ReadRegister
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.answering import query, query_of, respond
 from gdbtools.commands.arguments import OUTPUT
+from gdbtools.commands.complaints import is_file
 from gdbtools.commands.expressions import Expressions
 from gdbtools.commands.model import Argument, Command, Kind
 from gdbtools.commands.parser import HelpFormatter, HelpWanted, Parser, Words, parse
@@ -133,18 +134,11 @@ def _main(words: Sequence[str]) -> int:
 
 
 def _no_command(name: str) -> str:
-    if _is_file(name):
+    if is_file(name):
         return f"{name} is a file; say what to ask of it: gdbtools fault -s {name}"
     listed = "`gdbtools --help` lists them"
     meant = nearest(name, (*COMMANDS.spellings, *PROMPTS, "gdbinit", "demo", "mcp", "help"))
     return f"there is no command {name!r}; {f'did you mean {meant}? ' if meant else ''}{listed}"
-
-
-def _is_file(word: str) -> bool:
-    try:
-        return Path(word.rpartition("@")[0] or word).expanduser().is_file()
-    except (OSError, ValueError, RuntimeError):
-        return False
 
 
 def _answer(command: Command, arguments: Sequence[str], called: str) -> int:
@@ -186,7 +180,7 @@ def _refuse_files(words: Words) -> None:
         if argument.kind in (Kind.ADDRESS, Kind.RANGE, Kind.WORD, Kind.REGISTER) and not argument.is_option:
             given = words.given[argument.key]
             for word in given if isinstance(given, list) else [given]:
-                if word is not None and _is_file(word):
+                if word is not None and is_file(word):
                     raise UsageError(f"{word} is a file, where {argument.name} belongs; to look at it: -s {word}")
 
 

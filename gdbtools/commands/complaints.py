@@ -51,12 +51,13 @@ def _extra(words: Sequence[str], known: Known) -> str:
     word = words[0]
     if word.startswith("-"):
         return f"there is no option {word.partition('=')[0]}{_meant(word.partition('=')[0], known.options)}"
-    if SOURCE in known.options and _is_file(word):
+    if SOURCE in known.options and is_file(word):
         return f"{word} is one word too many; a file to look at is given by -s: -s {word}"
     return f"{word!r} is one word too many"
 
 
-def _is_file(word: str) -> bool:
+def is_file(word: str) -> bool:
+    """Return whether a word names a file, with `@BASE` or without."""
     try:
         return Path(word.rpartition("@")[0] or word).expanduser().is_file()
     except (OSError, ValueError, RuntimeError):

@@ -64,7 +64,7 @@ class ToyRegime(Regime):
 
     root: int
     levels: tuple[Level, ...]
-    name: str = "toy"
+    own_name: str = "toy"
     stage: int = 1
     first: int = 0
     last: int = (1 << 32) - 1

@@ -6,6 +6,7 @@ import abc
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, Literal, TypeVar, cast
 
 from gdbtools.addresses import PA, Input, Output
@@ -146,10 +147,9 @@ class Regime(abc.ABC):
     one's outputs and the addresses of its tables.  `assumed` says, in words, what stands in for registers that the
     source lacks; `notes` what is reserved or CONSTRAINED UNPREDICTABLE in the ones it has, and how it was read.
     `own_name` is its name without that of the stage below, `regime_name` that of the regime it is a range of, and
-    `short_name` what tells it from the other ranges.
+    `short_name` what tells it from the other ranges: a subclass has the first, or the two that it is made of.
     """
 
-    name: str
     stage: int
     root: Output
     levels: tuple[Level, ...]
@@ -164,9 +164,13 @@ class Regime(abc.ABC):
     notes: tuple[str, ...] = ()
     byte_order: Literal["little", "big"] = "little"
 
+    @cached_property
+    def name(self) -> str:
+        return f"{self.own_name} through {self.below.name}" if self.below else self.own_name
+
     @property
     def own_name(self) -> str:
-        return self.name
+        return f"{self.regime_name}, {self.short_name}"
 
     @property
     def regime_name(self) -> str:

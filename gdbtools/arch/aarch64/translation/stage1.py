@@ -110,14 +110,6 @@ class Stage1(Regime):
 
     stage = 1
 
-    @cached_property
-    def name(self) -> str:  # type: ignore[override]
-        return f"{self.own_name} through {self.below.name}" if self.below else self.own_name
-
-    @property
-    def own_name(self) -> str:
-        return f"{self.regime_name}, {self.short_name}"
-
     @property
     def regime_name(self) -> str:
         return f"{self.controls.name} stage 1"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from gdbtools.addresses import VA, Input
 from gdbtools.arch.aarch64.exception_levels import LEVELS
@@ -44,14 +43,6 @@ class Stage1Off(StageOff):
     notes: tuple[str, ...] = ()
 
     stage = 1
-
-    @cached_property
-    def name(self) -> str:  # type: ignore[override]
-        return f"{self.own_name} through {self.below.name}" if self.below else self.own_name
-
-    @property
-    def own_name(self) -> str:
-        return f"{self.regime_name}, {self.short_name}"
 
     @property
     def regime_name(self) -> str:

@@ -108,10 +108,6 @@ class Stage2(Regime):
     first = IPA(0)
     has_soft_invalid = True
 
-    @cached_property
-    def name(self) -> str:  # type: ignore[override]
-        return f"{self.regime_name}, {self.short_name}"
-
     @property
     def regime_name(self) -> str:
         return f"{'Secure ' if self.secure else ''}stage 2"

@@ -41,7 +41,7 @@ class Stage2Off(StageOff):
     stage = 2
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def own_name(self) -> str:
         return f"stage 2 off ({self.why})"
 
     @property

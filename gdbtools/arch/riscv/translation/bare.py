@@ -59,10 +59,6 @@ class Untranslated(Regime):
     first = VA(0)
     levels = ()
 
-    @cached_property
-    def name(self) -> str:  # type: ignore[override]
-        return f"{self.own_name} through {self.below.name}" if self.below else self.own_name
-
     @property
     def own_name(self) -> str:
         return f"{'G-stage' if self.stage == 2 else self.modes[-1].label + '-mode'}, {self.short_name}"

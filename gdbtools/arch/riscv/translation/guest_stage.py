@@ -22,12 +22,12 @@ from gdbtools.arch.model import (
     Walk,
 )
 from gdbtools.arch.riscv.causes import PagedCause
-from gdbtools.arch.riscv.permissions.checks import guest_rights, is_update_needed, refuse_guest
+from gdbtools.arch.riscv.permissions.checks import guest_rights, refuse_guest
 from gdbtools.arch.riscv.permissions.physical import Protection
 from gdbtools.arch.riscv.privilege_modes import VS, VU
 from gdbtools.arch.riscv.registers.translation import HGATP32, HGATP64
 from gdbtools.arch.riscv.tables.descriptors import PageEntry
-from gdbtools.arch.riscv.tables.entries import EntryRules, refusal
+from gdbtools.arch.riscv.tables.entries import EntryRules
 from gdbtools.arch.riscv.tables.geometry import Scheme
 from gdbtools.arch.riscv.translation.paged import PagedStage
 
@@ -49,8 +49,8 @@ class GuestStage(PagedStage):
     stage = 2
     first = IPA(0)
 
-    @cached_property
-    def name(self) -> str:  # type: ignore[override]
+    @property
+    def own_name(self) -> str:
         return f"G-stage, {self.short_name}"
 
     @property
@@ -97,18 +97,6 @@ class GuestStage(PagedStage):
             return walk.refusal
         refused = refuse_guest(leaf, kind, self.reads_executable and explicit) or walk.refusal
         return refused or self.update_refused(leaf, kind)
-
-    def update_refused(self, leaf: Step, kind: AccessKind) -> Refusal | None:
-        """Return what keeps hardware from setting A or D in this stage's own leaf where an access needs that."""
-        word = leaf.entry.word
-        assert isinstance(word, PageEntry)
-        if not is_update_needed(word, kind):
-            return None
-        if not self.hardware_updates:
-            return refusal(leaf, self.stage, FaultKind.ACCESS_FLAG, PagedCause.NOT_DIRTY, PageEntry.D)
-        if self.protection is None:
-            return None
-        return self.protection.refuse(leaf.pa, self.entry_bytes, AccessKind.WRITE, False, self.stage, leaf.level.number)
 
     def implicit_refused(self, via: Walk, kind: AccessKind = AccessKind.READ) -> Refusal | None:
         """Return what refuses the VS-stage to read one of its entries, or to write it where hardware updates that."""

@@ -14,6 +14,7 @@ from gdbtools.arch.model import (
     AccessKind,
     Attributes,
     Entry,
+    FaultKind,
     Level,
     Privilege,
     Refusal,
@@ -21,9 +22,11 @@ from gdbtools.arch.model import (
     Rights,
     Step,
 )
+from gdbtools.arch.riscv.causes import PagedCause
+from gdbtools.arch.riscv.permissions.checks import is_update_needed
 from gdbtools.arch.riscv.permissions.physical import Protection
 from gdbtools.arch.riscv.tables.descriptors import ENTRY_BITS, MEMORY_TYPES, NC, PMA, PageEntry, WideEntry
-from gdbtools.arch.riscv.tables.entries import EntryRules, decode, refuse_entry
+from gdbtools.arch.riscv.tables.entries import EntryRules, decode, refusal, refuse_entry
 from gdbtools.arch.riscv.tables.geometry import NAPOT_BITS, PAGE_BITS, Scheme
 
 PPN_SHIFT: Final = 2
@@ -80,6 +83,22 @@ class PagedStage(Regime):
 
     def contiguous_entries(self, level: Level) -> int:
         return 1 << NAPOT_BITS if self.entry_bytes == 8 and not level.number else 1
+
+    def update_refused(self, leaf: Step, kind: AccessKind) -> Refusal | None:
+        """Return what keeps hardware from setting A or D in this stage's own leaf where an access needs that."""
+        word = leaf.entry.word
+        assert isinstance(word, PageEntry)
+        if not is_update_needed(word, kind):
+            return None
+        if not self.hardware_updates:
+            return refusal(leaf, self.stage, FaultKind.ACCESS_FLAG, PagedCause.NOT_DIRTY, PageEntry.D)
+        return self._write_refused(leaf)
+
+    def _write_refused(self, leaf: Step) -> Refusal | None:
+        """Return what refuses hardware to write an entry."""
+        if self.protection is None:
+            return None
+        return self.protection.refuse(leaf.pa, self.entry_bytes, AccessKind.WRITE, False, self.stage, leaf.level.number)
 
     def _attributes(self, steps: tuple[Step, ...], rights: Mapping[Privilege, Rights]) -> Attributes:
         """Return what a path that ends in a leaf gives by itself."""

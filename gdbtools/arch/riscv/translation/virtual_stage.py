@@ -24,11 +24,11 @@ from gdbtools.arch.model import (
     Walk,
 )
 from gdbtools.arch.riscv.causes import PagedCause
-from gdbtools.arch.riscv.permissions.checks import SupervisorAccess, is_update_needed, refuse, rights
+from gdbtools.arch.riscv.permissions.checks import SupervisorAccess, refuse, rights
 from gdbtools.arch.riscv.permissions.physical import Protection
 from gdbtools.arch.riscv.registers.translation import SATP32, SATP64
 from gdbtools.arch.riscv.tables.descriptors import MEMORY_TYPES, NC, PMA, PageEntry
-from gdbtools.arch.riscv.tables.entries import EntryRules, refusal
+from gdbtools.arch.riscv.tables.entries import EntryRules
 from gdbtools.arch.riscv.tables.geometry import Scheme
 from gdbtools.arch.riscv.translation.guest_stage import GuestStage
 from gdbtools.arch.riscv.translation.paged import FULL, PagedStage, memory_type
@@ -60,10 +60,6 @@ class VirtualStage(PagedStage):
     notes: tuple[str, ...] = ()
 
     stage = 1
-
-    @cached_property
-    def name(self) -> str:  # type: ignore[override]
-        return f"{self.own_name} through {self.below.name}" if self.below else self.own_name
 
     @property
     def own_name(self) -> str:
@@ -123,23 +119,13 @@ class VirtualStage(PagedStage):
         leaf = walk.leaf
         if leaf is None or (walk.refusal is not None and walk.refusal.fault.kind is not FaultKind.ACCESS_FLAG):
             return walk.refusal
-        return refuse(leaf, kind, mode.is_user, self.status) or walk.refusal or self._update_refused(leaf, kind)
+        return refuse(leaf, kind, mode.is_user, self.status) or walk.refusal or self.update_refused(leaf, kind)
 
-    def _update_refused(self, leaf: Step, kind: AccessKind) -> Refusal | None:
-        """Return what keeps hardware from setting A or D in a leaf where an access needs that."""
-        word = leaf.entry.word
-        assert isinstance(word, PageEntry)
-        if not is_update_needed(word, kind):
-            return None
-        if not self.hardware_updates:
-            return refusal(leaf, self.stage, FaultKind.ACCESS_FLAG, PagedCause.NOT_DIRTY, PageEntry.D)
+    def _write_refused(self, leaf: Step) -> Refusal | None:
+        refused = None
         if self.below is not None and leaf.via is not None:
             refused = self.below.implicit_refused(leaf.via, AccessKind.WRITE)
-            if refused is not None:
-                return refused
-        if self.protection is None:
-            return None
-        return self.protection.refuse(leaf.pa, self.entry_bytes, AccessKind.WRITE, False, self.stage, leaf.level.number)
+        return refused or super()._write_refused(leaf)
 
     def attributes(self, steps: tuple[Step, ...], final: Walk | None = None) -> Attributes | None:
         if not steps or not steps[-1].is_leaf:

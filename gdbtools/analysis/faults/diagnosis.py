@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 
 from gdbtools import systems
 from gdbtools.addresses import IPA, PA, Input
@@ -28,7 +30,7 @@ from gdbtools.arch.model import (
 )
 from gdbtools.arch.walk import walk
 from gdbtools.bits import FieldValue
-from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.errors import GdbtoolsError, Unavailable, Unreadable
 from gdbtools.wording import name_of
 
 IPA_OFFSET = (1 << 12) - 1
@@ -139,9 +141,14 @@ def diagnose(
     Raises `Unavailable` for a register and `Unreadable` for a table that is not there.
     """
     register = with_memory(register, read)
-    exception = architecture.exceptions.record(register)
     # Where many are repaired in a row, each is as its tables say, and an instruction would cost as much as a walk.
-    belongs = belonging(architecture, register, read, exception, fetch, look_at_entry=regime_for is None)
+    alone = regime_for is None
+    if alone:
+        register = replace(register, read_register=cache(register.read_register))
+    exception = architecture.exceptions.record(register)
+    if alone:
+        _ask_registers(architecture, register, exception)
+    belongs = belonging(architecture, register, read, exception, fetch, look_at_entry=alone)
     syndrome = exception.syndrome
     if exception.untaken:
         return Diagnosis(Verdict.NONE_TAKEN, exception, belongs)
@@ -277,6 +284,16 @@ def _left_to_hardware(syndrome: Syndrome, found: Walk, predicted: Refusal | None
         return False
     expected = Fault(FaultKind.ACCESS_FLAG, found.regime.stage, found.leaf.level.number)
     return not found.attributes.accessed and syndrome.agrees(expected)
+
+
+def _ask_registers(architecture: Architecture, register: ReadRegister, exception: ExceptionRecord) -> None:
+    """Ask for the registers that are needed once memory has been read: a live source switches modes between the two."""
+    for name in architecture.identity.status.names:
+        with suppress(GdbtoolsError):
+            register(name)
+    with suppress(GdbtoolsError):
+        name, address = _looked_up(exception)
+        architecture.regime_for(register, address, name)
 
 
 def _looked_up(exception: ExceptionRecord) -> tuple[str, Input]:

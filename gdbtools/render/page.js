@@ -34,17 +34,18 @@
       to.textContent = hex(end - 1n);
       label.textContent = zoom > 1 ? `${size(end - begin)} of ${size(total)}` : size(total);
     };
+    // A scroll event comes a frame later: what is said would until then be of another place.
+    const panTo = (pixel) => { bar.scrollLeft = pixel; show(); };
     // Keeps what is under `pixel` of the bar where it is.
     const zoomTo = (wanted, pixel = bar.clientWidth / 2) => {
       const place = (bar.scrollLeft + pixel) / bands.clientWidth;
       zoom = Math.max(1, Math.min(wanted, WIDEST / bar.clientWidth));
       bands.style.setProperty("--zoom", zoom);
-      bar.scrollLeft = place * bands.clientWidth - pixel;
-      show();
+      panTo(place * bands.clientWidth - pixel);
     };
     const keys = {
       "+": () => zoomTo(zoom * 2), "=": () => zoomTo(zoom * 2), "-": () => zoomTo(zoom / 2), "0": () => zoomTo(1),
-      Home: () => { bar.scrollLeft = 0; }, End: () => { bar.scrollLeft = bands.clientWidth; },
+      Home: () => panTo(0), End: () => panTo(bands.clientWidth),
     };
     for (const [text, name, key] of [["−", "zoom out", "-"], ["+", "zoom in", "+"], ["1:1", "show all", "0"]]) {
       const button = document.createElement("button");
@@ -68,7 +69,7 @@
       const band = event.target.closest(".band");
       if (!band) return;
       zoomTo(zoom * bar.clientWidth / 2 / Math.max(band.offsetWidth, 0.01));
-      bar.scrollLeft = band.offsetLeft - (bar.clientWidth - band.offsetWidth) / 2;
+      panTo(band.offsetLeft - (bar.clientWidth - band.offsetWidth) / 2);
     });
   }
   const hint = document.createElement("p");

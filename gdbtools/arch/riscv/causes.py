@@ -1,6 +1,6 @@
 """What decided that a walk or an access was refused: a name for each rule of the manual, and the sentence for it.
 
-Source: The RISC-V Privileged Architecture: "Virtual Address Translation Process" (its steps), "Sv39", "Guest Physical
+Source: The RISC-V Privileged Architecture: "Virtual Address Translation Process" (its steps), Sv39, "Guest Physical
 Address Translation", "Shadow Stack Memory Protection", "Physical Memory Protection", Svnapot, Svpbmt, Svrsw60t59b.
 """
 
@@ -16,7 +16,6 @@ class PagedCause(Cause):
     WRITE_WITHOUT_READ = "writable but not readable is reserved"
     RESERVED_BITS = "reserved bits are set"
     RESERVED_60_59 = "bits 60 and 59 are set, which only Svrsw60t59b leaves to software"
-    NARROW_RESERVED = "bits beyond the page number are set"
     TABLE_AD_BITS = "an entry that leads to a table must not have A, D or U"
     TABLE_NAPOT = "an entry that leads to a table must not have N"
     TABLE_MEMORY_TYPE = "an entry that leads to a table must not have a memory type"

@@ -16,7 +16,7 @@ SSE, ADUE, PBMTE = 1 << 3, 1 << 61, 1 << 62
 NAPOT_64K = 0b1000
 PMM_low = 32
 MASKED_BITS = {2: 7, 3: 16}
-"""PMLEN by menvcfg.PMM, henvcfg.PMM and senvcfg.PMM, at `PMM_low` ("Pointer Masking")."""
+"""PMLEN by menvcfg.PMM, henvcfg.PMM and senvcfg.PMM, at `PMM_low` ("Pointer Masking Extensions")."""
 
 
 class Kind(Enum):

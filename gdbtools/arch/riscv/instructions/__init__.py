@@ -13,6 +13,6 @@ _LOW: Final = 0b11
 def length(begins: bytes) -> int:
     """Return how many bytes the instruction has that begins so; without any byte, the fewest there are.
 
-    Source: The RISC-V Instruction Set Manual, "Expanded Instruction-Length Encoding".
+    Source: The RISC-V Instruction Set Manual, "Base Instruction-Length Encoding".
     """
     return LONGEST_BYTES if begins and begins[0] & _LOW == _LOW else SHORTEST_BYTES

@@ -4,7 +4,7 @@ An SFENCE.VMA is barrier and invalidation in one, of this hart alone: it orders 
 what its own walks read afterwards, and it is what has a TLB forget an entry that was invalid, too.  A FENCE orders no
 walk.  Svinval parts it in three: SFENCE.W.INVAL, SINVAL.VMA, SFENCE.INVAL.IR.
 
-Source: The RISC-V Privileged Architecture, "Supervisor Memory-Management Fence Instruction", "Svinval"; The RISC-V
+Source: The RISC-V Privileged Architecture, "Supervisor Memory-Management Fence Instruction", Svinval; The RISC-V
 Instruction Set Manual, "RV32/64G Instruction Set Listings", "C" extension.
 """
 

@@ -1,7 +1,7 @@
 """Fences of translation: which instruction is one, and what its two registers name.
 
 Source: The RISC-V Privileged Architecture, "Supervisor Memory-Management Fence Instruction", "Hypervisor
-Memory-Management Fence Instructions", "Svinval" for the invalidation in two steps.
+Memory-Management Fence Instructions", Svinval for the invalidation in two steps.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How an address is cut into levels: one scheme for each value of MODE.
 
-Source: The RISC-V Privileged Architecture, "Sv32", "Sv39", "Sv48", "Sv57", and "Guest Physical Address Translation".
+Source: The RISC-V Privileged Architecture, Sv32, Sv39, Sv48, Sv57, and "Guest Physical Address Translation".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pointer masking: how many upper bits of an address are no part of it, by whose access it is.
 
-Source: The RISC-V Privileged Architecture, "Pointer Masking" (Ssnpm, Smnpm, Smmpm), and the PMM fields of menvcfg,
-senvcfg, henvcfg and mseccfg.
+Source: The RISC-V Privileged Architecture, "Pointer Masking Extensions" (Ssnpm, Smnpm, Smmpm), and the PMM fields of
+menvcfg, senvcfg, henvcfg and mseccfg.
 """
 
 from __future__ import annotations

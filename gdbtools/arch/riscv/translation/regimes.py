@@ -171,7 +171,7 @@ def guest_stage(register: ReadRegister, bits: int) -> GuestStage | None:
     return GuestStage(
         hgatp=hgatp,
         scheme=scheme,
-        # "The xwr = 010 encoding in the G-stage PTE remains reserved."
+        # The encoding of a shadow stack stays reserved in the G-stage: "Shadow Stack Memory Protection".
         rules=EntryRules(scheme.entry_bytes, decided.memory_types, False),
         hardware_updates=decided.hardware_updates,
         reads_executable=decided.status.reads_executable,

@@ -1,7 +1,7 @@
 """The stage of virtual addresses: S-mode's by satp, and the VS-stage by vsatp, through the G-stage where there is one.
 
-Source: The RISC-V Privileged Architecture, "Virtual Address Translation Process", "Sv39" for canonical addresses,
-"Two-Stage Address Translation", Svpbmt for two stages, and "Pointer Masking".
+Source: The RISC-V Privileged Architecture, "Virtual Address Translation Process", Sv39 for canonical addresses,
+"Two-Stage Address Translation", Svpbmt for two stages, and "Pointer Masking Extensions".
 """
 
 from __future__ import annotations

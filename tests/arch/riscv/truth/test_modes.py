@@ -1,6 +1,6 @@
 """Whose access it is: MPRV with MPP and MPV, and pointer masking.
 
-"Effect of MPRV on the translation and protection of explicit memory accesses"; "Pointer Masking".
+"Effect of MPRV on the translation and protection of explicit memory accesses"; "Pointer Masking Extensions".
 """
 
 from __future__ import annotations

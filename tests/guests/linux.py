@@ -62,11 +62,14 @@ def archive(files: Mapping[str, tuple[int, bytes]], console: str = "dev/console"
 
 
 @cache
-def initramfs(modules: tuple[Path, ...] = (), init: str = INIT, architecture: str = "arm64") -> bytes:
-    """Return busybox with `init` as its only script, and `modules`, which `INIT` loads."""
+def initramfs(
+    modules: tuple[Path, ...] = (), init: str = INIT, architecture: str = "arm64", own: tuple[Path, ...] = ()
+) -> bytes:
+    """Return busybox with `init` as its script, `modules`, which `INIT` loads, and programs of our `own` in /bin."""
     folders = dict.fromkeys(("bin", "dev", "lib", "proc", "sys"), (stat.S_IFDIR | 0o755, b""))
     programs = {"bin/busybox": busybox(architecture).read_bytes(), "init": init.encode()}
     programs |= {f"lib/{each.name}": each.read_bytes() for each in modules}
+    programs |= {f"bin/{each.stem}": each.read_bytes() for each in own}
     return archive({**folders, **{name: (stat.S_IFREG | 0o755, text) for name, text in programs.items()}})
 
 
@@ -163,6 +166,7 @@ class LinuxGuest:
     append: str = ""
     extra: Sequence[str] = ()
     modules: tuple[Path, ...] = ()
+    programs: tuple[Path, ...] = ()
     boot_seconds: float = field(default=0, init=False)
     _stub: Stub | None = field(default=None, init=False, repr=False)
 
@@ -170,7 +174,8 @@ class LinuxGuest:
         self._folder = tempfile.TemporaryDirectory(prefix="gdbtools-linux-")
         folder = Path(self._folder.name)
         self._output = b""
-        (folder / "initramfs").write_bytes(initramfs(self.modules, architecture=self.architecture))
+        shell = initramfs(self.modules, architecture=self.architecture, own=self.programs)
+        (folder / "initramfs").write_bytes(shell)
         with (folder / "ram").open("w+b") as file:
             file.truncate(self.memory_bytes)
             self.ram = mmap.mmap(file.fileno(), self.memory_bytes)

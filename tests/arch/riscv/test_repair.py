@@ -119,6 +119,13 @@ def test_an_address_is_fenced_in_every_address_space_and_all_by_no_operand() -> 
         assert lent(Scope(Extent.ALL), other) is None
 
 
+@pytest.mark.parametrize("scope", [Scope(Extent.ALL), Scope(Extent.ADDRESS, 0x4000), Scope(Extent.ADDRESS_SPACE, 7)])
+def test_a_search_ends_where_there_is_a_fence_of_just_what_was_asked_for(scope: Scope) -> None:
+    """At a first choice: one that has none goes through all of a kernel's text for each invalidation."""
+    kinds = RISCV.gadgets.invalidations(scope, reader(KERNEL))
+    assert [each.extent for each in kinds if each.rank == 0] == [scope.extent]
+
+
 @pytest.mark.parametrize(
     ("registers", "said"),
     [

@@ -60,7 +60,9 @@ class Borrowed(Gadgets):
 
     def invalidations(self, scope: Scope, register: ReadRegister) -> Sequence[Borrowable]:
         _may_fence(register)
-        everything = _fence(Extent.ALL, 0, lambda word: Use("sfence.vma", {}), 1)  # noqa: ARG005
+        # A second choice, but where everything is what was asked for.
+        rank = int(scope.extent is not Extent.ALL)
+        everything = _fence(Extent.ALL, 0, lambda word: Use("sfence.vma", {}), rank)  # noqa: ARG005
         if scope.extent is Extent.ADDRESS:
             return [_fence(Extent.ADDRESS, _RS1, _use_fence(Wide.rs1, scope.value), 0), everything]
         if scope.extent is Extent.ADDRESS_SPACE:

@@ -28,7 +28,7 @@ from gdbtools.commands.parser import HelpFormatter, HelpWanted, Parser, Words, p
 from gdbtools.commands.reading import Evaluate
 from gdbtools.commands.session import Open, Session
 from gdbtools.commands.sources import SOURCE_OPTIONS, Sources, sources
-from gdbtools.errors import ANSWERED, INTERRUPTED, MISSING, USAGE, GdbtoolsError, Unavailable, UsageError
+from gdbtools.errors import ANSWERED, INTERRUPTED, MISSING, NOT_READ, USAGE, GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine.layers import no_source
 from gdbtools.machine.model import Machine
 from gdbtools.machine.symbols import Symbols
@@ -90,10 +90,13 @@ class _Closed(io.StringIO):
 
 
 def _not_written(error: OSError) -> int:
-    """Return that nobody takes what is printed: the disk is full, or the reader has gone."""
+    """Return what it ends with that nobody takes what is printed: the disk is full, or the reader has gone."""
     with contextlib.suppress(OSError, ValueError):
         # What is left of it is not tried again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno == errno.EPIPE:
+        # `| head` has what it wanted.
+        return NOT_READ
     with contextlib.suppress(OSError, ValueError):
         print("gdbtools: the answer could not be written:", in_a_line(error.strerror or str(error)), file=sys.stderr)
     return MISSING

@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Final
 
 from gdbtools.addresses import PA
 
-ANSWERED, FINDING, USAGE, MISSING, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+ANSWERED, FINDING, USAGE, MISSING, REFUSED, INTERRUPTED, NOT_READ = 0, 1, 2, 3, 4, 130, 141
 """The exit statuses that scripts rely on: answered; answered, and the answer is a fault or a finding; words that make
-no sense; the bytes or registers are not there; it could be done and must not be; Ctrl-C."""
+no sense; the bytes or registers are not there; it could be done and must not be; Ctrl-C; whoever read the answer has
+gone (what a shell says of SIGPIPE)."""
 
 
 class GdbtoolsError(Exception):

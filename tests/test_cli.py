@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -222,6 +223,16 @@ def test_code_that_a_capture_lacks_is_not_said_to_be_the_guests_lack(capsys) -> 
     err = capsys.readouterr().err
     assert "which is not all of it; a capture has it by --with-code" in err
     assert "the guest has no" not in err
+
+
+@pytest.mark.parametrize("words", [["map", "-s", OSV], ["map", "-s", OSV, "--json"], ["open", OSV, "-c", "map"]])
+def test_a_reader_that_has_gone_is_no_error(words: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = [sys.executable, "-m", "gdbtools.cli", *words]
+    done = subprocess.run(run, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.parametrize("where", [">&-", "> /dev/full"])

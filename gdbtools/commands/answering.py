@@ -89,7 +89,7 @@ def query(
 def query_of(words: Words, evaluate: Evaluate) -> Query:
     """Read words that have been parsed."""
     values, readings = read(words, evaluate)
-    output = values.get("output")
+    output = words.output
     return Query(
         command=words.command,
         options=words.command.options(values),

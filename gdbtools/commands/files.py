@@ -10,11 +10,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from gdbtools.errors import Refused, Unavailable
+from gdbtools.errors import Refused, Unavailable, UsageError
 
 
 def keep_apart(written: Sequence[tuple[str, str]], read: Iterable[str]) -> None:
     """Raise `Refused` where a file that is to be written is one that is read, or another that is written.
+
+    A name that would be none raises `UsageError`.
 
     `written` are what asks for it, an option say, and the name that it gives; `read` the names of sources, `PATH@BASE`
     among them.  What a name leads to counts.  A pipe or a device is written to, and loses nothing.
@@ -22,6 +24,8 @@ def keep_apart(written: Sequence[tuple[str, str]], read: Iterable[str]) -> None:
     sources = [_named(name) for name in read]
     earlier: list[tuple[str, Path]] = []
     for asked, name in written:
+        if name == "-":
+            raise UsageError(f"{asked} is the name of a file, and - would be standard output; name a file there")
         path = Path(name).expanduser()
         if _is_special(path):
             continue

@@ -56,7 +56,8 @@ class Parser(argparse.ArgumentParser):
         for word in args or ():
             if _NOTHING.fullmatch(word):
                 self.error(f"{word!r} gives no value")
-        return super().parse_args(args, namespace)
+        # What is asked and how may come in any order: `pte ADDRESS --dry-run AF=1`.
+        return super().parse_intermixed_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         choices = {(each.option_strings or [each.dest])[-1]: [*each.choices] for each in self._actions if each.choices}
@@ -179,8 +180,13 @@ class Words:
     @property
     def writes(self) -> tuple[tuple[str, str], ...]:
         """The files that are to be written: what asks for each, and its name."""
+        return (*self._named("writes"), *([("-o", self.output)] if self.output else ()))
+
+    @property
+    def output(self) -> str | None:
+        """The file that the answer goes to; None: it is shown, which `-o -` asks for as well."""
         output = self.given.get("output")
-        return (*self._named("writes"), *([("-o", output)] if output else ()))
+        return None if output == "-" else output
 
     @property
     def reads(self) -> tuple[str, ...]:

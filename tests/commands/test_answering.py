@@ -39,6 +39,27 @@ def test_a_file_gets_what_would_be_printed_and_nothing_is(capsys, monkeypatch, t
     assert list(tmp_path.iterdir()) == [file], "nothing is left beside it"
 
 
+def test_a_dash_is_standard_output_and_no_file(capsys, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert printed(capsys, *WALK, "-o", "-") == printed(capsys, *WALK) != ""
+    for words in (["capture", "-s", OSV, "-"], ["trace", OSV, "--perfetto", "-"]):
+        assert main(words) == 2
+        assert "and - would be standard output; name a file there" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_words_and_options_come_in_any_order(capsys) -> None:
+    source, address = ["-s", OSV], "0x100000120e40"
+    wanted = printed(capsys, "pte", *source, "--dry-run", address, "AF=1", "SH=2")
+    assert "Would change" in wanted
+    for words in (
+        [*source, address, "--dry-run", "AF=1", "SH=2"],
+        [address, "AF=1", *source, "SH=2", "--dry-run"],
+        ["--dry-run", address, *source, "--", "AF=1", "SH=2"],
+    ):
+        assert printed(capsys, "pte", *words) == wanted
+
+
 @pytest.mark.parametrize(
     ("name", "option"), [("a.json", "--json"), ("a.jsonl", "--json"), ("a.HTML", "--html"), ("a.htm", "--html")]
 )

@@ -65,7 +65,7 @@ def state(qmp: Qmp, folder: Path) -> tuple[str, ...]:
 
 
 def test_a_guest_that_runs_is_refused_and_runs_on(capsys, running: Monitored) -> None:
-    assert main(["walk", "-s", running.source, hex(PAGE)]) == 3
+    assert main(["walk", "-s", running.source, hex(PAGE)]) == 4
     error = capsys.readouterr().err
     assert "--stop" in error
     assert len(error.splitlines()) == 1

@@ -68,7 +68,7 @@ def _held(qmp: Qmp, stop: bool) -> Iterator[None]:
         yield
         return
     if not stop:
-        raise Unavailable(
+        raise Refused(
             "the guest is running, and would change while it is read: say --stop to hold it for that long, or "
             "`stop` in its monitor"
         )

@@ -50,9 +50,13 @@ class Grant:
     def rights(self) -> Rights:
         return Rights(self.read is None, self.write is None, self.execute is None, self.shadow_stack)
 
-    def without_fetches(self, limit: Limit | None, call_stack: bool = True) -> Grant:
-        """Take away execution where there is a limit, and the call stack's own instructions without `call_stack`."""
-        return Grant(self.read, self.write, self.execute or limit, self.shadow_stack and call_stack)
+    def without_fetches(self, limit: Limit | None) -> Grant:
+        """Take away execution where there is a limit."""
+        return Grant(self.read, self.write, self.execute or limit, self.shadow_stack)
+
+    def without_call_stack(self) -> Grant:
+        """Take away the call stack's own instructions."""
+        return Grant(self.read, self.write, self.execute)
 
     def of(self, kind: AccessKind) -> Limit | None:
         """Return what withholds a read, a write or a fetch; there is no read here that needs another right."""
@@ -103,9 +107,7 @@ class Effective:
             return None
         if user.read is None or user.write is None or user.shadow_stack:
             return Limit(VMSACause.PRIVILEGED_ACCESS_NEVER, SPSR.PAN, 1, register="PSTATE")
-        if user.execute is None and self.execution_counts:  # FEAT_PAN3, "PSTATE.PAN"
-            return self.execution_counts
-        return None
+        return self.execution_counts if user.execute is None else None  # FEAT_PAN3, "PSTATE.PAN"
 
 
 def as_user(access: Access, pstate: SPSR, unprivileged_counts: bool) -> bool:

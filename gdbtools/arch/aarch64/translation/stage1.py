@@ -14,7 +14,7 @@ from typing import Literal
 from gdbtools.addresses import VA, Input, Output
 from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.exception_levels import LEVELS
-from gdbtools.arch.aarch64.permissions.checks import Effective, Limit
+from gdbtools.arch.aarch64.permissions.checks import Effective, Grant, Limit
 from gdbtools.arch.aarch64.permissions.direct import direct, is_dirty, is_read_only
 from gdbtools.arch.aarch64.permissions.indirect import indirect, withheld
 from gdbtools.arch.aarch64.permissions.overlay import Base, overlaid
@@ -267,17 +267,21 @@ class Stage1(Regime):
             above, below = direct(steps, self.hierarchical, self.hardware_dirty)
             privileged = Base(above, True, exclusive)
             user = None if below is None else Base(below, True, exclusive)
-        foreign, call_stack = self.fetches.refused(steps), self.fetches.call_stack_allowed(steps)
         upper = overlaid(privileged, self._overlay(steps, given.privileged_overlay))
         lower = None if user is None else overlaid(user, self._overlay(steps, given.user_overlay))
         return Effective(
-            upper.without_fetches(foreign, call_stack),
-            None if lower is None else lower.without_fetches(foreign, call_stack),
+            self._of_this_state(steps, upper),
+            None if lower is None else self._of_this_state(steps, lower),
             None if user is None else user.grant,
             self._execution_counts,
             self.maintenance_writes,
             self.controls.register("SCTLR"),
         )
+
+    def _of_this_state(self, steps: tuple[Step, ...], granted: Grant) -> Grant:
+        """Return what is left of a grant in the state of security that the CPU is in."""
+        left = granted.without_fetches(self.fetches.refused(steps))
+        return left if self.fetches.call_stack_allowed(steps) else left.without_call_stack()
 
     @property
     def _execution_counts(self) -> Limit | None:

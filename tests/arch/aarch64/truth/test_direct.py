@@ -12,8 +12,10 @@ from collections.abc import Callable
 import pytest
 
 from gdbtools.arch.aarch64.causes import VMSACause
+from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.model import AccessKind, Cause
 from tests.arch.aarch64.truth.machine import (
+    ARM,
     E2H,
     EL1H,
     EL2H,
@@ -333,5 +335,23 @@ def test_a_clean_leaf_has_the_permissions_of_a_dirty_one() -> None:
 @pytest.mark.parametrize(("ap", "dbm", "dirty"), [(0b10, 1, False), (0b00, 1, True), (0b00, 0, None), (0b10, 0, None)])
 def test_dirty_is_dbm_with_ap2_clear(ap: int, dbm: int, dirty: bool | None) -> None:
     attributes = one_page(leaf(ap) | dbm * DBM, el1(TCR_EL1=TCR | HA | HD), "el1").attributes
+    assert attributes is not None
+    assert attributes.dirty is dirty
+
+
+# A guest that marks what was written by a bit of its own: that bit, else what hardware recorded, else what may be
+# written and is not marked is clean; what is read-only keeps no state.
+@pytest.mark.parametrize(
+    ("ap", "dbm", "marked", "dirty"),
+    [
+        (0b00, 0, 0, False), (0b00, 0, 1, True), (0b10, 0, 0, None), (0b10, 0, 1, True),
+        (0b01, 0, 0, False), (0b01, 0, 1, True), (0b11, 0, 0, None), (0b11, 0, 1, True),
+        (0b00, 1, 0, True), (0b00, 1, 1, True), (0b10, 1, 0, False), (0b10, 1, 1, True),
+    ],
+)  # fmt: skip
+def test_dirty_by_a_software_bit(ap: int, dbm: int, marked: int, dirty: bool | None) -> None:
+    found = one_page(leaf(ap) | dbm * DBM | marked << 55, el1(TCR_EL1=TCR | HA | HD), "el1")
+    regime = ARM.reading_dirty(DirtyConvention.BIT55).marked(found.regime)
+    attributes = regime.attributes(found.steps)
     assert attributes is not None
     assert attributes.dirty is dirty

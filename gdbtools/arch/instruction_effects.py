@@ -32,12 +32,13 @@ class EffectKind(enum.Enum):
 class EffectWords:
     """What an architecture calls the instructions that wait, synchronize and invalidate.
 
-    One instruction may do all three.
+    One instruction may do all three.  `of_leaves` says that what invalidates an address is about leaves alone.
     """
 
     wait: str
     synchronize: str
     invalidate: str
+    of_leaves: bool = False
 
     @property
     def barriers(self) -> str:
@@ -56,7 +57,8 @@ class Effect:
 
     `target` is the virtual address that a store wrote, or that an invalidation names; None where it names none.
     `reaches` says whether an invalidation covers the translation asked about; None where that is not known.  With
-    `leaves_only` it does so for what a leaf says of it alone, and so does a barrier.
+    `leaves_only` it does so for what a leaf says of it alone, and so does a barrier.  `instead` says why one does not,
+    where `target` does not tell; `needs` is what has to come between a store and it.
     """
 
     address: VA
@@ -65,3 +67,5 @@ class Effect:
     target: VA | None = None
     reaches: bool | None = None
     leaves_only: bool = False
+    instead: str = ""
+    needs: str = ""

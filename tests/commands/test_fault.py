@@ -217,7 +217,7 @@ CHANGE = SeenChange(Sighting(0x4010_2000, 3, 0x702, 1))
     ],
 )  # fmt: skip
 def test_the_sentence_ends_in_the_likeliest(suspicion: Suspicion, said: str) -> None:
-    assert briefly(suspicion, WORDS) == said
+    assert briefly((suspicion,), WORDS) == said
 
 
 STORE = "the STR at 0x1000 wrote the level 3 descriptor"

@@ -25,6 +25,16 @@ class OwnWrite:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenWrite:
+    """A change of a descriptor that the guest made under a watchpoint: which CPU did, and where its pc was then."""
+
+    cpu: int
+    pc: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sighting:
     """What a descriptor was when it was looked at, while the guest stood still with this CPU selected.
 
@@ -43,6 +53,7 @@ class DescriptorHistory:
 
     _here: dict[int, Sighting] = field(default_factory=dict)
     _before: dict[int, Sighting] = field(default_factory=dict)
+    _writes: dict[int, SeenWrite] = field(default_factory=dict)
 
     def moved_on(self) -> None:
         """The guest has run, and stands still again."""
@@ -53,6 +64,14 @@ class DescriptorHistory:
         """Remember descriptors as they are now; of one stop the first look counts, and what differs later is ours."""
         for step in steps:
             self._here.setdefault(step.pa, Sighting(step.pa, step.level.number, int(step.entry.word), cpu))
+
+    def wrote(self, pa: PA, write: SeenWrite) -> None:
+        """Remember a change that was watched."""
+        self._writes[pa] = write
+
+    def write(self, pa: PA) -> SeenWrite | None:
+        """Return the last change that was watched."""
+        return self._writes.get(pa)
 
     def here(self, pa: PA) -> Sighting | None:
         """Return what was seen first at this stop."""

@@ -66,7 +66,7 @@ class Verdict(enum.Enum):
     NOT_THE_TABLES = enum.auto()
     """The syndrome is not something that translation tables decide."""
     INTERRUPT = enum.auto()
-    """An interrupt has been taken, which has no syndrome: what there is, is of an older exception."""
+    """An interrupt has been taken; where it has no syndrome, what there is is of an older exception."""
     NOT_ONE_EXCEPTION = enum.auto()
     """The syndrome is not of the state or of the address beside it, so that nobody knows what to replay."""
     NONE_TAKEN = enum.auto()
@@ -154,6 +154,8 @@ def diagnose(
         return Diagnosis(Verdict.NONE_TAKEN, exception, belongs)
     if not belongs.joined:
         return _apart(architecture, register, read, exception, belongs)
+    if syndrome.interrupt:
+        return Diagnosis(Verdict.INTERRUPT, exception, belongs)
     if syndrome.fault is None or syndrome.access_kind is None or not syndrome.address_valid:
         traps = architecture.exceptions.trap_controls(exception, register)
         convention = systems.convention(architecture, syndrome, register if belongs.current else None)
@@ -214,7 +216,7 @@ def diagnose(
         access,
         found,
         predicted,
-        controls=controls if FaultKind.ACCESS_FLAG in kinds else (),
+        controls=controls if FaultKind.ACCESS_FLAG in kinds or verdict is Verdict.LEFT_TO_HARDWARE else (),
         leads_to=_leads_to(found, exception),
         shown=shown,
         inferred=inferred,

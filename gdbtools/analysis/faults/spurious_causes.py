@@ -11,7 +11,7 @@ import enum
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, Sighting, steps_of
+from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, SeenWrite, Sighting, steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict
 from gdbtools.analysis.faults.writer import Writer
 from gdbtools.arch.model import EntryKind, ExceptionRecord, FaultKind
@@ -64,11 +64,13 @@ class SeenChange:
     """A descriptor that refused just this when it was last seen, and no longer does.
 
     `by` is the command of this debugger that changed it, if one did; `here` says that it was seen at this very stop.
+    `write` is the guest's own, if a watchpoint stood on the descriptor.
     """
 
     seen: Sighting
     by: str = ""
     here: bool = False
+    write: SeenWrite | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ class Around:
     """What is known besides the fault itself.
 
     `alone` says that the source has one CPU by its own account, and it stands where the exception brought it: nobody
-    has run since.  `counted` is how many CPUs it has by that account, 0 where it does not say.
+    has run since.  `counted` is how many CPUs it has by that account, 0 where it does not say.  `cpu` is the one that
+    faulted.
     """
 
     elsewhere: Sequence[Elsewhere] = ()
@@ -93,6 +96,13 @@ class Around:
     writer: Writer | None = None
     remote: RemoteWriter | None = None
     counted: int = 0
+    cpu: int = 0
+
+    @property
+    def written_elsewhere(self) -> SeenChange | None:
+        """The change that another CPU was seen to make."""
+        change = self.change
+        return change if change is not None and change.write is not None and change.write.cpu != self.cpu else None
 
 
 @dataclass(frozen=True)
@@ -148,20 +158,23 @@ def suspicions(
 
 def _kept(diagnosis: Diagnosis, around: Around) -> tuple[SpuriousCause, ...]:
     """Return which of the two a TLB may have kept, where both may be held: what was seen of the entry tells."""
-    was_valid = None if around.change is None else _was_valid(diagnosis, around.change.seen)
-    if was_valid is None:
+    was = None if around.change is None else _was(diagnosis, around.change.seen)
+    if was is None:
         return SpuriousCause.CACHED_INVALID, SpuriousCause.STALE_LEAF
-    return (SpuriousCause.STALE_LEAF if was_valid else SpuriousCause.CACHED_INVALID,)
+    if was is EntryKind.TABLE:
+        return ()
+    invalid = was in (EntryKind.INVALID, EntryKind.SOFT_INVALID)
+    return (SpuriousCause.CACHED_INVALID if invalid else SpuriousCause.STALE_LEAF,)
 
 
-def _was_valid(diagnosis: Diagnosis, seen: Sighting) -> bool | None:
-    """Return whether an entry of the walk was valid when it was seen; None for one that is not of it."""
+def _was(diagnosis: Diagnosis, seen: Sighting) -> EntryKind | None:
+    """Return what an entry of the walk was when it was seen; None for one that is not of it."""
     found = diagnosis.walk
     for each in (found, found and found.final):
         for step in each.steps if each else ():
             if each is not None and step.pa == seen.pa:
                 raw = seen.value.to_bytes(each.regime.entry_bytes, each.regime.byte_order)
-                return each.regime.decode(raw, step.level).kind is not EntryKind.INVALID
+                return each.regime.decode(raw, step.level).kind
     return None
 
 
@@ -171,6 +184,9 @@ def _repaired(diagnosis: Diagnosis, around: Around) -> Suspicion:
         return Suspicion(SpuriousCause.REPAIRED, Weight.SHOWN, witnesses, change)
     if around.alone and not (change and change.by):
         return Suspicion(SpuriousCause.REPAIRED, Weight.UNLIKELY, alone=True)
+    if change and change.write and diagnosis.entry and around.written_elsewhere is None:
+        # It has run into what it wrote itself.
+        return Suspicion(SpuriousCause.REPAIRED, Weight.UNLIKELY, change=change)
     return Suspicion(
         SpuriousCause.REPAIRED, Weight.LIKELY if witnesses or change else Weight.POSSIBLE, witnesses, change
     )
@@ -198,17 +214,25 @@ def _stale_leaf(diagnosis: Diagnosis, around: Around) -> Suspicion:
 
 
 def _cached_invalid(diagnosis: Diagnosis, around: Around) -> Suspicion:
-    """As of an older leaf; that the entry was seen invalid before speaks for it."""
-    found = replace(_stale_leaf(diagnosis, around), cause=SpuriousCause.CACHED_INVALID)
-    if found.weight is Weight.POSSIBLE and around.change is not None and not around.change.here:
+    """As of an older leaf, but at any level; that the entry was seen invalid before speaks for it.
+
+    It does not where another CPU's part is known: the same fault, or the write.
+    """
+    found, writer = replace(_stale_leaf(diagnosis, around), cause=SpuriousCause.CACHED_INVALID), around.writer
+    if writer is not None and not writer.step.is_leaf and writer.invalidated is False:
+        return Suspicion(SpuriousCause.CACHED_INVALID, Weight.SHOWN, writer=writer)
+    others = around.written_elsewhere is not None or _witnesses(diagnosis, around.elsewhere)
+    if found.weight is Weight.POSSIBLE and around.change is not None and not around.change.here and not others:
         return replace(found, weight=Weight.LIKELY, change=around.change)
     return found
 
 
 def _fenced_elsewhere(diagnosis: Diagnosis, around: Around) -> Suspicion:  # noqa: ARG001 (as the others)
-    """The code of another CPU that wrote the entry shows it, whatever it did afterwards: that was its own TLB."""
-    if around.remote is not None:
-        return Suspicion(SpuriousCause.FENCED_ELSEWHERE, Weight.LIKELY, remote=around.remote)
+    """The code of another CPU that wrote the entry shows it, or that it was seen to: what it fenced was its own TLB."""
+    if around.remote is not None or around.written_elsewhere is not None:
+        return Suspicion(
+            SpuriousCause.FENCED_ELSEWHERE, Weight.LIKELY, change=around.written_elsewhere, remote=around.remote
+        )
     if around.alone or around.counted == 1:
         return Suspicion(SpuriousCause.FENCED_ELSEWHERE, Weight.UNLIKELY, alone=True)
     return Suspicion(SpuriousCause.FENCED_ELSEWHERE)
@@ -229,6 +253,9 @@ def _stale_table(diagnosis: Diagnosis, around: Around) -> Suspicion:
     writer, disagree = around.writer, levels(diagnosis)
     if writer is not None and not writer.step.is_leaf and writer.invalidated is False:
         return Suspicion(SpuriousCause.STALE_TABLE, Weight.SHOWN, writer=writer, levels=disagree)
+    change = around.change
+    if change is not None and not change.here and _was(diagnosis, change.seen) is EntryKind.TABLE:
+        return Suspicion(SpuriousCause.STALE_TABLE, Weight.LIKELY, change=change, levels=disagree)
     deeper = disagree is not None and disagree[0] > disagree[1]
     return Suspicion(SpuriousCause.STALE_TABLE, Weight.LIKELY if deeper else Weight.POSSIBLE, levels=disagree)
 

@@ -30,6 +30,7 @@ def spurious_evidence(machine: Machine, diagnosis: Diagnosis, seen: DescriptorHi
         writer=writer(architecture, register, read, diagnosis),
         remote=_remote(machine, diagnosis) if architecture.exceptions.fences_are_local else None,
         counted=len(machine.cpus) if machine.counted else 0,
+        cpu=machine.current,
     )
 
 
@@ -88,4 +89,11 @@ def change_since(
             change = SeenChange(sighting, ours.command) if refuses(sighting) else None
         elif change.seen.pa == step.pa:
             change = replace(change, by=ours.command)
+    for step in steps_of(diagnosis.walk) if diagnosis.walk else ():
+        write = seen.write(step.pa)
+        if write is None or write.after != int(step.entry.word) or (change is not None and change.by):
+            continue
+        sighting = Sighting(step.pa, step.level.number, write.before, write.cpu)
+        if refuses(sighting):
+            return SeenChange(sighting, write=write)
     return change

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gdbtools.addresses import VA, moved
 from gdbtools.analysis.faults.descriptor_history import steps_of
@@ -32,8 +32,12 @@ class Writer:
     @property
     def invalidated(self) -> bool | None:
         """Whether what a TLB may have kept is gone; None where an invalidation does not say how far it reaches."""
-        reaches = [each.reaches and (self.step.is_leaf or not each.leaves_only) for each in self.invalidations]
+        reaches = [self.reached_by(each) for each in self.invalidations]
         return True if True in reaches else None if None in reaches else False
+
+    def reached_by(self, invalidation: Effect) -> bool | None:
+        """Return whether an invalidation covers what was written; None where it does not say how far it reaches."""
+        return invalidation.reaches and (self.step.is_leaf or not invalidation.leaves_only)
 
 
 def writer(architecture: Architecture, register: ReadRegister, read: Read, diagnosis: Diagnosis) -> Writer | None:
@@ -112,5 +116,16 @@ def _followed(store: Effect, step: Step, since: tuple[Effect, ...]) -> Writer:
     deeds = [each.deed for each in since if step.is_leaf or not each.leaves_only]
     waited = EffectKind.WAIT in deeds
     synchronized = waited and EffectKind.SYNCHRONIZE in deeds[deeds.index(EffectKind.WAIT) :]
-    invalidations = tuple(each for each in reversed(since) if each.deed is EffectKind.INVALIDATE)
+    invalidations = tuple(
+        _as_ordered(each, since[:position])
+        for position, each in reversed(tuple(enumerate(since)))
+        if each.deed is EffectKind.INVALIDATE
+    )
     return Writer(store, step, waited, synchronized, invalidations)
+
+
+def _as_ordered(invalidation: Effect, before: tuple[Effect, ...]) -> Effect:
+    """Return an invalidation as far as it is of the store: some are only of what was waited for."""
+    if not invalidation.needs or any(each.deed is EffectKind.WAIT for each in before):
+        return invalidation
+    return replace(invalidation, reaches=False, instead=f"had no {invalidation.needs} before it")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from gdbtools.analysis.faults.spurious_causes import SeenChange, SpuriousCause, Suspicion, Weight
 from gdbtools.analysis.faults.writer import Writer
-from gdbtools.arch.instruction_effects import EffectWords
+from gdbtools.arch.instruction_effects import Effect, EffectWords
 from gdbtools.render.document import Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.wording import name_of
@@ -21,7 +21,7 @@ _BRIEFLY = {
 _AT_LENGTH = {
     SpuriousCause.OTHER_EXCEPTION: "this is an older exception, settled since",
     SpuriousCause.REPAIRED: "the tables were repaired after the fault",
-    SpuriousCause.CACHED_INVALID: "the entry was invalid when a TLB cached it, and no {invalidate} followed here",
+    SpuriousCause.CACHED_INVALID: "a TLB cached the entry while it was invalid",
     SpuriousCause.STALE_LEAF: "a TLB kept an older leaf",
     SpuriousCause.FENCED_ELSEWHERE: "another CPU wrote it, and its {invalidate} was for its own TLB alone",
     SpuriousCause.STALE_TABLE: "a TLB kept an older table on the way",
@@ -30,26 +30,34 @@ _AT_LENGTH = {
 _TESTS = {
     SpuriousCause.OTHER_EXCEPTION: "Catch the next one with `mmu catch`",
     SpuriousCause.REPAIRED: "Go on, and it faults no more",
-    SpuriousCause.CACHED_INVALID: "Go on, and it faults again, until `mmu tlbi {address:#x}`",
-    SpuriousCause.STALE_LEAF: "Go on, and it faults again, until `mmu tlbi {address:#x}`",
+    SpuriousCause.CACHED_INVALID: "Go on, and it faults again, until `{cure}`",
+    SpuriousCause.STALE_LEAF: "Go on, and it faults again, until `{cure}`",
     SpuriousCause.FENCED_ELSEWHERE: "Go on, and it faults again on this CPU, on the writer's never",
-    SpuriousCause.STALE_TABLE: "Go on, and it faults again, until `mmu tlbi {address:#x}`",
+    SpuriousCause.STALE_TABLE: "Go on, and it faults again, until `{cure}`",
     SpuriousCause.MISSING_BARRIER: "Go on, and it faults no more; look at the writer",
 }
 """What tells each cause from the others."""
 
 
-def briefly(suspicion: Suspicion, words: EffectWords) -> str:
-    """Return the name of a cause for the sentence, with how likely it is."""
-    said = _BRIEFLY.get(suspicion.cause) or _SPECIALLY[suspicion.cause](suspicion, words)
-    return f"{'probably' if suspicion.weight >= Weight.LIKELY else 'perhaps'} {said}"
+def briefly(suspected: Sequence[Suspicion], words: EffectWords) -> str:
+    """Return the name of the first cause for the sentence, with how likely it is.
+
+    What a TLB kept of an entry that nobody saw before, invalid or with fewer rights, nothing tells apart.
+    """
+    first, *others = suspected
+    said = _BRIEFLY.get(first.cause) or _SPECIALLY[first.cause](first, words)
+    same = [each.cause for each in others if each.weight is first.weight]
+    if first.cause is SpuriousCause.CACHED_INVALID and SpuriousCause.STALE_LEAF in same:
+        said += ", or an older one"
+    return f"{'probably' if first.weight >= Weight.LIKELY else 'perhaps'} {said}"
 
 
 def _repaired_by(suspicion: Suspicion, words: EffectWords) -> str:  # noqa: ARG001 (as the others)
     cpus, change = _cpus(suspicion.witnesses), suspicion.change
     if change and change.by:
         return f"repaired {f'for {cpus} ' if cpus else ''}by `mmu {change.by}`"
-    return f"repaired by {cpus or 'another CPU'}"
+    writer = _cpus((change.write.cpu,)) if change and change.write else ""
+    return f"repaired by {cpus or writer or 'another CPU'}"
 
 
 def _missing(suspicion: Suspicion, words: EffectWords) -> str:
@@ -60,12 +68,16 @@ def _missing(suspicion: Suspicion, words: EffectWords) -> str:
 
 
 def _elsewhere(suspicion: Suspicion, words: EffectWords) -> str:
-    writer = "another CPU" if suspicion.remote is None else _cpus((suspicion.remote.number,))
+    write = suspicion.change.write if suspicion.change is not None else None
+    number = suspicion.remote.number if suspicion.remote is not None else None if write is None else write.cpu
+    writer = "another CPU" if number is None else _cpus((number,))
     return f"{_article(words.invalidate)} for {writer} alone"
 
 
 def _article(name: str) -> str:
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    """Return a name with its article, as it is spoken: the first letter by itself where a consonant follows."""
+    spelled = name[0] in "fhlmnrsx" and name[1] not in "aeiou"
+    return f"{'an' if name[0] in 'aeiou' or spelled else 'a'} {name}"
 
 
 _SPECIALLY = {
@@ -77,7 +89,13 @@ _SPECIALLY = {
 
 def suspicion_rows(suspected: Sequence[Suspicion], address: int, words: EffectWords) -> list[tuple[str, Text]]:
     """Return a row for each: the first is what to think of first, `unlikely` what something speaks against."""
-    return [(_label(number, each), _sentences(each, address, words)) for number, each in enumerate(suspected)]
+    rows: list[tuple[str, Text]] = []
+    before = ""
+    for number, each in enumerate(suspected):
+        wrote = _writer_text(each.cause, each.writer, words) if each.writer else ""
+        rows.append((_label(number, each), _sentences(each, address, words, bool(wrote) and wrote == before)))
+        before = wrote
+    return rows
 
 
 def _label(number: int, suspicion: Suspicion) -> str:
@@ -86,14 +104,27 @@ def _label(number: int, suspicion: Suspicion) -> str:
     return "or" if number else "probably" if suspicion.weight >= Weight.LIKELY else "perhaps"
 
 
-def _sentences(suspicion: Suspicion, address: int, words: EffectWords) -> str:
-    """Return a cause, what speaks for or against it, and the test; what is unlikely need not be tested."""
-    because = "; ".join(_because(suspicion, words))
+def _sentences(suspicion: Suspicion, address: int, words: EffectWords, as_above: bool) -> str:
+    """Return a cause, what speaks for or against it, and the test; what is unlikely need not be tested.
+
+    `as_above` says that the row before has what the code wrote.
+    """
+    because = "; ".join(_because(replace(suspicion, writer=None) if as_above else suspicion, words))
+    because = f"as above; {because}" if as_above and because else "as above" if as_above else because
     named = {**asdict(words), "barriers": words.barriers}
     said = f"{_AT_LENGTH[suspicion.cause].format(**named)}{because and f': {because}'}"
+    if suspicion.cause is SpuriousCause.CACHED_INVALID and suspicion.writer is None:
+        said += f", and no {words.invalidate} of it followed on this CPU" if not because else ""
     if suspicion.weight is Weight.UNLIKELY:
         return said
-    return f"{said}. {_TESTS[suspicion.cause].format(address=address)}"
+    return f"{said}. {_TESTS[suspicion.cause].format(cure=_cure(suspicion, address, words))}"
+
+
+def _cure(suspicion: Suspicion, address: int, words: EffectWords) -> str:
+    """Return the command that has a TLB forget what it kept: where an address is of leaves alone, all for a table."""
+    writer = suspicion.writer
+    of_table = suspicion.cause is SpuriousCause.STALE_TABLE or (writer is not None and not writer.step.is_leaf)
+    return "mmu tlbi" if words.of_leaves and of_table else f"mmu tlbi {address:#x}"
 
 
 def _because(suspicion: Suspicion, words: EffectWords) -> list[str]:
@@ -126,24 +157,38 @@ def change_text(change: SeenChange) -> str:
     seen = change.seen
     when = "earlier at this stop" if change.here else f"when CPU {seen.cpu} stopped"
     said = f"the level {seen.level} descriptor at PA {seen.pa:#x} was {seen.value:#018x}"
+    if change.write is not None:
+        return (
+            f"{said}, which refuses just this, until CPU {change.write.cpu} wrote it just before {change.write.pc:#x}"
+        )
     return f"{said} {f'before `mmu {change.by}`' if change.by else when}, which refuses just this"
 
 
 def _writer_text(cause: SpuriousCause, writer: Writer, words: EffectWords) -> str:
     place, level = writer.store.address, writer.step.level.number
     store = f"the {writer.store.text} at {place:#x} wrote the level {level} descriptor"
-    if cause is SpuriousCause.MISSING_BARRIER:
+    apart = words.wait != words.invalidate or not writer.invalidations
+    if cause is SpuriousCause.MISSING_BARRIER and (apart or writer.synchronized):
         lacks = words.synchronize if writer.waited else words.wait
         came = words.barriers if writer.synchronized else f"no {lacks}"
         return f"{store}, and {came} came after it"
     if not writer.invalidations:
         return f"{store}, and no {words.invalidate} came after it"
-    reached = next((each for each in writer.invalidations if each.reaches), None)
-    if reached is not None:
-        return f"{store}, and then {reached.text} at {reached.address:#x} covered it"
-    last = writer.invalidations[0]
-    named = "something else" if last.target is None else f"{last.target:#x}"
-    return f"{store}, and then {last.text} at {last.address:#x} named {named}"
+    reached = next((each for each in writer.invalidations if writer.reached_by(each)), None)
+    last = reached or writer.invalidations[0]
+    return f"{store}, and then {last.text} at {last.address:#x} {_scope_text(writer, last)}"
+
+
+def _scope_text(writer: Writer, invalidation: Effect) -> str:
+    """Return what an invalidation did for the descriptor that was written, or what it was about instead."""
+    if writer.reached_by(invalidation):
+        return "covered it"
+    if invalidation.instead:
+        return invalidation.instead
+    named = "something else" if invalidation.target is None else f"{invalidation.target:#x}"
+    if invalidation.reaches and invalidation.leaves_only:
+        return f"named {named}: with an address it is about leaves alone"
+    return f"named {named}"
 
 
 def suspicion_record(suspicion: Suspicion) -> JsonObject:
@@ -162,8 +207,8 @@ def suspicion_record(suspicion: Suspicion) -> JsonObject:
 
 
 def change_record(change: SeenChange) -> JsonObject:
-    seen = change.seen
-    return {
+    seen, write = change.seen, change.write
+    found: JsonObject = {
         "descriptor_address": hexadecimal(seen.pa),
         "level": seen.level,
         "was": hexadecimal(seen.value),
@@ -171,6 +216,7 @@ def change_record(change: SeenChange) -> JsonObject:
         "at_this_stop": change.here,
         "by": change.by or None,
     }
+    return found if write is None else {**found, "written_by": {"cpu": write.cpu, "pc": hexadecimal(write.pc)}}
 
 
 def _writer_record(writer: Writer) -> JsonObject:
@@ -185,6 +231,7 @@ def _writer_record(writer: Writer) -> JsonObject:
                 "instruction": each.text,
                 "names": optional_hexadecimal(each.target),
                 "reaches": each.reaches,
+                **({"instead": each.instead} if each.instead else {}),
             }
             for each in writer.invalidations
         ],

@@ -38,11 +38,12 @@ def sentence(
 
 
 def _interrupted(diagnosis: Diagnosis) -> list[str | Span]:
-    exception = diagnosis.exception
-    said: list[str | Span] = ["interrupt: ", Span(diagnosis.belongs.interrupt, Role.HEADING), " taken"]
+    exception, own = diagnosis.exception, diagnosis.exception.syndrome.interrupt
+    said: list[str | Span] = [LAST] if own and diagnosis.belongs.last else [] if own else ["interrupt: "]
+    said += [Span(exception.syndrome.name if own else diagnosis.belongs.interrupt, Role.HEADING), " taken"]
     said += [] if exception.origin is None else [f" from {exception.origin.label}"]
     said += [] if exception.return_address is None else [f", before {exception.return_address:#x}"]
-    return [*said, "; it has no syndrome."]
+    return [*said, "." if own else "; it has no syndrome."]
 
 
 def _apart(diagnosis: Diagnosis) -> list[str | Span]:
@@ -77,10 +78,12 @@ def _of_one_exception(
     ]
     if diagnosis.verdict is Verdict.TABLES_AGREE:
         assert predicted is not None, "tables that agree refuse"
+        if predicted.fault.kind is FaultKind.ACCESS and diagnosis.walk is not None and diagnosis.walk.refused:
+            what.append(" on the table walk")
         who = "memory's protection agrees" if predicted.fault.kind is FaultKind.ACCESS else "the tables agree"
         return [*what, f", and {who}: {predicted.decider.cause.sentence}."]
     if diagnosis.verdict is Verdict.TABLES_PERMIT:
-        likeliest = f": {briefly(suspected[0], words)}" if suspected else ""
+        likeliest = f": {briefly(suspected, words)}" if suspected else ""
         return [*what, ", but ", Span("the tables permit it now", Role.WARNING), f"{likeliest}."]
     if diagnosis.verdict is Verdict.LEFT_TO_HARDWARE:
         return [*what, ", but ", Span("the tables leave the access flag to hardware", Role.WARNING), "."]

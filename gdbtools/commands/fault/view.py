@@ -199,9 +199,12 @@ def _address(diagnosis: Diagnosis, symbols: FaultSymbols) -> str:
 
 def _hardware(diagnosis: Diagnosis) -> str:
     said = ", ".join(f"{register}.{field_value(control)}" for register, control in diagnosis.controls)
+    decider = None if diagnosis.predicted is None else diagnosis.predicted.decider
+    named = decider is not None and decider.pa is not None and decider.field.name != "AF"
+    flag = decider.field.name if decider is not None and named else "the access flag"
     if all(control.value for _, control in diagnosis.controls):
-        return f"{said}: hardware sets the access flag; ask why it did not"
-    return f"{said}: software sets the access flag"
+        return f"{said}: hardware sets {flag}; ask why it did not"
+    return f"{said}: software sets {flag}"
 
 
 def _repairable(diagnosis: Diagnosis) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from gdbtools.addresses import VA
+from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, SeenWrite
 from gdbtools.analysis.reverse import aliases
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Regime, Step
@@ -73,8 +74,8 @@ def run(session: Session, options: Options) -> Sequence[Watched]:
         )
     regime = architecture.regime_for(asked.register, options.address)
     isolation = here.isolation if here.hides(options.address) else None
-    seen = WatchHit(step, regime)
-    numbers = live.watch(places, regime.entry_bytes, seen.look, not options.go_on)
+    hit = WatchHit(step, regime, session.seen)
+    numbers = live.watch(places, regime.entry_bytes, hit.look, not options.go_on)
     watched = list(zip(numbers, places, strict=True))
     return (Watched(options.address, step, watched, not options.go_on, isolation, space),)
 
@@ -105,9 +106,10 @@ def descriptor(machine: Machine, va: VA, level: int | None) -> Step:
 
 
 class WatchHit:
-    """The descriptor as it was last seen; a look gives what a write made of it."""
+    """The descriptor as it was last seen; a look gives what a write made of it, and has `history` remember who."""
 
-    def __init__(self, step: Step, regime: Regime) -> None:
+    def __init__(self, step: Step, regime: Regime, history: DescriptorHistory) -> None:
+        self._history = history
         self._step = step
         self._regime = regime
         self._word = step.entry.word
@@ -118,6 +120,8 @@ class WatchHit:
         after = self._regime.decode(raw, self._step.level).word
         if after == self._word:
             return None
+        write = SeenWrite(machine.current, machine.register(machine.architecture.pc), int(self._word), int(after))
+        self._history.wrote(self._step.pa, write)
         hit = Hit(self._step, self._word, after, machine.current, frames)
         self._word = after
         return hit_view(hit)

@@ -10,6 +10,10 @@ import gdb
 
 from gdbtools.errors import MissingRegister
 
+_REFUSED = "remote failure reply"
+"""In GDB's message, where the stub has the register and has answered with an error."""
+_PRIVILEGE = "QEMU gives what the CPU may read where it stands: stop where its privilege is higher"
+
 
 def unsigned(value: gdb.Value) -> int:
     """Return a register's value as an unsigned integer: GDB hands system registers over as signed longs."""
@@ -56,6 +60,10 @@ class LiveRegisters:
                     return unsigned(frame.read_register(each))
                 except ValueError:
                     continue
+                except gdb.error as error:
+                    if _REFUSED in str(error):
+                        raise MissingRegister("this gdbstub refuses just now", (name,), _PRIVILEGE) from None
+                    raise
             return None
         finally:
             if elsewhere and selected is not None:

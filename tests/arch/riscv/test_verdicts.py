@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from gdbtools.addresses import PA
-from gdbtools.analysis.faults.descriptor_history import Sighting
+from gdbtools.analysis.faults.descriptor_history import SeenWrite, Sighting
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.analysis.faults.spurious_causes import (
     Around,
+    Elsewhere,
     RemoteWriter,
     SeenChange,
     SpuriousCause,
@@ -147,6 +148,7 @@ def test_a_fence_that_covers_it_speaks_against_it(fences: Sequence[str]) -> None
         ((HERE,), {"a0": 0x7000}),
         (("sfence.vma zero, a1",), {"a1": 9}),
         (("sfence.w.inval", "sinval.vma a0, zero"), {}),
+        (("sinval.vma a0, zero", "sfence.inval.ir"), {}),
         (("fence rw, rw",), {}),
         (("hfence.gvma zero, zero",), {}),
     ],
@@ -181,6 +183,54 @@ def test_another_hart_that_wrote_it_fenced_for_itself_alone() -> None:
     assert (first.cause, first.weight) == (ELSEWHERE, Weight.LIKELY)
     nowhere = reader({**made.regs, "pc": CODE + AT, "priv": 1, "a5": 0x3000, "a0": PAGE})
     assert remote_writer(made.architecture, nowhere, made.read, found) is None
+
+
+def watched(cpu: int, was: int = 0) -> SeenChange:
+    """Return a change that a CPU was seen to make by a watchpoint."""
+    return replace(seen(was), write=SeenWrite(cpu, CODE, was, pte(RAM, V | R | W | AD)))
+
+
+def test_a_write_that_was_watched_names_its_hart_unless_it_is_this_one() -> None:
+    found = diagnosed(faulted(V | R | W | AD))
+    elsewhere = ranked(found, Around(change=watched(1), cpu=0))
+    assert (elsewhere[0].cause, elsewhere[0].weight) == (ELSEWHERE, Weight.LIKELY)
+    assert (elsewhere[0].change, elsewhere[0].remote) == (watched(1), None)
+    own = ranked(found, Around(change=watched(0), cpu=0))
+    assert (own[0].cause, own[0].weight) == (INVALID, Weight.LIKELY)
+    assert weights(found, Around(change=watched(0), cpu=0))[REPAIRED] is Weight.UNLIKELY
+
+
+def test_a_table_that_was_there_when_it_was_last_seen_is_what_a_tlb_kept() -> None:
+    made = faulted(V | R | W | AD)
+    found = diagnosed(made)
+    assert found.walk is not None
+    middle = found.walk.steps[-2]
+    was = SeenChange(Sighting(middle.pa, middle.level.number, pte(LAST, V), 0))
+    first = ranked(found, Around(change=was, alone=True))[0]
+    assert (first.cause, first.weight) == (TABLE, Weight.LIKELY)
+
+
+def test_the_same_fault_of_another_hart_comes_before_what_a_tlb_kept() -> None:
+    found = diagnosed(faulted(V | R | W | AD))
+    assert found.walk is not None
+    elsewhere = (Elsewhere(1, found.exception, found.walk.regime.root),)
+    first = ranked(found, Around(elsewhere=elsewhere, change=seen(0)))[0]
+    assert (first.cause, first.witnesses) == (REPAIRED, (1,))
+
+
+@pytest.mark.parametrize(
+    ("fences", "registers", "instead"),
+    [
+        (("sfence.vma zero, a1",), {"a1": 9}, "was of address space 9, and satp has 0"),
+        (("sfence.w.inval", "sinval.vma a0, zero"), {}, "had no sfence.inval.ir behind it"),
+        (("sinval.vma a0, zero", "sfence.inval.ir"), {}, "had no sfence.w.inval before it"),
+        (("hfence.gvma zero, zero",), {}, "was of the G-stage"),
+    ],
+)
+def test_what_a_fence_was_of_instead_is_said(fences: Sequence[str], registers: dict[str, int], instead: str) -> None:
+    by = written(STORES, *fences, **registers)
+    assert by is not None
+    assert [(each.reaches, each.instead) for each in by.invalidations] == [(False, instead)]
 
 
 Ask = Callable[..., Any]
@@ -235,9 +285,10 @@ def test_an_entry_that_is_not_there_is_no_such_loop(ask: Ask) -> None:
 def test_the_headline_names_what_a_tlb_kept(ask: Ask) -> None:
     found, said = ask(faulted(V | R | W | AD))
     assert said.startswith(
-        "S read of 0x10: page fault, but the tables permit it now: perhaps the invalid entry that a TLB kept."
+        "S read of 0x10: page fault, but the tables permit it now: perhaps the invalid entry that a TLB kept, "
+        "or an older one."
     )
-    assert "no sfence.vma followed here" in said
+    assert "a TLB cached the entry while it was invalid, and no sfence.vma of it followed on this CPU" in said
     assert "`mmu tlbi 0x10`" in said
     assert found["suspicions"][0]["cause"] == "cached invalid"
 

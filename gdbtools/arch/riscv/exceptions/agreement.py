@@ -15,12 +15,11 @@ from gdbtools.addresses import VA
 from gdbtools.arch.model import AccessKind, AddressMeaning, Agreement, ExceptionRecord, Fit, ReadRegister
 from gdbtools.arch.riscv import X
 from gdbtools.arch.riscv.instructions.memory import SYSTEM, LoadStore, Wide, memory_access
-from gdbtools.arch.riscv.syndrome import code_of
+from gdbtools.arch.riscv.syndrome import CALLS, code_of
 from gdbtools.errors import Unavailable
 
 _ECALL, _EBREAK, _COMPACT_EBREAK = 0x73, 0x0010_0073, 0x9002
 ILLEGAL, BREAKPOINT, VIRTUAL = 2, 3, 22
-_CALLS: Final = (8, 9, 10, 11)
 _LAST_HALF: Final = 2
 """Where the other half of an instruction of four bytes is: a fetch may be refused there alone."""
 
@@ -46,7 +45,7 @@ def fits(
         return Agreement(Fit.NOT_SHOWN, "an interrupt says nothing of an instruction")
     if found.address is AddressMeaning.FETCHED:
         return _fetched(exception, at)
-    if code not in (*_CALLS, ILLEGAL, BREAKPOINT, VIRTUAL) and found.access_kind is None:
+    if code not in (*CALLS, ILLEGAL, BREAKPOINT, VIRTUAL) and found.access_kind is None:
         return Agreement(Fit.NOT_SHOWN, "this cause says nothing of an instruction")
     where = f"{names.return_address} {at:#x}"
     if instruction is None:
@@ -98,7 +97,7 @@ def _elsewhere(exception: ExceptionRecord, access: LoadStore, bits: int, registe
 
 def _other(exception: ExceptionRecord, code: int, instruction: int, where: str) -> Agreement:
     names, value = exception.names, exception.address
-    if code in _CALLS:
+    if code in CALLS:
         shown = instruction == _ECALL
         return Agreement(Fit.FITS if shown else Fit.CONTRADICTS, f"{'ecall' if shown else 'no ecall'} is at {where}")
     if code == BREAKPOINT:

@@ -36,7 +36,7 @@ class Traps(Exceptions):
     """Traps of harts where MXLEN is `bits`."""
 
     names = levels.ANY
-    effect_words = EffectWords(SFENCE, SFENCE, SFENCE)
+    effect_words = EffectWords(SFENCE, SFENCE, SFENCE, of_leaves=True)
     vectors_bytes = vectors.VECTORS_BYTES
     longest_instruction_bytes = LONGEST_BYTES
     # "Supervisor Memory-Management Fence Instruction": an implementation may cache any entry that it has read, an

@@ -147,13 +147,15 @@ class _Backwards:
         return [Effect(at, EffectKind.STORE, access.name, target)]
 
     def _fenced(self, found: Fence, word: Wide, at: VA) -> list[Effect]:
-        address, reaches = self._scope(found, word)
-        text = fence_text(found, word)
+        address, reaches, instead = self._scope(found, word)
+        text, needs = fence_text(found, word), ""
         if found.alone:
-            if not self.ordered:
-                text, reaches = f"{text}, with no sfence.inval.ir behind it,", False
-            return [Effect(at, EffectKind.INVALIDATE, text, address, reaches, bool(word.rs1))]
-        invalidated = Effect(at, EffectKind.INVALIDATE, text, address, reaches, bool(word.rs1))
+            needs = "sfence.w.inval"
+            if not self.ordered and reaches is not False:
+                reaches, instead = False, "had no sfence.inval.ir behind it"
+        invalidated = Effect(at, EffectKind.INVALIDATE, text, address, reaches, bool(word.rs1), instead, needs)
+        if found.alone:
+            return [invalidated]
         if reaches is False:
             # It orders no more than what it invalidates.
             return [invalidated]
@@ -164,19 +166,22 @@ class _Backwards:
             Effect(at, EffectKind.WAIT, text, leaves_only=leaves_only),
         ]
 
-    def _scope(self, found: Fence, word: Wide) -> tuple[VA | None, bool | None]:
-        """Return the address that a fence names, and whether it covers the translation; None for what is not known."""
+    def _scope(self, found: Fence, word: Wide) -> tuple[VA | None, bool | None, str]:
+        """Return the address that a fence names, whether it covers the translation, and what it was of if it does not.
+
+        None stands for what is not known.
+        """
         regime = self.about.regime
         of_guest = isinstance(regime, VirtualStage) and regime.holder == "vsatp"
         if found.of is FenceOf.GUEST_STAGE:
             # Which of the two stages is asked about is not known here.
-            return None, None if regime.below is not None else False
+            return None, None if regime.below is not None else False, "was of the G-stage"
         if of_guest is not (self.guest or found.of is FenceOf.GUEST):
-            return None, False
+            return None, False, "was of satp" if of_guest else "was of a guest"
         address, space = (self.of(each) if each else 0 for each in (word.rs1, word.rs2))
         if (word.rs1 and address is None) or (word.rs2 and space is None):
-            return None, None
-        reaches = True
+            return None, None, ""
+        reaches, instead = True, ""
         if word.rs1:
             assert address is not None, "it is known"
             leaf = self.about.leaf
@@ -185,9 +190,13 @@ class _Backwards:
         if word.rs2 and reaches:
             assert space is not None, "it is known"
             attributes = self.about.attributes
-            shared = attributes is not None and attributes.is_global
-            reaches = not shared and self._space() in (space, None)
-        return VA(address or 0) if word.rs1 else None, reaches
+            shared, own = attributes is not None and attributes.is_global, self._space()
+            reaches = not shared and own in (space, None)
+            if not reaches:
+                assert isinstance(regime, VirtualStage), "a fence of it has been found to be about it"
+                why = "the page is global" if shared else f"{regime.holder} has {own}"
+                instead = f"was of address space {space}, and {why}"
+        return VA(address or 0) if word.rs1 else None, reaches, instead
 
     def _space(self) -> int | None:
         """Return the address space that is in force; None where that is not known."""

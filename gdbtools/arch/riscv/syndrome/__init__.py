@@ -35,6 +35,10 @@ PAGE_FAULT_KINDS: Final = frozenset(
 ACCESS_FAULT_KINDS: Final = frozenset((FaultKind.ACCESS,))
 
 
+CALLS: Final = (8, 9, 10, 11)
+"""The environment calls: one of each mode that makes it."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Meaning:
     """What follows from a code: its fault, what was wanted, and what xtval holds then."""
@@ -95,7 +99,8 @@ def decode(value: int, bits: int) -> Syndrome:
     word = cause_word(bits, interrupt)(value)
     code = Field((bits - 2, 0)).of(value)
     if interrupt:
-        return Syndrome(word, interrupt_name(code), address=AddressMeaning.ZERO, returns=Return.INTERRUPTED)
+        name, returns = interrupt_name(code), Return.INTERRUPTED
+        return Syndrome(word, name, address=AddressMeaning.ZERO, returns=returns, interrupt=True)
     found = MEANINGS.get(code, _Meaning())
     fault = None if found.fault is None else Fault(found.fault, found.stage)
     apart = {FaultKind.PAGE: PAGE_FAULT_KINDS, FaultKind.ACCESS: ACCESS_FAULT_KINDS}.get(
@@ -110,6 +115,7 @@ def decode(value: int, bits: int) -> Syndrome:
         address=found.address if code in EXCEPTIONS else AddressMeaning.UNKNOWN,
         ipa_valid=found.stage > 1,
         returns=Return.THIS_INSTRUCTION,
+        instruction="ecall" if code in CALLS else "",
         notes=(_NOTES[code],) if code in _NOTES else (),
         not_told_apart=apart,
         # Which of two stages' descriptors, or of their outputs, physical memory refused is not told.

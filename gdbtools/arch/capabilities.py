@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         ReadRegister,
         Refusal,
         Regime,
+        Stub,
         Walk,
     )
     from gdbtools.arch.table_heuristics import TableHeuristics
@@ -246,6 +247,10 @@ class Architecture(abc.ABC):
     def register_names(self) -> Collection[str]:
         """Return every name that `register_name` knows."""
         return (*self.registers, *self.general)
+
+    def from_stub(self, name: str, stub: Stub) -> int | None:
+        """Return a register of the manual's name from what a stub tells; None where that does not show it."""
+        return stub.register(name)
 
     def implied(self, register: ReadRegister, given: Collection[str]) -> Derived:
         """Return registers that follow from those that somebody wrote down, `given`, where a source lacks them."""

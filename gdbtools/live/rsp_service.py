@@ -10,10 +10,11 @@ import re
 import select
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from gdbtools.addresses import VA
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.identity import Identity
+from gdbtools.arch.model import Stub
 from gdbtools.errors import Unavailable
 from gdbtools.live.interrupt import EVERY_SECONDS, Interrupt
 from gdbtools.machine.live.gdbstub import Silent, StubLost, Wire
@@ -29,16 +30,18 @@ ATTEMPTS = 8
 class RegisterPlan:
     """The registers that a stop is read by: what was asked for at earlier ones, in one piece."""
 
-    identity: Identity
+    architecture: Architecture
     numbers: Mapping[str, int]
     constants: dict[str, int | None]
+    version: Callable[[], str]
+    """QEMU's, empty where nobody says it."""
     names: list[str] = field(default_factory=list)
     packets: list[str] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     """How many bytes a register's answer had."""
 
     def number(self, name: str) -> int | None:
-        return self.numbers.get(name, self.numbers.get(self.identity.stub_names.get(name, "")))
+        return self.numbers.get(name, self.numbers.get(self.architecture.identity.stub_names.get(name, "")))
 
     def learn(self, name: str, number: int) -> None:
         """Read a register at each stop from the next on."""
@@ -55,17 +58,32 @@ class StopRegisters:
     wire: Wire
     plan: RegisterPlan
     select: str
+    number: int
+    """The CPU's."""
     values: dict[str, int]
 
     def read(self, name: str) -> int:
+        found = self.plan.architecture.from_stub(name, self._stub)
+        if found is None:
+            raise Unavailable(f"this gdbstub does not give {name}")
+        return found
+
+    def size_bytes(self, name: str) -> int | None:
+        """Return how long the stub has given a register, which it need not have shown before."""
+        self.given(name)
+        return self.plan.sizes.get(name)
+
+    @cached_property
+    def _stub(self) -> Stub:
+        return Stub(self.number, self.given, self.wire.monitor, self.plan.version)
+
+    def given(self, name: str) -> int | None:
+        """Return what the stub gives by a name, None where it has no such register."""
         value = self.values.get(name)
         if value is not None:
             return value
         constants = self.plan.constants
-        found = constants[name] if name in constants else self._fetch(name)
-        if found is None:
-            raise Unavailable(f"this gdbstub does not give {name}")
-        return found
+        return constants[name] if name in constants else self._fetch(name)
 
     def _fetch(self, name: str) -> int | None:
         number = self.plan.number(name)
@@ -74,7 +92,7 @@ class StopRegisters:
             _, answer = self.wire.ask([self.select, f"p{number:x}"])
             found = register_value(answer)
             self.plan.sizes[name] = len(answer) // 2
-        if found is None or number is None or self.plan.identity.is_constant(name):
+        if found is None or number is None or self.plan.architecture.identity.is_constant(name):
             self.plan.constants[name] = found
         else:
             self.plan.learn(name, number)
@@ -240,7 +258,7 @@ class Relay:
             if value is not None:
                 values[name] = value
                 self.plan.sizes[name] = len(answer) // 2
-        return StopRegisters(self.wire, self.plan, f"Hg{thread}", values)
+        return StopRegisters(self.wire, self.plan, f"Hg{thread}", self.threads[thread], values)
 
     def _serve(self, thread: str, registers: StopRegisters, handle: Callable[[Machine], Served]) -> Served:
         """Show a CPU to the handler, and send it where that says with the next resumption."""
@@ -252,8 +270,7 @@ class Relay:
 
     def _set(self, registers: StopRegisters, name: str, value: int) -> str:
         """Return the packet that sets a register: as long as the stub has given it, which was read at this stop."""
-        registers.read(name)
-        number, size_bytes = self.plan.number(name), self.plan.sizes.get(name)
+        number, size_bytes = self.plan.number(name), registers.size_bytes(name)
         if number is None or size_bytes is None:
             raise Unavailable(f"this gdbstub does not say how long {name} is, so it cannot be set")
         return f"P{number:x}={value.to_bytes(size_bytes, 'little').hex()}"

@@ -140,7 +140,7 @@ class Serving:
             machine.architecture,
             attachment.memory,
             attachment.release,
-            RegisterPlan(machine.architecture.identity, attachment.numbers, attachment.constants),
+            RegisterPlan(machine.architecture, attachment.numbers, attachment.constants, attachment.version),
             threads,
             entries,
             lambda stopped: self._is_gdbs(stopped, places),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
-from gdbtools.arch.model import Access, AccessKind, FaultKind, Level, Refusal
+from gdbtools.arch.model import Access, AccessKind, FaultKind, Level, Refusal, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Refused
 from gdbtools.machine.layers import Patched
@@ -83,12 +83,14 @@ def _not_of_one(diagnosis: Diagnosis) -> str:
     return f"{names.syndrome} and {names.return_address} are not of one exception: {belongs.reason}"
 
 
-def _of_the_leaf(diagnosis: Diagnosis) -> Refusal | None:
-    """Return what a walk does not refuse and an access does: a flag of the leaf that a store alone needs."""
-    refused, leaf = diagnosis.predicted, diagnosis.walk.leaf if diagnosis.walk is not None else None
-    if refused is None or leaf is None or refused.fault.kind is not FaultKind.ACCESS_FLAG:
-        return None
-    return refused if refused.decider.pa == leaf.pa else None
+def _refused(found: Walk, predicted: Refusal | None) -> tuple[Walk, Refusal | None]:
+    """Return what the tables refuse, and the walk that ends in the leaf that decides: of whichever stage."""
+    if predicted is not None and predicted.fault.kind is FaultKind.ACCESS_FLAG:
+        of_tables = (found.fetch.via if found.fetch is not None else None, *(step.via for step in found.steps))
+        for each in (found, found.final, *of_tables):
+            if each is not None and each.leaf is not None and each.leaf.pa == predicted.decider.pa:
+                return each, predicted
+    return found, found.refused
 
 
 def plan(
@@ -102,7 +104,8 @@ def plan(
         raise Refused(f"{_not_of_one(diagnosis)}; stop at the next fault with `mmu catch access-flag`")
     if found is None or diagnosis.access is None:
         raise Refused(f"nothing to repair: {diagnosis.exception.syndrome.name} is not an access-flag fault")
-    refusal, leaf = found.refusal or _of_the_leaf(diagnosis), found.leaf
+    ends, refusal = _refused(found, diagnosis.predicted)
+    leaf = ends.leaf
     by_hardware = diagnosis.verdict is Verdict.LEFT_TO_HARDWARE
     if refusal is None and not by_hardware:
         where = f"the tables map {found.input:#x} with its access flag set"
@@ -114,11 +117,14 @@ def plan(
         raise Refused(f"nothing to repair: {where}, not in an access-flag fault; `mmu fault` explains it")
     if diagnosis.verdict is not Verdict.TABLES_AGREE and not by_hardware:
         raise Refused("the syndrome is not of this access-flag fault; `mmu fault` shows both")
-    written = diagnosis.access.kind is AccessKind.WRITE
-    regime = found.regime
+    # Reading the tables of the stage above writes nothing.
+    written = diagnosis.access.kind is AccessKind.WRITE and ends in (found, found.final)
+    regime = ends.regime
+    # Which of its bits a kernel uses is said of its own tables, and not of those that are below them.
+    convention = convention if ends is found else DirtyConvention.NONE
     after = architecture.repair.set_access_flag(leaf.entry.word, written, convention)
     as_if = Patched(memory, leaf.pa, int(after).to_bytes(regime.entry_bytes, regime.byte_order))
-    again = walk(regime, found.input, as_if.read)
+    again = walk(found.regime, found.input, as_if.read)
     refused = again.refused or architecture.check(again, diagnosis.access, diagnosis.exception.state or 0)
     if written and refused is not None:
         # As copy on write has it, or stage 2: the write does not happen, and is not recorded.

@@ -18,6 +18,8 @@ from tests.places import ROOT
 GUESTS = ROOT / "fixtures/guests/riscv"
 SVADE, SVADU = "svade=true,svadu=true", "svade=false,svadu=true"
 """A and D are software's, or hardware's, as long as nobody writes menvcfg.ADUE."""
+WITH_SVADE = "bookworm-backports"
+"""The suite whose QEMU is the first that knows them."""
 
 
 class RiscV:
@@ -43,22 +45,28 @@ def guest(name: str, bits: int = 64) -> Path:
     return GUESTS / name / f"{name}{bits}.elf"
 
 
-def started(name: str, bits: int, harts: int, features: str, stopped: bool) -> Qemu:
-    """Return a guest; skips where there is no QEMU that knows Svade."""
+def started(name: str, bits: int, harts: int, features: str, stopped: bool, suite: str = WITH_SVADE) -> Qemu:
+    """Return a guest under the QEMU of a suite of Debian; skips where there is none."""
     try:
-        qemu = packages.qemu("bookworm-backports", f"qemu-system-riscv{bits}")
+        qemu = packages.qemu(suite, f"qemu-system-riscv{bits}")
     except Unavailable as missing:
-        pytest.skip(f"no QEMU with Svade: {missing}")
+        pytest.skip(f"no QEMU of {suite}: {missing}")
     cpu, bare = f"rv{bits},{features}", ("-bios", "none")
     return Qemu(guest(name, bits), harts, cpu, stopped, machine="virt", program=qemu.command, extra=bare)
 
 
 @contextmanager
 def attached(
-    gdb_path: str, name: str, bits: int = 64, harts: int = 1, features: str = SVADE, **variables: int
+    gdb_path: str,
+    name: str,
+    bits: int = 64,
+    harts: int = 1,
+    features: str = SVADE,
+    suite: str = WITH_SVADE,
+    **variables: int,
 ) -> Iterator[RiscV]:
     """Yield a guest at reset, with GDB attached to it, and some of its variables set otherwise."""
-    with started(name, bits, harts, features, True) as running, Gdb(gdb_path, INIT) as gdb:
+    with started(name, bits, harts, features, True, suite) as running, Gdb(gdb_path, INIT) as gdb:
         session = Session(gdb)
         session.attach(guest(name, bits), running.gdbstub)
         session.say(f"source {INSIDE}")
@@ -67,9 +75,9 @@ def attached(
         yield RiscV(running, session)
 
 
-def alone(name: str, bits: int = 64) -> str:
+def alone(name: str, bits: int = 64, features: str = SVADE) -> str:
     """Return what a guest prints until it ends, with nobody attached."""
-    with started(name, bits, 1, SVADE, False) as running:
+    with started(name, bits, 1, features, False) as running:
         assert running.wait(60), "the guest did not end"
         return running.output()
 

@@ -238,3 +238,19 @@ def test_a_write_that_stage_2_refuses_next_is_not_recorded_as_one(s2ap: int, rec
     assert found.verdict is Verdict.TABLES_AGREE
     change = plan(found, ARM, DirtyConvention.BIT55, OfTables(memory)).change
     assert int(change.before) ^ int(change.after) == AF | recorded
+
+
+def test_a_flag_of_the_second_stage_is_set_where_it_is_clear() -> None:
+    """The first stage's own flag is set: that of the entry which decides is, and no convention is another kernel's."""
+    memory = Memory()
+    memory.stage1(0, output=truth.IPA)
+    memory.identity(0b11 << 6 | 0b1111 << 2)
+    memory.stage2(0b11 << 6 | 0b1111 << 2)
+    leaf = memory.leaf_at(truth.S2_ROOT, truth.IPA)
+    memory.words[leaf] &= ~AF
+    taken = {"ESR_EL2": 0x9200_004B, "FAR_EL2": truth.VA, "HPFAR_EL2": truth.IPA >> 8, "ELR_EL2": 0, "VBAR_EL2": 0}
+    registers = truth.guest(cpsr=truth.EL2H, pc=0x400, SPSR_EL2=truth.EL1H, **taken)
+    found = diagnose(ARM, reader(registers), memory.read)
+    assert found.verdict is Verdict.TABLES_AGREE
+    change = plan(found, ARM, DirtyConvention.BIT55, OfTables(memory)).change
+    assert (change.pa, int(change.before) ^ int(change.after)) == (leaf, AF)

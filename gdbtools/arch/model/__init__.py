@@ -10,7 +10,16 @@ from gdbtools.arch.model.access import Access, AccessKind, Privilege, Rights
 from gdbtools.arch.model.exception import Agreement, EntryNeed, ExceptionRecord, Fit, RecordNames, Shown, VectorEntry
 from gdbtools.arch.model.fault import Cause, Decider, Fault, FaultKind, Refusal
 from gdbtools.arch.model.mapping import Hole, LeafKind, Run
-from gdbtools.arch.model.registers import Assumption, Brief, CpuRegisters, Derived, ReadRegister, memory_of, with_memory
+from gdbtools.arch.model.registers import (
+    Assumption,
+    Brief,
+    CpuRegisters,
+    Derived,
+    ReadRegister,
+    Stub,
+    memory_of,
+    with_memory,
+)
 from gdbtools.arch.model.syndrome import AddressMeaning, Return, Syndrome, Transfer
 from gdbtools.arch.model.walk import Attributes, Entry, EntryKind, Fetch, Level, Mapped, Read, Regime, Step, Walk
 
@@ -49,6 +58,7 @@ __all__ = [
     "Run",
     "Shown",
     "Step",
+    "Stub",
     "Syndrome",
     "Transfer",
     "VectorEntry",

@@ -42,6 +42,20 @@ def with_memory(register: ReadRegister, read: Read) -> CpuRegisters:
 
 
 @dataclass(frozen=True, slots=True)
+class Stub:
+    """What a gdbstub tells of one CPU, `number`, as it tells it, and what else may be asked there.
+
+    `register` returns None for a register that it lacks.  `monitor` returns what a command of QEMU's monitor prints,
+    `version` what QEMU's is; both are empty where there is no monitor to ask.
+    """
+
+    number: int
+    register: Callable[[str], int | None]
+    monitor: Callable[[str], str]
+    version: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
 class Assumption:
     """What was taken for granted, in words; `about` is the register whose value it is, or empty where it is of none."""
 

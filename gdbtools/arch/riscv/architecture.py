@@ -18,6 +18,7 @@ from gdbtools.arch.model import (
     ReadRegister,
     Refusal,
     Regime,
+    Stub,
     Walk,
 )
 from gdbtools.arch.riscv import GENERAL, RISCV32_IDENTITY, RISCV64_IDENTITY
@@ -26,6 +27,7 @@ from gdbtools.arch.riscv.exceptions.traps import Traps
 from gdbtools.arch.riscv.instructions.gadgets import Borrowed
 from gdbtools.arch.riscv.privilege_modes import MODES, M, S
 from gdbtools.arch.riscv.registers import catalog
+from gdbtools.arch.riscv.registers.from_stub import from_stub
 from gdbtools.arch.riscv.registers.traps import EXCEPTIONS
 from gdbtools.arch.riscv.tables.descriptors import MEMORY_TYPES, contiguous_entry, leaf_entry
 from gdbtools.arch.riscv.tables.geometry import SCHEMES
@@ -109,6 +111,9 @@ class RiscV(Architecture):
 
     def bare_regime(self, granule: str, name: str, level: int | None) -> Regime:  # noqa: ARG002
         return bare_regime.bare_regime(self.bits, name)
+
+    def from_stub(self, name: str, stub: Stub) -> int | None:
+        return from_stub(name, stub)
 
     def privilege(self, register: ReadRegister) -> Privilege:
         return regimes.privilege(register)

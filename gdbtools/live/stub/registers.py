@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import gdb
 
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.model import Stub
 from gdbtools.errors import MissingRegister
 
 _REFUSED = "remote failure reply"
@@ -27,23 +30,40 @@ class LiveRegisters:
     thread: gdb.InferiorThread
     before_read: Callable[[], None]
     """Called before GDB is asked: it may look at memory to make a frame, so physical mode has to be off."""
-    own_names: Mapping[str, str]
-    """What the stub calls registers otherwise than the manual."""
-    is_constant: Callable[[str], bool]
-    """Whether a register does not change while a connection lasts: it is asked for once."""
+    architecture: Architecture
+    monitor: Callable[[str], str]
+    """What QEMU's monitor prints, empty where there is none to ask."""
+    version: Callable[[], str]
     constants: dict[str, int | None] = field(default_factory=dict)
+    _printed: tuple[int | None, str, str] = (None, "", "")
+    """What the monitor printed last: at which pc, asked what."""
 
     def read(self, name: str) -> int:
-        if name in self.constants:
-            value = self.constants[name]
-        else:
-            value = self._read(name)
-            if self.is_constant(name) or value is None:
-                self.constants[name] = value
+        value = self.architecture.from_stub(name, self._stub)
         if value is None:
             advice = "QEMU's own does for a CPU that has it: see `info registers`"
             raise MissingRegister("this gdbstub does not give", (name,), advice)
         return value
+
+    @cached_property
+    def _stub(self) -> Stub:
+        return Stub(self.thread.ptid[1] - 1, self.given, self._monitor, self.version)
+
+    def given(self, name: str) -> int | None:
+        """Return what the stub gives by a name, None where it has no such register."""
+        if name in self.constants:
+            return self.constants[name]
+        value = self._read(name)
+        if self.architecture.identity.is_constant(name) or value is None:
+            self.constants[name] = value
+        return value
+
+    def _monitor(self, command: str) -> str:
+        """Ask the monitor once for as long as the CPU stands where it stands."""
+        at = self.given(self.architecture.pc)
+        if self._printed[:2] != (at, command):
+            self._printed = (at, command, self.monitor(command))
+        return self._printed[2]
 
     def _read(self, name: str) -> int | None:
         self.before_read()
@@ -53,7 +73,7 @@ class LiveRegisters:
             self.thread.switch()
         try:
             frame = gdb.newest_frame()
-            for each in (name, self.own_names.get(name)):
+            for each in (name, self.architecture.identity.stub_names.get(name)):
                 if each is None:
                     continue
                 try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import overload
 
 import gdb
 
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.identity import Identity
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.errors import Unavailable
 from gdbtools.live.console import console
 from gdbtools.live.core import CoreFile, has_core
@@ -19,6 +20,7 @@ from gdbtools.live.stub.memory import StubMemory
 from gdbtools.live.stub.registers import LiveRegisters
 from gdbtools.live.stub.rsp import open_wire
 from gdbtools.live.stub.undecoded import undecoded
+from gdbtools.machine.live.gdbstub import StubLost
 from gdbtools.machine.live.process import Life, qemu_life
 from gdbtools.machine.live.qemu_ram import GuestRam, Window, look_into
 from gdbtools.machine.model import Cpu, Live, Machine
@@ -44,6 +46,29 @@ class Attachment:
     def has_another_guest_than(self, before: Attachment) -> bool:
         """Return whether this is shown to be another guest than an attachment before it had: it may be without."""
         return None not in (self.guest, before.guest) and self.guest != before.guest
+
+    @cached_property
+    def _version(self) -> str:
+        return self.monitor("info version").strip()
+
+    def version(self) -> str:
+        """Return QEMU's version, empty where nobody says it."""
+        return self._version
+
+    def monitor(self, command: str) -> str:
+        """Return what QEMU's monitor prints, empty where there is none; inside a stop, too, where GDB refuses it."""
+        wire = open_wire(self.connection.details or "") if self.connection.is_valid() else None
+        if wire is None:
+            try:
+                return console(f"monitor {command}")
+            except gdb.error:
+                return ""
+        try:
+            return wire.monitor(command)
+        except StubLost:
+            return ""
+        finally:
+            wire.close()
 
     def release(self) -> None:
         """Switch physical memory mode off, if the connection still stands to do it on."""
@@ -96,14 +121,15 @@ def _monitor(command: str) -> str:
 class LiveCpus(Sequence[Cpu]):
     """The CPUs of a stub, the selected one first: GDB asks the stub again each time it is asked for the others."""
 
-    def __init__(self, selected: gdb.InferiorThread, attachment: Attachment, identity: Identity) -> None:
-        self._attachment, self._identity = attachment, identity
+    def __init__(self, selected: gdb.InferiorThread, attachment: Attachment, architecture: Architecture) -> None:
+        self._attachment, self._architecture = attachment, architecture
         self._cpus = [self._cpu(selected)]
         self._complete = False
 
     def _cpu(self, thread: gdb.InferiorThread) -> Cpu:
-        attachment, own = self._attachment, self._identity
-        registers = LiveRegisters(thread, attachment.release, own.stub_names, own.is_constant, attachment.constants)
+        attachment, own = self._attachment, self._architecture
+        asked = attachment.monitor, attachment.version
+        registers = LiveRegisters(thread, attachment.release, own, *asked, attachment.constants)
         return Cpu(thread.num - 1, registers)
 
     def _all(self) -> list[Cpu]:
@@ -180,5 +206,5 @@ class Target:
             raise Unavailable(undecoded(name, ARCHITECTURES))
         selected = gdb.selected_thread()
         assert selected is not None, "attached() saw to it"
-        cpus = LiveCpus(selected, attachment, architecture.identity)
+        cpus = LiveCpus(selected, attachment, architecture)
         return Machine(architecture, attachment.memory, cpus, selected.num - 1, live)

@@ -103,6 +103,14 @@ class Wire:
         del self._pending[:]
         return answers
 
+    def monitor(self, command: str) -> str:
+        """Return what a command of QEMU's monitor prints; empty where the stub has no monitor."""
+        self.send([f"qRcmd,{command.encode().hex()}"])
+        printed = b""
+        while (answer := self.answer()).startswith(b"O") and answer != b"OK":
+            printed += bytes.fromhex(answer[1:].decode("ascii"))
+        return printed.decode(errors="replace")
+
     def answer(self) -> bytes:
         """Return the next answer, which has been asked for."""
         while (packet := self.received()) is None:

@@ -20,7 +20,8 @@ from types import FrameType
 from gdbtools.addresses import PA
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.errors import Refused, Unavailable, Unreadable
+from gdbtools.arch.model import Stub
+from gdbtools.errors import MissingRegister, Refused, Unavailable, Unreadable
 from gdbtools.machine.dumps.dump import Dump
 from gdbtools.machine.layers import FixedRegisters
 from gdbtools.machine.live.gdbstub import StubLost, Wire, register_numbers
@@ -157,8 +158,22 @@ def _cpus(qmp: Qmp, address: str, architecture: Architecture) -> tuple[Cpu, ...]
         origin = f"{origin}, whose gdbstub could not be asked ({why}),"
         asked = {}
     return tuple(
-        Cpu(number, FixedRegisters({**values, **asked.get(number, {})}, origin)) for number, values in general.items()
+        Cpu(number, FixedRegisters({**values, **_shown(qmp, architecture, number, asked.get(number, {}))}, origin))
+        for number, values in general.items()
     )
+
+
+def _shown(qmp: Qmp, architecture: Architecture, number: int, given: Mapping[str, int]) -> Mapping[str, int]:
+    """Return a CPU's registers by the manual's names, from what the stub has given."""
+    if not given:
+        return {}
+    stub = Stub(number, given.get, qmp.monitor, lambda: qmp.monitor("info version").strip())
+    found: dict[str, int] = {}
+    for name in (*architecture.registers, *architecture.general):
+        with suppress(MissingRegister):
+            value = architecture.from_stub(name, stub)
+            found |= {} if value is None else {name: value}
+    return found
 
 
 def general_registers(said: str, names: Mapping[str, str]) -> Mapping[int, Mapping[str, int]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from gdbtools.analysis.faults.diagnosis import Verdict, diagnose
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.gadgets import Extent, Need, Scope
@@ -14,8 +16,10 @@ from gdbtools.arch.riscv.privilege_modes import S
 from gdbtools.arch.riscv.tables.descriptors import leaf_entry, table_entry
 from gdbtools.arch.riscv.tables.geometry import PAGE_BITS
 from gdbtools.errors import Refused
+from gdbtools.repair.access_flag import plan
+from gdbtools.repair.change import Change
 from tests.arch.riscv.assembled import WORDS
-from tests.arch.riscv.machine import AD, ADUE, A, D, R, V, W, X
+from tests.arch.riscv.machine import AD, ADUE, RAM, A, D, Hart, R, U, V, W, X, guest
 from tests.tables import reader
 
 RISCV: Any = ARCHITECTURES["riscv64"]
@@ -192,3 +196,42 @@ def test_a_part_that_is_made_for_a_width_is_there() -> None:
     for part in ("exceptions", "repair", "gadgets"):
         assert RISCV.has(part)
         assert NARROW.has(part)
+
+
+@pytest.mark.parametrize(("cause", "flags", "sets"), [(21, D, A), (23, A, D), (23, 0, AD), (21, 0, A)])
+def test_a_flag_of_the_g_stage_is_set_where_it_is_clear(cause: int, flags: int, sets: int) -> None:
+    hart = guest(V | R | W | AD, V | R | W | U | flags, V | R | W | U | AD, virt=0, **taken_by_hypervisor(cause))
+    change = planned(hart)
+    assert (change.pa, int(change.before) ^ int(change.after)) == (RAM + 0x5000 + 8 * 3, sets)
+
+
+def test_a_store_whose_tables_cannot_be_read_writes_none_of_them() -> None:
+    """The pages of all three tables have A clear: the first is set, and D of none."""
+    hart = guest(V | R | W | AD, tables=V | R | W | U, virt=0, **taken_by_hypervisor(23, htinst=0x3000))
+    change = planned(hart)
+    assert (change.pa, int(change.before) ^ int(change.after)) == (RAM + 0x5000, A)
+
+
+def taken_by_hypervisor(cause: int, **more: int) -> dict[str, int]:
+    taken = {"scause": cause, "stval": 0x10, "sepc": 0, "sstatus": 1 << 8, "stvec": 0x9000, "pc": 0x9000}
+    return {**taken, "hstatus": 1 << 7 | 1 << 6, "htval": 0, "htinst": 0, **more}
+
+
+def planned(hart: Hart) -> Change:
+    found = diagnose(RISCV, reader(hart.regs), hart.read)
+    assert found.verdict is Verdict.TABLES_AGREE
+    return plan(found, RISCV, DirtyConvention.NONE, OfHart(hart)).change
+
+
+@dataclass(frozen=True)
+class OfHart:
+    """A hart's memory, that nothing is written to."""
+
+    hart: Hart
+    description = "a hart in a test"
+
+    def read(self, pa: int, size_bytes: int) -> bytes:
+        return self.hart.read(pa, size_bytes)
+
+    def write(self, pa: int, data: bytes) -> None:
+        raise AssertionError("a plan writes nothing")

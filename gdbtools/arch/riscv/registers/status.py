@@ -120,6 +120,7 @@ class HSTATUS32(_Hypervisor):
 class PRIV(Word):
     """The nominal privilege mode, as a debugger sees it: the Debug Specification's "Virtual Debug Registers"."""
 
+    v = Field(2, doc="virtualization mode, where the source shows it", values=OFF_ON)
     prv = Field((1, 0), doc="privilege mode", values={0: "U", 1: "S", 3: "M"})
 
 

@@ -22,6 +22,7 @@ _XLEN_32: Final = 1
 _STAND_IN: Final = MENVCFG(0).with_(PBMTE=1)
 """What stands in for menvcfg: Svade, as the manual has it without Svadu, and memory types as tables say them."""
 UNKNOWN_ENVIRONMENT: Final = "menvcfg: ADUE=0 (A and D are left to software), PBMTE=1, SSE=0"
+_HIDDEN_STATUS: Final = "sstatus: SUM=0, MXR=0 of the hypervisor's own, which this source lacks while V is 1"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def supervisor(register: ReadRegister, bits: int) -> StageControls:
     own = own_status(register)
     lacking = [] if value is not None else [UNKNOWN_ENVIRONMENT]
     lacking += [] if optional(register, own) is not None else [f"{own}: SUM=0, MXR=0"]
+    lacking += [_HIDDEN_STATUS] if own == "mstatus" and _is_hidden(register) else []
     return StageControls(
         memory_types=bool(word.PBMTE),
         hardware_updates=bool(word.ADUE),
@@ -103,6 +105,11 @@ def access_of(register: ReadRegister, virtual: bool) -> SupervisorAccess:
         return SupervisorAccess(own, MSTATUS64.SUM, bool(value.SUM), bool(value.MXR))
     guests = MSTATUS64(optional(register, "vsstatus") or 0)
     return SupervisorAccess("vsstatus", MSTATUS64.SUM, bool(guests.SUM), bool(guests.MXR or value.MXR))
+
+
+def _is_hidden(register: ReadRegister) -> bool:
+    """Return whether nothing of what S-mode has is shown, so that of its part of mstatus nothing is either."""
+    return bool(optional(register, "virt")) and all(optional(register, name) is None for name in ("satp", "sstatus"))
 
 
 def own_status(register: ReadRegister) -> str:

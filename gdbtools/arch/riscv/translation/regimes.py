@@ -33,12 +33,26 @@ OF_MODE: Final[Mapping[Privilege, str]] = MappingProxyType(
 )
 """Which regime translates for a mode."""
 _UNPROTECTED: Final = "pmpcfg, pmpaddr: not known, taken to grant everything"
+_UNKNOWN_MODE: Final = (
+    "whether the hart is in {}-mode or in {}-mode, a guest's, is not shown: priv is the same in both, and hgatp has a "
+    "guest's tables; say it: --with virt=0 or --with virt=1"
+)
 _BARE_WITH_MORE: Final = "{}: its other fields are not 0, as Bare wants them; how that translates is not specified"
 
 
 def privilege(register: ReadRegister) -> Privilege:
-    """Return the mode that the hart is in; V counts as 0 where the source does not say."""
-    return mode(PRIV(register("priv")).prv, bool(VIRT(optional(register, "virt") or 0).v))
+    """Return the mode that the hart is in; raise `Unavailable` where it may as well be a guest's.
+
+    Where nobody says what V is, it is taken for 0 if no guest is set up: then hgatp leads to no tables.
+    """
+    nominal, virtual = PRIV(register("priv")), optional(register, "virt")
+    if virtual is not None:
+        return mode(nominal.prv, bool(VIRT(virtual).v))
+    found = mode(nominal.prv, bool(nominal.v))
+    if found in (U, S) and optional(register, "hgatp"):
+        guests = mode(nominal.prv, True)
+        raise Unavailable(_UNKNOWN_MODE.format(found.label, guests.label))
+    return found
 
 
 def current(register: ReadRegister) -> str:
@@ -90,7 +104,10 @@ def _pmlen(register: ReadRegister, bits: int, effective: Privilege, kind: Access
 
 def _own_pmlen(register: ReadRegister, bits: int, modes: tuple[Privilege, ...]) -> int:
     """Return the pointer masking of the mode that the hart is in, if it is one of a regime; else of the highest."""
-    own = None if optional(register, "priv") is None else privilege(register)
+    try:
+        own = privilege(register)
+    except Unavailable:
+        own = modes[-1]
     return _pmlen(register, bits, own if own in modes else modes[-1])
 
 
@@ -194,7 +211,10 @@ def _unprotected(guard: Protection | None) -> tuple[str, ...]:
 
 def loaded(register: ReadRegister, bits: int) -> tuple[str, ...]:
     """Return the names of regimes that are not in force although satp, vsatp or hgatp lead to tables of theirs."""
-    used = current(register)
+    try:
+        used = current(register)
+    except Unavailable:
+        used = ""
     holders = {SUPERVISOR: "satp", GUEST: "vsatp", GUEST_STAGE: "hgatp"}
     others = [name for name in holders if name != used and not (name == GUEST_STAGE and used == GUEST)]
     field = SATP64.MODE if bits == WIDE else SATP32.MODE

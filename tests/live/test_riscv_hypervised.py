@@ -1,0 +1,155 @@
+"""RISC-V live, through two stages: a hypervisor of ours and its guest, which faults for one reason after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.guests.riscv_live import RiscV, alone, attached
+
+pytestmark = pytest.mark.guest
+
+GUEST = "hypervised"
+H, SVADE_H = "h=true", "h=true,svade=true,svadu=true"
+WINDOW, GUEST_RAM, POOL = 0x4000_0000, 0x6000_0000, 0x8040_0000
+SECOND_WINDOW = 0x4020_0000
+SECOND_PAGE, FIRST_PAGE, DECOYS = 3, 16, 256
+READ = "the guest read 0xb6b39ae3\n"
+(
+    LOAD_UNMAPPED, STORE_READ_ONLY, FETCH_NOT_EXECUTABLE, LOAD_CLEAR_A, STORE_CLEAR_D, TABLE_UNMAPPED, OWN_UNMAPPED,
+    LOAD_PERMITTED_LATER, USER_UNMAPPED,
+) = range(PLANTS := 9)  # fmt: skip
+
+
+def page(plant: int) -> int:
+    return WINDOW + plant * 0x1000
+
+
+def gpa(plant: int) -> int:
+    return GUEST_RAM + (FIRST_PAGE + plant) * 0x1000
+
+
+def stop_at_faults(found: RiscV) -> None:
+    """Have the guest stop at each fault that the hypervisor takes, and at each that it leaves to the guest itself."""
+    for vector in ("hypervisor_vector", "guest_vector"):
+        found.session.say(f"hbreak *(long)&{vector} if $scause >= 12")
+
+
+def fault_after(found: RiscV, command: str = "continue") -> Any:
+    """Return what `fault` says of the next fault, to which a command leads."""
+    found.session.say(command)
+    (fault,) = found.session.ask("fault")
+    return fault
+
+
+def said(fault: Any) -> tuple[str, int, int, str, str | None, bool]:
+    """Return the verdict, the cause, which stage refused by which field, and the guest physical address."""
+    predicted = fault["predicted"]
+    where = None if fault["ipa"] is None else f"{int(fault['ipa'], 16):#x}"
+    cause, field = int(fault["syndrome"]["value"], 16), predicted["deciding"]["field"]
+    return fault["verdict"], cause, predicted["stage"], field, where, bool(predicted.get("s1ptw"))
+
+
+@pytest.mark.parametrize("suite", ["system", "bookworm-backports", pytest.param("sid", marks=pytest.mark.full)])
+def test_a_guests_address_is_never_walked_from_another_root(gdb_path: str, suite: str) -> None:
+    """The same address leads elsewhere in the hypervisor, and the stub has the guest's satp in its place while V is 1.
+
+    QEMU's own reading of virtual memory is what the hart would do: the word there says which page it is.
+    """
+    with attached(gdb_path, GUEST, features=H, suite=suite) as found:
+        session, va = found.session, page(STORE_READ_ONLY)
+        found.to("guest_load")
+        (walked,) = session.ask(f"walk {va:#x}")
+        assert session.value(f"*(unsigned int *){va:#x}") == gpa(STORE_READ_ONLY)
+        assert (int(walked["ipa"], 16), int(walked["output"], 16)) == (
+            gpa(STORE_READ_ONLY),
+            POOL + (FIRST_PAGE + STORE_READ_ONLY) * 0x1000,
+        )
+        assert "does not give the hypervisor's own satp" in session.refusal(f"mmu walk {va:#x} --regime s")
+        stop_at_faults(found)
+        assert fault_after(found)["vector_entry"] == "stvec"
+        # Now it is the hypervisor's, where vsatp is the guest's.
+        (own,), (of_guest,) = session.ask(f"walk {va:#x}"), session.ask(f"walk {va:#x} --regime vs")
+        assert session.value(f"*(unsigned int *){va:#x}") == 0xDEC0_0000 + STORE_READ_ONLY
+        assert int(own["output"], 16) == POOL + (DECOYS + STORE_READ_ONLY) * 0x1000
+        assert of_guest["output"] == walked["output"]
+
+
+def test_vsatp_is_what_the_guest_wrote_and_not_what_it_was_entered_with(gdb_path: str) -> None:
+    """Until its first trap the stub's own vsatp is what the hypervisor had set: 0."""
+    with attached(gdb_path, GUEST, features=H) as found:
+        found.to("call_hypervisor")
+        assert found.session.value("$vsatp") == 0
+        (walked,) = found.session.ask(f"walk {page(STORE_READ_ONLY):#x}")
+        assert int(walked["ipa"], 16) == gpa(STORE_READ_ONLY)
+
+
+@pytest.fixture(scope="module")
+def faults(gdb_path: str) -> Iterator[Mapping[int, Any]]:
+    """Every fault of the guest, in its order, by what was planted; A and D are set from outside."""
+    found: dict[int, Any] = {}
+    with attached(gdb_path, GUEST, features=SVADE_H) as running:
+        stop_at_faults(running)
+        how = "continue"
+        for plant in range(PLANTS):
+            found[plant] = fault_after(running, how)
+            how = "mmu fixup --resume" if plant in (LOAD_CLEAR_A, STORE_CLEAR_D) else "continue"
+        running.session.gdb.run(how)
+        assert running.ends() == READ, "the guest went on as if nothing had happened"
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("plant", "cause", "field"),
+    [
+        (LOAD_UNMAPPED, 21, "V"),
+        (STORE_READ_ONLY, 23, "W"),
+        (FETCH_NOT_EXECUTABLE, 20, "X"),
+        (LOAD_CLEAR_A, 21, "A"),
+        (STORE_CLEAR_D, 23, "D"),
+        (LOAD_PERMITTED_LATER, 21, "V"),
+        (USER_UNMAPPED, 21, "V"),
+    ],
+)
+def test_a_guest_page_fault_is_the_bit_of_the_g_stage(
+    faults: Mapping[int, Any], plant: int, cause: int, field: str
+) -> None:
+    fault = faults[plant]
+    assert said(fault) == ("tables agree", cause, 2, field, hex(gpa(plant)), False)
+    assert int(fault["address"], 16) == page(plant)
+    assert fault["access"]["privilege"] == ("vu" if plant == USER_UNMAPPED else "vs")
+
+
+def test_a_refused_table_of_the_guests_is_told_from_its_page(faults: Mapping[int, Any]) -> None:
+    """By the pseudoinstruction in htinst; htval leads to the entry that was to be read."""
+    fault = faults[TABLE_UNMAPPED]
+    assert said(fault) == ("tables agree", 21, 2, "V", hex(GUEST_RAM + SECOND_PAGE * 0x1000), True)
+    assert (int(fault["address"], 16), fault["walk"]["fault"]["s1ptw"]) == (SECOND_WINDOW, True)
+
+
+def test_a_fault_of_the_guests_own_tables_is_the_guests(faults: Mapping[int, Any]) -> None:
+    fault = faults[OWN_UNMAPPED]
+    assert said(fault) == ("tables agree", 13, 1, "V", None, False)
+    assert (fault["delegation"]["taken_by"], fault["vector_entry"]) == ("VS", "vstvec")
+
+
+def test_what_was_mapped_since_is_permitted_now(gdb_path: str) -> None:
+    with attached(gdb_path, GUEST, features=H) as found:
+        found.session.say("hbreak *(long)&mapped if $scause == 21")
+        fault = fault_after(found)
+        assert (fault["verdict"], int(fault["ipa"], 16)) == ("tables permit", gpa(LOAD_UNMAPPED))
+
+
+@pytest.mark.full
+def test_a_guest_of_32_bits_is_no_other(gdb_path: str) -> None:
+    with attached(gdb_path, GUEST, 32, features=SVADE_H) as found:
+        stop_at_faults(found)
+        fault = fault_after(found)
+        assert said(fault) == ("tables agree", 21, 2, "V", hex(gpa(LOAD_UNMAPPED)), False)
+
+
+def test_alone_the_guest_comes_to_its_end() -> None:
+    """Where nobody leaves A and D to software, the hypervisor and the guest see to everything themselves."""
+    assert alone(GUEST, features="h=true,svade=false,svadu=true") == READ

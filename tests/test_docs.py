@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gdbtools.analysis.faults.diagnosis import Verdict
+from gdbtools.analysis.faults.spurious_causes import SpuriousCause
 from gdbtools.cli import main
 from gdbtools.commands import COMMANDS
 from tests.places import ROOT
@@ -135,6 +136,20 @@ def test_the_verdicts_are_those_of_json() -> None:
     table = PAGES["docs/verdicts.md"].read_text().partition("\n| verdict |")[2].partition("\n\n")[0].splitlines()[2:]
     said = [line.split(" | ")[1] for line in table]
     assert said == [f"`{verdict.label}`" for verdict in Verdict]
+
+
+def test_each_verdict_and_cause_names_its_test_on_each_architecture() -> None:
+    table = (
+        PAGES["docs/verdicts.md"].read_text().partition("\n| verdict or cause |")[2].partition("\n\n")[0].splitlines()
+    )
+    assert len(table) > 2 + len(SpuriousCause)
+    for line in table[2:]:
+        name, aarch64, riscv = line.strip("| ").split(" | ")
+        for cell in (aarch64, riscv):
+            tests = re.findall(r"\[`(test_\w+)`\]\(\.\./([\w/]+\.py)\)", cell)
+            assert tests or cell.startswith("none: "), f"{name}: {cell}"
+            for test, path in tests:
+                assert f"\ndef {test}(" in (ROOT / path).read_text(), f"{name}: {path} has no {test}"
 
 
 def test_every_command_that_changes_a_guest_s_tables_is_in_the_page_on_repair() -> None:

@@ -134,7 +134,9 @@ class Gadgets(abc.ABC):
     returns: Sequence[Borrowable]
     """Exception returns."""
     overwritten: Sequence[str] = ()
-    """What an exception overwrites, the general registers aside, and a stub lets be put back."""
+    """What an exception overwrites, the general registers aside, and a stub lets be put back, as far as it has it."""
+    left: Sequence[str] = ()
+    """What an exception overwrites besides, and a stub does not let be put back."""
 
     @abc.abstractmethod
     def barriers(self) -> Sequence[MaintenanceBarrier]:

@@ -106,7 +106,9 @@ class LiveGuest:
 
     def keeping(self) -> AbstractContextManager[None]:
         architecture = self.machine().architecture
-        kept = (*architecture.general, *architecture.gadgets.overwritten)
+        there = {register.name for register in gdb.newest_frame().architecture().registers()}
+        # Of what exceptions overwrite a CPU may lack what goes with an extension.
+        kept = (*architecture.general, *(name for name in architecture.gadgets.overwritten if name in there))
         return keeping(self._target.attached(), kept, self._touched)
 
     def step(self, address: VA, registers: Mapping[str, int]) -> None:

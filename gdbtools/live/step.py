@@ -118,7 +118,12 @@ def write(values: Mapping[str, int]) -> None:
     """Set registers; in another frame than the newest GDB refuses, and after pc was set there is a new newest."""
     for name, value in values.items():
         gdb.newest_frame().select()
-        gdb.execute(f"set variable ${name} = {value:#x}", to_string=True)
+        try:
+            gdb.execute(f"set variable ${name} = {value:#x}", to_string=True)
+        except gdb.error:
+            # GDB looks for the frames anew once it is set, and may find a caller whose own it cannot ("PC not saved").
+            if read((name,))[name] != value:
+                raise
 
 
 def _select(level: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from gdbtools.addresses import VA, Output
@@ -72,6 +73,8 @@ class Ask:
     updated: tuple[Word, Word] | None
     lost: ExceptionRecord | None
     """The exception that the registers told of before, if this one overwrote it."""
+    left: Sequence[tuple[str, int, int]] = ()
+    """What cannot be put back, where everything else is: a register, what it was, and what it is now."""
 
     @property
     def done(self) -> bool:
@@ -184,7 +187,7 @@ def _ask(machine: Machine, live: Live, planned: ProbePlan, access: Access, loan:
     refused = architecture.check(found, access, state)
     size_bytes = loan.use.size_bytes
     expected = _expected(machine, found, size_bytes) if access.kind is AccessKind.READ and not refused else None
-    lost = _exception(machine)
+    lost, before = _exception(machine), _not_put_back(machine)
     raised = run_gadget.step(machine, live, loan, planned.returns)
     asks_only = planned.translation and raised is None
     result = architecture.gadgets.translated(planned.address, machine.register) if asks_only else None
@@ -204,7 +207,17 @@ def _ask(machine: Machine, live: Live, planned: ProbePlan, access: Access, loan:
         expected=expected,
         updated=_updated(found, walk(found.regime, planned.address, read)),
         lost=lost if raised else None,
+        left=[(name, before[name], now) for name, now in _not_put_back(machine).items() if before[name] != now],
     )
+
+
+def _not_put_back(machine: Machine) -> Mapping[str, int]:
+    """Return the registers that an exception overwrites and nobody can write, as far as they are there."""
+    found = dict[str, int]()
+    for name in machine.architecture.gadgets.left:
+        with suppress(Unavailable):
+            found[name] = machine.register(name)
+    return found
 
 
 def _walk(machine: Machine, address: VA) -> Walk:

@@ -82,8 +82,8 @@ def alone(name: str, bits: int = 64, features: str = SVADE) -> str:
         return running.output()
 
 
-def by_hardware(gdb_path: str, name: str, bits: int, harts: int) -> str:
+def by_hardware(gdb_path: str, name: str, bits: int, harts: int, **variables: int) -> str:
     """Return what a guest prints until it ends where hardware sets A and D."""
-    with attached(gdb_path, name, bits, harts, SVADU) as found:
+    with attached(gdb_path, name, bits, harts, SVADU, **variables) as found:
         found.session.gdb.run("continue")
         return found.ends()

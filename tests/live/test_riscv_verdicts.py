@@ -256,6 +256,16 @@ def test_a_fence_that_covers_it_speaks_against_the_tlb(gdb: Gdb, scenario: str, 
         }  # fmt: skip
 
 
+def test_a_probe_needs_no_caller_that_gdb_finds(gdb: Gdb) -> None:
+    """Where the guest's first function has no caller GDB fails once pc has been set, though it has been."""
+    with planted(gdb, "invalid_page") as live:
+        live.to_fault()
+        before = live.value("$pc")
+        (probed,) = live.ask(f"probe {PAGE:#x}")
+        assert (probed["verdict"], probed["first"][0]["done"]) == ("agrees", False)
+        assert live.value("$pc") == before
+
+
 @pytest.mark.parametrize("scenario", ["granted_without_fence", "granted_with_another_address_fenced"])
 def test_an_older_leaf_is_told_from_an_invalid_entry_by_who_looked_before(gdb: Gdb, scenario: str) -> None:
     for looked, likeliest, cause in (

@@ -78,12 +78,17 @@ def _facts(answer: Probe, asks: Sequence[Ask]) -> list[tuple[str, Text]]:
         names = raised.names
         syndrome = f"{names.syndrome} {int(raised.syndrome.word):#x}, {names.address} {raised.address:#x}"
         rows.append(("syndrome", syndrome))
-        rows.append(("unwound", f"{by}; every register is as it was{'' if answer.plan.kept else ', but'}"))
-        was = "" if lost is None else f" (they were {int(lost.syndrome.word):#x}, {lost.address:#x}, "
-        was += "" if lost is None else f"{lost.return_address:#x}, {lost.state:#x})"
+        left = {name: (was, now) for each in asks for name, was, now in each.left}
+        but = f" but {', '.join(left)}" if left else "" if answer.plan.kept else ", but"
+        rows.append(("unwound", f"{by}; every register is as it was{but}"))
+        for name, (was, now) in left.items():
+            said = f"{name} was {was:#x} and is {now:#x}: this stub does not write it"
+            rows.append(("overwritten", Span(said, Role.WARNING)))
+        older = "" if lost is None else f" (they were {int(lost.syndrome.word):#x}, {lost.address:#x}, "
+        older += "" if lost is None else f"{lost.return_address:#x}, {lost.state:#x})"
         kept = f"{names.syndrome}, {names.address}, {names.return_address} and {names.state}"
         if not answer.plan.kept:
-            rows.append(("overwritten", Span(f"{kept}{was}", Role.WARNING)))
+            rows.append(("overwritten", Span(f"{kept}{older}", Role.WARNING)))
     if answer.plan.translation:
         rows.append(("overwritten", Span(answer.plan.answered_in, Role.WARNING)))
     if not answer.plan.translation and any(each.access.kind is AccessKind.WRITE and each.done for each in asks):
@@ -131,4 +136,9 @@ def _ask_record(each: Ask) -> JsonObject:
             "value": optional_hexadecimal(each.expected),
         },
         "verdict": name_of(each.verdict),
+        **({"left": [_left_record(*left) for left in each.left]} if each.left else {}),
     }
+
+
+def _left_record(name: str, was: int, now: int) -> JsonObject:
+    return {"register": name, "was": hexadecimal(was), "now": hexadecimal(now)}

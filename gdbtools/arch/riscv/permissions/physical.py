@@ -44,6 +44,8 @@ LOCKDOWN: Final[Mapping[tuple[int, int, int, int], tuple[str, str]]] = {
     (1, 1, 1, 0): ("rw", ""),
     (1, 1, 1, 1): ("r", "r"),
 }
+NOWHERE: Final = (0, -1)
+"""The first and the last byte of no range."""
 _NEEDS: Final = {AccessKind.WRITE: "w", AccessKind.EXECUTE: "x", AccessKind.READ_EXECUTABLE: "rx"}
 
 
@@ -59,13 +61,17 @@ class ProtectedRange:
 
 @dataclass(frozen=True)
 class Protection:
-    """The entries that are on, in their order of priority; `bits` is MXLEN."""
+    """The entries that are on, in their order of priority; `bits` is MXLEN.
+
+    `last` is named where none matches: the last that is on, or the first of all where none is.
+    """
 
     ranges: tuple[ProtectedRange, ...]
+    last: ProtectedRange
     bits: int
-    lockdown: bool = False
+    lockdown: bool
     """mseccfg.MML."""
-    denies_machine: bool = False
+    denies_machine: bool
     """mseccfg.MMWP."""
 
     def refuse(
@@ -77,11 +83,11 @@ class Protection:
         if matching is None:
             return self._unmatched(kind, machine, stage, level)
         if not matching.first <= pa <= last <= matching.last:
-            return self._refusal(PagedCause.PARTLY_PROTECTED, matching.number, stage, level)
+            return self._refusal(PagedCause.PARTLY_PROTECTED, matching, stage, level)
         granted = self.granted(matching.configuration, machine)
         if all(letter in granted for letter in _NEEDS.get(kind, "r")):
             return None
-        return self._refusal(PagedCause.PROTECTED, matching.number, stage, level)
+        return self._refusal(PagedCause.PROTECTED, matching, stage, level)
 
     def granted(self, word: PmpConfiguration, machine: bool) -> str:
         """Return what an entry grants: some of `rwx`."""
@@ -93,26 +99,20 @@ class Protection:
 
     def _unmatched(self, kind: AccessKind, machine: bool, stage: int, level: int | None) -> Refusal | None:
         if not machine:
-            return self._refusal(PagedCause.UNPROTECTED, self._last, stage, level)
+            return self._refusal(PagedCause.UNPROTECTED, self.last, stage, level)
         if self.denies_machine or (self.lockdown and kind is AccessKind.EXECUTE):
             field = MSECCFG.MMWP if self.denies_machine else MSECCFG.MML
             decider = Decider(PagedCause.UNPROTECTED_MACHINE, "mseccfg", field, 1)
             return Refusal(Fault(FaultKind.ACCESS, stage, level), decider)
         return None
 
-    @property
-    def _last(self) -> int:
-        return max((each.number for each in self.ranges), default=0)
-
-    def _refusal(self, cause: PagedCause, number: int, stage: int, level: int | None) -> Refusal:
-        field = configuration_field(number, self.bits)
-        value = next((int(each.configuration) for each in self.ranges if each.number == number), 0)
-        decider = Decider(cause, holder(number, self.bits)[0], field, value)
-        return Refusal(Fault(FaultKind.ACCESS, stage, level), decider)
+    def _refusal(self, cause: PagedCause, entry: ProtectedRange, stage: int, level: int | None) -> Refusal:
+        name, field = holder(entry.number, self.bits)[0], configuration_field(entry.number, self.bits)
+        return Refusal(Fault(FaultKind.ACCESS, stage, level), Decider(cause, name, field, int(entry.configuration)))
 
 
 def protection(register: ReadRegister, bits: int) -> Protection | None:
-    """Return what protects physical memory; None where that is not known.
+    """Return what protects physical memory; None where that is not known, as where an address that counts is missing.
 
     Registers that are all 0 do not tell whether there are entries that are off, and then nobody but M-mode has access,
     or none at all, as a hart may have.
@@ -123,16 +123,21 @@ def protection(register: ReadRegister, bits: int) -> Protection | None:
         if value is None:
             break
         configured[entry] = PmpConfiguration(configuration_field(entry, bits).of(value))
-    addresses = {entry: optional(register, f"pmpaddr{entry}") or 0 for entry in configured}
+    addresses = {entry: optional(register, f"pmpaddr{entry}") for entry in configured}
     if not any(configured.values()) and not any(addresses.values()):
         return None
+    on = []
+    for entry, word in configured.items():
+        # An entry's range may begin where the one before it ends; the first one's begins at 0.
+        address, before = addresses[entry], addresses[entry - 1] if entry else 0
+        if word.A == OFF:
+            continue
+        if address is None or (before is None and word.A == TOR):
+            return None
+        on.append(ProtectedRange(entry, word, *_range(word.A, address, before or 0)))
     security = MSECCFG(optional(register, "mseccfg") or 0)
-    on = [
-        ProtectedRange(entry, word, *_range(word.A, addresses[entry], addresses.get(entry - 1, 0)))
-        for entry, word in configured.items()
-        if word.A != OFF
-    ]
-    return Protection(tuple(on), bits, bool(security.MML), bool(security.MMWP))
+    last = on[-1] if on else ProtectedRange(0, configured[0], *NOWHERE)
+    return Protection(tuple(on), last, bits, bool(security.MML), bool(security.MMWP))
 
 
 def _range(matching: int, address: int, before: int) -> tuple[int, int]:

@@ -117,3 +117,40 @@ def test_what_is_not_known_is_said_and_refuses_nothing(regs: dict[str, int]) -> 
 def test_entries_that_are_all_off_deny_everything_below_m_mode() -> None:
     hart = bare(pmpcfg0=PR, pmpaddr0=EVERYWHERE)
     assert (granted(hart, "s"), granted(hart, "m")) == ("", "rwx")
+
+
+def test_an_address_without_configuration_is_of_an_entry_that_is_off() -> None:
+    hart = bare(pmpcfg0=0, pmpaddr0=RAM >> 2)
+    assert (granted(hart, "s"), granted(hart, "m")) == ("", "rwx")
+
+
+def test_what_denies_is_named_with_what_its_register_has() -> None:
+    for config in (0, PR, PR | PW | PX):
+        _, refused, _ = bare(pmpcfg0=config, pmpaddr0=EVERYWHERE).ask(RAM, "read", "u")
+        assert refused is not None
+        assert (refused.decider.holder, refused.decider.value) == ("pmpcfg0", config)
+
+
+def test_the_first_entrys_range_begins_at_zero() -> None:
+    hart = bare(pmpcfg0=TOR | PR, pmpaddr0=0x1000 >> 2)
+    for pa, inside in ((0, True), (4, True), (0xFFF, True), (0x1000, False)):
+        assert (granted(hart, "s", pa) == "r") is inside, hex(pa)
+
+
+# pmpcfg0 by entry, and which addresses are known: what is not known of an entry that counts leaves all unknown.
+@pytest.mark.parametrize(("config", "addresses", "known"), [
+    (NAPOT | PR, {}, False),
+    (NAPOT | PR, {0: EVERYWHERE}, True),
+    ((NAPOT | PR) << 8, {1: EVERYWHERE}, True),
+    ((TOR | PR) << 8, {1: EVERYWHERE}, False),
+    ((TOR | PR) << 8, {0: 0}, False),
+    ((TOR | PR) << 8, {0: 0, 1: EVERYWHERE}, True),
+    ((NA4 | PR) << 8 | NAPOT | PR, {0: EVERYWHERE}, False),
+])  # fmt: skip
+def test_a_missing_address_of_an_entry_that_counts_is_not_taken_for_zero(
+    config: int, addresses: dict[int, int], known: bool
+) -> None:
+    hart = bare(pmpcfg0=config, **{f"pmpaddr{entry}": value for entry, value in addresses.items()})
+    found, refused, _ = hart.ask(RAM, "write", "s")
+    assert (found.regime.assumed == ()) is known
+    assert (refused is not None) is known

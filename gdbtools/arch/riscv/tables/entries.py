@@ -111,7 +111,6 @@ def _of_leaf(leaf: PageEntry, level: Level, rules: EntryRules) -> PagedCause | N
 
 
 _DECIDING: Final[Mapping[PagedCause, Field]] = {
-    PagedCause.INVALID_ENTRY: PageEntry.V,
     PagedCause.WRITE_WITHOUT_READ: PageEntry.R,
     PagedCause.RESERVED_BITS: _RESERVED,
     PagedCause.RESERVED_60_59: WideEntry.RSW60,

@@ -79,6 +79,33 @@ def test_only_runs_of_64_kib_are_contiguous(low: int) -> None:
     assert hart.cause(0) == ("" if low == 8 else "NAPOT_SIZE descriptor.SIZE")
 
 
+@pytest.mark.parametrize(("level", "flags", "kind", "span_bytes", "fields"), [
+    (0, LEAF, "PAGE", 0, {"OutputAddress"}),
+    (0, LEAF | N, "PAGE", 0x1_0000, {"OutputAddress", "SIZE"}),
+    (1, LEAF, "BLOCK", 0, {"OutputAddress", "MISALIGNED"}),
+    (1, LEAF | N, "INVALID", 0, {"OutputAddress", "MISALIGNED"}),
+])  # fmt: skip
+def test_what_a_leaf_is_by_its_level_and_n(
+    level: int, flags: int, kind: str, span_bytes: int, fields: set[str]
+) -> None:
+    found, _, _ = paged(flags, level=level, pa=RAM + (0x8000 if flags & N and not level else 0)).ask(0, "read", "s")
+    entry = found.steps[-1].entry
+    own = {field.name for field in type(entry.word).fields()}
+    assert (entry.kind.name, entry.span_bytes) == (kind, span_bytes)
+    assert own & {"OutputAddress", "SIZE", "MISALIGNED", "NextTable"} == fields
+
+
+# Sv39, Sv48, Sv57 and Sv32: how many entries a run has at level 0; at others there are none.
+@pytest.mark.parametrize(("xlen", "mode", "run"), [(64, 8, 16), (64, 9, 16), (64, 10, 16), (32, 1, 1)])
+def test_runs_of_entries_are_of_level_0_and_of_entries_of_eight_bytes(xlen: int, mode: int, run: int) -> None:
+    root = mode << (60 if xlen == 64 else 31) | RAM >> 12
+    hart = Hart({"satp": root, "hgatp": root, "vsatp": root, "mstatus": 0, "menvcfg": 0, "priv": 1}, xlen=xlen)
+    found, _, _ = hart.ask(0, "read", "s")
+    for stage in (found.regime, hart.ask(0, "read", "vs")[0].regime.below):
+        assert stage is not None
+        assert [stage.contiguous_entries(level) for level in stage.levels] == [*[1] * (len(stage.levels) - 1), run]
+
+
 def test_a_contiguous_leaf_leads_where_its_place_says() -> None:
     hart = paged(LEAF | N, pa=RAM + 0x40_8000)
     for page in range(16):

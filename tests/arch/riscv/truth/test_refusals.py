@@ -34,6 +34,7 @@ REFUSALS: list[tuple[Callable[[], Hart], int, str, str, Told]] = [
     (lambda: paged(0, SV57, 3), 0, "read", "s", ("INVALID_ENTRY", TRANSLATION, 1, 3, 0, RAM + 0x1000)),
     (lambda: paged(V | W | X | AD), 0, "read", "s", ("WRITE_WITHOUT_READ", TRANSLATION, 1, 0, 0, LAST)),
     (lambda: paged(V | R | AD | 5 << 54), 0, "read", "s", ("RESERVED_BITS", TRANSLATION, 1, 0, 5, LAST)),
+    (lambda: paged(V | R | AD | 0x7F << 54), 0, "read", "s", ("RESERVED_BITS", TRANSLATION, 1, 0, 31, LAST)),
     (lambda: paged(V | R | AD | 2 << 59), 0, "read", "s", ("RESERVED_60_59", TRANSLATION, 1, 0, 2, LAST)),
     (lambda: paged(V | 1 << 59), 0, "read", "s", ("RESERVED_60_59", TRANSLATION, 1, 0, 1, LAST)),
     (lambda: paged(V), 0, "read", "s", ("TABLE_AT_LAST_LEVEL", TRANSLATION, 1, 0, 0, LAST)),
@@ -73,6 +74,10 @@ REFUSALS: list[tuple[Callable[[], Hart], int, str, str, Told]] = [
      ("PROTECTED", ACCESS, 1, 0, NAPOT | 1, None)),
     (lambda: protecting(guest(V | R | AD, ALL & ~A, ALL, menvcfg=ADUE | PBMTE), TABLE, 1), 0, "read", "vs",
      ("PROTECTED", ACCESS, 2, 0, NAPOT | 1, None)),
+    (lambda: Hart({"satp": 0, "mstatus": 0, "pmpcfg0": NAPOT | 7, "pmpaddr0": 0, "mseccfg": 2}), RAM, "read", "m",
+     ("UNPROTECTED_MACHINE", ACCESS, 1, None, 1, None)),
+    (lambda: Hart({"satp": 0, "mstatus": 0, "pmpcfg0": NAPOT | 7, "pmpaddr0": 0, "mseccfg": 1}), RAM, "fetch", "m",
+     ("UNPROTECTED_MACHINE", ACCESS, 1, None, 1, None)),
 ]  # fmt: skip
 
 

@@ -93,7 +93,7 @@ class GuestStage(PagedStage):
         MXR is of explicit loads: the reading of a table for the VS-stage is none.
         """
         leaf = walk.leaf
-        if leaf is None or (walk.refusal is not None and walk.refusal.fault.kind is not FaultKind.ACCESS_FLAG):
+        if leaf is None:
             return walk.refusal
         refused = refuse_guest(leaf, kind, self.reads_executable and explicit) or walk.refusal
         return refused or self.update_refused(leaf, kind)

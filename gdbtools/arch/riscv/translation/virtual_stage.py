@@ -117,13 +117,15 @@ class VirtualStage(PagedStage):
     def check(self, walk: Walk, kind: AccessKind, mode: Privilege) -> Refusal | None:
         """Return this stage's refusal of an access to what `walk`, a walk of it, found."""
         leaf = walk.leaf
-        if leaf is None or (walk.refusal is not None and walk.refusal.fault.kind is not FaultKind.ACCESS_FLAG):
+        if leaf is None:
             return walk.refusal
+        # What the walk refuses of a leaf is that A is not set: step 9, behind the rights.
         return refuse(leaf, kind, mode.is_user, self.status) or walk.refusal or self.update_refused(leaf, kind)
 
     def _write_refused(self, leaf: Step) -> Refusal | None:
         refused = None
-        if self.below is not None and leaf.via is not None:
+        if leaf.via is not None:
+            assert self.below is not None, "an entry has been fetched through it"
             refused = self.below.implicit_refused(leaf.via, AccessKind.WRITE)
         return refused or super()._write_refused(leaf)
 

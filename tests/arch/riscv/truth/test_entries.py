@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from gdbtools.addresses import VA
 from tests.arch.riscv.machine import (
     AD,
     BARE,
@@ -28,6 +29,7 @@ from tests.arch.riscv.machine import (
     paged,
     pte,
 )
+from tests.tables import reader
 
 N, NC, IO = 1 << 63, 1 << 61, 2 << 61
 LEAF = V | R | W | AD
@@ -135,6 +137,48 @@ def test_a_virtual_address_repeats_its_highest_bit(mode: int, bits: int) -> None
     hart.put(RAM, 256, pte(0, LEAF))
     assert hart.outcome(upper | 0x1234, "read", "s") == ("mapped", 0x1234)
     assert hart.cause(upper ^ 1 << 63).startswith("NOT_CANONICAL")
+
+
+@pytest.mark.parametrize(("mode", "bits"), [(SV39, 39), (SV48, 48), (SV57, 57)])
+def test_each_half_of_the_addresses_ends_where_the_other_begins(mode: int, bits: int) -> None:
+    hart = paged(LEAF, mode)
+    lower, upper = hart.architecture.regimes(reader(hart.regs))
+    half = 1 << bits - 1
+    edges = {0: lower, half - 1: lower, (1 << 64) - half: upper, (1 << 64) - 1: upper}
+    for address, own in edges.items():
+        other = upper if own is lower else lower
+        assert own.admit(VA(address)) is None, hex(address)
+        assert other.admit(VA(address)).decider.cause.name == "NOT_CANONICAL", hex(address)
+    for address in (half, (1 << 64) - half - 1):
+        assert lower.admit(VA(address)) is not None, hex(address)
+        assert upper.admit(VA(address)) is not None, hex(address)
+
+
+def test_a_virtual_address_of_sv32_has_32_bits() -> None:
+    hart = Hart({"satp": 1 << 31 | RAM >> 12, "mstatus": 0, "menvcfg": 0, "priv": 1}, xlen=32)
+    hart.put(RAM, 1023, pte(0, LEAF))
+    assert hart.outcome(0xFFFF_FFFF, "read", "s") == ("mapped", 0x3F_FFFF)
+    assert hart.cause(1 << 32) == "NOT_CANONICAL satp.MODE"
+
+
+# PBMT, and the flags that have no say in who may do what.
+@pytest.mark.parametrize(("pbmt", "memory"), [(0, "PMA"), (1, "NC"), (2, "IO")])
+@pytest.mark.parametrize("flags", [0, A, D, G, AD, AD | G])
+def test_what_is_shown_of_a_leaf_besides_its_rights(pbmt: int, memory: str, flags: int) -> None:
+    hart = paged(V | R | W | flags | pbmt << 61)
+    found, _, _ = hart.ask(0, "read", "s")
+    shown = found.attributes
+    assert shown is not None
+    assert (shown.memory, shown.device, shown.contiguous) == (memory, memory == "IO", False)
+    assert (shown.accessed, shown.dirty, shown.is_global) == tuple(bool(flags & bit) for bit in (A, D, G))
+    # G of a table is one of all that is below it.
+    hart.memory[RAM] |= G
+    below = hart.ask(0, "read", "s")[0].attributes
+    assert below is not None
+    assert below.is_global
+    run = paged(LEAF | N, pa=RAM + 0x40_8000).ask(0, "read", "s")[0].attributes
+    assert run is not None
+    assert run.contiguous
 
 
 @pytest.mark.parametrize(("mode", "bits"), [(SV39, 41), (SV48, 50), (SV57, 59)])

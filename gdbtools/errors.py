@@ -16,6 +16,10 @@ no sense; the bytes or registers are not there; it could be done and must not be
 gone (what a shell says of SIGPIPE)."""
 
 
+GIVE_REGISTERS: Final = "give what is missing with --registers FILE, in GDB: set mmu-registers FILE"
+"""What to do about registers that a source lacks, in the words of both faces."""
+
+
 class GdbtoolsError(Exception):
     """Base of every expected error; the faces print it as one line and nothing else.
 
@@ -76,6 +80,23 @@ class Refused(GdbtoolsError):
 
 class UsageError(GdbtoolsError):
     """The user's words could not be understood."""
+
+
+class ArchitectureUnsaid(UsageError):
+    """Nothing says of which architecture something is; `names` are those that it may be of.
+
+    The advice is a command line's: a face that has other words for it says it in those.
+    """
+
+    WHY: ClassVar[str] = "nothing says which architecture this is of"
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(f"{self.WHY}; say --arch {'|'.join(names)}")
+        self.names = names
+
+    @property
+    def made_of(self) -> Sequence[Any]:
+        return self.names
 
 
 class Malformed(GdbtoolsError):

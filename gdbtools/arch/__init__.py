@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from gdbtools.arch import aarch64, riscv
 from gdbtools.arch.identity import Identity
-from gdbtools.errors import UsageError
+from gdbtools.errors import ArchitectureUnsaid, UsageError
 
 if TYPE_CHECKING:
     from gdbtools.arch.capabilities import Architecture
@@ -65,7 +65,7 @@ class Architectures(Mapping[str, "Architecture"]):
         """Return the name of the architecture that is wanted, or that registers of these names belong to.
 
         Where several have registers of such names, it is that which has most of them, and registers of so many bits.
-        Where nobody says, it is the only one that there is.  Raises `UsageError` where that leaves a choice.
+        Where nobody says, it is the only one that there is.  Raises `ArchitectureUnsaid` where that leaves a choice.
         """
         if wanted is not None:
             if wanted not in self:
@@ -75,7 +75,7 @@ class Architectures(Mapping[str, "Architecture"]):
         most = max(told.values())
         left = [each for each in self.identities if told[each.name] == most and each.bits >= bits] or self.identities
         if len(left) > 1:
-            raise UsageError(f"nothing says which architecture this is of; say --arch {'|'.join(e.name for e in left)}")
+            raise ArchitectureUnsaid(*(each.name for each in left))
         return left[0].name
 
 

@@ -12,6 +12,7 @@ import gdb
 from gdbtools.errors import Unavailable
 from gdbtools.live.console import console
 from gdbtools.live.stub.registers import unsigned
+from gdbtools.live.whose import stand_in
 from gdbtools.machine.dumps.files import one_line
 from gdbtools.machine.model import Machine
 from gdbtools.machine.sources import open_source
@@ -37,10 +38,13 @@ class CoreFile:
         with one_line(str(path)):
             state = path.stat()
         if self._machine is None or self._key != (path, state.st_mtime_ns, state.st_size):
-            self._machine, self._key = open_source(str(path)), (path, state.st_mtime_ns, state.st_size)
+            self._machine = open_source(str(path), like=stand_in())
+            self._key = (path, state.st_mtime_ns, state.st_size)
         number = _number(self._machine)
         supplied = self._registers()
-        return replace(self._machine, current=number) if supplied is None else open_source(str(path), supplied, number)
+        if supplied is None:
+            return replace(self._machine, current=number)
+        return open_source(str(path), supplied, number, like=stand_in())
 
 
 def has_core() -> bool:

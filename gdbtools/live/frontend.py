@@ -29,6 +29,7 @@ from gdbtools.live.guest import LiveGuest
 from gdbtools.live.settings import VECTORS, Settings
 from gdbtools.live.stub.memory import broken
 from gdbtools.live.stub.target import Target
+from gdbtools.live.whose import in_gdbs_words, stand_in, told
 from gdbtools.machine.layers import no_source
 from gdbtools.machine.model import Machine
 from gdbtools.machine.progress import CountedMemory, Tell
@@ -64,7 +65,7 @@ class Face:
     def session(self, sourceless: bool) -> Session:
         self._sweep()
         if sourceless:
-            return Session(replace(no_source(self._architecture()), files=_symbol_files()), open=open_source)
+            return Session(replace(no_source(self._architecture()), files=_symbol_files()), open=_open)
         self.target.stopped()
         self._meet()
         machine = self.guest.machine()
@@ -89,10 +90,10 @@ class Face:
             gdb.write(f"mmu: this is another guest; forgotten with the one before: {', '.join(gone)}\n", gdb.STDERR)
 
     def _architecture(self) -> Architecture:
-        """Return the guest's architecture where one is attached, else what is decoded first."""
+        """Return the guest's architecture where one is attached, else what GDB was told, or what is decoded first."""
         with suppress(GdbtoolsError, gdb.error):
             return self.guest.machine().architecture
-        return ARCHITECTURES[next(iter(ARCHITECTURES))]
+        return told() or ARCHITECTURES[next(iter(ARCHITECTURES))]
 
     def dirty(self) -> DirtyConvention:
         """Return how the guest marks what is dirty, as far as the user has said."""
@@ -118,6 +119,10 @@ class Face:
         return self.guest.machine().register(name)
 
     def _respond(self, asked: Query, tell: Tell | None = None) -> Response:
+        with in_gdbs_words():
+            return self._answered(asked, tell)
+
+    def _answered(self, asked: Query, tell: Tell | None) -> Response:
         try:
             sourceless = asked.sourceless
             session = self.session(sourceless)
@@ -271,6 +276,11 @@ class Face:
         """Delete what is left of catches of which one breakpoint was deleted."""
         while self._doomed:
             self._doomed.pop().delete()
+
+
+def _open(name: str, registers: str | None) -> Machine:
+    """Open a source that is looked at alone: of the architecture that GDB was told, where it does not say so itself."""
+    return open_source(name, registers, like=stand_in())
 
 
 def _symbol_files() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from gdbtools.addresses import PA, moved
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.errors import MissingRegister, Refused, Unreadable
+from gdbtools.errors import GIVE_REGISTERS, MissingRegister, Refused, Unreadable
 from gdbtools.machine.model import Machine, PhysicalMemory, Registers
 from gdbtools.units import PAGE_BYTES
 
@@ -25,7 +25,7 @@ class FixedRegisters:
         try:
             return self.values[name]
         except KeyError:
-            advice = "give what is missing with --registers FILE, in GDB: set mmu-registers FILE"
+            advice = GIVE_REGISTERS
             if not self.values:
                 advice += "; `find-roots --write FILE` makes one of the tables that it finds"
             raise MissingRegister(f"{self.origin} has no", (name,), advice) from None

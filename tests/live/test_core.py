@@ -151,7 +151,20 @@ def test_a_core_that_gdb_takes_and_gdbtools_does_not_is_one_line(session: Sessio
     assert "another version" in session.refusal("mmu fault")
     core.unlink()
     core.write_bytes(lime([(0, b"x")]))
-    assert "nothing says which architecture this is of" in session.refusal("mmu fault")
+    said = session.refusal("mmu fault")
+    assert said == "nothing says which architecture this is of; say: set architecture aarch64|riscv:rv64|riscv:rv32"
+
+
+def test_the_advice_to_say_the_architecture_is_gdbs_and_works(session: Session, tmp_path: Path) -> None:
+    """Of an image that says nothing itself: GDB has no `--arch`, and does know an architecture when it is told."""
+    (tmp_path / "ram").write_bytes(bytes(4096))
+    image = f"{tmp_path / 'ram'}@0x80000000"
+    words = f"mmu diff {image} {image}"
+    assert session.refusal(words).endswith("say: set architecture aarch64|riscv:rv64|riscv:rv32")
+    session.say("set architecture riscv:rv64")
+    assert "has no satp" in session.refusal(words)
+    assert "0x80000000" in session.say("mmu pte 0x20000001"), "that says where it leads by RISC-V's figure"
+    session.say("set architecture auto")
 
 
 @pytest.mark.guest

@@ -9,7 +9,7 @@ import traceback
 
 from gdbtools.errors import Unavailable
 
-BENCHES = ("start", "source", "prompt", "walks", "maps", "sources", "roots", "differences", "linux", "faults")
+BENCHES = ("start", "source", "prompt", "walks", "maps", "sources", "roots", "differences", "linux", "faults", "rivals")
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gdbtools.addresses import VA
 from gdbtools.errors import Malformed
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from gdbtools.machine.model import Machine
 
-SECTION = struct.Struct("<IIQQQQIIQQ")
-"""sh_name, sh_type, sh_flags, sh_addr, sh_offset, sh_size, sh_link, sh_info, sh_addralign, sh_entsize."""
-SYMBOL = struct.Struct("<IBBHQQ")
-"""st_name, st_info, st_other, st_shndx, st_value, st_size."""
+SECTIONS: Final = {64: struct.Struct("<IIQQQQIIQQ"), 32: struct.Struct("<10I")}
+"""sh_name, sh_type, sh_flags, sh_addr, sh_offset, sh_size, sh_link, sh_info, sh_addralign, sh_entsize, by ELF class."""
+SYMBOLS: Final = {64: struct.Struct("<I4xQ8x"), 32: struct.Struct("<II8x")}
+"""st_name and st_value, of what a symbol has."""
 ALLOCATED = 1 << 1  # SHF_ALLOC
 SYMBOL_TABLES = (2, 11)  # SHT_SYMTAB, SHT_DYNSYM
 NAME_BYTES, TIMES = 1 << 12, 4
@@ -90,7 +90,7 @@ def section_places(path: Path) -> Sequence[tuple[int, int]]:
     """Return where the sections are that are there when the program runs: (first address, end)."""
     from gdbtools.machine.dumps.dump import map_file  # only where there is a file
 
-    sections = _sections(path, map_file(path))
+    sections, _ = _sections(path, map_file(path))
     return [(each[3], each[3] + each[5]) for each in sections if each[2] & ALLOCATED and each[5]]
 
 
@@ -104,25 +104,25 @@ def symbol_values(path: Path) -> dict[str, int]:
     view = map_file(path)
     values: dict[str, int] = {}
     left, names_left = len(view), TIMES * len(view)
-    sections = _sections(path, view)
+    sections, symbol = _sections(path, view)
     for table in sections:
         if table[1] not in SYMBOL_TABLES or table[6] >= len(sections):
             continue
         offset, size_bytes = table[4:6]
         left -= size_bytes
-        if offset + size_bytes > len(view) or left < 0 or size_bytes % SYMBOL.size:
+        if offset + size_bytes > len(view) or left < 0 or size_bytes % symbol.size:
             raise Malformed(f"{path} is cut short: a part of its symbols is missing; give the whole file")
         names_at, names_bytes = sections[table[6]][4:6]
         names = view[names_at : names_at + names_bytes]
-        for name_at, _, _, _, value, _ in SYMBOL.iter_unpack(view[offset : offset + size_bytes]):
+        for name_at, value in symbol.iter_unpack(view[offset : offset + size_bytes]):
             end = names.find(b"\0", name_at, name_at + NAME_BYTES)
             if end > name_at and (names_left := names_left - (end - name_at)) >= 0:
                 values[names[name_at:end].decode(errors="replace")] = value
     return values
 
 
-def _sections(path: Path, view: mmap.mmap) -> list[tuple[int, ...]]:
-    """Return the section headers, as `SECTION` has them."""
+def _sections(path: Path, view: mmap.mmap) -> tuple[list[tuple[int, ...]], struct.Struct]:
+    """Return the section headers, as `SECTIONS` has them, and of `SYMBOLS` what this file has."""
     # Here: only what opens a file has to wait for it.
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
@@ -136,9 +136,10 @@ def _sections(path: Path, view: mmap.mmap) -> list[tuple[int, ...]]:
             first, count, each_bytes = elf["e_shoff"], elf.num_sections(), elf["e_shentsize"]
     except (ELFError, *DAMAGED) as error:
         raise Malformed(f"{path} is not an ELF file that can be read ({error}); give the kernel's own") from None
-    if elf.elfclass != 64 or not elf.little_endian:
-        raise Malformed(f"{path} is not a 64-bit little-endian ELF file; give the kernel's own")
+    if not elf.little_endian:
+        raise Malformed(f"{path} is not a little-endian ELF file; give the kernel's own")
+    section = SECTIONS[elf.elfclass]
     end = first + count * each_bytes
-    if count and (each_bytes != SECTION.size or end > len(view)):
+    if count and (each_bytes != section.size or end > len(view)):
         raise Malformed(f"{path} is cut short: its section headers are missing; give the whole file")
-    return list(SECTION.iter_unpack(view[first:end]))
+    return list(section.iter_unpack(view[first:end])), SYMBOLS[elf.elfclass]

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from gdbtools.cli import main
 from gdbtools.machine.dumps.capture import NT_PRSTATUS, PT_LOAD, PT_NOTE
 from gdbtools.machine.sources import open_source
 from tests.arch.riscv.machine import AD, RAM, G, Hart, R, U, V, W, X, guest, pte
+from tests.places import ROOT
 
 UPPER = (1 << 64) - (1 << 38)
 
@@ -182,6 +185,22 @@ def test_the_width_of_registers_says_whose_they_are(capsys: pytest.CaptureFixtur
     assert main(["status", *words(hart, tmp_path)]) == 2
     said = capsys.readouterr().err
     assert said == "gdbtools: nothing says which architecture this is of; say --arch riscv64|riscv32\n"
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+def test_symbols_of_either_width_name_addresses(capsys: pytest.CaptureFixture[str], tmp_path: Path, bits: int) -> None:
+    elf = ROOT / f"fixtures/guests/riscv/accessed/accessed{bits}.elf"
+    with elf.open("rb") as stream:
+        table = ELFFile(stream).get_section_by_name(".symtab")
+        assert isinstance(table, SymbolTableSection)
+        (own,) = table.get_symbol_by_name("fence_all")
+    va = int(own["st_value"])
+    hart = kernel() if bits == 64 else narrow()
+    given = [*words(hart, tmp_path, f"riscv{bits}"), "--elf", str(elf)]
+    [answer] = ask(capsys, "walk", "fence_all+4", *given, status=1)
+    assert int(answer["input"], 16) == va + 4
+    assert main(["walk", hex(va + 4), *given]) == 1
+    assert "fence_all" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("bits", [64, 32])

@@ -167,11 +167,13 @@ class TableHeuristics(abc.ABC):
     `forms` are the sizes of table there are, and `has_small_roots` says whether a root may be less than one; an address
     from `upper_first` on is one of the upper half, whatever its size: a pointer has `pointer_bytes`, in the byte order
     of the first form.  `plain_kind` is an entry that leads to a table and says nothing more, without the address.
-    `stack` is the register that points to the stack.
+    `stack` is the register that points to the stack.  `pages_look_like_tables` says that the entry of a page would lead
+    to a table anywhere above the last level.
     """
 
     forms: tuple[TableForm, ...]
     has_small_roots: bool = True
+    pages_look_like_tables: bool = True
     upper_first: int
     pointer_bytes: int = 8
     plain_kind: int

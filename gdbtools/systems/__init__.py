@@ -23,7 +23,23 @@ def _aarch64() -> Sequence[System]:
     return LINUX, OSV, IMMEDIATES
 
 
-_KNOWN: Final[Mapping[str, Callable[[], Sequence[System]]]] = {"aarch64": cache(_aarch64)}
+def _riscv64() -> Sequence[System]:
+    from gdbtools.systems.linux.riscv import LINUX64
+
+    return (LINUX64,)
+
+
+def _riscv32() -> Sequence[System]:
+    from gdbtools.systems.linux.riscv import LINUX32
+
+    return (LINUX32,)
+
+
+_KNOWN: Final[Mapping[str, Callable[[], Sequence[System]]]] = {
+    "aarch64": cache(_aarch64),
+    "riscv64": cache(_riscv64),
+    "riscv32": cache(_riscv32),
+}
 
 
 def systems_of(architecture: Architecture) -> Sequence[System]:

@@ -94,3 +94,40 @@ def test_no_dump_is_refused_because_of_its_note() -> None:
     found, assumed = with_linux_registers(ARM, cpus, {"OSRELEASE": "6.1"}, "a test")
     assert (len(found), len(assumed)) == (1, 1)
     assert "VMCOREINFO has no PAGESIZE" in assumed[0].text
+
+
+RISCV_INFO = {
+    "OSRELEASE": "6.12.0-test",
+    "PAGESIZE": "4096",
+    "SYMBOL(swapper_pg_dir)": "ffffffff81dcb000",
+    "NUMBER(va_kernel_pa_offset)": "0xfffffffeffe00000",
+    "NUMBER(VA_BITS)": "48",
+}
+
+
+@pytest.mark.parametrize(("bits", "mode"), [(39, 8), (48, 9), (57, 10)])
+def test_riscvs_satp_is_the_symbol_less_the_offset_and_the_width_of_an_address(bits: int, mode: int) -> None:
+    riscv = ARCHITECTURES["riscv64"]
+    derived = registers_from_notes(riscv, {**RISCV_INFO, "NUMBER(VA_BITS)": str(bits)}, riscv.supervisor)
+    assert derived.values == {"satp": mode << 60 | 0x81FCB}
+    assert "Linux 6.12.0-test" in derived.assumed[0].text
+
+
+def test_sv32s_satp_is_of_32_bits() -> None:
+    riscv, info = ARCHITECTURES["riscv32"], {**RISCV_INFO, "NUMBER(VA_BITS)": "32"}
+    info |= {"SYMBOL(swapper_pg_dir)": "c1000000", "NUMBER(va_kernel_pa_offset)": "0x40000000"}
+    assert registers_from_notes(riscv, info, riscv.supervisor).values == {"satp": 1 << 31 | 0x81000}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"NUMBER(VA_BITS)": "52"}, "VA_BITS=52, and schemes here have 39, 48, 57"),
+        ({"SYMBOL(swapper_pg_dir)": "ffffffff81dcb008"}, "which no satp can hold"),
+        ({"NUMBER(va_kernel_pa_offset)": "0x0"}, "which no satp can hold"),
+    ],
+)
+def test_what_no_riscv_kernel_can_have_is_not_believed(changed: dict[str, str], said: str) -> None:
+    riscv = ARCHITECTURES["riscv64"]
+    with pytest.raises(Unavailable, match=said):
+        registers_from_notes(riscv, {**RISCV_INFO, **changed}, riscv.supervisor)

@@ -148,12 +148,17 @@ class _Making:
             graph.contents[table] = replace(whole, tables=frozenset(), kinds=frozenset())
 
     def _leads_to_tables(self, table: int, whole: Contents) -> bool:
-        """Return whether entries lead to tables, some of them empty; where most are, all of memory may be."""
+        """Return whether entries lead to tables, some of them empty; where most are, all of memory may be.
+
+        Not where entries say themselves that they lead to tables: Linux for RISC-V has those that a kernel may come to
+        need in its root from the start, most of them empty.
+        """
         children, size = whole.tables, self.graph.form.table_bytes
         wrong = children - self.tables
         if len(wrong) == len(children):
             return False
-        if len(wrong) * 2 > len(children) and (len(children) > MOSTLY_EMPTY or self._maps_pages(table, whole)):
+        mostly_empty = len(wrong) * 2 > len(children) and self.appearance.pages_look_like_tables
+        if mostly_empty and (len(children) > MOSTLY_EMPTY or self._maps_pages(table, whole)):
             return False
         allowed = (1 - MOSTLY) * len(children)
         for child in wrong:

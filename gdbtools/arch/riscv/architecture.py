@@ -31,7 +31,7 @@ from gdbtools.arch.riscv.registers.from_stub import from_stub
 from gdbtools.arch.riscv.registers.traps import EXCEPTIONS
 from gdbtools.arch.riscv.tables.descriptors import MEMORY_TYPES, contiguous_entry, leaf_entry
 from gdbtools.arch.riscv.tables.geometry import SCHEMES
-from gdbtools.arch.riscv.tables.table_heuristics import WideTables
+from gdbtools.arch.riscv.tables.table_heuristics import PageTables
 from gdbtools.arch.riscv.translation import bare_regime, regimes
 from gdbtools.arch.riscv.translation.bare import Untranslated
 from gdbtools.arch.riscv.translation.guest_stage import GuestStage
@@ -87,6 +87,7 @@ class RiscV(Architecture):
         self.exceptions = Traps(bits)
         self.repair = EntryRepair(bits)
         self.gadgets = Borrowed(bits)
+        self.table_heuristics = PageTables(bits)
         self.registers = catalog.declared(bits)
         self.principal = catalog.principal(bits)
         schemes = SCHEMES[bits].values()
@@ -166,11 +167,5 @@ class RiscV(Architecture):
         return regime.modes
 
 
-class WideRiscV(RiscV):
-    """RISC-V where MXLEN is 64: its tables can be told by their looks."""
-
-    table_heuristics = WideTables()
-
-
-RISCV64: Final = WideRiscV(RISCV64_IDENTITY, 64)
+RISCV64: Final = RiscV(RISCV64_IDENTITY, 64)
 RISCV32: Final = RiscV(RISCV32_IDENTITY, 32)

@@ -138,6 +138,12 @@ def open_kdump(path: Path) -> Dump:
             f"{path} is flattened, and this libkdumpfile is too old for that: pip install 'gdbtools[kdump]', or "
             f"makedumpfile -R NEW < {path}"
         )
+    if not answered and b"Wrong PRSTATUS size" in said:
+        # Of RISC-V's, 0.5.5 does not know the size that Linux and QEMU write.
+        raise Unavailable(
+            f"{path} is a kdump whose registers this libkdumpfile does not know ({said.decode(errors='replace')}); "
+            "take the dump as ELF: dump-guest-memory FILE"
+        )
     if not answered:
         raise Malformed(f"{path} is no kdump that can be read: {said.decode(errors='replace')}; take the dump again")
     facts: dict[str, Any] = json.loads(said)

@@ -22,6 +22,7 @@ from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.isolation import Switch
 from gdbtools.arch.model import Assumption, Derived, EntryNeed, Privilege, ReadRegister, Regime
 from gdbtools.errors import GIVE_REGISTERS, Unavailable
+from gdbtools.systems.linux.notes import number
 from gdbtools.systems.system import System
 
 _TG1: Final = {1 << GRANULE_BITS[name]: code for code, name in TG1_GRANULE.items() if name in GRANULE_BITS}
@@ -43,12 +44,12 @@ def registers_of(info: Mapping[str, str], el: int) -> Derived:
     Nothing in it leads to a process's own tables: walks through TTBR0 are disabled.  Raises `Unavailable` where what
     is needed is not in it.
     """
-    page_bytes = _number(info, "PAGESIZE")
-    t1sz = _number(info, "NUMBER(TCR_EL1_T1SZ)")
-    root = _number(info, "SYMBOL(swapper_pg_dir)", 16) - _number(info, "NUMBER(kimage_voffset)") & _ADDRESSES - 1
+    page_bytes = number(info, "PAGESIZE")
+    t1sz = number(info, "NUMBER(TCR_EL1_T1SZ)")
+    root = number(info, "SYMBOL(swapper_pg_dir)", 16) - number(info, "NUMBER(kimage_voffset)") & _ADDRESSES - 1
     if page_bytes not in _TG1:
         raise Unavailable(f"VMCOREINFO has PAGESIZE={page_bytes}, which is no granule; {GIVE_REGISTERS}")
-    bits = _number(info, "NUMBER(MAX_PHYSMEM_BITS)") if "NUMBER(MAX_PHYSMEM_BITS)" in info else 48
+    bits = number(info, "NUMBER(MAX_PHYSMEM_BITS)") if "NUMBER(MAX_PHYSMEM_BITS)" in info else 48
     # Without FEAT_LPA2 no range of 4KB or 16KB pages is larger, and Linux sets DS only for the larger one.
     wide = t1sz < MINIMUM_TnSZ and page_bytes < 1 << GRANULE_BITS["64KB"]
     control = TCR_EL1(0).with_(T1SZ=t1sz, TG1=_TG1[page_bytes], DS=wide, EPD0=1, IPS=_OUTPUT_SIZE.get(bits, 0b101))
@@ -127,15 +128,6 @@ class Linux(System):
 
 
 LINUX: Final = Linux()
-
-
-def _number(info: Mapping[str, str], key: str, base: int = 0) -> int:
-    try:
-        return int(info[key], base)
-    except KeyError:
-        raise Unavailable(f"VMCOREINFO has no {key}; {GIVE_REGISTERS}") from None
-    except ValueError:
-        raise Unavailable(f"VMCOREINFO has {key}={info[key]!r}; {GIVE_REGISTERS}") from None
 
 
 def _version(release: str) -> tuple[int, ...]:

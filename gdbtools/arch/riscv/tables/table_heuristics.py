@@ -1,4 +1,4 @@
-"""What page tables look like in memory, with no register to go by: entries of eight bytes, Sv39 to Sv57.
+"""What page tables look like in memory, with no register to go by: entries of eight bytes and of four.
 
 A leaf and an entry that leads to a table are told apart by R, W and X, and a leaf of the G-stage by U, which all of
 those have.  Source: The RISC-V Privileged Architecture, "Virtual Address Translation Process", "Guest Physical Address
@@ -22,63 +22,89 @@ _V, _R, _W, _X, _U, _G, _A, _D = (
     PageEntry.field(name).mask for name in ("V", "R", "W", "X", "U", "G", "A", "D")
 )  # fmt: skip
 _LEAF: Final = _R | _W | _X
-_PPN: Final = table_entry(8).field("NextTable").mask
-# What no entry has: reserved bits, the reserved memory type, and what a table's entry may not say.
-_NEVER: Final = WideEntry.reserved_mask() & ~_PPN
-_TABLES_NEVER: Final = _NEVER | WideEntry.N.mask | WideEntry.PBMT.mask | _A | _D | _U
-_RESERVED_TYPE: Final = WideEntry.PBMT.mask
-_WORDS: Final = struct.Struct("<512Q")
-_SAMPLE: Final = struct.Struct("<" + "Q504x" * 8)
-_SCHEMES: Final = SCHEMES[64].values()
+_WIDE: Final = 64
 _SHIFT: Final = PAGE_BITS - 10
 """An entry has its page number two places below where an address has it."""
+_SAMPLED_BYTES: Final = 512
+_UPPER_32: Final = 1 << 31
+"""Where kernels of 32 bits are, by their habit: Sv32 has one range, and no half of it is anybody's."""
 
 
-class WideTables(TableHeuristics):
-    """Tables of entries of eight bytes, all of 4 KiB but for a guest's root."""
+class PageTables(TableHeuristics):
+    """Tables of 4 KiB, but for a guest's root, where MXLEN is `bits`."""
 
-    forms = (
-        TableForm(
-            granule_bits=PAGE_BITS,
-            block_heights=tuple(range(1, max(each.depth for each in _SCHEMES))),
-            input_bits=max(each.input_bits for each in _SCHEMES),
-            concatenated_bits=2,
-        ),
-    )
     has_small_roots = False
-    upper_first = (1 << 64) - (1 << max(each.input_bits for each in _SCHEMES) - 1)
+    pages_look_like_tables = False
     plain_kind = _V
     stack = "sp"
+
+    def __init__(self, bits: int) -> None:
+        entry_bytes = bits // 8
+        schemes = SCHEMES[bits].values()
+        self.bits = bits
+        self.pointer_bytes = entry_bytes
+        widest = max(each.input_bits for each in schemes)
+        self.upper_first = (1 << 64) - (1 << widest - 1) if bits == _WIDE else _UPPER_32
+        self.forms = (
+            TableForm(
+                granule_bits=PAGE_BITS,
+                block_heights=tuple(range(1, max(each.depth for each in schemes))),
+                input_bits=widest,
+                concatenated_bits=2,
+                entry_bits=entry_bytes.bit_length() - 1,
+            ),
+        )
+        code = "Q" if entry_bytes == 8 else "I"
+        self._words = struct.Struct(f"<{(1 << PAGE_BITS) // entry_bytes}{code}")
+        every = (1 << PAGE_BITS) // _SAMPLED_BYTES
+        self._sample = struct.Struct("<" + f"{code}{_SAMPLED_BYTES - entry_bytes}x" * every)
+        self._ppn = table_entry(entry_bytes).field("NextTable").mask
+        # What no entry has: reserved bits, the reserved memory type, and what a table's entry may not say.
+        wide = entry_bytes == 8
+        self._never = WideEntry.reserved_mask() & ~self._ppn if wide else 0
+        self._contiguous = WideEntry.N.mask if wide else 0
+        self._reserved_type = WideEntry.PBMT.mask if wide else 0
+        self._tables_never = self._never | self._contiguous | self._reserved_type | _A | _D | _U
 
     def is_table(self, page: bytes) -> bool:
         """Look at a few words, then at all: what is not valid may be anything, what is has to be an entry.
 
         A small number is no entry but of address 0, and that is nobody's but in front.
         """
-        if any(word & _V and not _is_entry(word) for word in _SAMPLE.unpack(page)):
+        if any(word & _V and not self._is_entry(word) for word in self._sample.unpack(page)):
             return False
-        words = _WORDS.unpack(page)
+        words = self._words.unpack(page)
         valid = {word for word in words if word & _V}
-        return bool(valid) and all(_is_entry(word) and (word & _PPN or word == words[0]) for word in valid)
+        return bool(valid) and all(self._is_entry(word) and (word & self._ppn or word == words[0]) for word in valid)
 
     def contents(self, entries: bytes) -> Contents:
-        words = struct.unpack(f"<{len(entries) // 8}Q", entries)
+        words = self.forms[0].words(entries)
         valid = [word for word in words if word & _V]
         if not valid:
             return NOTHING
         leaves: int | None = None
         for word in valid:
             if word & _LEAF:
-                leaves = (leaves or 0) | (word & _PPN) << _SHIFT
+                leaves = (leaves or 0) | (word & self._ppn) << _SHIFT
         above = [word for word in valid if not word & _LEAF]
         return Contents(
             valid=len(valid),
             first=words.index(valid[0]),
             last=len(words) - 1 - words[::-1].index(valid[-1]),
-            tables=frozenset((word & _PPN) << _SHIFT for word in above),
-            kinds=frozenset(word & ~_PPN for word in above),
+            tables=frozenset((word & self._ppn) << _SHIFT for word in above),
+            kinds=frozenset(word & ~self._ppn for word in above),
             blocks=leaves,
         )
+
+    def _is_entry(self, word: int) -> bool:
+        if not word & _LEAF:
+            return not word & self._tables_never
+        if word & self._never or word & (_W | _R) == _W:
+            return False
+        if self._reserved_type and word & self._reserved_type == self._reserved_type:
+            return False
+        number = (word & self._ppn) >> 10
+        return not word & self._contiguous or number & (1 << NAPOT_BITS) - 1 == 1 << NAPOT_BITS - 1
 
     def may_be_last(self, contents: Contents) -> bool:
         """Return whether a table may be of the last level: there no entry leads to a table."""
@@ -97,25 +123,17 @@ class WideTables(TableHeuristics):
     def places(
         self, root: PA, form: TableForm, height: int, owner: Owner, level: Privilege | None  # noqa: ARG002
     ) -> Sequence[RootPlace]:  # fmt: skip
-        return root_registers.places(root, form, height, owner)
+        return root_registers.places(self.bits, root, form, height, owner)
 
     def registers(self, places: Sequence[RootPlace]) -> Derived:
-        return root_registers.registers(places)
+        return root_registers.registers(self.bits, places)
 
     def regime(self, place: RootPlace) -> Regime:
-        return root_registers.regime(place)
+        return root_registers.regime(self.bits, place)
 
     def has_vectors(self, code: bytes) -> bool:  # noqa: ARG002
         """Return False: there is one entry for all exceptions, and nothing of it is the same in two kernels."""
         return False
-
-
-def _is_entry(word: int) -> bool:
-    if not word & _LEAF:
-        return not word & _TABLES_NEVER
-    if word & _NEVER or word & (_W | _R) == _W or word & _RESERVED_TYPE == _RESERVED_TYPE:
-        return False
-    return not word & WideEntry.N.mask or (word & _PPN) >> 10 & (1 << NAPOT_BITS) - 1 == 1 << NAPOT_BITS - 1
 
 
 def _share(leaves: Iterable[Leaves], wanted: Callable[[int], bool]) -> float:

@@ -1,0 +1,17 @@
+"""Numbers out of VMCOREINFO, the text that a Linux kernel writes about itself for crash dumps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gdbtools.errors import GIVE_REGISTERS, Unavailable
+
+
+def number(info: Mapping[str, str], key: str, base: int = 0) -> int:
+    """Return the number of a key, such as `NUMBER(VA_BITS)`; raise `Unavailable` where there is none."""
+    try:
+        return int(info[key], base)
+    except KeyError:
+        raise Unavailable(f"VMCOREINFO has no {key}; {GIVE_REGISTERS}") from None
+    except ValueError:
+        raise Unavailable(f"VMCOREINFO has {key}={info[key]!r}; {GIVE_REGISTERS}") from None

@@ -17,6 +17,8 @@ WHOLE: Final = BITS // 4
 """The digits of a 64-bit value written out: nobody writes a decimal number so."""
 LIKE_MAPS: Final = 8
 """The digits that `/proc/PID/maps` pads its addresses to."""
+COUNTED: Final = 2
+"""Up to how many digits a value may as well be a decimal number, as a cause of RISC-V has in its manual."""
 DOUBTFUL: Final = 6
 """From how many digits on a decimal address is said to have been read as one."""
 _SIZE: Final = re.compile(r"(0x[0-9a-f]+|[0-9]+)([kmgt])(?:i?b)?", re.IGNORECASE)
@@ -113,7 +115,10 @@ def _has_prefix(text: str) -> bool:
 
 def _hexadecimal(text: str) -> Literal:
     value = _fits(int(text, 16), text)
-    return Literal(value, f"{text} is read as hexadecimal: {value:#x}" if len(text) > 1 or text.isalpha() else "")
+    said = f"{text} is read as hexadecimal: {value:#x}" if len(text) > 1 or text.isalpha() else ""
+    if said and text.isdecimal() and len(text) <= COUNTED and not text.startswith("0"):
+        said += f"; decimal {text} is {int(text):#x}"
+    return Literal(value, said)
 
 
 def _fits(value: int, text: str) -> int:

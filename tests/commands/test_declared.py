@@ -140,6 +140,20 @@ def test_a_name_says_whose_a_value_is_unless_somebody_says_it(
     assert (answer["command"], answer["result"]["class"].startswith(says)) == ("syndrome", True)
 
 
+def test_a_cause_that_somebody_counted_is_told_from_its_hexadecimal_reading(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["scause", "13"]) == 0
+    assert "13 is read as hexadecimal: 0x13; decimal 13 is 0xd" in capsys.readouterr().out
+
+
+def test_a_cause_is_no_larger_than_its_register(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scause", "0x8000000000000005", "--arch", "riscv32"]) == 2
+    assert capsys.readouterr().err == (
+        "gdbtools: 0x8000000000000005 does not fit 32 bits; give a value from 0 to 0xffffffff\n"
+    )
+
+
 def test_without_any_name_a_syndrome_is_nobodys(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["syndrome", "0xd"]) == 2
     assert "say --arch" in capsys.readouterr().err

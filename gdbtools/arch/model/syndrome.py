@@ -14,6 +14,7 @@ class AddressMeaning(enum.Enum):
     """What the fault address register holds."""
 
     UNKNOWN = "nothing: this class of exception leaves it UNKNOWN"
+    UNSAID = "not defined for this cause"
     INVALID = "nothing: the syndrome says that it is not valid"
     ACCESSED = "the address that was accessed"
     FETCHED = "the address that was fetched from"
@@ -34,6 +35,7 @@ class AddressMeaning(enum.Enum):
 
 _NO_ADDRESS = (
     AddressMeaning.UNKNOWN,
+    AddressMeaning.UNSAID,
     AddressMeaning.INVALID,
     AddressMeaning.ZERO,
     AddressMeaning.INSTRUCTION,

@@ -50,6 +50,9 @@ def run(session: Session, options: Options) -> Sequence[Decoded]:
     if options.value is not None:
         value = options.value if options.class_ is None else _of_class(architecture, options.value, options.class_)
         syndrome = architecture.exceptions.decode(value)
+        width = type(syndrome.word).width
+        if value >> width:
+            raise UsageError(f"{value:#x} does not fit {width} bits; give a value from 0 to {(1 << width) - 1:#x}")
         return (Decoded(syndrome, architecture, systems.convention(architecture, syndrome)),)
     if options.class_ is not None:
         raise UsageError("--class is of an ISS that is given; write it, too: syndrome 0x1c08006 --class 0x24")

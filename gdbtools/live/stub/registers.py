@@ -15,7 +15,7 @@ from gdbtools.errors import MissingRegister
 
 _REFUSED = "remote failure reply"
 """In GDB's message, where the stub has the register and has answered with an error."""
-_PRIVILEGE = "QEMU gives what the CPU may read where it stands: stop where its privilege is higher"
+_PRIVILEGE = "stop where the CPU has the privilege to read it"
 
 
 def unsigned(value: gdb.Value) -> int:
@@ -82,7 +82,9 @@ class LiveRegisters:
                     continue
                 except gdb.error as error:
                     if _REFUSED in str(error):
-                        raise MissingRegister("this gdbstub refuses just now", (name,), _PRIVILEGE) from None
+                        raise MissingRegister(
+                            "this gdbstub, as the CPU stands, does not give", (name,), _PRIVILEGE
+                        ) from None
                     raise
             return None
         finally:

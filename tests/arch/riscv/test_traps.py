@@ -81,6 +81,26 @@ def test_a_code_without_a_name_is_a_number(value: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (17, "exception 17, reserved"),
+        (24, "exception 24, for custom use"),
+        (63, "exception 63, for custom use"),
+        (64, "exception 64, reserved"),
+        (1 << 63, "interrupt 0, reserved"),
+        (1 << 63 | 16, "interrupt 16, of the platform"),
+    ],
+)
+def test_a_code_without_a_name_says_whose_it_is(value: int, said: str) -> None:
+    assert WIDE.decode(value).name == said
+
+
+def test_a_cause_of_32_bits_is_noticed_where_there_are_64() -> None:
+    assert WIDE.decode(1 << 31 | 5).notes == ("of riscv32 it would be the supervisor timer interrupt",)
+    assert NARROW.decode(1 << 31 | 5).notes == ()
+
+
+@pytest.mark.parametrize(
     ("code", "meaning"),
     [
         (0, AddressMeaning.TARGET),

@@ -33,6 +33,16 @@ PAGE_FAULT_KINDS: Final = frozenset(
 )
 """What a page fault does not tell apart: one cause is all of them, at every level."""
 ACCESS_FAULT_KINDS: Final = frozenset((FaultKind.ACCESS,))
+_NOT_TOLD_APART: Final = {
+    FaultKind.PAGE: PAGE_FAULT_KINDS,
+    FaultKind.ACCESS: ACCESS_FAULT_KINDS,
+    FaultKind.ALIGNMENT: frozenset((FaultKind.ALIGNMENT,)),
+}
+CUSTOM: Final = (range(24, 32), range(48, 64))
+"""Exception codes that are "designated for custom use"; others without a name are reserved."""
+PLATFORM: Final = 16
+"""From this number on interrupts are "designated for platform use"."""
+_NARROW: Final = 32
 
 
 CALLS: Final = (8, 9, 10, 11)
@@ -103,29 +113,41 @@ def decode(value: int, bits: int) -> Syndrome:
         return Syndrome(word, name, address=AddressMeaning.ZERO, returns=returns, interrupt=True)
     found = MEANINGS.get(code, _Meaning())
     fault = None if found.fault is None else Fault(found.fault, found.stage)
-    apart = {FaultKind.PAGE: PAGE_FAULT_KINDS, FaultKind.ACCESS: ACCESS_FAULT_KINDS}.get(
-        found.fault or FaultKind.ALIGNMENT, frozenset()
-    )
+    apart = frozenset() if found.fault is None else _NOT_TOLD_APART[found.fault]
     return Syndrome(
         word=word,
-        name=EXCEPTIONS.get(code) or f"exception {code}, of no name",
+        name=exception_name(code),
         fault=fault,
         access_kind=found.kind,
         status=code if fault is not None else None,
-        address=found.address if code in EXCEPTIONS else AddressMeaning.UNKNOWN,
+        address=found.address if code in EXCEPTIONS else AddressMeaning.UNSAID,
         ipa_valid=found.stage > 1,
         returns=Return.THIS_INSTRUCTION,
         instruction="ecall" if code in CALLS else "",
-        notes=(_NOTES[code],) if code in _NOTES else (),
+        notes=(_NOTES[code],) if code in _NOTES else _of_narrow(value, bits),
         not_told_apart=apart,
         # Which of two stages' descriptors, or of their outputs, physical memory refused is not told.
         stage_told=found.fault is not FaultKind.ACCESS,
     )
 
 
+def _of_narrow(value: int, bits: int) -> tuple[str, ...]:
+    """Return what a cause would be where XLEN is 32, if it may be one of there."""
+    number = value - (1 << _NARROW - 1)
+    if bits == _NARROW or number not in INTERRUPTS:
+        return ()
+    return (f"of riscv32 it would be the {INTERRUPTS[number]}",)
+
+
+def exception_name(code: int) -> str:
+    """Return what the manual calls an exception, or its number and whose it is."""
+    custom = any(code in codes for codes in CUSTOM)
+    return EXCEPTIONS.get(code) or f"exception {code}, {'for custom use' if custom else 'reserved'}"
+
+
 def interrupt_name(number: int) -> str:
-    """Return what the manual calls an interrupt, or its number."""
-    return INTERRUPTS.get(number, f"interrupt {number}")
+    """Return what the manual calls an interrupt, or its number and whose it is."""
+    return INTERRUPTS.get(number) or f"interrupt {number}, {'of the platform' if number >= PLATFORM else 'reserved'}"
 
 
 def code_of(syndrome: Syndrome) -> int | None:

@@ -140,9 +140,10 @@ class VirtualStage(PagedStage):
 
 def attributes_of_both(own: Attributes, memory: int, final: Walk) -> Attributes:
     """Return what both stages grant together: the VS-stage's memory type counts where it says one (Svpbmt)."""
-    second = final.attributes
-    if second is None or final.leaf is None:
+    if final.leaf is None:
         return own
+    second = final.attributes
+    assert second is not None, "it ended in a leaf"
     granted = {mode: allowed & second.rights[mode] for mode, allowed in own.rights.items()}
     word = final.leaf.entry.word
     assert isinstance(word, PageEntry)

@@ -187,6 +187,7 @@ def test_a_guest_physical_address_has_two_bits_more_and_no_others(mode: int, bit
     hart.put(RAM, (1 << 11) - 1, pte(0, LEAF | U))
     last = (1 << bits) - (1 << bits - 11)
     assert hart.outcome(last | 0x5678, "write", "vs") == ("mapped", 0x5678)
+    assert hart.outcome((1 << bits) - 1, "read", "vs") == ("mapped", (1 << bits) - 1 - last)
     for place in range(bits, 64):
         assert hart.outcome(1 << place, "fetch", "vs") == ("fault", 20), place
     assert hart.cause(1 << bits, "read", "vs") == "GUEST_ADDRESS_TOO_LARGE hgatp.MODE"

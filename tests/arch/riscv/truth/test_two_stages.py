@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+from gdbtools.addresses import IPA
+from gdbtools.arch.walk import walk
 from tests.arch.riscv.machine import AD, ADUE, PBMTE, RAM, A, D, R, U, V, W, X, guest
 
 CODES = {"read": (13, 21), "write": (15, 23), "fetch": (12, 20)}
@@ -75,6 +77,39 @@ def test_the_first_stages_memory_type_counts_where_it_says_one(first: int, secon
     assert refused is None
     assert found.attributes is not None
     assert (found.attributes.memory, found.attributes.device) == (memory, memory == "IO")
+
+
+def test_what_leads_to_no_page_has_no_attributes() -> None:
+    hart = guest(0, ALL, ALL)
+    found = hart.ask(0, "read", "vs")[0]
+    assert found.steps
+    assert found.attributes is None
+    assert hart.ask(1 << 40, "read", "vs")[0].attributes is None
+    second = found.regime.below
+    assert second is not None
+    last = walk(second, IPA(0x9000), hart.read)
+    assert last.steps
+    assert last.attributes is None
+    assert walk(second, IPA(1 << 41), hart.read).attributes is None
+
+
+def test_what_the_second_stage_does_not_map_is_shown_as_the_first_grants_it() -> None:
+    found, refused, _ = guest(V | R | W | U | AD | 1 << 61, guest_flags=0, tables=ALL).ask(0, "read", "vu")
+    assert refused is not None
+    assert refused.fault.stage == 2
+    assert found.attributes is not None
+    assert [str(each) for each in found.attributes.rights.values()] == ["rw-", "rw-"]
+    assert found.attributes.memory == "NC"
+
+
+def test_the_second_stage_alone_shows_users_rights_and_is_global() -> None:
+    hart = guest(V | R | AD, V | R | W | U | A, ALL)
+    second = hart.ask(0, "read", "vs")[0].regime.below
+    assert second is not None
+    shown = walk(second, IPA(0x3000), hart.read).attributes
+    assert shown is not None
+    assert {str(each) for each in shown.rights.values()} == {"rw-"}
+    assert (shown.accessed, shown.dirty, shown.is_global) == (True, False, True)
 
 
 @pytest.mark.parametrize(("machine", "hypervisor", "first", "second"), [

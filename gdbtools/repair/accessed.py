@@ -269,4 +269,5 @@ class AccessFlags:
 
 
 def _form(stretch: Stretch) -> str:
-    return f"{'<' if stretch.regime.byte_order == 'little' else '>'}{stretch.count}Q"
+    code = "Q" if stretch.regime.entry_bytes == 8 else "I"
+    return f"{'<' if stretch.regime.byte_order == 'little' else '>'}{stretch.count}{code}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gdbtools.addresses import PA, VA
 from gdbtools.analysis.faults.diagnosis import Verdict, diagnose
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import DirtyConvention
@@ -17,9 +18,11 @@ from gdbtools.arch.riscv.tables.descriptors import leaf_entry, table_entry
 from gdbtools.arch.riscv.tables.geometry import PAGE_BITS
 from gdbtools.errors import Refused
 from gdbtools.repair.access_flag import plan
+from gdbtools.repair.accessed import AccessFlags, find
 from gdbtools.repair.change import Change
+from gdbtools.repair.log import Written
 from tests.arch.riscv.assembled import WORDS
-from tests.arch.riscv.machine import AD, ADUE, RAM, A, D, Hart, R, U, V, W, X, guest
+from tests.arch.riscv.machine import AD, ADUE, RAM, A, D, Hart, R, U, V, W, X, guest, pte
 from tests.tables import reader
 
 RISCV: Any = ARCHITECTURES["riscv64"]
@@ -235,3 +238,39 @@ class OfHart:
 
     def write(self, pa: int, data: bytes) -> None:
         raise AssertionError("a plan writes nothing")
+
+
+class Narrow:
+    """Sv32: a root, and a table of three pages, with A and without."""
+
+    description = "a test"
+
+    def __init__(self) -> None:
+        self.data = bytearray(0x2000)
+        for at, entry in (
+            (0, pte(RAM + 0x1000, V)),
+            *((0x1000 + 4 * n, pte(RAM + 0x8000, V | R | A)) for n in range(3)),
+        ):
+            self.data[at : at + 4] = entry.to_bytes(4, "little")
+
+    def read(self, pa: PA, size_bytes: int) -> bytes:
+        return bytes(self.data[pa - RAM : pa - RAM + size_bytes])
+
+    def write(self, pa: PA, data: bytes) -> None:
+        self.data[pa - RAM : pa - RAM + len(data)] = data
+
+    def flags(self) -> list[int]:
+        return [self.data[0x1000 + 4 * n] & A for n in range(3)]
+
+
+def test_flags_of_entries_of_four_bytes_are_cleared_and_set_again() -> None:
+    memory = Narrow()
+    values = {"satp": 1 << 31 | RAM >> 12, "mstatus": 0, "menvcfg": 0, "menvcfgh": 0, "priv": 1}
+    regimes = NARROW.regimes(reader(values))
+    flags = AccessFlags(NARROW, memory, Written([]))
+    stretches = find(NARROW, regimes, memory, VA(0), VA(0x2FFF)).stretches
+    assert list(flags.read(stretches).values()) == [True] * 3
+    assert flags.clear({RAM + 0x1004}) == 2
+    assert memory.flags() == [0, A, 0]
+    assert flags.set_again(()) == 2
+    assert memory.flags() == [A] * 3

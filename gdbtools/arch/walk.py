@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -9,13 +10,18 @@ from gdbtools.addresses import IPA, PA, Input, Output, moved
 from gdbtools.arch.model import Fault, Fetch, Level, Mapped, Read, Refusal, Regime, Step, Walk
 from gdbtools.errors import Unavailable, Unreadable
 
+Refuses = Callable[[Walk], Refusal | None]
+"""Return what a stage refuses an access to what a walk of it found."""
 
-def walk(regime: Regime, address: Input, read: Read) -> Walk:
+
+def walk(regime: Regime, address: Input, read: Read, refuses: Refuses | None = None) -> Walk:
     """Translate `address` as the hardware does, through both stages where there are two, keeping every descriptor.
 
-    A descriptor that cannot be read raises `Unreadable`: missing evidence is neither mapped nor unmapped.
+    A descriptor that cannot be read raises `Unreadable`: missing evidence is neither mapped nor unmapped.  With
+    `refuses` it is walked for an access: where this stage refuses that, what the stage below would say of its output
+    need not be there, for hardware never asks.
     """
-    found = _walk(regime, address, read, False)
+    found = _walk(regime, address, read, False, refuses)
     if found.refused is None or not found.refused.decider.cause.is_soft_invalid:
         return found
     with suppress(Unreadable):
@@ -37,7 +43,7 @@ def read_virtual(regime: Regime, first: Input, size_bytes: int, read: Read) -> b
     return found
 
 
-def _walk(regime: Regime, address: Input, read: Read, kept: bool) -> Walk:
+def _walk(regime: Regime, address: Input, read: Read, kept: bool, refuses: Refuses | None = None) -> Walk:
     """Translate `address`; with `kept`, as if soft-invalid entries were valid."""
     steps: list[Step] = []
     translated = regime.translated(address)
@@ -68,7 +74,13 @@ def _walk(regime: Regime, address: Input, read: Read, kept: bool) -> Walk:
     found = Walk(address, regime, tuple(steps), refusal)
     if regime.below is None or refusal is not None or found.destination is None:
         return found
-    final = walk(regime.below, IPA(found.destination.address), read)
+    try:
+        final = walk(regime.below, IPA(found.destination.address), read)
+    except Unreadable:
+        refusal = None if refuses is None else refuses(found)
+        if refusal is None:
+            raise
+        return replace(found, refusal=refusal)
     return replace(found, final=final.kept if kept and final.kept is not None else final)
 
 

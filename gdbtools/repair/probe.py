@@ -10,10 +10,11 @@ import enum
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gdbtools.addresses import VA, Output
 from gdbtools.arch.model import Access, AccessKind, ExceptionRecord, Fault, Mapped, Privilege, Refusal, Walk
-from gdbtools.arch.walk import walk
+from gdbtools.arch.walk import Refuses, walk
 from gdbtools.bits import Word
 from gdbtools.errors import Refused, Unavailable
 from gdbtools.machine.model import Live, Machine
@@ -183,7 +184,8 @@ def _with_value(loan: Loan, access: Access, before: Sequence[Ask]) -> Loan:
 
 def _ask(machine: Machine, live: Live, planned: ProbePlan, access: Access, loan: Loan, state: int) -> Ask:
     architecture, read = machine.architecture, machine.memory.read
-    found = _walk(machine, planned.address)
+    refuses = partial(architecture.check, access=access, state=state)
+    found = _walk(machine, planned.address, refuses)
     refused = architecture.check(found, access, state)
     size_bytes = loan.use.size_bytes
     expected = _expected(machine, found, size_bytes) if access.kind is AccessKind.READ and not refused else None
@@ -205,7 +207,7 @@ def _ask(machine: Machine, live: Live, planned: ProbePlan, access: Access, loan:
         found=result if isinstance(result, int) else None,
         value=value,
         expected=expected,
-        updated=_updated(found, walk(found.regime, planned.address, read)),
+        updated=_updated(found, walk(found.regime, planned.address, read, refuses)),
         lost=lost if raised else None,
         left=[(name, before[name], now) for name, now in _not_put_back(machine).items() if before[name] != now],
     )
@@ -220,9 +222,9 @@ def _not_put_back(machine: Machine) -> Mapping[str, int]:
     return found
 
 
-def _walk(machine: Machine, address: VA) -> Walk:
+def _walk(machine: Machine, address: VA, refuses: Refuses) -> Walk:
     used = machine.architecture.regime_for(machine.register, address)
-    return walk(used, address, machine.memory.read)
+    return walk(used, address, machine.memory.read, refuses)
 
 
 def _expected(machine: Machine, found: Walk, size_bytes: int) -> int | None:

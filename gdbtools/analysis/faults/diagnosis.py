@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 from gdbtools import systems
 from gdbtools.addresses import IPA, PA, Input
@@ -28,7 +28,7 @@ from gdbtools.arch.model import (
     Walk,
     with_memory,
 )
-from gdbtools.arch.walk import walk
+from gdbtools.arch.walk import Refuses, walk
 from gdbtools.bits import FieldValue
 from gdbtools.errors import GdbtoolsError, Unavailable, Unreadable
 from gdbtools.wording import name_of
@@ -170,7 +170,8 @@ def diagnose(
     if syndrome.fault.kind is FaultKind.EXTERNAL_ABORT and syndrome.fault.level is not None:
         aborted = _aborted(regime, address, read, syndrome.fault)
         return Diagnosis(Verdict.WALK_ABORTED, exception, belongs, access, aborted=aborted)
-    found, shown = _walked(architecture, register, read, exception, regime, address)
+    refuses = partial(architecture.check, access=access, state=state)
+    found, shown = _walked(architecture, register, read, exception, regime, address, refuses)
     predicted = architecture.check(found, access, state)
     if exception.undecoded and predicted is not None:
         predicted = replace(predicted, fault=replace(predicted.fault, s1ptw=syndrome.fault.s1ptw))
@@ -230,10 +231,11 @@ def _walked(
     exception: ExceptionRecord,
     regime: Regime,
     address: Input,
+    refuses: Refuses,
 ) -> tuple[Walk, Shown | None]:
     """Walk the address; where the first descriptor is not there, a fault may still show that it was never fetched."""
     try:
-        return walk(regime, address, read), None
+        return walk(regime, address, read, refuses), None
     except Unreadable:
         fault, kind = exception.syndrome.fault, exception.syndrome.access_kind
         assert fault is not None

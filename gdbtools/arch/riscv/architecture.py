@@ -62,7 +62,7 @@ def check(walk: Walk, access: Access, mode: Privilege) -> Refusal | None:
     if refused is not None:
         return refused
     assert isinstance(regime, VirtualStage | GuestStage | Untranslated)
-    if regime.protection is None or walk.destination is None:
+    if regime.protection is None or walk.destination is None or (regime.below is not None and walk.final is None):
         return None
     destination = walk.destination if walk.final is None else walk.final.destination
     assert destination is not None, "nothing refused it"

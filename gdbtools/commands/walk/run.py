@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from gdbtools.addresses import VA, Input
 from gdbtools.analysis.contiguity import Contiguity, contiguity
@@ -74,7 +75,8 @@ def run(session: Session, options: Options) -> Sequence[Translation]:
             else (architecture.regime_for(register, address, options.regime), None, None)
         )
         state = architecture.state(register) if access else 0
-        found = walk(regime, address, read)
+        refuses = None if met is None else partial(architecture.check, access=met, state=state)
+        found = walk(regime, address, read, refuses)
         refused = found.refused if met is None else architecture.check(found, met, state)
         run = contiguity(found, read)
         isolation = spaces.isolation if spaces.hides(address) else None

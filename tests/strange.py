@@ -149,7 +149,7 @@ class StrangeGadgets(Gadgets):
     def barriers(self) -> Sequence[MaintenanceBarrier]:
         return ()
 
-    def invalidations(self, scope: Scope, register: ReadRegister) -> Sequence[Borrowable]:
+    def invalidations(self, scope: Scope, register: ReadRegister, regime: str | None = None) -> Sequence[Borrowable]:
         word = int.from_bytes(FLUSH, "little")
         return (Borrowable(0xFFFF, word, lambda _: Use("flush", {}), extent=Extent.ALL, size_bytes=2),)
 

@@ -145,8 +145,15 @@ class Gadgets(abc.ABC):
         """
 
     @abc.abstractmethod
-    def invalidations(self, scope: Scope, register: ReadRegister) -> Sequence[Borrowable]:
-        """Return what invalidates at least `scope`; raises `Refused` where this CPU may not do that now."""
+    def invalidations(self, scope: Scope, register: ReadRegister, regime: str | None = None) -> Sequence[Borrowable]:
+        """Return what invalidates at least `scope`; raises `Refused` where this CPU may not do that now.
+
+        `regime` is None for the CPU's own, or another that it reaches.
+        """
+
+    def reaches(self, register: ReadRegister, regime: str) -> bool:  # noqa: ARG002
+        """Return whether this CPU has instructions that invalidate what another regime than its own translates."""
+        return False
 
     def address_space_bits(self, register: ReadRegister) -> int:  # noqa: ARG002
         """Return how many bits tell the CPU's address spaces apart in its TLB; 0 where `invalidations` refuses them."""

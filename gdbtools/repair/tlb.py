@@ -90,14 +90,17 @@ def plan(machine: Machine, scopes: Sequence[Scope], regime: str | None = None) -
     one of the CPU's own.
     """
     architecture, register = machine.architecture, machine.register
+    gadgets, other = architecture.gadgets, None
     if regime is not None and regime != (own := own_regime(machine)):
+        other = regime
+    if other is not None and not gadgets.reaches(register, other):
         word = architecture.gadgets.words.invalidation
         raise Refused(
             f"the guest's own {word} would be about {own} at this stop, and these tables are {regime}'s; write them "
             f"without it, and have whoever they belong to invalidate"
         )
     _check_spaces(architecture, register, scopes)
-    wanted = [architecture.gadgets.invalidations(scope, register) for scope in scopes]
+    wanted = [gadgets.invalidations(scope, register, other) for scope in scopes]
     needed = architecture.gadgets.barriers()
     found = find(architecture, register, machine.memory.read, [*wanted, *(each.kinds for each in needed)])
     lent = [loan for loan in found.loans[: len(scopes)] if loan is not None]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.guests.riscv_live import RiscV, alone, attached
+from tests.transcripts import compare, marked, numberless
 
 pytestmark = pytest.mark.guest
 
@@ -140,6 +141,10 @@ def test_what_was_mapped_since_is_permitted_now(gdb_path: str) -> None:
         found.session.say("hbreak *(long)&mapped if $scause == 21")
         fault = fault_after(found)
         assert (fault["verdict"], int(fault["ipa"], 16)) == ("tables permit", gpa(LOAD_UNMAPPED))
+        (fenced,) = found.session.ask(f"tlbi {gpa(LOAD_UNMAPPED):#x} --regime g")
+        assert "hfence.gvma a0, zero" in str(fenced)
+        (fenced,) = found.session.ask(f"tlbi {page(LOAD_UNMAPPED):#x} --regime vs")
+        assert "hfence.vvma a0, zero" in str(fenced)
 
 
 @pytest.mark.full
@@ -153,3 +158,11 @@ def test_a_guest_of_32_bits_is_no_other(gdb_path: str) -> None:
 def test_alone_the_guest_comes_to_its_end() -> None:
     """Where nobody leaves A and D to software, the hypervisor and the guest see to everything themselves."""
     assert alone(GUEST, features="h=true,svade=false,svadu=true") == READ
+
+
+def test_the_page_on_verdicts_shows_a_stop_in_a_guest_and_one_at_its_hypervisor(gdb_path: str) -> None:
+    with attached(gdb_path, GUEST, features=SVADE_H) as found:
+        found.to("guest_load")
+        found.session.say("hbreak *(long)&hypervisor_vector if $scause >= 12")
+        for transcript in marked("hypervised"):
+            compare(found.session.say(transcript.command), transcript, numberless)

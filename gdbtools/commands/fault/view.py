@@ -71,7 +71,8 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
     if syndrome.address_valid:
         rows.append(("address", _address(diagnosis, symbols)))
     if exception.ipa is not None:
-        rows.append(("IPA", _ipa(exception, exception.ipa, diagnosis.leads_to)))
+        label = _ipa_label(diagnosis)
+        rows.append((label, _ipa(exception, exception.ipa, diagnosis.leads_to, label)))
     rows += _interrupted(exception, symbols)
     rows += _standing(diagnosis.belongs, symbols, back)
     if answer.live and _repairable(diagnosis):
@@ -178,12 +179,18 @@ def _limits(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
     return rows
 
 
-def _ipa(exception: ExceptionRecord, page: int, leads_to: int | None) -> str:
-    said = f"{exception.names.ipa}: in the page at {page:#x}"
+def _ipa_label(diagnosis: Diagnosis) -> str:
+    """Return what the input addresses of the second stage are called."""
+    below = diagnosis.walk.regime.below if diagnosis.walk is not None else None
+    return below.input_label if below is not None else "IPA"
+
+
+def _ipa(exception: ExceptionRecord, page: int, leads_to: int | None, label: str) -> str:
+    said = f"{exception.names.ipa}: {f'in the page at {page:#x}' if page % PAGE_BYTES == 0 else f'{page:#x}'}"
     if exception.undecoded:
         return f"{said}, by which stage 2 was asked: {exception.undecoded}"
     if leads_to is None:
-        return f"{said}; the guest's tables lead to no IPA now"
+        return f"{said}; the guest's tables lead to no {label} now"
     agrees = leads_to // PAGE_BYTES == page // PAGE_BYTES
     return f"{said}, as the guest's tables say" if agrees else f"{said}; the guest's tables lead to {leads_to:#x} now"
 

@@ -11,6 +11,7 @@ from gdbtools.arch.capabilities import Architecture
 from gdbtools.commands.session import Session
 from gdbtools.repair.access_flag import AccessFlagPlan, plan, plan_return
 from gdbtools.repair.find_gadget import WayBack, way_back
+from gdbtools.repair.tlb import own_regime
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Fixup:
     applied: bool
     back: WayBack | None
     resumed: bool
+    tables: str = ""
+    """The regime whose entry it is, where that is not the CPU's own, so that its invalidations are not about it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +50,15 @@ def run(session: Session, options: Options) -> Sequence[Fixup]:
     if planned is None:
         planned = plan(found, machine.architecture, session.dirty, machine.memory)
     back = way_back(machine, found) if options.resume else None
+    exception = found.exception
+    tables = exception.second_stage or exception.regime
+    tables = "" if tables == own_regime(machine) else tables
     if options.dry_run:
-        return (Fixup(machine.architecture, planned, found.belongs, False, back, False),)
+        return (Fixup(machine.architecture, planned, found.belongs, False, back, False, tables),)
     live = session.live
     if planned.writes:
         session.written.make("fixup", planned.change, machine.memory)
     if back is not None:
         live.send(back.registers)
         session.resume_wanted = True
-    return (Fixup(machine.architecture, planned, found.belongs, planned.writes, back, back is not None),)
+    return (Fixup(machine.architecture, planned, found.belongs, planned.writes, back, back is not None, tables),)

@@ -23,7 +23,7 @@ def view(answer: Fixup) -> Document:
         ("before", f"{int(change.before):#018x}  {word_text(change.before)}"),
         ("after", f"{int(change.after):#018x}  {word_text(change.after)}"),
         ("dirty", dirty_text(answer.plan)),
-        ("TLB", _tlb(answer.architecture.repair)),
+        ("TLB", _tlb(answer.architecture.repair, answer.tables)),
     ]
     if answer.belongs.last:
         rows.append(("of", f"the last exception, whenever that was: {answer.belongs.reason}"))
@@ -33,11 +33,12 @@ def view(answer: Fixup) -> Document:
     return Document([head, Facts([*rows, *_return_rows(answer)])])
 
 
-def _tlb(repair: DescriptorRepair) -> Text:
-    """Return what setting the flag needs of TLBs, and why."""
+def _tlb(repair: DescriptorRepair, tables: str) -> Text:
+    """Return what setting the flag needs of TLBs, and why; `tables` is the regime, where it is another's."""
     if repair.flag_need is Need.NOTHING:
         return f"no maintenance: {repair.flag_need_why}"
-    return Span(f"{repair.flag_need_why}: `mmu tlbi` afterwards", Role.WARNING)
+    asked = f"mmu tlbi --regime {tables}" if tables else "mmu tlbi"
+    return Span(f"{repair.flag_need_why}: `{asked}` afterwards", Role.WARNING)
 
 
 def _settled(answer: Fixup) -> Document:

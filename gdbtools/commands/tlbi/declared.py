@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.arguments import DRY_RUN
+from gdbtools.commands.arguments import DRY_RUN, REGIMES
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 TLBI = Command(
@@ -16,6 +16,12 @@ TLBI = Command(
     ),
     arguments=(
         Argument("what", "what is to be invalidated (default: all)", Kind.SCOPE, many="?"),
+        Argument(
+            "--regime",
+            "whose translations, where this CPU reaches others than its own: a hypervisor its guest's",
+            Kind.CHOICE,
+            REGIMES,
+        ),
         DRY_RUN,
     ),
     implementation=loaded("tlbi"),

@@ -24,12 +24,13 @@ class Options:
     """What may be asked of `tlbi`, as `declared` has it."""
 
     what: Scope | None = None
+    regime: str | None = None
     dry_run: bool = False
 
 
 def run(session: Session, options: Options) -> Sequence[Invalidated]:
     scope = Scope(Extent.ALL) if options.what is None else options.what
-    planned = tlb.plan(session.machine, (scope,))
+    planned = tlb.plan(session.machine, (scope,), options.regime)
     if not options.dry_run:
         tlb.perform(session.machine, session.live, planned)
     return (Invalidated(planned, not options.dry_run),)

@@ -43,6 +43,8 @@ WORDS = {
     "sfence.w.inval": 0x18000073,
     "sfence.inval.ir": 0x18100073,
     "hfence.vvma a0, a1": 0x22B50073,
+    "hfence.vvma a0, zero": 0x22050073,
+    "hfence.gvma a0, zero": 0x62050073,
     "hfence.gvma zero, zero": 0x62000073,
     "hinval.vvma a0, a1": 0x26B50073,
     "hinval.gvma a0, a1": 0x66B50073,

@@ -104,9 +104,9 @@ def test_a_trap_needs_its_vector_and_a_kernels_its_stack() -> None:
     assert [each.name for each in RISCV.repair.entry_needs(user)] == ["the trap vector"]
 
 
-def lent(scope: Scope, text: str, **registers: int) -> dict[str, int] | None:
+def lent(scope: Scope, text: str, regime: str | None = None, **registers: int) -> dict[str, int] | None:
     """Return the registers by which an instruction invalidates at least a scope; None where it is not borrowed."""
-    for each in RISCV.gadgets.invalidations(scope, reader({**KERNEL, **registers})):
+    for each in RISCV.gadgets.invalidations(scope, reader({**KERNEL, **registers}), regime):
         if each.fits(WORDS[text]) and (use := each.use(WORDS[text])) is not None:
             assert not each.broadcast, "a fence is of its own hart"
             return dict(use.registers)
@@ -131,6 +131,27 @@ def test_a_search_ends_where_there_is_a_fence_of_just_what_was_asked_for(scope: 
     """At a first choice: one that has none goes through all of a kernel's text for each invalidation."""
     kinds = RISCV.gadgets.invalidations(scope, reader(KERNEL))
     assert [each.extent for each in kinds if each.rank == 0] == [scope.extent]
+
+
+def test_a_hypervisor_fences_its_guests_by_the_instructions_for_that() -> None:
+    """hfence.gvma has a guest physical address, shifted right by 2; nobody takes one for the other, or for its own."""
+    here, hypervisor = Scope(Extent.ADDRESS, 0x4000), {"virt": 0, "hgatp": 8 << 60}
+    assert lent(here, "hfence.gvma a0, zero", "g", **hypervisor) == {"a0": 0x1000}
+    assert lent(here, "hfence.vvma a0, zero", "vs", **hypervisor) == {"a0": 0x4000}
+    assert lent(Scope(Extent.ALL), "hfence.gvma zero, zero", "g", **hypervisor) == {}
+    assert lent(here, "sfence.vma a0", "g", **hypervisor) is None
+    assert lent(here, "hfence.vvma a0, zero", "g", **hypervisor) is None
+    assert lent(here, "hfence.gvma a0, zero", **hypervisor) is None
+
+
+def test_only_a_hypervisor_reaches_what_is_below_it() -> None:
+    def reached(regime: str, **registers: int) -> bool:
+        return bool(RISCV.gadgets.reaches(reader({**KERNEL, "virt": 0, "hgatp": 8 << 60, **registers}), regime))
+
+    assert [reached(regime) for regime in ("vs", "g", "s", "m")] == [True, True, False, False]
+    assert not reached("g", virt=1)
+    assert not reached("g", priv=0)
+    assert not reached("g", hgatp=0)
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ class A64(Gadgets):
             MaintenanceBarrier("ISB", (isb,), before=False, after=True, completes=False),
         )
 
-    def invalidations(self, scope: Scope, register: ReadRegister) -> Sequence[Borrowable]:
+    def invalidations(self, scope: Scope, register: ReadRegister, regime: str | None = None) -> Sequence[Borrowable]:  # noqa: ARG002
         el = SPSR(register("cpsr")).el
         hcr = HCR_EL2(optional(register, "HCR_EL2") or 0)
         if el == 0:

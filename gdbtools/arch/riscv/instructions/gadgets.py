@@ -9,6 +9,7 @@ Instructions"; The RISC-V Instruction Set Manual, "RV32/64G Instruction Set List
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from gdbtools.addresses import Output
@@ -24,7 +25,22 @@ from gdbtools.arch.riscv.translation import regimes
 from gdbtools.bits import Field
 from gdbtools.errors import Refused
 
-_SFENCE: Final = 0x1200_0073
+
+@dataclass(frozen=True, slots=True)
+class _Fence:
+    """A fence: how it is encoded without operands, and by how much its address is shifted."""
+
+    name: str
+    word: int
+    shift: int = 0
+
+
+_OWN: Final = _Fence("sfence.vma", 0x1200_0073)
+# "Hypervisor Memory-Management Fence Instructions": hfence.gvma has a guest physical address shifted right by 2.
+_FENCES: Final = {
+    regimes.GUEST: _Fence("hfence.vvma", 0x2200_0073),
+    regimes.GUEST_STAGE: _Fence("hfence.gvma", 0x6200_0073, 2),
+}
 _SRET: Final = 0x1020_0073
 _ALL: Final = 0xFFFF_FFFF
 _ALL_COMPACT: Final = 0xFFFF
@@ -63,16 +79,22 @@ class Borrowed(Gadgets):
         """A fence is its own barrier."""
         return ()
 
-    def invalidations(self, scope: Scope, register: ReadRegister) -> Sequence[Borrowable]:
+    def invalidations(self, scope: Scope, register: ReadRegister, regime: str | None = None) -> Sequence[Borrowable]:
         _may_fence(register)
+        kind = _FENCES.get(regime or "", _OWN) if regime is not None and self.reaches(register, regime) else _OWN
         # A second choice, but where everything is what was asked for.
         rank = int(scope.extent is not Extent.ALL)
-        everything = _fence(Extent.ALL, 0, lambda word: Use("sfence.vma", {}), rank)  # noqa: ARG005
+        everything = _fence(kind, Extent.ALL, 0, lambda word: Use(kind.name, {}), rank)  # noqa: ARG005
         if scope.extent is Extent.ADDRESS:
-            return [_fence(Extent.ADDRESS, _RS1, _use_fence(Wide.rs1, scope.value), 0), everything]
+            operand = scope.value >> kind.shift
+            return [_fence(kind, Extent.ADDRESS, _RS1, _use_fence(kind, Wide.rs1, operand), 0), everything]
         if scope.extent is Extent.ADDRESS_SPACE:
-            return [_fence(Extent.ADDRESS_SPACE, _RS2, _use_fence(Wide.rs2, scope.value), 0), everything]
+            return [_fence(kind, Extent.ADDRESS_SPACE, _RS2, _use_fence(kind, Wide.rs2, scope.value), 0), everything]
         return [everything]
+
+    def reaches(self, register: ReadRegister, regime: str) -> bool:
+        """A hypervisor's fences are of the guest in hgatp.VMID: of its own tables, and of those that lead it on."""
+        return regime in _FENCES and regimes.privilege(register) in (S, M) and bool(optional(register, "hgatp"))
 
     def accesses(self, access: Access, address: int, register: ReadRegister) -> Sequence[Borrowable]:  # noqa: ARG002
         if access.kind not in (_READ, _WRITE):
@@ -125,17 +147,17 @@ def _wide(funct3: int, opcode: int) -> int:
     return _WIDE_KIND.into(0, funct3 << 7 | opcode)
 
 
-def _fence(extent: Extent, free: int, use: Callable[[int], Use | None], rank: int) -> Borrowable:
-    return Borrowable(_ALL & ~free, _SFENCE, use, rank, extent, broadcast=False, size_bytes=4)
+def _fence(kind: _Fence, extent: Extent, free: int, use: Callable[[int], Use | None], rank: int) -> Borrowable:
+    return Borrowable(_ALL & ~free, kind.word, use, rank, extent, broadcast=False, size_bytes=4)
 
 
-def _use_fence(operand: Field, value: int) -> Callable[[int], Use | None]:
+def _use_fence(kind: _Fence, operand: Field, value: int) -> Callable[[int], Use | None]:
     """x0 as an operand is everything: that is another fence."""
 
     def use(word: int) -> Use | None:
         number = operand.of(word)
         wide = Wide(word)
-        return Use(f"sfence.vma {X[wide.rs1]}, {X[wide.rs2]}", {X[number]: value}) if number else None
+        return Use(f"{kind.name} {X[wide.rs1]}, {X[wide.rs2]}", {X[number]: value}) if number else None
 
     return use
 
@@ -159,7 +181,7 @@ def _may_fence(register: ReadRegister) -> None:
             f"the hart is in {mode.label}-mode, which may not invalidate a TLB; stop in the kernel and ask again"
         )
     if mode == S and MSTATUS64(optional(register, "mstatus") or 0).TVM:
-        raise Refused("mstatus.TVM traps this kernel's sfence.vma to M-mode; ask there")
+        raise Refused("mstatus.TVM traps this kernel's fences to M-mode; ask there")
     if mode == VS and HSTATUS64(optional(register, "hstatus") or 0).VTVM:
         raise Refused("hstatus.VTVM traps this guest's sfence.vma to the hypervisor; ask there")
 

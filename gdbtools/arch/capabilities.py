@@ -197,6 +197,9 @@ class Architecture(abc.ABC):
     gadgets: Gadgets = absent("instructions to borrow")
     table_heuristics: TableHeuristics = absent("looks of tables")
 
+    reads_code: tuple[Privilege, ...] = ()
+    """As whom there are loads that need the right to execute instead of that to read; empty where there are none."""
+
     @property
     def supervisor(self) -> Privilege:
         """The lowest level of privilege above the user's, where there is one: a kernel's, if nobody knows better."""

@@ -25,7 +25,7 @@ from gdbtools.arch.riscv import GENERAL, RISCV32_IDENTITY, RISCV64_IDENTITY
 from gdbtools.arch.riscv.descriptor_repair import EntryRepair
 from gdbtools.arch.riscv.exceptions.traps import Traps
 from gdbtools.arch.riscv.instructions.gadgets import Borrowed
-from gdbtools.arch.riscv.privilege_modes import MODES, M, S
+from gdbtools.arch.riscv.privilege_modes import MODES, VS, VU, M, S
 from gdbtools.arch.riscv.registers import catalog
 from gdbtools.arch.riscv.registers.from_stub import from_stub
 from gdbtools.arch.riscv.registers.traps import EXCEPTIONS
@@ -77,6 +77,8 @@ class RiscV(Architecture):
     memory_types = tuple(MEMORY_TYPES.values())
     bare_regimes = (regimes.SUPERVISOR, regimes.GUEST_STAGE)
     privileges = MODES
+    # HLVX: "Hypervisor Virtual-Machine Load and Store Instructions".
+    reads_code = (VS, VU)
     pc = "pc"
     general = GENERAL
     brief_fields = catalog.BRIEF

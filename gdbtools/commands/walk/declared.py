@@ -17,7 +17,12 @@ WALK = Command(
     ),
     arguments=(
         replace(ADDRESS, many="+"),
-        Argument("--access", "ask whether this access may happen", Kind.CHOICE, ("read", "write", "execute")),
+        Argument(
+            "--access",
+            "ask whether this access may happen (read-code: a load that needs the right to execute, as HLVX)",
+            Kind.CHOICE,
+            ("read", "write", "execute", "read-code"),
+        ),
         PRIVILEGE,
         EXCEPTION_LEVEL,
         Argument("--unprivileged", "ask for a load or store that is checked as the user's", Kind.FLAG),

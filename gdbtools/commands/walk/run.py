@@ -20,7 +20,12 @@ from gdbtools.commands.what_if import Supposition, WhatIf, suppose
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Machine
 
-_ACCESSES = {"read": AccessKind.READ, "write": AccessKind.WRITE, "execute": AccessKind.EXECUTE}
+_ACCESSES = {
+    "read": AccessKind.READ,
+    "write": AccessKind.WRITE,
+    "execute": AccessKind.EXECUTE,
+    "read-code": AccessKind.READ_EXECUTABLE,
+}
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,18 @@ def _question(
         name = architecture.regime_asked(register, asking, kind)
     regime = architecture.regime_for(register, address, name)
     access = Access(kind, _level(machine, regime, options, named), options.unprivileged)
+    if kind is AccessKind.READ_EXECUTABLE and access.privilege not in architecture.reads_code:
+        raise UsageError(_no_reading_of_code(architecture, access.privilege))
     return (*architecture.met_by(regime, access, register), access)
+
+
+def _no_reading_of_code(architecture: Architecture, asking: Privilege) -> str:
+    if not architecture.reads_code:
+        return f"{architecture.identity.title} has no load that needs the right to execute; ask for --access read"
+    names = " or ".join(each.label for each in architecture.reads_code)
+    first = architecture.reads_code[0].label.lower()
+    only = f"only what is translated as {names} reads code by a right to execute, not {asking.label}"
+    return f"{only}; say --privilege {first}"
 
 
 def _level(machine: Machine, regime: Regime, options: Options, named: Privilege | None) -> Privilege:

@@ -270,3 +270,24 @@ def test_a_reserved_mode_is_said_not_guessed(
     hart.regs |= {register: value, "virt": int(register == "hgatp")}
     assert main(["walk", "0x0", *words(hart, tmp_path)]) == 3
     assert f"{register}.MODE is {value >> 60}, which is reserved" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flags", "read", "code"), [(V | X | AD, 1, 0), (V | R | AD, 0, 1), (V | R | X | AD, 0, 0)])
+def test_a_read_of_code_needs_the_right_to_execute_and_no_other(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, flags: int, read: int, code: int
+) -> None:
+    """As HLVX: what it raises is a load's."""
+    hart = guest(flags)
+    hart.regs["virt"] = 0
+    given = ["walk", *words(hart, tmp_path), "0x10", "--privilege", "vs", "--access"]
+    for access, refused in (("read", read), ("read-code", code)):
+        (found,) = ask(capsys, *given, access, status=refused)
+        assert not refused or found["fault"]["status"] == "0x0d"
+
+
+def test_a_read_of_code_is_a_guests_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    given = ["walk", *words(kernel(), tmp_path), hex(UPPER), "--access", "read-code"]
+    assert main(given) == 2
+    assert "only what is translated as VS or VU reads code by a right to execute, not S" in capsys.readouterr().err
+    assert main(["walk", "-s", "fixtures/captures/access-flag.core", "0x40200000", "--access", "read-code"]) == 2
+    assert "has no load that needs the right to execute" in capsys.readouterr().err

@@ -76,6 +76,11 @@ def test_a_guests_address_is_never_walked_from_another_root(gdb_path: str, suite
         assert session.value(f"*(unsigned int *){va:#x}") == 0xDEC0_0000 + STORE_READ_ONLY
         assert int(own["output"], 16) == POOL + (DECOYS + STORE_READ_ONLY) * 0x1000
         assert of_guest["output"] == walked["output"]
+        # And what the hart itself says: HLV is a load as the guest's.
+        session.say(f"set $a0 = {va:#x}")
+        session.say("set $pc = (long)&read_as_guest")
+        session.say("stepi")
+        assert session.value("$a0") & 0xFFFF_FFFF == gpa(STORE_READ_ONLY)
 
 
 def test_vsatp_is_what_the_guest_wrote_and_not_what_it_was_entered_with(gdb_path: str) -> None:

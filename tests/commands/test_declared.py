@@ -147,6 +147,11 @@ def test_a_cause_that_somebody_counted_is_told_from_its_hexadecimal_reading(
     assert "13 is read as hexadecimal: 0x13; decimal 13 is 0xd" in capsys.readouterr().out
 
 
+def test_what_htval_holds_is_no_page(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scause", "0x15"]) == 0
+    assert "\nhtval  the guest physical address, shifted right by 2, or 0\n" in capsys.readouterr().out
+
+
 def test_a_cause_is_no_larger_than_its_register(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["scause", "0x8000000000000005", "--arch", "riscv32"]) == 2
     assert capsys.readouterr().err == (

@@ -14,13 +14,17 @@ from gdbtools.bits import Field, FieldValue
 
 @dataclass(frozen=True, slots=True)
 class RecordNames:
-    """The names of the registers that an exception record is read from; `ipa` is empty where there is none."""
+    """The names of the registers that an exception record is read from; `ipa` is empty where there is none.
+
+    `ipa_holds` says what of an intermediate physical address that one has.
+    """
 
     syndrome: str
     address: str
     return_address: str
     state: str
     ipa: str = ""
+    ipa_holds: str = "the page of the IPA, if this is a fault of stage 2"
 
 
 @dataclass(frozen=True, slots=True)

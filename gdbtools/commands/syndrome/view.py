@@ -78,7 +78,7 @@ def view(answer: Decoded) -> Document:
     overwritten = belongs is not None and belongs.overwritten
     rows.append((names.address, _not_of_it(belongs) if belongs and overwritten else syndrome.address.value))
     if syndrome.ipa_valid:
-        rows.append((names.ipa, "the page of the IPA, if this is a fault of stage 2"))
+        rows.append((names.ipa, names.ipa_holds))
     if overwritten:
         rows.append((names.return_address, "where the CPU last returned to, from this exception or a later one"))
     else:

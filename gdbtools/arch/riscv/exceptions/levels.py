@@ -17,6 +17,8 @@ from gdbtools.arch.riscv.registers.traps import EXCEPTIONS
 from gdbtools.arch.riscv.translation import regimes
 from gdbtools.bits import Field, FieldValue
 
+GUEST_ADDRESS: Final = "the guest physical address, shifted right by 2, or 0"
+
 
 @dataclass(frozen=True, slots=True)
 class TrapRegisters:
@@ -32,7 +34,7 @@ class TrapRegisters:
 
     @property
     def names(self) -> RecordNames:
-        return RecordNames(self.cause, self.value, self.pc, self.status, self.guest_address)
+        return RecordNames(self.cause, self.value, self.pc, self.status, self.guest_address, GUEST_ADDRESS)
 
 
 OF_MODE: Final[Mapping[Privilege, TrapRegisters]] = {
@@ -40,7 +42,7 @@ OF_MODE: Final[Mapping[Privilege, TrapRegisters]] = {
     VS: TrapRegisters("vscause", "vstval", "vsepc", "vsstatus", "vstvec"),
     M: TrapRegisters("mcause", "mtval", "mepc", "mstatus", "mtvec", "mtval2", "mtinst"),
 }
-ANY: Final = RecordNames("xcause", "xtval", "xepc", "xstatus", "htval")
+ANY: Final = RecordNames("xcause", "xtval", "xepc", "xstatus", "htval", GUEST_ADDRESS)
 """What the registers are called where no mode is meant."""
 
 

@@ -37,6 +37,10 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "NOWHERE: Final = (0, -[1 -> 2])",
     ): _ONLY_NAMED,
     (
+        "permissions/physical.py:protection",
+        "on.append(ProtectedRange(entry, word, *_range(word.A, address, [before or 0 -> before])))",
+    ): "what is before counts for TOR alone, and is known there",
+    (
         "tables/entries.py:_NOWHERE",
         "_NOWHERE: Final = PA([0 -> 1])",
     ): "what is no entry leads nowhere, and nobody asks where",
@@ -49,6 +53,14 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "tables/entries.py:is_shadow_stack",
         "return [bool(leaf.W) and not (leaf.R or leaf.X) -> not (leaf.R or leaf.X)]",
     ): "a leaf without R and X has W: else it leads to a table",
+    (
+        "translation/pointer_masking.py:pmlen",
+        "return [0 -> 1]",
+    ): "an address of 32 bits has no bit 63, and its bit 62 is 0",
+    (
+        "translation/pointer_masking.py:pmlen",
+        "return PMLEN.get(MSECCFG.PMM.of(optional(register, HOLDERS[mode]) or [0 -> 1]), 0)",
+    ): "PMM is elsewhere than in bit 0",
 }
 
 RULES = Rules(

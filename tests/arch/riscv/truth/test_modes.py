@@ -53,12 +53,12 @@ def test_a_masked_address_takes_the_highest_bit_that_is_left() -> None:
     upper = pte(0x7000_0000_0000, V | R | AD)
     hart.put(RAM, 511, pte(RAM + 0x9000, V))
     hart.put(RAM + 0x9000, 256, pte(0x80_0000_0000, V | R | AD))
-    assert hart.outcome(0x1234_8000_0000_0010, "read", "s") == ("mapped", 0x80_0000_0010), upper
+    assert hart.outcome(0x1234_8000_0000_0011, "read", "s") == ("mapped", 0x80_0000_0011), upper
 
 
 def test_a_physical_address_is_masked_with_zeros() -> None:
     hart = Hart({"satp": 0, "menvcfg": 3 << 32, "mstatus": 0, "priv": 1})
-    assert hart.outcome(0xFFFF_8000_0000_0010, "read", "s") == ("mapped", 0x8000_0000_0010)
+    assert hart.outcome(0xFFFF_8000_0000_0011, "read", "s") == ("mapped", 0x8000_0000_0011)
     assert hart.outcome(0xFFFF_8000_0000_0010, "fetch", "s") == ("fault", 1)
 
 

@@ -128,7 +128,8 @@ def test_what_denies_is_named_with_what_its_register_has() -> None:
     for config in (0, PR, PR | PW | PX):
         _, refused, _ = bare(pmpcfg0=config, pmpaddr0=EVERYWHERE).ask(RAM, "read", "u")
         assert refused is not None
-        assert (refused.decider.holder, refused.decider.value) == ("pmpcfg0", config)
+        decider = refused.decider
+        assert (decider.holder, decider.field.name, decider.value) == ("pmpcfg0", "pmp0cfg", config)
 
 
 def test_the_first_entrys_range_begins_at_zero() -> None:

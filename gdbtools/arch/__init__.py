@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from gdbtools.arch import aarch64, riscv
+from gdbtools.arch import aarch64, riscv, x86_64
 from gdbtools.arch.identity import Identity
 from gdbtools.errors import ArchitectureUnsaid, UsageError
 
@@ -79,4 +79,4 @@ class Architectures(Mapping[str, "Architecture"]):
         return left[0].name
 
 
-ARCHITECTURES: Final = Architectures((aarch64.IDENTITY, *riscv.IDENTITIES))
+ARCHITECTURES: Final = Architectures((aarch64.IDENTITY, *riscv.IDENTITIES, x86_64.IDENTITY))

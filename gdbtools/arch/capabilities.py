@@ -318,10 +318,10 @@ class Architecture(abc.ABC):
         """Return a regime as an access meets it, and that access as it is checked: controls may change whose it is."""
         return regime, access
 
-    def status(self, fault: Fault, kind: AccessKind | None = None) -> int | None:
+    def status(self, fault: Fault, access: Access | None = None, regime: Regime | None = None) -> int | None:
         """Return what hardware would report of a fault, as its own status code; None where it has none.
 
-        Some have the kind of access in it: they have none where no access is meant.
+        Some have the access in it, in words that are the regime's: they have none where no access is meant.
         """
         return None
 

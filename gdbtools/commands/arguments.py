@@ -24,7 +24,7 @@ LEVEL = Argument("--level", "the descriptor of this level (default: the last one
 RANGE = Argument(
     "range", "FIRST,END or FIRST-END (END not included), FIRST,+SIZE (like +64K), or one address", Kind.RANGE
 )
-REGIMES = ("el1", "el2", "el2-vhe", "el3", "stage2", "secure-stage2", "s", "vs", "g", "m")
+REGIMES = ("el1", "el2", "el2-vhe", "el3", "stage2", "secure-stage2", "s", "vs", "g", "m", "linear")
 REGIME = Argument("--regime", "the translation regime to ask (default: the one the CPU is using)", Kind.CHOICE, REGIMES)
 PRIVILEGE = Argument(
     "--privilege",

@@ -9,7 +9,6 @@ from gdbtools.analysis.faults.belonging import Belonging
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import (
     Access,
-    AccessKind,
     Attributes,
     Decider,
     ExceptionRecord,
@@ -17,6 +16,7 @@ from gdbtools.arch.model import (
     FaultKind,
     Mapped,
     Refusal,
+    Regime,
     Step,
     Walk,
 )
@@ -199,9 +199,9 @@ def _fetches(steps: Sequence[Step]) -> Table:
 
 
 def walk_record(
-    walk: Walk, architecture: Architecture, refusal: Refusal | None = None, kind: AccessKind | None = None
+    walk: Walk, architecture: Architecture, refusal: Refusal | None = None, access: Access | None = None
 ) -> JsonObject:
-    """Record a walk; `refusal` is the permission check's, where the question was "may I", and `kind` the access's."""
+    """Record a walk; `refusal` is the permission check's where the question was "may I", of `access`."""
     refused = refusal or walk.refused
     record: JsonObject = {"input": hexadecimal(walk.input), "regime": walk.regime.name}
     record["assumed"] = list(walk.regime.assumed)
@@ -213,26 +213,26 @@ def walk_record(
     if isinstance(outcome, Mapped):
         record |= {"output": hexadecimal(outcome.address), "block_size": outcome.size_bytes}
     if refused:
-        record["fault"] = refusal_record(refused, architecture, kind)
-    record["steps"] = [step_record(step, walk.regime.stage, architecture, kind) for step in walk.steps]
+        record["fault"] = refusal_record(refused, architecture, access, walk.regime)
+    record["steps"] = [step_record(step, walk.regime.stage, architecture, access) for step in walk.steps]
     if walk.fetch is not None:
         record["refused_fetch"] = {
             "stage": walk.regime.stage,
             "level": walk.fetch.level.number,
             "index": walk.fetch.index,
             "ipa": hexadecimal(walk.fetch.via.input),
-            "via": walk_record(walk.fetch.via, architecture, kind=kind),
+            "via": walk_record(walk.fetch.via, architecture, access=access),
         }
     if walk.final is not None:
-        record["final"] = walk_record(walk.final, architecture, kind=kind)
+        record["final"] = walk_record(walk.final, architecture, access=access)
     if walk.kept is not None:
-        record["if_valid"] = walk_record(walk.kept, architecture, kind=kind)
+        record["if_valid"] = walk_record(walk.kept, architecture, access=access)
     attributes = walk.attributes
     record["attributes"] = None if attributes is None else attributes_record(attributes)
     return record
 
 
-def step_record(step: Step, stage: int, architecture: Architecture, kind: AccessKind | None = None) -> JsonObject:
+def step_record(step: Step, stage: int, architecture: Architecture, access: Access | None = None) -> JsonObject:
     record: JsonObject = {
         "stage": stage,
         "level": step.level.number,
@@ -243,13 +243,15 @@ def step_record(step: Step, stage: int, architecture: Architecture, kind: Access
         "fields": word_record(step.entry.word),
     }
     if step.via is not None:
-        record |= {"ipa": hexadecimal(step.via.input), "via": walk_record(step.via, architecture, kind=kind)}
+        record |= {"ipa": hexadecimal(step.via.input), "via": walk_record(step.via, architecture, access=access)}
     return record
 
 
-def fault_record(fault: Fault, architecture: Architecture, kind: AccessKind | None = None) -> JsonObject:
-    """Record a fault; its `status` is what hardware would report of it, for an access of a kind where that matters."""
-    status = architecture.status(fault, kind)
+def fault_record(
+    fault: Fault, architecture: Architecture, access: Access | None = None, regime: Regime | None = None
+) -> JsonObject:
+    """Record a fault; its `status` is what hardware would report of it, for an access in a regime where that counts."""
+    status = architecture.status(fault, access, regime)
     return {
         "kind": fault.kind.label,
         "stage": fault.stage,
@@ -259,7 +261,9 @@ def fault_record(fault: Fault, architecture: Architecture, kind: AccessKind | No
     }
 
 
-def refusal_record(refusal: Refusal, architecture: Architecture, kind: AccessKind | None = None) -> JsonObject:
+def refusal_record(
+    refusal: Refusal, architecture: Architecture, access: Access | None = None, regime: Regime | None = None
+) -> JsonObject:
     decider = refusal.decider
     deciding: JsonObject = {
         "cause": name_of(decider.cause),
@@ -270,7 +274,7 @@ def refusal_record(refusal: Refusal, architecture: Architecture, kind: AccessKin
         "descriptor_address": optional_hexadecimal(decider.pa),
         "level": decider.level,
     }
-    return {**fault_record(refusal.fault, architecture, kind), "deciding": deciding}
+    return {**fault_record(refusal.fault, architecture, access, regime), "deciding": deciding}
 
 
 def attributes_record(attributes: Attributes) -> JsonObject:

@@ -30,6 +30,12 @@ class FaultKind(enum.Enum):
     IMPLEMENTATION_DEFINED = enum.auto()
     ACCESS = enum.auto()
     """Memory itself refuses, whatever the tables say: its protection, or what it is."""
+    RESERVED_BIT = enum.auto()
+    """An entry has a bit set that has to be clear, and hardware says so."""
+    PROTECTION_KEY = enum.auto()
+    """A permission that is not the entry's own: the key that it names denies the access."""
+    GENERAL_PROTECTION = enum.auto()
+    """No page fault: the address is none, before any table is read."""
     PAGE = enum.auto()
     """The tables refuse, and hardware says no more: a syndrome has it, a walk never."""
 

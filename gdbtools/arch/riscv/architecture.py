@@ -48,6 +48,13 @@ CODES: Final = {
 _STORE: Final = CODES[AccessKind.WRITE]
 
 
+def _code(fault: Fault, kind: AccessKind) -> int:
+    page, guest_page, access = CODES.get(kind, _STORE)
+    if fault.kind is FaultKind.ACCESS:
+        return access
+    return guest_page if fault.stage > 1 else page
+
+
 def check(walk: Walk, access: Access, mode: Privilege) -> Refusal | None:
     """Ask the first stage, then the G-stage, and then physical memory protection: the first that refuses is told."""
     regime, kind = walk.regime, access.kind
@@ -145,18 +152,16 @@ class RiscV(Architecture):
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:  # noqa: ARG002
         return check(walk, access, access.privilege)
 
-    def status(self, fault: Fault, kind: AccessKind | None = None) -> int | None:
+    def status(self, fault: Fault, access: Access | None = None, regime: Regime | None = None) -> int | None:  # noqa: ARG002
         """Return the exception code that scause has: by the original access, so none where no access is meant."""
-        if kind is None:
-            return None
-        page, guest_page, access = CODES.get(kind, _STORE)
-        if fault.kind is FaultKind.ACCESS:
-            return access
-        return guest_page if fault.stage > 1 else page
+        return None if access is None else _code(fault, access.kind)
 
     def called(self, fault: Fault, kind: AccessKind | None) -> str:
         """Return the name of the exception, as "Trap Cause Codes" has it where the access is known."""
-        code, what = self.status(fault, kind), "guest-page fault" if fault.stage > 1 else "page fault"
+        code, what = (
+            None if kind is None else _code(fault, kind),
+            "guest-page fault" if fault.stage > 1 else "page fault",
+        )
         what = "access fault" if fault.kind is FaultKind.ACCESS else what
         name = what if code is None else f"{EXCEPTIONS[code]} (scause {code})"
         level = "" if fault.level is None else f", level {fault.level}"

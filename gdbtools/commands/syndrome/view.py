@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gdbtools.analysis.faults.belonging import Belonging
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import ExceptionRecord, Syndrome, Transfer
+from gdbtools.arch.model import Access, ExceptionRecord, Syndrome, Transfer
 from gdbtools.bits import FieldValue
 from gdbtools.commands.evidence import belonging_record, control_text, fault_name, fault_record, field_value, none_taken
 from gdbtools.commands.pictures import word_picture
@@ -107,13 +107,12 @@ def syndrome_record(
     syndrome: Syndrome, architecture: Architecture, traps: TrapControls = (), convention: str = ""
 ) -> JsonObject:
     """Record a syndrome: the value, its fields from the most significant down, and what follows from them."""
-    fault, transfer = syndrome.fault, syndrome.transfer
+    fault, transfer, kind = syndrome.fault, syndrome.transfer, syndrome.access_kind
+    access = None if kind is None else Access(kind, architecture.supervisor)
     return {
         "value": hexadecimal(syndrome.word),
         "class": syndrome.name,
-        "fault": None
-        if fault is None
-        else {**fault_record(fault, architecture, syndrome.access_kind), "s1ptw": syndrome.s1ptw},
+        "fault": None if fault is None else {**fault_record(fault, architecture, access), "s1ptw": syndrome.s1ptw},
         "access": None if syndrome.access_kind is None else name_of(syndrome.access_kind),
         "instruction": syndrome.instruction or None,
         "target": syndrome.target or None,

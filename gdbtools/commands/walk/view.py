@@ -71,14 +71,15 @@ def _contiguity_rows(run: Contiguity | None) -> list[tuple[str, Text]]:
 
 
 def record(answer: Translation) -> JsonObject:
-    kind = answer.access.kind if answer.access else None
-    result = walk_record(answer.walk, answer.architecture, answer.refused, kind)
+    result = walk_record(answer.walk, answer.architecture, answer.refused, answer.access)
     result["symbol"] = answer.symbol or None
     if answer.access:
         access: JsonObject = {"kind": name_of(answer.access.kind), **answer.access.privilege.record}
         result["access"] = access | {"unprivileged": answer.access.unprivileged}
         perhaps = answer.may_refuse
-        result["may_be_refused"] = None if perhaps is None else refusal_record(perhaps, answer.architecture, kind)
+        result["may_be_refused"] = (
+            None if perhaps is None else refusal_record(perhaps, answer.architecture, answer.access, answer.walk.regime)
+        )
     if answer.contiguity:
         run = answer.contiguity
         result["contiguous_run"] = {

@@ -75,7 +75,7 @@ class Hart:
         """Return ("fault", scause) or ("mapped", physical address)."""
         found, refused, asking = self.ask(va, kind, mode)
         if refused is not None:
-            code = self.architecture.status(refused.fault, asking.kind)
+            code = self.architecture.status(refused.fault, asking)
             assert code is not None, "an access was asked about"
             return "fault", code
         mapped = found.outcome

@@ -1,0 +1,51 @@
+"""x86-64: what files, GDB and QEMU call it; `architecture` has all else, imported when it is first asked for."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from gdbtools.arch.identity import Emulator, Examples, Identity, StatusLayout
+
+if TYPE_CHECKING:
+    from gdbtools.arch.capabilities import Architecture
+
+GENERAL: Final = (
+    *("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp"),
+    *(f"r{n}" for n in range(8, 16)),
+    "rip",
+)
+# Linux's `struct user_regs_struct`.
+_SAVED: Final = (
+    *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi"),
+    *("orig_rax", "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs"),
+)
+EM_X86_64: Final = 62
+
+
+def _architecture() -> Architecture:
+    from gdbtools.arch.x86_64.architecture import X86_64
+
+    return X86_64
+
+
+IDENTITY: Final = Identity(
+    name="x86_64",
+    title="x86-64",
+    architecture=_architecture,
+    gdb_names=("i386:x86-64", "i386"),
+    elf_machine="EM_X86_64",
+    elf_number=EM_X86_64,
+    # struct elf_prstatus: pr_pid at 32, pr_reg at 112, pr_fpvalid at the end.
+    status=StatusLayout(336, 32, 112, _SAVED),
+    register_names=re.compile(
+        r"cr[02348]|efer|[re]flags|pkr[us]|pat|maxphyaddr|[re][abcd]x|[re]ip|[cs]s", re.IGNORECASE
+    ),
+    constants=re.compile("maxphyaddr"),
+    stub_names={},
+    monitor_names={name.upper(): name for name in GENERAL},
+    emulator=Emulator("qemu-system-x86_64", "qemu-system-x86", ("pc", "q35"), "pc", "max"),
+    vector_groups={},
+    debuggers=("gdb",),
+    examples=Examples("cr4", "0x20", ("cr3", "0x1000")),
+)

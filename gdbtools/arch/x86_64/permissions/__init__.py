@@ -1,0 +1,1 @@
+"""What a path grants, and to whom."""

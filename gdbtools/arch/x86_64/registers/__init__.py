@@ -1,0 +1,1 @@
+"""Registers: of control, of protection keys, of memory types."""

@@ -1,0 +1,1 @@
+"""What hardware reports of an exception: error codes."""

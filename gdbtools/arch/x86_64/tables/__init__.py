@@ -1,0 +1,1 @@
+"""Tables: how an address is cut into levels, and what an entry of each says."""

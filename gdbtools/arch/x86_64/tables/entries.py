@@ -1,0 +1,129 @@
+"""From a raw value to an entry, and what refuses it: present, and no reserved bit set.
+
+Source: Intel SDM volume 3, "Reserved Bits" of "4-Level Paging and 5-Level Paging", the formats of entries, and "Page-
+Fault Exceptions"; "PSE-36 Mechanism" for pages of 4 MiB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, cast
+
+from gdbtools.addresses import PA, Output
+from gdbtools.arch.model import Decider, Entry, EntryKind, Fault, FaultKind, Level, Refusal, Step
+from gdbtools.arch.x86_64.causes import PagingCause
+from gdbtools.arch.x86_64.tables.descriptors import (
+    ABSENT,
+    Entry64,
+    PointerEntry,
+    PresentEntry,
+    is_pointer,
+    page_entry,
+    table_entry,
+)
+from gdbtools.arch.x86_64.tables.geometry import PAGE_BITS, PHYSICAL_BITS, POINTERS, PSE36_BITS, Mode
+from gdbtools.bits import Field, Word
+
+_NOWHERE: Final = PA(0)
+_POINTER_RESERVED: Final = ((8, 5), (2, 1))
+
+
+@dataclass(frozen=True)
+class EntryFormat:
+    """What decides how entries are read.
+
+    `physical_bits` is MAXPHYADDR, `nx` EFER.NXE; `large_pages` is cr4.PSE, which only 32-bit paging asks.
+    """
+
+    mode: Mode
+    physical_bits: int
+    nx: bool
+    large_pages: bool
+
+
+@dataclass(frozen=True)
+class _Reserved:
+    """Bits that have to be 0, and the rule that wants it."""
+
+    cause: PagingCause
+    high: int
+    low: int
+
+    def highest(self, value: int) -> Field | None:
+        """Return the highest of these bits that is set, as a field of its own; None where none is."""
+        found = value & ((2 << self.high) - (1 << self.low))
+        return Field(found.bit_length() - 1, doc="reserved", name="Reserved") if found else None
+
+
+def decode(value: int, level: Level, layout: EntryFormat) -> Entry:
+    """Return what an entry is at this level; never refuses."""
+    mode = layout.mode
+    if not PresentEntry.P.of(value):
+        return Entry(EntryKind.INVALID, ABSENT[mode.entry_bytes](value), _NOWHERE, PagingCause.NOT_PRESENT)
+    word, kind = _word(value, level, layout)
+    broken = next((each for each in _reserved(word, level, layout) if each.highest(value)), None)
+    if broken is not None:
+        return Entry(EntryKind.INVALID, word, _NOWHERE, broken.cause)
+    name = "NextTable" if kind is EntryKind.TABLE else "OutputAddress"
+    return Entry(kind, word, cast(Output, word.field(name).of(word)))
+
+
+def _word(value: int, level: Level, layout: EntryFormat) -> tuple[Word, EntryKind]:
+    mode = layout.mode
+    if is_pointer(mode, level.number):
+        return PointerEntry(value), EntryKind.TABLE
+    if level.number == 1:
+        return page_entry(mode, level.low)(value), EntryKind.PAGE
+    table = table_entry(mode)(value)
+    if level.number <= POINTERS and table.field("PS").of(table) and (mode.entry_bytes == 8 or layout.large_pages):
+        return page_entry(mode, level.low)(value), EntryKind.BLOCK
+    return table, EntryKind.TABLE
+
+
+def _reserved(word: Word, level: Level, layout: EntryFormat) -> Iterator[_Reserved]:
+    """Yield the bits that must be 0 in an entry that is present."""
+    mode, width = layout.mode, layout.physical_bits
+    is_page = level.number > 1 and not isinstance(word, PointerEntry) and "OutputAddress" in vars(type(word))
+    if mode.entry_bytes == 4:
+        if is_page:
+            yield _Reserved(PagingCause.ADDRESS_WIDTH, 20, max(13, min(width, PSE36_BITS) - 19))
+            yield _Reserved(PagingCause.MISALIGNED, 21, 21)
+        return
+    if width < PHYSICAL_BITS:
+        yield _Reserved(PagingCause.ADDRESS_WIDTH, PHYSICAL_BITS - 1, width)
+    if isinstance(word, PointerEntry):
+        yield _Reserved(PagingCause.RESERVED_BIT, 63, PHYSICAL_BITS)
+        for high, low in _POINTER_RESERVED:
+            yield _Reserved(PagingCause.RESERVED_BIT, high, low)
+        return
+    if not mode.is_long:
+        yield _Reserved(PagingCause.RESERVED_BIT, 62, PHYSICAL_BITS)
+    if not layout.nx:
+        yield _Reserved(PagingCause.NX_OFF, 63, 63)
+    if level.number > POINTERS:
+        yield _Reserved(PagingCause.PAGE_SIZE, 7, 7)
+    if is_page:
+        yield _Reserved(PagingCause.MISALIGNED, level.low - 1, PAGE_BITS + 1)
+
+
+def refuse_entry(step: Step, layout: EntryFormat) -> Refusal | None:
+    """Refuse an entry that is not present, or has a reserved bit set."""
+    entry = step.entry
+    if entry.kind is not EntryKind.INVALID:
+        return None
+    if entry.cause is PagingCause.NOT_PRESENT:
+        return refusal(step, FaultKind.TRANSLATION, PagingCause.NOT_PRESENT, PresentEntry.P)
+    for each in _reserved(entry.word, step.level, layout):
+        field = each.highest(entry.word)
+        if field is not None:
+            named = {PagingCause.NX_OFF: Entry64.NX}.get(each.cause, field)
+            return refusal(step, FaultKind.RESERVED_BIT, each.cause, named)
+    raise AssertionError("an entry that is present is refused by a reserved bit")
+
+
+def refusal(step: Step, kind: FaultKind, cause: PagingCause, field: Field) -> Refusal:
+    """Return a refusal that a field of an entry decided."""
+    level = step.level.number
+    decider = Decider(cause, "descriptor", field, field.of(step.entry.word), step.pa, level)
+    return Refusal(Fault(kind, 1, level), decider)

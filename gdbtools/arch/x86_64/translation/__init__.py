@@ -1,0 +1,1 @@
+"""Linear addresses to physical ones: the modes of paging, and none."""

@@ -1,0 +1,134 @@
+"""From registers to regimes: which mode of paging, and what the controls make of it.
+
+Source: Intel SDM volume 3, "Paging Modes and Control Bits".
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from gdbtools.addresses import PA
+from gdbtools.arch.model import Privilege, ReadRegister, Regime
+from gdbtools.arch.x86_64.permissions.checks import AccessControls
+from gdbtools.arch.x86_64.privileges import SUPERVISOR, USER, USER_CPL
+from gdbtools.arch.x86_64.registers.catalog import optional
+from gdbtools.arch.x86_64.registers.control import CR0, CR3, CR3PAE, CR4, EFER, EFLAGS, CR3Narrow, CR3WithPCID, Selector
+from gdbtools.arch.x86_64.registers.memory_types import AT_RESET, PAT
+from gdbtools.arch.x86_64.tables.entries import EntryFormat
+from gdbtools.arch.x86_64.tables.geometry import LEVELS_4, LEVELS_5, MODE_32, PAE, PHYSICAL_BITS, Mode
+from gdbtools.arch.x86_64.translation.address_masking import Masking
+from gdbtools.arch.x86_64.translation.linear import Linear
+from gdbtools.arch.x86_64.translation.paging_off import PagingOff
+from gdbtools.bits import Word
+from gdbtools.errors import UsageError
+
+LINEAR: Final = "linear"
+NAMES: Final = (LINEAR,)
+NO_WIDTH: Final = f"maxphyaddr: {PHYSICAL_BITS}, so that no address bit counts as reserved"
+NO_TYPES: Final = "pat: as at reset (WB, WT, UC-, UC)"
+NO_KEYS: Final = "{}: 0, which denies nothing"
+
+
+def privilege(register: ReadRegister) -> Privilege:
+    """Return whether the CPU is in user mode or in supervisor mode; a source without cs is taken for a kernel's."""
+    if EFLAGS.VM.of(optional(register, "eflags") or 0):
+        return USER
+    selector = optional(register, "cs")
+    in_real_mode = not CR0(register("cr0")).PE
+    is_user = selector is not None and not in_real_mode and Selector(selector).RPL == USER_CPL
+    return USER if is_user else SUPERVISOR
+
+
+def mode(register: ReadRegister) -> Mode | None:
+    """Return the mode of paging; None while it is off."""
+    cr4 = CR4(register("cr4"))
+    if not CR0(register("cr0")).PG:
+        return None
+    if not cr4.PAE:
+        return MODE_32
+    if not EFER(register("efer")).LMA:
+        return PAE
+    return LEVELS_5 if cr4.LA57 else LEVELS_4
+
+
+def root_register(register: ReadRegister) -> type[Word]:
+    """Return how cr3 is laid out."""
+    cr4 = CR4(optional(register, "cr4") or CR4(0).with_(PAE=1))
+    if not cr4.PAE:
+        return CR3Narrow
+    if not EFER(optional(register, "efer") or EFER(0).with_(LMA=1)).LMA:
+        return CR3PAE
+    return CR3WithPCID if cr4.PCIDE else CR3
+
+
+def regime(register: ReadRegister, name: str | None = None) -> Regime:
+    """Return the regime of that name (None: the one in force), both halves of its addresses as one.
+
+    Raises `Unavailable` for a register that is needed.
+    """
+    if name not in (None, *NAMES):
+        raise UsageError(f"{name} is no regime of x86-64; there is {', '.join(NAMES)}")
+    chosen = mode(register)
+    if chosen is None:
+        return PagingOff(bool(CR0(register("cr0")).PE))
+    cr3, cr4 = register("cr3"), CR4(register("cr4"))
+    width, pat = optional(register, "maxphyaddr"), optional(register, "pat")
+    controls, assumed = _controls(register, chosen)
+    assumed += () if width is not None or chosen.entry_bytes != 8 else (NO_WIDTH,)
+    assumed += () if pat is not None else (NO_TYPES,)
+    layout = root_register(register)
+    root = layout.field("ROOT").of(cr3)
+    return Linear(
+        root=PA(root),
+        layout=EntryFormat(chosen, min(width or PHYSICAL_BITS, PHYSICAL_BITS), controls.nx, bool(cr4.PSE)),
+        controls=controls,
+        pat=PAT(AT_RESET if pat is None else pat),
+        global_pages=bool(cr4.PGE),
+        masking=_masking(cr3, cr4, chosen),
+        assumed=assumed,
+        notes=(_NOT_MEMORY,) if chosen is PAE else (),
+    )
+
+
+_NOT_MEMORY: Final = "the four entries of the first level were loaded with cr3: memory may have others by now"
+
+
+def ranges(register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
+    """Return the ranges of a regime in the order of their addresses: the halves of canonical ones are two."""
+    found = regime(register, name)
+    if not isinstance(found, Linear) or not found.mode.is_long:
+        return (found,)
+    return replace(found, upper=False), replace(found, upper=True)
+
+
+def _controls(register: ReadRegister, chosen: Mode) -> tuple[AccessControls, tuple[str, ...]]:
+    cr0, cr4 = CR0(register("cr0")), CR4(register("cr4"))
+    # 32-bit paging has no NX whatever EFER says.
+    nx = chosen.entry_bytes == 8 and bool(EFER(register("efer")).NXE)
+    keys: dict[str, int | None] = {"pkru": None, "pkrs": None}
+    assumed: list[str] = []
+    for holder, enabled in (("pkru", cr4.PKE), ("pkrs", cr4.PKS)):
+        if enabled and chosen.is_long:
+            known = optional(register, holder)
+            keys[holder] = known or 0
+            assumed += [] if known is not None else [NO_KEYS.format(holder)]
+    found = AccessControls(
+        write_protect=bool(cr0.WP),
+        smep=bool(cr4.SMEP),
+        smap=bool(cr4.SMAP),
+        nx=nx,
+        shadow_stacks=bool(cr4.CET and cr0.WP and chosen.is_long),
+        user_keys=keys["pkru"],
+        supervisor_keys=keys["pkrs"],
+    )
+    return found, tuple(assumed)
+
+
+def _masking(cr3: int, cr4: CR4, chosen: Mode) -> Masking | None:
+    if not chosen.is_long:
+        return None
+    root = CR3(cr3)
+    user = 56 if root.LAM_U57 else 47 if root.LAM_U48 else None
+    supervisor = chosen.input_bits - 1 if cr4.LAM_SUP else None
+    return None if user is None and supervisor is None else Masking(user, supervisor)

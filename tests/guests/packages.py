@@ -27,6 +27,7 @@ PACKAGES = {
     QEMU: "qemu-system-arm",
     "qemu-system-riscv64": "qemu-system-riscv",
     "qemu-system-riscv32": "qemu-system-riscv",
+    "qemu-system-x86_64": "qemu-system-x86",
 }
 """Of each program, the package that has it in `QEMU_SUITES`."""
 QEMU_SUITES = ("bookworm-backports", "sid")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from elftools.elf.elffile import ELFFile
 from gdbtools.repl.demo import files
 
 COMPILER = "aarch64-linux-gnu-gcc"
-RISCV_COMPILER = "riscv64-linux-gnu-gcc"
 GUESTS = files().guest.parent.parent
 BUILT = sorted(GUESTS.glob("*/*.elf"))
-RISCV_BUILT = sorted(GUESTS.glob("riscv/*/*.elf"))
+OTHERS = {"riscv": "riscv64-linux-gnu-gcc", "x86": "x86_64-linux-gnu-gcc"}
+"""By the folder of their guests, the compilers of the other architectures."""
+OTHERS_BUILT = [each for folder in OTHERS for each in sorted(GUESTS.glob(f"{folder}/*/*.elf"))]
 
 
 @cache
@@ -55,19 +57,28 @@ def test_a_guest_is_what_its_sources_build(rebuilt: Path, guest: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def riscv_rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    here = at_hand(RISCV_COMPILER)
-    if not here:
-        pytest.skip(f"{RISCV_COMPILER} is not installed; install it: apt-get install gcc-riscv64-linux-gnu")
-    # Of assembly alone there is no more than the version.
-    if not all(built_by(each) in here for each in RISCV_BUILT):
-        by = ", ".join({built_by(each) for each in RISCV_BUILT})
-        pytest.skip(f"the committed RISC-V guests were built by {by}, and here is {here}")
-    folder = tmp_path_factory.mktemp("rebuilt")
-    subprocess.run(["make", "-C", str(GUESTS), "riscv", f"OUT={folder}"], capture_output=True, check=True)
-    return folder
+def others(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return what builds the guests of another architecture, once, in a folder of their own."""
+
+    @cache
+    def build(folder: str) -> Path:
+        compiler, built = OTHERS[folder], sorted(GUESTS.glob(f"{folder}/*/*.elf"))
+        here = at_hand(compiler)
+        if not here:
+            triple = compiler.removesuffix("-gcc").replace("_", "-")
+            pytest.skip(f"{compiler} is not installed; install it: apt-get install gcc-{triple}")
+        # Of assembly alone there is no more than the version.
+        if not all(built_by(each) in here for each in built):
+            by = ", ".join({built_by(each) for each in built})
+            pytest.skip(f"the committed guests in {folder}/ were built by {by}, and here is {here}")
+        made = tmp_path_factory.mktemp("rebuilt")
+        subprocess.run(["make", "-C", str(GUESTS), folder, f"OUT={made}"], capture_output=True, check=True)
+        return made
+
+    return build
 
 
-@pytest.mark.parametrize("guest", RISCV_BUILT, ids=lambda guest: guest.stem)
-def test_a_riscv_guest_is_what_its_sources_build(riscv_rebuilt: Path, guest: Path) -> None:
-    assert (riscv_rebuilt / guest.relative_to(GUESTS)).read_bytes() == guest.read_bytes()
+@pytest.mark.parametrize("guest", OTHERS_BUILT, ids=lambda guest: f"{guest.parent.parent.name}-{guest.stem}")
+def test_a_guest_of_another_architecture_is_what_its_sources_build(others: Callable[[str], Path], guest: Path) -> None:
+    made = others(guest.parent.parent.name)
+    assert (made / guest.relative_to(GUESTS)).read_bytes() == guest.read_bytes()

@@ -72,7 +72,7 @@ def answer(hardware: Hardware, registers: Mapping[str, int], read: Callable[[int
         assert destination is not None
         return Answer(None, destination.address)
     gpa, implicit = _told(found, refusal)
-    return Answer(arch.status(refusal.fault, kind), None, gpa, implicit)
+    return Answer(arch.status(refusal.fault, asked), None, gpa, implicit)
 
 
 def _told(found: Walk, refusal: Refusal) -> tuple[int, bool]:

@@ -1,0 +1,134 @@
+"""The host's side of fixtures/guests/x86/oracle: the table walker of x86-64 in QEMU, asked through shared RAM."""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tests.guests.packages import Qemu
+from tests.guests.shared_ram import SharedRam
+from tests.places import ROOT
+
+IMAGE = ROOT / "fixtures/guests/x86/oracle/oracle.elf"
+RAM_BYTES = 128 << 20
+WINDOW, STUB = 0x200000, 0x201000
+MAILBOX, REQUESTS, REQUEST_BYTES = 0x300000, 0x301000, 64
+DOORBELL, DONE, COUNT, LEVELS, STUB_VA, IDENTITY, REGISTERS, READ_BACK = 8, 0x10, 0x18, 0x20, 0x28, 0x40, 0x100, 0x200
+MOST_REQUESTS = 4000
+TABLES, TABLES_BYTES = 0x1000000, 32 << 20
+DATA, DATA_BYTES = 0x4000000, 4 << 20
+SLOT_BYTES = 16
+"""Of data: `mov $word, %eax`, an undefined instruction, and what nobody executes: a store goes there."""
+INTO_SLOT = {0: 1, 1: 8, 2: 0}
+"""Where in a slot an operation goes, by its number without who asks."""
+REGISTER_NAMES = ("cr0", "cr3", "cr4", "efer", "pkru", "pkrs")
+IDENTITY_NAMES = ("sizes", "features_b", "features_c", "features_1a", "extended_d")
+NOTHING_RAISED = (1 << 64) - 1
+AC = 1 << 18
+
+
+class Operation(enum.IntEnum):
+    """What the guest may be asked; the numbers are oracle.S's."""
+
+    LOAD = 0
+    STORE = 1
+    JUMP = 2
+    USER_LOAD = 4
+    USER_STORE = 5
+    USER_JUMP = 6
+
+    @property
+    def is_user(self) -> bool:
+        return self >= Operation.USER_LOAD
+
+    @property
+    def is_write(self) -> bool:
+        return self in (Operation.STORE, Operation.USER_STORE)
+
+    @property
+    def is_fetch(self) -> bool:
+        return self in (Operation.JUMP, Operation.USER_JUMP)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One access: an address, how it is touched, and RFLAGS with AC or without."""
+
+    va: int
+    operation: Operation
+    rflags: int = 2
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`vector` is None where nothing was raised; `value` is what was loaded, or told by what was fetched."""
+
+    vector: int | None
+    error: int
+    cr2: int
+    rip: int
+    value: int
+
+
+def word_at(pa: int) -> int:
+    """Return what is loaded one byte into the slot at `pa`: where that is."""
+    return 0xD0000000 | (pa - DATA) // SLOT_BYTES
+
+
+def slot(pa: int) -> bytes:
+    return b"\xb8" + word_at(pa).to_bytes(4, "little") + b"\x0f\x0b" + b"\x90" * 9
+
+
+class X86Oracle(SharedRam):
+    """A running oracle guest in 4-level or 5-level paging; leave the `with` block and it is gone."""
+
+    ram_base = 0
+    ram_bytes = RAM_BYTES
+    _layout: ClassVar[struct.Struct] = struct.Struct("<8Q")
+
+    def __init__(self, qemu: Qemu, levels: int, cpu: str = "max") -> None:
+        self.qemu = qemu
+        self.levels = levels
+        self.cpu = cpu
+        self.version = ".".join(qemu.version.split(".")[:2])
+
+    def __enter__(self) -> X86Oracle:
+        self.start(self.qemu.command, ["-M", "pc", "-cpu", self.cpu, "-no-reboot"], IMAGE)
+        self.wait(lambda: self.read(MAILBOX, 8) == b"x86walks", "the guest did not come up", nap=0.01)
+        # Once and never again: TCG does not see code that is written from outside.
+        self.write(DATA, b"".join(slot(pa) for pa in range(DATA, DATA + DATA_BYTES, SLOT_BYTES)))
+        self.write(MAILBOX + LEVELS, struct.pack("<Q", self.levels))
+        self.identity = {name: self.word(MAILBOX + IDENTITY + 8 * at) for at, name in enumerate(IDENTITY_NAMES)}
+        self.physical_bits = self.identity["sizes"] & 0xFF
+        self._sequence = 0
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def ask(self, registers: Mapping[str, int], requests: Sequence[Request], stub_va: int) -> list[Answer]:
+        """Put a batch of requests to the hardware under these registers."""
+        values = [registers.get(name, 0) for name in REGISTER_NAMES]
+        self.write(MAILBOX + REGISTERS, struct.pack(f"<{len(values)}Q", *values))
+        answers: list[Answer] = []
+        for first in range(0, len(requests), MOST_REQUESTS):
+            batch = requests[first : first + MOST_REQUESTS]
+            self.write(MAILBOX + COUNT, struct.pack("<Q", len(batch)))
+            self.write(MAILBOX + STUB_VA, struct.pack("<Q", stub_va))
+            self.write(REQUESTS, b"".join(self._layout.pack(r.va, r.operation, r.rflags, *[0] * 5) for r in batch))
+            self._sequence += 1
+            self.write(MAILBOX + DOORBELL, struct.pack("<Q", self._sequence))
+            self.wait(lambda: self.word(MAILBOX + DONE) == self._sequence, "the guest does not answer", nap=0.0002)
+            raw = self.read(REQUESTS, len(batch) * REQUEST_BYTES)
+            answers += [
+                Answer(None if vector == NOTHING_RAISED else vector, *rest)
+                for _, _, _, vector, *rest in self._layout.iter_unpack(raw)
+            ]
+        return answers
+
+    def registers(self) -> dict[str, int]:
+        """Return the registers as they read after they were written last; keys are not read."""
+        return {name: self.word(MAILBOX + READ_BACK + 8 * at) for at, name in enumerate(REGISTER_NAMES[:4])}

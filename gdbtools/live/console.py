@@ -21,6 +21,11 @@ def console(command: str) -> str:
     return gdb.execute(f'interpreter-exec console "{quoted}"', to_string=True)
 
 
+def monitor(command: str) -> str:
+    """Return what QEMU's monitor says to a command; its lines end as those of everybody else do."""
+    return console(f"monitor {command}").replace("\r", "")
+
+
 def show(document: Document) -> None:
     """Print a document in GDB's own pager."""
     gdb.write(render(document, *manner()))

@@ -9,10 +9,10 @@ from dataclasses import replace
 import gdb
 
 from gdbtools.addresses import PA, VA
-from gdbtools.arch.capabilities import DirtyConvention
+from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.errors import Refused
 from gdbtools.live.catch import Catch, Catches
-from gdbtools.live.console import console, show
+from gdbtools.live.console import console, monitor, show
 from gdbtools.live.history import Replay, replayed
 from gdbtools.live.interrupt import Interrupt
 from gdbtools.live.serving import Handler, Serving
@@ -74,7 +74,7 @@ class LiveGuest:
         system = sum(name.isupper() for name in known) or len(known & set(architecture.registers))
         # The root of its tables comes first.
         has_tables = architecture.principal[0] in known
-        writable = bool(architecture.gadgets.overwritten)
+        writable = bool(_overwritten(architecture))
         kept = f"{system}, read-only" if not writable else f"{system}"
         writes = "system registers too" if writable else "not system registers"
         return (
@@ -87,7 +87,7 @@ class LiveGuest:
     def _qemu_version(self) -> str:
         try:
             # The last line: `set trace-commands on` puts one of its own before it.
-            return f"QEMU {console('monitor info version').strip().splitlines()[-1]}"
+            return f"QEMU {monitor('info version').strip().splitlines()[-1]}"
         except (gdb.error, IndexError):
             return "which has no monitor"
 
@@ -108,7 +108,7 @@ class LiveGuest:
         architecture = self.machine().architecture
         there = {register.name for register in gdb.newest_frame().architecture().registers()}
         # Of what exceptions overwrite a CPU may lack what goes with an extension.
-        kept = (*architecture.general, *(name for name in architecture.gadgets.overwritten if name in there))
+        kept = (*architecture.general, *(name for name in _overwritten(architecture) if name in there))
         return keeping(self._target.attached(), kept, self._touched)
 
     def step(self, address: VA, registers: Mapping[str, int]) -> None:
@@ -182,7 +182,7 @@ class LiveGuest:
     def backing(self, pa: PA) -> str | None:
         self._target.attached().release()
         try:
-            return backing(console("monitor info mtree -f"), pa)
+            return backing(monitor("info mtree -f"), pa)
         except gdb.error:
             return None
 
@@ -217,6 +217,11 @@ class LiveGuest:
                 yield self._interrupt
             finally:
                 self._interrupt = None
+
+
+def _overwritten(architecture: Architecture) -> Sequence[str]:
+    """Return the system registers that a stub lets be written, so that instructions may be borrowed with them."""
+    return architecture.gadgets.overwritten if architecture.has("gadgets") else ()
 
 
 def _caught(catch: Catch) -> str:

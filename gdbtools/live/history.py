@@ -16,7 +16,7 @@ import gdb
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Interrupted, Refused, Unavailable
-from gdbtools.live.console import console
+from gdbtools.live.console import monitor
 from gdbtools.live.interrupt import EVERY_SECONDS, Interrupt
 from gdbtools.live.step import forget
 from gdbtools.live.stub.rsp import open_wire
@@ -147,19 +147,15 @@ def replayed(attachment: Attachment, interrupt: Interrupt, places: Sequence[tupl
     """Go through the recording of an attached guest, past GDB, which afterwards asks for everything again."""
     known = ARCHITECTURES.of_gdb(gdb.newest_frame().architecture().name())
     program = "QEMU" if known is None else known.identity.emulator.program
-    check(attachment.stub.packet("qSupported"), _monitor("info replay"), program)
+    check(attachment.stub.packet("qSupported"), monitor("info replay"), program)
     wire = open_wire(attachment.connection.details or "")
     if wire is None:
         raise Refused("GDB reaches this stub by no socket of its own; attach by `target remote HOST:PORT`")
     try:
-        yield Replay(wire, _monitor, interrupt, attachment.release, places)
+        yield Replay(wire, monitor, interrupt, attachment.release, places)
     except StubLost as error:
         raise Unavailable(f"the connection to the gdbstub broke: {error}; attach again") from None
     finally:
         attachment.release()
         wire.close()
         forget()
-
-
-def _monitor(command: str) -> str:
-    return console(f"monitor {command}")

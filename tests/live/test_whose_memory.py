@@ -46,6 +46,18 @@ def test_of_two_guests_with_one_file_name_each_is_shown_its_own_memory(
         assert "(deleted)" in first.say("mmu status")
 
 
+@pytest.mark.guest
+def test_ram_is_the_cpus_view_of_memory_and_no_other_spaces(qemu: str, gdb_path: str) -> None:
+    """A machine with EL3 has a Secure view beside it, with RAM of its own; a monitor's lines end as a terminal's do."""
+    secure = "0xe000000-0xeffffff"
+    with attached(gdb_path, machine="virt,secure=on") as live:
+        asked = "from gdbtools.live.console import console; print(console('monitor info mtree -f'))"
+        assert "000000000e000000-000000000effffff (prio 0, ram)" in live.say(f"python {asked}")
+        said = live.say("mmu status")
+        assert "0x40000000-0x47ffffff" in said
+        assert secure not in said
+
+
 def test_no_stub_has_us_write_to_a_file_that_it_names(gdb_path: str, tmp_path: Path) -> None:
     """Like one on another host, behind a tunnel: what it says of its RAM is true there; here is a file of that name."""
     file, page = tmp_path / "ram", symbol("vectors") & -0x1000

@@ -13,7 +13,7 @@ import gdb
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.errors import Unavailable
-from gdbtools.live.console import console
+from gdbtools.live.console import monitor
 from gdbtools.live.core import CoreFile, has_core
 from gdbtools.live.stub.attaching import no_machine, put_right
 from gdbtools.live.stub.memory import StubMemory
@@ -95,7 +95,7 @@ def attach(connection: gdb.RemoteTargetConnection) -> Attachment:
         if not stub.supported():
             return ()
         try:
-            return look_into(peer, _monitor)
+            return look_into(peer, monitor)
         except gdb.error:
             return ()
 
@@ -112,10 +112,6 @@ def _peer(connection: gdb.RemoteTargetConnection) -> int | None:
         return wire.peer
     finally:
         wire.close()
-
-
-def _monitor(command: str) -> str:
-    return console(f"monitor {command}")
 
 
 class LiveCpus(Sequence[Cpu]):

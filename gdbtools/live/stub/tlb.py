@@ -10,7 +10,7 @@ from __future__ import annotations
 import gdb
 
 from gdbtools.errors import Refused
-from gdbtools.live.console import console
+from gdbtools.live.console import monitor
 from gdbtools.live.stub.target import Attachment
 
 # Across a boundary of the largest granule, where no guest has anything: write watchpoints there are nobody's.
@@ -22,7 +22,7 @@ def empty_tlb(attachment: Attachment) -> None:
     """Empty the TLBs of all CPUs; raises `Refused` where this stub cannot be known to do that."""
     attachment.release()
     try:
-        interprets = INTERPRETED in console("monitor info jit")
+        interprets = INTERPRETED in monitor("info jit")
     except gdb.error:
         interprets = False
     if not interprets:

@@ -17,6 +17,7 @@ from gdbtools.machine.live.process import peer_of
 XML = {
     "target.xml": '<target><xi:include href="core.xml"/><xi:include href="s.xml"/></target>',
     "core.xml": '<feature name="c"><vector id="v" type="t" count="2"/><reg name="x0" bitsize="64"/>'
+    '<!-- what is here\n has no number: <reg name="x1" bitsize="64"/-->'
     '<reg name="pc" bitsize="64" type="code_ptr"/></feature>',
     "s.xml": '<feature name="s"><reg name="ESR_EL1" bitsize="64" regnum="93"/><reg name="FAR_EL1" bitsize="64"/>'
     '<reg name="ESR_EL1" bitsize="64" regnum="100"/></feature>',

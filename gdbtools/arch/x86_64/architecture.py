@@ -20,6 +20,7 @@ from gdbtools.arch.x86_64.tables.geometry import LEVELS_4, MODE_32, PAE
 from gdbtools.arch.x86_64.translation import regimes
 from gdbtools.arch.x86_64.translation.linear import Linear
 from gdbtools.bits import Word
+from gdbtools.errors import UsageError
 
 
 class X86(Architecture):
@@ -50,6 +51,11 @@ class X86(Architecture):
 
     def register_names(self) -> Collection[str]:
         return (*self.registers, *self.general)
+
+    def bare_regime(self, granule: str, name: str, level: int | None) -> Regime:  # noqa: ARG002
+        if granule != "4k":
+            raise UsageError("pages of x86-64 have 4k, and large ones follow from their level; leave --granule out")
+        return regimes.bare_regime()
 
     def privilege(self, register: ReadRegister) -> Privilege:
         return regimes.privilege(register)

@@ -35,6 +35,8 @@ _PACKET = re.compile(rb"\$([^#]*)#..", re.DOTALL)
 # Not by an XML parser: QEMU's description does not declare the prefix of its xi:include (seen in 7.2).
 _ELEMENT = re.compile(r"<(?:(?P<include>xi:include)|reg)\s(?P<attributes>[^>]*)>")
 _ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
+_COMMENT = re.compile("<!--.*?-->", re.DOTALL)
+"""QEMU's description of x86-64 has registers in one, which have no numbers."""
 
 
 class StubLost(Exception):
@@ -177,4 +179,5 @@ def _description(wire: Wire, annex: str) -> str:
         if part[:1] not in (b"m", b"l"):
             raise Unavailable(f"this gdbstub does not describe its registers ({annex})")
         parts.append(part)
-    return _ESCAPED.sub(lambda found: bytes([found[1][0] ^ 0x20]), b"".join(part[1:] for part in parts)).decode()
+    text = _ESCAPED.sub(lambda found: bytes([found[1][0] ^ 0x20]), b"".join(part[1:] for part in parts)).decode()
+    return _COMMENT.sub("", text)

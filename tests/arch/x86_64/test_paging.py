@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 from itertools import pairwise
@@ -13,6 +14,7 @@ from gdbtools.arch.model import Access, AccessKind, Mapped
 from gdbtools.arch.walk import walk
 from gdbtools.arch.x86_64.architecture import X86_64
 from gdbtools.arch.x86_64.privileges import SUPERVISOR, USER
+from gdbtools.cli import main
 from gdbtools.errors import Unavailable, Unreadable
 
 READ, WRITE, EXECUTE = AccessKind.READ, AccessKind.WRITE, AccessKind.EXECUTE
@@ -222,3 +224,13 @@ def test_memory_types_are_chosen_through_the_page_attribute_table() -> None:
         attributes = walk(regime, VA(0), lambda pa, _, held=memory: held[pa]).attributes
         assert attributes is not None
         assert attributes.memory == wanted
+
+
+def test_a_value_alone_is_decoded_for_every_level(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pte", "0x80000000082001e3", "--arch", "x86_64"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^2 +a block of 2MB +0x8200000 +supervisor rw-  user ---", said, re.MULTILINE)
+    assert re.search(r"^1 +a page of 4KB +0x8200000 +supervisor rw-  user ---", said, re.MULTILINE)
+    assert "5 to 4  invalid" in said
+    assert main(["pte", "0x1", "--arch", "x86_64", "--granule", "64k"]) == 2
+    assert "leave --granule out" in capsys.readouterr().err

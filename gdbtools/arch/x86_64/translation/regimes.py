@@ -21,7 +21,7 @@ from gdbtools.arch.x86_64.translation.address_masking import Masking
 from gdbtools.arch.x86_64.translation.linear import Linear
 from gdbtools.arch.x86_64.translation.paging_off import PagingOff
 from gdbtools.bits import Word
-from gdbtools.errors import UsageError
+from gdbtools.errors import Unavailable, UsageError
 
 LINEAR: Final = "linear"
 NAMES: Final = (LINEAR,)
@@ -92,6 +92,26 @@ def regime(register: ReadRegister, name: str | None = None) -> Regime:
 
 
 _NOT_MEMORY: Final = "the four entries of the first level were loaded with cr3: memory may have others by now"
+
+
+def bare_regime() -> Regime:
+    """Return a regime in which a value alone is decoded, with as many levels as there can be and NX on.
+
+    What an entry says does not depend on how many levels there are above it.
+    """
+    values = {
+        "cr0": CR0(0).with_(PG=1, PE=1, WP=1),
+        "cr3": 0,
+        "cr4": CR4(0).with_(PAE=1, LA57=1, PGE=1),
+        "efer": EFER(0).with_(LME=1, LMA=1, NXE=1),
+    }
+
+    def register(wanted: str) -> int:
+        if wanted not in values:
+            raise Unavailable(f"nobody has said what {wanted} is")
+        return values[wanted]
+
+    return regime(register)
 
 
 def ranges(register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:

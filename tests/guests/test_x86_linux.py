@@ -1,0 +1,154 @@
+"""A real Linux for x86-64: our map against QEMU's `info tlb` page for page, and against a process's own pagemap."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from gdbtools.analysis.mappings import mappings
+from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.model import Run
+from gdbtools.children.processes import DIES_WITH_PARENT
+from gdbtools.errors import Unavailable
+from gdbtools.places import gdbinit
+from tests.guests.linux import areas, pagemap
+from tests.guests.packages import QEMU_SUITES
+from tests.guests.x86.linux import COMMAND_LINES, PAGE_BYTES, X86Linux, booted, info_tlb
+from tests.said import say
+from tests.tables import reader
+
+PRESENT, FRAME = 1 << 63, (1 << 55) - 1
+QUICK = [("system", "5-level"), ("system", "4-level, PTI")]
+SHAPES = [(name, shape) for name in ("system", *QEMU_SUITES) for shape in COMMAND_LINES]
+X86 = ARCHITECTURES["x86_64"]
+USER, SUPERVISOR = X86.privileges
+GDBINIT = gdbinit()
+
+pytestmark = pytest.mark.guest
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(each, marks=() if each in QUICK else pytest.mark.full) for each in SHAPES],
+    ids=lambda each: "-".join(each).replace(", ", "-"),
+)
+def guest(request: pytest.FixtureRequest) -> Iterator[X86Linux]:
+    name, shape = request.param
+    try:
+        guest = booted(shape, name)
+    except Unavailable as why:
+        pytest.skip(str(why))
+    with guest:
+        say(f"{shape}: QEMU {guest.qemu.version}, booted in {guest.boot_seconds:.1f} s")
+        yield guest
+
+
+def mapped(guest: X86Linux) -> list[Run]:
+    """Return every run of a stopped guest that is mapped."""
+    found = mappings(X86, reader(guest.registers()), guest.read)
+    return [each for each in found if isinstance(each, Run) and each.output is not None]
+
+
+def told(run: Run) -> frozenset[str]:
+    """Return the flags of `info tlb` that a run says: of the last entry alone, but for what the path withholds."""
+    attributes = run.attributes
+    flags = {
+        "G": attributes.is_global,
+        "D": bool(attributes.dirty),
+        "A": attributes.accessed,
+        "PS": run.leaf_bytes > PAGE_BYTES,
+    }
+    return frozenset(name for name, is_set in flags.items() if is_set)
+
+
+def test_the_map_is_what_info_tlb_lists_page_for_page(guest: X86Linux) -> None:
+    guest.stop()
+    try:
+        listed = {each.va: each for each in info_tlb(guest)}
+        runs = mapped(guest)
+    finally:
+        guest.cont()
+    say(f"{len(listed)} pages, small and large, in {len(runs)} runs")
+    assert len(listed) > 4000
+    found = {}
+    for run in runs:
+        for at in range(0, run.size_bytes, run.leaf_bytes):
+            found[run.first + at] = (run.output + run.offset_of(run.first + at), told(run))
+    assert found == {va: (each.pa, each.flags & {"G", "D", "A", "PS"}) for va, each in listed.items()}
+
+
+def test_rights_are_no_more_than_each_entry_gives(guest: X86Linux) -> None:
+    """`info tlb` prints the last entry's own bits, which the tables above it may withhold."""
+    guest.stop()
+    try:
+        listed = {each.va: each.flags for each in info_tlb(guest)}
+        runs = mapped(guest)
+    finally:
+        guest.cont()
+    for run in runs:
+        flags, rights = listed[run.first], run.attributes.rights
+        assert rights[USER].read <= ("US" in flags)
+        assert rights[USER].write <= ("RW" in flags)
+        assert rights[SUPERVISOR].write <= ("RW" in flags)
+        assert rights[SUPERVISOR].execute <= ("NX" not in flags)
+    users = [run for run in runs if run.attributes.rights[USER].read]
+    assert all(run.first < 1 << 56 or run.attributes.rights[USER] != run.attributes.rights[SUPERVISOR] for run in users)
+
+
+def test_a_process_is_where_its_own_pagemap_says(guest: X86Linux) -> None:
+    with guest.process("while :; do :; done") as pid:
+        said = {va: word for area in areas(guest, pid) for va, word in pagemap(guest, pid, area, PAGE_BYTES).items()}
+        frames = {va: (word & FRAME) * PAGE_BYTES for va, word in said.items() if word & PRESENT}
+        own: dict[int, int] = {}
+        for _ in range(50):  # until a stop finds it, or the kernel on its behalf
+            guest.stop()
+            found = {
+                run.first + at: run.output + run.offset_of(run.first + at)
+                for run in mapped(guest)
+                if run.first < 1 << 56
+                for at in range(0, run.size_bytes, PAGE_BYTES)
+            }
+            guest.cont()
+            own = {va: found[va] for va in frames if va in found}
+            if own.keys() == frames.keys():
+                break
+    assert len(frames) > 20
+    assert own == frames
+
+
+def test_inside_gdb_it_is_read_as_the_hardware_reads_it_and_nothing_changes(guest: X86Linux) -> None:
+    debugger = shutil.which("gdb-multiarch")
+    if debugger is None:
+        pytest.skip("gdb-multiarch is not installed; on Debian and Ubuntu: apt-get install gdb-multiarch")
+    asked = ["monitor info registers", "mmu status"]
+    asked += ["mmu walk $pc $rsp --json", "mmu map --limit 3", "mmu regs", "monitor info registers"]
+    attach = ["set confirm off", f"target remote {guest.gdbstub}", f"source {GDBINIT}"]
+    words = [word for line in (*attach, *asked) for word in ("-ex", line)]
+    run = [*DIES_WITH_PARENT, debugger, "-nx", "-q", "-batch", *words]
+    out, both = subprocess.PIPE, subprocess.STDOUT  # what a monitor says goes to standard error
+    done = subprocess.run(run, stdout=out, stderr=both, text=True, timeout=120, check=True)
+    states = re.findall(r"^RAX=.*?^EFER=\w+", done.stdout, re.MULTILINE | re.DOTALL)
+    assert len(states) == 2
+    assert states[0] == states[1]
+    walks = [json.loads(line)["result"] for line in done.stdout.splitlines() if line.startswith("{")]
+    pc, sp = (int(re.search(rf"{name}=(\w+)", states[0])[1], 16) for name in ("RIP", "RSP"))  # type: ignore[index]
+    assert [int(each["input"], 16) for each in walks] == [pc, sp]
+    guest.stop()
+    try:
+        # The kernel's own code is where it was; a stack may have been another's by now.
+        assert int(walks[0]["output"], 16) == guest.gva2gpa(pc) or pc < 1 << 56
+    finally:
+        guest.cont()
+    assert "x86_64, CPU 0 of 1, at " in done.stdout
+    # What system management mode sees is another view of memory: there the legacy video memory is RAM.
+    ranges = re.findall(r"0x\w+-0x\w+(?=\s+in\s)", done.stdout)
+    assert "0x0-0x9ffff" in ranges
+    assert len(ranges) == len(set(ranges))
+    assert "0x0-0xbffff" not in ranges
+    assert "paging), upper half" in done.stdout
+    assert re.search(r"^cr3 +0x\w{16} +ROOT=", done.stdout, re.MULTILINE)

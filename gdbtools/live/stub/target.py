@@ -60,7 +60,7 @@ class Attachment:
         wire = open_wire(self.connection.details or "") if self.connection.is_valid() else None
         if wire is None:
             try:
-                return console(f"monitor {command}")
+                return monitor(command)
             except gdb.error:
                 return ""
         try:

@@ -111,7 +111,7 @@ class Wire:
         printed = b""
         while (answer := self.answer()).startswith(b"O") and answer != b"OK":
             printed += bytes.fromhex(answer[1:].decode("ascii"))
-        return printed.decode(errors="replace")
+        return printed.decode(errors="replace").replace("\r", "")
 
     def answer(self) -> bytes:
         """Return the next answer, which has been asked for."""

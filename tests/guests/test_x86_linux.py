@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -121,22 +122,31 @@ def test_a_process_is_where_its_own_pagemap_says(guest: X86Linux) -> None:
     assert own == frames
 
 
-def test_inside_gdb_it_is_read_as_the_hardware_reads_it_and_nothing_changes(guest: X86Linux) -> None:
+def inside_gdb(guest: X86Linux, *lines: str) -> str:
+    """Return what GDB prints, its monitor's words included, of these lines on a guest that runs."""
     debugger = shutil.which("gdb-multiarch")
     if debugger is None:
         pytest.skip("gdb-multiarch is not installed; on Debian and Ubuntu: apt-get install gdb-multiarch")
-    asked = ["monitor info registers", "mmu status"]
-    asked += ["mmu walk $pc $rsp --json", "mmu map --limit 3", "mmu regs", "monitor info registers"]
     attach = ["set confirm off", f"target remote {guest.gdbstub}", f"source {GDBINIT}"]
-    words = [word for line in (*attach, *asked) for word in ("-ex", line)]
+    words = [word for line in (*attach, *lines) for word in ("-ex", line)]
     run = [*DIES_WITH_PARENT, debugger, "-nx", "-q", "-batch", *words]
-    out, both = subprocess.PIPE, subprocess.STDOUT  # what a monitor says goes to standard error
-    done = subprocess.run(run, stdout=out, stderr=both, text=True, timeout=120, check=True)
-    states = re.findall(r"^RAX=.*?^EFER=\w+", done.stdout, re.MULTILINE | re.DOTALL)
+    # What a monitor says goes to standard error.
+    out, both = subprocess.PIPE, subprocess.STDOUT
+    return subprocess.run(run, stdout=out, stderr=both, text=True, timeout=120, check=True).stdout
+
+
+def results(said: str) -> list[dict[str, Any]]:
+    return [json.loads(line)["result"] for line in said.splitlines() if line.startswith("{")]
+
+
+def test_inside_gdb_it_is_read_as_the_hardware_reads_it_and_nothing_changes(guest: X86Linux) -> None:
+    asked = ["mmu status", "mmu walk $pc $rsp --json", "mmu map --limit 3", "mmu regs"]
+    said = inside_gdb(guest, "monitor info registers", *asked, "monitor info registers")
+    states = re.findall(r"^RAX=.*?^EFER=\w+", said, re.MULTILINE | re.DOTALL)
     assert len(states) == 2
     assert states[0] == states[1]
-    walks = [json.loads(line)["result"] for line in done.stdout.splitlines() if line.startswith("{")]
     pc, sp = (int(re.search(rf"{name}=(\w+)", states[0])[1], 16) for name in ("RIP", "RSP"))  # type: ignore[index]
+    walks = results(said)
     assert [int(each["input"], 16) for each in walks] == [pc, sp]
     guest.stop()
     try:
@@ -144,11 +154,35 @@ def test_inside_gdb_it_is_read_as_the_hardware_reads_it_and_nothing_changes(gues
         assert int(walks[0]["output"], 16) == guest.gva2gpa(pc) or pc < 1 << 56
     finally:
         guest.cont()
-    assert "x86_64, CPU 0 of 1, at " in done.stdout
+    assert "x86_64, CPU 0 of 1, at " in said
+    assert "paging), upper half" in said
+    assert re.search(r"^cr3 +0x\w{16} +ROOT=", said, re.MULTILINE)
     # What system management mode sees is another view of memory: there the legacy video memory is RAM.
-    ranges = re.findall(r"0x\w+-0x\w+(?=\s+in\s)", done.stdout)
+    ranges = re.findall(r"0x\w+-0x\w+(?=\s+in\s)", said)
     assert "0x0-0x9ffff" in ranges
     assert len(ranges) == len(set(ranges))
     assert "0x0-0xbffff" not in ranges
-    assert "paging), upper half" in done.stdout
-    assert re.search(r"^cr3 +0x\w{16} +ROOT=", done.stdout, re.MULTILINE)
+
+
+def test_catch_sees_demand_paging_and_copy_on_write(guest: X86Linux) -> None:
+    guest.run("(while :; do /bin/busybox true; done) & echo $! > /load")
+    try:
+        said = inside_gdb(
+            guest,
+            *("mmu catch translation", *(["continue", "mmu fault --json"] * 3), "delete"),
+            *("mmu catch permission", *(["continue", "mmu fault --json"] * 3), "delete"),
+        )
+    finally:
+        guest.run("kill -9 $(cat /load)")
+    found = results(said)
+    assert len(found) == 6, said
+    assert {each["verdict"] for each in found} == {"tables agree"}
+    absent, refused = found[:3], found[3:]
+    for each in absent:
+        assert int(each["syndrome"]["value"], 16) & 1 == 0
+        assert each["predicted"]["deciding"]["cause"] == "not present"
+    for each in refused:
+        assert int(each["syndrome"]["value"], 16) & 3 == 3
+        assert each["predicted"]["deciding"]["cause"] == "read only"
+    for each in found:
+        assert each["predicted"]["status"] in (None, each["syndrome"]["value"])

@@ -38,8 +38,9 @@ IDENTITY: Final = Identity(
     elf_number=EM_X86_64,
     # struct elf_prstatus: pr_pid at 32, pr_reg at 112, pr_fpvalid at the end.
     status=StatusLayout(336, 32, 112, _SAVED),
+    syndrome="pf",
     register_names=re.compile(
-        r"cr[02348]|efer|[re]flags|pkr[us]|pat|maxphyaddr|[re][abcd]x|[re]ip|[cs]s", re.IGNORECASE
+        r"cr[02348]|efer|error_code|idtr|[re]flags|pkr[us]|pat|maxphyaddr|[re][abcd]x|[re]ip|[cs]s", re.IGNORECASE
     ),
     constants=re.compile("maxphyaddr"),
     stub_names={},

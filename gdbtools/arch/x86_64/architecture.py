@@ -8,11 +8,24 @@ from typing import Final
 
 from gdbtools.addresses import Input
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import Access, AccessKind, Fault, FaultKind, Privilege, ReadRegister, Refusal, Regime, Walk
+from gdbtools.arch.model import (
+    Access,
+    AccessKind,
+    Fault,
+    FaultKind,
+    Privilege,
+    ReadRegister,
+    Refusal,
+    Regime,
+    Stub,
+    Walk,
+)
 from gdbtools.arch.x86_64 import GENERAL, IDENTITY
+from gdbtools.arch.x86_64.exceptions.page_faults import PageFaults
 from gdbtools.arch.x86_64.privileges import LEVELS, USER
 from gdbtools.arch.x86_64.registers import catalog
 from gdbtools.arch.x86_64.registers.control import EFLAGS
+from gdbtools.arch.x86_64.registers.descriptor_tables import idtr_of
 from gdbtools.arch.x86_64.registers.memory_types import TYPES
 from gdbtools.arch.x86_64.syndrome.page_fault import PageFaultCode
 from gdbtools.arch.x86_64.tables.descriptors import page_entry
@@ -42,6 +55,8 @@ class X86(Architecture):
         *(page_entry(MODE_32, level.low) for level in MODE_32.levels),
     )
 
+    exceptions = PageFaults()
+
     def word(self, name: str, register: ReadRegister) -> Word:
         layout = regimes.root_register(register) if name == "cr3" else self.registers[name]
         return layout(register(name))
@@ -56,6 +71,9 @@ class X86(Architecture):
         if granule != "4k":
             raise UsageError("pages of x86-64 have 4k, and large ones follow from their level; leave --granule out")
         return regimes.bare_regime()
+
+    def from_stub(self, name: str, stub: Stub) -> int | None:
+        return idtr_of(stub) if name == "idtr" else stub.register(name)
 
     def privilege(self, register: ReadRegister) -> Privilege:
         return regimes.privilege(register)
@@ -84,8 +102,7 @@ class X86(Architecture):
         """Return the error code of the page fault; None for what is none, and where no access is meant."""
         if access is None or fault.kind not in PageFaultCode.KINDS:
             return None
-        tells_fetches = isinstance(regime, Linear) and (regime.controls.nx or regime.controls.smep)
-        return int(PageFaultCode.of_fault(fault, access, tells_fetches))
+        return int(PageFaultCode.of_fault(fault, access, regime is not None and regimes.tells_fetches(regime)))
 
     def called(self, fault: Fault, kind: AccessKind | None) -> str:  # noqa: ARG002
         """Return the name of the exception, with what its error code says of the reason."""

@@ -7,8 +7,10 @@ from typing import Final
 
 from gdbtools.arch.model import Brief, ReadRegister
 from gdbtools.arch.x86_64.registers.control import CR0, CR2, CR3, CR4, EFER, EFLAGS, Selector
+from gdbtools.arch.x86_64.registers.descriptor_tables import IDTR
 from gdbtools.arch.x86_64.registers.memory_types import PAT
 from gdbtools.arch.x86_64.registers.protection_keys import ProtectionKeys
+from gdbtools.arch.x86_64.syndrome.page_fault import PageFaultCode
 from gdbtools.bits import Field, Word
 from gdbtools.errors import Unavailable
 
@@ -26,8 +28,10 @@ DECLARED: Final[Mapping[str, type[Word]]] = {
     "cr4": CR4,
     "efer": EFER,
     "cr2": CR2,
+    "error_code": PageFaultCode,
     "eflags": EFLAGS,
     "cs": Selector,
+    "idtr": IDTR,
     "pkru": ProtectionKeys,
     "pkrs": ProtectionKeys,
     "pat": PAT,

@@ -1,14 +1,14 @@
-"""The error code of a page fault.
+"""The error code of a page fault, and what follows from it.
 
 Source: Intel SDM volume 3, "Page-Fault Exceptions" and "Interrupt 14".
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
-from gdbtools.arch.model import Access, AccessKind, Fault, FaultKind
-from gdbtools.bits import NO_YES, Field, Word
+from gdbtools.arch.model import Access, AccessKind, AddressMeaning, Fault, FaultKind, Return, Syndrome
+from gdbtools.bits import NO_YES, Field, FieldValue, Word
 
 
 class PageFaultCode(Word):
@@ -19,11 +19,11 @@ class PageFaultCode(Word):
     HLAT = Field(7, doc="during a walk by HLAT", values=NO_YES)
     SS = Field(6, doc="an access to a shadow stack", values=NO_YES)
     PK = Field(5, doc="a protection key", values=NO_YES)
-    I = Field(4, doc="I/D: an instruction was fetched", values={0: "data", 1: "instruction fetch"})  # noqa: E741
+    I = Field(4, doc="I/D: what was accessed", values={0: "data", 1: "an instruction was fetched"})  # noqa: E741
     RSVD = Field(3, doc="a reserved bit of an entry is set", values=NO_YES)
     U = Field(2, doc="U/S: who asked", values={0: "supervisor", 1: "user"})
     W = Field(1, doc="W/R", values={0: "read", 1: "write"})
-    P = Field(0, doc="present", values={0: "an entry is not present", 1: "all entries are present"})
+    P = Field(0, doc="present", values={0: "an entry is not present", 1: "every entry is present"})
 
     KINDS: ClassVar = (
         FaultKind.TRANSLATION,
@@ -43,3 +43,40 @@ class PageFaultCode(Word):
             I=int(tells_fetches and access.kind is AccessKind.EXECUTE),
             PK=int(fault.kind is FaultKind.PROTECTION_KEY),
         )
+
+    @property
+    def kind(self) -> FaultKind:
+        """The kind of fault that it says; RSVD says so alone where P is clear beside it, as QEMU leaves it."""
+        if self.RSVD:
+            return FaultKind.RESERVED_BIT
+        if not self.P:
+            return FaultKind.TRANSLATION
+        return FaultKind.PROTECTION_KEY if self.PK else FaultKind.PERMISSION
+
+    @property
+    def access_kind(self) -> AccessKind:
+        if self.I:
+            return AccessKind.EXECUTE
+        return AccessKind.WRITE if self.W else AccessKind.READ
+
+
+_NOT_REPLAYED: Final = (PageFaultCode.SS, PageFaultCode.SGX, PageFaultCode.HLAT)
+
+
+def decode(value: int) -> Syndrome:
+    """Decode an error code of a page fault; never refuses a value."""
+    word = PageFaultCode(value & 0xFFFF_FFFF)
+    fetched = word.access_kind is AccessKind.EXECUTE
+    return Syndrome(
+        word=word,
+        name="page fault (#PF)",
+        fault=Fault(word.kind),
+        access_kind=word.access_kind,
+        status=int(word),
+        from_lower=bool(word.U),
+        address=AddressMeaning.FETCHED if fetched else AddressMeaning.ACCESSED,
+        returns=Return.THIS_INSTRUCTION,
+        other_rules=tuple(FieldValue(each, 1) for each in _NOT_REPLAYED if each.of(word)),
+        notes=("RSVD without P: QEMU leaves P clear where a reserved bit is set",) if word.RSVD and not word.P else (),
+        not_told_apart=frozenset((word.kind,)),
+    )

@@ -114,6 +114,11 @@ def bare_regime() -> Regime:
     return regime(register)
 
 
+def tells_fetches(regime: Regime) -> bool:
+    """Return whether the error code of a page fault tells a fetch from a read: with NX, or SMEP."""
+    return isinstance(regime, Linear) and (regime.controls.nx or regime.controls.smep)
+
+
 def ranges(register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
     """Return the ranges of a regime in the order of their addresses: the halves of canonical ones are two."""
     found = regime(register, name)

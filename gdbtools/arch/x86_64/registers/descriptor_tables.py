@@ -1,0 +1,42 @@
+"""The interrupt descriptor table: where it is, and what a gate of it says.
+
+Source: Intel SDM volume 3, "Interrupt Descriptor Table (IDT)", "64-Bit Mode IDT".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gdbtools.arch.model import Stub
+from gdbtools.bits import NO_YES, Field, Word
+
+GATE_BYTES: Final = 16
+_IDT: Final = re.compile(r"^IDT=\s+([0-9a-f]+) [0-9a-f]+\s*$", re.MULTILINE)
+_CPU: Final = re.compile(r"^CPU#(\d+)\s*$", re.MULTILINE)
+
+
+class IDTR(Word):
+    """The interrupt descriptor table register, without its limit."""
+
+    BASE = Field((63, 0), doc="linear address of the interrupt descriptor table")
+
+
+class Gate(Word):
+    """A gate of 64-bit mode."""
+
+    width = 128
+    OFFSET = Field((95, 48), (15, 0), doc="where the handler begins")
+    P = Field(47, doc="present", values=NO_YES)
+    DPL = Field((46, 45), doc="who may call it by an instruction")
+    TYPE = Field((43, 40), doc="type", values={14: "interrupt gate", 15: "trap gate"})
+    IST = Field((34, 32), doc="stack of the interrupt stack table; 0: none")
+    SELECTOR = Field((31, 16), doc="code segment")
+
+
+def idtr_of(stub: Stub) -> int | None:
+    """Return where a CPU's table is, which QEMU's stub has no register for: its monitor prints it."""
+    _, *parts = _CPU.split(stub.monitor("info registers -a"))
+    printed = dict(zip(map(int, parts[::2]), parts[1::2], strict=True))
+    shown = _IDT.search(printed.get(stub.number, ""))
+    return None if shown is None else int(shown[1], 16)

@@ -3,7 +3,7 @@
 At the first instruction of a handler the frame is where rsp points, below it the error code where the vector has one;
 which stack that is, the gate and the task have chosen by then.  Anywhere else nothing says where it is.
 
-Source: Intel SDM volume 3, "Exception- or Interrupt-Handler Procedures", "64-Bit Mode Stack Frame", "Error Code".
+Source: Intel SDM volume 3, "Exception- or Interrupt-Handler Procedures", "64-Bit Mode Stack FaultFrame", "Error Code".
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ERROR: Final = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class FaultFrame:
     """What is on the stack of a page fault's handler: the error code, and the state to return to."""
 
     error_code: int
@@ -54,16 +54,16 @@ def is_at_handler(register: ReadRegister) -> bool:
     return register("rip") == handler(register)
 
 
-def frame(register: ReadRegister) -> Frame:
+def frame(register: ReadRegister) -> FaultFrame:
     """Return the frame of a CPU that is at that handler's first instruction."""
     size = _ERROR.size + _FRAME.size
     raw = read_virtual(regimes.regime(register), VA(register("rsp")), size, memory_of(register))
     (code,) = _ERROR.unpack(raw[: _ERROR.size])
     rip, cs, rflags, rsp, _ = _FRAME.unpack(raw[_ERROR.size :])
-    return Frame(code, rip, cs, rflags, rsp)
+    return FaultFrame(code, rip, cs, rflags, rsp)
 
 
-def frame_or_written(register: ReadRegister) -> tuple[int, Frame | None]:
+def frame_or_written(register: ReadRegister) -> tuple[int, FaultFrame | None]:
     """Return the error code, and the frame that it is in; None where somebody wrote down the code alone.
 
     Raises `Unavailable` where neither is there: then the frame may be anywhere.

@@ -225,7 +225,10 @@ def test_code_that_a_capture_lacks_is_not_said_to_be_the_guests_lack(capsys) -> 
     assert "the guest has no" not in err
 
 
-@pytest.mark.parametrize("words", [["map", "-s", OSV], ["map", "-s", OSV, "--json"], ["open", OSV, "-c", "map"]])
+@pytest.mark.parametrize(
+    "words",
+    [["map", "-s", OSV], ["map", "-s", OSV, "--json"], ["map", "-s", OSV, "--html"], ["open", OSV, "-c", "map"]],
+)
 def test_a_reader_that_has_gone_is_no_error(words: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)

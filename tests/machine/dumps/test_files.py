@@ -72,7 +72,6 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
     [
         f"gdbtools map -s {DEMO} > /dev/full",
         f"gdbtools map -s {DEMO} >&-",
-        f"gdbtools map -s {DEMO} --html | true; exit ${{PIPESTATUS[0]}}",
         f"gdbtools map -s {DEMO} -o /dev/full",
         "gdbtools --help > /dev/full",
         f"gdbtools open {DEMO} -c map > /dev/full",

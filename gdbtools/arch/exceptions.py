@@ -140,11 +140,16 @@ class Exceptions(abc.ABC):
     def is_unprivileged(self, instruction: int) -> bool:
         """Return whether an instruction's loads and stores are checked as if a user made them."""
 
+    def words_for(self, exception: ExceptionRecord) -> EffectWords:  # noqa: ARG002
+        """Return the words for what makes a change be seen of the translation that an exception is a fault of."""
+        return self.effect_words
+
     @abc.abstractmethod
     def effects(self, code: bytes, end: VA, register: ReadRegister, regime: str, about: Walk) -> Sequence[Effect]:
         """Return what the code that ends at the address `end` did for the translation `about`, the latest first.
 
-        `code` is its bytes as they are in memory; `regime` names the one that it runs in.
+        `code` is its bytes as they are in memory; `regime` names the one that it runs in.  `about` is a walk of the
+        stage whose tables are meant: of two, what invalidates one leaves the other.
         """
 
     def shown_by(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from gdbtools.addresses import VA
+from gdbtools.addresses import VA, Input
 
 INSTRUCTIONS = 32
 """How far back to look: what is further away has been through other code."""
@@ -33,12 +33,16 @@ class EffectWords:
     """What an architecture calls the instructions that wait, synchronize and invalidate.
 
     One instruction may do all three.  `of_leaves` says that what invalidates an address is about leaves alone.
+    `regime` names the one whose translations they are of, where that is not the CPU's own.  `by_hand` is what has a TLB
+    forget such a translation, `{}` for its address, where no command here has the CPU do it.
     """
 
     wait: str
     synchronize: str
     invalidate: str
     of_leaves: bool = False
+    regime: str = ""
+    by_hand: str = ""
 
     @property
     def barriers(self) -> str:
@@ -55,7 +59,8 @@ class EffectWords:
 class Effect:
     """One such instruction: its virtual address and its text.
 
-    `target` is the virtual address that a store wrote, or that an invalidation names; None where it names none.
+    `target` is the virtual address that a store wrote, or the address that an invalidation names, of whichever stage
+    that is about; None where it names none.
     `reaches` says whether an invalidation covers the translation asked about; None where that is not known.  With
     `leaves_only` it does so for what a leaf says of it alone, and so does a barrier.  `instead` says why one does not,
     where `target` does not tell; `needs` is what has to come between a store and it.
@@ -64,7 +69,7 @@ class Effect:
     address: VA
     deed: EffectKind
     text: str
-    target: VA | None = None
+    target: Input | None = None
     reaches: bool | None = None
     leaves_only: bool = False
     instead: str = ""

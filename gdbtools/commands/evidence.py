@@ -155,7 +155,7 @@ def evidence(walk: Walk, show: Callable[[Walk], Block] = steps_table) -> list[Bl
 def _stages(walk: Walk, show: Callable[[Walk], Block]) -> list[Block]:
     blocks: list[Block] = [show(walk)] if walk.steps or walk.fetch else []
     blocks += _kept(walk)
-    second = walk.fetch.via if walk.fetch else walk.final
+    second = walk.below
     if second is not None:
         what = "the fetch of the next descriptor" if walk.fetch else "the output"
         stage, address = second.regime.stage_label.capitalize(), second.regime.input_label

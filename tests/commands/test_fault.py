@@ -16,6 +16,7 @@ from gdbtools.arch.walk import walk
 from gdbtools.cli import main
 from gdbtools.commands.fault.suspicion import briefly, suspicion_rows
 from gdbtools.repl.session import Doing, state_of
+from tests.arch.aarch64.truth.machine import EL1H, EL2H, Memory, el2, guest
 from tests.commands.test_map import saved
 from tests.commands.test_what_if import CRASH, OSV, ask
 from tests.places import ROOT
@@ -257,6 +258,28 @@ def test_rows_begin_with_how_likely_they_are_and_end_in_the_test_but_for_the_unl
     assert str(rows[1][1]).endswith("look at the writer")
     assert rows[2][1] == "the tables were repaired after the fault"
     assert suspicion_rows([Suspicion(SpuriousCause.REPAIRED)], VA, WORDS)[0][0] == "perhaps"
+
+
+DATA_LOWER, PERMISSION_3 = 0b100100 << 26, 0b001111
+
+
+def test_a_stage_2_is_invalidated_by_ipa_with_the_guests_vmid_and_not_by_what_is_el2s_own(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    memory, everything = Memory(), 0b1111 << 2 | 3 << 8 | 1 << 6 | 1 << 10
+    memory.stage1(0, va=0x5000, output=0x6543_2000)
+    memory.identity(everything)
+    memory.stage2(everything, 0x6543_2000, 0x7000_0000)
+    taken = {"ESR_EL2": DATA_LOWER | PERMISSION_3, "FAR_EL2": 0x5018, "ELR_EL2": 0x1000, "SPSR_EL2": EL1H}
+    registers = {**el2(), **guest(), **taken, "HPFAR_EL2": 0, "cpsr": EL2H, "VBAR_EL2": 0, "pc": 0x400}
+    words = saved(memory, tmp_path, registers)
+    (answer,) = ask(capsys, "fault", *words, status=1)
+    assert (answer["verdict"], answer["suspicions"][0]["cause"]) == ("tables permit", "stale leaf")
+    main(["fault", *words])
+    said = " ".join(capsys.readouterr().out.split())
+    by_hand = "until `TLBI IPAS2E1IS` of 0x65432000, and `TLBI VMALLE1IS`, with the guest's VMID in VTTBR_EL2"
+    assert f"a TLB kept an older leaf. Go on, and it faults again, {by_hand}" in said
+    assert "mmu tlbi" not in said, "which at EL2 is about EL2's own translations"
 
 
 # At reset

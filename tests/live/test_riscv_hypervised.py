@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -146,7 +147,12 @@ def test_what_was_mapped_since_is_permitted_now(gdb_path: str) -> None:
         found.session.say("hbreak *(long)&mapped if $scause == 21")
         fault = fault_after(found)
         assert (fault["verdict"], int(fault["ipa"], 16)) == ("tables permit", gpa(LOAD_UNMAPPED))
-        (fenced,) = found.session.ask(f"tlbi {gpa(LOAD_UNMAPPED):#x} --regime g")
+        said = " ".join(found.session.say("mmu fault").split())
+        assert "a TLB cached the entry while it was invalid, and no hfence.gvma of it followed on this CPU" in said
+        assert "sfence.vma" not in said
+        (command,) = set(re.findall(r"again, until `mmu (tlbi 0x[^`]*)`", said))
+        assert command == f"tlbi {gpa(LOAD_UNMAPPED):#x} --regime g"
+        (fenced,) = found.session.ask(command)
         assert "hfence.gvma a0, zero" in str(fenced)
         (fenced,) = found.session.ask(f"tlbi {page(LOAD_UNMAPPED):#x} --regime vs")
         assert "hfence.vvma a0, zero" in str(fenced)

@@ -11,8 +11,7 @@ from gdbtools.arch.model import Step, Walk
 
 def steps_of(found: Walk) -> Sequence[Step]:
     """Return every descriptor of a walk, of both stages."""
-    second = found.fetch.via if found.fetch else found.final
-    return (*found.steps, *(second.steps if second else ()))
+    return (*found.steps, *(found.below.steps if found.below else ()))
 
 
 @dataclass(frozen=True)

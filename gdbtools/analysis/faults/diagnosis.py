@@ -349,7 +349,7 @@ def _aborted(regime: Regime, address: Input, read: Read, fault: Fault) -> Aborte
             return bytes(size_bytes)
 
     found = walk(regime, address, read_or_nothing)
-    second = found.fetch.via if found.fetch else found.final
+    second = found.below
     stages = [found, *([second] if second else [])]
     places = [(each, step) for each in stages for step in each.steps if step.level.number == fault.level]
     places.sort(key=lambda place: (place[1].pa not in missing, place[0].regime.stage != fault.stage))

@@ -50,7 +50,9 @@ def writer(architecture: Architecture, register: ReadRegister, read: Read, diagn
         return None
     if not diagnosis.entry or exception.origin != exception.target or exception.return_address is None:
         return None
-    return _writer_before(architecture, register, read, exception.return_address, exception.regime, diagnosis)
+    # The regime of the access may be another's: a hypervisor's load as its guest is none of the guest's code.
+    regime = architecture.exceptions.regime_of(register, exception.origin)
+    return _writer_before(architecture, register, read, exception.return_address, regime, diagnosis)
 
 
 def remote_writer(
@@ -79,8 +81,10 @@ def _writer_before(
         done = tuple(architecture.exceptions.effects(code, end, register, regime, about))
         for position, each in enumerate(done):
             if each.deed is EffectKind.STORE and each.target is not None:
-                step = _written(architecture, register, read, each.target, regime, diagnosis)
+                step = _written(architecture, register, read, VA(each.target), regime, diagnosis)
                 if step is not None:
+                    if step not in about.steps and about.below is not None:
+                        done = tuple(architecture.exceptions.effects(code, end, register, regime, about.below))
                     return _followed(each, step, done[position::-1])
     except GdbtoolsError:
         return None

@@ -294,6 +294,11 @@ class Walk:
         return self.steps[-1] if self.steps and self.steps[-1].is_leaf else None
 
     @property
+    def below(self) -> Walk | None:
+        """The last walk through the stage below: of the descriptor that it refused, else of the output."""
+        return self.fetch.via if self.fetch else self.final
+
+    @property
     def destination(self) -> Mapped[Output] | None:
         """Where this stage's leaf points, even when its access flag refuses; None where there is no leaf to ask.
 

@@ -30,10 +30,10 @@ _AT_LENGTH = {
 _TESTS = {
     SpuriousCause.OTHER_EXCEPTION: "Catch the next one with `mmu catch`",
     SpuriousCause.REPAIRED: "Go on, and it faults no more",
-    SpuriousCause.CACHED_INVALID: "Go on, and it faults again, until `{cure}`",
-    SpuriousCause.STALE_LEAF: "Go on, and it faults again, until `{cure}`",
+    SpuriousCause.CACHED_INVALID: "Go on, and it faults again, until {cure}",
+    SpuriousCause.STALE_LEAF: "Go on, and it faults again, until {cure}",
     SpuriousCause.FENCED_ELSEWHERE: "Go on, and it faults again on this CPU, on the writer's never",
-    SpuriousCause.STALE_TABLE: "Go on, and it faults again, until `{cure}`",
+    SpuriousCause.STALE_TABLE: "Go on, and it faults again, until {cure}",
     SpuriousCause.MISSING_BARRIER: "Go on, and it faults no more; look at the writer",
 }
 """What tells each cause from the others."""
@@ -88,7 +88,10 @@ _SPECIALLY = {
 
 
 def suspicion_rows(suspected: Sequence[Suspicion], address: int, words: EffectWords) -> list[tuple[str, Text]]:
-    """Return a row for each: the first is what to think of first, `unlikely` what something speaks against."""
+    """Return a row for each: the first is what to think of first, `unlikely` what something speaks against.
+
+    `address` is that of the translation in question, of the stage that refused.
+    """
     rows: list[tuple[str, Text]] = []
     before = ""
     for number, each in enumerate(suspected):
@@ -121,10 +124,13 @@ def _sentences(suspicion: Suspicion, address: int, words: EffectWords, as_above:
 
 
 def _cure(suspicion: Suspicion, address: int, words: EffectWords) -> str:
-    """Return the command that has a TLB forget what it kept: where an address is of leaves alone, all for a table."""
+    """Return what has a TLB forget what it kept: where an address is of leaves alone, all for a table."""
+    if words.by_hand:
+        return words.by_hand.format(f"{address:#x}")
     writer = suspicion.writer
     of_table = suspicion.cause is SpuriousCause.STALE_TABLE or (writer is not None and not writer.step.is_leaf)
-    return "mmu tlbi" if words.of_leaves and of_table else f"mmu tlbi {address:#x}"
+    command = "mmu tlbi" if words.of_leaves and of_table else f"mmu tlbi {address:#x}"
+    return f"`{command} --regime {words.regime}`" if words.regime else f"`{command}`"
 
 
 def _because(suspicion: Suspicion, words: EffectWords) -> list[str]:

@@ -57,7 +57,7 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
         rows.append(("instruction", f"not readable at {back}: taken for one that this refuses, as it refuses no other"))
     aligned = alignment_text(diagnosis)
     rows += [("alignment", aligned)] if aligned else []
-    rows += suspicion_rows(suspected, exception.address, answer.architecture.exceptions.effect_words)
+    rows += suspicion_rows(suspected, _in_question(diagnosis), answer.words)
     if not diagnosis.belongs.joined:
         return [*rows, *_apart_rows(diagnosis, symbols, back)]
     if answer.changed is not None:
@@ -78,6 +78,16 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
     if answer.live and _repairable(diagnosis):
         rows.append(("next", Span("mmu fixup --resume" if diagnosis.entry else "mmu fixup", Role.COMMAND)))
     return rows
+
+
+def _in_question(diagnosis: Diagnosis) -> int:
+    """Return the address of the translation that was refused: of the page, where the second stage did that."""
+    exception, fault = diagnosis.exception, diagnosis.exception.syndrome.fault
+    if fault is None or fault.stage == 1:
+        return exception.address
+    found = diagnosis.walk.below if diagnosis.walk is not None else None
+    asked = exception.ipa if exception.ipa is not None else found.input if found is not None else exception.address
+    return asked // PAGE_BYTES * PAGE_BYTES
 
 
 def loops_where_presence_counts(diagnosis: Diagnosis) -> str:

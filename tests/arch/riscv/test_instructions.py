@@ -228,7 +228,35 @@ def test_a_hypervisor_fences_its_guests_translations_and_a_guest_its_own() -> No
     assert reached("sfence.vma", "vs") is True
     assert reached("sfence.vma", "s") is False
     assert reached("hfence.vvma a0, a1", "s") is True
-    assert reached("hfence.gvma zero, zero", "s") is None, "which stage is meant, nobody says"
+    assert reached("hfence.gvma zero, zero", "s") is False, "which leaves the guest's own stage as it was"
+
+
+@pytest.mark.parametrize(
+    ("text", "registers", "reaches", "instead"),
+    [
+        ("hfence.gvma zero, zero", {}, True, ""),
+        ("hfence.gvma a0, zero", {"a0": 0x3ABC >> 2}, True, ""),
+        ("hfence.gvma a0, zero", {"a0": 0x4000 >> 2}, False, ""),
+        # The address itself, as nobody but the other fences has it.
+        ("hfence.gvma a0, zero", {"a0": 0x3ABC}, False, ""),
+        ("hinval.gvma a0, a1", {"a0": 0x3000 >> 2, "a1": 5}, False, "had no sfence.inval.ir behind it"),
+        ("hinval.gvma a0, a1", {"a0": 0x3000 >> 2, "a1": 6}, False, "was of VMID 6, and hgatp has 5"),
+        ("hfence.vvma a0, zero", {"a0": 0}, False, "was of the VS-stage"),
+        ("sfence.vma", {}, False, "was of satp"),
+    ],
+)
+def test_a_fence_of_the_g_stage_has_an_address_shifted_by_two_and_a_vmid(
+    text: str, registers: dict[str, int], reaches: bool, instead: str
+) -> None:
+    hart = guest(V | R | W | AD)
+    hart.regs["hgatp"] |= 5 << 44
+    register = reader({**hart.regs, "priv": 1, "virt": 0, **registers})
+    about = walk(hart.architecture.regime_for(register, VA(0), "vs"), VA(0), hart.read).below
+    assert about is not None
+    assert about.input == 0x3000
+    found = hart.architecture.exceptions.effects(code(*PADDING, text), END, register, "s", about)
+    (invalidation,) = [each for each in found if each.deed is INVALIDATE]
+    assert (invalidation.reaches, invalidation.instead) == (reaches, instead)
 
 
 def test_registers_that_the_source_lacks_make_nothing_up() -> None:

@@ -324,6 +324,68 @@ def test_a_guest_page_fault_names_the_g_stages_entry(ask: Ask) -> None:
     assert "as the guest's tables say" in said
 
 
+def taken_from_guest(cause: int, **registers: int) -> dict[str, int]:
+    """Return what a fault of a guest's leaves at the first instruction of its hypervisor's handler."""
+    taken = {"scause": cause, "stval": 0x10, "sepc": 0, "sstatus": SPP, "stvec": 0x9000, "pc": 0x9000, "virt": 0}
+    return {**taken, "hstatus": 1 << 8 | 1 << 7 | 1 << 6, **registers}
+
+
+@pytest.mark.parametrize(
+    ("registers", "fence", "cure"),
+    [
+        # Of the address where htval has none, the guest's own tables tell.
+        ({"scause": GUEST_LOAD, "htval": 0x3010 >> 2, "htinst": 0}, "hfence.gvma", "mmu tlbi 0x3000 --regime g"),
+        ({"scause": GUEST_LOAD, "htval": 0, "htinst": 0}, "hfence.gvma", "mmu tlbi 0x3000 --regime g"),
+        ({"scause": LOAD}, "hfence.vvma", "mmu tlbi 0x10 --regime vs"),
+        ({"scause": LOAD, "virt": 1}, "sfence.vma", "mmu tlbi 0x10"),
+    ],
+)
+def test_each_stage_has_its_own_fence_and_whoever_is_outside_has_another(
+    ask: Ask, registers: dict[str, int], fence: str, cure: str
+) -> None:
+    known = taken_from_guest(LOAD, vscause=LOAD, vstval=0x10, vsepc=0, vstvec=0x9000) | registers
+    found, said = ask(guest(V | R | W | AD, **{**known, "vsstatus": SPP}))
+    assert found["verdict"] == "tables permit"
+    assert f"no {fence} of it followed on this CPU" in said
+    assert f"until `{cure}`" in said
+    others = {"sfence.vma", "hfence.vvma", "hfence.gvma"} - {fence}
+    assert not [each for each in others if each in said]
+    plain = cure.replace("0x3000 ", "").replace("0x10 ", "").replace(" 0x10", "")
+    assert f"a TLB kept an older table on the way. Go on, and it faults again, until `{plain}`" in said
+
+
+@pytest.mark.parametrize(
+    ("fence", "invalidated", "first"),
+    [
+        ("c.nop", False, Weight.SHOWN),
+        ("hfence.gvma a0, zero", True, Weight.UNLIKELY),
+        ("hfence.gvma zero, zero", True, Weight.UNLIKELY),
+        ("hfence.vvma a0, zero", False, Weight.SHOWN),
+        ("sfence.vma", False, Weight.SHOWN),
+    ],
+)
+def test_a_hypervisor_that_reads_as_its_guest_is_told_what_it_wrote_of_the_g_stage(
+    fence: str, invalidated: bool, first: Weight
+) -> None:
+    """The code is the hypervisor's, although the access was its guest's: HLV, with GVA and without SPV."""
+    known = taken_from_guest(GUEST_LOAD, htval=0x3010 >> 2, htinst=0, hstatus=1 << 8 | 1 << 6, sepc=CODE + AT)
+    made = guest(V | R | W | AD, **known)
+    made.regs["satp"] = 8 << 60 | RAM + 0x30_0000 >> 12
+    tables = RAM + 0x5000
+    for level in (2, 1):
+        made.put(RAM + 0x30_0000 + (2 - level) * 0x1000, 0, pte(RAM + 0x30_0000 + (3 - level) * 0x1000, V))
+    made.put(RAM + 0x30_2000, 1, pte(RAM + 0x50_0000, V | R | X | AD))
+    made.put(RAM + 0x30_2000, 2, pte(tables, V | R | W | AD))
+    run_before(made, STORES, fence)
+    register = reader({**made.regs, "a5": TABLES + 3 * 8 + 8, "a0": 0x3000 >> 2, "a1": 0})
+    found = diagnose(made.architecture, register, made.read)
+    assert (found.verdict, found.exception.regime) == (Verdict.TABLES_PERMIT, "vs")
+    by = writer(made.architecture, register, made.read, found)
+    assert by is not None
+    assert (by.step.pa, by.invalidated) == (tables + 3 * 8, invalidated)
+    assert weights(found, Around(writer=by))[INVALID] is first
+
+
 def test_a_refused_table_of_the_guests_is_told_by_htinst(ask: Ask) -> None:
     taken = {"scause": GUEST_LOAD, "stval": 0x10, "sepc": 0, "sstatus": SPP, "stvec": 0x9000, "pc": 0x9000, "virt": 0}
     known = {**taken, "hstatus": 1 << 7 | 1 << 6, "htval": 0, "htinst": 0x3000}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from gdbtools.addresses import VA
 from gdbtools.arch.aarch64 import syndrome
@@ -32,6 +33,12 @@ from gdbtools.arch.model import (
     Walk,
 )
 from gdbtools.bits import FieldValue
+
+# "TLB maintenance instructions": one by IPA leaves what was made of both stages in one entry, so that one of stage 1
+# has to follow.  Both are about the guest whose VMID is in VTTBR_EL2; at EL2 a TLBI by VA is about EL2's own.
+_OF_STAGE_2: Final = EffectWords(
+    "DSB", "ISB", "TLBI", by_hand="`TLBI IPAS2E1IS` of {}, and `TLBI VMALLE1IS`, with the guest's VMID in VTTBR_EL2"
+)
 
 
 class A64Exceptions(Exceptions):
@@ -106,6 +113,10 @@ class A64Exceptions(Exceptions):
 
     def is_unprivileged(self, instruction: int) -> bool:
         return is_unprivileged(instruction)
+
+    def words_for(self, exception: ExceptionRecord) -> EffectWords:
+        fault = exception.syndrome.fault
+        return _OF_STAGE_2 if fault is not None and fault.stage > 1 else self.effect_words
 
     def effects(self, code: bytes, end: VA, register: ReadRegister, regime: str, about: Walk) -> Sequence[Effect]:
         return effects.recent(effects.words_of(code), end, register, regime, about)

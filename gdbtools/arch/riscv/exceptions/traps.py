@@ -29,6 +29,12 @@ from gdbtools.arch.riscv.translation import regimes
 from gdbtools.bits import Field, FieldValue
 
 SFENCE: Final = "sfence.vma"
+_OWN: Final = EffectWords(SFENCE, SFENCE, SFENCE, of_leaves=True)
+# "Hypervisor Memory-Management Fence Instructions": what SFENCE.VMA is to a hart's own tables, each is to its stage.
+_OF_GUEST: Final = EffectWords("hfence.vvma", "hfence.vvma", "hfence.vvma", of_leaves=True, regime=regimes.GUEST)
+_OF_GUEST_STAGE: Final = EffectWords(
+    "hfence.gvma", "hfence.gvma", "hfence.gvma", of_leaves=True, regime=regimes.GUEST_STAGE
+)
 _ILLEGAL, _VIRTUAL = 2, 22
 
 
@@ -36,7 +42,7 @@ class Traps(Exceptions):
     """Traps of harts where MXLEN is `bits`."""
 
     names = levels.ANY
-    effect_words = EffectWords(SFENCE, SFENCE, SFENCE, of_leaves=True)
+    effect_words = _OWN
     vectors_bytes = vectors.VECTORS_BYTES
     longest_instruction_bytes = LONGEST_BYTES
     # "Supervisor Memory-Management Fence Instruction": an implementation may cache any entry that it has read, an
@@ -107,6 +113,13 @@ class Traps(Exceptions):
     def is_unprivileged(self, instruction: int) -> bool:  # noqa: ARG002
         """A supervisor has no loads that are checked as a user's, but HLV, which are of another regime."""
         return False
+
+    def words_for(self, exception: ExceptionRecord) -> EffectWords:
+        """A guest fences its own tables by SFENCE.VMA; of the G-stage, and from outside, each stage has its own."""
+        fault = exception.syndrome.fault
+        if fault is not None and fault.stage > 1:
+            return _OF_GUEST_STAGE
+        return _OF_GUEST if exception.regime == regimes.GUEST and exception.target not in (VS, VU) else _OWN
 
     def effects(self, code: bytes, end: VA, register: ReadRegister, regime: str, about: Walk) -> Sequence[Effect]:
         return effects.recent(code, end, register, self.bits, regime == regimes.GUEST, about)

@@ -14,14 +14,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from gdbtools.addresses import VA
+from gdbtools.addresses import IPA, VA, Input
 from gdbtools.arch.instruction_effects import Effect, EffectKind
 from gdbtools.arch.model import AccessKind, ReadRegister, Walk
 from gdbtools.arch.riscv import X
 from gdbtools.arch.riscv.instructions import length
-from gdbtools.arch.riscv.instructions.fences import AFTER, BEFORE, Fence, FenceOf, fence, fence_text
+from gdbtools.arch.riscv.instructions.fences import (
+    AFTER,
+    BEFORE,
+    GUEST_ADDRESS_SHIFT,
+    Fence,
+    FenceOf,
+    fence,
+    fence_text,
+)
 from gdbtools.arch.riscv.instructions.memory import AMO, SYSTEM, Compact, LoadStore, Wide, memory_access
 from gdbtools.arch.riscv.registers.translation import SATP32, SATP64
+from gdbtools.arch.riscv.translation.guest_stage import GuestStage
 from gdbtools.arch.riscv.translation.virtual_stage import VirtualStage
 from gdbtools.bits import Field
 from gdbtools.errors import Unavailable
@@ -166,42 +175,63 @@ class _Backwards:
             Effect(at, EffectKind.WAIT, text, leaves_only=leaves_only),
         ]
 
-    def _scope(self, found: Fence, word: Wide) -> tuple[VA | None, bool | None, str]:
+    def _scope(self, found: Fence, word: Wide) -> tuple[Input | None, bool | None, str]:
         """Return the address that a fence names, whether it covers the translation, and what it was of if it does not.
 
         None stands for what is not known.
         """
         regime = self.about.regime
-        of_guest = isinstance(regime, VirtualStage) and regime.holder == "vsatp"
-        if found.of is FenceOf.GUEST_STAGE:
-            # Which of the two stages is asked about is not known here.
-            return None, None if regime.below is not None else False, "was of the G-stage"
-        if of_guest is not (self.guest or found.of is FenceOf.GUEST):
-            return None, False, "was of satp" if of_guest else "was of a guest"
+        # An implementation may keep what each stage says apart: a fence of one need not touch what is of the other.
+        if isinstance(regime, GuestStage):
+            if found.of is not FenceOf.GUEST_STAGE:
+                return None, False, "was of satp" if found.of is FenceOf.OWN else "was of the VS-stage"
+        elif found.of is FenceOf.GUEST_STAGE:
+            return None, False, "was of the G-stage"
+        else:
+            of_guest = isinstance(regime, VirtualStage) and regime.holder == "vsatp"
+            if of_guest is not (self.guest or found.of is FenceOf.GUEST):
+                return None, False, "was of satp" if of_guest else "was of a guest"
         address, space = (self.of(each) if each else 0 for each in (word.rs1, word.rs2))
         if (word.rs1 and address is None) or (word.rs2 and space is None):
+            return None, None, ""
+        if isinstance(regime, GuestStage):
+            return self._scope_of_guest_stage(regime, word, address or 0, space or 0)
+        if not isinstance(regime, VirtualStage):
             return None, None, ""
         reaches, instead = True, ""
         if word.rs1:
             assert address is not None, "it is known"
-            leaf = self.about.leaf
-            size_bytes = leaf.level.size_bytes if leaf is not None else 1 << 12
-            reaches = not (address ^ self.about.input) & -size_bytes & (1 << self.bits) - 1
+            reaches = self._is_named(address, self.bits)
         if word.rs2 and reaches:
             assert space is not None, "it is known"
             attributes = self.about.attributes
-            shared, own = attributes is not None and attributes.is_global, self._space()
+            shared, own = attributes is not None and attributes.is_global, self._space(regime)
             reaches = not shared and own in (space, None)
             if not reaches:
-                assert isinstance(regime, VirtualStage), "a fence of it has been found to be about it"
                 why = "the page is global" if shared else f"{regime.holder} has {own}"
                 instead = f"was of address space {space}, and {why}"
         return VA(address or 0) if word.rs1 else None, reaches, instead
 
-    def _space(self) -> int | None:
+    def _scope_of_guest_stage(
+        self, regime: GuestStage, word: Wide, shifted: int, space: int
+    ) -> tuple[IPA | None, bool, str]:
+        """As `_scope`, of a fence of the G-stage: it has a guest physical address shifted right by 2, and a VMID."""
+        address, own = IPA(shifted << GUEST_ADDRESS_SHIFT), regime.hgatp.VMID
+        named = address if word.rs1 else None
+        if named is not None and not self._is_named(named, self.bits + GUEST_ADDRESS_SHIFT):
+            return named, False, ""
+        if word.rs2 and space != own:
+            return named, False, f"was of VMID {space}, and hgatp has {own}"
+        return named, True, ""
+
+    def _is_named(self, address: int, bits: int) -> bool:
+        """Return whether an address is in the page that the translation is of."""
+        leaf = self.about.leaf
+        size_bytes = leaf.level.size_bytes if leaf is not None else 1 << 12
+        return not (address ^ self.about.input) & -size_bytes & (1 << bits) - 1
+
+    def _space(self, regime: VirtualStage) -> int | None:
         """Return the address space that is in force; None where that is not known."""
-        regime = self.about.regime
-        assert isinstance(regime, VirtualStage), "a fence of it has been found to be about it"
         try:
             return (SATP64 if self.bits == 64 else SATP32)(self.register(regime.holder)).ASID
         except Unavailable:

@@ -45,6 +45,8 @@ FENCES: Final[Mapping[int, Fence]] = {
     0b0110011: Fence("hinval.gvma", FenceOf.GUEST_STAGE, True),
 }
 """By funct7."""
+GUEST_ADDRESS_SHIFT: Final = 2
+"""By how much the guest physical address of a fence of the G-stage is shifted right in its operand."""
 BEFORE, AFTER = 0x1800_0073, 0x1810_0073
 """sfence.w.inval and sfence.inval.ir: what orders the invalidations between them."""
 

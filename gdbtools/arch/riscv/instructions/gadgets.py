@@ -17,6 +17,7 @@ from gdbtools.arch.gadgets import Borrowable, Claim, Extent, Gadgets, GadgetWord
 from gdbtools.arch.model import Access, AccessKind, Fault, ReadRegister
 from gdbtools.arch.riscv import X
 from gdbtools.arch.riscv.exceptions import vectors
+from gdbtools.arch.riscv.instructions.fences import GUEST_ADDRESS_SHIFT
 from gdbtools.arch.riscv.instructions.memory import LoadStore, Wide, memory_access
 from gdbtools.arch.riscv.privilege_modes import VS, VU, M, S, U
 from gdbtools.arch.riscv.registers.catalog import WIDE, optional
@@ -36,10 +37,9 @@ class _Fence:
 
 
 _OWN: Final = _Fence("sfence.vma", 0x1200_0073)
-# "Hypervisor Memory-Management Fence Instructions": hfence.gvma has a guest physical address shifted right by 2.
 _FENCES: Final = {
     regimes.GUEST: _Fence("hfence.vvma", 0x2200_0073),
-    regimes.GUEST_STAGE: _Fence("hfence.gvma", 0x6200_0073, 2),
+    regimes.GUEST_STAGE: _Fence("hfence.gvma", 0x6200_0073, GUEST_ADDRESS_SHIFT),
 }
 _SRET: Final = 0x1020_0073
 _ALL: Final = 0xFFFF_FFFF

@@ -9,6 +9,7 @@ from gdbtools.analysis.faults.belonging import Belonging
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import (
     Access,
+    AccessKind,
     Attributes,
     Decider,
     ExceptionRecord,
@@ -37,6 +38,11 @@ def fault_name(fault: Fault) -> str:
     level = f", level {fault.level}" if fault.level is not None else ""
     walk = " of a stage 1 table walk" if fault.s1ptw else ""
     return f"{stage}{name}{walk}{level}"
+
+
+def fault_called(fault: Fault, architecture: Architecture, kind: AccessKind | None = None) -> str:
+    """Return a fault, of a kind of access where one is meant, as the architecture's manual calls it."""
+    return architecture.called(fault, kind) or fault_name(fault)
 
 
 def soft_text(fault: Fault) -> str:

@@ -29,6 +29,7 @@ from gdbtools.arch.riscv.privilege_modes import MODES, VS, VU, M, S
 from gdbtools.arch.riscv.registers import catalog
 from gdbtools.arch.riscv.registers.from_stub import from_stub
 from gdbtools.arch.riscv.registers.traps import EXCEPTIONS
+from gdbtools.arch.riscv.syndrome import ACCESS_FAULT_KINDS, PAGE_FAULT_KINDS
 from gdbtools.arch.riscv.tables.descriptors import MEMORY_TYPES, contiguous_entry, leaf_entry
 from gdbtools.arch.riscv.tables.geometry import SCHEMES
 from gdbtools.arch.riscv.tables.table_heuristics import PageTables
@@ -46,6 +47,7 @@ CODES: Final = {
     AccessKind.WRITE: (15, 23, 7),
 }
 _STORE: Final = CODES[AccessKind.WRITE]
+_CALLED: Final = PAGE_FAULT_KINDS | ACCESS_FAULT_KINDS | {FaultKind.PAGE}
 
 
 def _code(fault: Fault, kind: AccessKind) -> int:
@@ -158,10 +160,10 @@ class RiscV(Architecture):
 
     def called(self, fault: Fault, kind: AccessKind | None) -> str:
         """Return the name of the exception, as "Trap Cause Codes" has it where the access is known."""
-        code, what = (
-            None if kind is None else _code(fault, kind),
-            "guest-page fault" if fault.stage > 1 else "page fault",
-        )
+        if fault.kind not in _CALLED:
+            return ""
+        code = None if kind is None else _code(fault, kind)
+        what = "guest-page fault" if fault.stage > 1 else "page fault"
         what = "access fault" if fault.kind is FaultKind.ACCESS else what
         name = what if code is None else f"{EXCEPTIONS[code]} (scause {code})"
         level = "" if fault.level is None else f", level {fault.level}"

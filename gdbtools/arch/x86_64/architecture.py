@@ -114,6 +114,8 @@ class X86(Architecture):
             FaultKind.PERMISSION: "access rights",
             FaultKind.PROTECTION_KEY: "protection key",
         }
+        if fault.kind not in said:
+            return ""
         level = "" if fault.level is None else f", level {fault.level}"
         return f"page fault (#PF): {said[fault.kind]}{level}"
 

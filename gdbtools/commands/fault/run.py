@@ -11,7 +11,6 @@ from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.analysis.faults.spurious_causes import SeenChange, Suspicion, suspicions
 from gdbtools.analysis.faults.spurious_evidence import change_since, spurious_evidence
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.instruction_effects import EffectWords
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import ExceptionRecord
 from gdbtools.commands.fault.verdict import answering_pa, sentence
@@ -65,12 +64,7 @@ class Answer:
 
     @property
     def verdict(self) -> list[str | Span]:
-        return sentence(self.diagnosis, self.words, self.suspicions, self.backing)
-
-    @property
-    def words(self) -> EffectWords:
-        """What has a change of the translation in question be seen."""
-        return self.architecture.exceptions.words_for(self.diagnosis.exception)
+        return sentence(self.diagnosis, self.architecture, self.suspicions, self.backing)
 
 
 @dataclass(frozen=True, kw_only=True)

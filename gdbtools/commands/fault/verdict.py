@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from gdbtools.addresses import PA
 from gdbtools.analysis.faults.diagnosis import Aborted, Diagnosis, Verdict
 from gdbtools.analysis.faults.spurious_causes import Suspicion
-from gdbtools.arch.instruction_effects import EffectWords
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import FaultKind, Mapped
-from gdbtools.commands.evidence import access_name, fault_name, field_value, none_taken
+from gdbtools.commands.evidence import access_name, fault_called, field_value, none_taken
 from gdbtools.commands.fault.suspicion import briefly
 from gdbtools.render.document import Role, Span
 
@@ -21,7 +21,7 @@ LAST = "last exception: "
 
 
 def sentence(
-    diagnosis: Diagnosis, words: EffectWords, suspected: Sequence[Suspicion] = (), backing: str | None = None
+    diagnosis: Diagnosis, architecture: Architecture, suspected: Sequence[Suspicion] = (), backing: str | None = None
 ) -> list[str | Span]:
     """Return the headline: what happened, whether it is what happened last, and what the tables say of it.
 
@@ -32,8 +32,8 @@ def sentence(
     if diagnosis.verdict is Verdict.INTERRUPT:
         return _interrupted(diagnosis)
     if diagnosis.verdict is Verdict.NOT_ONE_EXCEPTION:
-        return [LAST, *_apart(diagnosis)]
-    said = _of_one_exception(diagnosis, words, suspected, backing)
+        return [LAST, *_apart(diagnosis, architecture)]
+    said = _of_one_exception(diagnosis, architecture, suspected, backing)
     return [LAST, *said] if diagnosis.belongs.last else said
 
 
@@ -46,7 +46,7 @@ def _interrupted(diagnosis: Diagnosis) -> list[str | Span]:
     return [*said, "." if own else "; it has no syndrome."]
 
 
-def _apart(diagnosis: Diagnosis) -> list[str | Span]:
+def _apart(diagnosis: Diagnosis, architecture: Architecture) -> list[str | Span]:
     """Return what the syndrome is of, and that the state beside it is not."""
     exception, syndrome = diagnosis.exception, diagnosis.exception.syndrome
     said: list[str | Span] = [Span(syndrome.instruction or syndrome.name, Role.HEADING)]
@@ -54,12 +54,12 @@ def _apart(diagnosis: Diagnosis) -> list[str | Span]:
         said = [f"{syndrome.access_kind.label} of " if syndrome.access_kind else ""]
         said += [
             f"{exception.address:#x}: " if syndrome.address_valid else "",
-            Span(fault_name(syndrome.fault), Role.BAD),
+            Span(fault_called(syndrome.fault, architecture), Role.BAD),
         ]
     if diagnosis.belongs.overwritten:
         if syndrome.fault is not None:
             kind = f"{syndrome.access_kind.label}: " if syndrome.access_kind else ""
-            said = [kind, Span(fault_name(syndrome.fault), Role.BAD)]
+            said = [kind, Span(fault_called(syndrome.fault, architecture), Role.BAD)]
         return [*said, ", but ", Span("its address is not known", Role.WARNING), f": {diagnosis.belongs.reason}."]
     names = exception.names
     other = Span(f"{names.return_address} and {names.state} are not of it", Role.WARNING)
@@ -67,14 +67,14 @@ def _apart(diagnosis: Diagnosis) -> list[str | Span]:
 
 
 def _of_one_exception(
-    diagnosis: Diagnosis, words: EffectWords, suspected: Sequence[Suspicion], backing: str | None
+    diagnosis: Diagnosis, architecture: Architecture, suspected: Sequence[Suspicion], backing: str | None
 ) -> list[str | Span]:
     fault, access, predicted = diagnosis.exception.syndrome.fault, diagnosis.access, diagnosis.predicted
     if fault is None or access is None:
-        return [*_untranslated(diagnosis), NOT_THE_TABLES]
+        return [*_untranslated(diagnosis, architecture), NOT_THE_TABLES]
     what: list[str | Span] = [
         f"{access_name(access)} of {diagnosis.exception.address:#x}: ",
-        Span(fault_name(fault), Role.BAD),
+        Span(fault_called(fault, architecture), Role.BAD),
     ]
     if diagnosis.verdict is Verdict.TABLES_AGREE:
         assert predicted is not None, "tables that agree refuse"
@@ -83,13 +83,14 @@ def _of_one_exception(
         who = "memory's protection agrees" if predicted.fault.kind is FaultKind.ACCESS else "the tables agree"
         return [*what, f", and {who}: {predicted.decider.cause.sentence}."]
     if diagnosis.verdict is Verdict.TABLES_PERMIT:
+        words = architecture.exceptions.words_for(diagnosis.exception)
         likeliest = f": {briefly(suspected, words)}" if suspected else ""
         return [*what, ", but ", Span("the tables permit it now", Role.WARNING), f"{likeliest}."]
     if diagnosis.verdict is Verdict.LEFT_TO_HARDWARE:
         return [*what, ", but ", Span("the tables leave the access flag to hardware", Role.WARNING), "."]
     if diagnosis.verdict is Verdict.TABLES_DIFFER:
         assert predicted is not None, "tables that differ refuse"
-        other = Span(f"the tables say {fault_name(predicted.fault)}", Role.WARNING)
+        other = Span(f"the tables say {fault_called(predicted.fault, architecture)}", Role.WARNING)
         return [*what, ", but ", other, f": {predicted.decider.cause.sentence}."]
     if diagnosis.verdict is Verdict.NOT_REPLAYED:
         which = ", ".join(field_value(each) for each in diagnosis.exception.syndrome.other_rules)
@@ -124,13 +125,13 @@ def _abort_text(aborted: Aborted, backing: str | None) -> str:
     return f"{backing} is at {where}" if backing else f"nothing answers at {where}"
 
 
-def _untranslated(diagnosis: Diagnosis) -> list[str | Span]:
+def _untranslated(diagnosis: Diagnosis, architecture: Architecture) -> list[str | Span]:
     """Return what happened where no address was translated: who did what, and what kept it from being done."""
     exception, syndrome = diagnosis.exception, diagnosis.exception.syndrome
     said: list[str | Span] = ["" if exception.origin is None else f"{exception.origin.label} "]
     said += [Span(syndrome.instruction or syndrome.name, Role.HEADING)]
     if syndrome.fault is not None:
-        said += [": ", Span(fault_name(syndrome.fault), Role.BAD)]
+        said += [": ", Span(fault_called(syndrome.fault, architecture), Role.BAD)]
         said += [] if syndrome.address_valid else [f", {exception.names.address} is not valid"]
     if diagnosis.traps:
         which = ", ".join(f"{register}.{field_value(control)}" for register, control in diagnosis.traps)

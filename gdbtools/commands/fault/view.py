@@ -9,7 +9,7 @@ from gdbtools.bits import FieldValue
 from gdbtools.commands.evidence import (
     belonging_record,
     decider_text,
-    fault_name,
+    fault_called,
     field_value,
     refusal_record,
     steps_table,
@@ -43,7 +43,13 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
     if predicted is not None and diagnosis.verdict is Verdict.NOT_ONE_EXCEPTION:
         # Of this walk, and no more: nobody knows by which tables the fault was taken, and what asked.
         rows.append(
-            ("the tables", [f"now refuse by {fault_name(predicted.fault)}: ", *decider_text(predicted.decider)])
+            (
+                "the tables",
+                [
+                    f"now refuse by {fault_called(predicted.fault, answer.architecture)}: ",
+                    *decider_text(predicted.decider),
+                ],
+            )
         )
     elif predicted is not None:
         rows.append(("deciding bit", decider_text(predicted.decider)))
@@ -57,7 +63,8 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
         rows.append(("instruction", f"not readable at {back}: taken for one that this refuses, as it refuses no other"))
     aligned = alignment_text(diagnosis)
     rows += [("alignment", aligned)] if aligned else []
-    rows += suspicion_rows(suspected, _in_question(diagnosis), answer.words)
+    words = answer.architecture.exceptions.words_for(exception)
+    rows += suspicion_rows(suspected, _in_question(diagnosis), words)
     if not diagnosis.belongs.joined:
         return [*rows, *_apart_rows(diagnosis, symbols, back)]
     if answer.changed is not None:

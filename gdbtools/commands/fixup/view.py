@@ -5,11 +5,10 @@ from __future__ import annotations
 from gdbtools.arch.capabilities import DescriptorRepair, DirtyConvention
 from gdbtools.arch.gadgets import Need
 from gdbtools.arch.model import AccessKind
-from gdbtools.commands.evidence import belonging_record, fault_name, refusal_record, word_text
+from gdbtools.commands.evidence import belonging_record, fault_called, refusal_record, word_text
 from gdbtools.commands.fixup.run import Fixup
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
-from gdbtools.repair.access_flag import AccessFlagPlan
 from gdbtools.wording import name_of
 
 
@@ -22,7 +21,7 @@ def view(answer: Fixup) -> Document:
     rows: list[tuple[str, Text]] = [
         ("before", f"{int(change.before):#018x}  {word_text(change.before)}"),
         ("after", f"{int(change.after):#018x}  {word_text(change.after)}"),
-        ("dirty", dirty_text(answer.plan)),
+        ("dirty", _dirty(answer)),
         ("TLB", _tlb(answer.architecture.repair, answer.tables)),
     ]
     if answer.belongs.last:
@@ -48,7 +47,7 @@ def _settled(answer: Fixup) -> Document:
     head = Line([set_, f" in the level {answer.plan.level.number} descriptor at PA {change.pa:#x}: nothing written."])
     rows: list[tuple[str, Text]] = [("descriptor", f"{int(change.before):#018x}  {word_text(change.before)}")]
     if refused is not None:
-        rows.append(("next", f"{fault_name(refused.fault)}: {refused.decider.cause.sentence}"))
+        rows.append(("next", f"{fault_called(refused.fault, answer.architecture)}: {refused.decider.cause.sentence}"))
     return Document([head, Facts([*rows, *_return_rows(answer)])])
 
 
@@ -66,16 +65,16 @@ def _and(names: list[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def dirty_text(plan: AccessFlagPlan) -> str:
+def _dirty(answer: Fixup) -> str:
     """Return what became of the dirty state, and why."""
-    kind = plan.access.kind
+    plan, kind = answer.plan, answer.plan.access.kind
     if kind is AccessKind.MAINTENANCE:
         return "not touched: cache maintenance writes no memory, although WnR is 1"
     if kind is not AccessKind.WRITE:
         return f"not touched: {kind.label} is not a write"
     if plan.refused_next is not None:
         refused = plan.refused_next
-        fault, why = fault_name(refused.fault), refused.decider.cause.sentence
+        fault, why = fault_called(refused.fault, answer.architecture), refused.decider.cause.sentence
         return f"not touched: the write is refused next, by a {fault}: {why}"
     if plan.sets_dirty:
         return "recorded, as the architecture has it"

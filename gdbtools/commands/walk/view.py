@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gdbtools.analysis.contiguity import Breach, Contiguity
 from gdbtools.arch.model import Fault, Mapped, Walk
-from gdbtools.commands.evidence import access_name, fault_name, reason_text, refusal_record, walk_record
+from gdbtools.commands.evidence import access_name, fault_called, reason_text, refusal_record, walk_record
 from gdbtools.commands.pictures import illustrated
 from gdbtools.commands.spaces import isolation_record, space_rows
 from gdbtools.commands.walk.run import Translation
@@ -51,9 +51,7 @@ def view(answer: Translation) -> Document:
 
 
 def _called(answer: Translation, fault: Fault) -> str:
-    """Return a fault as the architecture's manual calls it, if that has a word of its own."""
-    kind = answer.access.kind if answer.access else None
-    return answer.architecture.called(fault, kind) or fault_name(fault)
+    return fault_called(fault, answer.architecture, answer.access.kind if answer.access else None)
 
 
 def _off(found: Walk) -> str:

@@ -34,9 +34,7 @@ def found(esr: int, instruction: int | None, **changes: int) -> Diagnosis:
 
 
 def headline(diagnosis: Diagnosis) -> str:
-    return "".join(
-        each if isinstance(each, str) else each.text for each in sentence(diagnosis, ARM.exceptions.effect_words)
-    )
+    return "".join(each if isinstance(each, str) else each.text for each in sentence(diagnosis, ARM))
 
 
 @pytest.mark.parametrize("quarter", [0x000, 0x200, 0x400, 0x600])

@@ -326,8 +326,39 @@ def test_a_guest_page_fault_names_the_g_stages_entry(ask: Ask) -> None:
 
 def taken_from_guest(cause: int, **registers: int) -> dict[str, int]:
     """Return what a fault of a guest's leaves at the first instruction of its hypervisor's handler."""
-    taken = {"scause": cause, "stval": 0x10, "sepc": 0, "sstatus": SPP, "stvec": 0x9000, "pc": 0x9000, "virt": 0}
+    taken = {
+        "scause": cause,
+        "htinst": 0,
+        "stval": 0x10,
+        "sepc": 0,
+        "sstatus": SPP,
+        "stvec": 0x9000,
+        "pc": 0x9000,
+        "virt": 0,
+    }
     return {**taken, "hstatus": 1 << 8 | 1 << 7 | 1 << 6, **registers}
+
+
+@pytest.mark.parametrize(
+    ("flags", "registers", "headline"),
+    [
+        ({"guest_flags": 0}, {"htval": 0x3010 >> 2}, "guest-page fault, and the tables agree"),
+        ({"guest_flags": 0, "tables": 0}, {"htval": 0, "htinst": 0x3000},
+         "guest-page fault of a VS-stage table walk, and the tables agree"),
+        ({}, {"htval": 0x3010 >> 2}, "guest-page fault, but the tables permit it now"),
+        ({"guest_flags": 0}, {"scause": LOAD}, "page fault, but the tables say guest-page fault, level 0: "),
+        ({"guest_flags": 0}, {"htval": 0x3010 >> 2, "stval": 8, "scause": 4}, "alignment fault"),
+    ],
+)  # fmt: skip
+def test_the_headline_has_the_manuals_word_for_a_fault_of_the_g_stage(
+    ask: Ask, flags: dict[str, int], registers: dict[str, int], headline: str
+) -> None:
+    made = guest(V | R | W | AD, **{"guest_flags": V | R | W | U | AD, "tables": V | R | W | U | AD, **flags})
+    made.regs |= taken_from_guest(GUEST_LOAD) | registers
+    found, said = ask(made)
+    assert headline in said
+    assert headline in found["sentence"]
+    assert "stage 2" not in found["sentence"]
 
 
 @pytest.mark.parametrize(

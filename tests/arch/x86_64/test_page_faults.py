@@ -135,7 +135,7 @@ def test_the_command_joins_what_was_written_down_with_the_tables(
     source = ["-s", f"{tmp_path / 'ram'}@0x0", "--registers", str(file)]
     assert main(["fault", *source]) == 1
     said = capsys.readouterr().out
-    assert "user write of 0x4000: translation fault, and the tables agree" in " ".join(said.split())
+    assert "user write of 0x4000: page fault (#PF): not present, and the tables agree" in " ".join(said.split())
     assert "P [0] = 0 in the level 1 descriptor at PA 0x5020" in said
     file.write_text(json.dumps({name: hex(value) for name, value in REGISTERS.items()} | {"rip": "0x1"}))
     assert main(["fault", *source]) == 3

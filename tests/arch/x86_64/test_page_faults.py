@@ -139,7 +139,7 @@ def test_the_command_joins_what_was_written_down_with_the_tables(
     assert "P [0] = 0 in the level 1 descriptor at PA 0x5020" in said
     file.write_text(json.dumps({name: hex(value) for name, value in REGISTERS.items()} | {"rip": "0x1"}))
     assert main(["fault", *source]) == 3
-    assert "stop there, or give error_code" in capsys.readouterr().err
+    assert "stop there, as `catch` does, or give error_code" in capsys.readouterr().err
 
 
 def test_the_monitor_says_where_the_descriptor_table_is() -> None:

@@ -76,7 +76,7 @@ def frame_or_written(register: ReadRegister) -> tuple[int, FaultFrame | None]:
     if not is_at_handler(register):
         raise Unavailable(
             "the error code is on the stack, and at the first instruction of #PF's handler alone it is known where; "
-            "stop there, or give error_code"
+            "stop there, as `catch` does, or give error_code"
         )
     found = frame(register)
     return found.error_code, found

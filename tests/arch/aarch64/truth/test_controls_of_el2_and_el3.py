@@ -130,7 +130,13 @@ def test_the_instruction_says_which_maintenance_it_is(word: int, kind: AccessKin
 def test_el3_may_withhold_indirect_permissions(scr: int, rights: str) -> None:
     """Without PIEn the registers are as 0; without TCR2En there is no indirection, and AP and PXN count."""
     values = el1(ID_AA64PFR0_EL1=0x1011, SCR_EL3=scr, TCR2_EL1=PIE, PIR_EL1=ANYTHING, PIRE0_EL1=0)
-    assert allowed(one_page(1 << 53, values, "el1"), 1, EL1H) == rights
+    found = one_page(1 << 53, values, "el1")
+    assert allowed(found, 1, EL1H) == rights
+    # EL0's are taken away with EL1's, and not those of a regime that has none.
+    assert found.attributes is not None
+    assert {level.label for level in found.attributes.rights} == {"EL0", "EL1"}
+    if not scr & PIEN:
+        assert allowed(found, 0, 0) == "---"
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,18 @@ class StatusLayout:
 
 
 @dataclass(frozen=True)
+class CpuNote:
+    """A note of a core file that has a CPU's system registers: its name and type, and what reads them from it.
+
+    `read` returns none of a note that is none of that layout.
+    """
+
+    name: bytes
+    kind: int
+    read: Callable[[bytes], Mapping[str, int]]
+
+
+@dataclass(frozen=True)
 class Emulator:
     """The QEMU that emulates it: the program, Debian's package, and machines whose RAM may be a file.
 
@@ -86,6 +98,8 @@ class Identity:
     examples: Examples
     syndrome: str = ""
     """What it calls the syndrome of an exception: a name by which that may be asked for."""
+    cpu_note: CpuNote | None = None
+    """What QEMU leaves of a CPU's system registers in a dump, where it does."""
     bits: int = 64
     """How wide its registers are: what tells architectures apart that files and registers call the same."""
 

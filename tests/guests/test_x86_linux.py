@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from gdbtools.analysis.mappings import mappings
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Run
 from gdbtools.children.processes import DIES_WITH_PARENT
+from gdbtools.cli import main
 from gdbtools.errors import Unavailable
+from gdbtools.machine.sources import open_source
 from gdbtools.places import gdbinit
 from tests.guests.linux import areas, pagemap
 from tests.guests.packages import QEMU_SUITES
@@ -75,7 +78,8 @@ def test_the_map_is_what_info_tlb_lists_page_for_page(guest: X86Linux) -> None:
     finally:
         guest.cont()
     say(f"{len(listed)} pages, small and large, in {len(runs)} runs")
-    assert len(listed) > 4000
+    # At a stop in user mode the root may be the one that page-table isolation leaves to users.
+    assert len(listed) > 300
     found = {}
     for run in runs:
         for at in range(0, run.size_bytes, run.leaf_bytes):
@@ -122,6 +126,24 @@ def test_a_process_is_where_its_own_pagemap_says(guest: X86Linux) -> None:
     assert own == frames
 
 
+def test_a_dump_has_the_registers_that_its_notes_have_and_the_map_of_the_guest(
+    guest: X86Linux, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """QEMU leaves cr0 to cr4 and the descriptor tables in a note of its own; EFER is not in it, and that is said."""
+    dump = tmp_path / "dump"
+    guest.dump(dump)
+    registers = open_source(str(dump)).register
+    assert main(["map", "-s", str(dump), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert "efer: LMA=1, which addresses of 64 bits show, and NXE=1" in answer["result"]["assumed"]
+    values = {name: registers(name) for name in ("cr0", "cr3", "cr4", "cs", "idtr", "rip")}
+    known = mappings(X86, reader(values | {"efer": 0xD01}), open_source(str(dump)).memory.read)
+    runs = [each for each in known if isinstance(each, Run) and each.output is not None]
+    assert len(runs) > 30
+    said = [(int(each["first"], 16), int(each["output"], 16)) for each in answer["result"]["runs"]]
+    assert said == [(run.first, run.output) for run in runs]
+
+
 def inside_gdb(guest: X86Linux, *lines: str) -> str:
     """Return what GDB prints, its monitor's words included, of these lines on a guest that runs."""
     debugger = shutil.which("gdb-multiarch")
@@ -150,8 +172,8 @@ def test_inside_gdb_it_is_read_as_the_hardware_reads_it_and_nothing_changes(gues
     assert [int(each["input"], 16) for each in walks] == [pc, sp]
     guest.stop()
     try:
-        # The kernel's own code is where it was; a stack may have been another's by now.
-        assert int(walks[0]["output"], 16) == guest.gva2gpa(pc) or pc < 1 << 56
+        # The kernel's own code is where it was, if this root has it; what is a process's may be gone by now.
+        assert guest.gva2gpa(pc) in (int(walks[0]["output"], 16), None) or pc < 1 << 56
     finally:
         guest.cont()
     assert "x86_64, CPU 0 of 1, at " in said

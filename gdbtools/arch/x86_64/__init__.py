@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from gdbtools.arch.identity import Emulator, Examples, Identity, StatusLayout
+from gdbtools.arch.identity import CpuNote, Emulator, Examples, Identity, StatusLayout
 
 if TYPE_CHECKING:
     from gdbtools.arch.capabilities import Architecture
@@ -21,6 +22,12 @@ _SAVED: Final = (
     *("orig_rax", "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs"),
 )
 EM_X86_64: Final = 62
+
+
+def _cpu_state(note: bytes) -> Mapping[str, int]:
+    from gdbtools.arch.x86_64.registers.cpu_note import cpu_state
+
+    return cpu_state(note)
 
 
 def _architecture() -> Architecture:
@@ -48,5 +55,7 @@ IDENTITY: Final = Identity(
     emulator=Emulator("qemu-system-x86_64", "qemu-system-x86", ("pc", "q35"), "pc", "max"),
     vector_groups={},
     debuggers=("gdb",),
+    # dump-guest-memory leaves one of each CPU: the note's type is 0.
+    cpu_note=CpuNote(b"QEMU", 0, _cpu_state),
     examples=Examples("cr4", "0x20", ("cr3", "0x1000")),
 )

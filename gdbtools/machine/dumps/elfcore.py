@@ -76,7 +76,7 @@ def open_core(path: Path) -> Dump:
             noted += size_bytes
             if max(offset + size_bytes, noted) > len(view):
                 raise Malformed(f"{path} is cut short: a part of its notes is missing; take the dump again")
-            notes += _notes(path, view[offset : offset + size_bytes])
+            notes += _notes(path, view[offset : offset + size_bytes], identity)
     if len(places) > 1 and not any(pa for pa, _, _ in places):
         raise Malformed(
             f"{path} has no physical addresses: it is of a process, not of a machine; use dump-guest-memory"
@@ -115,8 +115,10 @@ def _segments(path: Path, view: mmap.mmap) -> tuple[Identity, Iterator[tuple[int
     return identity, (((*each, ANY_ALIGNMENT)) for each in wide)
 
 
-def _notes(path: Path, data: bytes) -> Iterator[CoreNote]:
+def _notes(path: Path, data: bytes, identity: Identity) -> Iterator[CoreNote]:
     """Take a PT_NOTE apart, into those notes that mean something here."""
+    own = identity.cpu_note
+    wanted = (*WANTED, *([] if own is None else [(own.name, own.kind)]))
     at = 0
     while at + NOTE_LAYOUT.size <= len(data):
         name_bytes, description_bytes, kind = NOTE_LAYOUT.unpack_from(data, at)
@@ -126,7 +128,7 @@ def _notes(path: Path, data: bytes) -> Iterator[CoreNote]:
         if description_at + description_bytes > len(data):
             raise Malformed(f"{path} has a note that is cut short; take the dump again")
         name = data[name_at : name_at + name_bytes].rstrip(b"\0")
-        if (name, kind) in WANTED:
+        if (name, kind) in wanted:
             yield CoreNote(name, kind, data[description_at : description_at + description_bytes])
 
 
@@ -149,6 +151,10 @@ def _with_registers(path: Path, identity: Identity, memory: Ranges, notes: Seque
     # A capture has 64-bit addresses, however wide the registers are: its note says whose it is.
     layout = ARCHITECTURES.identity(architecture).status if architecture in ARCHITECTURES else identity.status
     values = [found for each in statuses if (found := general_registers(layout, each))]
+    own = identity.cpu_note
+    of_cpus = [] if own is None else [each.description for each in notes if each.meaning == (own.name, own.kind)]
+    if own is not None and len(of_cpus) == len(values):
+        values = [{**general, **own.read(each)} for general, each in zip(values, of_cpus, strict=True)]
     per_cpu = system.get("cpus", [])
     current = system.get("current", 0)
     try:

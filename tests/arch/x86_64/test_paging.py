@@ -14,6 +14,7 @@ from gdbtools.arch.model import Access, AccessKind, Mapped
 from gdbtools.arch.walk import walk
 from gdbtools.arch.x86_64.architecture import X86_64
 from gdbtools.arch.x86_64.privileges import SUPERVISOR, USER
+from gdbtools.arch.x86_64.registers.cpu_note import cpu_state
 from gdbtools.cli import main
 from gdbtools.errors import Unavailable, Unreadable
 
@@ -234,3 +235,34 @@ def test_a_value_alone_is_decoded_for_every_level(capsys: pytest.CaptureFixture[
     assert "5 to 4  invalid" in said
     assert main(["pte", "0x1", "--arch", "x86_64", "--granule", "64k"]) == 2
     assert "leave --granule out" in capsys.readouterr().err
+
+
+def test_long_mode_shows_where_efer_is_not_known_and_is_said_to_be_assumed() -> None:
+    lacking = {name: value for name, value in LONG.items() if name != "efer"}
+
+    def regime(**registers: int):  # type: ignore[no-untyped-def]
+        values = lacking | registers
+
+        def register(name: str) -> int:
+            if name not in values:
+                raise Unavailable(f"no {name}")
+            return values[name]
+
+        return X86_64.regime_for(register, VA(0))
+
+    found = regime(rip=0xFFFF_FFFF_8100_0000)
+    assert len(found.levels) == 4
+    assert any(each.startswith("efer: LMA=1") for each in found.assumed)
+    with pytest.raises(Unavailable, match="no efer"):
+        regime(rip=0x10_0000)
+    assert not any("efer" in each for each in regime(efer=0xD00).assumed)
+
+
+def test_a_note_of_another_layout_has_no_registers() -> None:
+    assert cpu_state(b"") == {}
+    assert cpu_state(struct.pack("<2I", 2, 440) + bytes(440)) == {}
+    note = struct.pack("<2I", 1, 440) + struct.pack("<18Q", *range(18))
+    note += b"".join(struct.pack("<4IQ", number, 0, 0, 0, 0x1000 * number) for number in range(10))
+    found = cpu_state(note + struct.pack("<5Q", 0x8001_0001, 0, 0x1234, 0x5000, 0x20))
+    assert (found["rax"], found["rip"], found["eflags"], found["cs"], found["idtr"]) == (0, 16, 17, 0, 0x9000)
+    assert (found["cr0"], found["cr2"], found["cr3"], found["cr4"]) == (0x8001_0001, 0x1234, 0x5000, 0x20)

@@ -15,6 +15,8 @@ from typing import Final
 from gdbtools.arch.model import Level
 
 PAGE_BITS: Final = 12
+ENTRY_BYTES: Final = 8
+"""Of an entry, in every mode but 32-bit paging."""
 POINTERS: Final = 3
 """The level of page-directory-pointer tables."""
 PHYSICAL_BITS: Final = 52

@@ -16,7 +16,7 @@ from gdbtools.arch.x86_64.registers.catalog import optional
 from gdbtools.arch.x86_64.registers.control import CR0, CR3, CR3PAE, CR4, EFER, EFLAGS, CR3Narrow, CR3WithPCID, Selector
 from gdbtools.arch.x86_64.registers.memory_types import AT_RESET, PAT
 from gdbtools.arch.x86_64.tables.entries import EntryFormat
-from gdbtools.arch.x86_64.tables.geometry import LEVELS_4, LEVELS_5, MODE_32, PAE, PHYSICAL_BITS, Mode
+from gdbtools.arch.x86_64.tables.geometry import ENTRY_BYTES, LEVELS_4, LEVELS_5, MODE_32, PAE, PHYSICAL_BITS, Mode
 from gdbtools.arch.x86_64.translation.address_masking import Masking
 from gdbtools.arch.x86_64.translation.linear import Linear
 from gdbtools.arch.x86_64.translation.paging_off import PagingOff
@@ -27,6 +27,7 @@ LINEAR: Final = "linear"
 NAMES: Final = (LINEAR,)
 NO_WIDTH: Final = f"maxphyaddr: {PHYSICAL_BITS}, so that no address bit counts as reserved"
 NO_TYPES: Final = "pat: as at reset (WB, WT, UC-, UC)"
+NO_EFER: Final = "efer: LMA=1, which addresses of 64 bits show, and NXE=1"
 NO_KEYS: Final = "{}: 0, which denies nothing"
 
 
@@ -40,6 +41,16 @@ def privilege(register: ReadRegister) -> Privilege:
     return USER if is_user else SUPERVISOR
 
 
+def efer(register: ReadRegister) -> EFER:
+    """Return EFER, or what stands in for it: QEMU's dumps lack it, and a pc of more than 32 bits shows long mode."""
+    value = optional(register, "efer")
+    if value is not None:
+        return EFER(value)
+    if any((optional(register, name) or 0) >> 32 for name in ("rip", "rsp", "cr2")):
+        return EFER(0).with_(LME=1, LMA=1, NXE=1)
+    return EFER(register("efer"))
+
+
 def mode(register: ReadRegister) -> Mode | None:
     """Return the mode of paging; None while it is off."""
     cr4 = CR4(register("cr4"))
@@ -47,7 +58,7 @@ def mode(register: ReadRegister) -> Mode | None:
         return None
     if not cr4.PAE:
         return MODE_32
-    if not EFER(register("efer")).LMA:
+    if not efer(register).LMA:
         return PAE
     return LEVELS_5 if cr4.LA57 else LEVELS_4
 
@@ -57,7 +68,8 @@ def root_register(register: ReadRegister) -> type[Word]:
     cr4 = CR4(optional(register, "cr4") or CR4(0).with_(PAE=1))
     if not cr4.PAE:
         return CR3Narrow
-    if not EFER(optional(register, "efer") or EFER(0).with_(LMA=1)).LMA:
+    known = optional(register, "efer")
+    if known is not None and not EFER(known).LMA:
         return CR3PAE
     return CR3WithPCID if cr4.PCIDE else CR3
 
@@ -75,8 +87,9 @@ def regime(register: ReadRegister, name: str | None = None) -> Regime:
     cr3, cr4 = register("cr3"), CR4(register("cr4"))
     width, pat = optional(register, "maxphyaddr"), optional(register, "pat")
     controls, assumed = _controls(register, chosen)
-    assumed += () if width is not None or chosen.entry_bytes != 8 else (NO_WIDTH,)
+    assumed += () if width is not None or chosen.entry_bytes != ENTRY_BYTES else (NO_WIDTH,)
     assumed += () if pat is not None else (NO_TYPES,)
+    assumed += () if chosen.entry_bytes != ENTRY_BYTES or optional(register, "efer") is not None else (NO_EFER,)
     layout = root_register(register)
     root = layout.field("ROOT").of(cr3)
     return Linear(
@@ -130,7 +143,7 @@ def ranges(register: ReadRegister, name: str | None = None) -> tuple[Regime, ...
 def _controls(register: ReadRegister, chosen: Mode) -> tuple[AccessControls, tuple[str, ...]]:
     cr0, cr4 = CR0(register("cr0")), CR4(register("cr4"))
     # 32-bit paging has no NX whatever EFER says.
-    nx = chosen.entry_bytes == 8 and bool(EFER(register("efer")).NXE)
+    nx = chosen.entry_bytes == ENTRY_BYTES and bool(efer(register).NXE)
     keys: dict[str, int | None] = {"pkru": None, "pkrs": None}
     assumed: list[str] = []
     for holder, enabled in (("pkru", cr4.PKE), ("pkrs", cr4.PKS)):

@@ -43,7 +43,7 @@ def test_bash_completes_commands_options_choices_registers_and_files(bash: Path)
     assert {"attach", "run", "open", "mcp", "completion", "gdbinit", "demo"} <= completed(bash, "")
     assert completed(bash, "wal") == {"walk"}
     assert {"--access", "--el", "--source"} <= completed(bash, "walk", "--")
-    assert completed(bash, "walk", "--access", "r") == {"read"}
+    assert completed(bash, "walk", "--access", "r") == {"read", "read-code"}
     assert "TCR_EL1" in completed(bash, "regs", "TCR")
     assert "crash.core" in completed(bash, "walk", "-s", "cr")
 

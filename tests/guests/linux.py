@@ -262,7 +262,9 @@ class LinuxGuest:
 
     def cont(self) -> None:
         """Let a stopped guest go on."""
-        self._held.ask("D")
+        if self._held.ask("D") != "OK":
+            # A GDB that was attached before has told QEMU that there are several processes: it is the first.
+            assert self._held.ask("D;1") == "OK"
         self._held.close()
         self._stub = None
 

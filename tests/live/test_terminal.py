@@ -171,7 +171,7 @@ def test_completion_gives_the_commands(alone: Session) -> None:
     ("typed", "completed"),
     [
         ("mmu walk --a", ["mmu walk --access"]),
-        ("mmu walk 0 --access ", [f"mmu walk 0 --access {kind}" for kind in ("execute", "read", "write")]),
+        ("mmu walk 0 --access ", [f"mmu walk 0 --access {kind}" for kind in ("execute", "read", "read-code", "write")]),
         ("mmu walk 0 --access w", ["mmu walk 0 --access write"]),
         ("mmu catch a", ["mmu catch access-flag", "mmu catch any"]),
         (

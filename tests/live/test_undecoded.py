@@ -10,8 +10,6 @@ from gdbtools.live.stub.undecoded import undecoded
 @pytest.mark.parametrize(
     ("name", "what", "instead"),
     [
-        ("i386:x86-64", "an x86", "monitor info tlb"),
-        ("riscv:rv64", "a RISC-V", "monitor info mem"),
         ("armv7", "a 32-bit Arm", "monitor gva2gpa"),
         ("mips:isa64", "mips:isa64", "gdb-multiarch"),
     ],

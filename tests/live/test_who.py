@@ -47,7 +47,7 @@ def function(frame: str) -> str:
 
 
 def position(live: Live) -> int:
-    return int(live.inside("__import__('gdbtools.live.history').live.history._monitor('info replay')").split("= ")[1])
+    return int(live.inside("__import__('gdbtools.live.console').live.console.monitor('info replay')").split("= ")[1])
 
 
 def test_the_scanner_that_cleared_the_flag_is_named_and_the_guest_stands_before_its_store(dead: Live) -> None:

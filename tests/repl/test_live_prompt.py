@@ -70,8 +70,8 @@ def test_commands_options_values_and_symbols_pop_up_and_tab_takes_them(run: Star
     terminal.type(TAB)
     terminal.type(" ")
     rows = terminal.wait("execute")
-    assert [row.strip() for row in rows[3:6]] == ["read", "write", "execute"]
-    assert "walk --access: ask whether this access may happen (read, write, execute)" in rows[-2]
+    assert [row.strip() for row in rows[3:7]] == ["read", "write", "execute", "read-code"]
+    assert "walk --access: ask whether this access may happen (read, write, execute, re" in rows[-2]
     terminal.type("read &clear_acc")
     terminal.wait("clear_access_flags  symbol")
     terminal.type(TAB)

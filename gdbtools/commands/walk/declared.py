@@ -13,13 +13,14 @@ WALK = Command(
     description=(
         "Show every descriptor on the way, through both stages where there are two, where each was read and what it\n"
         "says, and the output address or the reason that there is none. With --access or --privilege it also answers\n"
-        "whether that access may happen. --with and --pte ask the same of registers and descriptors that are not there."
+        "whether that access may happen; read-code is a load that needs the right to execute instead of that to read.\n"
+        "--with and --pte ask the same of registers and descriptors that are not there."
     ),
     arguments=(
         replace(ADDRESS, many="+"),
         Argument(
             "--access",
-            "ask whether this access may happen (read-code: a load that needs the right to execute, as HLVX)",
+            "ask whether this access may happen",
             Kind.CHOICE,
             ("read", "write", "execute", "read-code"),
         ),

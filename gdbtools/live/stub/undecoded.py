@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-_KNOWN: Final = (
-    ("i386", "an x86", "monitor info tlb"),
-    ("riscv", "a RISC-V", "monitor info mem"),
-    ("arm", "a 32-bit Arm", "monitor gva2gpa ADDRESS"),
-)
+_KNOWN: Final = (("arm", "a 32-bit Arm", "monitor gva2gpa ADDRESS"),)
 """How GDB's name for it begins, what it is, and which command of QEMU's monitor shows what it maps."""
 
 

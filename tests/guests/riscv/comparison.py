@@ -229,7 +229,7 @@ class Comparison:
         if cause is not None:
             pseudo = answer.tinst if answer.tinst in PSEUDOINSTRUCTIONS.values() else 0
             gva = bool(answer.status & GVA)
-            if gva is not case.by_manual.gva and self.qemu.departs(Known.GVA_STAYS):
+            if gva is not case.by_qemu.gva and self.qemu.departs(Known.GVA_STAYS):
                 self.stale_gva += 1
                 gva = case.by_qemu.gva
             return Seen(cause, answer.tval, answer.tval2, pseudo, gva)

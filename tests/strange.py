@@ -166,7 +166,7 @@ class StrangeGadgets(Gadgets):
     def translated(self, address: int, register: ReadRegister) -> int | Fault:
         return 0
 
-    def entered(self, register: ReadRegister) -> Sequence[ReadRegister]:
+    def entered(self, register: ReadRegister, regime: str | None = None) -> Sequence[ReadRegister]:
         return (register,)
 
     def claim(self, register: ReadRegister) -> Claim | None:

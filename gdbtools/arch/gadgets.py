@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from gdbtools.addresses import VA, Output
 from gdbtools.arch.model import Access, Fault, ReadRegister
+from gdbtools.errors import Refused
 
 
 class Extent(enum.Enum):
@@ -163,6 +164,12 @@ class Gadgets(abc.ABC):
     def accesses(self, access: Access, address: VA, register: ReadRegister) -> Sequence[Borrowable]:
         """Return what makes this access to `address`, and to nothing else; raises `Refused` where nothing can."""
 
+    def accesses_as(self, access: Access, address: VA, register: ReadRegister, regime: str) -> Sequence[Borrowable]:  # noqa: ARG002
+        """Return what makes this access as another regime's level makes it, a hypervisor's as its guest; raises
+        `Refused` where this CPU has no such instruction.
+        """
+        raise Refused(f"no access here is {regime}'s; stop where that regime is in force, and ask there")
+
     @abc.abstractmethod
     def translations(self, access: Access, address: VA, register: ReadRegister) -> Sequence[Borrowable]:
         """Return what asks the hardware to translate without an access; raises `Refused` where nothing can."""
@@ -172,10 +179,11 @@ class Gadgets(abc.ABC):
         """Return what the last such translation, of `address`, left in the registers: where it leads, or why not."""
 
     @abc.abstractmethod
-    def entered(self, register: ReadRegister) -> Sequence[ReadRegister]:
+    def entered(self, register: ReadRegister, regime: str | None = None) -> Sequence[ReadRegister]:
         """Return the registers as an exception would have them, for each level that may take a fault of this CPU.
 
-        Only what says at which level the CPU is differs.
+        Only what says at which level the CPU is differs.  `regime` names another than the CPU's own, where an access is
+        made as there.
         """
 
     @abc.abstractmethod

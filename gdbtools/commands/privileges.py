@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import Privilege, Regime
+from gdbtools.arch.model import Access, AccessKind, Privilege, Regime
 from gdbtools.errors import UsageError
 
 
@@ -38,6 +38,21 @@ def check_runs_in(architecture: Architecture, asked: Privilege, regime: Regime, 
     if asked not in levels:
         how = f"--el {' or '.join(str(int(each)) for each in levels)}" if by_number else f"--privilege {_or(levels)}"
         raise UsageError(f"{asked.label} does not run in {regime.name}; say {how}")
+
+
+def check_reads_code(architecture: Architecture, access: Access) -> None:
+    """Raise `UsageError` for a reading of code, by the right to execute, where nothing reads so."""
+    if access.kind is AccessKind.READ_EXECUTABLE and access.privilege not in architecture.reads_code:
+        raise UsageError(_no_reading_of_code(architecture, access.privilege))
+
+
+def _no_reading_of_code(architecture: Architecture, asking: Privilege) -> str:
+    if not architecture.reads_code:
+        return f"{architecture.identity.title} has no load that needs the right to execute; ask for --access read"
+    names = " or ".join(each.label for each in architecture.reads_code)
+    first = architecture.reads_code[0].label.lower()
+    only = f"only what is translated as {names} reads code by a right to execute, not {asking.label}"
+    return f"{only}; say --privilege {first}"
 
 
 def _or(levels: Sequence[Privilege]) -> str:

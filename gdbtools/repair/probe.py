@@ -13,8 +13,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gdbtools.addresses import VA, Output
-from gdbtools.arch.model import Access, AccessKind, ExceptionRecord, Fault, Mapped, Privilege, Refusal, Walk
-from gdbtools.arch.walk import Refuses, walk
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.gadgets import Borrowable
+from gdbtools.arch.model import (
+    Access,
+    AccessKind,
+    ExceptionRecord,
+    Fault,
+    Mapped,
+    Privilege,
+    ReadRegister,
+    Refusal,
+    Walk,
+)
+from gdbtools.arch.walk import walk
 from gdbtools.bits import Word
 from gdbtools.errors import Refused, Unavailable
 from gdbtools.machine.model import Live, Machine
@@ -51,6 +63,8 @@ class ProbePlan:
     """The register in which such an instruction leaves its answer, and what that is: both by their names."""
     kept: bool = False
     """Whether what an exception overwrites is put back, too."""
+    regime: str | None = None
+    """Whose accesses they are, where they are not the CPU's own."""
 
 
 @dataclass(frozen=True)
@@ -98,18 +112,29 @@ class Ask:
 
 
 def plan(
-    machine: Machine, address: VA, access: Access, *, translation: bool, overwrite: bool, invalidate: bool
+    machine: Machine,
+    address: VA,
+    access: Access,
+    *,
+    translation: bool,
+    overwrite: bool,
+    invalidate: bool,
+    regime: str | None = None,
 ) -> ProbePlan:
     """Find what a probe borrows; raises `Refused` where it cannot be made without harm.
 
     With `overwrite` the user has said that nobody needs what describes the last exception, if that cannot be known.
+    `regime` names another than the CPU's own, if the access is to be made as there.
     """
     architecture, register, read = machine.architecture, machine.register, machine.memory.read
-    used = architecture.regime_for(register, address)
-    if not used.levels:
+    used = architecture.regime_for(register, address, regime)
+    if not used.levels and (regime is None or used.below is None):
         raise Refused(f"the MMU is off ({used.name}); there is no TLB to ask")
-    invalidation = tlb.plan(machine, tlb.scopes_of((address,))) if invalidate else None
+    invalidation = tlb.plan(machine, tlb.scopes_of((address,)), regime) if invalidate else None
     if translation:
+        if regime is not None:
+            asked_by = architecture.gadgets.words.translation or "a translation without an access"
+            raise Refused(f"{asked_by} is of the CPU's own regime; ask as another by an access")
         wanted = [(access, architecture.gadgets.translations(access, address, register))]
     else:
         _refuse_loss(machine, overwrite)
@@ -119,7 +144,7 @@ def plan(
         # A store needs to know what to store, so the load comes first.
         kinds = [AccessKind.READ, AccessKind.WRITE] if access.kind is AccessKind.WRITE else [access.kind]
         parts = [replace(access, kind=kind) for kind in kinds]
-        wanted = [(part, architecture.gadgets.accesses(part, address, register)) for part in parts]
+        wanted = [(part, _candidates(architecture, register, address, part, access, regime)) for part in parts]
     found = find(architecture, register, read, [candidates for _, candidates in wanted])
     accesses: list[tuple[Access, Loan]] = []
     for (part, _), loan in zip(wanted, found.loans, strict=True):
@@ -131,18 +156,31 @@ def plan(
             )
             who = "unprivileged " if part.unprivileged else ""
             otherwise = "ask by a load" if translation else "ask by --by at"
+            if regime is not None:
+                what, otherwise = f"{_NAMES[part.kind]} as {regime}", f"stop where {regime} is in force, and ask there"
             raise Refused(missing(who + what, found, architecture, register, read, otherwise))
         accesses.append((part, loan))
     _same_size(accesses)
-    returns = {} if translation else run_gadget.returns(machine)
+    returns = {} if translation else run_gadget.returns(machine, regime)
     words = architecture.gadgets.words
     answered_in = f"{words.translated}, by {words.translation}" if translation else ""
-    return ProbePlan(
-        address, accesses, returns, translation, invalidation, answered_in, bool(architecture.gadgets.overwritten)
-    )
+    kept = bool(architecture.gadgets.overwritten)
+    return ProbePlan(address, accesses, returns, translation, invalidation, answered_in, kept, regime)
 
 
-_NAMES = {AccessKind.READ: "load", AccessKind.WRITE: "store"}
+def _candidates(
+    architecture: Architecture, register: ReadRegister, address: VA, part: Access, whole: Access, regime: str | None
+) -> Sequence[Borrowable]:
+    """Return what makes a part of the whole access, the CPU's own or as another regime's."""
+    if regime is None:
+        return architecture.gadgets.accesses(part, address, register)
+    found = architecture.gadgets.accesses_as(part, address, register, regime)
+    # They are rare, and the first one ends the search: any will do, unless a store has to be of the size of its load.
+    return found if whole.kind is AccessKind.WRITE else [replace(each, rank=0) for each in found]
+
+
+_LOADS = (AccessKind.READ, AccessKind.READ_EXECUTABLE)
+_NAMES = {AccessKind.READ: "load", AccessKind.WRITE: "store", AccessKind.READ_EXECUTABLE: "load of code"}
 
 
 def _refuse_loss(machine: Machine, overwrite: bool) -> None:
@@ -184,17 +222,20 @@ def _with_value(loan: Loan, access: Access, before: Sequence[Ask]) -> Loan:
 
 def _ask(machine: Machine, live: Live, planned: ProbePlan, access: Access, loan: Loan, state: int) -> Ask:
     architecture, read = machine.architecture, machine.memory.read
-    refuses = partial(architecture.check, access=access, state=state)
-    found = _walk(machine, planned.address, refuses)
-    refused = architecture.check(found, access, state)
+    used, met = architecture.regime_for(machine.register, planned.address, planned.regime), access
+    if planned.regime is not None:
+        used, met = architecture.met_by(used, access, machine.register)
+    refuses = partial(architecture.check, access=met, state=state)
+    found = walk(used, planned.address, read, refuses)
+    refused = architecture.check(found, met, state)
     size_bytes = loan.use.size_bytes
-    expected = _expected(machine, found, size_bytes) if access.kind is AccessKind.READ and not refused else None
+    expected = _expected(machine, found, size_bytes) if access.kind in _LOADS and not refused else None
     lost, before = _exception(machine), _not_put_back(machine)
     raised = run_gadget.step(machine, live, loan, planned.returns)
     asks_only = planned.translation and raised is None
     result = architecture.gadgets.translated(planned.address, machine.register) if asks_only else None
     value = None
-    if raised is None and access.kind is AccessKind.READ and loan.use.result:
+    if raised is None and access.kind in _LOADS and loan.use.result:
         value = machine.register(loan.use.result) & (1 << 8 * size_bytes) - 1
     fault = raised.syndrome.fault if raised else result if isinstance(result, Fault) else None
     return Ask(
@@ -220,11 +261,6 @@ def _not_put_back(machine: Machine) -> Mapping[str, int]:
         with suppress(Unavailable):
             found[name] = machine.register(name)
     return found
-
-
-def _walk(machine: Machine, address: VA, refuses: Refuses) -> Walk:
-    used = machine.architecture.regime_for(machine.register, address)
-    return walk(used, address, machine.memory.read, refuses)
 
 
 def _expected(machine: Machine, found: Walk, size_bytes: int) -> int | None:

@@ -11,13 +11,14 @@ from gdbtools.machine.model import Live, Machine
 from gdbtools.repair.find_gadget import Loan, find_way_back, way_back_through
 
 
-def returns(machine: Machine) -> Mapping[Privilege, VA | None]:
+def returns(machine: Machine, regime: str | None = None) -> Mapping[Privilege, VA | None]:
     """Find, before it is needed, an exception return for each level that may take a fault: from level to address.
 
-    None stands for a level that needs none, because registers alone send a CPU back.
+    None stands for a level that needs none, because registers alone send a CPU back.  `regime` is another than the
+    CPU's own, if an access is made as there.
     """
     architecture, found = machine.architecture, dict[Privilege, VA | None]()
-    for entered in architecture.gadgets.entered(machine.register):
+    for entered in architecture.gadgets.entered(machine.register, regime):
         way = find_way_back(architecture, with_memory(entered, machine.memory.read), machine.memory.read)
         found[architecture.privilege(entered)] = way.through
     return found

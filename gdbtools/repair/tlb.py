@@ -111,7 +111,9 @@ def plan(machine: Machine, scopes: Sequence[Scope], regime: str | None = None) -
     once = lent[:1] if all(loan.kind.extent is Extent.ALL for loan in lent) else lent
     local = len(machine.cpus) > 1 and not all(loan.kind.broadcast for loan in once)
     barriers = [*zip(needed, found.loans[len(scopes) :], strict=True)]
-    planned = Invalidation(architecture.gadgets.words.invalidation, scopes, once, barriers, local)
+    # Of another regime it is another instruction.
+    name = architecture.gadgets.words.invalidation if other is None else once[0].use.text.split()[0]
+    planned = Invalidation(name, scopes, once, barriers, local)
     if planned.unfinished and is_reduced(architecture, register, machine.memory.read):
         what = f"{planned.unfinished}, without which no TLB invalidation is complete,"
         raise Refused(missing(what, found, architecture, register, machine.memory.read, ""))

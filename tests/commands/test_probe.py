@@ -46,7 +46,7 @@ def asked(mapped: bool) -> Ask:
 def shown(first: Sequence[Ask], again: Sequence[Ask]) -> list[str]:
     tlbi = Invalidation("TLBI", (Scope(Extent.ADDRESS, VA),), (loan("TLBI VAAE1IS, X12"),), (), False)
     plan = ProbePlan(VA, [(READ, each.loan) for each in first], {}, False, tlbi)
-    document = view(Probe(plan, READ, first, again))
+    document = view(Probe(ARM, plan, READ, first, again))
     (table, *_) = [each for each in document.blocks if isinstance(each, Table)]
     lines = render(replace(document, blocks=[table])).splitlines()
     assert max(map(len, render(document, fit=True).splitlines())) <= 80
@@ -59,3 +59,13 @@ def test_a_row_is_a_line_of_80_columns_and_every_cell_is_whole() -> None:
         "read             translation fault, level 3  allowed -> 0x489abc000, 0x7f there",
         "read after TLBI  translation fault, level 3  translation fault, level 0",
     ]
+
+
+def test_the_same_access_is_offered_again_as_the_same_guest() -> None:
+    """What hardware refuses and the tables allow is asked once more behind an invalidation: of the same regime."""
+    riscv = ARCHITECTURES["riscv64"]
+    (user, _), first = riscv.reads_code[::-1], replace(asked(True), access=Access(AccessKind.READ, LEVELS[1]))
+    plan = ProbePlan(VA, [(first.access, first.loan)], {}, False, None, regime="vs")
+    for kind, words in ((AccessKind.READ, ""), (AccessKind.WRITE, " --access write")):
+        said = " ".join(render(view(Probe(riscv, plan, Access(kind, user), [first], ()))).split())
+        assert f"next mmu probe {VA:#x} --regime vs --privilege vu{words} --tlbi " in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +74,17 @@ def attached(
         for variable, value in {**variables, **({"harts": harts} if harts > 1 else {})}.items():
             session.say(f"set var *(int *)&{variable} = {value}")
         yield RiscV(running, session)
+
+
+COUNTERS = re.compile(r"(?:cycle|time|instret|mcycle|minstret|m?hpmcounter)\w*$")
+
+
+def every_register(session: Session) -> dict[str, str]:
+    """Return every register that the stub has, but for what counts time."""
+    lines = (line.split(maxsplit=2) for line in session.say("info registers all").splitlines())
+    found = {words[0]: words[1] for words in lines if len(words) > 1}
+    assert {"scause", "stval", "sepc", "sstatus", "priv", "pc", "a0", "sp"} <= set(found)
+    return {name: value for name, value in found.items() if not COUNTERS.match(name)}
 
 
 def alone(name: str, bits: int = 64, features: str = SVADE) -> str:

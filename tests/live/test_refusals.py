@@ -93,7 +93,7 @@ NONSENSE = {
     "tlbi asid=65536": "is no identifier of an address space; they have ",
     "tlbi nosuch": "nosuch: No symbol",
     "probe": "ADDRESS is missing",
-    "probe 0x40200000 --access execute": "--access is read or write, not 'execute'",
+    "probe 0x40200000 --access execute": "--access is read, write or read-code, not 'execute'",
     "probe 0x40200000": "is in the exception vectors",
     "probe 0x40200000 --overwrite": "is in the exception vectors",
     "probe 0x40200000 --by at": "the guest has no address translation (AT)",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import pytest
 
-from tests.guests.riscv_live import RiscV, alone, attached, by_hardware
-from tests.live.session import Session
+from tests.guests.riscv_live import RiscV, alone, attached, by_hardware, every_register
 
 pytestmark = pytest.mark.guest
 
@@ -111,28 +109,17 @@ def test_a_probe_that_faults_leaves_no_trace(gdb_path: str, bits: int, vectored:
             # The window is to fault by then, and nobody has asked for it.
             found.to("read_page")
         assert session.value("$stvec") & 3 == vectored
-        before = _everything(session)
+        before = every_register(session)
         for words in ("", " --access write"):
             (probed,) = session.ask(f"probe {WINDOW + 4096:#x}{words}")
             asked = probed["first"][0]
             assert (asked["done"], probed["verdict"]) == (False, "agrees")
-            now = _everything(session)
+            now = every_register(session)
             # QEMU does nothing for a write of htinst, whoever makes it: its change is said, and is the only one.
             other = {name: now[name] for name in before if now[name] != before[name]}
             assert set(other) <= {"htinst"}
             assert other == {each["register"]: hex(int(each["now"], 16)) for each in asked.get("left", [])}
             before = now
-
-
-COUNTERS = re.compile(r"(?:cycle|time|instret|mcycle|minstret|m?hpmcounter)\w*$")
-
-
-def _everything(session: Session) -> dict[str, str]:
-    """Return every register that the stub has, but for what counts time."""
-    lines = (line.split(maxsplit=2) for line in session.say("info registers all").splitlines())
-    found = {words[0]: words[1] for words in lines if len(words) > 1}
-    assert {"scause", "stval", "sepc", "sstatus", "priv", "pc", "a0", "sp"} <= set(found)
-    return {name: value for name, value in found.items() if not COUNTERS.match(name)}
 
 
 def test_an_entry_is_changed_invalidated_and_put_back(at_fault: RiscV) -> None:

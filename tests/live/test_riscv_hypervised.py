@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.guests.riscv_live import RiscV, alone, attached
+from tests.guests.riscv_live import RiscV, alone, attached, every_register
 from tests.transcripts import compare, marked, numberless
 
 pytestmark = pytest.mark.guest
@@ -36,7 +36,7 @@ def gpa(plant: int) -> int:
 def stop_at_faults(found: RiscV) -> None:
     """Have the guest stop at each fault that the hypervisor takes, and at each that it leaves to the guest itself."""
     for vector in ("hypervisor_vector", "guest_vector"):
-        found.session.say(f"hbreak *(long)&{vector} if $scause >= 12")
+        found.session.say(f"hbreak *(unsigned long)&{vector} if $scause >= 12")
 
 
 def fault_after(found: RiscV, command: str = "continue") -> Any:
@@ -158,12 +158,118 @@ def test_what_was_mapped_since_is_permitted_now(gdb_path: str) -> None:
         assert "hfence.vvma a0, zero" in str(fenced)
 
 
+def without_trace(found: RiscV, words: str) -> Any:
+    """Return what a probe says; every register is as it was, but for what it says it could not put back."""
+    before = every_register(found.session)
+    (probed,) = found.session.ask(f"probe {words}")
+    now = every_register(found.session)
+    changed = {name: now[name] for name in before if now[name] != before[name]}
+    left = [each for ask in probed["first"] + probed["again"] for each in ask.get("left", [])]
+    assert changed == {each["register"]: hex(int(each["now"], 16)) for each in left}
+    assert set(changed) <= {"htinst"}, "which QEMU lets nobody write"
+    return probed
+
+
+def outcome(probed: Any) -> tuple[str, bool, int | None]:
+    """Return the verdict, whether the last access was done, and the cause if it was not."""
+    last = probed["first"][-1]
+    return probed["verdict"], last["done"], last["syndrome"] and int(last["syndrome"], 16)
+
+
+def test_a_hypervisor_asks_the_hart_as_its_guest(gdb_path: str) -> None:
+    """By HLV, HLVX and HSV, as VS and as VU; each fault, of either stage, is taken and undone."""
+    with attached(gdb_path, GUEST, features=H) as found:
+        stop_at_faults(found)
+        fault_after(found)
+        granted, refused = page(STORE_READ_ONLY), page(LOAD_UNMAPPED)
+        probed = without_trace(found, f"{granted:#x} --regime vs")
+        assert outcome(probed) == ("agrees", True, None)
+        assert (int(probed["first"][0]["value"], 16), probed["regime"]) == (gpa(STORE_READ_ONLY), "vs")
+        assert outcome(without_trace(found, f"{granted:#x}")) == ("agrees", True, None), "its own page is another"
+        assert outcome(without_trace(found, f"{granted:#x} --regime vs --access read-code")) == ("agrees", True, None)
+        # The guest's own tables have it for VS alone; the hypervisor's have nothing at the other.
+        as_user = without_trace(found, f"{granted:#x} --privilege vu --tlbi")
+        assert outcome(as_user) == ("agrees", False, 13)
+        assert "hfence.vvma" in str(as_user["invalidation"])
+        assert outcome(without_trace(found, f"{refused:#x} --regime vs")) == ("agrees", False, 21)
+        said = " ".join(found.session.say(f"mmu probe {refused:#x} --regime vs").split())
+        assert "read guest-page fault guest-page fault, level 0" in said
+        assert "unwound by setting what the exception had set" in said
+        fault_after(found)
+        stored = without_trace(found, f"{granted:#x} --privilege vs --access write")
+        assert (outcome(stored), stored["first"][0]["done"]) == (("agrees", False, 23), True)
+        found.session.say("delete")
+        found.session.gdb.run("continue")
+        assert found.ends() == READ, "and the guest has noticed nothing"
+
+
+def test_a_hypervisor_that_has_not_fenced_is_shown_what_the_hart_still_does(gdb_path: str) -> None:
+    """A page that is taken away from the guest by the debugger: QEMU's TLB has what HLV found before."""
+    with attached(gdb_path, GUEST, features=H) as found:
+        stop_at_faults(found)
+        fault_after(found)
+        asked = f"{page(STORE_READ_ONLY):#x} --regime vs"
+        assert outcome(without_trace(found, asked)) == ("agrees", True, None)
+        place = found.session.value("&guest_window") + 8 * (FIRST_PAGE + STORE_READ_ONLY)
+        entry = found.session.value(f"*(unsigned long *){place:#x}")
+        found.session.say(f"set var *(unsigned long *){place:#x} = {entry & ~1:#x}")
+        stale = without_trace(found, f"{asked} --tlbi")
+        assert (stale["verdict"], stale["proved"]) == ("stale", True)
+        assert stale["again"][0]["fault"]["kind"] == "page"
+
+
+def test_what_qemu_7_2_found_for_the_kernel_of_a_guest_it_keeps_for_its_user(gdb_path: str) -> None:
+    """It has one TLB for HLV whatever SPVP says; QEMU 10.0 has two, as the probes above show."""
+    with attached(gdb_path, GUEST, features=H, suite="system") as found:
+        stop_at_faults(found)
+        fault_after(found)
+        va = page(STORE_READ_ONLY)
+        assert outcome(without_trace(found, f"{va:#x} --regime vs")) == ("agrees", True, None)
+        as_user = without_trace(found, f"{va:#x} --privilege vu --tlbi")
+        assert (as_user["verdict"], as_user["proved"]) == ("stale", True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--regime g", "through both stages: --regime vs"),
+        ("--regime m", "M-mode, no translation"),
+        ("--regime el1", "is no regime of RISC-V"),
+        ("--privilege u", "an access here is S's; stop in U and ask there"),
+        ("--regime vs --privilege s", "S does not run in"),
+        ("--regime vs --by at", "ask as another by an access"),
+        ("--regime vs --unprivileged", "say whose access it is by --privilege"),
+        ("--access read-code", "say --privilege vs"),
+    ],
+)
+def test_what_no_access_of_a_hypervisors_is_is_refused_with_what_to_say(faulting: RiscV, words: str, said: str) -> None:
+    assert said in faulting.session.refusal(f"mmu probe {page(STORE_READ_ONLY):#x} {words}")
+
+
+@pytest.fixture(scope="module")
+def faulting(gdb_path: str) -> Iterator[RiscV]:
+    """A hypervisor at its guest's first fault."""
+    with attached(gdb_path, GUEST, features=H) as found:
+        stop_at_faults(found)
+        fault_after(found)
+        yield found
+
+
+def test_in_the_guest_nothing_is_asked_as_another(gdb_path: str) -> None:
+    with attached(gdb_path, GUEST, features=H) as found:
+        found.to("guest_load")
+        said = found.session.refusal(f"mmu probe {page(STORE_READ_ONLY):#x} --regime s")
+        assert "no access here is s's" in said or "does not give the hypervisor's own" in said
+
+
 @pytest.mark.full
 def test_a_guest_of_32_bits_is_no_other(gdb_path: str) -> None:
     with attached(gdb_path, GUEST, 32, features=SVADE_H) as found:
         stop_at_faults(found)
         fault = fault_after(found)
         assert said(fault) == ("tables agree", 21, 2, "V", hex(gpa(LOAD_UNMAPPED)), False)
+        assert outcome(without_trace(found, f"{page(LOAD_UNMAPPED):#x} --regime vs")) == ("agrees", False, 21)
+        assert outcome(without_trace(found, f"{page(STORE_READ_ONLY):#x} --regime vs")) == ("agrees", True, None)
 
 
 def test_alone_the_guest_comes_to_its_end() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.arguments import ADDRESS
+from gdbtools.commands.arguments import ADDRESS, PRIVILEGE, REGIMES
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 PROBE = Command(
@@ -17,7 +17,19 @@ PROBE = Command(
     ),
     arguments=(
         ADDRESS,
-        Argument("--access", "what to try (default: read)", Kind.CHOICE, ("read", "write")),
+        Argument(
+            "--access",
+            "what to try (default: read; read-code: a load that needs the right to execute, as HLVX)",
+            Kind.CHOICE,
+            ("read", "write", "read-code"),
+        ),
+        Argument(
+            "--regime",
+            "as whom, where this CPU accesses memory as another: a hypervisor of RISC-V as its guest (vs)",
+            Kind.CHOICE,
+            REGIMES,
+        ),
+        PRIVILEGE,
         Argument(
             "--by", "by a load (and store), or by an AT instruction (default: access)", Kind.CHOICE, ("access", "at")
         ),

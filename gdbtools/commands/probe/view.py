@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import AccessKind, Mapped
 from gdbtools.commands import maintenance
-from gdbtools.commands.evidence import access_name, evidence, fault_name, reason_text, word_text
+from gdbtools.commands.evidence import access_name, evidence, fault_called, reason_text, word_text
 from gdbtools.commands.maintenance import loan_text
 from gdbtools.commands.probe.run import Probe
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
@@ -30,31 +31,31 @@ def view(answer: Probe) -> Document:
     said = "stale TLB entry, proved: after the invalidation they agree" if answer.proved else _SAID[answer.verdict]
     who = access_name(answer.access)
     head = Line([f"{answer.plan.address:#x} ({who}): ", Span(said, Role.GOOD if agrees else Role.BAD), "."])
-    rows: list[Sequence[Text]] = [_row(each, "") for each in answer.first]
+    rows: list[Sequence[Text]] = [_row(each, "", answer.architecture) for each in answer.first]
     if answer.plan.invalidation is not None:
-        rows += [_row(each, f" after {answer.plan.invalidation.name}") for each in answer.again]
+        rows += [_row(each, f" after {answer.plan.invalidation.name}", answer.architecture) for each in answer.again]
     table = Table(("access", "hardware", "tables"), rows)
     return Document([head, table, Facts(_facts(answer, asks)), *evidence(asks[-1].walk)])
 
 
-def _row(each: Ask, when: str) -> Sequence[Text]:
-    return (each.access.kind.label + when, _hardware(each), _tables(each))
+def _row(each: Ask, when: str, architecture: Architecture) -> Sequence[Text]:
+    return (each.access.kind.label + when, _hardware(each, architecture), _tables(each, architecture))
 
 
-def _hardware(each: Ask) -> Text:
+def _hardware(each: Ask, architecture: Architecture) -> Text:
     if each.raised is not None:
-        what = fault_name(each.fault) if each.fault else each.raised.syndrome.name
+        what = fault_called(each.fault, architecture) if each.fault else each.raised.syndrome.name
         return Span(what, Role.BAD)
     if each.fault is not None:
-        return Span(fault_name(each.fault), Role.BAD)
+        return Span(fault_called(each.fault, architecture), Role.BAD)
     if each.found is not None:
         return Span(f"-> {each.found:#x}", Role.GOOD)
     return Span("done" if each.value is None else f"done, got {each.value:#x}", Role.GOOD)
 
 
-def _tables(each: Ask) -> Text:
+def _tables(each: Ask, architecture: Architecture) -> Text:
     if each.refused is not None:
-        return Span(fault_name(each.refused.fault), Role.BAD)
+        return Span(fault_called(each.refused.fault, architecture), Role.BAD)
     outcome = each.walk.outcome
     where = f" -> {outcome.address:#x}" if isinstance(outcome, Mapped) else ""
     return Span("allowed" + where + ("" if each.expected is None else f", {each.expected:#x} there"), Role.GOOD)
@@ -94,8 +95,17 @@ def _facts(answer: Probe, asks: Sequence[Ask]) -> list[tuple[str, Text]]:
     if not answer.plan.translation and any(each.access.kind is AccessKind.WRITE and each.done for each in asks):
         rows.append(("stored", "what the load before it had got"))
     if answer.verdict is not ProbeVerdict.AGREES and not answer.again:
-        rows.append(("next", f"mmu probe {answer.plan.address:#x} --tlbi"))
+        rows.append(("next", f"mmu probe {answer.plan.address:#x}{_as_whom(answer)} --tlbi"))
     return rows
+
+
+def _as_whom(answer: Probe) -> str:
+    """Return how the same access is asked for again, where it is another regime's."""
+    if answer.plan.regime is None:
+        return ""
+    kind = {AccessKind.WRITE: " --access write", AccessKind.READ_EXECUTABLE: " --access read-code"}
+    privilege = answer.access.privilege.label.lower()
+    return f" --regime {answer.plan.regime} --privilege {privilege}{kind.get(answer.access.kind, '')}"
 
 
 def _borrowed_rows(answer: Probe) -> list[tuple[str, Text]]:
@@ -116,6 +126,7 @@ def record(answer: Probe) -> JsonObject:
         "first": [_ask_record(each) for each in answer.first],
         "invalidation": maintenance.invalidation_record(answer.plan.invalidation),
         "again": [_ask_record(each) for each in answer.again],
+        **({} if answer.plan.regime is None else {"regime": answer.plan.regime}),
     }
 
 

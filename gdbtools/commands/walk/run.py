@@ -13,7 +13,7 @@ from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Access, AccessKind, Privilege, Refusal, Regime, Walk
 from gdbtools.arch.walk import walk
-from gdbtools.commands.privileges import check_runs_in, privilege_asked
+from gdbtools.commands.privileges import check_reads_code, check_runs_in, privilege_asked
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, KERNEL
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
@@ -117,18 +117,8 @@ def _question(
         name = architecture.regime_asked(register, asking, kind)
     regime = architecture.regime_for(register, address, name)
     access = Access(kind, _level(machine, regime, options, named), options.unprivileged)
-    if kind is AccessKind.READ_EXECUTABLE and access.privilege not in architecture.reads_code:
-        raise UsageError(_no_reading_of_code(architecture, access.privilege))
+    check_reads_code(architecture, access)
     return (*architecture.met_by(regime, access, register), access)
-
-
-def _no_reading_of_code(architecture: Architecture, asking: Privilege) -> str:
-    if not architecture.reads_code:
-        return f"{architecture.identity.title} has no load that needs the right to execute; ask for --access read"
-    names = " or ".join(each.label for each in architecture.reads_code)
-    first = architecture.reads_code[0].label.lower()
-    only = f"only what is translated as {names} reads code by a right to execute, not {asking.label}"
-    return f"{only}; say --privilege {first}"
 
 
 def _level(machine: Machine, regime: Regime, options: Options, named: Privilege | None) -> Privilege:

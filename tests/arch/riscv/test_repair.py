@@ -13,7 +13,8 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.gadgets import Extent, Need, Scope
 from gdbtools.arch.model import Access, AccessKind
-from gdbtools.arch.riscv.privilege_modes import S
+from gdbtools.arch.riscv.privilege_modes import VS, VU, S
+from gdbtools.arch.riscv.registers.status import HSTATUS64
 from gdbtools.arch.riscv.tables.descriptors import leaf_entry, table_entry
 from gdbtools.arch.riscv.tables.geometry import PAGE_BITS
 from gdbtools.errors import Refused
@@ -202,6 +203,81 @@ def test_what_is_not_aligned_or_not_of_this_width_is_not_borrowed() -> None:
     assert tried("c.sd a2, 8(s0)", 0x4000, AccessKind.WRITE, NARROW) is None, "there it is a float's"
     assert tried("flw fa0, 4(a0)", 0x4000, AccessKind.READ) is None
     assert tried("amoswap.d a0, a2, (a1)", 0x4000, AccessKind.WRITE) is None, "it would change what is there"
+
+
+def tried_as_guest(
+    text: str, address: int, kind: AccessKind, asking: Any = VS, architecture: Any = RISCV, **registers: int
+) -> tuple[dict[str, int], str, int] | None:
+    register = reader({**KERNEL, "virt": 0, "hgatp": 8 << 60, "hstatus": 1 << 7, **registers})
+    for each in architecture.gadgets.accesses_as(Access(kind, asking), address, register, "vs"):
+        if each.fits(WORDS[text]) and (use := each.use(WORDS[text])) is not None:
+            return dict(use.registers), use.result, use.size_bytes
+    return None
+
+
+SPV, SPVP = 1 << 7, 1 << 8
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "asking", "set_", "result", "size_bytes"),
+    [
+        ("hlv.b a0, (a1)", AccessKind.READ, VS, {"a1": 0x4000, "hstatus": SPV | SPVP}, "a0", 1),
+        ("hlv.b a0, (a1)", AccessKind.READ, VU, {"a1": 0x4000, "hstatus": SPV}, "a0", 1),
+        ("hlv.wu a0, (a1)", AccessKind.READ, VS, {"a1": 0x4000, "hstatus": SPV | SPVP}, "a0", 4),
+        ("hlv.d a0, (a1)", AccessKind.READ, VS, {"a1": 0x4000, "hstatus": SPV | SPVP}, "a0", 8),
+        ("hlvx.hu a0, (a1)", AccessKind.READ_EXECUTABLE, VS, {"a1": 0x4000, "hstatus": SPV | SPVP}, "a0", 2),
+        ("hsv.w a2, (a1)", AccessKind.WRITE, VU, {"a1": 0x4000, "hstatus": SPV}, "a2", 4),
+    ],
+)
+def test_a_hypervisor_accesses_as_its_guest_with_spvp_saying_as_whom(
+    text: str, kind: AccessKind, asking: Any, set_: dict[str, int], result: str, size_bytes: int
+) -> None:
+    assert tried_as_guest(text, 0x4000, kind, asking) == (set_, result, size_bytes)
+    assert tried_as_guest(text, 0x4000, kind, asking, hstatus=SPV | SPVP) == (set_, result, size_bytes)
+    others = {AccessKind.READ, AccessKind.WRITE, AccessKind.READ_EXECUTABLE} - {kind}
+    assert not [each for each in others if tried_as_guest(text, 0x4000, each, asking)]
+    assert tried(text, 0x4000, AccessKind.READ) is None, "of its own it has others"
+    assert not tried_as_guest("lb a0, -4(a1)", 0x4000, AccessKind.READ)
+
+
+def test_what_is_not_aligned_or_not_of_this_width_is_not_borrowed_of_a_hypervisor() -> None:
+    assert tried_as_guest("hlv.wu a0, (a1)", 0x4002, AccessKind.READ) is None
+    for text in ("hlv.wu a0, (a1)", "hlv.d a0, (a1)"):
+        assert tried_as_guest(text, 0x4000, AccessKind.READ, architecture=NARROW, hgatp=1 << 31) is None
+    assert tried_as_guest("hlv.b a0, (a1)", 0x4000, AccessKind.READ, architecture=NARROW, hgatp=1 << 31)
+
+
+@pytest.mark.parametrize(
+    ("registers", "regime", "kind", "said"),
+    [
+        ({}, "g", AccessKind.READ, "through both stages"),
+        ({"virt": 1}, "vs", AccessKind.READ, "VS-mode; HLV and HSV are a hypervisor's"),
+        ({"priv": 3}, "vs", AccessKind.READ, "M-mode"),
+        ({"priv": 0}, "vs", AccessKind.READ, "U-mode"),
+        ({}, "vs", AccessKind.EXECUTE, "read-code"),
+    ],
+)
+def test_whoever_is_no_hypervisor_accesses_nothing_as_a_guest(
+    registers: dict[str, int], regime: str, kind: AccessKind, said: str
+) -> None:
+    register = reader({**KERNEL, "virt": 0, "hgatp": 8 << 60, "hstatus": 0, **registers})
+    with pytest.raises(Refused, match=said):
+        RISCV.gadgets.accesses_as(Access(kind, VS), 0x4000, register, regime)
+    with pytest.raises(Refused, match="stop where that regime is in force"):
+        ARCHITECTURES["aarch64"].gadgets.accesses_as(Access(kind, S), 0x4000, register, "stage2")
+
+
+def test_the_fault_of_an_access_as_a_guest_is_taken_where_guest_page_faults_are() -> None:
+    """A fault that HS-mode takes of its own HLV does not return to the guest that it last came from."""
+    known = {**KERNEL, "virt": 0, "hgatp": 8 << 60, "hstatus": SPV, "sepc": 0x5000}
+    (own,) = RISCV.gadgets.entered(reader(known))
+    assert own("priv") == 1
+    assert HSTATUS64(own("hstatus")).SPV == 0
+    assert RISCV.exceptions.way_back(own, None) is not None, "registers alone send it back"
+    levels = [each("priv") for each in RISCV.gadgets.entered(reader(known), "vs")]
+    assert levels == [1, 3], "medeleg delegates no guest-page fault"
+    delegated = {**known, "medeleg": 0xB0_B100}
+    assert [each("priv") for each in RISCV.gadgets.entered(reader(delegated), "vs")] == [1]
 
 
 def test_nothing_translates_without_an_access() -> None:

@@ -244,7 +244,7 @@ class A64(Gadgets):
             raise Unavailable(f"PAR_EL1 {register('PAR_EL1'):#x} has a reserved fault status; ask by a load")
         return found
 
-    def entered(self, register: ReadRegister) -> Sequence[ReadRegister]:
+    def entered(self, register: ReadRegister, regime: str | None = None) -> Sequence[ReadRegister]:  # noqa: ARG002
         level = record.target(register)
         levels = [level, 2] if level == 1 and HCR_EL2(optional(register, "HCR_EL2") or 0).VM else [level]
         return [_at(register, each) for each in levels]

@@ -45,6 +45,13 @@ def takers(register: ReadRegister, regime: str) -> list[Privilege]:
     return sorted({delegation(register, code, origin)[0] for code in codes})
 
 
+def takers_of_guest_page_faults(register: ReadRegister) -> list[Privilege]:
+    """Return the modes that take them where it was no guest that made the access, but HLV or HSV of a hypervisor's."""
+    if optional(register, "medeleg") is None:
+        return [S]
+    return sorted({delegation(register, code, S)[0] for code in _GUEST_PAGE_FAULTS})
+
+
 def vectors(register: ReadRegister, regime: str | None = None) -> Mapping[VA, str]:
     """Return where exceptions come in: those that the hart's mode takes, or those of a regime's page faults."""
     levels = [target(register)] if regime is None else takers(register, regime)

@@ -17,6 +17,7 @@ from gdbtools.arch.gadgets import Borrowable, Claim, Extent, Gadgets, GadgetWord
 from gdbtools.arch.model import Access, AccessKind, Fault, ReadRegister
 from gdbtools.arch.riscv import X
 from gdbtools.arch.riscv.exceptions import vectors
+from gdbtools.arch.riscv.instructions import hypervisor_accesses
 from gdbtools.arch.riscv.instructions.fences import GUEST_ADDRESS_SHIFT
 from gdbtools.arch.riscv.instructions.memory import LoadStore, Wide, memory_access
 from gdbtools.arch.riscv.privilege_modes import VS, VU, M, S, U
@@ -117,6 +118,10 @@ class Borrowed(Gadgets):
         ]
         return [*wide, *compact]
 
+    def accesses_as(self, access: Access, address: int, register: ReadRegister, regime: str) -> Sequence[Borrowable]:
+        """HLV, HLVX and HSV, by which a hypervisor accesses memory as its guest, through both stages."""
+        return hypervisor_accesses.borrowed(access, address, register, regime, self.bits)
+
     def _use(self, address: int) -> Callable[[int], Use | None]:
         def use(word: int) -> Use | None:
             found = memory_access(word, self.bits)
@@ -130,8 +135,10 @@ class Borrowed(Gadgets):
     def translated(self, address: int, register: ReadRegister) -> Output | Fault:  # noqa: ARG002
         raise Refused(_NO_TRANSLATION)
 
-    def entered(self, register: ReadRegister) -> Sequence[ReadRegister]:
+    def entered(self, register: ReadRegister, regime: str | None = None) -> Sequence[ReadRegister]:
         takers = vectors.takers(register, regimes.current(register))
+        if regime is not None:
+            takers = sorted({*takers, *vectors.takers_of_guest_page_faults(register)})
         if VS in takers:
             raise Refused(
                 "a fault here is taken in VS-mode, which no register tells from S-mode; ask in the hypervisor"
@@ -194,6 +201,8 @@ def _entered(register: ReadRegister, nominal: int) -> ReadRegister:
         if name == "priv":
             return nominal
         value = register(name)
+        if name == "hstatus":
+            return int(HSTATUS64(value).with_(SPV=0))
         if name == "sstatus":
             return int(MSTATUS64(value).with_(SPP=now & 1, SIE=0))
         return int(MSTATUS64(value).with_(MPP=now, MIE=0)) if name == "mstatus" else value

@@ -170,6 +170,11 @@ class Word(int):
         raise KeyError(name)
 
     @property
+    def padded(self) -> str:
+        """The value as hexadecimal digits, as many as it is wide: a column of them lines up."""
+        return f"{int(self):#0{2 + -(-self.width // 4)}x}"
+
+    @property
     def reserved(self) -> int:
         """The bits that are set although no field claims them, nor RES1: worth a note, never an error."""
         return self & self.reserved_mask() & ~self.RES1

@@ -133,7 +133,7 @@ def _rung(step: Step, decider: Decider | None) -> Rung:
         step.index,
         level.entries,
         at,
-        f"{int(word):#018x}",
+        f"{word.padded}",
         says,
         boxes(word, decides),
         role,

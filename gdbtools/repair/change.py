@@ -59,4 +59,6 @@ class Change:
     def _expect(self, memory: PhysicalMemory, word: Word, otherwise: str) -> None:
         found = self.found(memory)
         if found != word:
-            raise Refused(f"the descriptor at PA {self.pa:#x} is {found:#018x}, not {int(word):#018x}: {otherwise}")
+            raise Refused(
+                f"the descriptor at PA {self.pa:#x} is {type(word)(found).padded}, not {word.padded}: {otherwise}"
+            )

@@ -64,7 +64,7 @@ def plan(
         else:
             after = with_field(after, name, value, f"the level {step.level.number} descriptor of {address:#x}")
     if after == before:
-        raise Refused(f"the descriptor at PA {step.pa:#x} is so already, {int(before):#018x}; nothing to write")
+        raise Refused(f"the descriptor at PA {step.pa:#x} is so already, {before.padded}; nothing to write")
     cached = used.accept(step) is None
     fields = architecture.repair.changes(before, after, cached, machine.register)
     # What a table leads to has more addresses than this one.
@@ -192,9 +192,10 @@ def check_undo(machine: Machine, back: Sequence[Repair]) -> None:
         for change in reversed(repair.changes):
             found = now.get(change.pa, change.found(machine.memory))
             if found not in _states(machine, change):
+                other = type(change.after)(found).padded
                 raise Refused(
-                    f"the descriptor at PA {change.pa:#x} is {found:#018x}, neither {int(change.after):#018x} nor "
-                    f"{int(change.before):#018x}: somebody changed it since; nothing was taken back; "
+                    f"the descriptor at PA {change.pa:#x} is {other}, neither {change.after.padded} nor "
+                    f"{change.before.padded}: somebody changed it since; nothing was taken back; "
                     f"{_way_on(newer)} drops `{repair.what}` from the journal"
                 )
             now[change.pa] = int(change.before)

@@ -19,8 +19,8 @@ def view(answer: Fixup) -> Document:
     done = Span("Set the access flag", Role.GOOD) if answer.applied else Span("Would set the access flag", Role.WARNING)
     head = Line([done, f" of the level {answer.plan.level.number} descriptor at PA {change.pa:#x}."])
     rows: list[tuple[str, Text]] = [
-        ("before", f"{int(change.before):#018x}  {word_text(change.before)}"),
-        ("after", f"{int(change.after):#018x}  {word_text(change.after)}"),
+        ("before", f"{change.before.padded}  {word_text(change.before)}"),
+        ("after", f"{change.after.padded}  {word_text(change.after)}"),
         ("dirty", _dirty(answer)),
         ("TLB", _tlb(answer.architecture.repair, answer.tables)),
     ]
@@ -45,7 +45,7 @@ def _settled(answer: Fixup) -> Document:
     change, refused = answer.plan.change, answer.plan.refused_next
     set_ = Span("The access flag is set already", Role.GOOD)
     head = Line([set_, f" in the level {answer.plan.level.number} descriptor at PA {change.pa:#x}: nothing written."])
-    rows: list[tuple[str, Text]] = [("descriptor", f"{int(change.before):#018x}  {word_text(change.before)}")]
+    rows: list[tuple[str, Text]] = [("descriptor", f"{change.before.padded}  {word_text(change.before)}")]
     if refused is not None:
         rows.append(("next", f"{fault_called(refused.fault, answer.architecture)}: {refused.decider.cause.sentence}"))
     return Document([head, Facts([*rows, *_return_rows(answer)])])

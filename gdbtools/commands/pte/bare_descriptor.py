@@ -82,7 +82,12 @@ def _alike(first: Step, second: Step) -> bool:
 
 def view(answer: Bare) -> Document:
     blocks: list[Block] = [
-        Line([Span(f"{answer.value:#018x}", Role.HEADING), ", decoded as a descriptor; nothing was read or changed."])
+        Line(
+            [
+                Span(answer.readings[0].step.entry.word.padded, Role.HEADING),
+                ", decoded as a descriptor; nothing was read or changed.",
+            ]
+        )
     ]
     if len(answer.readings) == 1:
         blocks += _blocks(answer.readings[0])

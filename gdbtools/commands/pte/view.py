@@ -29,8 +29,8 @@ def view(answer: Rewrite | Bare) -> Document:
         [_row(each, answer.invalidation_name) for each in plan.fields],
     )
     rows: list[tuple[str, Text]] = [
-        ("before", f"{int(change.before):#018x}  {word_text(change.before)}"),
-        ("after", f"{int(change.after):#018x}  {word_text(change.after)}"),
+        ("before", f"{change.before.padded}  {word_text(change.before)}"),
+        ("after", f"{change.after.padded}  {word_text(change.after)}"),
         *maintenance.tlb_rows(answer.way, plan.need, answer.invalidation, answer.applied),
     ]
     if answer.applied:

@@ -26,7 +26,7 @@ def documents(answers: Sequence[Register]) -> Sequence[Document]:
 
 def _row(each: Register) -> Sequence[Text]:
     assert each.word is not None, "an answer has a value"
-    return (Span(each.name, Role.HEADING), f"{int(each.word):#018x}", each.brief or "")
+    return (Span(each.name, Role.HEADING), f"{each.word.padded}", each.brief or "")
 
 
 def view(answer: Register) -> Document:
@@ -34,7 +34,7 @@ def view(answer: Register) -> Document:
     if answer.one is not None:
         return Document([_field_line(answer.name, answer.one)])
     title = (type(answer.word).__doc__ or "").strip().splitlines()[0].split(":")[0].rstrip(".")
-    head = Line([Span(answer.name, Role.HEADING), f" = {int(answer.word):#018x}  ", Span(title, Role.QUIET)])
+    head = Line([Span(answer.name, Role.HEADING), f" = {answer.word.padded}  ", Span(title, Role.QUIET)])
     blocks: list[Block] = [head]
     if answer.notes:
         blocks.append(Facts([("note", note) for note in answer.notes]))

@@ -139,8 +139,8 @@ def hit_view(hit: Hit) -> Document:
     what = ", ".join(f"{name} {change}" for name, change in changes(hit.before, hit.after)) or "no field of it"
     where = f" in the level {hit.watched.level.number} descriptor at PA {hit.watched.pa:#x}, by CPU {hit.cpu}."
     rows: list[tuple[str, Text]] = [
-        ("before", f"{int(hit.before):#018x}  {word_text(hit.before)}"),
-        ("after", f"{int(hit.after):#018x}  {word_text(hit.after)}"),
+        ("before", f"{hit.before.padded}  {word_text(hit.before)}"),
+        ("after", f"{hit.after.padded}  {word_text(hit.after)}"),
     ]
     rows += [("writer" if not number else "", frame) for number, frame in enumerate(hit.frames)]
     return Document([Line([Span(what, Role.WARNING), where]), Facts(rows)])

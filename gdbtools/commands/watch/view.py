@@ -15,7 +15,7 @@ def view(answer: Watched) -> Document:
     what = f"the level {step.level.number} descriptor of {answer.va:#x}, at PA {step.pa:#x}"
     said = f"Watching {what}; {does} at each change:"
     rows = [(str(number), f"{va:#x}") for number, va in answer.places]
-    now: list[tuple[str, Text]] = [("now", f"{int(step.entry.word):#018x}  {word_text(step.entry.word)}")]
+    now: list[tuple[str, Text]] = [("now", f"{step.entry.word.padded}  {word_text(step.entry.word)}")]
     facts = Facts([*now, *space_rows(answer.isolation, answer.space)])
     return Document([Line(said), Table(("number", "watched at"), rows, frozenset((0,))), facts])
 

@@ -17,7 +17,7 @@ def view(answer: WrittenAt | Moved) -> Document:
         head = Line(f"After {number_of(answer.position, 'instruction')} of the recording.")
         return Document([head, Facts(_frame_rows("at", answer.frames))])
     where = f"the level {answer.step.level.number} descriptor at PA {answer.step.pa:#x}"
-    now: tuple[str, Text] = ("now", f"{int(answer.after):#018x}  {word_text(answer.after)}")
+    now: tuple[str, Text] = ("now", f"{answer.after.padded}  {word_text(answer.after)}")
     if answer.interrupted:
         head = Line([Span("Interrupted", Role.WARNING), ": nothing is known; the guest is where it was."])
         return Document([head, Facts([now])])
@@ -30,8 +30,8 @@ def view(answer: WrittenAt | Moved) -> Document:
     ago = answer.asked_at - change.position
     head = Line([Span(what, Role.WARNING), f" in {where}, by CPU {answer.cpu}, {number_of(ago, 'instruction')} ago."])
     rows: list[tuple[str, Text]] = [
-        ("before", f"{int(answer.before):#018x}  {word_text(answer.before)}"),
-        ("after", f"{int(answer.after):#018x}  {word_text(answer.after)}"),
+        ("before", f"{answer.before.padded}  {word_text(answer.before)}"),
+        ("after", f"{answer.after.padded}  {word_text(answer.after)}"),
     ]
     rows += _frame_rows("writer", answer.frames)
     if answer.by_hardware:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,29 @@ def test_a_guests_fault_is_told_in_the_manuals_words(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.startswith("0x1000 (U write): store/AMO page fault (scause 15), level 0\n")
     assert main(["walk", "0x5000", *words(kernel(), tmp_path)]) == 1
     assert capsys.readouterr().out.startswith("0x5000: page fault, level 0\n")
+
+
+@pytest.mark.parametrize(("xlen", "digits"), [(64, 16), (32, 8)])
+def test_a_value_has_as_many_digits_as_it_is_wide_and_json_always_as_many(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, xlen: int, digits: int
+) -> None:
+    hart = kernel() if xlen == 64 else narrow()
+    given = words(hart, tmp_path, f"riscv{xlen}")
+    [walked] = ask(capsys, "walk", "0x1000", *given)
+    leaf = int(walked["steps"][-1]["descriptor"], 16)
+    [satp] = ask(capsys, "regs", "satp", *given)
+    assert {len(each) for each in (walked["steps"][-1]["descriptor"], satp["value"])} == {2 + 16}
+    for command, value in (
+        (["walk", "0x1000", *given], leaf),
+        (["regs", *given], hart.regs["satp"]),
+        (["regs", *given], hart.regs["priv"]),
+        (["regs", "satp", *given], hart.regs["satp"]),
+        (["pte", hex(leaf), "--arch", f"riscv{xlen}"], leaf),
+    ):
+        assert main(command) == 0
+        shown = re.findall(rf"(?<!\w)0x0*{value:x}(?!\w)", capsys.readouterr().out)
+        assert f"0x{value:0{digits}x}" in shown, command
+        assert max(map(len, shown)) == 2 + digits, command
 
 
 def test_status_regs_and_map_answer(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ _OF_32: Final[Mapping[str, type[Word]]] = {
     "mseccfg": configuration.MSECCFG32,
     "mseccfgh": configuration.MSECCFGH,
 }
-_MODES: Final = {"priv": status.PRIV, "virt": status.VIRT}
+_MODES_OF_64: Final[Mapping[str, type[Word]]] = {"priv": status.PRIV, "virt": status.VIRT}
+_MODES_OF_32: Final[Mapping[str, type[Word]]] = {"priv": status.PRIV32, "virt": status.VIRT32}
 BRIEF: Final[Mapping[str, Brief]] = {
     "priv": Brief(("prv",)),
     "virt": Brief(("v",)),
@@ -68,20 +69,20 @@ _IN_FORCE: Final = ("scause", "stval", "sepc", "stvec")
 
 def declared(bits: int) -> Mapping[str, type[Word]]:
     """Return every register that is decoded where XLEN is `bits`, those of translation first."""
-    own = _OF_64 if bits == WIDE else _OF_32
-    return {**_MODES, **own, **traps.declared(bits), **protection.declared(bits)}
+    own = {**_MODES_OF_64, **_OF_64} if bits == WIDE else {**_MODES_OF_32, **_OF_32}
+    return {**own, **traps.declared(bits), **protection.declared(bits)}
 
 
 def principal(bits: int) -> tuple[str, ...]:
     """Return the registers of translation and of faults, in order."""
-    return (*_MODES, *(_OF_64 if bits == WIDE else _OF_32), *traps.declared(bits), *protection.declared(bits))
+    return (*_MODES_OF_64, *(_OF_64 if bits == WIDE else _OF_32), *traps.declared(bits), *protection.declared(bits))
 
 
 def in_force(name: str) -> tuple[str, ...]:
     """Return the registers that translate in a regime, and those of its last exception."""
     own = ("vsatp", "hgatp", "vsstatus", "hstatus", "henvcfg") if name in ("vs", "g") else ("satp",)
     causes = ("mcause", "mtval", "mepc", "mtvec") if name == "m" else _IN_FORCE
-    return (*_MODES, *own, "mstatus", "sstatus", "menvcfg", "senvcfg", *causes)
+    return (*_MODES_OF_64, *own, "mstatus", "sstatus", "menvcfg", "senvcfg", *causes)
 
 
 def optional(register: ReadRegister, name: str) -> int | None:

@@ -128,3 +128,15 @@ class VIRT(Word):
     """The virtualization mode V."""
 
     v = Field(0, doc="virtualization mode", values=OFF_ON)
+
+
+class PRIV32(PRIV):
+    """The nominal privilege mode, where XLEN is 32."""
+
+    width = 32
+
+
+class VIRT32(VIRT):
+    """The virtualization mode V, where XLEN is 32."""
+
+    width = 32

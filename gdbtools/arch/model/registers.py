@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gdbtools.errors import Unavailable
 
@@ -41,6 +42,9 @@ def with_memory(register: ReadRegister, read: Read) -> CpuRegisters:
     return CpuRegisters(register.read_register if isinstance(register, CpuRegisters) else register, read)
 
 
+_CPU: Final = re.compile(r"^CPU#(\d+)\s*$", re.MULTILINE)
+
+
 @dataclass(frozen=True, slots=True)
 class Stub:
     """What a gdbstub tells of one CPU, `number`, as it tells it, and what else may be asked there.
@@ -53,6 +57,11 @@ class Stub:
     register: Callable[[str], int | None]
     monitor: Callable[[str], str]
     version: Callable[[], str]
+
+    def printed(self) -> str:
+        """Return what `info registers` of the monitor says of this CPU; empty where there is none to ask."""
+        _, *parts = _CPU.split(self.monitor("info registers -a"))
+        return dict(zip(map(int, parts[::2]), parts[1::2], strict=True)).get(self.number, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,6 @@ _H: Final = Field(7, doc="misa: there is the hypervisor extension")
 _SHOWS_V: Final = 10
 """The version of QEMU from which on `priv` has V."""
 _VERSION: Final = re.compile(r"\d+")
-_CPU: Final = re.compile(r"^CPU#(\d+)\s*$", re.MULTILINE)
 _V: Final = re.compile(r"^\s*V\s+=\s+([01])\s*$", re.MULTILINE)
 
 
@@ -68,9 +67,7 @@ def virtualization(stub: Stub) -> int | None:
     version = _VERSION.match(stub.version())
     if version is not None and int(version[0]) >= _SHOWS_V:
         return 0
-    _, *parts = _CPU.split(stub.monitor("info registers -a"))
-    printed = dict(zip(map(int, parts[::2]), parts[1::2], strict=True))
-    shown = _V.search(printed.get(stub.number, ""))
+    shown = _V.search(stub.printed())
     return None if shown is None else int(shown[1])
 
 

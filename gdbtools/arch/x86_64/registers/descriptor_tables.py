@@ -13,7 +13,6 @@ from gdbtools.bits import NO_YES, Field, Word
 
 GATE_BYTES: Final = 16
 _IDT: Final = re.compile(r"^IDT=\s+([0-9a-f]+) [0-9a-f]+\s*$", re.MULTILINE)
-_CPU: Final = re.compile(r"^CPU#(\d+)\s*$", re.MULTILINE)
 
 
 class IDTR(Word):
@@ -36,7 +35,5 @@ class Gate(Word):
 
 def idtr_of(stub: Stub) -> int | None:
     """Return where a CPU's table is, which QEMU's stub has no register for: its monitor prints it."""
-    _, *parts = _CPU.split(stub.monitor("info registers -a"))
-    printed = dict(zip(map(int, parts[::2]), parts[1::2], strict=True))
-    shown = _IDT.search(printed.get(stub.number, ""))
+    shown = _IDT.search(stub.printed())
     return None if shown is None else int(shown[1], 16)

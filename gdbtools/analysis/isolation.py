@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from gdbtools.addresses import PA, VA, moved
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation, Load, Switch, View, overlaid
-from gdbtools.arch.model import Hole, Mapped, Read, ReadRegister, Regime, Run
+from gdbtools.arch.model import Fault, Hole, Mapped, Read, ReadRegister, Regime, Run
 from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.systems import systems_of
 from gdbtools.units import PAGE_BYTES
 
-FEW = 16
-"""How many leaves a reduced range has at most: a trampoline and its data."""
+MORE = 16
+"""By how many leaves a full space has more than a reduced one."""
 FEW_TABLES = 64
 """How many tables lead to those: what has more is no reduced range, or no tables at all."""
 
@@ -33,7 +33,7 @@ def isolation(
         reduced = _range(architecture, register, name)
     except Unavailable:
         return None
-    few = None if reduced is None else _few(reduced, read)
+    few = None if reduced is None else _few(reduced, read, architecture.isolation.few)
     if reduced is None or not few:
         return None
     leaves = sum(run.size_bytes // run.leaf_bytes for run in few)
@@ -48,7 +48,7 @@ def isolation(
         candidates = [one for each in systems_of(architecture) for one in each.full_roots(register, reduced, name)]
     wrong = "the code at its vectors cannot be read, and no table behind it is the full root"
     for each in candidates:
-        full = architecture.regime_for(overlaid(register, each.registers), reduced.last, name)
+        full = _same_range(architecture, overlaid(register, each.registers), reduced, name)
         try:
             evidence = _proof(reduced, few, leaves, full, each, read)
             entries = _entries(full, each, read)
@@ -65,6 +65,11 @@ def isolation(
 def _range(architecture: Architecture, register: ReadRegister, name: str | None) -> Regime | None:
     found = architecture.isolation.range(register, name)
     return None if found is None else architecture.marked(found)
+
+
+def _same_range(architecture: Architecture, register: ReadRegister, of: Regime, name: str | None) -> Regime:
+    """Return the range of other registers that has the addresses of this one: one root may have several ranges."""
+    return next(each for each in architecture.regimes(register, name) if each.first <= of.last <= each.last)
 
 
 def vector_entries(architecture: Architecture, register: ReadRegister, read: Read) -> Mapping[VA, str]:
@@ -97,9 +102,9 @@ def _ways_in(
         return {}
     usual = [one for each in systems_of(architecture) for one in each.reduced_roots(register, full)]
     for registers in usual:
-        reduced = architecture.regime_for(overlaid(register, registers), full.last)
+        reduced = _same_range(architecture, overlaid(register, registers), full, None)
         try:
-            few = _few(reduced, read)
+            few = _few(reduced, read, architecture.isolation.few)
             if not few or not _agree(few, reduced, full, read):
                 continue
         except Unreadable:
@@ -112,7 +117,7 @@ def _ways_in(
     return found
 
 
-def _few(regime: Regime, read: Read) -> list[Run] | None:
+def _few(regime: Regime, read: Read, at_most: int) -> list[Run] | None:
     """Return the runs of a range that has next to nothing; None for any other, and for tables that cannot be read."""
     found: list[Run] = []
     leaves = tables = 0
@@ -128,7 +133,7 @@ def _few(regime: Regime, read: Read) -> list[Run] | None:
         if isinstance(each, Hole):
             return None
         leaves += each.size_bytes // each.leaf_bytes
-        if leaves > FEW:
+        if leaves > at_most:
             return None
         found.append(each)
     return found
@@ -137,7 +142,13 @@ def _few(regime: Regime, read: Read) -> list[Run] | None:
 def _agree(few: Sequence[Run], reduced: Regime, full: Regime, read: Read) -> bool:
     """Return whether both spaces map the reduced one's leaves to the same places."""
     leaves = (VA(at) for run in few for at in range(run.first, run.last + 1, run.leaf_bytes))
-    return all(walk(full, at, read).outcome == walk(reduced, at, read).outcome for at in leaves)
+    return all(_place(full, at, read) == _place(reduced, at, read) for at in leaves)
+
+
+def _place(regime: Regime, at: VA, read: Read) -> PA | Fault:
+    """Return where an address leads, be it by a page or, in the other space, by a block around it."""
+    outcome = walk(regime, at, read).outcome
+    return outcome.address if isinstance(outcome, Mapped) else outcome
 
 
 def _views(architecture: Architecture, register: ReadRegister, read: Read, name: str | None) -> View:
@@ -174,7 +185,7 @@ def _has_more(full: Regime, leaves: int, read: Read) -> bool:
     found = 0
     for each in scan(full, read):
         found += 0 if isinstance(each, Hole) else each.size_bytes // each.leaf_bytes
-        if found > leaves + FEW:
+        if found > leaves + MORE:
             return True
     return False
 

@@ -90,7 +90,13 @@ def part(load: Callable[[], object]) -> Any:
 
 
 class PageTableIsolation(abc.ABC):
-    """How a kernel hides from its processes: a reduced address space, and what changes it into the full one."""
+    """How a kernel hides from its processes: a reduced address space, and what changes it into the full one.
+
+    `few` is how many leaves a reduced range has at most.
+    """
+
+    few = 16
+    """A trampoline and its data."""
 
     @abc.abstractmethod
     def range(self, register: ReadRegister, name: str | None = None) -> Regime | None:

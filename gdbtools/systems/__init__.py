@@ -35,10 +35,17 @@ def _riscv32() -> Sequence[System]:
     return (LINUX32,)
 
 
+def _x86_64() -> Sequence[System]:
+    from gdbtools.systems.linux.x86_64 import LINUX
+
+    return (LINUX,)
+
+
 _KNOWN: Final[Mapping[str, Callable[[], Sequence[System]]]] = {
     "aarch64": cache(_aarch64),
     "riscv64": cache(_riscv64),
     "riscv32": cache(_riscv32),
+    "x86_64": cache(_x86_64),
 }
 
 

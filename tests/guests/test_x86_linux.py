@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from gdbtools.analysis.isolation import isolation
 from gdbtools.analysis.mappings import mappings
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.model import Run
+from gdbtools.arch.model import Run, Stub
 from gdbtools.children.processes import DIES_WITH_PARENT
 from gdbtools.cli import main
 from gdbtools.errors import Unavailable
@@ -142,6 +143,36 @@ def test_a_dump_has_the_registers_that_its_notes_have_and_the_map_of_the_guest(
     assert len(runs) > 30
     said = [(int(each["first"], 16), int(each["output"], 16)) for each in answer["result"]["runs"]]
     assert said == [(run.first, run.output) for run in runs]
+
+
+def at_a_stop(guest: X86Linux) -> dict[str, int]:
+    """Return the registers of a stopped guest, with what its monitor says beside."""
+    registers = guest.registers()
+    shown = X86.from_stub("idtr", Stub(0, registers.get, guest.monitor, str))
+    assert shown is not None
+    return {**registers, "idtr": shown}
+
+
+def test_a_process_of_an_isolated_kernel_has_a_second_root_which_is_proven(guest: X86Linux) -> None:
+    """The full root is the one that the same process has in the kernel: a stop there shows it."""
+    isolated = "pti=on" in guest.append
+    proven, in_kernel = set[int](), set[int]()
+    with guest.process("while :; do :; done"):
+        for _ in range(200):
+            guest.stop()
+            registers = at_a_stop(guest)
+            if registers["cs"] & 3:
+                found = isolation(X86, reader(registers), guest.read)
+                proven |= set() if found is None or found.full is None else {int(found.full.root)}
+            else:
+                in_kernel.add(registers["cr3"] & ~0x18)
+            guest.cont()
+            if proven & in_kernel or (not isolated and registers["cs"] & 3):
+                break
+    if isolated:
+        assert proven & in_kernel
+    else:
+        assert not proven
 
 
 def inside_gdb(guest: X86Linux, *lines: str) -> str:

@@ -31,6 +31,7 @@ from gdbtools.arch.x86_64.syndrome.page_fault import PageFaultCode
 from gdbtools.arch.x86_64.tables.descriptors import page_entry
 from gdbtools.arch.x86_64.tables.geometry import LEVELS_4, MODE_32, PAE
 from gdbtools.arch.x86_64.translation import regimes
+from gdbtools.arch.x86_64.translation.isolation import TwoRoots
 from gdbtools.arch.x86_64.translation.linear import Linear
 from gdbtools.bits import Word
 from gdbtools.errors import UsageError
@@ -56,6 +57,7 @@ class X86(Architecture):
     )
 
     exceptions = PageFaults()
+    isolation = TwoRoots()
 
     def word(self, name: str, register: ReadRegister) -> Word:
         layout = regimes.root_register(register) if name == "cr3" else self.registers[name]

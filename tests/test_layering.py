@@ -55,6 +55,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "arch.model": ("arch.model", "addresses", "bits", "errors", "wording"),
     "arch.aarch64": ("arch.aarch64", *ARCH),
     "arch.riscv": ("arch.riscv", *ARCH),
+    "arch.x86_64": ("arch.x86_64", *ARCH),
     "systems": ("systems", "arch.aarch64", "arch.riscv", "arch.x86_64", *ARCH),
     "machine": ("machine", "systems", "arch.ARCHITECTURES", *MODEL, *LEAVES),
     "analysis": ("analysis", "systems", "machine.model", "machine.layers", *ARCH),

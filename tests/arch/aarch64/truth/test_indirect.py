@@ -12,8 +12,10 @@ from collections.abc import Callable
 import pytest
 
 from gdbtools.arch.aarch64.causes import VMSACause
+from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.model import AccessKind, Cause
 from tests.arch.aarch64.truth.machine import (
+    ARM,
     EL1H,
     EL2_EXISTS,
     EL2H,
@@ -252,6 +254,18 @@ def test_the_dirty_state_refuses_only_what_the_base_allows(code: int, ndirty: in
 @pytest.mark.parametrize(("ndirty", "dirty"), [(0, True), (1, False)])
 def test_dirty_is_ndirty_clear(ndirty: int, dirty: bool) -> None:
     attributes = one_page(leaf(0b0100, ndirty), pie(el1, 1, 0b0101, 0), "el1").attributes
+    assert attributes is not None
+    assert attributes.dirty is dirty
+
+
+# A guest that marks what was written by a bit of its own: that bit, else nDirty; what nobody may write keeps no state.
+@pytest.mark.parametrize(
+    ("code", "ndirty", "marked", "dirty"),
+    [(0b0101, 0, 0, True), (0b0101, 1, 0, False), (0b0101, 1, 1, True), (0b0001, 1, 0, None), (0b0001, 1, 1, True)],
+)
+def test_dirty_by_a_software_bit(code: int, ndirty: int, marked: int, dirty: bool | None) -> None:
+    found = one_page(leaf(0b0100, ndirty) | marked << 55, pie(el1, 1, code, code), "el1")
+    attributes = ARM.reading_dirty(DirtyConvention.BIT55).marked(found.regime).attributes(found.steps)
     assert attributes is not None
     assert attributes.dirty is dirty
 

@@ -304,3 +304,19 @@ def test_hcr_cd_makes_normal_memory_non_cacheable_and_leaves_device() -> None:
         if (got := machine.ask(attr, memattr, hcr=CD)) != (expected, OUTER):
             wrong.append(f"CD=1 Attr={attr:#04x} MemAttr={memattr:04b}: {got}, not {(expected, OUTER)}")
     settle(wrong)
+
+
+@pytest.mark.parametrize(
+    ("attr", "device"), [(0x00, True), (0x04, True), (0x08, True), (0x0C, True), (0x44, False), (0xFF, False)]
+)
+def test_what_is_a_devices_is_told_from_memory(attr: int, device: bool) -> None:
+    attributes = one_page(0, el1(MAIR_EL1=attr), "el1").attributes
+    assert attributes is not None
+    assert attributes.device is device
+
+
+def test_without_mair_an_attribute_is_a_number_and_no_devices() -> None:
+    values = {name: value for name, value in el1().items() if name != "MAIR_EL1"}
+    attributes = one_page(3 << 2, values, "el1").attributes
+    assert attributes is not None
+    assert (attributes.memory, attributes.device, attributes.unshared) == ("MAIR Attr3", False, False)

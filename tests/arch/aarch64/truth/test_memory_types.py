@@ -320,3 +320,12 @@ def test_without_mair_an_attribute_is_a_number_and_no_devices() -> None:
     attributes = one_page(3 << 2, values, "el1").attributes
     assert attributes is not None
     assert (attributes.memory, attributes.device, attributes.unshared) == ("MAIR Attr3", False, False)
+
+
+@pytest.mark.parametrize(
+    ("attr", "sh", "unshared"), [(0xFF, 0, True), (0xFF, 2, True), (0xFF, 3, False), (0x00, 0, False)]
+)
+def test_normal_memory_that_is_not_inner_shareable_is_worth_a_word(attr: int, sh: int, unshared: bool) -> None:
+    attributes = one_page(sh << 8, el1(MAIR_EL1=attr), "el1").attributes
+    assert attributes is not None
+    assert attributes.unshared is unshared

@@ -18,6 +18,8 @@ from tests.arch.aarch64.truth.machine import (
     IPA,
     PA,
     RW,
+    SCTLR,
+    VA,
     VM,
     Memory,
     el1,
@@ -329,3 +331,30 @@ def test_normal_memory_that_is_not_inner_shareable_is_worth_a_word(attr: int, sh
     attributes = one_page(sh << 8, el1(MAIR_EL1=attr), "el1").attributes
     assert attributes is not None
     assert attributes.unshared is unshared
+
+
+def test_what_is_a_devices_and_what_is_unshared_goes_by_the_type_that_is_said() -> None:
+    """Of both stages together, of stage 2 alone, and of stage 1 that is off."""
+    wrong, seen = [], set()
+    for hcr in (VM | RW, VM | RW | FWB, VM | RW | DC, RW):
+        for memattr in range(16):
+            for sh in (0, 2, 3):
+                for attr, sctlr in ((0xFF, SCTLR), (0x44, SCTLR), (0x04, SCTLR), (0xFF, SCTLR & ~1)):
+                    memory = Memory()
+                    memory.stage1(sh << 8, output=IPA)
+                    memory.stage2(0b11 << 6 | memattr << 2 | sh << 8)
+                    memory.stage2(0b11 << 6 | memattr << 2 | sh << 8, VA & 0x7F_FFFF_FFFF, PA)
+                    memory.identity(0b11 << 6 | 0b1111 << 2)
+                    values = guest(HCR_EL2=hcr, MAIR_EL1=attr, SCTLR_EL1=sctlr)
+                    asked = [("el1", VA & 0x7F_FFFF_FFFF if not sctlr & 1 else VA), ("stage2", IPA)]
+                    for name, address in asked if hcr & VM else asked[:1]:
+                        found = look(memory, values, name, address).attributes
+                        if found is None:
+                            continue
+                        device = found.memory.startswith("Device")
+                        unshared = found.memory.startswith("Normal") and found.shareability != "Inner Shareable"
+                        seen.add((name, device, unshared))
+                        if (found.device, found.unshared) != (device, unshared):
+                            wrong.append(f"{name} HCR={hcr:#x} MemAttr={memattr:04b} SH={sh} Attr={attr:#x}: {found}")
+    settle(wrong)
+    assert len(seen) == 6, "each of the three that may be, of either regime"

@@ -159,7 +159,7 @@ def _answer(command: Command, arguments: Sequence[str], called: str) -> int:
         symbols = Symbols(None if wanted.elf is None else Path(wanted.elf))
         # Opened when it is first asked: by `$pc` among the words, else when they have been read.
         opening = cache(lambda: held.enter_context(_machine(words, wanted, symbols, called)))
-        asked = query_of(words, _evaluator(symbols, lambda name: opening().register(name)))
+        asked = query_of(words, _evaluator(symbols, lambda name: opening().value_of(name)))
         if not wanted.names and not asked.sourceless:
             raise _no_source(command)
         session = Session(opening(), called=" -s ".join(wanted.names) or "SOURCE", open=_opener(wanted))
@@ -219,7 +219,7 @@ def _offline(wanted: Sources, acts: bool) -> Iterator[Callable[[str, Sequence[st
 
     symbols = Symbols(None if wanted.elf is None else Path(wanted.elf))
     with opened(wanted.names, **wanted.choice) as machine:
-        evaluate = _evaluator(symbols, machine.register)
+        evaluate = _evaluator(symbols, machine.value_of)
 
         def ask(name: str, words: Sequence[str]) -> Sequence[str]:
             command = COMMANDS[name] if acts else COMMANDS[name].looking()

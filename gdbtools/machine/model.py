@@ -223,6 +223,10 @@ class Machine:
         """Read a register of the current CPU; whoever is handed this may read its memory too (`memory_of`)."""
         return CpuRegisters(lambda name: self.cpu.registers.read(name), self.memory.read)
 
+    def value_of(self, name: str) -> int:
+        """Return a register as somebody names it who writes an address: `pc` is what GDB calls each one's own."""
+        return self.register(self.architecture.pc if name == "pc" else name)
+
     def symbol(self, address: VA) -> str:
         """Return what is at a virtual address, as `NAME + OFFSET`; empty where that is not known."""
         if self.named is not None:

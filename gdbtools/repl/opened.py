@@ -84,7 +84,7 @@ class Opened(PromptSubject):
 
     @property
     def _evaluate(self) -> Callable[[str], int]:
-        return Expressions(lambda: self._symbols.values, self._symbols.whence, self.machine.register).evaluate
+        return Expressions(lambda: self._symbols.values, self._symbols.whence, self.machine.value_of).evaluate
 
     async def ask(self, question: Question) -> Answered:
         def tell(reads: int, size_bytes: int) -> None:
@@ -117,7 +117,7 @@ def snapshot_question(machine: Machine, question: Question, symbols: Symbols, he
     """Answer from what was kept of the last stop; `why` is why nothing else can be asked now."""
     if question.command.changes_guest:
         raise Unavailable(f"`{question.command.name}` changes the guest, and {why}")
-    evaluate = Expressions(lambda: symbols.values, symbols.whence, machine.register).evaluate
+    evaluate = Expressions(lambda: symbols.values, symbols.whence, machine.value_of).evaluate
     tell = lambda reads, size_bytes: hear(Progressed(reads, size_bytes))  # noqa: E731
     named = symbols.of(machine)
     return answer_from(named, question, evaluate, tell, f"needs the guest stopped, and {why}")

@@ -239,3 +239,10 @@ def test_catch_sees_demand_paging_and_copy_on_write(guest: X86Linux) -> None:
         assert each["predicted"]["deciding"]["cause"] == "read only"
     for each in found:
         assert each["predicted"]["status"] in (None, each["syndrome"]["value"])
+
+
+def test_what_cannot_be_done_is_refused_before_the_guest_runs(guest: X86Linux) -> None:
+    said = inside_gdb(guest, "mmu service --count 1", "mmu catch any --regime el1", "mmu tlbi 0x1000", "print 1")
+    assert "for x86-64 no repairs of descriptors are known here" in said
+    assert "el1 is no regime of x86-64; say one of linear" in said
+    assert "for x86-64 no instructions to borrow are known here" in said

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from gdbtools.commands.session import Session
+from gdbtools.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,13 @@ class Options:
 
 
 def run(session: Session, options: Options) -> Sequence[Caught]:
+    architecture = session.machine.architecture
+    if options.regime not in (None, *architecture.regime_names):
+        known = ", ".join(architecture.regime_names)
+        raise UsageError(f"{options.regime} is no regime of {architecture.identity.title}; say one of {known}")
     already = session.live.catches(options.kind, options.regime)
     if options.regime is not None:
         places = session.live.catch(options.kind, options.regime)
         return (Caught(options.kind, options.regime, places, frozenset(address for _, address, _ in places), already),)
-    in_force = frozenset(session.machine.architecture.exceptions.vectors(session.machine.register))
+    in_force = frozenset(architecture.exceptions.vectors(session.machine.register))
     return (Caught(options.kind, None, session.live.catch(options.kind), in_force, already),)

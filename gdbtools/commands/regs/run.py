@@ -70,6 +70,8 @@ def run(session: Session, options: Options) -> Sequence[Register]:
     if not options.name:
         return _everything(session.machine, brief=not options.all)
     given = list(_given(session.machine, [each for each in options.name if is_assignment(each)]))
+    for name, literal in given:
+        _check_width(session.machine.architecture, name, literal.value)
     machine = _with(session.machine, {name: literal.value for name, literal in given})
     answers = [replace(_read(machine, name), notes=_notes(machine, name, literal)) for name, literal in given]
     for text in options.name:
@@ -135,6 +137,12 @@ def _given(machine: Machine, words: Sequence[str]) -> Iterator[tuple[str, Litera
         if end != len(text):
             like = machine.architecture.identity.examples.assignment
             raise UsageError(f"{text!r} gives no register a value; write NAME=VALUE, like {like}")
+
+
+def _check_width(architecture: Architecture, name: str, value: int) -> None:
+    width = architecture.registers[name].width
+    if value >> width:
+        raise UsageError(f"{name} of {architecture.identity.title} has {width} bits, and {value:#x} does not fit")
 
 
 def _with(machine: Machine, values: Mapping[str, int]) -> Machine:

@@ -33,6 +33,8 @@ def run(session: Session, options: Options) -> Sequence[Summary]:
         raise UsageError("--count takes a number of faults from 1 on")
     if options.around is not None and not 1 <= options.around <= MOST_AROUND:
         raise UsageError(f"--around takes a number of neighbours from 1 to {MOST_AROUND}")
+    # What cannot repair says so before the guest runs.
+    _ = session.machine.architecture.repair, session.machine.architecture.gadgets
     opened = FaultLog(Path(options.log)) if options.log else nullcontext()
     with opened as log, session.written.going_on("service") as written:
         policy = Policy(tuple(options.kinds) or Policy.kinds, options.count, options.around or 0)

@@ -315,3 +315,9 @@ def test_a_read_of_code_is_a_guests_alone(capsys: pytest.CaptureFixture[str], tm
     assert "only what is translated as VS or VU reads code by a right to execute, not S" in capsys.readouterr().err
     assert main(["walk", "-s", "fixtures/captures/access-flag.core", "0x40200000", "--access", "read-code"]) == 2
     assert "has no load that needs the right to execute" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["0x9000000000080000", "0x180080000"])
+def test_a_value_that_is_wider_than_its_register_is_refused(capsys: pytest.CaptureFixture[str], value: str) -> None:
+    assert main(["regs", f"satp={value}", "--arch", "riscv32"]) == 2
+    assert f"has 32 bits, and {value} does not fit" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from pathlib import Path
 
@@ -162,3 +163,20 @@ def test_an_error_code_is_decoded_by_its_name(capsys: pytest.CaptureFixture[str]
 def test_a_vector_is_where_its_gate_says() -> None:
     found = X86_64.exceptions.vectors(cpu(image(0)))
     assert list(found) == [VA(HANDLER)]
+
+
+def test_a_verdict_advises_what_can_be_done_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No instruction is borrowed on x86-64: what has a TLB forget a translation is the guest's own."""
+    (tmp_path / "ram").write_bytes(image(0))
+    registers = REGISTERS | {"error_code": 0x3, "cr2": 0x8000, "rip": 0x7000}
+    file = tmp_path / "registers.json"
+    file.write_text(json.dumps({name: hex(value) for name, value in registers.items()}))
+    source = ["-s", f"{tmp_path / 'ram'}@0x0", "--registers", str(file)]
+    assert main(["fault", *source]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the tables permit" in said
+    assert "invlpg of 0x8000" in said
+    assert "mmu tlbi" not in said
+    assert main(["walk", *source, "$pc", "$rip", "$pc+0x10"]) == 0
+    out = capsys.readouterr().out
+    assert re.findall(r"^0x\w+(?= -> )", out, re.MULTILINE) == ["0x7000", "0x7000", "0x7010"]

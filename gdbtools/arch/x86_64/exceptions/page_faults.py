@@ -43,7 +43,9 @@ class PageFaults(Exceptions):
     """Page faults of 64-bit mode."""
 
     names = NAMES
-    effect_words = EffectWords("a serializing instruction", "a serializing instruction", "invlpg")
+    effect_words = EffectWords(
+        "a serializing instruction", "a serializing instruction", "invlpg", by_hand="the guest executes invlpg of {}"
+    )
     vectors_bytes = 1
     longest_instruction_bytes = LONGEST_BYTES
     # "Caching Translation Information": an entry is cached only if it is present and has no reserved bit set.

@@ -75,6 +75,10 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "contiguous=bool(leaf.Contiguous) and self.contiguous_entries(steps[-1].level) > [1 -> 2],",
     ): _NO_RUN_OF_TWO,
     (
+        "translation/stage1.py:Stage1.attributes",
+        'is_global=not (self.controls.user and (self.forced_non_global or bool(getattr(leaf, "nG", [0 -> 1])))),',
+    ): "each layout of a leaf has nG, or None in its place",
+    (
         "translation/stage1_off.py:Stage1Off.check",
         "if [walk.refusal is None and kind is AccessKind.EXECUTE -> kind is AccessKind.EXECUTE]:",
     ): "what data may not reach, no fetch may: fewer bits of its address are ignored",

@@ -104,6 +104,7 @@ class Debugger:
     path: str = ""
     _controller: GdbController = field(init=False, repr=False)
     _loop: asyncio.AbstractEventLoop = field(init=False, repr=False)
+    _listener: threading.Thread = field(init=False, repr=False)
     _asked: dict[int, _Question] = field(default_factory=dict, init=False)
     _echoes: deque[str] = field(default_factory=deque, init=False)
     _tokens: Any = field(default_factory=lambda: count(1), init=False)
@@ -124,7 +125,8 @@ class Debugger:
         self._controller = GdbController(command, time_to_check_for_additional_output_sec=ANSWER_SECONDS)
         self._loop = asyncio.get_running_loop()
         self.alive = True
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     @property
     def pid(self) -> int:
@@ -192,6 +194,8 @@ class Debugger:
         await self._until(lambda: process.poll() is not None)
         process.kill()
         process.wait()
+        # A thread that Python ends with the program may be within something: it has nothing more to read.
+        await self._until(lambda: not self._listener.is_alive())
 
     async def _until(self, come: Callable[[], bool]) -> None:
         for _ in range(int(LEAVE_SECONDS / 0.02)):

@@ -91,3 +91,16 @@ def test_of_a_command_of_gdbs_quit_is_all_that_is_said_and_is_shown(monkeypatch:
         assert fake.quits()
 
     run(monkeypatch, test)
+
+
+def test_nobody_listens_any_more_when_gdb_has_been_left(gdb_path: str) -> None:
+    """Python ends a thread that is left over with the program, wherever it is: it has been seen to crash there."""
+
+    async def main() -> Debugger:
+        gdb = Debugger(lambda _: None, gdb_path)
+        gdb.start(["-nx"])
+        assert (await gdb.ask("print 1")) is not None
+        await gdb.leave()
+        return gdb
+
+    assert not asyncio.run(main())._listener.is_alive()

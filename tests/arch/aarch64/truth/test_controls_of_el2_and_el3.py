@@ -215,3 +215,16 @@ def test_an_aarch32_guest_has_40_bits_of_ipa_on_a_small_cpu() -> None:
 
     assert outcome(VM) == Mapped(0x4000_0000 | last & 0x3FFF_F000, 1 << 30)
     assert outcome(VM | RW) == Fault(FaultKind.TRANSLATION, 2, 0)
+
+
+@pytest.mark.parametrize("kind", [READ, WRITE, AccessKind.EXECUTE])
+def test_el3_may_withhold_the_permissions_of_stage_2(kind: AccessKind) -> None:
+    memory = Memory()
+    memory.stage1(0, output=IPA)
+    memory.identity(RW2)
+    memory.stage2(RW2)
+    values = guest(ID_AA64PFR0_EL1=0x1111, VTCR_EL2=VTCR | 1 << 36, S2PIR_EL2=ANYTHING, SCR_EL3=MONITORED & ~PIEN)
+    found = look(memory, values, "stage2", IPA)
+    refused = refusal(found, kind, 1, EL1H)
+    assert refused is not None
+    assert refused.decider.cause is VMSACause.REGISTERS_DISABLED

@@ -111,7 +111,7 @@ def steps_table(walk: Walk) -> Table:
         role = Role.PLAIN if step.entry.cause is None else Role.BAD
         row: list[Text] = [str(step.level.number), str(step.index)]
         row += [f"{step.via.input:#x}" if step.via else ""] if two else []
-        row += [f"{step.pa:#x}", f"{step.entry.word.padded}"]
+        row += [f"{step.pa:#x}", step.entry.word.padded]
         rows.append((*row, Span(step.entry.kind.label, role), word_text(step.entry.word)))
     if walk.fetch is not None:
         refused = Span(f"not fetched: {walk.fetch.via.regime.stage_label} refuses", Role.BAD)
@@ -199,7 +199,7 @@ def _fetches(steps: Sequence[Step]) -> Table:
         assert via is not None
         assert via.leaf is not None
         leaf = via.leaf
-        row = (f"{step.level.number}", f"{leaf.level.number}", f"{leaf.pa:#x}", f"{leaf.entry.word.padded}")
+        row = (f"{step.level.number}", f"{leaf.level.number}", f"{leaf.pa:#x}", leaf.entry.word.padded)
         rows.append((*row, word_text(leaf.entry.word)))
     return Table(("for level", "level", "at PA", "descriptor", "says"), rows, frozenset((0, 1)))
 

@@ -133,7 +133,7 @@ def _rung(step: Step, decider: Decider | None) -> Rung:
         step.index,
         level.entries,
         at,
-        f"{word.padded}",
+        word.padded,
         says,
         boxes(word, decides),
         role,

@@ -17,7 +17,7 @@ from gdbtools.arch.aarch64.registers import (
     translation,
     written_names,
 )
-from gdbtools.arch.aarch64.registers.features import STAND_INS, optional
+from gdbtools.arch.aarch64.registers.features import STAND_INS
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.tables import memory_types
 from gdbtools.arch.aarch64.tables.descriptors import (
@@ -47,6 +47,7 @@ from gdbtools.arch.model import (
     Refusal,
     Regime,
     Walk,
+    optional,
 )
 from gdbtools.bits import Word
 

@@ -10,7 +10,6 @@ from gdbtools.arch.aarch64.registers import (
     hypervisor,
     identification,
 )
-from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.tables import live_change
 from gdbtools.arch.aarch64.tables.descriptors import (
     AP_READ_ONLY,
@@ -29,6 +28,7 @@ from gdbtools.arch.gadgets import FieldChange, Need
 from gdbtools.arch.model import (
     EntryNeed,
     ReadRegister,
+    optional,
 )
 from gdbtools.bits import FieldValue, Word
 from gdbtools.errors import Refused

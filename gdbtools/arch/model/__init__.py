@@ -17,8 +17,11 @@ from gdbtools.arch.model.registers import (
     Derived,
     ReadRegister,
     Stub,
+    by_cpu,
     memory_of,
+    optional,
     with_memory,
+    written_down,
 )
 from gdbtools.arch.model.syndrome import AddressMeaning, Return, Syndrome, Transfer
 from gdbtools.arch.model.walk import Attributes, Entry, EntryKind, Fetch, Level, Mapped, Read, Regime, Step, Walk
@@ -63,6 +66,9 @@ __all__ = [
     "Transfer",
     "VectorEntry",
     "Walk",
+    "by_cpu",
     "memory_of",
+    "optional",
     "with_memory",
+    "written_down",
 ]

@@ -37,6 +37,31 @@ def memory_of(register: ReadRegister) -> Read:
     raise Unavailable("of this CPU there are registers only, and what is wanted is in memory")
 
 
+def optional(register: ReadRegister, name: str) -> int | None:
+    """Return a register's value; None where the source lacks it."""
+    try:
+        return register(name)
+    except Unavailable:
+        return None
+
+
+def written_down(values: Mapping[str, int]) -> ReadRegister:
+    """Return registers that have these values, and of which nobody has said another."""
+
+    def register(name: str) -> int:
+        if name not in values:
+            raise Unavailable(f"nobody has said what {name} is")
+        return values[name]
+
+    return register
+
+
+def by_cpu(printed: str) -> Mapping[int, str]:
+    """Return what `info registers -a` of QEMU's monitor prints of each CPU, by its number."""
+    _, *parts = _CPU.split(printed)
+    return dict(zip(map(int, parts[::2]), parts[1::2], strict=True))
+
+
 def with_memory(register: ReadRegister, read: Read) -> CpuRegisters:
     """Return registers whose CPU sees this memory."""
     return CpuRegisters(register.read_register if isinstance(register, CpuRegisters) else register, read)
@@ -60,8 +85,7 @@ class Stub:
 
     def printed(self) -> str:
         """Return what `info registers` of the monitor says of this CPU; empty where there is none to ask."""
-        _, *parts = _CPU.split(self.monitor("info registers -a"))
-        return dict(zip(map(int, parts[::2]), parts[1::2], strict=True)).get(self.number, "")
+        return by_cpu(self.monitor("info registers -a")).get(self.number, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from gdbtools.arch.model import (
     Regime,
     Stub,
     Walk,
+    optional,
 )
 from gdbtools.arch.riscv import GENERAL, RISCV32_IDENTITY, RISCV64_IDENTITY
 from gdbtools.arch.riscv.descriptor_repair import EntryRepair
@@ -132,7 +133,7 @@ class RiscV(Architecture):
 
     def state(self, register: ReadRegister) -> int:
         # What of it counts is in the regimes: no trap changes SUM or MXR.
-        return catalog.optional(register, "mstatus") or 0
+        return optional(register, "mstatus") or 0
 
     def regimes(self, register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
         return regimes.ranges(register, self.bits, name)

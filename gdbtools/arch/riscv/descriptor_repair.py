@@ -11,11 +11,11 @@ from typing import Final
 from gdbtools.addresses import VA
 from gdbtools.arch.capabilities import DescriptorRepair, DirtyConvention
 from gdbtools.arch.gadgets import FieldChange, Need
-from gdbtools.arch.model import EntryNeed, ReadRegister
+from gdbtools.arch.model import EntryNeed, ReadRegister, optional
 from gdbtools.arch.riscv.exceptions.levels import target
 from gdbtools.arch.riscv.exceptions.vectors import VECTORS_BYTES, base
 from gdbtools.arch.riscv.instructions import SHORTEST_BYTES
-from gdbtools.arch.riscv.registers.catalog import optional, whole
+from gdbtools.arch.riscv.registers.catalog import whole
 from gdbtools.arch.riscv.registers.configuration import HENVCFG, MENVCFG
 from gdbtools.arch.riscv.registers.status import PRIV
 from gdbtools.arch.riscv.tables import live_change

@@ -19,6 +19,7 @@ from gdbtools.arch.model import (
     Regime,
     Stub,
     Walk,
+    optional,
 )
 from gdbtools.arch.x86_64 import GENERAL, IDENTITY
 from gdbtools.arch.x86_64.exceptions.page_faults import PageFaults
@@ -81,7 +82,7 @@ class X86(Architecture):
         return regimes.privilege(register)
 
     def state(self, register: ReadRegister) -> int:
-        return catalog.optional(register, "eflags") or 0
+        return optional(register, "eflags") or 0
 
     def regimes(self, register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
         return regimes.ranges(register, name)

@@ -26,7 +26,7 @@ def view(answer: Cleared) -> Document:
     already = f"; of {plan.already} more it was clear" if plan.already else ""
     head = Line([done, f" the access flag of {leaves}{already}."])
     rows: list[Sequence[Text]] = [
-        (f"{each.address:#x}", f"{each.pa:#x}", f"{each.after.padded}", word_text(each.after))
+        (f"{each.address:#x}", f"{each.pa:#x}", each.after.padded, word_text(each.after))
         for each in plan.changes[:SHOWN]
     ]
     if count > SHOWN:

@@ -26,7 +26,7 @@ def documents(answers: Sequence[Register]) -> Sequence[Document]:
 
 def _row(each: Register) -> Sequence[Text]:
     assert each.word is not None, "an answer has a value"
-    return (Span(each.name, Role.HEADING), f"{each.word.padded}", each.brief or "")
+    return (Span(each.name, Role.HEADING), each.word.padded, each.brief or "")
 
 
 def view(answer: Register) -> Document:

@@ -24,8 +24,7 @@ def view(answer: Undone) -> Document:
     kept = ", which the guest keeps" if answer.forgotten else ""
     head = Line([done, f" `{repair.what}`: {number_of(count, 'descriptor')}{kept}."])
     rows: list[Sequence[Text]] = [
-        (f"{each.pa:#x}", f"{each.after.padded}", f"{each.before.padded}")
-        for each in list(reversed(repair.changes))[:SHOWN]
+        (f"{each.pa:#x}", each.after.padded, each.before.padded) for each in list(reversed(repair.changes))[:SHOWN]
     ]
     if count > SHOWN:
         rows.append(("...", "", ""))

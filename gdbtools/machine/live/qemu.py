@@ -20,7 +20,7 @@ from types import FrameType
 from gdbtools.addresses import PA
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import Stub
+from gdbtools.arch.model import Stub, by_cpu
 from gdbtools.errors import MissingRegister, Refused, Unavailable, Unreadable
 from gdbtools.machine.dumps.dump import Dump
 from gdbtools.machine.layers import FixedRegisters
@@ -33,7 +33,6 @@ from gdbtools.machine.model import Cpu, PhysicalMemory
 READABLE = ("ram", "rom", "romd")
 """The kinds of memory that can be read without changing anything; of the others, devices may notice."""
 CHUNK_BYTES = 1 << 16
-_CPU = re.compile(r"^CPU#(\d+)$", re.MULTILINE)
 _REGISTER = re.compile(r"\b(\w+)=([0-9a-f]+)")
 _WORD = re.compile(r"0x([0-9a-f]{16})")
 ONLY_READ = "a guest is only read through its monitor; to change it attach GDB to its gdbstub"
@@ -178,10 +177,9 @@ def _shown(qmp: Qmp, architecture: Architecture, number: int, given: Mapping[str
 
 def general_registers(said: str, names: Mapping[str, str]) -> Mapping[int, Mapping[str, int]]:
     """Return each CPU's general registers, from what `info registers -a` prints under the monitor's own names."""
-    _, *parts = _CPU.split(said)
     return {
-        int(number): {names[name]: int(value, 16) for name, value in _REGISTER.findall(text) if name in names}
-        for number, text in zip(parts[::2], parts[1::2], strict=True)
+        number: {names[name]: int(value, 16) for name, value in _REGISTER.findall(text) if name in names}
+        for number, text in by_cpu(said).items()
     }
 
 

@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx
-from gdbtools.arch.model import ReadRegister, Syndrome
+from gdbtools.arch.model import ReadRegister, Syndrome, optional
 from gdbtools.bits import Field, Word
 from gdbtools.systems.system import System
 from gdbtools.wording import number_of

@@ -12,7 +12,6 @@ from typing import Final
 
 from gdbtools.addresses import VA
 from gdbtools.arch.aarch64.exceptions import record
-from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2
 from gdbtools.arch.aarch64.registers.processor_state import VBAR
 from gdbtools.arch.aarch64.registers.translation import MAIR, SCTLR, TCR_EL1, TG1_GRANULE
@@ -20,7 +19,7 @@ from gdbtools.arch.aarch64.tables.geometry import GRANULE_BITS, MINIMUM_TnSZ
 from gdbtools.arch.aarch64.translation.isolation import ttbr1_name
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.isolation import Switch
-from gdbtools.arch.model import Assumption, Derived, EntryNeed, Privilege, ReadRegister, Regime
+from gdbtools.arch.model import Assumption, Derived, EntryNeed, Privilege, ReadRegister, Regime, optional
 from gdbtools.errors import GIVE_REGISTERS, Unavailable
 from gdbtools.systems.linux.notes import number
 from gdbtools.systems.system import System

@@ -12,9 +12,8 @@ from typing import Final
 
 from gdbtools.addresses import VA
 from gdbtools.arch.aarch64.exceptions import record
-from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.processor_state import SPSR, VBAR
-from gdbtools.arch.model import EntryNeed, ReadRegister
+from gdbtools.arch.model import EntryNeed, ReadRegister, optional
 
 VECTORS_BYTES: Final = 0x800
 FRAME_BYTES: Final = 512

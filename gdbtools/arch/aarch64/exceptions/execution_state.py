@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2
 from gdbtools.arch.aarch64.registers.identification import ID_AA64PFR0_EL1
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.translation.security import SecurityState, scr_el3, security_state
-from gdbtools.arch.model import ReadRegister
+from gdbtools.arch.model import ReadRegister, optional
 
 EL1: Final = 1
 BOTH_STATES: Final = 2

@@ -13,7 +13,6 @@ from gdbtools.addresses import IPA, VA
 from gdbtools.arch.aarch64 import syndrome
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.exceptions.execution_state import EL1, aarch32_el1
-from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, HPFAR_EL2
 from gdbtools.arch.aarch64.registers.processor_state import SPSR, VBAR
 from gdbtools.arch.aarch64.syndrome import EC
@@ -29,6 +28,7 @@ from gdbtools.arch.model import (
     Return,
     Syndrome,
     VectorEntry,
+    optional,
 )
 from gdbtools.errors import MissingRegister, Unavailable
 

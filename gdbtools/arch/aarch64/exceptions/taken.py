@@ -11,7 +11,6 @@ from gdbtools.arch.aarch64.exceptions import agreement, record
 from gdbtools.arch.aarch64.exceptions.entry_needs import VECTORS_BYTES
 from gdbtools.arch.aarch64.instructions import effects
 from gdbtools.arch.aarch64.instructions.gadgets import INSTRUCTION_BYTES, is_unprivileged, maintenance
-from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.translation import regimes, shown_controls
 from gdbtools.arch.aarch64.translation.check import check
@@ -31,6 +30,7 @@ from gdbtools.arch.model import (
     Syndrome,
     VectorEntry,
     Walk,
+    optional,
 )
 from gdbtools.bits import FieldValue
 

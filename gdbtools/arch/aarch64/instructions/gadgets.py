@@ -14,12 +14,11 @@ from gdbtools.addresses import VA, Output
 from gdbtools.arch.aarch64.exceptions import record
 from gdbtools.arch.aarch64.instructions import address_translation
 from gdbtools.arch.aarch64.instructions.system_instructions import Operation, assembly, encodings
-from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.registers.translation import TCR_EL1, TTBR
 from gdbtools.arch.gadgets import Borrowable, Claim, Extent, Gadgets, GadgetWords, MaintenanceBarrier, Scope, Use
-from gdbtools.arch.model import Access, AccessKind, Fault, ReadRegister
+from gdbtools.arch.model import Access, AccessKind, Fault, ReadRegister, optional
 from gdbtools.bits import Field, Word
 from gdbtools.errors import Refused, Unavailable
 

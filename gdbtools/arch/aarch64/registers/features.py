@@ -15,8 +15,7 @@ from gdbtools.arch.aarch64.registers.identification import (
 )
 from gdbtools.arch.aarch64.registers.translation import SCTLR
 from gdbtools.arch.aarch64.tables.geometry import GRANULE_BITS, PHYSICAL_BITS
-from gdbtools.arch.model import ReadRegister
-from gdbtools.errors import Unavailable
+from gdbtools.arch.model import ReadRegister, optional
 
 FEAT_PAN3 = 3
 """ID_AA64MMFR1_EL1.PAN, from which on SCTLR_ELx.EPAN means something."""
@@ -46,14 +45,6 @@ STAND_INS: Mapping[str, int] = MappingProxyType(
     }
 )
 """The same, but for PARange, as values; and of controls that may be absent, what the regimes take them for."""
-
-
-def optional(register: ReadRegister, name: str) -> int | None:
-    """A register whose absence the architecture lets us read as "feature not known"."""
-    try:
-        return register(name)
-    except Unavailable:
-        return None
 
 
 @dataclass(frozen=True, slots=True)

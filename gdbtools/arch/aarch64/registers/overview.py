@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from gdbtools.arch.aarch64.exceptions import record
-from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2
 from gdbtools.arch.aarch64.translation import regimes
-from gdbtools.arch.model import Brief, ReadRegister
+from gdbtools.arch.model import Brief, ReadRegister, optional
 
 _EL2: Final = 2
 _ONE_RANGE: Final = ("el2", "el3")

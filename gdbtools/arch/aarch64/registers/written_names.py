@@ -10,14 +10,13 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Final
 
-from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.registers.system_register_names import every_name
 from gdbtools.arch.aarch64.registers.translation import TCR_EL1, TG0_GRANULE, TG1_GRANULE
 from gdbtools.arch.aarch64.tables.geometry import NARROW_BITS, PHYSICAL_BITS
 from gdbtools.arch.aarch64.translation.controls import EL2, EL3, EL10, EL20, Controls
-from gdbtools.arch.model import Assumption, Derived, ReadRegister
+from gdbtools.arch.model import Assumption, Derived, ReadRegister, optional
 
 ReadOptional = Callable[[str], "int | None"]
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.identification import ID_AA64MMFR2_EL1
 from gdbtools.arch.aarch64.tables.descriptors import VALID
 from gdbtools.arch.gadgets import FieldChange, Need
-from gdbtools.arch.model import ReadRegister
+from gdbtools.arch.model import ReadRegister, optional
 from gdbtools.bits import Word
 
 _PERMISSION = (Need.INVALIDATION, "a permission: TLBs may go on with the old one")

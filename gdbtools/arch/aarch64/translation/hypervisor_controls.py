@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, HCRX_EL2
 from gdbtools.arch.aarch64.translation.controls import EL10, Controls
 from gdbtools.arch.aarch64.translation.security import scr_el3
-from gdbtools.arch.model import ReadRegister
+from gdbtools.arch.model import ReadRegister, optional
 
 REFUSED = (
     ("D128", "128-bit descriptors are"),

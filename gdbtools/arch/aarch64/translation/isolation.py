@@ -12,13 +12,12 @@ from typing import Final
 from gdbtools.addresses import VA
 from gdbtools.arch.aarch64.exceptions import entry_code
 from gdbtools.arch.aarch64.exceptions.record import FROM_LOWER, vectors_at
-from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.processor_state import VBAR
 from gdbtools.arch.aarch64.registers.translation import TTBR
 from gdbtools.arch.aarch64.translation import regimes
 from gdbtools.arch.capabilities import PageTableIsolation
 from gdbtools.arch.isolation import Load, Switch, View
-from gdbtools.arch.model import ReadRegister, Regime
+from gdbtools.arch.model import ReadRegister, Regime, optional
 from gdbtools.errors import GdbtoolsError
 
 _LEVELS: Final[Mapping[str, int]] = {"el1": 1, "el2-vhe": 2}

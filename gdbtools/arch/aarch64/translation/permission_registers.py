@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.permissions.checks import Limit
-from gdbtools.arch.aarch64.registers.features import Features, optional
+from gdbtools.arch.aarch64.registers.features import Features
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, SCR_EL3
 from gdbtools.arch.aarch64.registers.identification import ID_AA64PFR0_EL1
 from gdbtools.arch.aarch64.registers.translation import PIR, POR
@@ -12,7 +12,7 @@ from gdbtools.arch.aarch64.translation.controls import EL3, EL10, Controls
 from gdbtools.arch.aarch64.translation.hypervisor_controls import REFUSED, hcr_of, hcrx_of, is_nested
 from gdbtools.arch.aarch64.translation.security import scr_el3
 from gdbtools.arch.aarch64.translation.stage1 import Permissions
-from gdbtools.arch.model import ReadRegister
+from gdbtools.arch.model import ReadRegister, optional
 from gdbtools.bits import Word
 from gdbtools.errors import Unavailable
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from gdbtools.addresses import Input
 from gdbtools.arch.aarch64.exceptions.execution_state import aarch32_el1
-from gdbtools.arch.aarch64.registers.features import Features, features, optional
+from gdbtools.arch.aarch64.registers.features import Features, features
 from gdbtools.arch.aarch64.registers.hypervisor import GPCCR_EL3, HCR_EL2, HCRX_EL2, SCR_EL3, VTCR_EL2, VTTBR
 from gdbtools.arch.aarch64.registers.identification import ID_AA64MMFR0_EL1
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
@@ -42,7 +42,7 @@ from gdbtools.arch.aarch64.translation.security import Fetches, SecurityState, s
 from gdbtools.arch.aarch64.translation.stage1 import LOGICAL_TAG, TAG, Stage1
 from gdbtools.arch.aarch64.translation.stage1_off import Stage1Off
 from gdbtools.arch.aarch64.translation.stage2 import Stage2
-from gdbtools.arch.model import ReadRegister, Regime
+from gdbtools.arch.model import ReadRegister, Regime, optional
 from gdbtools.bits import Word
 from gdbtools.errors import Unavailable, UsageError
 

@@ -21,9 +21,8 @@ from gdbtools.arch.aarch64.tables.geometry import (
 )
 from gdbtools.arch.aarch64.translation import regimes
 from gdbtools.arch.aarch64.translation.controls import EL2, EL3, EL10, EL20, Controls, RangeControls
-from gdbtools.arch.model import Assumption, Derived, Regime
+from gdbtools.arch.model import Assumption, Derived, Regime, written_down
 from gdbtools.arch.table_heuristics import Owner, RootPlace, TableForm
-from gdbtools.errors import Unavailable
 
 ADDRESS_BITS: Final = 64
 STAGE2: Final = "stage2"
@@ -71,15 +70,10 @@ def _sizes(form: TableForm, height: int, second: bool) -> list[int]:
 
 def regime(place: RootPlace) -> Regime:
     """Return the range of the regime that a root would translate; raise `Unavailable` for what no register can say."""
-    values = registers((place,)).values
-
-    def register(name: str) -> int:
-        if name == "HCR_EL2" and place.regime == STAGE2:
-            return int(HCR_EL2(0).with_(VM=1))
-        if name not in values:
-            raise Unavailable(f"nobody has said what {name} is")
-        return values[name]
-
+    values = dict(registers((place,)).values)
+    if place.regime == STAGE2:
+        values["HCR_EL2"] = int(HCR_EL2(0).with_(VM=1))
+    register = written_down(values)
     return regimes.regime_for(register, VA(regimes.BIT_55 if place.upper else 0), place.regime)
 
 
@@ -177,12 +171,7 @@ def bare_regime(granule: str, name: str, level: int | None) -> Regime:
         _bare_stage2(named, wide, values)
     else:
         _bare_stage1(_CONTROLS[name], named, wide, values)
-
-    def register(wanted: str) -> int:
-        if wanted not in values:
-            raise Unavailable(f"nobody has said what {wanted} is")
-        return values[wanted]
-
+    register = written_down(values)
     return regimes.regime_for(register, VA(0), name)
 
 

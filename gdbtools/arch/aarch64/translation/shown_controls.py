@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.identification import ID_AA64MMFR0_EL1, ID_AA64MMFR1_EL1
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.tables.descriptors import LeafDescriptor
@@ -17,7 +16,7 @@ from gdbtools.arch.aarch64.tables.entries import refuse_entry
 from gdbtools.arch.aarch64.tables.geometry import PHYSICAL_BITS
 from gdbtools.arch.aarch64.translation.stage1 import Stage1
 from gdbtools.arch.aarch64.translation.stage2 import Stage2
-from gdbtools.arch.model import Fault, FaultKind, ReadRegister, Refusal, Shown, Step, Walk
+from gdbtools.arch.model import Fault, FaultKind, ReadRegister, Refusal, Shown, Step, Walk, optional
 
 _SIZES: Final = "ID_AA64MMFR0_EL1"
 _UPDATES: Final = "ID_AA64MMFR1_EL1"

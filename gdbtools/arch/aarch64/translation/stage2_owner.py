@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from gdbtools.addresses import Input
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.permissions.checks import ALL
-from gdbtools.arch.aarch64.registers.features import features, optional
+from gdbtools.arch.aarch64.registers.features import features
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, VTTBR
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.tables.geometry import PHYSICAL_BITS, WIDE_BITS
 from gdbtools.arch.aarch64.translation.stage2 import Stage2
 from gdbtools.arch.aarch64.translation.stage_off import StageOff
-from gdbtools.arch.model import Attributes, ReadRegister, Refusal, Regime, Step, Walk
+from gdbtools.arch.model import Attributes, ReadRegister, Refusal, Regime, Step, Walk, optional
 
 FWB_UNKNOWN = (
     "HCR_EL2.FWB of the guest is not known, and with it how MemAttr is read: "

@@ -12,14 +12,13 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final
 
-from gdbtools.arch.aarch64.registers.features import optional
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, SCR_EL3
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx
 from gdbtools.arch.aarch64.traps import fine_grained, groups
 from gdbtools.arch.aarch64.traps.el2_controls import coprocessor_trap
 from gdbtools.arch.aarch64.traps.rule import Condition, TrapRule
 from gdbtools.arch.aarch64.traps.rules import rules
-from gdbtools.arch.model import FaultKind, ReadRegister, Syndrome
+from gdbtools.arch.model import FaultKind, ReadRegister, Syndrome, optional
 from gdbtools.bits import Field, FieldValue, Word
 
 _SYSTEM: Final = (EC.SYSTEM, EC.SYSTEM_128)

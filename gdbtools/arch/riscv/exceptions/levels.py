@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gdbtools.arch.model import Privilege, ReadRegister, RecordNames
+from gdbtools.arch.model import Privilege, ReadRegister, RecordNames, optional
 from gdbtools.arch.riscv.privilege_modes import VS, VU, M, S
-from gdbtools.arch.riscv.registers.catalog import optional
 from gdbtools.arch.riscv.registers.traps import EXCEPTIONS
 from gdbtools.arch.riscv.translation import regimes
 from gdbtools.bits import Field, FieldValue

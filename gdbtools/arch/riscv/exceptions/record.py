@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gdbtools.addresses import IPA, VA
-from gdbtools.arch.model import ExceptionRecord, FaultKind, Privilege, ReadRegister, Syndrome, memory_of
+from gdbtools.arch.model import ExceptionRecord, FaultKind, Privilege, ReadRegister, Syndrome, memory_of, optional
 from gdbtools.arch.riscv.exceptions.levels import OF_MODE, TrapRegisters, delegation, target
 from gdbtools.arch.riscv.exceptions.vectors import vector_entry
 from gdbtools.arch.riscv.privilege_modes import NOMINAL, VIRTUAL, VS, VU, M, S, U, mode
-from gdbtools.arch.riscv.registers.catalog import optional
 from gdbtools.arch.riscv.registers.status import HSTATUS64, MSTATUS64
 from gdbtools.arch.riscv.syndrome import code_of, decode, trap_instruction
 from gdbtools.arch.riscv.tables.descriptors import PageEntry

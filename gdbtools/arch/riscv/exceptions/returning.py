@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from gdbtools.addresses import VA
-from gdbtools.arch.model import ReadRegister
+from gdbtools.arch.model import ReadRegister, optional
 from gdbtools.arch.riscv.exceptions.levels import target
 from gdbtools.arch.riscv.privilege_modes import M, S
-from gdbtools.arch.riscv.registers.catalog import WIDE, optional
+from gdbtools.arch.riscv.registers.catalog import WIDE
 from gdbtools.arch.riscv.registers.status import HSTATUS64, MSTATUS32, MSTATUS64, SSTATUS32, SSTATUS64
 from gdbtools.arch.riscv.translation.controls import upper_status
 from gdbtools.errors import Refused

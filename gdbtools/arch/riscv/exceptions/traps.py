@@ -18,12 +18,12 @@ from gdbtools.arch.model import (
     Syndrome,
     VectorEntry,
     Walk,
+    optional,
 )
 from gdbtools.arch.riscv import syndrome
 from gdbtools.arch.riscv.exceptions import agreement, levels, record, returning, vectors
 from gdbtools.arch.riscv.instructions import LONGEST_BYTES, effects, fences, length
 from gdbtools.arch.riscv.privilege_modes import VS, VU, S
-from gdbtools.arch.riscv.registers.catalog import optional
 from gdbtools.arch.riscv.registers.status import HSTATUS64, MSTATUS64
 from gdbtools.arch.riscv.translation import regimes
 from gdbtools.bits import Field, FieldValue

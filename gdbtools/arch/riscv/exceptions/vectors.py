@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from gdbtools.addresses import VA
-from gdbtools.arch.model import ExceptionRecord, Privilege, ReadRegister, VectorEntry
+from gdbtools.arch.model import ExceptionRecord, Privilege, ReadRegister, VectorEntry, optional
 from gdbtools.arch.riscv.exceptions.levels import OF_MODE, delegation, target
 from gdbtools.arch.riscv.privilege_modes import VS, VU, M, S, U
-from gdbtools.arch.riscv.registers.catalog import optional
 from gdbtools.arch.riscv.registers.status import MSTATUS64
 from gdbtools.arch.riscv.syndrome import INTERRUPTS, code_of, interrupt_name
 from gdbtools.arch.riscv.translation import regimes

@@ -14,14 +14,14 @@ from typing import Final
 
 from gdbtools.addresses import Output
 from gdbtools.arch.gadgets import Borrowable, Claim, Extent, Gadgets, GadgetWords, MaintenanceBarrier, Scope, Use
-from gdbtools.arch.model import Access, AccessKind, Fault, ReadRegister
+from gdbtools.arch.model import Access, AccessKind, Fault, ReadRegister, optional
 from gdbtools.arch.riscv import X
 from gdbtools.arch.riscv.exceptions import vectors
 from gdbtools.arch.riscv.instructions import hypervisor_accesses
 from gdbtools.arch.riscv.instructions.fences import GUEST_ADDRESS_SHIFT
 from gdbtools.arch.riscv.instructions.memory import LoadStore, Wide, memory_access
 from gdbtools.arch.riscv.privilege_modes import VS, VU, M, S, U
-from gdbtools.arch.riscv.registers.catalog import WIDE, optional
+from gdbtools.arch.riscv.registers.catalog import WIDE
 from gdbtools.arch.riscv.registers.status import HSTATUS64, MSTATUS64, PRIV
 from gdbtools.arch.riscv.translation import regimes
 from gdbtools.bits import Field

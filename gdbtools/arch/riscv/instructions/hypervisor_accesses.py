@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from gdbtools.arch.gadgets import Borrowable, Use
-from gdbtools.arch.model import Access, AccessKind, ReadRegister
+from gdbtools.arch.model import Access, AccessKind, ReadRegister, optional
 from gdbtools.arch.riscv import X
 from gdbtools.arch.riscv.instructions.memory import SYSTEM, Wide, memory_access
 from gdbtools.arch.riscv.privilege_modes import VS, S
-from gdbtools.arch.riscv.registers.catalog import WIDE, optional
+from gdbtools.arch.riscv.registers.catalog import WIDE
 from gdbtools.arch.riscv.registers.status import HSTATUS32, HSTATUS64
 from gdbtools.arch.riscv.translation import regimes
 from gdbtools.errors import Refused

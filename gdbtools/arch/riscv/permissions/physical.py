@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gdbtools.arch.model import AccessKind, Decider, Fault, FaultKind, ReadRegister, Refusal
+from gdbtools.arch.model import AccessKind, Decider, Fault, FaultKind, ReadRegister, Refusal, optional
 from gdbtools.arch.riscv.causes import PagedCause
-from gdbtools.arch.riscv.registers.catalog import optional
 from gdbtools.arch.riscv.registers.configuration import MSECCFG
 from gdbtools.arch.riscv.registers.protection import (
     ENTRIES,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gdbtools.arch.model import Brief, ReadRegister
+from gdbtools.arch.model import Brief, ReadRegister, optional
 from gdbtools.arch.riscv.registers import configuration, protection, status, translation, traps
 from gdbtools.bits import Word
-from gdbtools.errors import Unavailable
 
 WIDE: Final = 64
 
@@ -83,14 +82,6 @@ def in_force(name: str) -> tuple[str, ...]:
     own = ("vsatp", "hgatp", "vsstatus", "hstatus", "henvcfg") if name in ("vs", "g") else ("satp",)
     causes = ("mcause", "mtval", "mepc", "mtvec") if name == "m" else _IN_FORCE
     return (*_MODES_OF_64, *own, "mstatus", "sstatus", "menvcfg", "senvcfg", *causes)
-
-
-def optional(register: ReadRegister, name: str) -> int | None:
-    """Return a register's value; None where the source lacks it."""
-    try:
-        return register(name)
-    except Unavailable:
-        return None
 
 
 def whole(register: ReadRegister, name: str, bits: int) -> int | None:

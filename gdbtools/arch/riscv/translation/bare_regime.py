@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from gdbtools.arch.model import Regime
+from gdbtools.arch.model import Regime, written_down
 from gdbtools.arch.riscv.registers.configuration import MENVCFG
 from gdbtools.arch.riscv.translation import regimes
-from gdbtools.errors import Unavailable
 
 _DEEPEST: Final = {64: 10, 32: 1}
 """By XLEN, the MODE with the most levels: what an entry says does not depend on how many there are above it."""
@@ -20,10 +19,5 @@ def bare_regime(bits: int, name: str) -> Regime:
     values = {"satp": mode, "vsatp": mode, "hgatp": mode if name == regimes.GUEST_STAGE else 0}
     values |= {"menvcfg": high, "henvcfg": high} if bits == 64 else {"menvcfg": high & 0xFFFF_FFFF}
     values |= {f"{each}h": high >> 32 for each in ("menvcfg", "henvcfg")} if bits == 32 else {}
-
-    def register(wanted: str) -> int:
-        if wanted not in values:
-            raise Unavailable(f"nobody has said what {wanted} is")
-        return values[wanted]
-
+    register = written_down(values)
     return regimes.regime(register, bits, name)

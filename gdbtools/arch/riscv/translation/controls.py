@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from gdbtools.arch.model import ReadRegister
+from gdbtools.arch.model import ReadRegister, optional
 from gdbtools.arch.riscv.permissions.checks import SupervisorAccess
-from gdbtools.arch.riscv.registers.catalog import WIDE, optional, whole
+from gdbtools.arch.riscv.registers.catalog import WIDE, whole
 from gdbtools.arch.riscv.registers.configuration import HENVCFG, MENVCFG
 from gdbtools.arch.riscv.registers.status import HSTATUS64, MSTATUS64, MSTATUSH
 

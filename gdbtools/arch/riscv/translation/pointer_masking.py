@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gdbtools.arch.model import AccessKind, Privilege, ReadRegister
+from gdbtools.arch.model import AccessKind, Privilege, ReadRegister, optional
 from gdbtools.arch.riscv.privilege_modes import VS, VU, M, S, U
-from gdbtools.arch.riscv.registers.catalog import WIDE, optional
+from gdbtools.arch.riscv.registers.catalog import WIDE
 from gdbtools.arch.riscv.registers.configuration import MSECCFG, PMLEN
 
 HOLDERS: Final[Mapping[Privilege, str]] = {U: "senvcfg", VU: "senvcfg", S: "menvcfg", VS: "henvcfg", M: "mseccfg"}

@@ -11,10 +11,10 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from gdbtools.arch.model import Access, AccessKind, Privilege, ReadRegister, Regime
+from gdbtools.arch.model import Access, AccessKind, Privilege, ReadRegister, Regime, optional
 from gdbtools.arch.riscv.permissions.physical import Protection, protection
 from gdbtools.arch.riscv.privilege_modes import VS, VU, M, S, U, mode
-from gdbtools.arch.riscv.registers.catalog import WIDE, optional
+from gdbtools.arch.riscv.registers.catalog import WIDE
 from gdbtools.arch.riscv.registers.status import MSTATUS64, PRIV, VIRT
 from gdbtools.arch.riscv.registers.translation import HGATP32, HGATP64, SATP32, SATP64
 from gdbtools.arch.riscv.tables.entries import EntryRules

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from gdbtools.addresses import PA
-from gdbtools.arch.model import Assumption, Derived, Regime
+from gdbtools.arch.model import Assumption, Derived, Regime, written_down
 from gdbtools.arch.riscv.registers.configuration import MENVCFG
 from gdbtools.arch.riscv.registers.translation import HGATP32, HGATP64, PAGE, SATP32, SATP64
 from gdbtools.arch.riscv.tables.geometry import GUEST_SCHEMES, SCHEMES, Scheme
 from gdbtools.arch.riscv.translation import regimes
 from gdbtools.arch.table_heuristics import Owner, RootPlace, TableForm
 from gdbtools.bits import Word
-from gdbtools.errors import Unavailable
 
 _WIDE: Final = 64
 _LAYOUTS: Final[Mapping[int, tuple[type[Word], type[Word]]]] = {64: (SATP64, HGATP64), 32: (SATP32, HGATP32)}
@@ -42,12 +41,7 @@ def regime(bits: int, place: RootPlace) -> Regime:
     """Return the regime that a root would translate, both halves of it as one."""
     values = {**registers(bits, (place,)).values, "mstatus": 0}
     values |= {"menvcfg": _MENVCFG} if bits == _WIDE else {"menvcfg": 0, "menvcfgh": 0}
-
-    def register(name: str) -> int:
-        if name not in values:
-            raise Unavailable(f"nobody has said what {name} is")
-        return values[name]
-
+    register = written_down(values)
     return regimes.regime(register, bits, place.regime)
 
 

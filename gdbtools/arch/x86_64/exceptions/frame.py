@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from gdbtools.addresses import VA
-from gdbtools.arch.model import ReadRegister, memory_of
+from gdbtools.arch.model import ReadRegister, memory_of, optional
 from gdbtools.arch.walk import read_virtual
-from gdbtools.arch.x86_64.registers.catalog import optional
 from gdbtools.arch.x86_64.registers.descriptor_tables import GATE_BYTES, Gate
 from gdbtools.arch.x86_64.translation import regimes
 from gdbtools.errors import Unavailable

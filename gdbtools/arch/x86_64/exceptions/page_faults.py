@@ -25,10 +25,10 @@ from gdbtools.arch.model import (
     Syndrome,
     VectorEntry,
     Walk,
+    optional,
 )
 from gdbtools.arch.x86_64.exceptions import frame
 from gdbtools.arch.x86_64.privileges import SUPERVISOR, USER, USER_CPL
-from gdbtools.arch.x86_64.registers.catalog import optional
 from gdbtools.arch.x86_64.registers.control import Selector
 from gdbtools.arch.x86_64.syndrome import page_fault
 from gdbtools.arch.x86_64.translation import regimes
@@ -80,7 +80,11 @@ class PageFaults(Exceptions):
         code, found = frame.frame_or_written(register)
         address, syndrome = VA(register("cr2")), self.decode(code)
         returns_to = None if found is None else VA(found.rip)
-        if returns_to == address and syndrome.access_kind is AccessKind.READ and not _tells_fetches(register):
+        if (
+            returns_to == address
+            and syndrome.access_kind is AccessKind.READ
+            and not regimes.tells_fetches(regimes.regime(register))
+        ):
             syndrome = replace(syndrome, access_kind=AccessKind.EXECUTE, address=AddressMeaning.FETCHED)
         asking = USER if syndrome.from_lower else SUPERVISOR
         # A processor's own access to a descriptor table is a supervisor's, whoever runs.
@@ -148,9 +152,3 @@ class PageFaults(Exceptions):
 
     def trap_controls(self, exception: ExceptionRecord, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:  # noqa: ARG002
         return ()
-
-
-def _tells_fetches(register: ReadRegister) -> bool:
-    """Return whether an error code tells a fetch from a read: with NX or SMEP."""
-    found = regimes.regime(register)
-    return regimes.tells_fetches(found)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gdbtools.arch.model import Brief, ReadRegister
+from gdbtools.arch.model import Brief
 from gdbtools.arch.x86_64.registers.control import CR0, CR2, CR3, CR4, EFER, EFLAGS, Selector
 from gdbtools.arch.x86_64.registers.descriptor_tables import IDTR
 from gdbtools.arch.x86_64.registers.memory_types import PAT
 from gdbtools.arch.x86_64.registers.protection_keys import ProtectionKeys
 from gdbtools.arch.x86_64.syndrome.page_fault import PageFaultCode
 from gdbtools.bits import Field, Word
-from gdbtools.errors import Unavailable
 
 
 class MAXPHYADDR(Word):
@@ -49,11 +48,3 @@ BRIEF: Final[Mapping[str, Brief]] = {
     "cs": Brief(("RPL",)),
 }
 """What says most of a register, by its name."""
-
-
-def optional(register: ReadRegister, name: str) -> int | None:
-    """Return a register's value; None where the source lacks it."""
-    try:
-        return register(name)
-    except Unavailable:
-        return None

@@ -16,6 +16,7 @@ from gdbtools.arch.x86_64.causes import PagingCause
 from gdbtools.arch.x86_64.tables.descriptors import (
     ABSENT,
     Entry64,
+    MappingEntry,
     PointerEntry,
     PresentEntry,
     is_pointer,
@@ -62,9 +63,9 @@ def decode(value: int, level: Level, layout: EntryFormat) -> Entry:
     if not PresentEntry.P.of(value):
         return Entry(EntryKind.INVALID, ABSENT[mode.entry_bytes](value), _NOWHERE, PagingCause.NOT_PRESENT)
     word, kind = _word(value, level, layout)
-    broken = next((each for each in _reserved(word, level, layout) if each.highest(value)), None)
+    broken = _broken(word, level, layout)
     if broken is not None:
-        return Entry(EntryKind.INVALID, word, _NOWHERE, broken.cause)
+        return Entry(EntryKind.INVALID, word, _NOWHERE, broken[0])
     name = "NextTable" if kind is EntryKind.TABLE else "OutputAddress"
     return Entry(kind, word, cast(Output, word.field(name).of(word)))
 
@@ -84,7 +85,7 @@ def _word(value: int, level: Level, layout: EntryFormat) -> tuple[Word, EntryKin
 def _reserved(word: Word, level: Level, layout: EntryFormat) -> Iterator[_Reserved]:
     """Yield the bits that must be 0 in an entry that is present."""
     mode, width = layout.mode, layout.physical_bits
-    is_page = level.number > 1 and not isinstance(word, PointerEntry) and "OutputAddress" in vars(type(word))
+    is_page = level.number > 1 and isinstance(word, MappingEntry)
     if mode.entry_bytes == 4:
         if is_page:
             yield _Reserved(PagingCause.ADDRESS_WIDTH, 20, max(13, min(width, PSE36_BITS) - 19))
@@ -107,6 +108,12 @@ def _reserved(word: Word, level: Level, layout: EntryFormat) -> Iterator[_Reserv
         yield _Reserved(PagingCause.MISALIGNED, level.low - 1, PAGE_BITS + 1)
 
 
+def _broken(word: Word, level: Level, layout: EntryFormat) -> tuple[PagingCause, Field] | None:
+    """Return the first rule that a reserved bit breaks, and that bit; None where all are 0."""
+    met = ((each.cause, each.highest(word)) for each in _reserved(word, level, layout))
+    return next(((cause, field) for cause, field in met if field is not None), None)
+
+
 def refuse_entry(step: Step, layout: EntryFormat) -> Refusal | None:
     """Refuse an entry that is not present, or has a reserved bit set."""
     entry = step.entry
@@ -114,12 +121,10 @@ def refuse_entry(step: Step, layout: EntryFormat) -> Refusal | None:
         return None
     if entry.cause is PagingCause.NOT_PRESENT:
         return refusal(step, FaultKind.TRANSLATION, PagingCause.NOT_PRESENT, PresentEntry.P)
-    for each in _reserved(entry.word, step.level, layout):
-        field = each.highest(entry.word)
-        if field is not None:
-            named = {PagingCause.NX_OFF: Entry64.NX}.get(each.cause, field)
-            return refusal(step, FaultKind.RESERVED_BIT, each.cause, named)
-    raise AssertionError("an entry that is present is refused by a reserved bit")
+    broken = _broken(entry.word, step.level, layout)
+    assert broken is not None, "an entry that is present is refused by a reserved bit"
+    cause, field = broken
+    return refusal(step, FaultKind.RESERVED_BIT, cause, Entry64.NX if cause is PagingCause.NX_OFF else field)
 
 
 def refusal(step: Step, kind: FaultKind, cause: PagingCause, field: Field) -> Refusal:

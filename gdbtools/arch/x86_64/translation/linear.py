@@ -27,7 +27,7 @@ from gdbtools.arch.model import (
 )
 from gdbtools.arch.x86_64.causes import PagingCause
 from gdbtools.arch.x86_64.permissions.checks import AccessControls, refuse, rights
-from gdbtools.arch.x86_64.privileges import LEVELS, SUPERVISOR
+from gdbtools.arch.x86_64.privileges import LEVELS
 from gdbtools.arch.x86_64.registers.control import CR4
 from gdbtools.arch.x86_64.registers.memory_types import DEVICE, PAT
 from gdbtools.arch.x86_64.tables.descriptors import Entry64, PresentEntry
@@ -142,7 +142,7 @@ class Linear(Regime):
         """Return what refuses an access to what `walk`, a walk of it, found; `suspended` is eflags.AC."""
         if walk.refusal is not None or walk.leaf is None:
             return walk.refusal
-        return refuse(walk.steps, kind, privilege != SUPERVISOR, self.controls, suspended)
+        return refuse(walk.steps, kind, privilege.is_user, self.controls, suspended)
 
     def attributes(self, steps: tuple[Step, ...], final: Walk | None = None) -> Attributes | None:  # noqa: ARG002
         if not steps or not steps[-1].is_leaf:
@@ -152,7 +152,7 @@ class Linear(Regime):
         return Attributes(
             memory=memory,
             shareability="",
-            rights={level: rights(steps, level != SUPERVISOR, self.controls) for level in LEVELS},
+            rights={level: rights(steps, level.is_user, self.controls) for level in LEVELS},
             accessed=bool(PresentEntry.A.of(word)),
             dirty=bool(word.field("D").of(word)),
             is_global=self.global_pages and bool(word.field("G").of(word)),

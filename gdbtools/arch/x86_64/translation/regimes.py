@@ -9,10 +9,9 @@ from dataclasses import replace
 from typing import Final
 
 from gdbtools.addresses import PA
-from gdbtools.arch.model import Privilege, ReadRegister, Regime
+from gdbtools.arch.model import Privilege, ReadRegister, Regime, optional, written_down
 from gdbtools.arch.x86_64.permissions.checks import AccessControls
 from gdbtools.arch.x86_64.privileges import SUPERVISOR, USER, USER_CPL
-from gdbtools.arch.x86_64.registers.catalog import optional
 from gdbtools.arch.x86_64.registers.control import CR0, CR3, CR3PAE, CR4, EFER, EFLAGS, CR3Narrow, CR3WithPCID, Selector
 from gdbtools.arch.x86_64.registers.memory_types import AT_RESET, PAT
 from gdbtools.arch.x86_64.tables.entries import EntryFormat
@@ -21,7 +20,7 @@ from gdbtools.arch.x86_64.translation.address_masking import Masking
 from gdbtools.arch.x86_64.translation.linear import Linear
 from gdbtools.arch.x86_64.translation.paging_off import PagingOff
 from gdbtools.bits import Word
-from gdbtools.errors import Unavailable, UsageError
+from gdbtools.errors import UsageError
 
 LINEAR: Final = "linear"
 NAMES: Final = (LINEAR,)
@@ -118,12 +117,7 @@ def bare_regime() -> Regime:
         "cr4": CR4(0).with_(PAE=1, LA57=1, PGE=1),
         "efer": EFER(0).with_(LME=1, LMA=1, NXE=1),
     }
-
-    def register(wanted: str) -> int:
-        if wanted not in values:
-            raise Unavailable(f"nobody has said what {wanted} is")
-        return values[wanted]
-
+    register = written_down(values)
     return regime(register)
 
 

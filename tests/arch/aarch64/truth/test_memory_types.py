@@ -358,3 +358,15 @@ def test_what_is_a_devices_and_what_is_unshared_goes_by_the_type_that_is_said() 
                             wrong.append(f"{name} HCR={hcr:#x} MemAttr={memattr:04b} SH={sh} Attr={attr:#x}: {found}")
     settle(wrong)
     assert len(seen) == 6, "each of the three that may be, of either regime"
+
+
+def test_without_mair_both_stages_still_have_rights() -> None:
+    memory = Memory()
+    memory.stage1(0, output=IPA)
+    memory.identity(0b11 << 6 | 0b1111 << 2)
+    memory.stage2(0b01 << 6 | 0b1111 << 2)
+    values = {name: value for name, value in guest().items() if name != "MAIR_EL1"}
+    attributes = look(memory, values, "el1").attributes
+    assert attributes is not None
+    assert attributes.memory == "MAIR Attr0"
+    assert {level.label: str(rights) for level, rights in attributes.rights.items()} == {"EL0": "--x", "EL1": "r-x"}

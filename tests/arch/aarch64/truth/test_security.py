@@ -117,6 +117,17 @@ def test_realm_stage_2_says_which_memory_is_not_its_own() -> None:
     assert realm(S2_NS, SECURE | NON_SECURE) is None
 
 
+@pytest.mark.parametrize(("leaf", "non_secure"), [(0, False), (S2_NS, True)])
+def test_realm_stage_2_says_in_its_attributes_whose_memory_it_is(leaf: int, non_secure: bool) -> None:
+    memory = Memory()
+    memory.stage2(leaf | 0b11 << 6 | 0b1111 << 2)
+    values = guest(ID_AA64PFR0_EL1=ALL_LEVELS | RME, SCR_EL3=SECURE | REALM)
+    attributes = look(memory, values, "stage2", IPA).attributes
+    assert attributes is not None
+    assert attributes.non_secure is non_secure
+    assert {level.label for level in attributes.rights} == {"EL0", "EL1"}, "whoever goes through it"
+
+
 def test_only_root_has_nse() -> None:
     """Bit 11 of EL2's leaves, and of EL3's without FEAT_RME, is RES0 where others have nG: nothing is called NSE."""
     for values, name in ((el2(), "el2"), (el3(), "el3")):

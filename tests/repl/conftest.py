@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.places import ROOT
-from tests.repl.terminal import Terminal
+from tests.repl.terminal import PROMPT, Terminal
 
 GDBTOOLS = (sys.executable, "-m", "gdbtools.cli")
-PROMPT = "(gdbtools)"
 
 Start = Callable[..., Terminal]
 

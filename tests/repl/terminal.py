@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 CTRL_C, CTRL_D, CTRL_R, ENTER, ESCAPE, TAB, UP, DOWN = "\x03", "\x04", "\x12", "\r", "\x1b", "\t", "\x1b[A", "\x1b[B"
+PROMPT = "(gdbtools)"
 LONG = 25.0
 LEFT_OUT = ("NO_COLOR", "PAGER", "LESS", "COLUMNS", "LINES")
 """Of the environment: readline, once a process has it, leaves the size of its own terminal there."""
@@ -101,6 +102,13 @@ class Terminal:
         scrolled away before anybody looks.
         """
         return self.until(lambda rows: any(text in row for row in (*self.above(), *rows)), repr(text), seconds)
+
+    def leave(self) -> None:
+        """Type Ctrl-D at an empty prompt, once there is one: while a command runs the terminal is the command's, and a
+        Ctrl-D that is typed then says the end of a file to nobody.
+        """
+        self.until(lambda rows: rows[self.cursor[0]] == PROMPT, f"empty {PROMPT}")
+        self.type(CTRL_D)
 
     def gone(self, text: str, seconds: float = LONG) -> list[str]:
         """Return the screen once it does not show `text`."""

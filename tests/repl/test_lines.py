@@ -16,7 +16,8 @@ from gdbtools.repl import mmu_client
 from gdbtools.repl.attached import Attached, AttachTarget
 from gdbtools.repl.runner import Runner
 from gdbtools.repl.terminal.screen import Screen
-from tests.repl.conftest import PROMPT, Start
+from tests.repl.conftest import Start
+from tests.repl.terminal import PROMPT
 
 
 @pytest.mark.guest

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.repl.conftest import PROMPT, Start
+from tests.repl.conftest import Start
 from tests.repl.guest import FOR_EVER, OPENED_BY, TO_SCAN, TO_WIDE, child, gated, kill, open_gate, ram_of, script
-from tests.repl.terminal import CTRL_C, CTRL_D, ENTER, TAB, Terminal
+from tests.repl.terminal import CTRL_C, ENTER, PROMPT, TAB, Terminal
 from tests.repl.wide import BASE, WHOLE, tables
 from tests.transcripts import marked
 
@@ -329,7 +329,7 @@ def test_leaving_ends_what_was_started_and_nothing_stays(run: Start) -> None:
     pids = child(terminal, "qemu"), child(terminal, "gdb")
     folder = Path("/proc/self").parent / str(pids[0]) / "cmdline"
     sockets = [word for word in folder.read_text().split("\0") if word.startswith("unix:")]
-    terminal.type(CTRL_D)
+    terminal.leave()
     assert terminal.ended() == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     assert sockets

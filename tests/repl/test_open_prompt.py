@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.repl.conftest import PROMPT, Start
-from tests.repl.terminal import CTRL_C, CTRL_D, CTRL_R, ENTER, ESCAPE, TAB, UP
+from tests.repl.conftest import Start
+from tests.repl.terminal import CTRL_C, CTRL_R, ENTER, ESCAPE, PROMPT, TAB, UP
 from tests.repl.wide import BASE, WHOLE, tables
 
 SENTENCE = "last exception: EL1 execute of 0x100000120e40: access flag fault, level 3, and the tables agree:"
@@ -84,7 +84,7 @@ def test_what_was_typed_is_found_again_also_the_next_time(opened: Start, tmp_pat
     first = opened()
     first.enter("esr 0x9600014b | head -1")
     first.wait("0x9600014b: ")
-    first.type(CTRL_D)
+    first.leave()
     assert first.ended() == 0
     assert (tmp_path / "state/gdbtools/history").exists()
     second = opened()
@@ -174,7 +174,7 @@ def test_ctrl_c_takes_the_line_away_and_ctrl_d_leaves(opened: Start) -> None:
     terminal.wait("walk 0x1")
     terminal.type(CTRL_C)
     terminal.gone("walk 0x1")
-    terminal.type(CTRL_D)
+    terminal.leave()
     assert terminal.ended() == 0
 
 

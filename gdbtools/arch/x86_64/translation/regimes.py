@@ -64,7 +64,8 @@ def mode(register: ReadRegister) -> Mode | None:
 
 def root_register(register: ReadRegister) -> type[Word]:
     """Return how cr3 is laid out."""
-    cr4 = CR4(optional(register, "cr4") or CR4(0).with_(PAE=1))
+    value = optional(register, "cr4")
+    cr4 = CR4(0).with_(PAE=1) if value is None else CR4(value)
     if not cr4.PAE:
         return CR3Narrow
     known = optional(register, "efer")

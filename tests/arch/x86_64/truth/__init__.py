@@ -1,0 +1,1 @@
+"""Truth tables from the manuals, written apart from the code that they hold to account."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from gdbtools.errors import Unavailable
+from gdbtools.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -206,6 +206,9 @@ class Architecture(abc.ABC):
     reads_code: tuple[Privilege, ...] = ()
     """As whom there are loads that need the right to execute instead of that to read; empty where there are none."""
 
+    tells_shadow_stacks: bool = False
+    """Whether an access to a shadow stack is checked by rules of its own."""
+
     @property
     def supervisor(self) -> Privilege:
         """The lowest level of privilege above the user's, where there is one: a kernel's, if nobody knows better."""
@@ -324,14 +327,30 @@ class Architecture(abc.ABC):
         """Return a regime as an access meets it, and that access as it is checked: controls may change whose it is."""
         return regime, access
 
-    def status(self, fault: Fault, access: Access | None = None, regime: Regime | None = None) -> int | None:
+    def rooted(self, register: ReadRegister, name: str | None, root: int) -> Mapping[str, int]:
+        """Return the registers that would have the tables of a regime (None: of the one in force) at a root.
+
+        Raises `UsageError` where a root alone does not say how its tables are laid out.
+        """
+        example, value = self.identity.examples.root
+        raise UsageError(
+            f"for {self.identity.title} a root alone does not say how its tables are laid out; "
+            f"give the register that has it: --with {example}={value}"
+        )
+
+    def status(self, fault: Fault, access: Access | None = None, walk: Walk | None = None) -> int | None:
         """Return what hardware would report of a fault, as its own status code; None where it has none.
 
-        Some have the access in it, in words that are the regime's: they have none where no access is meant.
+        Some have the access in it, in words that are the regime's: they have none where no access is meant.  `walk` is
+        the whole one, of whichever stage the fault is.
         """
         return None
 
-    def called(self, fault: Fault, kind: AccessKind | None) -> str:
+    def vector(self, fault: Fault) -> int | None:
+        """Return the number of the exception that a fault is, where exceptions have numbers."""
+        return None
+
+    def called(self, fault: Fault, kind: AccessKind | None, walk: Walk | None = None) -> str:
         """Return what the manual calls a fault of a kind of access; empty where that is its kind and its stage."""
         return ""
 

@@ -24,8 +24,14 @@ LEVEL = Argument("--level", "the descriptor of this level (default: the last one
 RANGE = Argument(
     "range", "FIRST,END or FIRST-END (END not included), FIRST,+SIZE (like +64K), or one address", Kind.RANGE
 )
-REGIMES = ("el1", "el2", "el2-vhe", "el3", "stage2", "secure-stage2", "s", "vs", "g", "m", "linear")
-REGIME = Argument("--regime", "the translation regime to ask (default: the one the CPU is using)", Kind.CHOICE, REGIMES)
+REGIMES = ("el1", "el2", "el2-vhe", "el3", "stage2", "secure-stage2", "s", "vs", "g", "m", "linear", "npt", "ept")
+REGIME = Argument(
+    "--regime",
+    "the translation regime to ask (default: the one the CPU is using)",
+    Kind.CHOICE,
+    REGIMES,
+    metavar="REGIME",
+)
 PRIVILEGE = Argument(
     "--privilege",
     "the level of privilege that asks, by its name (default: the CPU's own)",
@@ -47,6 +53,11 @@ SPACE = Argument(
 EVERY_SPACE = replace(
     SPACE,
     help="only this address space (default: the current one and, where that is a reduced one, the kernel's too)",
+)
+ROOT = Argument(
+    "--root",
+    "ask as if the tables of that regime began at this physical address; on x86-64, where EPT's may be an EPTP",
+    Kind.ADDRESS,
 )
 WHAT_IF = (
     Argument(

@@ -17,7 +17,6 @@ from gdbtools.arch.model import (
     FaultKind,
     Mapped,
     Refusal,
-    Regime,
     Step,
     Walk,
 )
@@ -40,9 +39,11 @@ def fault_name(fault: Fault) -> str:
     return f"{stage}{name}{walk}{level}"
 
 
-def fault_called(fault: Fault, architecture: Architecture, kind: AccessKind | None = None) -> str:
+def fault_called(
+    fault: Fault, architecture: Architecture, kind: AccessKind | None = None, walk: Walk | None = None
+) -> str:
     """Return a fault, of a kind of access where one is meant, as the architecture's manual calls it."""
-    return architecture.called(fault, kind) or fault_name(fault)
+    return architecture.called(fault, kind, walk) or fault_name(fault)
 
 
 def soft_text(fault: Fault) -> str:
@@ -164,13 +165,17 @@ def _stages(walk: Walk, show: Callable[[Walk], Block]) -> list[Block]:
     second = walk.below
     if second is not None:
         what = "the fetch of the next descriptor" if walk.fetch else "the output"
-        stage, address = second.regime.stage_label.capitalize(), second.regime.input_label
+        stage, address = _capitalized(second.regime.stage_label), second.regime.input_label
         blocks += [Line(f"{stage} of {what}, {address} {second.input:#x}:"), show(second), *_kept(second)]
     fetched = [step for step in walk.steps if step.via is not None and step.via.leaf is not None]
     if fetched and walk.regime.below is not None:
-        stage = walk.regime.below.stage_label.capitalize()
+        stage = _capitalized(walk.regime.below.stage_label)
         blocks += [Line(f"{stage} of each descriptor fetch, by its last step:"), _fetches(fetched)]
     return blocks
+
+
+def _capitalized(label: str) -> str:
+    return label[:1].upper() + label[1:]
 
 
 def _kept(walk: Walk) -> list[Block]:
@@ -205,9 +210,16 @@ def _fetches(steps: Sequence[Step]) -> Table:
 
 
 def walk_record(
-    walk: Walk, architecture: Architecture, refusal: Refusal | None = None, access: Access | None = None
+    walk: Walk,
+    architecture: Architecture,
+    refusal: Refusal | None = None,
+    access: Access | None = None,
+    within: Walk | None = None,
 ) -> JsonObject:
-    """Record a walk; `refusal` is the permission check's where the question was "may I", of `access`."""
+    """Record a walk; `refusal` is the permission check's where the question was "may I", of `access`.
+
+    `within` is the walk that it is a part of, if it is: whose access it is then, that knows.
+    """
     refused = refusal or walk.refused
     record: JsonObject = {"input": hexadecimal(walk.input), "regime": walk.regime.name}
     record["assumed"] = list(walk.regime.assumed)
@@ -219,18 +231,19 @@ def walk_record(
     if isinstance(outcome, Mapped):
         record |= {"output": hexadecimal(outcome.address), "block_size": outcome.size_bytes}
     if refused:
-        record["fault"] = refusal_record(refused, architecture, access, walk.regime)
-    record["steps"] = [step_record(step, walk.regime.stage, architecture, access) for step in walk.steps]
+        record["fault"] = refusal_record(refused, architecture, access, within or walk)
+    whole, stage = within or walk, walk.regime.stage
+    record["steps"] = [step_record(step, whole, stage, architecture, access) for step in walk.steps]
     if walk.fetch is not None:
         record["refused_fetch"] = {
             "stage": walk.regime.stage,
             "level": walk.fetch.level.number,
             "index": walk.fetch.index,
             "ipa": hexadecimal(walk.fetch.via.input),
-            "via": walk_record(walk.fetch.via, architecture, access=access),
+            "via": walk_record(walk.fetch.via, architecture, access=access, within=walk),
         }
     if walk.final is not None:
-        record["final"] = walk_record(walk.final, architecture, access=access)
+        record["final"] = walk_record(walk.final, architecture, access=access, within=walk)
     if walk.kept is not None:
         record["if_valid"] = walk_record(walk.kept, architecture, access=access)
     attributes = walk.attributes
@@ -238,7 +251,10 @@ def walk_record(
     return record
 
 
-def step_record(step: Step, stage: int, architecture: Architecture, access: Access | None = None) -> JsonObject:
+def step_record(
+    step: Step, whole: Walk | None, stage: int, architecture: Architecture, access: Access | None = None
+) -> JsonObject:
+    """Record a step of `whole`, or of a walk through the stage below within that."""
     record: JsonObject = {
         "stage": stage,
         "level": step.level.number,
@@ -249,26 +265,28 @@ def step_record(step: Step, stage: int, architecture: Architecture, access: Acce
         "fields": word_record(step.entry.word),
     }
     if step.via is not None:
-        record |= {"ipa": hexadecimal(step.via.input), "via": walk_record(step.via, architecture, access=access)}
+        via = walk_record(step.via, architecture, access=access, within=whole)
+        record |= {"ipa": hexadecimal(step.via.input), "via": via}
     return record
 
 
 def fault_record(
-    fault: Fault, architecture: Architecture, access: Access | None = None, regime: Regime | None = None
+    fault: Fault, architecture: Architecture, access: Access | None = None, walk: Walk | None = None
 ) -> JsonObject:
-    """Record a fault; its `status` is what hardware would report of it, for an access in a regime where that counts."""
-    status = architecture.status(fault, access, regime)
+    """Record a fault; its `status` is what hardware would report of it, for an access on a walk where that counts."""
+    status, vector = architecture.status(fault, access, walk), architecture.vector(fault)
     return {
         "kind": fault.kind.label,
         "stage": fault.stage,
         "level": fault.level,
         "status": None if status is None else f"{status:#04x}",
         "s1ptw": fault.s1ptw,
+        **({} if vector is None else {"vector": vector}),
     }
 
 
 def refusal_record(
-    refusal: Refusal, architecture: Architecture, access: Access | None = None, regime: Regime | None = None
+    refusal: Refusal, architecture: Architecture, access: Access | None = None, walk: Walk | None = None
 ) -> JsonObject:
     decider = refusal.decider
     deciding: JsonObject = {
@@ -280,7 +298,7 @@ def refusal_record(
         "descriptor_address": optional_hexadecimal(decider.pa),
         "level": decider.level,
     }
-    return {**fault_record(refusal.fault, architecture, access, regime), "deciding": deciding}
+    return {**fault_record(refusal.fault, architecture, access, walk), "deciding": deciding}
 
 
 def attributes_record(attributes: Attributes) -> JsonObject:

@@ -40,8 +40,11 @@ def check_runs_in(architecture: Architecture, asked: Privilege, regime: Regime, 
         raise UsageError(f"{asked.label} does not run in {regime.name}; say {how}")
 
 
-def check_reads_code(architecture: Architecture, access: Access) -> None:
-    """Raise `UsageError` for a reading of code, by the right to execute, where nothing reads so."""
+def check_kind(architecture: Architecture, access: Access) -> None:
+    """Raise `UsageError` for a kind of access that nothing makes: of code by a right to execute, of a shadow stack."""
+    if access.kind.is_shadow_stack and not architecture.tells_shadow_stacks:
+        title = architecture.identity.title
+        raise UsageError(f"{title} has no shadow-stack accesses that are told from others here; ask for read or write")
     if access.kind is AccessKind.READ_EXECUTABLE and access.privilege not in architecture.reads_code:
         raise UsageError(_no_reading_of_code(architecture, access.privilege))
 

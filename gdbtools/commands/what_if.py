@@ -52,13 +52,23 @@ class Supposed:
     spaces: Spaces
 
 
-def suppose(machine: Machine, asked: WhatIf, regime: str | None = None, space: str | None = None) -> Supposed:
-    """Return the machine that the options `--with` and `--pte` suppose: registers first, then descriptors in order.
+def suppose(
+    machine: Machine,
+    asked: WhatIf,
+    regime: str | None = None,
+    space: str | None = None,
+    root: int | None = None,
+) -> Supposed:
+    """Return the machine that the options suppose: `root` is `--root`; registers first, then descriptors in order.
 
     Descriptors are those of `space`; where that is left open, of the kernel's for what only that maps.
     Raises `UsageError` for a register or a field that there is not.
     """
     made: list[Supposition] = []
+    if root is not None:
+        for name, value in machine.architecture.rooted(machine.register, regime, root).items():
+            made.append(Supposition(name, _known(machine, name), value))
+            machine = _with_value(machine, name, value)
     for change in asked.with_:
         machine, supposition = _with_register(machine, change)
         made.append(supposition)

@@ -116,7 +116,7 @@ class Comparison:
         if refused is None:
             assert isinstance(found.outcome, Mapped)
             return int(found.outcome.address)
-        error = X86.status(refused.fault, access, regime)
+        error = X86.status(refused.fault, access, found)
         return Raised(13, 0) if error is None else Raised(PF, error)
 
     def as_a_source_has_them(self, request: Request) -> dict[str, int]:

@@ -226,7 +226,7 @@ class AArch64(Architecture):
         assert isinstance(walk.final.regime, Stage2), "the stage below is stage 2"
         return walk.final.regime.device_fetch(walk.final)
 
-    def status(self, fault: Fault, access: Access | None = None, regime: Regime | None = None) -> int | None:  # noqa: ARG002
+    def status(self, fault: Fault, access: Access | None = None, walk: Walk | None = None) -> int | None:  # noqa: ARG002
         return syndrome.status(fault)
 
     def privileges_of(self, regime: Regime) -> tuple[Privilege, ...]:

@@ -13,7 +13,8 @@ class AccessKind(enum.Enum):
     MAINTENANCE is cache maintenance by address, never a write to memory; INVALIDATION the kind that discards what was
     written, and needs the right to write; CLEAN_INVALIDATION the kind that takes it from the caches, or invalidates
     instructions, and may need that right.  READ_EXECUTABLE is a load that needs the right to execute instead of that
-    to read.
+    to read.  SHADOW_STACK_READ and SHADOW_STACK_WRITE are those of the call stack's own instructions, where an
+    architecture tells them from others.
     """
 
     READ = enum.auto()
@@ -23,6 +24,22 @@ class AccessKind(enum.Enum):
     INVALIDATION = enum.auto()
     CLEAN_INVALIDATION = enum.auto()
     READ_EXECUTABLE = enum.auto()
+    SHADOW_STACK_READ = enum.auto()
+    SHADOW_STACK_WRITE = enum.auto()
+
+    @property
+    def is_shadow_stack(self) -> bool:
+        return self in (AccessKind.SHADOW_STACK_READ, AccessKind.SHADOW_STACK_WRITE)
+
+    @property
+    def is_write(self) -> bool:
+        """Whether it is a write to memory."""
+        return self in (AccessKind.WRITE, AccessKind.SHADOW_STACK_WRITE)
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it is anything but the fetch of an instruction."""
+        return self is not AccessKind.EXECUTE
 
     @property
     def label(self) -> str:
@@ -31,6 +48,8 @@ class AccessKind(enum.Enum):
             AccessKind.INVALIDATION: "cache invalidation",
             AccessKind.CLEAN_INVALIDATION: "cache clean and invalidation",
             AccessKind.READ_EXECUTABLE: "read of code",
+            AccessKind.SHADOW_STACK_READ: "shadow-stack read",
+            AccessKind.SHADOW_STACK_WRITE: "shadow-stack write",
         }
         return words.get(self, self.name.lower())
 

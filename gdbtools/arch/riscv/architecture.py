@@ -155,11 +155,11 @@ class RiscV(Architecture):
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:  # noqa: ARG002
         return check(walk, access, access.privilege)
 
-    def status(self, fault: Fault, access: Access | None = None, regime: Regime | None = None) -> int | None:  # noqa: ARG002
+    def status(self, fault: Fault, access: Access | None = None, walk: Walk | None = None) -> int | None:  # noqa: ARG002
         """Return the exception code that scause has: by the original access, so none where no access is meant."""
         return None if access is None else _code(fault, access.kind)
 
-    def called(self, fault: Fault, kind: AccessKind | None) -> str:
+    def called(self, fault: Fault, kind: AccessKind | None, walk: Walk | None = None) -> str:  # noqa: ARG002
         """Return the name of the exception, as "Trap Cause Codes" has it where the access is known."""
         if fault.kind not in _CALLED:
             return ""

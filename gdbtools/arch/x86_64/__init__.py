@@ -47,9 +47,11 @@ IDENTITY: Final = Identity(
     status=StatusLayout(336, 32, 112, _SAVED),
     syndrome="pf",
     register_names=re.compile(
-        r"cr[02348]|efer|error_code|idtr|[re]flags|pkr[us]|pat|maxphyaddr|[re][abcd]x|[re]ip|[cs]s", re.IGNORECASE
+        r"cr[02348]|efer|error_code|idtr|[re]flags|pkr[us]|pat|maxphyaddr|[re][abcd]x|[re]ip|[cs]s|ncr3|hcr4|hefer|eptp"
+        r"|secondary_controls|tertiary_controls|ept_vpid_cap",
+        re.IGNORECASE,
     ),
-    constants=re.compile("maxphyaddr"),
+    constants=re.compile("maxphyaddr|ept_vpid_cap"),
     stub_names={},
     monitor_names={name.upper(): name for name in GENERAL},
     emulator=Emulator("qemu-system-x86_64", "qemu-system-x86", ("pc", "q35"), "pc", "max"),

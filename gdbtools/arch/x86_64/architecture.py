@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -22,18 +22,22 @@ from gdbtools.arch.model import (
     optional,
 )
 from gdbtools.arch.x86_64 import GENERAL, IDENTITY
+from gdbtools.arch.x86_64.exceptions.frame import GENERAL_PROTECTION, PAGE_FAULT
 from gdbtools.arch.x86_64.exceptions.page_faults import PageFaults
 from gdbtools.arch.x86_64.privileges import LEVELS, USER
 from gdbtools.arch.x86_64.registers import catalog
-from gdbtools.arch.x86_64.registers.control import EFLAGS
+from gdbtools.arch.x86_64.registers.control import CR4, EFLAGS
 from gdbtools.arch.x86_64.registers.descriptor_tables import idtr_of
 from gdbtools.arch.x86_64.registers.memory_types import TYPES
 from gdbtools.arch.x86_64.syndrome.page_fault import PageFaultCode
 from gdbtools.arch.x86_64.tables.descriptors import page_entry
 from gdbtools.arch.x86_64.tables.geometry import LEVELS_4, MODE_32, PAE
 from gdbtools.arch.x86_64.translation import regimes
+from gdbtools.arch.x86_64.translation.hypervisor import ROOTS
 from gdbtools.arch.x86_64.translation.isolation import TwoRoots
 from gdbtools.arch.x86_64.translation.linear import Linear
+from gdbtools.arch.x86_64.translation.paging_off import PagingOff
+from gdbtools.arch.x86_64.translation.second_stage import GuestPage, SecondStage, second_walk
 from gdbtools.bits import Word
 from gdbtools.errors import UsageError
 
@@ -46,6 +50,7 @@ class X86(Architecture):
     memory_types = tuple(TYPES.values())
     bare_regimes = (regimes.LINEAR, "")
     privileges = LEVELS
+    tells_shadow_stacks = True
     pc = "rip"
     general = GENERAL
     brief_fields = catalog.BRIEF
@@ -90,27 +95,48 @@ class X86(Architecture):
     def regime_for(self, register: ReadRegister, address: Input, name: str | None = None) -> Regime:  # noqa: ARG002
         return regimes.regime(register, name)
 
-    def met_by(self, regime: Regime, access: Access, register: ReadRegister) -> tuple[Regime, Access]:  # noqa: ARG002
+    def rooted(self, register: ReadRegister, name: str | None, root: int) -> Mapping[str, int]:  # noqa: ARG002
+        """Return the register that would have the tables of a regime begin at a root."""
+        return {ROOTS.get(name or "", "cr3"): root}
+
+    def met_by(self, regime: Regime, access: Access, register: ReadRegister) -> tuple[Regime, Access]:
         """Return a regime as an access meets it: what fetches instructions has no bits that do not count."""
+        if access.kind.is_shadow_stack and not CR4.CET.of(register("cr4")):
+            raise UsageError("there are no shadow stacks while cr4.CET is 0; suppose them: --with cr4.CET=1")
         if access.kind is AccessKind.EXECUTE and isinstance(regime, Linear):
             regime = replace(regime, masking=None)
         return regime, replace(access, privilege=USER) if access.unprivileged else access
 
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
-        if not isinstance(walk.regime, Linear):
-            return walk.refused
-        return walk.regime.check(walk, access.kind, access.privilege, bool(EFLAGS(state).AC))
+        regime = walk.regime
+        if isinstance(regime, Linear):
+            return regime.check(walk, access.kind, access.privilege, bool(EFLAGS(state).AC))
+        if isinstance(regime, SecondStage):
+            return regime.check(walk, access.kind, access.privilege.is_user)
+        assert isinstance(regime, PagingOff), "there are no others"
+        return regime.check(walk, access.kind)
 
-    def status(self, fault: Fault, access: Access | None = None, regime: Regime | None = None) -> int | None:
-        """Return the error code of the page fault; None for what is none, and where no access is meant."""
-        if access is None or fault.kind not in PageFaultCode.KINDS:
+    def status(self, fault: Fault, access: Access | None = None, walk: Walk | None = None) -> int | None:
+        """Return the error code of the page fault, or what the VM exit says; None where that is none."""
+        if access is None:
             return None
-        return int(PageFaultCode.of_fault(fault, access, regime is not None and regimes.tells_fetches(regime)))
+        if fault.stage > 1:
+            return None if walk is None else _exit(fault, access, walk)
+        if fault.kind not in PageFaultCode.KINDS:
+            return None
+        return int(PageFaultCode.of_fault(fault, access, walk is not None and regimes.tells_fetches(walk.regime)))
 
-    def called(self, fault: Fault, kind: AccessKind | None) -> str:  # noqa: ARG002
+    def vector(self, fault: Fault) -> int | None:
+        if fault.stage > 1:
+            return None
+        return GENERAL_PROTECTION if fault.kind is FaultKind.GENERAL_PROTECTION else PAGE_FAULT
+
+    def called(self, fault: Fault, kind: AccessKind | None, walk: Walk | None = None) -> str:  # noqa: ARG002
         """Return the name of the exception, with what its error code says of the reason."""
+        if fault.stage > 1:
+            return "" if walk is None else _exit_called(fault, walk)
         if fault.kind is FaultKind.GENERAL_PROTECTION:
-            return "general protection (#GP)"
+            return "general protection (#GP(0); #SS(0) through the stack)"
         said = {
             FaultKind.TRANSLATION: "not present",
             FaultKind.RESERVED_BIT: "reserved bit",
@@ -119,11 +145,34 @@ class X86(Architecture):
         }
         if fault.kind not in said:
             return ""
-        level = "" if fault.level is None else f", level {fault.level}"
-        return f"page fault (#PF): {said[fault.kind]}{level}"
+        return f"page fault (#PF): {said[fault.kind]}{_level(fault)}"
 
     def privileges_of(self, regime: Regime) -> tuple[Privilege, ...]:  # noqa: ARG002
         return LEVELS
+
+
+def _level(fault: Fault) -> str:
+    return "" if fault.level is None else f", level {fault.level}"
+
+
+def _exit(fault: Fault, access: Access, walk: Walk) -> int | None:
+    """Return what a VM exit says of a fault of the second stage."""
+    below, is_table = second_walk(walk, fault)
+    if below is None or not isinstance(below.regime, SecondStage):
+        return None
+    page = None
+    if isinstance(walk.regime, PagingOff):
+        page = GuestPage(user=True)
+    elif isinstance(walk.regime, Linear) and walk.leaf is not None:
+        page = walk.regime.page_of(walk.steps)
+    return below.regime.status(below, fault, access, is_table, page)
+
+
+def _exit_called(fault: Fault, walk: Walk) -> str:
+    regime = walk.regime if isinstance(walk.regime, SecondStage) else walk.regime.below
+    if not isinstance(regime, SecondStage):
+        return ""
+    return f"{regime.called(fault)}{' of a guest table walk' if fault.s1ptw else ''}{_level(fault)}"
 
 
 X86_64: Final = X86()

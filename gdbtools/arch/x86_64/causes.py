@@ -27,6 +27,18 @@ class PagingCause(Cause):
     SMAP = "user mode may access it, and with SMAP supervisor mode may not while eflags.AC is 0"
     KEY_NO_ACCESS = "its protection key denies all data accesses"
     KEY_NO_WRITE = "its protection key denies writes"
+    NOT_SHADOW_STACK = "it is no shadow stack: that is dirty, and read-only by its last entry alone"
+    USER_SHADOW_STACK = "user mode may access it, so it is no shadow stack of supervisor mode"
+    NOT_A_GUESTS = "a guest has no access: U/S is 0, and every access of a guest is a user's here"
+    GUEST_ADDRESS_TOO_LARGE = "the guest physical address is beyond what these tables translate"
+    EPT_NOT_PRESENT = "the entry is not present: it grants nothing"
+    EPT_WRITE_ONLY = "it is misconfigured: writable and not readable"
+    EPT_EXECUTE_ONLY = "it is misconfigured: this processor has no execute-only pages"
+    EPT_MEMORY_TYPE = "it is misconfigured: its memory type is reserved"
+    EPT_NOT_READABLE = "it is not readable: R is 0"
+    EPT_NOT_WRITABLE = "it is not writable: W is 0"
+    EPT_NOT_EXECUTABLE = "it is not executable: X is 0"
+    EPT_NOT_USER_EXECUTABLE = "it is not executable for user-mode addresses: UX is 0"
 
     @property
     def is_for_users_sake(self) -> bool:

@@ -125,6 +125,7 @@ class Options(WhatIf):
 
     range: tuple[Input, int] | None = None
     regime: str | None = None
+    root: int | None = None
     space: str | None = None
     perm: str | None = None
     privilege: str | None = None
@@ -146,7 +147,7 @@ def run(session: Session, options: Options) -> Sequence[Map]:
     if options.limit == 0:
         raise UsageError("--limit 0 lists nothing; give at least 1")
     listing = _listing(options)
-    supposed = suppose(session.machine, options, options.regime, options.space)
+    supposed = suppose(session.machine, options, options.regime, options.space, options.root)
     keep = _filters(options, supposed.machine.architecture)
     counted = CountedRead(supposed.machine.memory.read)
     looked = _Looked(counted, options.range, options.physical, keep, limit)

@@ -28,6 +28,7 @@ PROBE = Command(
             "as whom, where this CPU accesses memory as another: a hypervisor of RISC-V as its guest (vs)",
             Kind.CHOICE,
             REGIMES,
+            metavar="REGIME",
         ),
         PRIVILEGE,
         Argument(

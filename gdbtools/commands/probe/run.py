@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gdbtools.addresses import VA
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Access, AccessKind, Privilege
-from gdbtools.commands.privileges import check_reads_code, check_runs_in, privilege_asked
+from gdbtools.commands.privileges import check_kind, check_runs_in, privilege_asked
 from gdbtools.commands.session import Session
 from gdbtools.errors import UsageError
 from gdbtools.machine.model import Machine
@@ -63,7 +63,7 @@ def run(session: Session, options: Options) -> Sequence[Probe]:
         raise UsageError(f"{asked_by} raises no exception, so there is nothing to --overwrite")
     regime, asking = _whose(machine, options)
     access = Access(_ACCESSES[options.access or "read"], asking, options.unprivileged)
-    check_reads_code(machine.architecture, access)
+    check_kind(machine.architecture, access)
     planned = probe.plan(
         machine,
         options.address,

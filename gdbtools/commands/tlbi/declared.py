@@ -21,6 +21,7 @@ TLBI = Command(
             "whose translations, where this CPU reaches others than its own: a hypervisor its guest's",
             Kind.CHOICE,
             REGIMES,
+            metavar="REGIME",
         ),
         DRY_RUN,
     ),

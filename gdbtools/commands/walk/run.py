@@ -13,7 +13,7 @@ from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Access, AccessKind, Privilege, Refusal, Regime, Walk
 from gdbtools.arch.walk import walk
-from gdbtools.commands.privileges import check_reads_code, check_runs_in, privilege_asked
+from gdbtools.commands.privileges import check_kind, check_runs_in, privilege_asked
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, KERNEL
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
@@ -25,6 +25,8 @@ _ACCESSES = {
     "write": AccessKind.WRITE,
     "execute": AccessKind.EXECUTE,
     "read-code": AccessKind.READ_EXECUTABLE,
+    "shadow-stack-read": AccessKind.SHADOW_STACK_READ,
+    "shadow-stack-write": AccessKind.SHADOW_STACK_WRITE,
 }
 
 
@@ -59,11 +61,12 @@ class Options(WhatIf):
     el: str | None = None
     unprivileged: bool = False
     regime: str | None = None
+    root: int | None = None
     space: str | None = None
 
 
 def run(session: Session, options: Options) -> Sequence[Translation]:
-    supposed = suppose(session.machine, options, options.regime, options.space)
+    supposed = suppose(session.machine, options, options.regime, options.space, options.root)
     machine, spaces = supposed.machine, supposed.spaces
     space = CURRENT if machine is spaces.machine else KERNEL
     architecture, register, read = machine.architecture, machine.register, machine.memory.read
@@ -117,7 +120,7 @@ def _question(
         name = architecture.regime_asked(register, asking, kind)
     regime = architecture.regime_for(register, address, name)
     access = Access(kind, _level(machine, regime, options, named), options.unprivileged)
-    check_reads_code(architecture, access)
+    check_kind(architecture, access)
     return (*architecture.met_by(regime, access, register), access)
 
 

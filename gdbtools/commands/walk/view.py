@@ -51,7 +51,7 @@ def view(answer: Translation) -> Document:
 
 
 def _called(answer: Translation, fault: Fault) -> str:
-    return fault_called(fault, answer.architecture, answer.access.kind if answer.access else None)
+    return fault_called(fault, answer.architecture, answer.access.kind if answer.access else None, answer.walk)
 
 
 def _off(found: Walk) -> str:
@@ -76,7 +76,7 @@ def record(answer: Translation) -> JsonObject:
         result["access"] = access | {"unprivileged": answer.access.unprivileged}
         perhaps = answer.may_refuse
         result["may_be_refused"] = (
-            None if perhaps is None else refusal_record(perhaps, answer.architecture, answer.access, answer.walk.regime)
+            None if perhaps is None else refusal_record(perhaps, answer.architecture, answer.access, answer.walk)
         )
     if answer.contiguity:
         run = answer.contiguity

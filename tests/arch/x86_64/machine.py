@@ -53,7 +53,7 @@ class Cpu:
         regime, met = X86_64.met_by(X86_64.regime_for(register, VA(address)), access, register)
         found = walk(regime, VA(address), self.read)
         refused = X86_64.check(found, met, X86_64.state(register))
-        return found, refused, None if refused is None else X86_64.status(refused.fault, access, regime)
+        return found, refused, None if refused is None else X86_64.status(refused.fault, access, found)
 
     def outcome(self, address: int = 0, kind: str = "read", who: str = "supervisor") -> tuple[str, int | None]:
         """Return ("fault", the error code or None for #GP) or ("mapped", physical address)."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from gdbtools.addresses import PA, VA
-from gdbtools.arch.model import Access, AccessKind, Mapped
+from gdbtools.arch.model import Access, AccessKind, Mapped, written_down
 from gdbtools.arch.walk import walk
 from gdbtools.arch.x86_64.architecture import X86_64
 from gdbtools.arch.x86_64.privileges import SUPERVISOR, USER
@@ -54,7 +54,7 @@ def asked(
     if refused is None:
         assert isinstance(found.outcome, Mapped)
         return f"{found.outcome.address:#x}", None
-    return refused.decider.cause.name, X86_64.status(refused.fault, access, regime)
+    return refused.decider.cause.name, X86_64.status(refused.fault, access, found)
 
 
 def path(leaf: int, upper: int = P | RW | US, levels: int = 4) -> dict[int, int]:
@@ -220,7 +220,7 @@ def test_who_asks_is_the_code_segments_level() -> None:
 def test_memory_types_are_chosen_through_the_page_attribute_table() -> None:
     linux = 0x0407_0506_0007_0106
     for bits, wanted in ((0, "WB"), (PWT, "WC"), (PCD, "UC-"), (PWT | PCD, "UC"), (PS, "WB"), (PS | PWT, "WP")):
-        regime = X86_64.regime_for((LONG | {"pat": linux}).__getitem__, VA(0))
+        regime = X86_64.regime_for(written_down(LONG | {"pat": linux}), VA(0))
         memory = {pa: struct.pack("<Q", value) for pa, value in path(PAGE | bits).items()}
         attributes = walk(regime, VA(0), lambda pa, _, held=memory: held[pa]).attributes
         assert attributes is not None

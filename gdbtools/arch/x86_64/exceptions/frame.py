@@ -20,6 +20,7 @@ from gdbtools.arch.x86_64.registers.descriptor_tables import GATE_BYTES, Gate
 from gdbtools.arch.x86_64.translation import regimes
 from gdbtools.errors import Unavailable
 
+GENERAL_PROTECTION: Final = 13
 PAGE_FAULT: Final = 14
 MNEMONICS: Final[Mapping[int, str]] = {
     0: "#DE", 1: "#DB", 2: "NMI", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 7: "#NM", 8: "#DF", 10: "#TS", 11: "#NP",

@@ -33,6 +33,7 @@ from gdbtools.arch.x86_64.registers.control import Selector
 from gdbtools.arch.x86_64.syndrome import page_fault
 from gdbtools.arch.x86_64.translation import regimes
 from gdbtools.bits import FieldValue
+from gdbtools.errors import Unavailable
 
 LONGEST_BYTES: Final = 15
 NAMES: Final = RecordNames("error code", "cr2", "rip", "rflags")
@@ -120,7 +121,11 @@ class PageFaults(Exceptions):
         said = f"cr2 is {exception.address:#x}, and {exception.names.return_address} {at:#x} is no fetch of that"
         return Agreement(Fit.CONTRADICTS, said)
 
-    def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[VA, str]:  # noqa: ARG002
+    def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[VA, str]:
+        if regime not in (None, regimes.LINEAR):
+            raise Unavailable(
+                f"a fault of {regime} is a VM exit and goes to no vector: stop where the hypervisor takes it"
+            )
         at = frame.handler(register)
         return {} if at is None else {at: frame.MNEMONICS[frame.PAGE_FAULT]}
 

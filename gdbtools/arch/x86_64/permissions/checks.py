@@ -1,4 +1,4 @@
-"""May this access happen: U/S, R/W and NX of the whole path, WP, SMEP, SMAP, and protection keys.
+"""May this access happen: U/S, R/W and NX of the whole path, WP, SMEP, SMAP, protection keys, and shadow stacks.
 
 Source: Intel SDM volume 3, "Determination of Access Rights" and "Protection Keys".
 """
@@ -74,15 +74,20 @@ def refuse(
     steps: Sequence[Step], kind: AccessKind, as_user: bool, controls: AccessControls, suspended: bool
 ) -> Refusal | None:
     """Return what refuses an access to a page; `suspended` is eflags.AC, with which SMAP does not count."""
-    users, is_data = is_users(steps), kind is not AccessKind.EXECUTE
+    users = is_users(steps)
     if as_user and not users:
         return _by(lacking(steps, PresentEntry.US), PagingCause.SUPERVISOR_ONLY, PresentEntry.US)
     level = steps[-1].level.number
-    if is_data:
+    if kind.is_shadow_stack and users and not as_user:
+        decider = Decider(PagingCause.USER_SHADOW_STACK, "descriptor", PresentEntry.US, 1, steps[-1].pa, level)
+        return Refusal(Fault(FaultKind.PERMISSION, 1, level), decider)
+    if kind.is_data:
         # A key counts first: the error code says so whatever else refuses.
         denied = _denied(steps, kind, as_user, users, controls)
         if denied is not None:
             return denied
+        if kind.is_shadow_stack:
+            return _no_shadow_stack(steps)
         if users and not as_user and controls.smap and not suspended:
             return Refusal(Fault(FaultKind.PERMISSION, 1, level), Decider(PagingCause.SMAP, "cr4", CR4.SMAP, 1))
         if kind is AccessKind.READ or not (as_user or controls.write_protect):
@@ -91,6 +96,17 @@ def refuse(
     if users and not as_user and controls.smep:
         return Refusal(Fault(FaultKind.PERMISSION, 1, level), Decider(PagingCause.SMEP, "cr4", CR4.SMEP, 1))
     return _by(lacking(steps, Entry64.NX, 0), PagingCause.NO_EXECUTE, Entry64.NX) if controls.nx else None
+
+
+def _no_shadow_stack(steps: Sequence[Step]) -> Refusal | None:
+    """Return what makes a page no shadow stack: its last entry writable or clean, or another that is read-only."""
+    *upper, leaf = steps
+    cause, word = PagingCause.NOT_SHADOW_STACK, leaf.entry.word
+    if PresentEntry.RW.of(word):
+        return _by(leaf, cause, PresentEntry.RW)
+    return _by(lacking(upper, PresentEntry.RW), cause, PresentEntry.RW) or (
+        None if word.field("D").of(word) else _by(leaf, cause, word.field("D"))
+    )
 
 
 def _by(step: Step | None, cause: PagingCause, field: Field) -> Refusal | None:
@@ -109,6 +125,6 @@ def _denied(
     if no_access(key).of(denials):
         return Refusal(fault, Decider(PagingCause.KEY_NO_ACCESS, holder, no_access(key), 1))
     heeds = as_user or controls.write_protect
-    if kind is AccessKind.WRITE and heeds and no_write(key).of(denials):
+    if kind.is_write and heeds and no_write(key).of(denials):
         return Refusal(fault, Decider(PagingCause.KEY_NO_WRITE, holder, no_write(key), 1))
     return None

@@ -10,6 +10,13 @@ from gdbtools.arch.x86_64.registers.control import CR0, CR2, CR3, CR4, EFER, EFL
 from gdbtools.arch.x86_64.registers.descriptor_tables import IDTR
 from gdbtools.arch.x86_64.registers.memory_types import PAT
 from gdbtools.arch.x86_64.registers.protection_keys import ProtectionKeys
+from gdbtools.arch.x86_64.registers.second_stage import (
+    EPTP,
+    NCR3,
+    EPTCapabilities,
+    SecondaryControls,
+    TertiaryControls,
+)
 from gdbtools.arch.x86_64.syndrome.page_fault import PageFaultCode
 from gdbtools.bits import Field, Word
 
@@ -35,8 +42,15 @@ DECLARED: Final[Mapping[str, type[Word]]] = {
     "pkrs": ProtectionKeys,
     "pat": PAT,
     "maxphyaddr": MAXPHYADDR,
+    "ncr3": NCR3,
+    "hcr4": CR4,
+    "hefer": EFER,
+    "eptp": EPTP,
+    "secondary_controls": SecondaryControls,
+    "tertiary_controls": TertiaryControls,
+    "ept_vpid_cap": EPTCapabilities,
 }
-"""Those of translation first, then those of faults, then what refines."""
+"""Those of translation first, then those of faults, then what refines, then a hypervisor's."""
 IN_FORCE: Final = ("cr0", "cr3", "cr4", "efer", "cr2", "eflags", "cs")
 BRIEF: Final[Mapping[str, Brief]] = {
     "cr0": Brief(("PG", "WP"), ("CD",)),

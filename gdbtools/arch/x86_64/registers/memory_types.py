@@ -30,3 +30,22 @@ class PAT(Word):
     def memory_type(self, index: int) -> str:
         """Return the type that an index of 0 to 7 chooses; a reserved one is said to be that."""
         return TYPES.get(self.field(f"PA{index}").of(self), "reserved")
+
+
+_COLUMNS: Final = ("UC", "UC-", "WC", "WT", "WB", "WP")
+_EFFECTIVE: Final = {
+    "UC": ("UC", "UC", "WC", "UC", "UC", "UC"),
+    "WC": ("UC", "WC", "WC", "UC", "WC", "UC"),
+    "WT": ("UC", "UC", "WC", "WT", "WT", "WP"),
+    "WB": ("UC", "UC", "WC", "WT", "WB", "WP"),
+    "WP": ("UC", "WC", "WC", "WT", "WP", "WP"),
+}
+"""By the type of a range and, in the order of the columns, that of PAT."""
+
+
+def effective(of_range: str, of_page: str) -> str:
+    """Return the effective type of a page in memory of a range's type: an MTRR's, or EPT's, which counts as one.
+
+    Source: Intel SDM volume 3, "Selecting Memory Types for Pentium III and More Recent Processor Families".
+    """
+    return _EFFECTIVE[of_range][_COLUMNS.index(of_page)] if of_page in _COLUMNS else of_page

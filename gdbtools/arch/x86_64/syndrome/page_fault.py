@@ -37,11 +37,12 @@ class PageFaultCode(Word):
         """Return the code of a fault; `tells_fetches` says whether I is set at all: with NX or SMEP."""
         return cls(0).with_(
             P=int(fault.kind is not FaultKind.TRANSLATION),
-            W=int(access.kind is AccessKind.WRITE),
-            U=int(access.privilege.is_user),
+            W=int(access.kind.is_write),
+            U=int(access.privilege.is_user or access.unprivileged),
             RSVD=int(fault.kind is FaultKind.RESERVED_BIT),
             I=int(tells_fetches and access.kind is AccessKind.EXECUTE),
             PK=int(fault.kind is FaultKind.PROTECTION_KEY),
+            SS=int(access.kind.is_shadow_stack),
         )
 
     @property
@@ -57,10 +58,17 @@ class PageFaultCode(Word):
     def access_kind(self) -> AccessKind:
         if self.I:
             return AccessKind.EXECUTE
+        if self.SS:
+            return AccessKind.SHADOW_STACK_WRITE if self.W else AccessKind.SHADOW_STACK_READ
         return AccessKind.WRITE if self.W else AccessKind.READ
 
 
-_NOT_REPLAYED: Final = (PageFaultCode.SS, PageFaultCode.SGX, PageFaultCode.HLAT)
+_NOT_REPLAYED: Final = (PageFaultCode.SGX, PageFaultCode.HLAT)
+_NOTES: Final = {
+    PageFaultCode.HLAT: "HLAT: the tables that the hypervisor chose (HLATP) were walked, not those of cr3; an entry of "
+    "theirs with bit 11 (restart) set sends the walk to cr3",
+    PageFaultCode.SGX: "SGX: paging allowed it, and the enclave page cache map refused it",
+}
 
 
 def decode(value: int) -> Syndrome:
@@ -77,6 +85,11 @@ def decode(value: int) -> Syndrome:
         address=AddressMeaning.FETCHED if fetched else AddressMeaning.ACCESSED,
         returns=Return.THIS_INSTRUCTION,
         other_rules=tuple(FieldValue(each, 1) for each in _NOT_REPLAYED if each.of(word)),
-        notes=("RSVD without P: QEMU leaves P clear where a reserved bit is set",) if word.RSVD and not word.P else (),
+        notes=_notes(word),
         not_told_apart=frozenset((word.kind,)),
     )
+
+
+def _notes(word: PageFaultCode) -> tuple[str, ...]:
+    absent = ("RSVD without P: QEMU leaves P clear where a reserved bit is set",) if word.RSVD and not word.P else ()
+    return (*absent, *(said for bit, said in _NOTES.items() if bit.of(word)))

@@ -114,21 +114,21 @@ def _broken(word: Word, level: Level, layout: EntryFormat) -> tuple[PagingCause,
     return next(((cause, field) for cause, field in met if field is not None), None)
 
 
-def refuse_entry(step: Step, layout: EntryFormat) -> Refusal | None:
+def refuse_entry(step: Step, layout: EntryFormat, stage: int = 1) -> Refusal | None:
     """Refuse an entry that is not present, or has a reserved bit set."""
     entry = step.entry
     if entry.kind is not EntryKind.INVALID:
         return None
     if entry.cause is PagingCause.NOT_PRESENT:
-        return refusal(step, FaultKind.TRANSLATION, PagingCause.NOT_PRESENT, PresentEntry.P)
+        return refusal(step, FaultKind.TRANSLATION, PagingCause.NOT_PRESENT, PresentEntry.P, stage)
     broken = _broken(entry.word, step.level, layout)
     assert broken is not None, "an entry that is present is refused by a reserved bit"
     cause, field = broken
-    return refusal(step, FaultKind.RESERVED_BIT, cause, Entry64.NX if cause is PagingCause.NX_OFF else field)
+    return refusal(step, FaultKind.RESERVED_BIT, cause, Entry64.NX if cause is PagingCause.NX_OFF else field, stage)
 
 
-def refusal(step: Step, kind: FaultKind, cause: PagingCause, field: Field) -> Refusal:
+def refusal(step: Step, kind: FaultKind, cause: PagingCause, field: Field, stage: int = 1) -> Refusal:
     """Return a refusal that a field of an entry decided."""
     level = step.level.number
     decider = Decider(cause, "descriptor", field, field.of(step.entry.word), step.pa, level)
-    return Refusal(Fault(kind, 1, level), decider)
+    return Refusal(Fault(kind, stage, level), decider)

@@ -10,58 +10,60 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from gdbtools.addresses import PA, VA, Input
+from gdbtools.addresses import VA, Input, Output
 from gdbtools.arch.model import (
     AccessKind,
     Attributes,
     Decider,
-    Entry,
     Fault,
     FaultKind,
-    Level,
     Privilege,
     Refusal,
-    Regime,
     Step,
     Walk,
 )
 from gdbtools.arch.x86_64.causes import PagingCause
-from gdbtools.arch.x86_64.permissions.checks import AccessControls, refuse, rights
-from gdbtools.arch.x86_64.privileges import LEVELS
+from gdbtools.arch.x86_64.permissions.checks import (
+    AccessControls,
+    is_users,
+    lacking,
+    refuse,
+    restricting,
+    rights,
+)
+from gdbtools.arch.x86_64.privileges import LEVELS, SUPERVISOR, USER
 from gdbtools.arch.x86_64.registers.control import CR4
 from gdbtools.arch.x86_64.registers.memory_types import DEVICE, PAT
 from gdbtools.arch.x86_64.tables.descriptors import Entry64, PresentEntry
-from gdbtools.arch.x86_64.tables.entries import EntryFormat, decode, refuse_entry
-from gdbtools.arch.x86_64.tables.geometry import LEVELS_5, MODE_32, PAE, PAGE_BITS, Mode
+from gdbtools.arch.x86_64.tables.entries import EntryFormat
+from gdbtools.arch.x86_64.tables.geometry import LEVELS_5, PAE
 from gdbtools.arch.x86_64.translation.address_masking import Masking
+from gdbtools.arch.x86_64.translation.paged import PagingTables
+from gdbtools.arch.x86_64.translation.second_stage import GuestPage, SecondStage
 
 FULL: Final = (1 << 64) - 1
-_RIGHTS: Final = PresentEntry.US.mask | PresentEntry.RW.mask
 
 
 @dataclass(frozen=True)
-class Linear(Regime):
-    """Linear addresses through the tables of cr3.
+class Linear(PagingTables):
+    """Linear addresses through the tables of cr3, and through the hypervisor's where there is a second stage.
 
     `upper` is which half of the canonical addresses this range has, None for both: one root translates both, and
     between them is nothing.  `masking` says which upper bits of a data address are no part of it.
     """
 
-    root: PA
+    root: Output
     layout: EntryFormat
     controls: AccessControls
     pat: PAT
     global_pages: bool
     upper: bool | None = None
     masking: Masking | None = None
+    below: SecondStage | None = None
     assumed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     stage = 1
-
-    @property
-    def mode(self) -> Mode:
-        return self.layout.mode
 
     @property
     def own_name(self) -> str:
@@ -77,14 +79,6 @@ class Linear(Regime):
         return "cr3"
 
     @cached_property
-    def levels(self) -> tuple[Level, ...]:  # type: ignore[override]
-        return self.mode.levels
-
-    @cached_property
-    def entry_bytes(self) -> int:  # type: ignore[override]
-        return self.mode.entry_bytes
-
-    @cached_property
     def first(self) -> VA:  # type: ignore[override]
         return VA((1 << 64) - (1 << self.mode.input_bits - 1) if self.upper else 0)
 
@@ -93,10 +87,6 @@ class Linear(Regime):
         if self.upper is False:
             return VA((1 << self.mode.input_bits - 1) - 1)
         return VA(FULL if self.mode.is_long else (1 << self.mode.input_bits) - 1)
-
-    @cached_property
-    def output_last(self) -> PA:  # type: ignore[override]
-        return PA((1 << self.layout.physical_bits) - 1)
 
     def translated(self, address: Input) -> Input:
         return VA(address if self.masking is None else self.masking.translated(address))
@@ -117,50 +107,59 @@ class Linear(Regime):
         above = address >> self.mode.input_bits - 1
         return not self.mode.is_long or above in (0, FULL >> self.mode.input_bits - 1)
 
-    def decode(self, raw: bytes, level: Level) -> Entry:
-        return decode(int.from_bytes(raw, "little"), level, self.layout)
-
-    def accept(self, step: Step) -> Refusal | None:
-        return refuse_entry(step, self.layout)
-
-    def linear_bits(self, level: Level) -> int:
-        return (1 << self._address_bits) - level.size_bytes
-
-    def table_bits(self) -> int:
-        return (1 << self._address_bits) - (1 << PAGE_BITS)
-
-    @property
-    def _address_bits(self) -> int:
-        """How many bits of an entry's address stand where they are in the address."""
-        return MODE_32.input_bits if self.mode is MODE_32 else self.layout.physical_bits
-
-    def handed_down(self, entry: Entry) -> int:
-        # What is withheld, so that bits join by OR.
-        return (~entry.word & _RIGHTS) | (entry.word & Entry64.NX.mask)
+    def fetch_refused(self, via: Walk) -> Refusal | None:
+        assert self.below is not None, "there is a stage below to fetch through"
+        return self.below.fetch_refused_through(via)
 
     def check(self, walk: Walk, kind: AccessKind, privilege: Privilege, suspended: bool) -> Refusal | None:
         """Return what refuses an access to what `walk`, a walk of it, found; `suspended` is eflags.AC."""
         if walk.refusal is not None or walk.leaf is None:
             return walk.refusal
-        return refuse(walk.steps, kind, privilege.is_user, self.controls, suspended)
+        refused = refuse(walk.steps, kind, privilege.is_user, self.controls, suspended)
+        if refused is not None or self.below is None:
+            return refused
+        refused = self._update_refused(walk.steps, kind, self.below)
+        if refused is not None or walk.final is None:
+            return refused
+        return self.below.check(walk.final, kind, is_users(walk.steps))
 
-    def attributes(self, steps: tuple[Step, ...], final: Walk | None = None) -> Attributes | None:  # noqa: ARG002
+    @staticmethod
+    def _update_refused(steps: tuple[Step, ...], kind: AccessKind, below: SecondStage) -> Refusal | None:
+        """Return what refuses hardware to set A, or D for a write, in the entries on the way."""
+        for step in restricting(steps):
+            word = step.entry.word
+            clean = step.is_leaf and kind.is_write and not word.field("D").of(word)
+            if step.via is not None and (clean or not PresentEntry.A.of(word)):
+                refused = below.update_refused(step.via)
+                if refused is not None:
+                    return refused
+        return None
+
+    def page_of(self, steps: tuple[Step, ...]) -> GuestPage:
+        """Return what these tables say of a page, as an exit of the second stage may tell it."""
+        no_execute = self.controls.nx and lacking(steps, Entry64.NX, 0) is not None
+        return GuestPage(is_users(steps), lacking(steps, PresentEntry.RW) is None, no_execute)
+
+    def attributes(self, steps: tuple[Step, ...], final: Walk | None = None) -> Attributes | None:
         if not steps or not steps[-1].is_leaf:
             return None
         word = steps[-1].entry.word
-        memory = self._memory(steps[-1])
+        memory = self.memory_of(steps[-1])
+        own = {level: rights(steps, level.is_user, self.controls) for level in LEVELS}
+        second = None if final is None else final.attributes
+        if second is not None:
+            assert self.below is not None, "it was walked through the stage below"
+            assert final is not None, "it has attributes"
+            page = second.rights[USER if is_users(steps) else SUPERVISOR]
+            own = {level: allowed & page for level, allowed in own.items()}
+            memory = self.below.combined(memory, final)
         return Attributes(
             memory=memory,
             shareability="",
-            rights={level: rights(steps, level.is_user, self.controls) for level in LEVELS},
+            rights=own,
             accessed=bool(PresentEntry.A.of(word)),
             dirty=bool(word.field("D").of(word)),
             is_global=self.global_pages and bool(word.field("G").of(word)),
             contiguous=False,
             device=memory in DEVICE,
         )
-
-    def _memory(self, leaf: Step) -> str:
-        word = leaf.entry.word
-        large = word.field("PAT").of(word)
-        return self.pat.memory_type(4 * large + 2 * PresentEntry.PCD.of(word) + PresentEntry.PWT.of(word))

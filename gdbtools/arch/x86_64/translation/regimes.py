@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from gdbtools.addresses import PA
+from gdbtools.addresses import IPA, PA
 from gdbtools.arch.model import Privilege, ReadRegister, Regime, optional, written_down
 from gdbtools.arch.x86_64.permissions.checks import AccessControls
 from gdbtools.arch.x86_64.privileges import SUPERVISOR, USER, USER_CPL
@@ -17,14 +17,14 @@ from gdbtools.arch.x86_64.registers.memory_types import AT_RESET, PAT
 from gdbtools.arch.x86_64.tables.entries import EntryFormat
 from gdbtools.arch.x86_64.tables.geometry import ENTRY_BYTES, LEVELS_4, LEVELS_5, MODE_32, PAE, PHYSICAL_BITS, Mode
 from gdbtools.arch.x86_64.translation.address_masking import Masking
+from gdbtools.arch.x86_64.translation.hypervisor import EPT, NO_WIDTH, NPT, ROOTS, second_stage, stage
 from gdbtools.arch.x86_64.translation.linear import Linear
 from gdbtools.arch.x86_64.translation.paging_off import PagingOff
 from gdbtools.bits import Word
 from gdbtools.errors import UsageError
 
 LINEAR: Final = "linear"
-NAMES: Final = (LINEAR,)
-NO_WIDTH: Final = f"maxphyaddr: {PHYSICAL_BITS}, so that no address bit counts as reserved"
+NAMES: Final = (LINEAR, NPT, EPT)
 NO_TYPES: Final = "pat: as at reset (WB, WT, UC-, UC)"
 NO_EFER: Final = "efer: LMA=1, which addresses of 64 bits show, and NXE=1"
 NO_KEYS: Final = "{}: 0, which denies nothing"
@@ -35,9 +35,9 @@ def privilege(register: ReadRegister) -> Privilege:
     if EFLAGS.VM.of(optional(register, "eflags") or 0):
         return USER
     selector = optional(register, "cs")
-    in_real_mode = not CR0(register("cr0")).PE
-    is_user = selector is not None and not in_real_mode and Selector(selector).RPL == USER_CPL
-    return USER if is_user else SUPERVISOR
+    if selector is None or not CR0(register("cr0")).PE:
+        return SUPERVISOR
+    return USER if Selector(selector).RPL == USER_CPL else SUPERVISOR
 
 
 def efer(register: ReadRegister) -> EFER:
@@ -80,10 +80,13 @@ def regime(register: ReadRegister, name: str | None = None) -> Regime:
     Raises `Unavailable` for a register that is needed.
     """
     if name not in (None, *NAMES):
-        raise UsageError(f"{name} is no regime of x86-64; there is {', '.join(NAMES)}")
-    chosen = mode(register)
+        raise UsageError(f"{name} is no regime of x86-64; there are {', '.join(NAMES)}")
+    if name in ROOTS:
+        return stage(register, name)
+    chosen, below = mode(register), second_stage(register)
+    through = () if below is None else below.notes
     if chosen is None:
-        return PagingOff(bool(CR0(register("cr0")).PE))
+        return PagingOff(bool(CR0(register("cr0")).PE), below, notes=through)
     cr3, cr4 = register("cr3"), CR4(register("cr4"))
     width, pat = optional(register, "maxphyaddr"), optional(register, "pat")
     controls, assumed = _controls(register, chosen)
@@ -93,14 +96,16 @@ def regime(register: ReadRegister, name: str | None = None) -> Regime:
     layout = root_register(register)
     root = layout.field("ROOT").of(cr3)
     return Linear(
-        root=PA(root),
+        root=PA(root) if below is None else IPA(root),
         layout=EntryFormat(chosen, min(width or PHYSICAL_BITS, PHYSICAL_BITS), controls.nx, bool(cr4.PSE)),
         controls=controls,
         pat=PAT(AT_RESET if pat is None else pat),
         global_pages=bool(cr4.PGE),
         masking=_masking(cr3, cr4, chosen),
-        assumed=assumed,
-        notes=(_NOT_MEMORY,) if chosen is PAE else (),
+        below=below,
+        # What both stages assume is said once.
+        assumed=assumed if below is None else tuple(dict.fromkeys((*assumed, *below.assumed))),
+        notes=(*((_NOT_MEMORY,) if chosen is PAE else ()), *through),
     )
 
 

@@ -37,11 +37,18 @@ def test_a_code_says_why_what_and_who(code: int) -> None:
     assert found.other_rules == ()
 
 
-@pytest.mark.parametrize(("bit", "name"), [(6, "SS"), (7, "HLAT"), (15, "SGX")])
+@pytest.mark.parametrize(("bit", "name"), [(7, "HLAT"), (15, "SGX")])
 def test_what_no_walk_of_these_tables_decides_is_a_rule_beside_them(bit: int, name: str) -> None:
     found = decode(1 << bit | 5)
     assert [(each.field.name, each.value) for each in found.other_rules] == [(name, 1)]
     assert found.fault == Fault(FaultKind.PERMISSION)
+
+
+@pytest.mark.parametrize(("code", "kind"), [(0x45, "SHADOW_STACK_READ"), (0x47, "SHADOW_STACK_WRITE")])
+def test_an_access_to_a_shadow_stack_is_a_kind_of_its_own(code: int, kind: str) -> None:
+    assert (decode(code).access_kind, decode(code).other_rules) == (AccessKind[kind], ())
+    made = PageFaultCode.of_fault(Fault(FaultKind.PERMISSION, 1, 1), Access(AccessKind[kind], USER), True)
+    assert made == code
 
 
 def test_a_code_has_32_bits_on_the_stack_and_what_is_above_is_none_of_it() -> None:
@@ -68,7 +75,10 @@ def test_what_is_no_page_fault_has_no_code_and_every_kind_has_its_name() -> None
     assert X86_64.status(Fault(FaultKind.ALIGNMENT), access) is None
     assert X86_64.status(Fault(FaultKind.PERMISSION, 1, 1)) is None, "without an access there is no code"
     assert X86_64.status(Fault(FaultKind.PERMISSION, 1, 1), access) == 5
-    assert X86_64.called(Fault(FaultKind.GENERAL_PROTECTION), None) == "general protection (#GP)"
+    assert (
+        X86_64.called(Fault(FaultKind.GENERAL_PROTECTION), None)
+        == "general protection (#GP(0); #SS(0) through the stack)"
+    )
     assert X86_64.called(Fault(FaultKind.TRANSLATION, 1, 2), None) == "page fault (#PF): not present, level 2"
     assert X86_64.called(Fault(FaultKind.RESERVED_BIT, 1, 4), None) == "page fault (#PF): reserved bit, level 4"
     assert X86_64.called(Fault(FaultKind.PROTECTION_KEY), None) == "page fault (#PF): protection key"

@@ -299,7 +299,7 @@ def test_controls_are_those_of_the_registers() -> None:
     plain = Cpu(long_mode(cr0=PG | PE, cr4=PAE | CET)).regime()
     assert isinstance(plain, Linear)
     assert (plain.global_pages, plain.controls.shadow_stacks, plain.controls.write_protect) == (False, False, False)
-    with pytest.raises(UsageError, match="there is linear"):
+    with pytest.raises(UsageError, match="there are linear, npt, ept"):
         X86_64.regime_for(written_down(long_mode()), VA(0), "nosuch")
     assert X86_64.regime_for(written_down(long_mode()), VA(0), "linear") == Cpu(long_mode()).regime()
 

@@ -8,7 +8,10 @@ from gdbtools.arch.x86_64.architecture import X86_64
 from gdbtools.arch.x86_64.registers.control import CR3, CR3PAE, CR3Narrow, CR3WithPCID
 from gdbtools.arch.x86_64.registers.descriptor_tables import Gate
 from gdbtools.arch.x86_64.registers.memory_types import AT_RESET, DEVICE, PAT
+from gdbtools.arch.x86_64.syndrome.second_stage import ExitQualification, NestedPageFaultInfo
 from gdbtools.arch.x86_64.tables.descriptors import ABSENT, PointerEntry, is_pointer, page_entry, table_entry
+from gdbtools.arch.x86_64.tables.extended_entries import AbsentExtended, ExtendedTable
+from gdbtools.arch.x86_64.tables.extended_entries import page_entry as extended_page
 from gdbtools.arch.x86_64.tables.geometry import LEVELS_4, LEVELS_5, MODE_32, PAE
 from gdbtools.bits import Word
 
@@ -37,14 +40,38 @@ REGISTERS: dict[str, dict[str, str]] = {
     "pkrs": KEYS,
     "pat": {f"PA{number}": f"{8 * number + 2}:{8 * number}" for number in range(7, -1, -1)},
     "maxphyaddr": {"BITS": "7:0"},
+    # SDM volume 3, "Extended-Page-Table Pointer", "Definitions of Secondary Processor-Based VM-Execution Controls" and
+    # "[...] Tertiary [...]", IA32_VMX_EPT_VPID_CAP; APM volume 2, "VMCB Layout".
+    "eptp": {"ROOT": "51:12", "SSS": "7", "AD": "6", "PWL": "5:3", "MT": "2:0"},
+    "secondary_controls": {"SPP": "23", "MBEC": "22", "VE": "18", "UG": "7", "EPT": "1"},
+    "tertiary_controls": {"GPV": "3", "PW": "2", "HLAT": "1"},
+    "ept_vpid_cap": {"SSS": "23", "ADVANCED": "22", "AD": "21", "PAGES_1G": "17", "PAGES_2M": "16", "WB": "14",
+                     "UC": "8", "LEVELS_5": "7", "LEVELS_4": "6", "EXECUTE_ONLY": "0"},
+    "ncr3": {"ROOT": "51:12", "PCD": "4", "PWT": "3"},
 }  # fmt: skip
-WIDTHS = {"cs": 16, "error_code": 32, "pkru": 32, "pkrs": 32, "maxphyaddr": 8}
+WIDTHS = {"cs": 16, "error_code": 32, "pkru": 32, "pkrs": 32, "maxphyaddr": 8, "secondary_controls": 32}
+EXTENDED = {"VE": "63", "UX": "10", "A": "8", "X": "2", "W": "1", "R": "0"}
+EXTENDED_PAGE = {"SPP": "61", "SSS": "60", "PW": "58", "VGP": "57", "D": "9", "IPAT": "6", "MT": "5:3"}
 OTHERS: dict[type[Word], tuple[int, dict[str, str]]] = {
     CR3: (64, {"LAM_U48": "62", "LAM_U57": "61", "ROOT": "51:12", "PCD": "4", "PWT": "3"}),
     CR3WithPCID: (64, {"LAM_U48": "62", "LAM_U57": "61", "ROOT": "51:12", "PCID": "11:0"}),
     CR3Narrow: (64, {"ROOT": "31:12", "PCD": "4", "PWT": "3"}),
     CR3PAE: (64, {"ROOT": "31:5", "PCD": "4", "PWT": "3"}),
     # SDM volume 3, "64-Bit IDT Gate Descriptors".
+    # SDM volume 3, "Exit Qualification for EPT Violations"; APM volume 2, "Nested versus Guest Page Faults".
+    ExitQualification: (64, {"ASYNCHRONOUS": "16", "VERIFICATION": "15", "SSS": "14", "SS": "13", "NMI": "12",
+                             "GUEST_NX": "11", "GUEST_RW": "10", "GUEST_US": "9", "FINAL": "8", "LINEAR": "7",
+                             "UX": "6", "X": "5", "W": "4", "R": "3", "FETCH": "2", "WRITE": "1", "READ": "0"}),
+    NestedPageFaultInfo: (64, {"SSS": "37", "TABLE": "33", "FINAL": "32", "SS": "6", "ID": "4", "RSV": "3",
+                               "US": "2", "RW": "1", "P": "0"}),
+    # SDM volume 3, "Format of an EPT Page-Table Entry" and its sisters.
+    extended_page(12): (64, {**EXTENDED, **EXTENDED_PAGE, "OutputAddress": "51:12", "SOFTWARE": "62,59,56:52,11,7"}),
+    extended_page(21): (64, {**EXTENDED, **EXTENDED_PAGE, "OutputAddress": "51:21", "SOFTWARE": "62,59,56:52,11",
+                             "PS": "7", "MISALIGNED": "20:12"}),
+    extended_page(30): (64, {**EXTENDED, **EXTENDED_PAGE, "OutputAddress": "51:30", "SOFTWARE": "62,59,56:52,11",
+                             "PS": "7", "MISALIGNED": "29:12"}),
+    ExtendedTable: (64, {**EXTENDED, "NextTable": "51:12", "SOFTWARE": "62:52,11,9", "PS": "7"}),
+    AbsentExtended: (64, {"SOFTWARE": "63:3", "X": "2", "W": "1", "R": "0"}),
     Gate: (128, {"OFFSET": "95:48,15:0", "P": "47", "DPL": "46:45", "TYPE": "43:40", "IST": "34:32",
                  "SELECTOR": "31:16"}),
 }  # fmt: skip
@@ -69,7 +96,8 @@ def test_each_field_of_what_has_several_layouts_is_where_the_figure_has_it(layou
 
 
 def test_every_register_has_a_figure() -> None:
-    assert set(X86_64.registers) == {*REGISTERS, "cr3"}
+    assert set(X86_64.registers) == {*REGISTERS, "cr3", "hcr4", "hefer"}
+    assert (X86_64.registers["hcr4"], X86_64.registers["hefer"]) == (X86_64.registers["cr4"], X86_64.registers["efer"])
 
 
 # SDM volume 3, "Formats of CR3 and Paging-Structure Entries with ...": what is in all of them, and what each adds.

@@ -167,13 +167,13 @@ class TableHeuristics(abc.ABC):
     `forms` are the sizes of table there are, and `has_small_roots` says whether a root may be less than one; an address
     from `upper_first` on is one of the upper half, whatever its size: a pointer has `pointer_bytes`, in the byte order
     of the first form.  `plain_kind` is an entry that leads to a table and says nothing more, without the address.
-    `stack` is the register that points to the stack.  `pages_look_like_tables` says that the entry of a page would lead
-    to a table anywhere above the last level.
+    `stack` is the register that points to the stack.  `halves_share_root` says that one root has a process's addresses
+    in its lower half and the kernel's in its upper one.
     """
 
     forms: tuple[TableForm, ...]
     has_small_roots: bool = True
-    pages_look_like_tables: bool = True
+    halves_share_root: bool = False
     upper_first: int
     pointer_bytes: int = 8
     plain_kind: int
@@ -190,6 +190,10 @@ class TableHeuristics(abc.ABC):
     def may_be_last(self, contents: Contents) -> bool:
         """Return whether a table may be of the last level: where larger leaves differ from pages, it has none."""
         return contents.blocks is None
+
+    def say_tables(self, entries: Sequence[int]) -> bool:  # noqa: ARG002
+        """Return whether most entries say themselves that they lead to tables; here a page would say just the same."""
+        return False
 
     @abc.abstractmethod
     def owner(self, leaves: Sequence[Leaves]) -> Owner:

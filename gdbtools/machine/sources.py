@@ -133,7 +133,8 @@ def _machine(
         cpus = tuple(
             Cpu(each.number, Overridden(each.registers, supplied)) if each.number == current else each for each in cpus
         )
-    cpus, assumed = with_linux_registers(architecture, cpus, vmcoreinfo.parse(dump.vmcoreinfo), whose)
+    info = vmcoreinfo.parse(dump.vmcoreinfo)
+    cpus, assumed = with_linux_registers(architecture, cpus, info, whose, dump.memory.read)
     if given is not None:
         assumed += given.assumed
     machine = Machine(architecture, dump.memory, cpus, current, assumed=dump.assumed + assumed, counted=bool(dump.cpus))

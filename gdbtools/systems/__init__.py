@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Final
 
+from gdbtools.addresses import PA
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import Derived, EntryNeed, Privilege, ReadRegister, Syndrome
 from gdbtools.errors import Unavailable
@@ -73,6 +74,12 @@ def registers_from_notes(architecture: Architecture, info: Mapping[str, str], pr
         if derived is not None:
             return derived
     raise Unavailable(f"nothing that is known of {architecture.identity.title} here derives registers from VMCOREINFO")
+
+
+def reduced_root(architecture: Architecture, root: PA, root_bytes: int) -> PA | None:
+    """Return where the first system that says so keeps the reduced root of a process, by its full one."""
+    said = (each.reduced_root(root, root_bytes) for each in systems_of(architecture))
+    return next((each for each in said if each is not None), None)
 
 
 def flag_habits(architecture: Architecture, of_kernel: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from gdbtools.addresses import PA
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.isolation import Switch
 from gdbtools.arch.model import Derived, EntryNeed, Privilege, ReadRegister, Regime, Syndrome
@@ -39,6 +40,10 @@ class System:
     def reduced_roots(self, register: ReadRegister, full: Regime) -> Sequence[Mapping[str, int]]:  # noqa: ARG002
         """Return registers that lead to where the reduced root may be of the full one in force."""
         return ()
+
+    def reduced_root(self, root: PA, root_bytes: int) -> PA | None:  # noqa: ARG002
+        """Return where the reduced root of a process is kept, if it has one, by its full one."""
+        return None
 
     def entry_needs(self, register: ReadRegister) -> Sequence[EntryNeed]:  # noqa: ARG002
         """Return what the system's own handler touches before it has saved what an exception interrupted."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from gdbtools.addresses import PA
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.registers.translation import TCR_EL1
-from gdbtools.errors import Unavailable
+from gdbtools.arch.x86_64.registers.control import CR4
+from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.dumps import vmcoreinfo
 from gdbtools.machine.dumps.derived import with_linux_registers
 from gdbtools.machine.layers import FixedRegisters
@@ -131,3 +133,54 @@ def test_what_no_riscv_kernel_can_have_is_not_believed(changed: dict[str, str], 
     riscv = ARCHITECTURES["riscv64"]
     with pytest.raises(Unavailable, match=said):
         registers_from_notes(riscv, {**RISCV_INFO, **changed}, riscv.supervisor)
+
+
+X86 = ARCHITECTURES["x86_64"]
+X86_INFO = {
+    "OSRELEASE": "6.1.0-test",
+    "SYMBOL(_stext)": "ffffffff93c00000",
+    "SYMBOL(init_top_pgt)": "ffffffff95610000",
+    "NUMBER(phys_base)": "-257949696",
+    "NUMBER(pgtable_l5_enabled)": "0",
+    "KERNELOFFSET": "12c00000",
+    "NUMBER(KERNEL_IMAGE_SIZE)": "1073741824",
+    "NUMBER(sme_mask)": "0",
+}
+"""As Linux 6.1 wrote it in a guest of QEMU's, moved by KASLR."""
+
+
+@pytest.mark.parametrize(("five", "la57"), [("0", 0), ("1", 1)])
+def test_x86_has_the_root_by_phys_base_and_the_levels_by_their_own_number(five: str, la57: int) -> None:
+    derived = registers_from_notes(X86, X86_INFO | {"NUMBER(pgtable_l5_enabled)": five}, X86.supervisor)
+    assert derived.values["cr3"] == 0x6010000
+    assert CR4(derived.values["cr4"]).LA57 == la57
+    assert derived.places == {0xFFFF_FFFF_9561_0000: 0x6010000, 0xFFFF_FFFF_93C0_0000: 0x4600000}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("NUMBER(sme_mask)", "0x800000000000", "encrypted memory"),
+        ("KERNELOFFSET", "32c00000", "not in an image that was moved by 0x32c00000"),
+        ("NUMBER(phys_base)", "1", "which no cr3 can hold"),
+        ("SYMBOL(init_top_pgt)", "nonsense", "init_top_pgt"),
+    ],
+)
+def test_notes_of_x86_that_do_not_go_together_imply_nothing(key: str, value: str, said: str) -> None:
+    with pytest.raises(Unavailable, match=said) as raised:
+        registers_from_notes(X86, X86_INFO | {key: value}, X86.supervisor)
+    assert "\n" not in str(raised.value)
+
+
+def test_registers_that_lead_elsewhere_than_the_notes_say_are_not_taken() -> None:
+    """Memory of zeros maps nothing, and what is not there at all speaks against nothing."""
+    cpus = [Cpu(0, FixedRegisters({}, "a test"))]
+    found, assumed = with_linux_registers(X86, cpus, X86_INFO, "a test", lambda pa, size: bytes(size))
+    assert not found[0].registers.names()
+    assert "do not map 0xffffffff95610000" in assumed[0].text
+
+    def unread(pa: PA, size_bytes: int) -> bytes:
+        raise Unreadable(pa, size_bytes, "a test")
+
+    found, _ = with_linux_registers(X86, cpus, X86_INFO, "a test", unread)
+    assert found[0].registers.read("cr3") == 0x6010000

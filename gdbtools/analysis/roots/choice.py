@@ -25,6 +25,7 @@ def choose(found: Sequence[FoundRoot], wanted: Collection[int] = ()) -> tuple[Fo
     for each in sorted(found, key=lambda one: not _is_held(one)):
         if (
             (each.likely or _uses(each))
+            and (each.full is None or _is_held(each))
             and each.place.register not in chosen
             and not (leads_nowhere(each) and not (partial and _is_held(each)))
             and not apart(each, [*chosen.values()])

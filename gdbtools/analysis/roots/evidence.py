@@ -43,6 +43,10 @@ class Sign(enum.Enum):
     """It maps its own tables, to be written."""
     OTHER_ROOTS = "other roots", True
     """It maps the other roots, to be written."""
+    SAME_UPPER = "same upper half", True
+    """Other roots have the same upper half."""
+    TWO_FACES = "two faces", True
+    """Where the reduced root of the same process is kept there is one, and it maps nothing otherwise."""
     AMID = "amid", False
     """It stands among other data."""
     SAME_SIZE = "same size", False

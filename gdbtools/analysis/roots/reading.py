@@ -37,12 +37,18 @@ LIKELY = 40
 
 @dataclass(frozen=True, eq=False)
 class FoundRoot:
-    """A root, where it would be in use, and why that is believed."""
+    """A root, where it would be in use, and why that is believed.
+
+    A process may have two: `reduced` is the other one's root where this is the full one, `full` where it is the reduced
+    one.
+    """
 
     candidate: Candidate
     place: RootPlace
     tree: Tree
     evidence: tuple[RootEvidence, ...]
+    reduced: PA | None = None
+    full: PA | None = None
 
     @property
     def is_sure_of_size(self) -> bool:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 
 from gdbtools.addresses import PA
 from gdbtools.analysis.roots.candidates import Candidate, parts, small, unreferenced
-from gdbtools.analysis.roots.evidence import Interval, RootEvidence, Sign, Standing, merged, of_tables
+from gdbtools.analysis.roots.evidence import Interval, RootEvidence, Sign, Standing, merged
 from gdbtools.analysis.roots.holders import Holder, held, holders_of
 from gdbtools.analysis.roots.reading import FoundRoot, RootReader
+from gdbtools.analysis.roots.relations import paired, related
 from gdbtools.analysis.roots.table_graph import Graph, graphs, is_empty
 from gdbtools.analysis.roots.table_survey import Extent, Survey, survey
 from gdbtools.arch.capabilities import Architecture
@@ -90,10 +91,13 @@ class Search:
         found += _read(reader, smaller)
         found = self._concatenated(found, reader)
         dismissed = [each for each in found if any(one.sign in DISMISSING for one in each.evidence)]
-        found = [*_apart(_like(each, kernel) for each in found if each not in dismissed)]
-        together = self._of_their_level([_beside(each, found) for each in found])
+        kept = [_like(each, kernel) for each in found if each not in dismissed]
+        found = [*_apart(paired(kept, self.architecture))]
+        together = self._of_their_level(related(found, self.architecture, self.read))
+        listed = {each.place.root for each in together}
+        dismissed = [each for each in dismissed if each.place.root not in listed]
         return Ranking(
-            tuple(sorted(together, key=_order)),
+            _in_order(together),
             tuple(sorted(dismissed, key=lambda each: (-each.tree.tables, each.place.root))[:SOME]),
             len(candidates) + len(smaller),
             sum(max(0, len(each) - MAXIMUM_EXAMINED) for each in (candidates, smaller)),
@@ -189,15 +193,14 @@ def _like(each: FoundRoot, kernel: FoundRoot | None) -> FoundRoot:
     return replace(each, evidence=(*each.evidence, RootEvidence(Sign.SAME_SIZE, 1, 1, 5)))
 
 
-def _beside(each: FoundRoot, found: Sequence[FoundRoot]) -> FoundRoot:
-    """Add whether a root maps the others."""
-    own = each.candidate.tables
-    others = [other.place.root for other in found if other is not each and other.place.root not in own]
-    return replace(each, evidence=(*each.evidence, *of_tables(each.tree, (), others)))
-
-
 def _order(each: FoundRoot) -> tuple[int, int]:
     return -each.score, each.place.root
+
+
+def _in_order(found: Sequence[FoundRoot]) -> tuple[FoundRoot, ...]:
+    """Return the best first, and right behind a full root the reduced one of the same process."""
+    full = {each.place.root: each for each in found}
+    return tuple(sorted(found, key=lambda each: (*_order(full[each.full or each.place.root]), each.full is not None)))
 
 
 def _apart(found: Iterable[FoundRoot]) -> Iterator[FoundRoot]:

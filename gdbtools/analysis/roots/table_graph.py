@@ -150,16 +150,18 @@ class _Making:
     def _leads_to_tables(self, table: int, whole: Contents) -> bool:
         """Return whether entries lead to tables, some of them empty; where most are, all of memory may be.
 
-        Not where entries say themselves that they lead to tables: Linux for RISC-V has those that a kernel may come to
-        need in its root from the start, most of them empty.
+        Not where entries say themselves that they lead to tables: Linux has those that a kernel may come to need in its
+        root from the start, most of them empty.
         """
         children, size = whole.tables, self.graph.form.table_bytes
         wrong = children - self.tables
         if len(wrong) == len(children):
             return False
-        mostly_empty = len(wrong) * 2 > len(children) and self.appearance.pages_look_like_tables
-        if mostly_empty and (len(children) > MOSTLY_EMPTY or self._maps_pages(table, whole)):
-            return False
+        if len(wrong) * 2 > len(children):
+            words = self.graph.form.words(self.read(PA(table), size))
+            may_be_pages = len(children) > MOSTLY_EMPTY or self._maps_pages(words, whole)
+            if may_be_pages and not self.appearance.say_tables(words):
+                return False
         allowed = (1 - MOSTLY) * len(children)
         for child in wrong:
             if child % size == 0 and (child in self.graph.empty or is_empty(PA(child), size, self.read)):
@@ -170,10 +172,8 @@ class _Making:
                 return False
         return True
 
-    def _maps_pages(self, table: int, whole: Contents) -> bool:
+    def _maps_pages(self, words: Sequence[int], whole: Contents) -> bool:
         """Return whether most entries lead to what follows where the one before leads: pages do, tables seldom."""
-        size = self.graph.form.table_bytes
-        words = self.graph.form.words(self.read(PA(table), size))
         steps = {form.table_bytes for form in self.appearance.forms}
         return sum(step in steps for step in map(sub, words[1:], words)) * 2 > whole.valid
 

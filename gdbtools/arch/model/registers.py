@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from gdbtools.errors import Unavailable
 
 if TYPE_CHECKING:
+    from gdbtools.addresses import PA, VA
     from gdbtools.arch.model.walk import Read
 
 ReadRegister = Callable[[str], int]
@@ -100,12 +101,14 @@ class Assumption:
 class Derived:
     """Registers that nobody read: their values, and where each comes from or what was taken for granted.
 
-    `regime` is the one that they are of, where it is one.
+    `regime` is the one that they are of, where it is one.  `places` is where some virtual addresses are in memory by
+    what implies the registers, and not by the tables: those have to lead there too.
     """
 
     values: Mapping[str, int]
     assumed: tuple[Assumption, ...]
     regime: str | None = None
+    places: Mapping[VA, PA] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

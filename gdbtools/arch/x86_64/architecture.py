@@ -32,6 +32,7 @@ from gdbtools.arch.x86_64.registers.memory_types import TYPES
 from gdbtools.arch.x86_64.syndrome.page_fault import PageFaultCode
 from gdbtools.arch.x86_64.tables.descriptors import page_entry
 from gdbtools.arch.x86_64.tables.geometry import LEVELS_4, MODE_32, PAE
+from gdbtools.arch.x86_64.tables.table_heuristics import LongModeTables
 from gdbtools.arch.x86_64.translation import regimes
 from gdbtools.arch.x86_64.translation.hypervisor import ROOTS
 from gdbtools.arch.x86_64.translation.isolation import TwoRoots
@@ -64,6 +65,7 @@ class X86(Architecture):
 
     exceptions = PageFaults()
     isolation = TwoRoots()
+    table_heuristics = LongModeTables()
 
     def word(self, name: str, register: ReadRegister) -> Word:
         layout = regimes.root_register(register) if name == "cr3" else self.registers[name]

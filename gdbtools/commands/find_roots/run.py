@@ -26,6 +26,7 @@ from gdbtools.machine.dumps.extents import data_of, memory_of
 from gdbtools.machine.layers import FixedRegisters, Overridden
 from gdbtools.machine.model import Cpu, Machine
 from gdbtools.systems import registers_from_notes
+from gdbtools.systems.contradicted import contradicted
 
 Told = tuple[LinuxNotes, "int | None", "Derived | None"]
 """What a kernel wrote of itself, of how many bits the root is that it names, and registers."""
@@ -59,7 +60,7 @@ def run(session: Session, options: Options) -> Sequence[Roots]:
     )
     linux = [_linux(machine, note.pa, note.text, level) for note in search.surveyed.notes]
     ranking = _rank(search, linux, holders)
-    placed = [(_in_machine(each, ranking.found), bits, derived) for each, bits, derived in linux]
+    placed = [_checked(machine, (_in_machine(each, ranking.found), bits, told)) for each, bits, told in linux]
     if placed != linux:
         linux = placed
         ranking = _rank(search, linux, holders)
@@ -123,6 +124,15 @@ def _in_machine(linux: LinuxNotes, found: Sequence[FoundRoot]) -> LinuxNotes:
         pa = PA(run.output + run.offset_of(named))
         return linux if pa == linux.root else replace(linux, root=pa, ipa=named, machine=each.place.root)
     return linux
+
+
+def _checked(machine: Machine, told: Told) -> Told:
+    """Return what a kernel wrote without its root where the tables there lead elsewhere than it says itself."""
+    linux, _, derived = told
+    if linux.root is None or linux.ipa is not None or derived is None:
+        return told
+    wrong = contradicted(machine.architecture, derived, machine.cpu.registers.read, machine.memory.read)
+    return (replace(linux, root=None, why=f"is not believed: {wrong}"), None, None) if wrong else told
 
 
 def _look(search: Search) -> bool:

@@ -78,7 +78,8 @@ class Roots:
 
 def view(answer: Roots) -> Document:
     blocks: list[Block] = [Line(_headline(answer))]
-    shown = answer.ranking.found if answer.everything else answer.ranking.found[:ROWS]
+    found = answer.ranking.found
+    shown = [each for row, each in enumerate(found) if answer.everything or row < ROWS or each in answer.chosen]
     if shown:
         blocks.append(_table(answer, shown))
     more = len(answer.ranking.found) - len(shown)
@@ -116,6 +117,8 @@ def _table(answer: Roots, shown: Sequence[FoundRoot]) -> Table:
 
 
 def _like(each: FoundRoot) -> Text:
+    if each.full is not None:
+        return f"reduced root of {each.full:#x}"
     if any(one.sign is Sign.IDENTITY and one.count == one.total for one in each.evidence):
         return f"{OWNERS[each.owner]}, VA = PA"
     return OWNERS[each.owner]
@@ -148,6 +151,8 @@ def _said(answer: Roots, each: FoundRoot, one: RootEvidence) -> str:
         Sign.LOST: "it does not map the pc of a CPU that should run in it",
         Sign.OWN_TABLES: f"it maps its own tables, to be written: {count} of {total}",
         Sign.OTHER_ROOTS: f"it maps the other roots, to be written: {count} of {total}",
+        Sign.SAME_UPPER: f"its upper half is the same as that of {count} of {total} other roots",
+        Sign.TWO_FACES: _two_faces(each, count),
         Sign.AMID: "it stands among other data",
         Sign.SAME_SIZE: "it has as many levels and bits as the kernel's",
         Sign.REFERENCED: "an entry of another table leads to it",
@@ -161,6 +166,12 @@ def _said(answer: Roots, each: FoundRoot, one: RootEvidence) -> str:
         Sign.ENDLESS: "its tables are met over and over",
     }
     return words[one.sign]
+
+
+def _two_faces(each: FoundRoot, leaves: int) -> str:
+    if each.reduced is not None:
+        return f"{each.reduced:#x} is its reduced root, for user mode: all {leaves} leaves there lead where its own do"
+    return f"it is a reduced root: all {leaves} leaves lead where those of {each.full or 0:#x}, the full one, do"
 
 
 def _rest(answer: Roots) -> Iterator[tuple[str, Text]]:
@@ -278,6 +289,8 @@ def _root_record(answer: Roots, each: FoundRoot) -> JsonObject:
         "mapped": each.tree.mapped_bytes,
         "likely": each.likely,
         "score": each.score,
+        **({} if each.reduced is None else {"reduced": hexadecimal(each.reduced)}),
+        **({} if each.full is None else {"full": hexadecimal(each.full)}),
         "evidence": [
             {"sign": one.sign.label, "count": one.count, "of": one.total, "weight": one.weight} for one in each.evidence
         ],

@@ -76,7 +76,7 @@ def open_core(path: Path) -> Dump:
             noted += size_bytes
             if max(offset + size_bytes, noted) > len(view):
                 raise Malformed(f"{path} is cut short: a part of its notes is missing; take the dump again")
-            notes += _notes(path, view[offset : offset + size_bytes], identity)
+            notes += notes_of(path, view[offset : offset + size_bytes], identity)
     if len(places) > 1 and not any(pa for pa, _, _ in places):
         raise Malformed(
             f"{path} has no physical addresses: it is of a process, not of a machine; use dump-guest-memory"
@@ -115,7 +115,7 @@ def _segments(path: Path, view: mmap.mmap) -> tuple[Identity, Iterator[tuple[int
     return identity, (((*each, ANY_ALIGNMENT)) for each in wide)
 
 
-def _notes(path: Path, data: bytes, identity: Identity) -> Iterator[CoreNote]:
+def notes_of(path: Path, data: bytes, identity: Identity) -> Iterator[CoreNote]:
     """Take a PT_NOTE apart, into those notes that mean something here."""
     own = identity.cpu_note
     wanted = (*WANTED, *([] if own is None else [(own.name, own.kind)]))
@@ -139,6 +139,17 @@ def general_registers(layout: StatusLayout, status: bytes) -> dict[str, int]:
     return dict(zip(layout.names, layout.registers.unpack_from(status, layout.registers_offset), strict=True))
 
 
+def with_own_notes(
+    identity: Identity, values: Sequence[dict[str, int]], notes: Sequence[CoreNote]
+) -> list[dict[str, int]]:
+    """Return each CPU's general registers with what its own note of the architecture has, if each has one."""
+    own = identity.cpu_note
+    of_cpus = [] if own is None else [each.description for each in notes if each.meaning == (own.name, own.kind)]
+    if own is None or len(of_cpus) != len(values):
+        return [*values]
+    return [{**general, **own.read(each)} for general, each in zip(values, of_cpus, strict=True)]
+
+
 def _with_registers(path: Path, identity: Identity, memory: Ranges, notes: Sequence[CoreNote]) -> Dump:
     statuses = [each.description for each in notes if each.meaning == STATUS]
     if len(statuses) > CPUS:
@@ -151,10 +162,7 @@ def _with_registers(path: Path, identity: Identity, memory: Ranges, notes: Seque
     # A capture has 64-bit addresses, however wide the registers are: its note says whose it is.
     layout = ARCHITECTURES.identity(architecture).status if architecture in ARCHITECTURES else identity.status
     values = [found for each in statuses if (found := general_registers(layout, each))]
-    own = identity.cpu_note
-    of_cpus = [] if own is None else [each.description for each in notes if each.meaning == (own.name, own.kind)]
-    if own is not None and len(of_cpus) == len(values):
-        values = [{**general, **own.read(each)} for general, each in zip(values, of_cpus, strict=True)]
+    values = with_own_notes(identity, values, notes)
     per_cpu = system.get("cpus", [])
     current = system.get("current", 0)
     try:

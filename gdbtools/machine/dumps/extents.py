@@ -25,6 +25,15 @@ class Placed(Protocol):
         ...
 
 
+@runtime_checkable
+class Partial(Protocol):
+    """Physical memory of which only some is there."""
+
+    def parts(self) -> Sequence[Extent]:
+        """Return where memory is that can be read, in order of address."""
+        ...
+
+
 def memory_of(memory: PhysicalMemory, wanted: Extent | None = None) -> Sequence[Extent]:
     """Return where memory is, cut to a range (None: all); raise `Unavailable` where the source does not say."""
     return _cut(_places(memory, wanted), wanted)
@@ -33,6 +42,8 @@ def memory_of(memory: PhysicalMemory, wanted: Extent | None = None) -> Sequence[
 def data_of(memory: PhysicalMemory, wanted: Extent | None = None) -> Sequence[Extent]:
     """Return where memory may hold anything but zeros, cut to a range (None: all): a file's holes are left out."""
     memory = _bare(memory)
+    if isinstance(memory, Partial) and (parts := memory.parts()):
+        return _cut(parts, wanted)
     if not isinstance(memory, Ranges):
         return memory_of(memory, wanted)
     return _cut([part for each in memory.ranges for part in each.parts()], wanted)

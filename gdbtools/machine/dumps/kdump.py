@@ -24,7 +24,7 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Malformed, Refused, Unavailable, Unreadable
 from gdbtools.machine.dumps import kdump_reader
 from gdbtools.machine.dumps.dump import Dump
-from gdbtools.machine.dumps.elfcore import general_registers
+from gdbtools.machine.dumps.elfcore import general_registers, notes_of, with_own_notes
 from gdbtools.machine.dumps.files import one_line, open_file
 from gdbtools.machine.dumps.kdump_reader import ANSWER, FLATTENED, QUESTION
 from gdbtools.machine.layers import FixedRegisters
@@ -36,6 +36,8 @@ VERSIONS = range(14, 9, -1)
 INSTALL = "pip install 'gdbtools[kdump]', or on Debian and Ubuntu: apt-get install libkdumpfile10"
 PAGES = 1 << 12
 """How many pages are kept: a walk asks for eight bytes at a time."""
+MANY_BYTES = 1 << 16
+"""From so many on, what is asked for is asked for at once, and not kept."""
 
 
 def libraries() -> Sequence[str]:
@@ -103,12 +105,26 @@ class KdumpMemory:
 
     description: str
     reader: KdumpReader = field(repr=False)
+    there: Sequence[tuple[PA, int]] = field(default=(), repr=False)
+    kept: Sequence[tuple[PA, int]] = field(default=(), repr=False)
+
+    def places(self) -> Sequence[tuple[PA, int]]:
+        """Return where memory is, in order of address: also what whoever wrote the file left out of it."""
+        return self.there
+
+    def parts(self) -> Sequence[tuple[PA, int]]:
+        """Return where memory is that the file has."""
+        return self.kept
 
     @cached_property
     def _page(self) -> Callable[[int], bytes]:
         return lru_cache(PAGES)(self._read_page)
 
     def read(self, pa: PA, size_bytes: int) -> bytes:
+        if size_bytes >= MANY_BYTES and pa + size_bytes <= 1 << 64:
+            answered, data = self.reader.ask(pa, size_bytes)
+            if answered:
+                return data
         first = pa & -PAGE_BYTES
         pages = range(first, pa + size_bytes, PAGE_BYTES)
         data = b"".join(self._page(page) for page in pages)
@@ -149,8 +165,12 @@ def open_kdump(path: Path) -> Dump:
     facts: dict[str, Any] = json.loads(said)
     if facts["machine"] not in ("", facts["architecture"]):
         raise Malformed(f"{path} is a dump of {facts['machine']}; only {ARCHITECTURES.titles} is decoded")
-    layout = ARCHITECTURES.identity(facts["architecture"]).status
-    values = [general_registers(layout, bytes.fromhex(status)) for status in facts["statuses"]]
+    identity = ARCHITECTURES.identity(facts["architecture"])
+    values = [general_registers(identity.status, bytes.fromhex(status)) for status in facts["statuses"]]
+    with suppress(Malformed):
+        notes = [*notes_of(path, bytes.fromhex(facts["notes"]), identity)]
+        values = with_own_notes(identity, values, notes)
     cpus = tuple(Cpu(number, FixedRegisters(each, f"the dump {path.name}")) for number, each in enumerate(values))
-    memory = KdumpMemory(f"the dump {path.name}", reader)
+    there, kept = ([(PA(first), size) for first, size in facts[name]] for name in ("places", "kept"))
+    memory = KdumpMemory(f"the dump {path.name}", reader, there, kept)
     return Dump(facts["architecture"], memory, cpus, 0, facts["vmcoreinfo"].encode())

@@ -13,10 +13,11 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import resource
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 QUESTION = struct.Struct("<QQ")
@@ -33,6 +34,14 @@ FIRST_PIECE, HEADER_BYTES, BLOCK_SIZE = 4096 + 16, 464, 428
 """Where a flattened file has what comes first, after its own header and this piece's; and in that, the block size."""
 MACHINE, MACHINE_BYTES = 272, 65
 """Where that has `utsname.machine`."""
+BITMAP_AT = struct.Struct("<II")
+"""`sub_hdr_size` and `bitmap_blocks`, which follow the block size."""
+NOTES_AT, NOTES = 48, struct.Struct("<QQ")
+"""Where a `struct kdump_sub_header` of 64 bits has `offset_note` and `size_note`."""
+PIECE, PIECES_AT = struct.Struct(">qq"), 4096
+"""A flattened file's pieces: where one belongs and its size, or -1 at the end."""
+NOTES_BYTES, BITMAP_BYTES, RUNS = 1 << 24, 1 << 27, 1 << 16
+"""How much of each there may be: a bitmap of that size is of 4 TiB."""
 
 
 class Value(ctypes.Union):
@@ -88,6 +97,11 @@ class Library:
             return ctypes.string_at(self._code.kdump_blob_pin(blob), self._code.kdump_blob_size(blob))
         return attribute.value.number if kind == NUMBER else attribute.value.string.decode(errors="replace")
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether the file's own headers are those of 64 bits."""
+        return bool(self._get("arch.ptr_size", NUMBER) == 8)
+
     def facts(self) -> dict[str, Any]:
         """Return what the file says of itself: whose it is, each CPU's `elf_prstatus`, what Linux left in it."""
         cpus = range(min(self._get("cpu.number", NUMBER) or 0, 1 << 12))
@@ -106,6 +120,75 @@ class Library:
             self._code.kdump_read(self._context, MACHPHYSADDR, address, buffer, ctypes.byref(length)),
         )
         return buffer.raw
+
+
+class Stored:
+    """A file's bytes where they belong: of a flattened one, out of the pieces that have them."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        file.seek(0)
+        self._next = PIECES_AT if file.read(len(FLATTENED)) == FLATTENED else None
+        self._pieces: list[tuple[int, int, int]] = [] if self._next else [(0, os.fstat(file.fileno()).st_size, 0)]
+
+    def read(self, first: int, size_bytes: int) -> bytes:
+        """Return bytes of the file as it was meant; what no piece has is zeros."""
+        data, left = bytearray(size_bytes), size_bytes
+        for offset, size, at in self._all_pieces():
+            start, end = max(first, offset), min(first + size_bytes, offset + size)
+            if start < end:
+                self._file.seek(at + start - offset)
+                data[start - first : end - first] = self._file.read(end - start).ljust(end - start, b"\0")
+                left -= end - start
+            if left <= 0:
+                break
+        return bytes(data)
+
+    def _all_pieces(self) -> Iterator[tuple[int, int, int]]:
+        """Yield (where it belongs, its size, where it is) of each, as far as anybody asks."""
+        yield from self._pieces
+        while self._next is not None:
+            self._file.seek(self._next)
+            head = self._file.read(PIECE.size)
+            offset, size = PIECE.unpack(head) if len(head) == PIECE.size else (-1, -1)
+            if offset < 0 or size < 0:
+                self._next = None
+                return
+            self._pieces.append((offset, size, self._next + PIECE.size))
+            self._next += PIECE.size + size
+            yield self._pieces[-1]
+
+
+def runs(bits: bytes) -> list[tuple[int, int]]:
+    """Return (first, how many) of the bits that are set, the lowest of a byte first; nothing where that is too many."""
+    found: list[tuple[int, int]] = []
+    for each in re.finditer(rb"\xff+|[^\x00\xff]", bits, re.DOTALL):
+        first, value = 8 * each.start(), each[0]
+        parts = [(first, 8 * len(value))] if value[0] == 0xFF else [
+            (first + bit, 1) for bit in range(8) if value[0] >> bit & 1
+        ]  # fmt: skip
+        for start, count in parts:
+            if found and sum(found[-1]) == start:
+                found[-1] = found[-1][0], found[-1][1] + count
+            else:
+                found.append((start, count))
+        if len(found) > RUNS:
+            return []
+    return found
+
+
+def held(file: BinaryIO, is_wide: bool) -> dict[str, Any]:
+    """Return what the library does not tell: all notes, the places of memory, and which of those are in the file."""
+    stored, block = Stored(file), block_bytes(file)
+    sub, bitmap = BITMAP_AT.unpack(stored.read(BLOCK_SIZE + 4, BITMAP_AT.size))
+    where, size = NOTES.unpack(stored.read(block + NOTES_AT, NOTES.size)) if is_wide else (0, 0)
+    notes = stored.read(where, size) if size <= NOTES_BYTES else b""
+    half = bitmap * block // 2
+    bits = stored.read(block * (1 + sub), 2 * half) if half <= BITMAP_BYTES else b""
+    there, kept = (
+        [(first * block, count * block) for first, count in runs(each)] for each in (bits[:half], bits[half:])
+    )
+    return {"notes": notes.hex(), "places": there, "kept": kept}
 
 
 def _header(file: BinaryIO) -> bytes:
@@ -166,7 +249,7 @@ def serve(path: str, known: Sequence[str], candidates: Sequence[str]) -> None:
             limit_memory(size)
             limit_time(SECONDS + size / BYTES_A_SECOND)
             library.open(file, known)
-            said = {**library.facts(), "architecture": machine_of(file, known)}
+            said = {**library.facts(), **held(file, library.is_wide), "architecture": machine_of(file, known)}
             answer(to, True, json.dumps(said).encode())
             while len(question := asked.read(QUESTION.size)) == QUESTION.size:
                 limit_time(SECONDS)

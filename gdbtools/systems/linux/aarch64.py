@@ -21,7 +21,7 @@ from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.isolation import Switch
 from gdbtools.arch.model import Assumption, Derived, EntryNeed, Privilege, ReadRegister, Regime, optional
 from gdbtools.errors import GIVE_REGISTERS, Unavailable
-from gdbtools.systems.linux.notes import number
+from gdbtools.systems.linux.notes import number, placed
 from gdbtools.systems.system import System
 
 _TG1: Final = {1 << GRANULE_BITS[name]: code for code, name in TG1_GRANULE.items() if name in GRANULE_BITS}
@@ -45,7 +45,8 @@ def registers_of(info: Mapping[str, str], el: int) -> Derived:
     """
     page_bytes = number(info, "PAGESIZE")
     t1sz = number(info, "NUMBER(TCR_EL1_T1SZ)")
-    root = number(info, "SYMBOL(swapper_pg_dir)", 16) - number(info, "NUMBER(kimage_voffset)") & _ADDRESSES - 1
+    offset = number(info, "NUMBER(kimage_voffset)")
+    root = number(info, "SYMBOL(swapper_pg_dir)", 16) - offset & _ADDRESSES - 1
     if page_bytes not in _TG1:
         raise Unavailable(f"VMCOREINFO has PAGESIZE={page_bytes}, which is no granule; {GIVE_REGISTERS}")
     bits = number(info, "NUMBER(MAX_PHYSMEM_BITS)") if "NUMBER(MAX_PHYSMEM_BITS)" in info else 48
@@ -75,7 +76,8 @@ def registers_of(info: Mapping[str, str], el: int) -> Derived:
         values[mair] = int(_MAIR)
         since = ".".join(map(str, _MAIR_SINCE))
         assumed.append(Assumption(mair, f"{mair}={int(_MAIR):#x}, as Linux sets it since {since}"))
-    return Derived(values, tuple(assumed), "el2-vhe" if el == 2 else "el1")
+    places = placed(info, lambda address: address - offset & _ADDRESSES - 1)
+    return Derived(values, tuple(assumed), "el2-vhe" if el == 2 else "el1", places)
 
 
 def full_roots(ttbr1: str, value: int, page_bytes: int) -> tuple[Switch, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from gdbtools.addresses import PA, VA
 from gdbtools.errors import GIVE_REGISTERS, Unavailable
 
 
@@ -15,3 +16,11 @@ def number(info: Mapping[str, str], key: str, base: int = 0) -> int:
         raise Unavailable(f"VMCOREINFO has no {key}; {GIVE_REGISTERS}") from None
     except ValueError:
         raise Unavailable(f"VMCOREINFO has {key}={info[key]!r}; {GIVE_REGISTERS}") from None
+
+
+def placed(info: Mapping[str, str], place: Callable[[int], int]) -> Mapping[VA, PA]:
+    """Return where the kernel's text begins and, by how far its image was moved, where that is in memory."""
+    if "SYMBOL(_stext)" not in info:
+        return {}
+    text = number(info, "SYMBOL(_stext)", 16)
+    return {VA(text): PA(place(text))}

@@ -16,7 +16,7 @@ from gdbtools.arch.riscv.registers.translation import PAGE, SATP32, SATP64
 from gdbtools.arch.riscv.tables.geometry import SCHEMES
 from gdbtools.arch.riscv.translation.regimes import SUPERVISOR
 from gdbtools.errors import GIVE_REGISTERS, Unavailable
-from gdbtools.systems.linux.notes import number
+from gdbtools.systems.linux.notes import number, placed
 from gdbtools.systems.system import System
 
 _SATP: Final[Mapping[int, type[SATP64] | type[SATP32]]] = {64: SATP64, 32: SATP32}
@@ -39,7 +39,8 @@ def registers_of(info: Mapping[str, str], bits: int) -> Derived:
         raise Unavailable(f"VMCOREINFO has swapper_pg_dir at PA {root:#x}, which no satp can hold; {GIVE_REGISTERS}")
     satp = int(_SATP[bits](0).with_(MODE=mode, PPN=root // PAGE))
     said = f"satp={satp:#x}, {each.name}: from VMCOREINFO of Linux {release}, which does not lead to a process's tables"
-    return Derived({"satp": satp}, (Assumption("satp", said),), SUPERVISOR)
+    places = placed(info, lambda address: address - offset & (1 << bits) - 1)
+    return Derived({"satp": satp}, (Assumption("satp", said),), SUPERVISOR, places)
 
 
 class RiscVLinux(System):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import struct
 from pathlib import Path
 
 import pytest
 
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Malformed, Refused, Unavailable, Unreadable
 from gdbtools.machine.dumps import kdump, kdump_reader
+from gdbtools.machine.dumps.extents import data_of, memory_of
 from gdbtools.machine.model import Machine
 from gdbtools.machine.sources import open_source
 from tests.machine.dumps.formats import (
@@ -190,3 +193,45 @@ def test_nobody_is_left_when_a_dump_is_no_longer_used(made, library: str) -> Non
 def test_a_kdump_is_never_written(made, library: str) -> None:
     with pytest.raises(Refused, match="evidence"):
         open_source(made(packed("zlib"))).memory.write(PA, bytes(8))
+
+
+def x86_notes(cr3: int) -> bytes:
+    """What QEMU leaves of a CPU of x86-64: `elf_prstatus`, and its own note, whose header has version and size."""
+    layout = ARCHITECTURES.identity("x86_64").status
+    general = dict.fromkeys(layout.names, 0) | {"rip": 0xFFFF_FFFF_8100_0000}
+    known = bytes(layout.registers_offset) + layout.registers.pack(*general.values()) + bytes(8)
+    segments = b"".join(struct.pack("<4IQ", 0x10 if number == 0 else 0, 0, 0, 0, number << 40) for number in range(10))
+    registers = struct.pack("<18Q", *(general.get(name, 0) for name in ("rax",) * 16 + ("rip", "eflags")))
+    own = struct.pack("<2I", 1, 0) + registers + segments + struct.pack("<5Q", 0x8005_0033, 0, 0x1000, cr3, 0xA0)
+    return note(b"CORE", NT_PRSTATUS, known) + note(b"QEMU", 0, own)
+
+
+@pytest.mark.parametrize("form", [bytes, flattened])
+def test_a_kdump_of_x86_has_the_control_registers_that_qemu_leaves_in_a_note(made, library: str, form) -> None:
+    if form is flattened and library.endswith(TOO_OLD):
+        pytest.skip("libkdumpfile 0.5.1 reads nothing that is flattened")
+    data = written_kdump(PAGES, x86_notes(0x1000) + x86_notes(0x2000), machine=b"x86_64")
+    machine = open_source(made(form(data)))
+    assert [cpu.registers.read("cr3") for cpu in machine.cpus] == [0x1000, 0x2000]
+    for name, value in {"cr0": 0x8005_0033, "cr2": 0x1000, "cr4": 0xA0, "cs": 0x10, "idtr": 9 << 40}.items():
+        assert machine.register(name) == value
+
+
+@pytest.mark.parametrize("form", [bytes, flattened])
+def test_a_kdump_says_where_memory_is_and_what_of_it_was_left_out(made, library: str, form) -> None:
+    if form is flattened and library.endswith(TOO_OLD):
+        pytest.skip("libkdumpfile 0.5.1 reads nothing that is flattened")
+    data = bytearray(written_kdump(PAGES, NOTES))
+    kept = 4096 * (2 + int.from_bytes(data[436:440], "little") // 2)
+    memory = open_source(made(form(bytes(data)))).memory
+    pages = [(PA, 20 * 4096), (PA + (1 << 24), 4096)]
+    assert (memory_of(memory), data_of(memory)) == (pages, pages)
+    # The second bitmap has what is in the file: the last page of the first run is left out.
+    data[kept + (PA // 4096 + 19) // 8] &= ~(1 << 3)
+    memory = open_source(made(form(bytes(data)))).memory
+    assert (memory_of(memory), data_of(memory)) == (pages, [(PA, 19 * 4096), pages[1]])
+
+
+def test_a_bitmap_with_more_runs_than_any_memory_has_says_nothing() -> None:
+    assert kdump_reader.runs(b"\xff\xff\x01\x00\x06") == [(0, 17), (33, 2)]
+    assert kdump_reader.runs(b"\x55" * kdump_reader.RUNS) == []

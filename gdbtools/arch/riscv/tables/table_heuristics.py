@@ -34,7 +34,6 @@ class PageTables(TableHeuristics):
     """Tables of 4 KiB, but for a guest's root, where MXLEN is `bits`."""
 
     has_small_roots = False
-    pages_look_like_tables = False
     plain_kind = _V
     stack = "sp"
 
@@ -42,6 +41,7 @@ class PageTables(TableHeuristics):
         entry_bytes = bits // 8
         schemes = SCHEMES[bits].values()
         self.bits = bits
+        self.halves_share_root = bits == _WIDE
         self.pointer_bytes = entry_bytes
         widest = max(each.input_bits for each in schemes)
         self.upper_first = (1 << 64) - (1 << widest - 1) if bits == _WIDE else _UPPER_32
@@ -109,6 +109,9 @@ class PageTables(TableHeuristics):
     def may_be_last(self, contents: Contents) -> bool:
         """Return whether a table may be of the last level: there no entry leads to a table."""
         return not contents.tables
+
+    def say_tables(self, entries: Sequence[int]) -> bool:  # noqa: ARG002
+        return True
 
     def owner(self, leaves: Sequence[Leaves]) -> Owner:
         """Tell a guest's memory, all of which is user mode's and mostly grants everything, from a process's.

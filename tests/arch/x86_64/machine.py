@@ -9,6 +9,7 @@ from gdbtools.arch.model import Access, AccessKind, Attributes, Mapped, Refusal,
 from gdbtools.arch.walk import walk
 from gdbtools.arch.x86_64.architecture import X86_64
 from gdbtools.arch.x86_64.privileges import SUPERVISOR, USER
+from gdbtools.bits import Word
 from gdbtools.errors import Unreadable
 
 KINDS = {"read": AccessKind.READ, "write": AccessKind.WRITE, "fetch": AccessKind.EXECUTE}
@@ -53,7 +54,11 @@ class Cpu:
         regime, met = X86_64.met_by(X86_64.regime_for(register, VA(address)), access, register)
         found = walk(regime, VA(address), self.read)
         refused = X86_64.check(found, met, X86_64.state(register))
-        return found, refused, None if refused is None else X86_64.status(refused.fault, access, found)
+        if refused is None:
+            return found, None, None
+        fault = refused.fault
+        assert fault.stage == 1, "there is no other"
+        return found, refused, X86_64.status(fault, access, found)
 
     def outcome(self, address: int = 0, kind: str = "read", who: str = "supervisor") -> tuple[str, int | None]:
         """Return ("fault", the error code or None for #GP) or ("mapped", physical address)."""
@@ -81,6 +86,11 @@ class Cpu:
         """Return what the map shows of user mode and of supervisor mode."""
         rights = self.attributes(address).rights
         return str(rights[USER]), str(rights[SUPERVISOR])
+
+
+def positions(layout: type[Word]) -> dict[str, str]:
+    """Return where a register or an entry has its fields, as `63:12` or `5`."""
+    return {field.name: field.position.strip("[]") for field in layout.fields()}
 
 
 def long_mode(levels: int = 4, **regs: int) -> dict[str, int]:

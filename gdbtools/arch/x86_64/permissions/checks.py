@@ -61,7 +61,8 @@ def rights(steps: Sequence[Step], as_user: bool, controls: AccessControls) -> Ri
     if as_user and not users:
         return NOTHING
     writable = lacking(steps, PresentEntry.RW) is None
-    executable = not controls.nx or lacking(steps, Entry64.NX, 0) is None
+    # Where there is no NX its bit is reserved, and the path ends in no page.
+    executable = lacking(steps, Entry64.NX, 0) is None
     return Rights(
         read=True,
         write=writable or not (as_user or controls.write_protect),
@@ -95,7 +96,7 @@ def refuse(
         return _by(lacking(steps, PresentEntry.RW), PagingCause.READ_ONLY, PresentEntry.RW)
     if users and not as_user and controls.smep:
         return Refusal(Fault(FaultKind.PERMISSION, 1, level), Decider(PagingCause.SMEP, "cr4", CR4.SMEP, 1))
-    return _by(lacking(steps, Entry64.NX, 0), PagingCause.NO_EXECUTE, Entry64.NX) if controls.nx else None
+    return _by(lacking(steps, Entry64.NX, 0), PagingCause.NO_EXECUTE, Entry64.NX)
 
 
 def _no_shadow_stack(steps: Sequence[Step]) -> Refusal | None:

@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 
+from gdbtools.arch.x86_64.privileges import SUPERVISOR, USER
 from tests.arch.x86_64.machine import (
     AC,
     CET,
@@ -18,18 +19,20 @@ from tests.arch.x86_64.machine import (
     PGE,
     PKE,
     PKS,
+    ROOT,
     RW,
     SMAP,
     SMEP,
     US,
     A,
+    Cpu,
     D,
     G,
     P,
     paged,
     paged_32,
     paged_pae,
-)
+)  # fmt: skip
 
 PAGE = 0x9000 | P
 FRAME = ("mapped", 0x9000)
@@ -211,14 +214,26 @@ SHADOW = {
 }  # fmt: skip
 
 
+def shadow_stacks(cpu: Cpu) -> tuple[bool, bool]:
+    rights = cpu.attributes().rights
+    return rights[USER].shadow_stack, rights[SUPERVISOR].shadow_stack
+
+
 @pytest.mark.parametrize("given", SHADOW)
 def test_a_shadow_stack_is_dirty_and_read_only_by_its_last_entry_alone(given: tuple[int, int, int, int, bool]) -> None:
     rw, dirty, above, cet, wp = given
     cpu = paged(PAGE | rw | dirty, P | above, cr4=cet, cr0=NO_WP | wp << 16)
-    assert ("g" in cpu.rights()[1]) is SHADOW[given]
-    assert "g" not in cpu.rights()[0]
+    assert shadow_stacks(cpu) == (False, SHADOW[given])
     users = paged(PAGE | US | rw | dirty, P | US | above, cr4=cet, cr0=NO_WP | wp << 16)
-    assert ("g" in users.rights()[0]) is SHADOW[given]
+    assert shadow_stacks(users) == (SHADOW[given], SHADOW[given])
+
+
+@pytest.mark.parametrize("level", [2, 3, 4])
+def test_an_entry_above_that_is_read_only_makes_a_page_no_shadow_stack(level: int) -> None:
+    cpu = paged(PAGE | D, P | RW, cr4=CET)
+    assert shadow_stacks(cpu) == (False, True)
+    cpu.memory[ROOT + (4 - level) * 0x1000] &= ~RW
+    assert shadow_stacks(cpu) == (False, False)
 
 
 def test_outside_of_long_mode_there_is_no_shadow_stack() -> None:

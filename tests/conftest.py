@@ -63,6 +63,24 @@ def pytest_report_header() -> list[str]:
     return lines
 
 
+class NamedAtOnce:
+    """Prints the name of what fails when it does: a run that is ended from outside comes to no summary."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        # In a process that runs tests for another there is no terminal.
+        printer = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and printer is not None:
+            printer.ensure_newline()
+            printer.write_line(f"FAILED {report.nodeid} in its {report.when}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(NamedAtOnce(config))
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Yield what was said to the report, which reaches whoever prints: the run may be in several processes."""

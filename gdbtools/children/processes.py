@@ -28,6 +28,8 @@ GDBS: Final = ("gdb-multiarch", *(name for each in ARCHITECTURES.identities for 
 """GDBs that know what is decoded here: one that knows all, and those of one architecture each."""
 # SIGKILL to the child when its parent dies, even by SIGKILL; util-linux, which is on every Debian and Ubuntu.
 DIES_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
+START_SECONDS: Final = 60
+"""How long a QEMU that lives may be without a gdbstub: a fraction of a second, but where much else is done."""
 
 # What is set for the Python that runs this is not for the one inside GDB: with warnings as errors GDB 13's own modules
 # cannot be imported, and another Python's home is none of its.
@@ -98,14 +100,14 @@ class Qemu:
         shape = ["-M", self.machine, "-cpu", self.cpu, "-smp", str(self.cpus), "-m", "128M"]
         command = [*DIES_WITH_PARENT, *qemu, *shape, *devices, "-kernel", str(self.kernel), *gdbstub, *self.extra]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + START_SECONDS
         while not listens(self.gdbstub) and self._process.poll() != 0:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 assert self._process.stderr is not None
                 self._process.kill()
                 said = " ".join(self._process.stderr.read().decode(errors="replace").split())
                 self.__exit__(None, None, None)
-                raise Unavailable(f"QEMU did not start: {said or 'no gdbstub after 20 s'}")
+                raise Unavailable(f"QEMU did not start: {said or 'no gdbstub after {START_SECONDS} s'}")
             time.sleep(0.01)
         return self
 

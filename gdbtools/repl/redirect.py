@@ -16,7 +16,7 @@ from gdbtools.render.text import PIPE_WIDTH, render
 from gdbtools.repl.command_line import Outlet, as_typed_here
 from gdbtools.repl.session import Answered
 from gdbtools.repl.terminal.interrupts import ctrl_c_is_theirs, interruptible
-from gdbtools.repl.terminal.screen import Screen, echoing, terminal_size
+from gdbtools.repl.terminal.screen import Screen, by_lines, terminal_size
 
 LESS = "less"
 LESS_OPTIONS = ("-RSXF", "-Plines %lt to %lb of {lines} (space, b\\: on, back; /\\: search; q\\: leave)")
@@ -73,7 +73,7 @@ def pipe(text: str, command: str) -> int:
 
 def run(command: Sequence[str], text: str) -> int:
     """Return text to a program that has the terminal, and Ctrl-C, until it ends."""
-    with ctrl_c_is_theirs(), echoing(True):
+    with ctrl_c_is_theirs(), by_lines(True):
         process = subprocess.Popen(command, stdin=subprocess.PIPE)
         assert process.stdin is not None, "it was asked for"
         try:

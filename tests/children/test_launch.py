@@ -172,6 +172,6 @@ def test_a_gdb_of_ours_sources_a_path_of_any_letters_in_any_locale(gdb_path: str
 
 def test_a_boot_rom_that_is_not_installed_comes_with_what_to_do(qemu: str) -> None:
     words = ["run", "-c", "status", "--", qemu, "-M", "virt", "-device", "virtio-net-pci,romfile=nosuch.rom"]
-    ran = subprocess.run([*GDBTOOLS, *words], capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run([*GDBTOOLS, *words], capture_output=True, text=True, timeout=120, check=False)
     assert ran.returncode == 3
     assert ran.stderr.endswith("add -nic none, or on Debian and Ubuntu: apt-get install ipxe-qemu\n")

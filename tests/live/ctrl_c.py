@@ -6,16 +6,24 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle, islice
 from pathlib import Path
 
-MOST_SECONDS = 60
+MOST_SECONDS = 240
+
+
+def moments(seconds: Sequence[float], times: int) -> Iterator[float | None]:
+    """Yield so many times when to interrupt, these in turn, and then never: on any machine there is an end then."""
+    yield from islice(cycle(seconds), times)
+    while True:
+        yield None
 
 
 @contextmanager
-def ctrl_c(pid: int, seconds: float, *, begun: bool = False) -> Iterator[None]:
-    """Send SIGINT after that time if the block still goes on; `begun`: counted from when `Interrupt` waits for it.
+def ctrl_c(pid: int, seconds: float | None, *, begun: bool = False) -> Iterator[None]:
+    """Send SIGINT after that time if the block still goes on, and None never; `begun`: from when `Interrupt` waits.
 
     Before that moment Ctrl-C is GDB's own, however long a busy machine takes to come there.
     """
@@ -40,12 +48,12 @@ def wait_until_begun(pid: int, over: threading.Event | None = None) -> None:
     """Wait until interrupts have become the command's own, or all is over."""
     over = over or threading.Event()
     deadline = time.monotonic() + MOST_SECONDS
-    while not _has_begun(pid) and time.monotonic() < deadline:
+    while not has_begun(pid) and time.monotonic() < deadline:
         if over.wait(0.001):
             return
 
 
-def _has_begun(pid: int) -> bool:
+def has_begun(pid: int) -> bool:
     """Return whether GDB's main thread has SIGINT blocked, as live/interrupt.py has it while the guest runs."""
     status = Path(f"/proc/{pid}/status").read_text()
     (blocked,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
@@ -18,7 +19,8 @@ CORE = (*(f"x{n}" for n in range(31)), "sp", "pc", "cpsr")
 SYSTEM = ("TTBR0_EL1", "TTBR1_EL1", "TCR_EL1", "SCTLR_EL1", "MAIR_EL1", "ESR_EL1", "FAR_EL1", "ELR_EL1", "SPSR_EL1")
 SYSTEM += ("VBAR_EL1", "ID_AA64MMFR0_EL1", "ID_AA64MMFR1_EL1")
 PAGE_BYTES = 0x1000
-LATE_SECONDS = 1.4
+LATE_SECONDS, PATIENCE_SECONDS = 0.4, 60.0
+"""How long after its question has come again a late answer comes, and how long that is waited for."""
 MODE = "Qqemu.PhyMemMode:"
 
 
@@ -43,7 +45,7 @@ class Stub:
     drop_at: int = 0
     """The physical read, counted from 1, that is answered by closing the connection."""
     late_at: int = 0
-    """The physical read, counted from 1, whose answer takes longer than a GDB waits that is told to wait a second."""
+    """The physical read, counted from 1, whose answer comes when GDB has waited long enough and asks again."""
     architecture: str = "aarch64"
     serves_a_program: bool = False
     pages: Mapping[int, bytes] = field(default_factory=dict)
@@ -141,6 +143,8 @@ class Stub:
         if len(self.reads) == self.drop_at:
             return None
         if len(self.reads) == self.late_at:
+            assert self._client is not None, "it has asked"
+            select.select([self._client], [], [], PATIENCE_SECONDS)
             time.sleep(LATE_SECONDS)
         if at in self.unreadable:
             return "E14"

@@ -23,6 +23,8 @@ STORM = ROOT / "fixtures/guests/storm/storm.elf"
 MIXED = ROOT / "fixtures/guests/mixed/mixed.elf"
 INIT = files().init
 CAPTURE = files().capture
+SECONDS = 240.0
+"""What no command takes, however busy the machine is."""
 INSIDE = Path(__file__).resolve().parent / "inside.py"
 
 
@@ -75,7 +77,7 @@ class Session:
         self.say(f"file {guest}")
         self.say(f"target remote {where}")
 
-    def say(self, command: str, seconds: float = 60) -> str:
+    def say(self, command: str, seconds: float = SECONDS) -> str:
         """Return what a command prints; it must not fail."""
         reply = self.gdb.run(command, seconds)
         assert not reply.error, f"{command}: {reply.error}"
@@ -85,7 +87,7 @@ class Session:
 
     def refusal(self, command: str) -> str:
         """Return the error of a command that must fail: one line, and nothing else is printed."""
-        reply = self.gdb.run(command)
+        reply = self.gdb.run(command, SECONDS)
         assert reply.error, f"{command} did not fail: {reply.text}"
         assert len(reply.error.splitlines()) == 1, reply.error
         assert len([line for line in reply.text.splitlines() if line.strip()]) <= 1, reply.text
@@ -98,11 +100,11 @@ class Session:
 
     def ask_mi(self, command: str) -> list[Any]:
         """Return the results of `-mmu COMMAND`: in the result record, or printed by a command that runs the guest."""
-        reply = self.gdb.run(f"-mmu {command}")
+        reply = self.gdb.run(f"-mmu {command}", SECONDS)
         assert not reply.error, reply.error
         return _results(command, reply.results.get("answers") or _json_lines(reply.text))
 
-    def interrupt(self, seconds: float = 60) -> None:
+    def interrupt(self, seconds: float = SECONDS) -> None:
         """Stop what runs in the background; the stop comes when it comes."""
         self.say("interrupt")
         deadline = time.monotonic() + seconds

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -13,6 +12,7 @@ from gdbtools.children.processes import Qemu
 from gdbtools.errors import Unavailable
 from tests.live.session import GUEST
 from tests.places import ROOT
+from tests.processes import SECONDS, alive, gone_within
 
 pytestmark = pytest.mark.guest
 
@@ -23,26 +23,8 @@ from gdbtools.children.processes import Qemu
 from gdbtools.children.mi import Gdb
 with Qemu(Path(sys.argv[1])) as qemu, Gdb(sys.argv[2]) as gdb:
     print(qemu.pid, gdb.pid, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
-
-
-def alive(pid: int) -> bool:
-    """Return whether a process runs; one that is dead and not waited for does not."""
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def gone_within(seconds: float, *pids: int) -> bool:
-    deadline = time.monotonic() + seconds
-    while any(alive(pid) for pid in pids):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_both_die_with_a_parent_that_is_killed(qemu: str, gdb_path: str) -> None:
@@ -55,7 +37,7 @@ def test_both_die_with_a_parent_that_is_killed(qemu: str, gdb_path: str) -> None
             assert all(alive(pid) for pid in pids)
         finally:
             parent.kill()
-    assert gone_within(5, *pids)
+    assert gone_within(SECONDS, *pids)
 
 
 def test_both_are_gone_after_their_block(qemu: str, gdb_path: str) -> None:
@@ -63,7 +45,7 @@ def test_both_are_gone_after_their_block(qemu: str, gdb_path: str) -> None:
         pids, folder = (guest.pid, gdb.pid), guest.gdbstub.parent
         gdb.run(f"target remote {guest.gdbstub}")
         assert gdb.alive()
-    assert gone_within(5, *pids)
+    assert gone_within(SECONDS, *pids)
     assert not folder.exists()
 
 
@@ -77,7 +59,7 @@ def test_both_are_gone_after_an_error_in_their_block(qemu: str, gdb_path: str) -
 
     with pytest.raises(KeyError):
         fail()
-    assert gone_within(5, *pids)
+    assert gone_within(SECONDS, *pids)
 
 
 def test_gdb_is_gone_although_it_waits_for_a_guest(qemu: str, gdb_path: str) -> None:
@@ -89,7 +71,7 @@ def test_gdb_is_gone_although_it_waits_for_a_guest(qemu: str, gdb_path: str) -> 
             gdb.run("set var *(int *)$pc = 0x14000000")
             with pytest.raises(Unavailable, match="GDB did not answer"):
                 gdb.run("continue", seconds=1)
-        assert gone_within(5, pid)
+        assert gone_within(SECONDS, pid)
         assert alive(guest.pid)
 
 

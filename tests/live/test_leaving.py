@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gdbtools.children.processes import Qemu
-from tests.live.ctrl_c import wait_until_begun
+from tests.live.ctrl_c import has_begun, wait_until_begun
 from tests.live.session import GUEST, INIT, Leaf, Live
 
 pytestmark = pytest.mark.guest
@@ -55,7 +55,8 @@ def test_ctrl_c_ends_a_service_whose_qemu_does_not_answer(at_scan: Live, way: st
         wait_until_begun(live.gdb.pid)
         runs(live.qemu.pid)
         os.kill(live.qemu.pid, signal.SIGSTOP)
-        for _ in range(2):
+        # The second one counts that comes a second after the first has been told to the stub, whenever that is.
+        while has_begun(live.gdb.pid):
             os.kill(live.gdb.pid, signal.SIGINT)
             time.sleep(1.5)
         os._exit(0)

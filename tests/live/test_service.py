@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from gdbtools.repl.demo import CHECKSUMS
-from tests.live.ctrl_c import ctrl_c
+from tests.live.ctrl_c import ctrl_c, moments
 from tests.live.session import LANDING, Leaf, Live, symbol
 
 pytestmark = pytest.mark.guest
 
 
-def interrupted_service(live: Live, seconds: float, *, begun: bool = True) -> str:
+def interrupted_service(live: Live, seconds: float | None, *, begun: bool = True) -> str:
     """Return what `mmu service` says when Ctrl-C comes so long after it has begun, or was asked for."""
     with ctrl_c(live.gdb.pid, seconds, begun=begun):
         reply = live.gdb.run("mmu service --json")
@@ -82,8 +82,8 @@ def test_ctrl_c_ends_it_while_no_fault_comes(at_scan: Live) -> None:
 
 def test_a_guest_interrupted_at_any_moment_still_computes_the_right_sum(at_scan: Live) -> None:
     live = at_scan
-    for attempt in range(200):
-        if "the guest is gone" in interrupted_service(live, 0.05 + attempt % 7 / 50, begun=False):
+    for seconds in moments([0.05 + number / 50 for number in range(7)], 100):
+        if "the guest is gone" in interrupted_service(live, seconds, begun=False):
             break
         if not attached_still(live):
             break

@@ -20,7 +20,7 @@ import pytest
 
 from gdbtools.machine.symbols import symbol_values
 from gdbtools.repl.demo import CHECKSUMS
-from tests.live.ctrl_c import ctrl_c
+from tests.live.ctrl_c import ctrl_c, moments
 from tests.live.session import GUEST, MIXED, STORM, Live, attached
 from tests.places import ROOT
 
@@ -94,7 +94,7 @@ def summaries(live: Live, options: str = "") -> dict[str, Any]:
 
 
 def finished(live: Live) -> str:
-    assert live.qemu.wait(60)
+    assert live.qemu.wait(240)
     return live.qemu.output()
 
 
@@ -144,8 +144,8 @@ def test_ctrl_c_at_any_moment_leaves_a_guest_that_goes_on_and_loses_nothing(gdb_
     parts: list[dict[str, Any]] = []
     rounds = 2 if guest == STORM else 1
     with storm(gdb_path, 4, rounds, guest) as live:
-        for attempt in range(500):
-            with ctrl_c(live.gdb.pid, 0.05 + attempt % 7 / 30):
+        for attempt, seconds in enumerate(moments([0.05 + number / 30 for number in range(7)], 100)):
+            with ctrl_c(live.gdb.pid, seconds):
                 reply = live.gdb.run(f"mmu service --json {'--around 2' if attempt % 3 == 2 else ''}", SECONDS)
             # Before it has begun and after it Ctrl-C is GDB's own.
             assert reply.error in ("", "Quit"), reply.error

@@ -119,6 +119,7 @@ def test_nothing_is_said_on_answers_that_are_other_questions(
         assert not core.exists()
         assert stub.writes == []
         session.say("disconnect")
+        session.say("set remotetimeout 60")
         session.say(f"target remote {other.path}")
         assert session.ask("fault")[0]["verdict"] == "tables agree"
 

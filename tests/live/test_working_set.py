@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gdbtools.repl.demo import CHECKSUMS
-from tests.live.ctrl_c import ctrl_c
+from tests.live.ctrl_c import ctrl_c, moments
 from tests.live.recording import with_hardware_flags
 from tests.live.session import Live, attached
 from tests.live.test_storm import checksum, finished, found, storm
@@ -256,8 +256,8 @@ def test_what_was_not_touched_may_be_left_clear_and_undo_sets_it(gdb_path: str) 
 
 def test_ctrl_c_at_any_moment_shows_what_there_is_and_leaves_the_guest_as_it_was(gdb_path: str) -> None:
     with quiet_storm(gdb_path, 2) as live:
-        for attempt in range(300):
-            with ctrl_c(live.gdb.pid, 0.02 + attempt % 9 / 20):
+        for attempt, seconds in enumerate(moments([0.02 + number / 20 for number in range(9)], 60)):  # noqa: B007
+            with ctrl_c(live.gdb.pid, seconds):
                 reply = live.gdb.run(f"-mmu working-set {RANGE} --interval 0.2 --samples 1000")
             assert live.inside("bool(gdb.selected_inferior().threads())"), f"{reply.error}: {reply.text[-1000:]}"
             untouched_state(live)

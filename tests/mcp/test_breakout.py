@@ -108,12 +108,17 @@ def test_a_guest_that_does_not_answer_is_given_up_and_asked_again_later(gdb_path
             os.kill(guest.pid, signal.SIGSTOP)
             hung = await client.call_tool("walk", {"address": ["$pc", "0x40200000"]})
             os.kill(guest.pid, signal.SIGCONT)
-            return hung, [await client.call_tool("walk", {"address": ["$pc"]}) for _ in range(2)]
+            return hung, [await answered(client) for _ in range(2)]
+
+        async def answered(client: Any) -> Any:
+            """Ask until there is an answer: on a busy machine the limit is over before another GDB has started."""
+            while (answer := await client.call_tool("walk", {"address": ["$pc"]})).is_error:
+                assert "took longer than 4 s" in answer.content[0].text
+            return answer
 
         hung, later = with_client(("--attach", str(guest.gdbstub), "--limit", "4", "--gdb", gdb_path), talk)
     assert hung.is_error
     for answer in later:
-        assert not answer.is_error, answer.content
         assert answer.structured_content["answers"][0]["result"]["input"] == f"{symbol_values(STORM)['_start']:#018x}"
 
 

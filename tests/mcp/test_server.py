@@ -23,6 +23,8 @@ from tests.test_cli import DEMO, OSV
 mcp = pytest.importorskip("mcp", reason="the package mcp is not installed")
 
 FAULTING = "0x100000120e40"
+SECONDS = 240
+"""What no talk takes, however busy the machine is."""
 
 
 def with_client(words: tuple[str, ...], talk: Callable[[Any], Any]) -> Any:
@@ -40,7 +42,7 @@ def with_client(words: tuple[str, ...], talk: Callable[[Any], Any]) -> Any:
 
     # In a thread: whatever else runs in this one may have an event loop of its own.
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(asyncio.wait_for(session(), 60))).result()
+        return pool.submit(lambda: asyncio.run(asyncio.wait_for(session(), SECONDS))).result()
 
 
 def called(words: tuple[str, ...], name: str, **arguments: Any) -> Any:

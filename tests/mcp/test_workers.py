@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -101,14 +102,21 @@ def test_a_dump_s_process_that_stands_still_is_ended_and_another_answers() -> No
         with pytest.raises(Unavailable, match="`walk` took longer than"):
             await pool.ask("walk", ("0x40200000",))
         assert not made[0].alive()
-        (line,) = await pool.ask("walk", ("0x40200000",))
+        (line,) = await answered(pool)
         assert json.loads(line)["result"]["outcome"] == "mapped"
         with pytest.raises(UsageError, match="does more than look"):
             await pool.ask("capture", ("/nonexistent/x",))
         pool.end()
 
+    async def answered(pool: Pool) -> Sequence[str]:
+        """Ask until there is an answer: on a busy machine the limit is over before another process has started."""
+        while True:
+            with suppress(Unavailable):
+                return await pool.ask("walk", ("0x40200000",))
+
     asyncio.run(talk())
-    assert not made[1].alive()
+    assert len(made) > 1
+    assert not any(each.alive() for each in made)
 
 
 def test_with_one_at_a_time_the_next_is_answered_by_another_once_the_first_is_given_up() -> None:

@@ -20,6 +20,8 @@ CAPTURES = ROOT / "fixtures/captures"
 NAMES = ("access-flag", "osv-1131")
 OVERLAPS = Path(__file__).with_name("overlaps.js").read_text()
 WIDTHS = (800, 1400)
+SECONDS = 120
+"""What a browser does not take for anything, however busy the machine is."""
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +44,7 @@ def show(browser: Any, reports: dict[str, Path]) -> Iterator[Show]:
 
     def opened(name: str, width: int = 1400, **options: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        context.set_default_timeout(1000 * SECONDS)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text))
@@ -88,6 +91,7 @@ MEASURE = """async (encoded) => {
 def seen(browser: Any) -> Iterator[Callable[[bytes], Seen]]:
     """Measure a screenshot, in a tab of its own: the browser can decode what it has made."""
     page = browser.new_page()
+    page.set_default_timeout(1000 * SECONDS)
     yield lambda png: Seen(*page.evaluate(MEASURE, base64.b64encode(png).decode()))
     page.close()
 
@@ -145,7 +149,7 @@ def widest(page: Any) -> float:
 
 def until(happens: Callable[[], bool]) -> None:
     """Wait for what a browser does in its own time."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + SECONDS
     while not happens():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)

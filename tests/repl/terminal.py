@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 CTRL_C, CTRL_D, CTRL_R, ENTER, ESCAPE, TAB, UP, DOWN = "\x03", "\x04", "\x12", "\r", "\x1b", "\t", "\x1b[A", "\x1b[B"
 PROMPT = "(gdbtools)"
-LONG = 25.0
+LONG = 120.0
+"""What nobody waits for in vain: no more than a machine needs that does many other things at once."""
+_LOCAL_MODES = 3
+"""Where `termios.tcgetattr` has them."""
 LEFT_OUT = ("NO_COLOR", "PAGER", "LESS", "COLUMNS", "LINES")
 """Of the environment: readline, once a process has it, leaves the size of its own terminal there."""
 
@@ -58,8 +62,23 @@ class Terminal:
             self._child.wait()
         self._child.close()
 
-    def type(self, text: str) -> None:
+    def type(self, text: str, at_once: bool = False) -> None:
+        """Type, once keys are read and not lines, as by a prompt and a pager; Ctrl-C, and what is to go `at_once`, now.
+
+        What is typed while lines are read is shown where a test does not look for it, and no key is what it was.
+        """
+        if text != CTRL_C and not at_once:
+            deadline = time.monotonic() + LONG
+            while self.reads_lines:
+                rows = self.look()
+                assert time.monotonic() < deadline, f"nobody reads {text!r}:\n{self.shown(rows)}"
         self._child.send(text)
+
+    @property
+    def reads_lines(self) -> bool:
+        """Whether the terminal puts lines together and shows what is typed, as it does for who asks nothing of it."""
+        modes = termios.tcgetattr(self._child.child_fd)[_LOCAL_MODES]
+        return modes & (termios.ICANON | termios.ECHO) == termios.ICANON | termios.ECHO
 
     def enter(self, text: str) -> None:
         """Type a line and Enter."""
@@ -93,9 +112,12 @@ class Terminal:
                 break
         return rows
 
-    def wait(self, text: str, seconds: float = LONG) -> list[str]:
-        """Return the screen once it shows `text`, within one row."""
-        return self.until(lambda rows: any(text in row for row in rows), repr(text), seconds)
+    def wait(self, *texts: str, seconds: float = LONG) -> list[str]:
+        """Return the screen once it shows each of these, within one row: all that is looked at, in whatever order it
+        is drawn.
+        """
+        shown = " and ".join(map(repr, texts))
+        return self.until(lambda rows: all(any(text in row for row in rows) for text in texts), shown, seconds)
 
     def printed(self, text: str, seconds: float = LONG) -> list[str]:
         """Return the screen once `text` has been on it, within one row: where something goes on printing it may have
@@ -107,8 +129,25 @@ class Terminal:
         """Type Ctrl-D at an empty prompt, once there is one: while a command runs the terminal is the command's, and a
         Ctrl-D that is typed then says the end of a file to nobody.
         """
-        self.until(lambda rows: rows[self.cursor[0]] == PROMPT, f"empty {PROMPT}")
+        self.prompted()
         self.type(CTRL_D)
+
+    def prompted(self) -> list[str]:
+        """Return the screen once the cursor is in an empty prompt: what stands above it is whole."""
+        return self.until(lambda rows: rows[self.cursor[0]] == PROMPT, f"empty {PROMPT}")
+
+    def answered(self, command: str) -> list[str]:
+        """Enter what has not been entered yet on this screen; return that when the answer stands on it, with the next
+        prompt.
+        """
+        typed = f"{PROMPT} {command}"
+        self.enter(command)
+
+        def is_answered(rows: list[str]) -> bool:
+            row = self.cursor[0]
+            return typed in rows and row > rows.index(typed) and rows[row] == PROMPT
+
+        return self.until(is_answered, f"answer to {command!r}")
 
     def gone(self, text: str, seconds: float = LONG) -> list[str]:
         """Return the screen once it does not show `text`."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from gdbtools.children.folders import OWNER, SHARED_MEMORY, made_folder, sweep
+from tests.processes import SECONDS, gone_within
 from tests.repl.conftest import GDBTOOLS, Start
 from tests.repl.guest import arguments, child
 from tests.repl.terminal import Terminal
@@ -51,10 +51,10 @@ def test_the_ram_of_a_killed_run_is_gone_after_the_next(run: Start) -> None:
     (backend,) = (word for word in arguments(qemu) if "mem-path=" in word)
     ram = Path(backend.partition("mem-path=")[2].partition(",")[0])
     assert ram.is_relative_to(SHARED_MEMORY)
-    os.kill(terminal.pid, 9)
-    while Path(f"/proc/{qemu}").exists() and arguments(qemu) != [""]:
-        time.sleep(0.01)
     assert ram.exists()
+    os.kill(terminal.pid, 9)
+    # From here on whoever starts one, in another test too, takes it away.
+    assert gone_within(SECONDS, qemu)
     words = ["run", "--guest", "access_flag", "--dry-run"]
-    subprocess.run([*GDBTOOLS, *words], check=True, capture_output=True, timeout=120)
+    subprocess.run([*GDBTOOLS, *words], check=True, capture_output=True, timeout=SECONDS)
     assert not ram.parent.exists()

@@ -38,7 +38,7 @@ def to(terminal: Terminal, folder: Path, lines: tuple[str, ...], then: str = "EL
 def test_the_first_screen_says_where_the_guest_stands_and_what_can_be_asked(run: Start) -> None:
     terminal = run()
     terminal.wait("Stopped, ")
-    rows = terminal.still()
+    rows = until_bar(terminal, "_start>")
     assert rows[0] == "`help` lists what can be asked; everything else goes to GDB."
     assert rows[1] == "Stopped, CPU 0 of 1, EL1, MMU off, pc 0x40201768 <_start>."
     assert rows[2] == PROMPT
@@ -53,9 +53,8 @@ def test_the_screen_in_the_docs_is_what_is_on_the_screen(run: Start, tmp_path: P
         terminal.enter(each.command)
     terminal.wait(VERDICT)
     terminal.type(typed.command)
-    terminal.wait("only what leads into this range")
-    rows = terminal.still()
     shown = [line for each in (*entered, typed) for line in (each.typed, *each.shown, "")]
+    rows = terminal.wait("only what leads into this range", *typed.shown)
     assert [row for row in rows[rows.index(f"{PROMPT} catch access-flag") :] if row not in shown] == []
 
 
@@ -69,7 +68,7 @@ def test_commands_options_values_and_symbols_pop_up_and_tab_takes_them(run: Star
     terminal.wait("--access  ask whether this access may happen")
     terminal.type(TAB)
     terminal.type(" ")
-    rows = terminal.wait("execute")
+    rows = terminal.wait("read-code", "walk --access: ask whether")
     assert [row.strip() for row in rows[3:7]] == ["read", "write", "execute", "read-code"]
     assert "walk --access: ask whether this access may happen (read, write, execute, re" in rows[-2]
     terminal.type("read &clear_acc")
@@ -98,7 +97,8 @@ def test_a_fault_arrives_above_the_line_that_is_being_typed(run: Start, tmp_path
     terminal.wait(f"{PROMPT} walk 0x6000")
     open_gate(terminal)
     terminal.wait(VERDICT)
-    rows = terminal.still()
+    until_bar(terminal, "0x40200200 <vectors+512>")
+    rows = terminal.wait("the access flag is clear.", f"{PROMPT} walk 0x6000")
     typed = rows.index(f"{PROMPT} walk 0x6000")
     # The serial line is another stream: what the guest wrote may come between any two lines of GDB's.
     above = [row for row in rows[:typed] if row and not row.startswith("scanned ")]
@@ -126,7 +126,7 @@ def test_ctrl_c_stops_a_guest_that_runs_and_until_then_the_last_stop_answers(run
     terminal.wait("half a line")
     terminal.type(CTRL_C)
     until_bar(terminal, "stopped")
-    rows = terminal.still()
+    rows = terminal.wait("in _start ()", "half a line")
     assert "Program received signal SIGINT, Interrupt." in rows, terminal.shown(rows)
     assert rows[rows.index("0x0000000040201768 in _start ()") + 1] == f"{PROMPT} half a line", "it is still there"
 
@@ -179,13 +179,13 @@ def test_after_a_resize_everything_has_the_new_width(run: Start, tmp_path: Path)
     open_gate(terminal)
     terminal.wait(VERDICT)
     terminal.resize(120, 40)
-    rows = terminal.until(lambda rows: "stopped" in rows[39], "toolbar in row 40")
-    assert "the tables agree: the access flag is clear" in rows[38], "there is room for all of it now"
+    # There is room for all of it now.
+    whole = "the tables agree: the access flag is clear"
+    terminal.until(lambda rows: "stopped" in rows[39] and whole in rows[38], f"toolbar in row 40, and {whole!r}")
     terminal.enter("fault")
-    rows = terminal.wait(f"{VERDICT} the access flag is clear.")
+    terminal.wait(f"{VERDICT} the access flag is clear.")
     terminal.resize(80, 24)
-    rows = terminal.until(lambda rows: "stopped" in rows[23], "toolbar in row 24")
-    assert "..." in rows[22]
+    terminal.until(lambda rows: "stopped" in rows[23] and "..." in rows[22], "toolbar in row 24, and a verdict cut")
     terminal.enter("esr 0x9600014b")
     terminal.type(" q")
     assert all(len(row) <= 80 for row in terminal.still())
@@ -232,7 +232,7 @@ def test_a_gdb_that_is_killed_is_said_so_and_comes_back_with_reconnect(run: Star
     terminal.wait("pc 0x40201640 <clear_access_flags+16>.")
     until_bar(terminal, "EL1&0 stage 1")
     terminal.type("\x1b[A\x1b[A")
-    terminal.wait(f"{PROMPT} bt")
+    terminal.until(lambda rows: rows[terminal.cursor[0]] == f"{PROMPT} bt", "line that was typed before")
 
 
 def test_a_gdb_that_is_killed_at_a_question_takes_only_the_answer_with_it(run: Start, tmp_path: Path) -> None:
@@ -292,7 +292,8 @@ def test_gdb_is_there_as_it_is(run: Start, tmp_path: Path) -> None:
     terminal.wait("atchpoint 2: *(int *)0x40204000")
     terminal.enter("nosuch")
     terminal.wait('Undefined command: "nosuch".')
-    assert sum("nosuch" in row for row in terminal.still()) == 2, terminal.shown(terminal.look())
+    rows = terminal.prompted()
+    assert sum("nosuch" in row for row in rows) == 2, terminal.shown(rows)
     terminal.enter("python")
     terminal.wait("         >")
     terminal.enter("for each in range(3):")

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from pathlib import Path
 
 import pytest
 
 from tests.repl.conftest import Start
-from tests.repl.terminal import CTRL_C, CTRL_R, ENTER, ESCAPE, PROMPT, TAB, UP
+from tests.repl.terminal import CTRL_C, CTRL_D, CTRL_R, ENTER, ESCAPE, PROMPT, TAB, UP, Terminal
 from tests.repl.wide import BASE, WHOLE, tables
 
 SENTENCE = "last exception: EL1 execute of 0x100000120e40: access flag fault, level 3, and the tables agree:"
 
 
 def test_the_toolbar_has_the_verdict_and_where_the_dump_stands(opened: Start) -> None:
-    terminal = opened(columns=140, lines=40)
-    terminal.wait("Dump, ")
-    rows = terminal.still()
+    rows = opened(columns=140, lines=40).wait("Dump, ", SENTENCE, " dump  ")
     assert rows[0] == "`help` lists what can be asked; Ctrl-D leaves."
     assert rows[1] == "Dump, CPU 0 of 1, EL1, EL1&0 stage 1, pc 0x100000120e40."
     assert rows[38].strip() == f"{SENTENCE} the access flag is clear"
@@ -56,9 +55,8 @@ def test_registers_fields_and_values_are_completed(opened: Start) -> None:
 
 def test_what_is_no_command_is_said_with_what_to_do(opened: Start) -> None:
     terminal = opened()
-    terminal.enter("x/i $pc")
-    rows = terminal.wait("'x' is no command of gdbtools, and")
-    assert "`help` lists them" in " ".join(rows)
+    said = " ".join(terminal.answered("x/i $pc"))
+    assert re.search("'x' is no command of gdbtools, and .*; `help` lists them", said)
     terminal.enter("catch any")
     terminal.wait("`catch` needs a live guest, and a dump is not one: gdbtools attach")
     terminal.enter('walk "0x1000')
@@ -69,14 +67,15 @@ def test_what_is_no_command_is_said_with_what_to_do(opened: Start) -> None:
 
 def test_help_lists_what_can_be_asked_of_a_dump_and_explains_each(opened: Start) -> None:
     terminal = opened(lines=50)
-    terminal.enter("help")
-    rows = terminal.wait("List everything that is mapped")
+    rows = terminal.answered("help")
+    assert any("List everything that is mapped" in row for row in rows)
     assert any(row.startswith("> FILE") or "> FILE to a file" in row for row in rows)
     assert not any(row.startswith(("service ", "reconnect ")) for row in rows), "a dump has no use for them"
     for asked in ("help service", "service --help"):
-        terminal.enter(asked)
-        terminal.wait("usage: service")
-        rows = terminal.wait("faulting instruction. Every other exception is the guest's own and runs on")
+        rows = terminal.answered(asked)
+        said = rows[rows.index(f"{PROMPT} {asked}") :]
+        assert any("usage: service" in row for row in said)
+        assert any("faulting instruction. Every other exception is the guest's own and runs on" in row for row in said)
         assert max(map(len, rows)) <= 80
 
 
@@ -101,10 +100,13 @@ def test_what_was_typed_is_found_again_also_the_next_time(opened: Start, tmp_pat
 def test_the_keys_are_those_of_vi_where_readline_s_are(opened: Start, tmp_path: Path) -> None:
     (tmp_path / ".inputrc").write_text("set bell-style none\nset editing-mode vi\n")
     terminal = opened()
+    terminal.wait("Dump, ")
     terminal.type("esr 0x1")
-    terminal.wait("esr 0x1")
-    terminal.type(f"{ESCAPE}")
-    terminal.still()
+    typed = f"{PROMPT} esr 0x1"
+    terminal.until(lambda rows: rows[2] == typed and terminal.cursor == (2, len(typed)), typed)
+    terminal.type(ESCAPE)
+    # An escape sequence begins so too: it is a key of its own when the cursor has gone back by one.
+    terminal.until(lambda _: terminal.cursor == (2, len(typed) - 1), "cursor of the other mode")
     terminal.type("0dwiwalk ")
     terminal.wait(f"{PROMPT} walk 0x1")
 
@@ -112,9 +114,9 @@ def test_the_keys_are_those_of_vi_where_readline_s_are(opened: Start, tmp_path: 
 def test_there_are_colours_and_none_where_nobody_wants_them(opened: Start) -> None:
     def colours(*options: str, **environment: str) -> set[str]:
         terminal = opened(*options, lines=40, **environment)
-        terminal.enter("fault")
-        terminal.wait("state   not accessed")
-        terminal.still()
+        terminal.answered("fault")
+        terminal.wait("state   not accessed", " dump  ")
+        terminal.until(lambda rows: "last exception" in rows[-2], "verdict in the toolbar")
         return set().union(*(terminal.colours(row) for row in range(40))) - {"default"}
 
     dark, light = colours("--theme", "dark"), colours("--theme", "light")
@@ -152,13 +154,18 @@ def test_a_map_longer_than_the_screen_is_of_areas_and_a_program_or_a_file_has_ev
     assert (tmp_path / "map.txt").read_text().startswith("762 runs of 3926 leaves")
 
 
-def test_ctrl_c_ends_a_scan(start: Start, tmp_path: Path) -> None:
-    image, registers = tmp_path / "ram.bin", tmp_path / "registers.json"
+def scanned(start: Start, folder: Path, last_level: int) -> Terminal:
+    """Return a prompt on a dump with so many tables of pages."""
+    image, registers = folder / "ram.bin", folder / "registers.json"
     root = struct.pack("<512Q", BASE + 4096 | 3, *([0] * 511))
-    image.write_bytes(root + tables(4096, BASE + 4096))
+    image.write_bytes(root + tables(last_level, BASE + 4096))
     ours = {"TTBR0_EL1": f"{BASE:#x}", "TTBR1_EL1": "0x0", "TCR_EL1": "0x500803510", "SCTLR_EL1": "0x1"}
     registers.write_text(json.dumps(ours))
-    terminal = start("open", f"{image}@{BASE:#x}", "--registers", str(registers))
+    return start("open", f"{image}@{BASE:#x}", "--registers", str(registers))
+
+
+def test_ctrl_c_ends_a_scan(start: Start, tmp_path: Path) -> None:
+    terminal = scanned(start, tmp_path, 4096)
     terminal.enter(WHOLE)
     rows = terminal.wait("MB read; Ctrl-C stops")
     assert any(row.startswith("[") and " tables, " in row for row in rows)
@@ -183,6 +190,7 @@ def test_a_word_leaves_too(opened: Start, word: str) -> None:
     terminal = opened()
     terminal.enter(word)
     assert terminal.ended() == 0
+    assert terminal.reads_lines, "the terminal is as it was"
 
 
 def test_a_file_s_name_is_completed(opened: Start, tmp_path: Path) -> None:
@@ -192,3 +200,13 @@ def test_a_file_s_name_is_completed(opened: Start, tmp_path: Path) -> None:
     terminal.wait("registers-of-mine.json")
     terminal.type(TAB)
     terminal.until(lambda rows: "registers-of-mine.json" in "".join(rows[2:4]), "the name in the line")
+
+
+def test_a_key_that_is_typed_while_a_command_is_at_work_is_the_next_lines(start: Start, tmp_path: Path) -> None:
+    """Ctrl-D shows it: a terminal that puts lines together makes an end of file of it, and then a NUL."""
+    terminal = scanned(start, tmp_path, 128)
+    terminal.enter(f"{WHOLE} > {tmp_path / 'map.txt'}")
+    terminal.wait("MB read; Ctrl-C stops")
+    terminal.type(CTRL_D, at_once=True)
+    assert terminal.ended() == 0
+    assert (tmp_path / "map.txt").read_text().count("\n") > 1000, "the command came to its end"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,12 @@ from gdbtools.errors import UsageError
 from gdbtools.repl.script import requests
 from tests.live.session import GUEST
 from tests.places import ROOT
+from tests.processes import SECONDS, gone_within
 from tests.repl.conftest import GDBTOOLS
 from tests.repl.guest import FOR_EVER, TO_SCAN
 
 OSV = str(ROOT / "fixtures/captures/osv-1131.core")
 LOOPS = ROOT / "fixtures/guests/tlb/tlb.elf"
-SECONDS = 120
 
 
 def gdbtools(*words: str, given: str = "", home: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -178,8 +177,5 @@ def test_a_script_that_is_interrupted_takes_everything_with_it(
             assert process.wait(SECONDS) == status
         finally:
             process.kill()
-    deadline = time.monotonic() + 5
-    while any(Path(f"/proc/{pid}").exists() for pid in children):
-        assert time.monotonic() < deadline, "a child of it is still there"
-        time.sleep(0.05)
+    assert gone_within(SECONDS, *map(int, children)), "a child of it is still there"
     assert len(children) == 2

@@ -28,7 +28,7 @@ from gdbtools.repl.runner import Runner, where
 from gdbtools.repl.session import Doing, PromptSubject
 from gdbtools.repl.terminal.completion import WordCompleter, hint
 from gdbtools.repl.terminal.interrupts import on_ctrl_c
-from gdbtools.repl.terminal.screen import echoing
+from gdbtools.repl.terminal.screen import by_lines
 from gdbtools.repl.terminal.themes import Theme
 from gdbtools.repl.terminal.toolbar import TIP, toolbar
 
@@ -155,7 +155,9 @@ class Prompt:
         # Behind the prompt, which need not wait for it.
         first_look = asyncio.get_running_loop().create_task(self._first_look())
         try:
-            return await self._work()
+            # A line's own mode ends with the line: the terminal is then as it is here.
+            with by_lines(False):
+                return await self._work()
         finally:
             first_look.cancel()
 
@@ -195,7 +197,7 @@ class Prompt:
         """Do what is asked for; if the guest runs for it, go on behind the prompt."""
         ran = self._session.waits
         task = asyncio.get_running_loop().create_task(self._runner.execute(self._session, request))
-        with on_ctrl_c(self._session.interrupt), echoing(False):
+        with on_ctrl_c(self._session.interrupt):
             while not task.done() and (ran or not self._session.waits):
                 await asyncio.wait({task}, timeout=GRACE_SECONDS)
             if self._session.waits and not ran:

@@ -37,18 +37,19 @@ def terminal_size() -> tuple[int, int]:
 
 
 @contextmanager
-def echoing(wanted: bool) -> Iterator[None]:
-    """Have the terminal show what is typed, or not, for as long as the block lasts.
+def by_lines(wanted: bool) -> Iterator[None]:
+    """Have the terminal put lines together itself and show them, as for any program, or not, for as long as it lasts.
 
-    What is typed while a command is at work belongs to the next line, which shows it.
+    What is typed while a command is at work belongs to the next line, which shows it.  A terminal that makes lines of
+    it takes what is no letter of one for a request to itself: Ctrl-D would reach the prompt as a NUL.
     """
     try:
         before = termios.tcgetattr(sys.stdin)
     except (termios.error, ValueError, OSError):
         yield
         return
-    after = [*before]
-    after[_LOCAL_MODES] = before[_LOCAL_MODES] | termios.ECHO if wanted else before[_LOCAL_MODES] & ~termios.ECHO
+    after, modes = [*before], termios.ECHO | termios.ICANON
+    after[_LOCAL_MODES] = before[_LOCAL_MODES] | modes if wanted else before[_LOCAL_MODES] & ~modes
     termios.tcsetattr(sys.stdin, termios.TCSADRAIN, after)
     try:
         yield

@@ -153,7 +153,7 @@ class StrangeGadgets(Gadgets):
         word = int.from_bytes(FLUSH, "little")
         return (Borrowable(0xFFFF, word, lambda _: Use("flush", {}), extent=Extent.ALL, size_bytes=2),)
 
-    def address_space_bits(self, register: ReadRegister) -> int:
+    def address_space_bits(self, register: ReadRegister, regime: str | None = None) -> int:
         """As many as x86's PCID has."""
         return 12
 

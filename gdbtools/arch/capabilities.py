@@ -123,12 +123,14 @@ class DescriptorRepair(abc.ABC):
     """What may be changed in a live entry, and what that needs.
 
     `flag_control` is what has hardware set access flags, as the manual writes it.  `flag_need` is what setting the flag
-    of a leaf needs where TLBs may hold it, `flag_need_why` why.
+    of a leaf needs where TLBs may hold it, `flag_need_why` why.  `flags_never_fault` says that hardware sets them
+    whatever software wants, empty where software may have to.
     """
 
     flag_control: str
     flag_need: Need
     flag_need_why: str
+    flags_never_fault: str = ""
 
     @abc.abstractmethod
     def set_access_flag(self, leaf: Word, written: bool, convention: DirtyConvention) -> Word:

@@ -46,6 +46,8 @@ class Exceptions(abc.ABC):
     """The kinds of fault that an entry may cause although a TLB holds it."""
     fences_are_local: bool = False
     """Whether what invalidates a translation does so on its own CPU alone."""
+    fault_forgets: str = ""
+    """How a fault that the tables permit cannot come of the same CPU's TLB once more; empty where it can."""
 
     @abc.abstractmethod
     def instruction_bytes(self, begins: bytes) -> int:

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gdbtools.addresses import VA, Output
+from gdbtools.addresses import PA, VA, Output
 from gdbtools.arch.model import Access, Fault, ReadRegister
 from gdbtools.errors import Refused
 
@@ -44,6 +44,10 @@ class Use:
     result: str = ""
     size_bytes: int = 0
     """Of the access, where it makes one."""
+    again: tuple[Mapping[str, int], ...] = ()
+    """The registers for each further time that it is executed, where once does not do."""
+    leaves: str = ""
+    """What an invalidation does not reach although it may be meant, in words."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,8 @@ class GadgetWords:
     exception_return: str
     translation: str = ""
     translated: str = ""
+    identifier: str = "ASID"
+    """What tells address spaces apart in a TLB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +162,10 @@ class Gadgets(abc.ABC):
         """Return whether this CPU has instructions that invalidate what another regime than its own translates."""
         return False
 
-    def address_space_bits(self, register: ReadRegister) -> int:  # noqa: ARG002
-        """Return how many bits tell the CPU's address spaces apart in its TLB; 0 where `invalidations` refuses them."""
+    def address_space_bits(self, register: ReadRegister, regime: str | None = None) -> int:  # noqa: ARG002
+        """Return how many bits tell address spaces apart in the CPU's TLB, its own regime's or another's that it
+        reaches; 0 where `invalidations` refuses them.
+        """
         return 0
 
     @abc.abstractmethod
@@ -185,6 +193,13 @@ class Gadgets(abc.ABC):
         Only what says at which level the CPU is differs.  `regime` names another than the CPU's own, where an access is
         made as there.
         """
+
+    def pushed(self, register: ReadRegister) -> Sequence[tuple[PA, int]]:  # noqa: ARG002
+        """Return the physical memory, (first, size in bytes), that an exception of this CPU writes as it is taken.
+
+        None where all of it goes into registers.  Raises `Refused` where it could not be written.
+        """
+        return ()
 
     @abc.abstractmethod
     def claim(self, register: ReadRegister) -> Claim | None:

@@ -20,4 +20,5 @@ def hardware_sets(machine: Machine) -> str:
         controls = architecture.repair.access_flag_controls(machine.register, None)
     except (Unavailable, Unreadable):
         return ""
-    return ", ".join(f"{register}.{field_value(control)}" for register, control in controls)
+    said = ", ".join(f"{register}.{field_value(control)}" for register, control in controls)
+    return said or architecture.repair.flag_control

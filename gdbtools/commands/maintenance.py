@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gdbtools.arch.gadgets import Extent, Need, Scope
 from gdbtools.errors import Refused, UsageError
 from gdbtools.render.document import Role, Span, Text
@@ -14,11 +12,15 @@ from gdbtools.repair.tlb import Invalidation
 from gdbtools.wording import name_of
 
 
+def _an(name: str) -> str:
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
 def need_text(need: Need, invalidation: str) -> str:
     """Return what a change needs in a few words; `invalidation` is the architecture's name for one."""
     return {
         Need.NOTHING: "safe in place",
-        Need.INVALIDATION: f"safe in place, and seen after a {invalidation}",
+        Need.INVALIDATION: f"safe in place, and seen after {_an(invalidation)}",
         Need.BREAK: "needs break-before-make",
     }[need]
 
@@ -42,14 +44,15 @@ def loan_text(loan: Loan) -> str:
     return f"{loan.use.text} at {loan.address:#x}"
 
 
-def scope_text(scope: Scope) -> str:
+def _scope_text(scope: Scope, identifier: str) -> str:
     if scope.extent is Extent.ALL:
         return "everything of this regime"
-    return f"ASID {scope.value}" if scope.extent is Extent.ADDRESS_SPACE else f"{scope.value:#x}"
+    return f"{identifier} {scope.value}" if scope.extent is Extent.ADDRESS_SPACE else f"{scope.value:#x}"
 
 
-def scopes_text(scopes: Sequence[Scope]) -> str:
-    shown = ", ".join(scope_text(scope) for scope in scopes[:4])
+def scopes_text(planned: Invalidation) -> str:
+    scopes = planned.scopes
+    shown = ", ".join(_scope_text(scope, planned.identifier) for scope in scopes[:4])
     return shown + (f" and {len(scopes) - 4} more" if len(scopes) > 4 else "")
 
 
@@ -67,6 +70,8 @@ def borrowed_rows(planned: Invalidation, done: bool) -> list[tuple[str, Text]]:
         said = f"the guest has no {' and no '.join(planned.lacking)}: done without"
         unsure = "" if planned.complete else ", so nothing says that the invalidation is complete"
         rows.append(("note", said if planned.complete else Span(said + unsure, Role.WARNING)))
+    for said in dict.fromkeys(loan.use.leaves for loan in planned.invalidations if loan.use.leaves):
+        rows.append(("left", Span(said, Role.WARNING)))
     if planned.local:
         said = "other CPUs keep what their TLBs hold: the guest has only an invalidation that is not broadcast"
         rows.append(("warning", Span(said, Role.WARNING)))
@@ -78,7 +83,7 @@ def tlb_rows(way: Way, need: Need, planned: Invalidation | None, done: bool) -> 
     if planned is not None:
         invalidated = "invalidated" if planned.complete else f"{planned.name} without a {planned.unfinished}"
         how = "break-before-make" if way is Way.BREAK else f"{invalidated} after the write"
-        return [("TLB", f"{how}: {scopes_text(planned.scopes)}"), *borrowed_rows(planned, done)]
+        return [("TLB", f"{how}: {scopes_text(planned)}"), *borrowed_rows(planned, done)]
     if need is Need.NOTHING:
         return [("TLB", "no maintenance is needed")]
     return [("TLB", Span("may go on with the old: --tlbi, or `mmu tlbi` afterwards", Role.WARNING))]

@@ -33,6 +33,8 @@ class AccessFlagPlan:
     hardware_should: bool
     refused_next: Refusal | None = None
     control: str = ""
+    spurious: str = ""
+    """Of a fault that the tables permit by now: why a return from it does not lead to it again; empty for any other."""
 
     @property
     def sets_dirty(self) -> bool:
@@ -63,14 +65,26 @@ def settled(diagnosis: Diagnosis) -> bool:
     return flagged and found.refusal is None and fault.stage == found.regime.stage
 
 
-def plan_return(diagnosis: Diagnosis, convention: DirtyConvention) -> AccessFlagPlan | None:
-    """Plan to return from an access-flag fault that is settled, with nothing written; None for any other."""
+def comes_to_nothing(diagnosis: Diagnosis, architecture: Architecture) -> bool:
+    """Return whether the tables permit what the current fault was of, and taking it has emptied TLBs of its address."""
+    forgets = architecture.exceptions.fault_forgets
+    return bool(forgets) and diagnosis.belongs.current and diagnosis.verdict is Verdict.TABLES_PERMIT
+
+
+def plan_return(diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConvention) -> AccessFlagPlan | None:
+    """Plan to return from a fault that is settled, with nothing written; None for any other.
+
+    That is one whose access flag has been set, or which the tables permit where it cannot come of a TLB once more.
+    """
     found = diagnosis.walk
-    if not settled(diagnosis) or found is None or found.leaf is None or diagnosis.access is None:
+    spurious = architecture.exceptions.fault_forgets if comes_to_nothing(diagnosis, architecture) else ""
+    if not (spurious or settled(diagnosis)) or found is None or found.leaf is None or diagnosis.access is None:
         return None
     leaf, regime = found.leaf, found.regime
     nothing = Change(leaf.pa, leaf.entry.word, leaf.entry.word, regime.entry_bytes, regime.byte_order)
-    return AccessFlagPlan(nothing, leaf.level, diagnosis.access, convention, False, diagnosis.predicted)
+    return AccessFlagPlan(
+        nothing, leaf.level, diagnosis.access, convention, False, diagnosis.predicted, spurious=spurious
+    )
 
 
 def _not_of_one(diagnosis: Diagnosis) -> str:
@@ -97,7 +111,17 @@ def plan(
     diagnosis: Diagnosis, architecture: Architecture, convention: DirtyConvention, memory: PhysicalMemory
 ) -> AccessFlagPlan:
     """Plan the repair of an access-flag fault; anything else raises `Refused` with what it is instead."""
-    found = diagnosis.walk
+    found, never = diagnosis.walk, architecture.repair.flags_never_fault
+    if never and diagnosis.predicted is not None:
+        raise Refused(
+            f"nothing to repair: {never}, and the tables refuse this access still, so it would fault again; "
+            "`mmu fault` explains it"
+        )
+    if never:
+        back = ", `mmu fixup --resume` returns from it" if comes_to_nothing(diagnosis, architecture) else ""
+        raise Refused(
+            f"nothing to repair: {never}, so no fault is for want of them; `mmu fault` explains this one{back}"
+        )
     if diagnosis.verdict is Verdict.NONE_TAKEN:
         raise Refused("nothing to repair: no exception has been taken since reset; stop at one with `mmu catch`")
     if not diagnosis.belongs.joined:

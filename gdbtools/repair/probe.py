@@ -203,7 +203,7 @@ def _same_size(accesses: Sequence[tuple[Access, Loan]]) -> None:
 def ask(machine: Machine, live: Live, planned: ProbePlan) -> Sequence[Ask]:
     """Put the question once, and put every register back; a store is not tried after a load that faulted."""
     asked: list[Ask] = []
-    with live.keeping():
+    with run_gadget.keeping(machine, live):
         state = machine.architecture.state(machine.register)
         for access, loan in planned.accesses:
             answer = _ask(machine, live, planned, access, _with_value(loan, access, asked), state)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 from gdbtools.addresses import VA
 from gdbtools.arch.model import ExceptionRecord, Privilege, with_memory
@@ -59,9 +61,25 @@ def run(machine: Machine, live: Live, loans: Sequence[Loan]) -> None:
     """Step borrowed instructions that must not fault, one after another, and put every register back."""
     with live.keeping():
         for loan in loans:
-            raised = step(machine, live, loan)
-            if raised is not None:
-                raise Refused(
-                    f"the guest's own {loan.use.text} at {loan.address:#x} was not executed: {raised.syndrome.name}, "
-                    f"taken to {raised.target.label}"
-                )
+            for registers in (loan.use.registers, *loan.use.again):
+                raised = step(machine, live, replace(loan, use=replace(loan.use, registers=registers)))
+                if raised is not None:
+                    raise Refused(
+                        f"the guest's own {loan.use.text} at {loan.address:#x} was not executed: "
+                        f"{raised.syndrome.name}, taken to {raised.target.label}"
+                    )
+
+
+@contextmanager
+def keeping(machine: Machine, live: Live) -> Iterator[None]:
+    """Put every register back at the end of the block, and the memory that an exception has written as it was taken."""
+    memory = machine.memory
+    pushed = machine.architecture.gadgets.pushed(machine.register)
+    before = [(pa, memory.read(pa, size_bytes)) for pa, size_bytes in pushed]
+    with live.keeping():
+        try:
+            yield
+        finally:
+            for pa, data in before:
+                if memory.read(pa, len(data)) != data:
+                    memory.write(pa, data)

@@ -53,6 +53,8 @@ class SamplingSetting:
     spared: Mapping[Leaf, str]
     holes: Sequence[Hole]
     borrowed: Invalidation | None
+    always: str = ""
+    """What says that hardware always sets them, where no field does."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ class Sampling:
             raise Refused(f"without what is mapped there no fault could be taken: {why}; give another range")
         borrowed = self._empty_tlb(machine, by_hardware)
         controls = machine.architecture.repair.access_flag_controls(machine.register, wanted.regime)
-        self.setting = SamplingSetting(method, by_hardware, controls, spared, found.holes, borrowed)
+        always = control if not controls else ""
+        self.setting = SamplingSetting(method, by_hardware, controls, spared, found.holes, borrowed, always)
         self._touches: dict[int, Touch] = {}
         self._began = 0.0
         self._gone = False

@@ -31,6 +31,8 @@ class Invalidation:
     invalidations: Sequence[Loan]
     barriers: Sequence[tuple[MaintenanceBarrier, Loan | None]]
     local: bool
+    identifier: str = "ASID"
+    """What the architecture calls an address space's identifier."""
 
     @property
     def before(self) -> Sequence[Loan]:
@@ -99,7 +101,7 @@ def plan(machine: Machine, scopes: Sequence[Scope], regime: str | None = None) -
             f"the guest's own {word} would be about {own} at this stop, and these tables are {regime}'s; write them "
             f"without it, and have whoever they belong to invalidate"
         )
-    _check_spaces(architecture, register, scopes)
+    _check_spaces(architecture, register, scopes, other)
     wanted = [gadgets.invalidations(scope, register, other) for scope in scopes]
     needed = architecture.gadgets.barriers()
     found = find(architecture, register, machine.memory.read, [*wanted, *(each.kinds for each in needed)])
@@ -113,19 +115,21 @@ def plan(machine: Machine, scopes: Sequence[Scope], regime: str | None = None) -
     barriers = [*zip(needed, found.loans[len(scopes) :], strict=True)]
     # Of another regime it is another instruction.
     name = architecture.gadgets.words.invalidation if other is None else once[0].use.text.split()[0]
-    planned = Invalidation(name, scopes, once, barriers, local)
+    planned = Invalidation(name, scopes, once, barriers, local, gadgets.words.identifier)
     if planned.unfinished and is_reduced(architecture, register, machine.memory.read):
         what = f"{planned.unfinished}, without which no TLB invalidation is complete,"
         raise Refused(missing(what, found, architecture, register, machine.memory.read, ""))
     return planned
 
 
-def _check_spaces(architecture: Architecture, register: ReadRegister, scopes: Sequence[Scope]) -> None:
+def _check_spaces(
+    architecture: Architecture, register: ReadRegister, scopes: Sequence[Scope], regime: str | None
+) -> None:
     """Raise `UsageError` for an address space whose identifier has more bits than this CPU compares."""
     for scope in scopes:
         if scope.extent is not Extent.ADDRESS_SPACE:
             continue
-        bits = architecture.gadgets.address_space_bits(register)
+        bits = architecture.gadgets.address_space_bits(register, regime)
         # Without any, whoever is asked for the instruction says why there is none.
         if bits and scope.value >> bits:
             there = f"they have {bits} bits here, 0 to {(1 << bits) - 1}"

@@ -215,14 +215,14 @@ def test_a_write_to_a_read_only_leaf_is_not_recorded_as_one() -> None:
 @pytest.mark.parametrize("esr", [READ, WRITE])
 def test_once_its_flag_is_set_nothing_is_left_but_to_return_whatever_refuses_the_access_next(esr: int) -> None:
     t, leaf = cleared(AP=0b10)
-    assert plan_return(diagnosed(t, esr), DirtyConvention.NONE) is None
+    assert plan_return(diagnosed(t, esr), ARM, DirtyConvention.NONE) is None
     t.memory[leaf] |= AF
-    planned = plan_return(diagnosed(t, esr), DirtyConvention.NONE)
+    planned = plan_return(diagnosed(t, esr), ARM, DirtyConvention.NONE)
     assert planned is not None
     assert not planned.writes
     assert (planned.refused_next is not None) == (esr == WRITE)
     t.memory[leaf] = 0
-    assert plan_return(diagnosed(t, esr), DirtyConvention.NONE) is None, "there is no flag"
+    assert plan_return(diagnosed(t, esr), ARM, DirtyConvention.NONE) is None, "there is no flag"
 
 
 @pytest.mark.parametrize(("s2ap", "recorded"), [(0b11, BIT55), (0b01, 0)])

@@ -22,12 +22,14 @@ from gdbtools.arch.model import (
     optional,
 )
 from gdbtools.arch.x86_64 import GENERAL, IDENTITY
+from gdbtools.arch.x86_64.descriptor_repair import PageRepair
 from gdbtools.arch.x86_64.exceptions.frame import GENERAL_PROTECTION, PAGE_FAULT
 from gdbtools.arch.x86_64.exceptions.page_faults import PageFaults
+from gdbtools.arch.x86_64.instructions.gadgets import BorrowedInstructions
 from gdbtools.arch.x86_64.privileges import LEVELS, USER
 from gdbtools.arch.x86_64.registers import catalog
 from gdbtools.arch.x86_64.registers.control import CR4, EFLAGS
-from gdbtools.arch.x86_64.registers.descriptor_tables import idtr_of
+from gdbtools.arch.x86_64.registers.descriptor_tables import idtr_of, task_of
 from gdbtools.arch.x86_64.registers.memory_types import TYPES
 from gdbtools.arch.x86_64.syndrome.page_fault import PageFaultCode
 from gdbtools.arch.x86_64.tables.descriptors import page_entry
@@ -66,6 +68,8 @@ class X86(Architecture):
     exceptions = PageFaults()
     isolation = TwoRoots()
     table_heuristics = LongModeTables()
+    repair = PageRepair()
+    gadgets = BorrowedInstructions()
 
     def word(self, name: str, register: ReadRegister) -> Word:
         layout = regimes.root_register(register) if name == "cr3" else self.registers[name]
@@ -83,7 +87,9 @@ class X86(Architecture):
         return regimes.bare_regime()
 
     def from_stub(self, name: str, stub: Stub) -> int | None:
-        return idtr_of(stub) if name == "idtr" else stub.register(name)
+        if name == "idtr":
+            return idtr_of(stub)
+        return task_of(stub) if name == "tr" else stub.register(name)
 
     def privilege(self, register: ReadRegister) -> Privilege:
         return regimes.privilege(register)

@@ -46,7 +46,7 @@ def run(session: Session, options: Options) -> Sequence[Fixup]:
         # Said before anything that only the guest's code would tell.
         _ = session.live
     found = diagnose(machine.architecture, machine.register, machine.memory.read)
-    planned = plan_return(found, session.dirty) if options.resume else None
+    planned = plan_return(found, machine.architecture, session.dirty) if options.resume else None
     if planned is None:
         planned = plan(found, machine.architecture, session.dirty, machine.memory)
     back = way_back(machine, found) if options.resume else None

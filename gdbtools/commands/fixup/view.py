@@ -43,9 +43,17 @@ def _tlb(repair: DescriptorRepair, tables: str) -> Text:
 def _settled(answer: Fixup) -> Document:
     """Return that there is nothing to write, and what comes of returning."""
     change, refused = answer.plan.change, answer.plan.refused_next
+    if answer.plan.spurious:
+        permits = Span("The tables permit it by now", Role.GOOD)
+        rows: list[tuple[str, Text]] = [
+            ("descriptor", f"{change.before.padded}  {word_text(change.before)}"),
+            ("at PA", f"{change.pa:#x}, level {answer.plan.level.number}"),
+            ("TLB", answer.plan.spurious),
+        ]
+        return Document([Line([permits, ": nothing written."]), Facts([*rows, *_return_rows(answer)])])
     set_ = Span("The access flag is set already", Role.GOOD)
     head = Line([set_, f" in the level {answer.plan.level.number} descriptor at PA {change.pa:#x}: nothing written."])
-    rows: list[tuple[str, Text]] = [("descriptor", f"{change.before.padded}  {word_text(change.before)}")]
+    rows = [("descriptor", f"{change.before.padded}  {word_text(change.before)}")]
     if refused is not None:
         rows.append(("next", f"{fault_called(refused.fault, answer.architecture)}: {refused.decider.cause.sentence}"))
     return Document([head, Facts([*rows, *_return_rows(answer)])])

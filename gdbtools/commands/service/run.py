@@ -11,7 +11,7 @@ from pathlib import Path
 from gdbtools.commands.hardware_flags import hardware_sets
 from gdbtools.commands.service.fault_log import FaultLog
 from gdbtools.commands.session import Session
-from gdbtools.errors import UsageError
+from gdbtools.errors import Refused, UsageError
 from gdbtools.repair.service import Policy, Service, Summary
 
 MOST_AROUND = 512
@@ -34,7 +34,10 @@ def run(session: Session, options: Options) -> Sequence[Summary]:
     if options.around is not None and not 1 <= options.around <= MOST_AROUND:
         raise UsageError(f"--around takes a number of neighbours from 1 to {MOST_AROUND}")
     # What cannot repair says so before the guest runs.
-    _ = session.machine.architecture.repair, session.machine.architecture.gadgets
+    architecture = session.machine.architecture
+    never, _ = architecture.repair.flags_never_fault, architecture.gadgets
+    if never:
+        raise Refused(f"there is nothing to serve: {never}, so that nobody faults for want of them")
     opened = FaultLog(Path(options.log)) if options.log else nullcontext()
     with opened as log, session.written.going_on("service") as written:
         policy = Policy(tuple(options.kinds) or Policy.kinds, options.count, options.around or 0)

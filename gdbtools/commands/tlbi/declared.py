@@ -12,7 +12,8 @@ TLBI = Command(
         "Borrow the guest's own invalidation and its barriers: find them in what this CPU may execute, put the\n"
         "operand into the register that the instruction names, step that one instruction on this CPU only, and put\n"
         "every register back. One that is broadcast reaches the TLBs of the other CPUs. Is refused where the guest\n"
-        "has none."
+        "has none, or where its CPU may not execute it. With --outside nothing is borrowed: a QEMU that interprets\n"
+        "its guest empties every TLB that it has."
     ),
     arguments=(
         Argument("what", "what is to be invalidated (default: all)", Kind.SCOPE, many="?"),
@@ -23,6 +24,7 @@ TLBI = Command(
             REGIMES,
             metavar="REGIME",
         ),
+        Argument("--outside", "have QEMU empty the TLBs of every CPU itself, at any privilege", Kind.FLAG),
         DRY_RUN,
     ),
     implementation=loaded("tlbi"),

@@ -107,7 +107,8 @@ def _as_hardware(machine: Machine, regime: Regime, step: Step, before: Word, aft
     if not step.is_leaf or refusal is not None:
         return False
     architecture, conventions = machine.architecture, (DirtyConvention.NONE, DirtyConvention.DBM)
-    return after in [architecture.repair.set_access_flag(before, True, each) for each in conventions]
+    flagged = architecture.repair.set_access_flag
+    return after in [flagged(before, written, each) for each in conventions for written in (True, False)]
 
 
 def _move(session: Session, position: int) -> Moved:

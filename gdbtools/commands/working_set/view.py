@@ -131,7 +131,9 @@ def _who(touches: Sequence[Touch]) -> str:
 
 def _facts(answer: WorkingSet) -> Sequence[tuple[str, Text]]:
     setting, facts = answer.setting, list[tuple[str, Text]]()
-    controls = ", ".join(f"{register}.{field_value(control)}" for register, control in setting.controls)
+    controls = (
+        ", ".join(f"{register}.{field_value(control)}" for register, control in setting.controls) or setting.always
+    )
     setter = "hardware" if setting.by_hardware else "software"
     how = "by their faults" if setting.method is Method.FAULTS else "by the flags"
     facts.append(("touches", f"{how}{', as asked' if answer.asked else ''}: {setter} sets them ({controls})"))

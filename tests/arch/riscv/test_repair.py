@@ -127,6 +127,14 @@ def test_an_address_is_fenced_in_every_address_space_and_all_by_no_operand() -> 
         assert lent(Scope(Extent.ALL), other) is None
 
 
+def test_an_identifier_has_as_many_bits_as_its_field() -> None:
+    """How many of them a hart has it does not say; what is wider than the field is no identifier of any."""
+    for architecture, space, machine in ((RISCV, 16, 14), (NARROW, 9, 7)):
+        assert architecture.gadgets.address_space_bits(reader(KERNEL)) == space
+        assert architecture.gadgets.address_space_bits(reader(KERNEL), "vs") == space
+        assert architecture.gadgets.address_space_bits(reader(KERNEL), "g") == machine
+
+
 @pytest.mark.parametrize("scope", [Scope(Extent.ALL), Scope(Extent.ADDRESS, 0x4000), Scope(Extent.ADDRESS_SPACE, 7)])
 def test_a_search_ends_where_there_is_a_fence_of_just_what_was_asked_for(scope: Scope) -> None:
     """At a first choice: one that has none goes through all of a kernel's text for each invalidation."""

@@ -201,7 +201,7 @@ class A64(Gadgets):
                         found.append(_tlbi(f"TLBI {name}{shareability}", operand, rank, extent, bool(shareability)))
         return found
 
-    def address_space_bits(self, register: ReadRegister) -> int:
+    def address_space_bits(self, register: ReadRegister, regime: str | None = None) -> int:  # noqa: ARG002
         """TCR_ELx.AS says how much of an ASID counts; no TLBI is made at EL0 and EL3, and EL2 alone has none."""
         el = SPSR(register("cpsr")).el
         if el not in (1, 2) or (el == 2 and not HCR_EL2(optional(register, "HCR_EL2") or 0).E2H):

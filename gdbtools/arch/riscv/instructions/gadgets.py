@@ -23,6 +23,7 @@ from gdbtools.arch.riscv.instructions.memory import LoadStore, Wide, memory_acce
 from gdbtools.arch.riscv.privilege_modes import VS, VU, M, S, U
 from gdbtools.arch.riscv.registers.catalog import WIDE
 from gdbtools.arch.riscv.registers.status import HSTATUS64, MSTATUS64, PRIV
+from gdbtools.arch.riscv.registers.translation import HGATP32, HGATP64, SATP32, SATP64
 from gdbtools.arch.riscv.translation import regimes
 from gdbtools.bits import Field
 from gdbtools.errors import Refused
@@ -96,6 +97,13 @@ class Borrowed(Gadgets):
     def reaches(self, register: ReadRegister, regime: str) -> bool:
         """A hypervisor's fences are of the guest in hgatp.VMID: of its own tables, and of those that lead it on."""
         return regime in _FENCES and regimes.privilege(register) in (S, M) and bool(optional(register, "hgatp"))
+
+    def address_space_bits(self, register: ReadRegister, regime: str | None = None) -> int:  # noqa: ARG002
+        """As many as the field of satp, or of hgatp, has: how many of them a hart has is in no register."""
+        wide = self.bits == WIDE
+        if regime == regimes.GUEST_STAGE:
+            return (HGATP64.VMID if wide else HGATP32.VMID).width
+        return (SATP64.ASID if wide else SATP32.ASID).width
 
     def accesses(self, access: Access, address: int, register: ReadRegister) -> Sequence[Borrowable]:  # noqa: ARG002
         if access.kind not in (_READ, _WRITE):

@@ -28,6 +28,9 @@ MNEMONICS: Final[Mapping[int, str]] = {
 }  # fmt: skip
 _FRAME: Final = struct.Struct("<5Q")
 _ERROR: Final = struct.Struct("<Q")
+ERROR_CODE_BYTES: Final = _ERROR.size
+FRAME_BYTES: Final = _ERROR.size + _FRAME.size
+"""Of the frame, with the error code below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,16 @@ class FaultFrame:
     rsp: int
 
 
+def gate(register: ReadRegister, vector: int = PAGE_FAULT) -> Gate:
+    """Return the gate that a vector's exceptions are taken through."""
+    at = VA(register("idtr") + GATE_BYTES * vector)
+    return Gate(int.from_bytes(read_virtual(regimes.regime(register), at, GATE_BYTES, memory_of(register)), "little"))
+
+
 def handler(register: ReadRegister, vector: int = PAGE_FAULT) -> VA | None:
     """Return where a vector's handler begins; None where its gate is not present."""
-    regime = regimes.regime(register)
-    at = VA(register("idtr") + GATE_BYTES * vector)
-    gate = Gate(int.from_bytes(read_virtual(regime, at, GATE_BYTES, memory_of(register)), "little"))
-    return VA(gate.OFFSET) if gate.P else None
+    found = gate(register, vector)
+    return VA(found.OFFSET) if found.P else None
 
 
 def is_at_handler(register: ReadRegister) -> bool:
@@ -56,8 +63,7 @@ def is_at_handler(register: ReadRegister) -> bool:
 
 def frame(register: ReadRegister) -> FaultFrame:
     """Return the frame of a CPU that is at that handler's first instruction."""
-    size = _ERROR.size + _FRAME.size
-    raw = read_virtual(regimes.regime(register), VA(register("rsp")), size, memory_of(register))
+    raw = read_virtual(regimes.regime(register), VA(register("rsp")), FRAME_BYTES, memory_of(register))
     (code,) = _ERROR.unpack(raw[: _ERROR.size])
     rip, cs, rflags, rsp, _ = _FRAME.unpack(raw[_ERROR.size :])
     return FaultFrame(code, rip, cs, rflags, rsp)

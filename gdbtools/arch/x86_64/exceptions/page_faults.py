@@ -52,13 +52,16 @@ class PageFaults(Exceptions):
     # "Caching Translation Information": an entry is cached only if it is present and has no reserved bit set.
     cached_refusals = frozenset((FaultKind.PERMISSION,))
     fences_are_local = True
+    # "Operations that Invalidate TLBs and Paging-Structure Caches".
+    fault_forgets = "a page fault has its CPU forget what it holds of that address, so this one does not come again"
 
     def instruction_bytes(self, begins: bytes) -> int:  # noqa: ARG002
         """Instructions are not decoded here: as long as the longest they may be."""
         return LONGEST_BYTES
 
-    def way_back(self, register: ReadRegister, through: VA | None) -> Mapping[str, int] | None:  # noqa: ARG002
-        return None
+    def way_back(self, register: ReadRegister, through: VA | None) -> Mapping[str, int] | None:
+        """Return what drops the error code, and leads to an IRETQ, without which nothing returns."""
+        return None if through is None else {"rsp": register("rsp") + frame.ERROR_CODE_BYTES, "rip": through}
 
     def syndrome_of(self, exception_class: int, iss: int) -> int | None:  # noqa: ARG002
         """There are no classes: an error code is whole."""

@@ -1,4 +1,4 @@
-"""The interrupt descriptor table: where it is, and what a gate of it says.
+"""The interrupt descriptor table: where it is, and what a gate of it says; where the task-state segment is.
 
 Source: Intel SDM volume 3, "Interrupt Descriptor Table (IDT)", "64-Bit Mode IDT".
 """
@@ -12,6 +12,7 @@ from gdbtools.arch.model import Stub
 from gdbtools.bits import NO_YES, Field, Word
 
 GATE_BYTES: Final = 16
+_TASK: Final = re.compile(r"^TR =[0-9a-f]+ ([0-9a-f]+) ", re.MULTILINE)
 _IDT: Final = re.compile(r"^IDT=\s+([0-9a-f]+) [0-9a-f]+\s*$", re.MULTILINE)
 
 
@@ -36,4 +37,10 @@ class Gate(Word):
 def idtr_of(stub: Stub) -> int | None:
     """Return where a CPU's table is, which QEMU's stub has no register for: its monitor prints it."""
     shown = _IDT.search(stub.printed())
+    return None if shown is None else int(shown[1], 16)
+
+
+def task_of(stub: Stub) -> int | None:
+    """Return where a CPU's task-state segment is, in the same way."""
+    shown = _TASK.search(stub.printed())
     return None if shown is None else int(shown[1], 16)

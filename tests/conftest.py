@@ -73,7 +73,7 @@ class NamedAtOnce:
         # In a process that runs tests for another there is no terminal.
         printer = self._config.pluginmanager.get_plugin("terminalreporter")
         if report.failed and printer is not None:
-            printer.ensure_newline()
+            printer.line("")
             printer.write_line(f"FAILED {report.nodeid} in its {report.when}")
 
 

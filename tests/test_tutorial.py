@@ -61,7 +61,7 @@ def answer(terminal: Terminal, typed: str, interrupts: bool) -> str:
     command = typed.removeprefix(PROMPT).strip()
     terminal.enter(command)
     if interrupts:
-        terminal.wait("guest is ready", LONG)
+        terminal.wait("guest is ready", seconds=LONG)
         # The script that keeps it busy begins now.
         terminal.still(1.0)
         terminal.type(CTRL_C)
@@ -106,8 +106,8 @@ def test_the_tutorial_is_what_happens(
     home = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path), "PYTHONPATH": str(clone)}
     monkeypatch.chdir(clone)
     with Terminal(command, 80, 200, home) as terminal:
-        terminal.wait("Stopped, ", LONG)
-        rows = terminal.wait(PROMPT, LONG)
+        terminal.wait("Stopped, ", seconds=LONG)
+        rows = terminal.wait(PROMPT, seconds=LONG)
         compare("\n".join(rows), printed, typed)
         *asked, (leave, _), (typed, printed) = page[prompt + 1 :]
         for line, said in asked:

@@ -23,6 +23,7 @@ from tests.places import ROOT
 
 pytestmark = pytest.mark.guest
 
+ACCESSES = ("execute", "read", "read-code", "shadow-stack-read", "shadow-stack-write", "write")
 KINDS = ("access-flag", "any", "permission", "translation")
 
 PROMPT = "(gdb) "
@@ -172,7 +173,7 @@ def test_completion_gives_the_commands(alone: Session) -> None:
     ("typed", "completed"),
     [
         ("mmu walk --a", ["mmu walk --access"]),
-        ("mmu walk 0 --access ", [f"mmu walk 0 --access {kind}" for kind in ("execute", "read", "read-code", "write")]),
+        ("mmu walk 0 --access ", [f"mmu walk 0 --access {kind}" for kind in ACCESSES]),
         ("mmu walk 0 --access w", ["mmu walk 0 --access write"]),
         ("mmu catch a", ["mmu catch access-flag", "mmu catch any"]),
         (

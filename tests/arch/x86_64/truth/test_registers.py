@@ -116,3 +116,7 @@ def test_a_gates_type_is_named() -> None:
 def test_bit_1_of_the_flags_is_always_1_and_nothing_to_note() -> None:
     flags = X86_64.registers["eflags"]
     assert (flags(1 << 1).reserved, flags(1 << 3).reserved) == (0, 1 << 3)
+
+
+def test_a_selectors_table_is_named() -> None:
+    assert [X86_64.registers["cs"].field("TI").meaning(value) for value in (0, 1)] == ["GDT", "LDT"]

@@ -83,3 +83,16 @@ def test_what_is_no_page_fault_has_no_code_and_every_kind_has_its_name() -> None
     assert X86_64.called(Fault(FaultKind.RESERVED_BIT, 1, 4), None) == "page fault (#PF): reserved bit, level 4"
     assert X86_64.called(Fault(FaultKind.PROTECTION_KEY), None) == "page fault (#PF): protection key"
     assert X86_64.called(Fault(FaultKind.PERMISSION, 1, 1), None) == "page fault (#PF): access rights, level 1"
+
+
+# "Page-Fault Error Code", its figure: what 0 and 1 of a bit mean that says more than no and yes.
+MEANINGS = {
+    "P": ("an entry is not present", "every entry is present"), "W": ("read", "write"), "U": ("supervisor", "user"),
+    "I": ("data", "an instruction was fetched"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MEANINGS)
+def test_both_values_of_a_bit_have_their_meaning(name: str) -> None:
+    field = PageFaultCode.field(name)
+    assert (field.meaning(0), field.meaning(1)) == MEANINGS[name]

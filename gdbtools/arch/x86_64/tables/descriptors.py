@@ -61,6 +61,7 @@ class PointerEntry(Word):
 
     NextTable = Field((PHYSICAL_BITS - 1, PAGE_BITS), doc="next table's address", scale=1 << PAGE_BITS)
     AVL = PresentEntry.AVL
+    A = Field(5, doc="reserved, and 0 when it was loaded; QEMU sets it as an accessed flag", values=NO_YES)
     PCD = PresentEntry.PCD
     PWT = PresentEntry.PWT
     P = PresentEntry.P

@@ -27,7 +27,8 @@ from gdbtools.arch.x86_64.tables.geometry import PAGE_BITS, PHYSICAL_BITS, POINT
 from gdbtools.bits import Field, Word
 
 _NOWHERE: Final = PA(0)
-_POINTER_RESERVED: Final = ((8, 5), (2, 1))
+# Bit 5 is reserved as well, but by the time that anybody looks QEMU has set it: that refused nothing.
+_POINTER_RESERVED: Final = ((8, 6), (2, 1))
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ ENTRIES: list[tuple[str, dict[str, int], int, int, dict[int, str]]] = [
     ("PDE", FOUR, 2, 0, {**WIDE, 7: "maps a page"}),
     ("PDE, 2 MiB", FOUR, 2, PS, {**WIDE, **BELOW_2M}),
     ("PTE", FOUR, 1, 0, WIDE),
-    ("PAE PDPTE", EIGHT_BYTES, 3, 0, {**WIDE, **UNUSED, 63: OTHER, **spread(8, 5, OTHER), **spread(2, 1, OTHER)}),
+    ("PAE PDPTE", EIGHT_BYTES, 3, 0, {**WIDE, **UNUSED, 63: OTHER, **spread(8, 6, OTHER), **spread(2, 1, OTHER)}),
     ("PAE PDE", EIGHT_BYTES, 2, 0, {**WIDE, **UNUSED, 7: "maps a page"}),
     ("PAE PDE, 2 MiB", EIGHT_BYTES, 2, PS, {**WIDE, **UNUSED, **BELOW_2M}),
     ("PAE PTE", EIGHT_BYTES, 1, 0, {**WIDE, **UNUSED}),

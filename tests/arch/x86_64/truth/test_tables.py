@@ -52,7 +52,7 @@ def test_what_is_not_present_is_softwares_and_paes_first_level_has_no_rights() -
     assert positions(ABSENT[4]) == {"SOFTWARE": "31:1", "P": "0"}
     assert positions(ABSENT[8]) == {"SOFTWARE": "63:1", "P": "0"}
     assert (ABSENT[4].width, ABSENT[8].width) == (32, 64)
-    assert positions(PointerEntry) == {"NextTable": "51:12", "AVL": "11:9", "PCD": "4", "PWT": "3", "P": "0"}
+    assert positions(PointerEntry) == {"NextTable": "51:12", "AVL": "11:9", "A": "5", "PCD": "4", "PWT": "3", "P": "0"}
     assert PointerEntry.field("NextTable").of(PointerEntry(1 << 12)) == 1 << 12
     assert {
         (mode, level.number) for mode in MODES for level in MODES[mode].levels if is_pointer(MODES[mode], level.number)

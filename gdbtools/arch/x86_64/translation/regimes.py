@@ -27,6 +27,7 @@ LINEAR: Final = "linear"
 NAMES: Final = (LINEAR, NPT, EPT)
 NO_TYPES: Final = "pat: as at reset (WB, WT, UC-, UC)"
 NO_EFER: Final = "efer: LMA=1, which addresses of 64 bits show, and NXE=1"
+NO_FLAGS: Final = "eflags: AC=0, so that SMAP counts"
 NO_KEYS: Final = "{}: 0, which denies nothing"
 
 
@@ -151,6 +152,7 @@ def _controls(register: ReadRegister, chosen: Mode) -> tuple[AccessControls, tup
             known = optional(register, holder)
             keys[holder] = known or 0
             assumed += [] if known is not None else [NO_KEYS.format(holder)]
+    assumed += [NO_FLAGS] if cr4.SMAP and optional(register, "eflags") is None else []
     found = AccessControls(
         write_protect=bool(cr0.WP),
         smep=bool(cr4.SMEP),

@@ -22,6 +22,7 @@ from gdbtools.arch.walk import walk
 from gdbtools.arch.x86_64.translation.second_stage import second_walk
 from gdbtools.cli import main
 from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.machine.sources import open_source
 from tests.guests import packages
 from tests.guests.packages import QEMU_SUITES
 from tests.guests.states import FULL_RUN, SEED, counting
@@ -37,11 +38,13 @@ from tests.guests.x86.oracle import (
     RAM_BYTES,
     REQUEST_BYTES,
     REQUESTS,
+    TABLES,
     Operation,
     Request,
     word_at,
 )
 from tests.guests.x86.rules import PF, Raised, Touch
+from tests.places import ROOT
 from tests.tables import reader
 
 CASES = int(os.environ.get("GDBTOOLS_ORACLE_CASES", "6000" if FULL_RUN else "300"))
@@ -280,3 +283,22 @@ def test_the_command_says_the_same_of_the_ram_and_the_registers(
                 assert result["fault"]["vector"] == expected.vector
                 assert status is None if expected.vector != PF else int(status, 16) == expected.error
     assert kinds == {int, Raised, NestedFault}, "too few kinds of answers were met to tell"
+
+
+def test_what_the_pages_show_of_a_capture_is_what_hardware_says_of_it(hypervisor: Hypervisor) -> None:
+    if hypervisor.levels != 4:
+        pytest.skip("the capture's nested tables have 4 levels; the host of 4 levels is asked about them")
+    machine = open_source(str(ROOT / "fixtures/captures/nested.core"))
+    for pa in range(TABLES, TABLES + 0x8000, 0x1000):
+        hypervisor.write(pa, machine.memory.read(PA(pa), 0x1000))
+    registers = {name: machine.register(name) for name in ("cr0", "cr3", "cr4", "efer", "ncr3", "hefer")}
+    (answer,) = hypervisor.ask(registers, [Request(0x50008, Operation.USER_STORE)], 0x40000)
+    assert (answer.code, answer.info_1, answer.info_2) == (NESTED_PAGE_FAULT, 0x1_0000_0007, 0x30008)
+    access = Access(AccessKind.WRITE, X86.privileges[0])
+    regime, met = X86.met_by(X86.regime_for(machine.register, VA(0x50008)), access, machine.register)
+    found = walk(regime, VA(0x50008), machine.memory.read)
+    refused = X86.check(found, met, 2)
+    assert refused is not None
+    assert X86.status(refused.fault, access, found) == answer.info_1
+    assert found.destination is not None
+    assert found.destination.address == answer.info_2

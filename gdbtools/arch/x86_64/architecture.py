@@ -36,7 +36,7 @@ from gdbtools.arch.x86_64.tables.descriptors import page_entry
 from gdbtools.arch.x86_64.tables.geometry import LEVELS_4, MODE_32, PAE
 from gdbtools.arch.x86_64.tables.table_heuristics import LongModeTables
 from gdbtools.arch.x86_64.translation import regimes
-from gdbtools.arch.x86_64.translation.hypervisor import ROOTS
+from gdbtools.arch.x86_64.translation.hypervisor import EPT, ROOTS
 from gdbtools.arch.x86_64.translation.isolation import TwoRoots
 from gdbtools.arch.x86_64.translation.linear import Linear
 from gdbtools.arch.x86_64.translation.paging_off import PagingOff
@@ -51,7 +51,7 @@ class X86(Architecture):
     identity = IDENTITY
     regime_names = regimes.NAMES
     memory_types = tuple(TYPES.values())
-    bare_regimes = (regimes.LINEAR, "")
+    bare_regimes = (regimes.LINEAR, EPT)
     privileges = LEVELS
     tells_shadow_stacks = True
     pc = "rip"
@@ -82,9 +82,11 @@ class X86(Architecture):
         return (*self.registers, *self.general)
 
     def bare_regime(self, granule: str, name: str, level: int | None) -> Regime:  # noqa: ARG002
+        if name not in regimes.NAMES:
+            raise UsageError(f"{name} is no regime of x86-64; there are {', '.join(regimes.NAMES)}")
         if granule != "4k":
             raise UsageError("pages of x86-64 have 4k, and large ones follow from their level; leave --granule out")
-        return regimes.bare_regime()
+        return regimes.bare_regime(name)
 
     def from_stub(self, name: str, stub: Stub) -> int | None:
         if name == "idtr":

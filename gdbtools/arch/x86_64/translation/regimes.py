@@ -14,6 +14,7 @@ from gdbtools.arch.x86_64.permissions.checks import AccessControls
 from gdbtools.arch.x86_64.privileges import SUPERVISOR, USER, USER_CPL
 from gdbtools.arch.x86_64.registers.control import CR0, CR3, CR3PAE, CR4, EFER, EFLAGS, CR3Narrow, CR3WithPCID, Selector
 from gdbtools.arch.x86_64.registers.memory_types import AT_RESET, PAT
+from gdbtools.arch.x86_64.registers.second_stage import EPTP
 from gdbtools.arch.x86_64.tables.entries import EntryFormat
 from gdbtools.arch.x86_64.tables.geometry import ENTRY_BYTES, LEVELS_4, LEVELS_5, MODE_32, PAE, PHYSICAL_BITS, Mode
 from gdbtools.arch.x86_64.translation.address_masking import Masking
@@ -113,8 +114,8 @@ def regime(register: ReadRegister, name: str | None = None) -> Regime:
 _NOT_MEMORY: Final = "the four entries of the first level were loaded with cr3: memory may have others by now"
 
 
-def bare_regime() -> Regime:
-    """Return a regime in which a value alone is decoded, with as many levels as there can be and NX on.
+def bare_regime(name: str) -> Regime:
+    """Return a regime of that name in which a value alone is decoded, with as many levels as there can be and NX on.
 
     What an entry says does not depend on how many levels there are above it.
     """
@@ -124,8 +125,11 @@ def bare_regime() -> Regime:
         "cr4": CR4(0).with_(PAE=1, LA57=1, PGE=1),
         "efer": EFER(0).with_(LME=1, LMA=1, NXE=1),
     }
-    register = written_down(values)
-    return regime(register)
+    values |= {NPT: {"ncr3": 0, "hcr4": values["cr4"], "hefer": values["efer"]}, EPT: {"eptp": _DEEPEST}}.get(name, {})
+    return regime(written_down(values), name)
+
+
+_DEEPEST: Final = int(EPTP(0).with_(PWL=4, MT=6))
 
 
 def tells_fetches(regime: Regime) -> bool:

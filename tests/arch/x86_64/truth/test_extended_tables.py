@@ -5,6 +5,7 @@ Volume 3, "The Extended Page Table Mechanism (EPT)", "Exit Qualification for EPT
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -13,6 +14,7 @@ from gdbtools.addresses import VA
 from gdbtools.arch.model import Mapped, written_down
 from gdbtools.arch.scan import scan
 from gdbtools.arch.x86_64.architecture import X86_64
+from gdbtools.cli import main
 from gdbtools.errors import Unavailable
 from tests.arch.x86_64.guest import Machine
 
@@ -166,3 +168,14 @@ def test_the_map_lists_what_an_execute_only_page_and_a_user_executable_one_map()
     assert {level.label: str(each) for level, each in run.attributes.rights.items()} == {  # type: ignore[union-attr]
         "user": "--x", "supervisor": "---",
     }  # fmt: skip
+
+
+def test_a_value_alone_is_decoded_as_an_entry_of_the_second_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pte", "0x29035", "--arch", "x86_64", "--regime", "ept"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^1 +a page of 4KB +0x29000 +supervisor r-x  user r-x +MT=0b110 X=1 R=1$", said, re.MULTILINE)
+    assert re.search(r"^5 to 2 +invalid +a reserved bit is set$", said, re.MULTILINE)
+    assert main(["pte", "0x29035", "--arch", "x86_64", "--regime", "npt"]) == 0
+    assert re.search(r"^5 to 2 +a table", capsys.readouterr().out, re.MULTILINE)
+    assert main(["pte", "0x29035", "--arch", "x86_64", "--regime", "el1"]) == 2
+    assert "there are linear, npt, ept" in capsys.readouterr().err

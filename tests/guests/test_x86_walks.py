@@ -39,6 +39,7 @@ from tests.guests.x86.oracle import (
     Operation,
     Request,
     X86Oracle,
+    no_kvm,
     word_at,
 )
 from tests.guests.x86.rules import PF, Raised, Rules, Touch
@@ -49,6 +50,8 @@ CASES = int(os.environ.get("GDBTOOLS_ORACLE_CASES", "35000" if FULL_RUN else "30
 """Of each of the six configurations; all in all 210,000 and 18,000."""
 X86 = ARCHITECTURES["x86_64"]
 UNDEFINED = 6
+KVM = "KVM"
+"""This machine's own CPU, where it walks the tables of guests: a second witness of another make."""
 FULL = (1 << 64) - 1
 LENGTHS = {Operation.LOAD: 2, Operation.STORE: 2, Operation.JUMP: 5}
 """Of what is asked for, by the operation without who asks: the undefined instruction is right behind it."""
@@ -58,16 +61,20 @@ pytestmark = pytest.mark.guest
 
 @pytest.fixture(
     scope="module",
-    params=[(name, levels) for name in ("system", *QEMU_SUITES) for levels in (4, 5)],
+    params=[(name, levels) for name in ("system", *QEMU_SUITES, KVM) for levels in (4, 5)],
     ids=lambda each: f"{each[0]}-{each[1]}-level",
 )
 def oracle(request: pytest.FixtureRequest) -> Iterator[X86Oracle]:
     name, levels = request.param
+    if name == KVM and (why := no_kvm()):
+        pytest.skip(why)
     try:
-        qemu = packages.qemu(name, "qemu-system-x86_64")
+        qemu = packages.qemu("system" if name == KVM else name, "qemu-system-x86_64")
     except Unavailable as missing:
         pytest.skip(str(missing))
-    with X86Oracle(qemu, levels) as oracle:
+    with X86Oracle(qemu, levels, by_kvm=name == KVM) as oracle:
+        if not oracle.has_levels:
+            pytest.skip("this machine's CPU has no 5-level paging")
         yield oracle
 
 
@@ -192,7 +199,7 @@ class Run:
 
     def of(self, number: int, counted: Counter[str]) -> None:
         """Draw a state, ask everything about it, and compare."""
-        state = Drawing(self.oracle.levels, number, self.oracle.physical_bits).draw()
+        state = Drawing(self.oracle.levels, number, self.oracle.abilities).draw()
         comparison = Comparison(self.oracle, state)
         asked = []
         for request in state.requests:
@@ -251,7 +258,7 @@ def test_the_command_says_the_same_of_the_ram_and_the_registers(
     file = tmp_path / "registers.json"
     said = set()
     for number in range(SEED, SEED + 4):
-        state = Drawing(oracle.levels, number, oracle.physical_bits).draw()
+        state = Drawing(oracle.levels, number, oracle.abilities).draw()
         comparison = Comparison(oracle, state)
         for request in state.requests[:8]:
             expected = comparison.by_manual(request)

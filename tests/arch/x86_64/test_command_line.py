@@ -18,7 +18,7 @@ from gdbtools.cli import main
 from tests.guests.x86 import states
 from tests.guests.x86.guest_rules import GuestRules, Nested, NestedFault
 from tests.guests.x86.guest_states import MODES, GuestDrawing
-from tests.guests.x86.oracle import AC, RAM_BYTES, Request
+from tests.guests.x86.oracle import AC, RAM_BYTES, Abilities, Request
 from tests.guests.x86.rules import Raised, Rules, Touch
 
 WIDTH, STATES = 40, 12
@@ -126,7 +126,7 @@ def test_every_mode_is_answered_from_all_registers_and_from_the_four_that_are_ne
 def test_keys_and_controls_may_be_supposed(levels: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seen = Counter[str]()
     for number in range(STATES):
-        state = states.Drawing(levels, number, WIDTH).draw()
+        state = states.Drawing(levels, number, Abilities(WIDTH)).draw()
         ram = Ram(tmp_path, state.pages)
         for request in state.requests[:: max(1, len(state.requests) // 5)]:
             try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
+import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from tests.guests.packages import Qemu
@@ -27,6 +29,7 @@ INTO_SLOT = {0: 1, 1: 8, 2: 0}
 REGISTER_NAMES = ("cr0", "cr3", "cr4", "efer", "pkru", "pkrs")
 IDENTITY_NAMES = ("sizes", "features_b", "features_c", "features_1a", "extended_d")
 NOTHING_RAISED = (1 << 64) - 1
+PGE, SMEP, SMAP, PKE, PKS = 1 << 7, 1 << 20, 1 << 21, 1 << 22, 1 << 24
 AC = 1 << 18
 
 
@@ -63,6 +66,30 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Abilities:
+    """What a CPU can do: bits of a physical address, bits of cr4, and pages of 1 GiB."""
+
+    physical_bits: int
+    controls: int = PGE | SMEP | SMAP | PKE | PKS
+    pages_1g: bool = True
+
+
+def no_kvm() -> str:
+    """Return why KVM is no second witness on this machine; empty where it is one."""
+    try:
+        os.close(os.open("/dev/kvm", os.O_RDWR))
+    except OSError as missing:
+        return f"/dev/kvm: {missing.strerror}"
+    switches = ("/sys/module/kvm_amd/parameters/npt", "/sys/module/kvm_intel/parameters/ept")
+    if any(Path(each).exists() and Path(each).read_text().strip() in ("Y", "1") for each in switches):
+        return ""
+    return (
+        "/dev/kvm is there and has neither AMD's nested paging nor Intel's EPT: it walks the tables itself and keeps "
+        "shadows of them, which do not see what another process writes"
+    )
+
+
+@dataclass(frozen=True)
 class Answer:
     """`vector` is None where nothing was raised; `value` is what was loaded, or told by what was fetched."""
 
@@ -89,22 +116,38 @@ class X86Oracle(SharedRam):
     ram_bytes = RAM_BYTES
     _layout: ClassVar[struct.Struct] = struct.Struct("<8Q")
 
-    def __init__(self, qemu: Qemu, levels: int, cpu: str = "max") -> None:
+    def __init__(self, qemu: Qemu, levels: int, by_kvm: bool = False) -> None:
         self.qemu = qemu
         self.levels = levels
-        self.cpu = cpu
-        self.version = ".".join(qemu.version.split(".")[:2])
+        self.by_kvm = by_kvm
+        # Of KVM no departure is known, whichever QEMU asks it.
+        self.version = "KVM" if by_kvm else ".".join(qemu.version.split(".")[:2])
 
     def __enter__(self) -> X86Oracle:
-        self.start(self.qemu.command, ["-M", "pc", "-cpu", self.cpu, "-no-reboot"], IMAGE)
+        shape = ["-cpu", "host", "-accel", "kvm"] if self.by_kvm else ["-cpu", "max"]
+        self.start(self.qemu.command, ["-M", "pc", *shape, "-no-reboot"], IMAGE)
         self.wait(lambda: self.read(MAILBOX, 8) == b"x86walks", "the guest did not come up", nap=0.01)
         # Once and never again: TCG does not see code that is written from outside.
         self.write(DATA, b"".join(slot(pa) for pa in range(DATA, DATA + DATA_BYTES, SLOT_BYTES)))
-        self.write(MAILBOX + LEVELS, struct.pack("<Q", self.levels))
         self.identity = {name: self.word(MAILBOX + IDENTITY + 8 * at) for at, name in enumerate(IDENTITY_NAMES)}
         self.physical_bits = self.identity["sizes"] & 0xFF
+        self.write(MAILBOX + LEVELS, struct.pack("<Q", self.levels if self.has_levels else 4))
         self._sequence = 0
         return self
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether the CPU has as many as are wanted."""
+        return self.levels == 4 or bool(self.identity["features_c"] >> 16 & 1)
+
+    @property
+    def abilities(self) -> Abilities:
+        """What may be drawn for this CPU."""
+        wide, narrow = self.identity["features_b"], self.identity["features_c"]
+        has = ((wide >> 7, SMEP), (wide >> 20, SMAP), (narrow >> 3, PKE), (narrow >> 31, PKS))
+        # What a TLB holds as global outlives a load of cr3, and tables that another process writes.
+        controls = sum(bit for present, bit in has if present & 1) | (0 if self.by_kvm else PGE)
+        return Abilities(self.physical_bits, controls, bool(self.identity["extended_d"] >> 26 & 1))
 
     def __exit__(self, *_: object) -> None:
         self.stop()

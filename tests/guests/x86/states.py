@@ -14,28 +14,24 @@ from tests.guests.x86.oracle import (
     DATA,
     DATA_BYTES,
     INTO_SLOT,
+    PGE,
+    PKE,
+    PKS,
     SLOT_BYTES,
+    SMAP,
+    SMEP,
     STUB,
     TABLES,
     TABLES_BYTES,
     WINDOW,
+    Abilities,
     Operation,
     Request,
 )
 
 PAGE = 4096
 P, RW, US, PS, NX = 1, 2, 4, 1 << 7, 1 << 63
-WP, SMEP, SMAP, PKE, PKS, PGE, LA57, PAE, NXE = (
-    1 << 16,
-    1 << 20,
-    1 << 21,
-    1 << 22,
-    1 << 24,
-    1 << 7,
-    1 << 12,
-    1 << 5,
-    1 << 11,
-)
+WP, LA57, PAE, NXE = 1 << 16, 1 << 12, 1 << 5, 1 << 11
 HOME_BITS = 40
 """Addresses of no more bits are those that every table maps: the window's, and in their second half the stub's."""
 STUB_VA = 1 << HOME_BITS - 1
@@ -53,10 +49,11 @@ class State:
 class Drawing:
     """Draws one state."""
 
-    def __init__(self, levels: int, number: int, physical_bits: int) -> None:
+    def __init__(self, levels: int, number: int, abilities: Abilities) -> None:
         self.random = Random(number)
         self.levels = levels
-        self.physical_bits = physical_bits
+        self.abilities = abilities
+        self.physical_bits = abilities.physical_bits
         self.pages: dict[int, bytearray] = {}
         self._next = TABLES
 
@@ -82,7 +79,8 @@ class Drawing:
         return State(registers, self.pages, requests)
 
     def _controls(self) -> int:
-        return sum(bit for bit in (SMEP, SMAP, PKE, PKS, PGE) if self.random.randrange(2))
+        drawn = sum(bit for bit in (SMEP, SMAP, PKE, PKS, PGE) if self.random.randrange(2))
+        return drawn & self.abilities.controls
 
     def _page(self) -> int:
         pa = self._next
@@ -118,7 +116,7 @@ class Drawing:
         low = random.randrange(1 << HOME_BITS, top // 2)
         va = random.choice((low, top - 1 - low, random.choice((top // 2 - 1, top // 2, 1 << HOME_BITS))))
         va = va >> 12 << 12
-        page_level = random.choice((1, 1, 1, 1, 2, 2, 3))
+        page_level = min(random.choice((1, 1, 1, 1, 2, 2, 3)), 3 if self.abilities.pages_1g else 2)
         target = DATA + random.randrange(0, DATA_BYTES, PAGE)
         user = random.randrange(3) > 0
         table = root
@@ -165,7 +163,7 @@ class Drawing:
                 entry & ~US,
                 entry | NX,
                 entry | NX,
-                entry ^ PS,
+                entry ^ (PS if level != 3 or self.abilities.pages_1g else 0),
                 entry | 1 << random.randrange(self.physical_bits, 52),
                 entry | 1 << random.randrange(52, 59),
                 entry | random.getrandbits(4) << 59,

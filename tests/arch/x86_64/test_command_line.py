@@ -167,6 +167,27 @@ def test_nested_tables_are_answered_as_the_vm_exit_has_it(
     assert {"mapped", "nested page fault"} <= {*seen}, seen
 
 
+def test_a_root_alone_asks_the_second_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = (0x1000, 0x2000, 0x3000, 0x4000)
+    pages = {pa: (pa + 0x1000 | 7).to_bytes(8, "little") + bytes(4088) for pa in places[:3]}
+    pages[places[3]] = (0x9037).to_bytes(8, "little") + bytes(4088)
+    ram = Ram(tmp_path, pages)
+    source = ["-s", f"{ram.path}@0x0", "--arch", "x86_64"]
+    for name, root, memory in (("ept", "0x101e", "WB"), ("ept", "0x1000", "WB"), ("npt", "0x1000", "UC-")):
+        asked = ["--regime", name, "--root", root]
+        assert main(["walk", *source, *asked, "0x123", "--access", "write", "--json"]) == 0
+        result = json.loads(capsys.readouterr().out)["result"]
+        assert (result["output"], result["attributes"]["memory"]) == ("0x0000000000009123", memory)
+        assert ("eptp: 4 levels" in " ".join(result["assumed"])) == (root == "0x1000" and name == "ept")
+        assert main(["map", *source, *asked, "--json"]) == 0
+        assert '"output": "0x0000000000009000"' in capsys.readouterr().out
+    assert main(["walk", *source, "--regime", "npt", "0"]) == 3
+    assert "--with ncr3=0x..., or --regime npt --root 0x..." in capsys.readouterr().err
+    capture = "fixtures/captures/osv-1131.core"
+    assert main(["walk", "-s", capture, "0x1000", "--root", "0x40000000"]) == 2
+    assert "give the register that has it: --with TTBR0_EL1=" in capsys.readouterr().err
+
+
 def test_what_is_no_address_is_no_page_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ram = Ram(tmp_path, {})
     values = {"cr0": 0x8001_0001, "cr3": 0x1000, "cr4": 0x20, "efer": 0xD00}

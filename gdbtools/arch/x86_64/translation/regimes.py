@@ -86,7 +86,7 @@ def regime(register: ReadRegister, name: str | None = None) -> Regime:
     if name in ROOTS:
         return stage(register, name)
     chosen, below = mode(register), second_stage(register)
-    through = () if below is None else below.notes
+    through = _may_be_a_guest(register) if below is None else below.notes
     if chosen is None:
         return PagingOff(bool(CR0(register("cr0")).PE), below, notes=through)
     cr3, cr4 = register("cr3"), CR4(register("cr4"))
@@ -111,6 +111,15 @@ def regime(register: ReadRegister, name: str | None = None) -> Regime:
     )
 
 
+def _may_be_a_guest(register: ReadRegister) -> tuple[str, ...]:
+    """Return what is said where a guest may run whose second stage nobody knows: VMRUN wants SVME of a guest too."""
+    return (_GUEST_PERHAPS,) if EFER.SVME.of(optional(register, "efer") or 0) else ()
+
+
+_GUEST_PERHAPS: Final = (
+    "efer.SVME is 1, in a hypervisor as in its guest: a guest's physical addresses go through nested tables, whose "
+    "root no stub gives; say it: --with ncr3=0x..."
+)
 _NOT_MEMORY: Final = "the four entries of the first level were loaded with cr3: memory may have others by now"
 
 

@@ -78,6 +78,7 @@ def test_what_grants_nothing_is_a_violation_that_has_no_rights_in_its_qualificat
     (TABLES[1] | R | 1 << 51, 1, {}, "ADDRESS_WIDTH", "[51]"),
     (TABLES[1] | R | 1 << 3, 1, {}, "RESERVED_BIT", "[3]"),
     (TABLES[1] | R | 1 << 7, 1, {}, "PAGE_SIZE", "[7]"),
+    (TABLES[1] | R | 1 << 6, 1, {}, "RESERVED_BIT", "[6]"),
     (TABLES[2] | R | 1 << 6, 2, {}, "RESERVED_BIT", "[6]"),
     (TABLES[3] | R | 1 << 5, 3, {}, "RESERVED_BIT", "[5]"),
     (0x200000 | PS | WB | R | 1 << 12, 3, {}, "MISALIGNED", "[12]"),
@@ -90,7 +91,7 @@ def test_a_misconfigured_entry_is_told_from_a_violation(leaf, depth, registers, 
         found, refused, status = tables(leaf, depth=depth, **registers).ask(0, kind, regime="ept")
         assert refused is not None
         assert (refused.decider.cause.name, refused.decider.field.position) == (cause, position)
-        assert (refused.fault.kind.name, status) == ("RESERVED_BIT", None)
+        assert (refused.fault.kind.name, refused.fault.level, status) == ("RESERVED_BIT", 5 - depth, None)
         assert X86_64.called(refused.fault, None, found).startswith("EPT misconfiguration (exit reason 49)")
 
 
@@ -104,6 +105,18 @@ def test_pages_have_three_sizes_and_bits_that_are_ignored(leaf: int, depth: int,
     found, _, _ = tables(leaf, depth=depth).ask(offset, "read", regime="ept")
     assert found.outcome == Mapped(base | offset, size)
     assert tables(leaf, depth=depth).outcome(size // 4096 * offset, "read", regime="ept")[0] == "mapped"
+
+
+def test_a_processor_without_execute_only_pages_has_all_others() -> None:
+    for rights in (R, R | W, R | X, RWX):
+        assert tables(PAGE | WB | rights, **NO_EXECUTE_ONLY).outcome(0, "read", regime="ept") == ("mapped", PAGE)
+
+
+def test_what_is_ignored_in_an_entry_that_leads_to_a_table_refuses_nothing() -> None:
+    ignored = A | D | UX | 1 << 11 | 0xFFF << 52
+    found, refused, _ = tables(PAGE | WB | RWX, RWX | ignored).ask(0, "write", regime="ept")
+    assert refused is None
+    assert found.outcome == Mapped(PAGE, 0x1000)
 
 
 # Bit 10 is the user's with mode-based execute control, and bit 2 the supervisor's; without it bit 2 is both's.

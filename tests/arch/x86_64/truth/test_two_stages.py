@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import pytest
 
+from gdbtools.addresses import VA
 from gdbtools.arch.model import written_down
 from gdbtools.arch.x86_64.architecture import X86_64
 from gdbtools.errors import Unavailable, UsageError
@@ -167,6 +168,15 @@ def test_the_memory_type_is_of_both_stages_unless_the_guests_is_ignored(own: int
             assert found.attributes is not None
             names = {0: "UC", 1: "WC", 4: "WT", 5: "WP", 6: "WB"}
             assert found.attributes.memory == (names[own] if ignored else wanted)
+
+
+def test_that_a_guest_may_run_whose_second_stage_is_not_known_is_said() -> None:
+    alone = {name: value for name, value in guest("npt").registers.items() if name not in ("ncr3", "hcr4", "hefer")}
+    for efer, paging, told in ((0x1D00, 1, 1), (0xD00, 1, 0), (0x1D00, 0, 1)):
+        registers = alone | {"efer": efer, "cr0": 0x8001_0001 if paging else 1}
+        notes = X86_64.regime_for(written_down(registers), VA(0)).notes
+        assert len([each for each in notes if "efer.SVME is 1" in each]) == told
+    assert not guest("npt", efer=0x1D00).ask(0, "read")[0].regime.notes
 
 
 def test_what_is_not_replayed_is_said() -> None:

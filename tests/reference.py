@@ -47,6 +47,10 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("gdbtools map -s crash.core --perm wx --expect-none", "exit status 1: something may be written and executed"),
         ("mmu map --physical 0x4180c000,+0x1000", "who maps this page?"),
     ),
+    "tables": (
+        ("mmu tables", "how many there are, how full, and which stand out"),
+        ("gdbtools tables -s crash.core --orphans", "and pages of tables that nothing leads to any more"),
+    ),
     "fault": (
         ("mmu fault", "at a vector entry, or anywhere: of the last exception"),
         ("gdbtools fault -s crash.core --json", "for a script: `verdict`, `predicted.deciding`"),

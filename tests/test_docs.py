@@ -59,7 +59,16 @@ def piped(transcript: Transcript) -> str:
 
 def test_what_is_compared_is_what_there_is() -> None:
     """Every command that only looks at a file and is shown with its answer: none is lost by how the page is written."""
-    assert {each.words[1] for each in OFFLINE} == {"esr", "fault", "find-roots", "map", "regs", "status", "walk"}
+    assert {each.words[1] for each in OFFLINE} == {
+        "esr",
+        "fault",
+        "find-roots",
+        "map",
+        "regs",
+        "status",
+        "tables",
+        "walk",
+    }
     sources = {word for each in OFFLINE for word in each.words if word.startswith("fixtures/")}
     assert all((ROOT / source).is_file() for source in sources)
 

@@ -58,6 +58,7 @@ READING = (
     Question("walk", {"address": ["vectors"], "regime": "el1"}),
     Question("map", {"perm": "wx"}),
     Question("map"),
+    Question("tables", {"all": True}),
     Question("fault"),
     Question("report", {"address": [VECTORS]}),
     Question("diff", {"before": str(CAPTURE)}),

@@ -43,7 +43,7 @@ MODEL = (
     "wording",
 )
 """What is said of any architecture: values and interfaces."""
-ARCH = (*MODEL, "arch.instruction_effects", "arch.regime_cache", "arch.walk", "arch.scan")
+ARCH = (*MODEL, "arch.instruction_effects", "arch.regime_cache", "arch.walk", "arch.scan", "arch.table_pages")
 # A folder (or a file of the top level) and what it may import of gdbtools; the longest prefix of a module decides.
 ALLOWED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(LEAVES, ()),

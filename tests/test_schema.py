@@ -59,6 +59,7 @@ clear-af 0x40204000,+0x4000 --dry-run -s {CAPTURES}/access-flag.core
 capture made.core -s {CAPTURES}/access-flag.core
 redact made.core -s {CAPTURES}/access-flag.core
 find-roots -s {CAPTURES}/access-flag.core
+tables -s {CAPTURES}/access-flag.core
 diff {CAPTURES}/osv-1131.core {CAPTURES}/access-flag.core
 report 0x1000 -s {CAPTURES}/access-flag.core
 trace faults.jsonl

@@ -82,7 +82,9 @@ def test_a_capture_of_it_opens_and_is_compared(
     assert "0x400000" in (tmp_path / "toy.html").read_text()
 
 
-@pytest.mark.parametrize("command", ["regs", "regs TTB", "status", "map --perm w", "walk 0x12 --access execute"])
+@pytest.mark.parametrize(
+    "command", ["regs", "regs TTB", "status", "map --perm w", "tables --all", "walk 0x12 --access execute"]
+)
 def test_what_it_has_is_answered_in_text(capsys: pytest.CaptureFixture[str], source: list[str], command: str) -> None:
     assert main([*command.split(), *source]) == 0
     assert capsys.readouterr().out

@@ -11,7 +11,7 @@ from gdbtools.analysis.mappings import mappings_of
 from gdbtools.analysis.selection import within
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Mapped, Read, ReadRegister, Regime, Run, with_memory
-from gdbtools.arch.scan import tables
+from gdbtools.arch.table_pages import table_pages
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.units import PAGE_BYTES
@@ -26,7 +26,7 @@ def read_tables(regimes: Sequence[Regime], read: Read) -> int:
     for regime in regimes:
         # Both halves have the same stage below.
         stages += [each for each in (regime, regime.below) if each is not None and each not in stages]
-    return sum(table is None for stage in stages for table in tables(stage, read))
+    return sum(len(page.unread) for stage in stages for page in table_pages(stage, read))
 
 
 def read_range(architecture: Architecture, register: ReadRegister, read: Read, first: VA, size_bytes: int) -> int:

@@ -1,4 +1,4 @@
-"""The table loops for a whole address space: `scan` gives its mappings, `tables` reads every table of it.
+"""The table loop for a whole address space: `scan` gives its mappings.
 
 A table is looked at as a whole.  Whether 512 descriptors are one run is a single comparison of big integers, and what
 is not one run is cut into runs by what is left of each descriptor when its place in the run is taken from it; a
@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 
 from gdbtools.addresses import PA, VA, Input, Output
 from gdbtools.arch.entry_runs import EntryLayout, entry_runs
-from gdbtools.arch.model import Entry, EntryKind, Fault, Hole, LeafKind, Level, Read, Regime, Run, Step
+from gdbtools.arch.model import EntryKind, Fault, Hole, LeafKind, Level, Read, Regime, Run, Step
 from gdbtools.arch.walk import address_of, fetch, whole
 from gdbtools.errors import Unreadable
 
@@ -38,7 +38,7 @@ class _Piece(NamedTuple):
     pa: int
 
 
-class _Slice(NamedTuple):
+class TableSlice(NamedTuple):
     """A part of a table that lies together in physical memory."""
 
     pa: PA
@@ -118,7 +118,7 @@ class Scanner:
     def __init__(self, regime: Regime, read: Read) -> None:
         self.regime = regime
         self.read = read
-        self._raw: dict[tuple[int, int], list[_Slice | Hole]] = {}
+        self._raw: dict[tuple[int, int], list[TableSlice | Hole]] = {}
         self._seen: dict[tuple[int, int, int], _Seen | None] = {}
         self._kinds: list[dict[tuple[int, int], tuple[LeafKind, int, int]]] = [{} for _ in regime.levels]
         """By depth: from a leaf without its address, and what it inherits, to its kind, high address bits and scale."""
@@ -261,7 +261,7 @@ class Scanner:
         self._distinct.append(kind)
         return kind
 
-    def table(self, table: int, level: Level) -> list[_Slice | Hole]:
+    def table(self, table: int, level: Level) -> list[TableSlice | Hole]:
         """Return a table's parts: one, unless the stage below scatters it or withholds some of it."""
         key = table, level.number
         found = self._raw.get(key)
@@ -271,16 +271,16 @@ class Scanner:
             )
         return found
 
-    def _whole(self, table: PA, level: Level) -> list[_Slice | Hole]:
+    def _whole(self, table: PA, level: Level) -> list[TableSlice | Hole]:
         size_bytes = level.entries * self.regime.entry_bytes
         if refusal := self.regime.read_refused(table, size_bytes, level):
             return [Hole(_FIRST, level.entries * level.size_bytes, table, PROTECTED, refusal)]
         try:
-            return [_Slice(table, 0, self.read(table, size_bytes))]
+            return [TableSlice(table, 0, self.read(table, size_bytes))]
         except Unreadable as missing:
             return [Hole(_FIRST, level.entries * level.size_bytes, missing.pa, missing.why)]
 
-    def _parts(self, table: int, level: Level) -> Iterator[_Slice | Hole]:
+    def _parts(self, table: int, level: Level) -> Iterator[TableSlice | Hole]:
         entry_bytes = self.regime.entry_bytes
         at, end = table, table + level.entries * entry_bytes
         while at < end:
@@ -307,7 +307,7 @@ class Scanner:
                 yield Hole(*covered, pa, PROTECTED, protected)
             else:
                 try:
-                    yield _Slice(pa, index, self.read(pa, take), refused)
+                    yield TableSlice(pa, index, self.read(pa, take), refused)
                 except Unreadable as missing:
                     yield Hole(*covered, missing.pa, missing.why)
             at += take
@@ -323,29 +323,3 @@ def _moved(piece: _Piece | Hole, offset: int) -> _Piece | Hole:
     if isinstance(piece, Hole):
         return Hole(cast(Input, piece.first + offset), piece.size_bytes, piece.pa, piece.why, piece.refusal)
     return piece._replace(first=piece.first + offset)
-
-
-def tables(regime: Regime, read: Read) -> Iterator[int | None]:
-    """Read every table of a regime once; give the address of each, None for one that cannot be read.
-
-    A table that is met again, at the same level or through itself, is not followed again.
-    """
-    seen: set[tuple[int, int]] = set()
-    pending = [(regime.root, 0)] if regime.levels and regime.admit(regime.first) is None else []
-    scanner = Scanner(regime, read)
-    while pending:
-        table, depth = pending.pop()
-        if (table, depth) in seen:
-            continue
-        seen.add((table, depth))
-        level, size = regime.levels[depth], regime.entry_bytes
-        for part in scanner.table(table, level):
-            if isinstance(part, Hole):
-                yield None
-                continue
-            yield part.pa
-            for offset in range(0, len(part.raw), size):
-                entry: Entry = regime.decode(part.raw[offset : offset + size], level)
-                step, _ = whole(regime, Step(level, part.entry + offset // size, PA(part.pa + offset), entry))
-                if step.entry.kind is EntryKind.TABLE and regime.accept(step) is None:
-                    pending.append((step.entry.address, depth + 1))

@@ -22,6 +22,7 @@ from gdbtools.commands.report.declared import REPORT
 from gdbtools.commands.service.declared import SERVICE
 from gdbtools.commands.status.declared import STATUS
 from gdbtools.commands.syndrome.declared import SYNDROME
+from gdbtools.commands.tables.declared import TABLES
 from gdbtools.commands.tlbi.declared import TLBI
 from gdbtools.commands.trace.declared import TRACE
 from gdbtools.commands.undo.declared import UNDO
@@ -36,6 +37,7 @@ _IN_ORDER = (
     SYNDROME,
     WALK,
     MAP,
+    TABLES,
     FAULT,
     CATCH,
     FIXUP,

@@ -16,7 +16,7 @@ from gdbtools.analysis.mappings import mappings_of
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.model import EntryKind, Fault, FaultKind, Hole, Mapped, Regime, Run, Step
-from gdbtools.arch.scan import scan, tables
+from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unreadable
 from gdbtools.machine.layers import FixedRegisters
@@ -24,6 +24,7 @@ from gdbtools.machine.model import Cpu, Machine
 from gdbtools.repair.accessed import find
 from gdbtools.repair.clear_access_flag import plan
 from tests.arch.aarch64.truth.machine import IPA, PA, S1_ROOT, S2_ROOT, VA, VTCR, Memory, guest
+from tests.arch.tables_read import tables_read
 from tests.tables import reader
 
 ARM = ARCHITECTURES["aarch64"]
@@ -195,7 +196,7 @@ def test_hardware_stops_at_the_first_of_several() -> None:
 
 
 def test_the_tables_below_are_among_the_tables_so_that_a_capture_has_them() -> None:
-    assert set(tables(stage2(), xens(S2_ROOT + 8).read)) == {S2_ROOT, CHILD, GRANDCHILD}
+    assert set(tables_read(stage2(), xens(S2_ROOT + 8).read)) == {S2_ROOT, CHILD, GRANDCHILD}
 
 
 ENTRIES = st.lists(

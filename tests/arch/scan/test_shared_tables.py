@@ -7,9 +7,10 @@ from itertools import islice
 import pytest
 
 from gdbtools.arch.model import Run
-from gdbtools.arch.scan import scan, tables
+from gdbtools.arch.scan import scan
 from tests.arch.scan.layouts import AF, PAGE, TABLE, Format, Memory
 from tests.arch.scan.registers import ARM, stage1_registers
+from tests.arch.tables_read import tables_read
 from tests.tables import reader
 
 
@@ -29,7 +30,7 @@ def test_a_table_that_thousands_of_entries_share_is_read_once_and_is_one_run() -
     assert (run.first, run.size_bytes, run.output, run.leaf_bytes, run.stride_bytes) == (0, 1 << 48, page, 4096, 0)
     assert run.offset_of((1 << 48) - 1) == 4095
     assert dict(memory.reads) == {(table, 4096): 1 for table in (root, one, two, three)}
-    assert sorted(filter(None, tables(regime, memory.read))) == [root, one, two, three]
+    assert sorted(filter(None, tables_read(regime, memory.read))) == [root, one, two, three]
 
 
 def test_a_shared_table_of_many_runs_is_given_each_time_at_its_own_address() -> None:
@@ -87,7 +88,7 @@ def test_a_table_whose_every_entry_leads_to_itself_is_one_run_for_one_reading_a_
     assert [(run.first, run.size_bytes) for run in found] == [(0, 1 << layout.input_bits)]
     assert all(isinstance(run, Run) and (run.output, run.stride_bytes) == (root, 0) for run in found)
     assert sum(memory.reads.values()) == len(layout.levels)
-    assert list(islice(tables(regime, memory.read), 10)) == [root] * len(layout.levels)
+    assert list(islice(tables_read(regime, memory.read), 10)) == [root] * len(layout.levels)
 
 
 def test_a_table_that_leads_to_itself_with_no_two_leaves_alike_ends_by_being_asked_no_further() -> None:

@@ -9,12 +9,13 @@ from hypothesis import given
 
 from gdbtools.analysis.mappings import mappings_of
 from gdbtools.arch.model import Fault, Hole, Mapped, Run
-from gdbtools.arch.scan import scan, tables
+from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
 from tests.arch.scan.claims import check_order_and_maximality, leaves_of, rights_of
 from tests.arch.scan.drawn import PROPERTY, SMALL_PROPERTY
 from tests.arch.scan.layouts import Leaf
 from tests.arch.scan.stages import Stages, stage2_rights, two_stages
+from tests.arch.tables_read import tables_read
 
 
 @PROPERTY
@@ -122,4 +123,4 @@ def test_stage_2_by_itself_is_scanned_like_any_regime(stages: Stages) -> None:
         (leaf.first, leaf.output, (leaf.size, leaf.level, stages.fault_of(leaf.first)))
         for leaf in stages.second.in_order()
     ]
-    assert set(tables(regime, stages.memory.read)) == stages.second.table_addresses
+    assert set(tables_read(regime, stages.memory.read)) == stages.second.table_addresses

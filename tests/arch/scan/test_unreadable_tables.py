@@ -7,13 +7,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gdbtools.arch.model import Hole, Run
-from gdbtools.arch.scan import scan, tables
+from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unreadable
 from tests.arch.scan.claims import check_order_and_maximality, expected_claim, leaves_of
 from tests.arch.scan.drawn import SMALL_PROPERTY, built
 from tests.arch.scan.layouts import TABLE, Builder, Format, Memory
 from tests.arch.scan.registers import ARM, stage1, stage1_registers
+from tests.arch.tables_read import tables_read
 from tests.tables import reader
 
 
@@ -42,7 +43,7 @@ def test_a_table_that_cannot_be_read_is_a_hole_as_large_as_what_it_would_have_ma
     check_order_and_maximality(found)
     with pytest.raises(Unreadable):
         walk(regime, first, builder.memory.read)
-    assert list(tables(regime, builder.memory.read)).count(None) == 1
+    assert list(tables_read(regime, builder.memory.read)).count(None) == 1
 
 
 @pytest.mark.parametrize("big", [False, True])
@@ -58,7 +59,7 @@ def test_an_unreadable_table_that_is_shared_is_a_hole_at_each_place(big: bool) -
         (Hole, index << 30, 1 << 30) for index in (0, 5, 511)
     ]
     assert memory.reads[missing, 4096] == 1
-    assert list(tables(regime, memory.read)).count(None) == 1
+    assert list(tables_read(regime, memory.read)).count(None) == 1
 
 
 def test_a_root_that_cannot_be_read_is_a_hole_as_large_as_the_range() -> None:

@@ -8,12 +8,13 @@ from hypothesis import given
 
 from gdbtools.analysis.mappings import mappings_of
 from gdbtools.arch.model import Fault, FaultKind, Mapped, Run
-from gdbtools.arch.scan import scan, tables
+from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
 from tests.arch.scan.claims import check_order_and_maximality, expected_claim, leaves_of
 from tests.arch.scan.drawn import PROPERTY, SMALL_PROPERTY, built, neighbours
 from tests.arch.scan.layouts import Builder
 from tests.arch.scan.registers import stage1
+from tests.arch.tables_read import tables_read
 
 
 @PROPERTY
@@ -55,6 +56,6 @@ def test_every_table_is_read_once_and_given_once(builder: Builder) -> None:
     list(scan(regime, builder.memory.read))
     assert set(builder.memory.reads.values()) == {1}
     assert {pa for pa, _ in builder.memory.reads} == builder.table_addresses
-    given_out = list(tables(regime, builder.memory.read))
+    given_out = list(tables_read(regime, builder.memory.read))
     assert sorted(pa for pa in given_out if pa is not None) == sorted(builder.table_addresses)
     assert None not in given_out

@@ -9,9 +9,10 @@ from gdbtools.arch.aarch64.registers.translation import TCR_EL1, TTBR
 from gdbtools.arch.aarch64.tables.geometry import levels_for
 from gdbtools.arch.aarch64.translation.regimes import regime_for, regimes
 from gdbtools.arch.model import Fault, FaultKind, Hole, Mapped, Run, Walk
-from gdbtools.arch.scan import scan, tables
+from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable, Unreadable
+from tests.arch.tables_read import tables_read
 from tests.tables import Tables, reader
 
 
@@ -192,7 +193,7 @@ def test_tables_that_lead_to_themselves_end() -> None:
     t.memory[t.root] = t.root | 0b11
     # Met as a page at level 3, the entry has bit 10 clear.
     assert walk_of(t, 0).outcome == Fault(FaultKind.ACCESS_FLAG, 1, 3)
-    assert len(list(tables(regime_for(reader(t.registers()), 0), t.read))) == 4
+    assert len(list(tables_read(regime_for(reader(t.registers()), 0), t.read))) == 4
 
 
 @pytest.mark.parametrize(

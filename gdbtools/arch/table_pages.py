@@ -1,0 +1,166 @@
+"""Every table of one stage, read once: what its entries are, counted, and which tables they lead to.
+
+What the entries of a run have in common is decoded once for each kind that is met, as `scan` does; a last level is
+counted, not walked.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+from gdbtools.addresses import PA, Input, Output
+from gdbtools.arch.entry_runs import EntryLayout, entry_runs
+from gdbtools.arch.model import Entry, EntryKind, Hole, Level, Read, Regime, Step
+from gdbtools.arch.scan import Scanner, TableSlice
+
+_WORDS = {4: "I", 8: "Q"}
+
+
+@dataclass(frozen=True, slots=True)
+class TablePage:
+    """One table: where it is, and what its entries are.
+
+    `address` is where the entry above leads: through a stage below, an input address of that.  `parts` are the pieces
+    that were read, (PA, size in bytes); `unread` says of the others why not.  `first` is the lowest input address that
+    it translates where it was met first.  `tables` and `leaves` are entries that hardware uses, `soft_invalid` those
+    that have only their valid bit clear, `invalid` those that are not zero and nothing to hardware.  `leads_to` has an
+    address for each entry that leads to a table, a soft-invalid one too.
+    """
+
+    address: Output
+    level: Level
+    first: Input
+    parts: tuple[tuple[PA, int], ...]
+    unread: tuple[Hole, ...]
+    tables: int
+    leaves: int
+    soft_invalid: int
+    invalid: int
+    leads_to: tuple[Output, ...]
+
+    @property
+    def live(self) -> int:
+        """How many entries hardware uses."""
+        return self.tables + self.leaves
+
+    @property
+    def size_bytes(self) -> int:
+        """How much of it was read."""
+        return sum(size_bytes for _, size_bytes in self.parts)
+
+
+def table_pages(regime: Regime, read: Read) -> Iterator[TablePage]:
+    """Yield every table of a regime, the root first, then level by level in order of address.
+
+    A table that is met again at the same level, or through itself, is not followed again.
+    """
+    if not regime.levels or regime.admit(regime.first) is not None:
+        return
+    counter = _Counter(regime, read)
+    top = regime.levels[0]
+    base = regime.first - top.index(regime.first) * top.size_bytes
+    pending = deque([(regime.root, 0, base)])
+    seen = {(regime.root, 0)}
+    while pending:
+        table, depth, base = pending.popleft()
+        page, below = counter.page(table, depth, base)
+        yield page
+        for address, first in below:
+            if (address, depth + 1) not in seen:
+                seen.add((address, depth + 1))
+                pending.append((address, depth + 1, first))
+
+
+class _Counts:
+    """Entries of one table, by what they are to hardware."""
+
+    def __init__(self) -> None:
+        self.tables = self.leaves = self.soft_invalid = self.invalid = 0
+
+    def add(self, kind: EntryKind, soft: bool, many: int) -> None:
+        if kind is EntryKind.INVALID:
+            self.invalid += many
+        elif soft:
+            self.soft_invalid += many
+        elif kind is EntryKind.TABLE:
+            self.tables += many
+        else:
+            self.leaves += many
+
+
+class _Counter:
+    """Counts the entries of the tables of one regime; what was decoded is kept by kind."""
+
+    def __init__(self, regime: Regime, read: Read) -> None:
+        self.regime = regime
+        self.scanner = Scanner(regime, read)
+        self.layout = EntryLayout(regime.entry_bytes, regime.byte_order, regime.may_be_valid)
+        self._kinds: dict[tuple[int, int], tuple[EntryKind, bool]] = {}
+        """From depth and an entry without its address to what it is, and whether only its valid bit is clear."""
+
+    def page(self, table: Output, depth: int, base: int) -> tuple[TablePage, list[tuple[Output, int]]]:
+        """Return a table, and (address, lowest input address) of each table that it leads to."""
+        level = self.regime.levels[depth]
+        counts, below, parts, unread = _Counts(), list[tuple[Output, int]](), list[tuple[PA, int]](), list[Hole]()
+        for part in self.scanner.table(table, level):
+            if isinstance(part, Hole):
+                unread.append(part)
+                continue
+            parts.append((part.pa, len(part.raw)))
+            below += [(to, base + index * level.size_bytes) for index, to in self._counted(part, depth, counts)]
+        page = TablePage(
+            address=table,
+            level=level,
+            first=cast(Input, max(base, self.regime.first)),
+            parts=tuple(parts),
+            unread=tuple(unread),
+            tables=counts.tables,
+            leaves=counts.leaves,
+            soft_invalid=counts.soft_invalid,
+            invalid=counts.invalid,
+            leads_to=tuple(to for to, _ in below),
+        )
+        return page, below
+
+    def _counted(self, part: TableSlice, depth: int, counts: _Counts) -> Iterator[tuple[int, Output]]:
+        """Count the entries of a part; yield (index, address) of each that leads to a table."""
+        level, entry_bytes = self.regime.levels[depth], self.regime.entry_bytes
+        stride, others = self.regime.stride(level), ~self.regime.linear_bits(level)
+        skipped = _not_zero(part.raw, entry_bytes)
+        for index, many, value, step in entry_runs(part.raw, self.layout, stride):
+            skipped -= many
+            kind, soft = self._kind(depth, value, value & others)
+            carries = (value + (many - 1) * step) & others != value & others
+            if kind is not EntryKind.TABLE and not carries:
+                counts.add(kind, soft, many)
+                continue
+            for number in range(many):
+                entry, soft = self._decoded(depth, value + number * step)
+                counts.add(entry.kind, soft, 1)
+                at = part.entry + index + number
+                pa = PA(part.pa + (index + number) * entry_bytes)
+                if entry.kind is EntryKind.TABLE and self.regime.accept(Step(level, at, pa, entry)) is None:
+                    yield at, entry.address
+        counts.invalid += skipped  # without a bit that every valid one has
+
+    def _kind(self, depth: int, value: int, kind: int) -> tuple[EntryKind, bool]:
+        if (found := self._kinds.get((depth, kind))) is None:
+            entry, soft = self._decoded(depth, value)
+            found = self._kinds[depth, kind] = entry.kind, soft
+        return found
+
+    def _decoded(self, depth: int, value: int) -> tuple[Entry, bool]:
+        """Return an entry, and whether it is soft-invalid: then as if it were valid."""
+        raw = value.to_bytes(self.regime.entry_bytes, self.regime.byte_order)
+        entry = self.regime.decode(raw, self.regime.levels[depth])
+        return (entry, False) if entry.kept is None else (entry.kept, True)
+
+
+def _not_zero(raw: bytes, entry_bytes: int) -> int:
+    """Return how many entries have any bit set."""
+    count = len(raw) // entry_bytes
+    return count - struct.unpack(f"<{count}{_WORDS[entry_bytes]}", raw).count(0)

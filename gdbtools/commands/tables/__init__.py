@@ -1,0 +1,1 @@
+"""`tables`: declared, run, and shown."""

@@ -38,6 +38,10 @@ class Architectures(Mapping[str, "Architecture"]):
                 return each
         raise KeyError(name)
 
+    def spelled(self, word: str) -> str:
+        """Return the name of the architecture that a word stands for in any case; for none the word itself."""
+        return next((each.name for each in self.identities if word.lower() in (each.name, *each.spellings)), word)
+
     def of_syndrome(self, name: str) -> str | None:
         """Return the architecture that calls its syndrome so, the first of them; None where none does."""
         return next((each.name for each in self.identities if each.syndrome == name), None)
@@ -68,6 +72,7 @@ class Architectures(Mapping[str, "Architecture"]):
         Where nobody says, it is the only one that there is.  Raises `ArchitectureUnsaid` where that leaves a choice.
         """
         if wanted is not None:
+            wanted = self.spelled(wanted)
             if wanted not in self:
                 raise UsageError(f"{wanted!r} is not decoded here; {', '.join(self)} is")
             return wanted

@@ -100,6 +100,8 @@ class Identity:
     """What it calls the syndrome of an exception: a name by which that may be asked for."""
     cpu_note: CpuNote | None = None
     """What QEMU leaves of a CPU's system registers in a dump, where it does."""
+    spellings: frozenset[str] = frozenset()
+    """What else people call it, where they say of which architecture a value or a file is."""
     bits: int = 64
     """How wide its registers are: what tells architectures apart that files and registers call the same."""
 

@@ -152,6 +152,7 @@ def _machine(
 def _architecture(dump: Dump, registers: str | Path | None, wanted: str | None, like: Machine | None) -> Architecture:
     """Return whose dump it is: as it says itself, or, where it does not, as the user or the registers' names say."""
     whose = dump.memory.description
+    wanted = None if wanted is None else ARCHITECTURES.spelled(wanted)
     if not dump.architecture:
         path = None if registers is None else Path(registers).expanduser()
         names, bits = ((), 0) if path is None else (written_names(path), written_bits(path))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.children.mi import Gdb
 from gdbtools.children.processes import FIRST, Qemu, find_gdb, find_qemu
 from gdbtools.commands.parser import HelpFormatter, Parser
@@ -46,7 +47,13 @@ ARCHITECTURES_SHOWN = (FIRST.name, "riscv64")
 
 def _parser() -> Parser:
     made = Parser(prog="gdbtools demo", description=DESCRIPTION, formatter_class=HelpFormatter)
-    made.add_argument("--arch", choices=ARCHITECTURES_SHOWN, default=ARCHITECTURES_SHOWN[0], help="whose guests")
+    made.add_argument(
+        "--arch",
+        type=ARCHITECTURES.spelled,
+        choices=ARCHITECTURES_SHOWN,
+        default=ARCHITECTURES_SHOWN[0],
+        help="whose guests",
+    )
     made.add_argument(
         "--qemu", default="", metavar="COMMAND", help="the QEMU to use for riscv64 (default: the system's)"
     )

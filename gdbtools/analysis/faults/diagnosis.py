@@ -42,6 +42,8 @@ TABLE_FAULTS = (
     FaultKind.ADDRESS_SIZE,
     FaultKind.PAGE,
     FaultKind.ACCESS,
+    FaultKind.RESERVED_BIT,
+    FaultKind.PROTECTION_KEY,
 )
 """What a walk and a check can refuse, or a syndrome say that they did."""
 

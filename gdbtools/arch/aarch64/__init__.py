@@ -43,4 +43,5 @@ IDENTITY: Final = Identity(
     },
     debuggers=("aarch64-linux-gnu-gdb",),
     examples=Examples("TCR_EL1", "0x200803519", ("TTBR0_EL1", "0x40000000")),
+    spellings=frozenset(("arm64", "armv8", "armv9")),
 )

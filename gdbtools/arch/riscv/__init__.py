@@ -59,6 +59,7 @@ RISCV64_IDENTITY: Final = Identity(
     vector_groups={},
     debuggers=("riscv64-linux-gnu-gdb", "riscv64-unknown-elf-gdb"),
     examples=Examples("menvcfg", "0x4000000000000000", ("satp", "0x8000000000080000")),
+    spellings=frozenset(("riscv", "risc-v", "rv64")),
 )
 RISCV32_IDENTITY: Final = Identity(
     name="riscv32",
@@ -78,6 +79,7 @@ RISCV32_IDENTITY: Final = Identity(
     vector_groups={},
     debuggers=("riscv32-unknown-elf-gdb",),
     examples=Examples("mstatus", "0x40000", ("satp", "0x80080000")),
+    spellings=frozenset(("rv32",)),
     bits=32,
 )
 IDENTITIES: Final = (RISCV64_IDENTITY, RISCV32_IDENTITY)

@@ -60,4 +60,5 @@ IDENTITY: Final = Identity(
     # dump-guest-memory leaves one of each CPU: the note's type is 0.
     cpu_note=CpuNote(b"QEMU", 0, _cpu_state),
     examples=Examples("cr4", "0x20", ("cr3", "0x1000")),
+    spellings=frozenset(("x86-64", "amd64", "x64")),
 )

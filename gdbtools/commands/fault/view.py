@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gdbtools.analysis.faults.belonging import Belonging, BelongingEvidence
 from gdbtools.analysis.faults.diagnosis import Aborted, Diagnosis, Verdict, level_of_lookup
+from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Access, AddressMeaning, ExceptionRecord, Fault, FaultKind, Shown
 from gdbtools.bits import FieldValue
 from gdbtools.commands.evidence import (
@@ -27,6 +28,9 @@ from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, T
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.units import PAGE_BYTES
 from gdbtools.wording import name_of
+
+_OF_PRESENT = (FaultKind.PERMISSION, FaultKind.ACCESS_FLAG, FaultKind.PROTECTION_KEY, FaultKind.RESERVED_BIT)
+"""What refuses although the entry is there."""
 
 
 def named(address: int, symbol: str) -> str:
@@ -104,7 +108,7 @@ def loops_where_presence_counts(diagnosis: Diagnosis) -> str:
     """
     predicted = diagnosis.predicted
     agreed = diagnosis.verdict is Verdict.TABLES_AGREE and diagnosis.exception.syndrome.not_told_apart
-    if not agreed or predicted is None or predicted.fault.kind not in (FaultKind.PERMISSION, FaultKind.ACCESS_FLAG):
+    if not agreed or predicted is None or predicted.fault.kind not in _OF_PRESENT:
         return ""
     decider = predicted.decider
     refuses = field_value(FieldValue(decider.field, decider.value))
@@ -258,6 +262,13 @@ def view(answer: Answer) -> Document:
     return Document([*blocks, *(illustrated(diagnosis.walk, diagnosis.predicted) if diagnosis.walk else ())])
 
 
+def _predicted_record(diagnosis: Diagnosis, architecture: Architecture) -> JsonObject | None:
+    predicted, found = diagnosis.predicted, diagnosis.walk
+    if predicted is None:
+        return None
+    return refusal_record(predicted, architecture, diagnosis.access, None if found is None else found.regime)
+
+
 def record(answer: Answer) -> JsonObject:
     diagnosis, architecture = answer.diagnosis, answer.architecture
     exception, access = diagnosis.exception, diagnosis.access
@@ -281,7 +292,7 @@ def record(answer: Answer) -> JsonObject:
         "suspicions": [suspicion_record(each) for each in answer.suspicions],
         "aborted": _aborted_record(diagnosis.aborted) if diagnosis.aborted else None,
         "backing": answer.backing,
-        "predicted": refusal_record(diagnosis.predicted, architecture) if diagnosis.predicted else None,
+        "predicted": _predicted_record(diagnosis, architecture),
         "walk": walk_record(diagnosis.walk, architecture) if diagnosis.walk else None,
     }
     if answer.isolation is not None:

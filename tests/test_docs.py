@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from gdbtools.analysis.faults.diagnosis import Verdict
-from gdbtools.analysis.faults.spurious_causes import SpuriousCause
+from gdbtools.analysis.faults.spurious_model import SpuriousCause
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.cli import main
 from gdbtools.commands import COMMANDS
 from tests.places import ROOT
@@ -153,8 +154,9 @@ def test_each_verdict_and_cause_names_its_test_on_each_architecture() -> None:
     )
     assert len(table) > 2 + len(SpuriousCause)
     for line in table[2:]:
-        name, aarch64, riscv = line.strip("| ").split(" | ")
-        for cell in (aarch64, riscv):
+        name, *cells = line.strip("| ").split(" | ")
+        assert len(cells) == len({each.title.split()[0] for each in ARCHITECTURES.identities})
+        for cell in cells:
             tests = re.findall(r"\[`(test_\w+)`\]\(\.\./([\w/]+\.py)\)", cell)
             assert tests or cell.startswith("none: "), f"{name}: {cell}"
             for test, path in tests:

@@ -49,6 +49,13 @@ class Exceptions(abc.ABC):
     fault_forgets: str = ""
     """How a fault that the tables permit cannot come of the same CPU's TLB once more; empty where it can."""
 
+    grants_owe_nothing: bool = False
+    """Whether an entry that grants more needs no invalidation, although a TLB may go on refusing by the older one."""
+    barriers_are_owed: bool = True
+    """Whether something has to come between a store to an entry and the access for walks to see it."""
+    tables_are_unhooked: bool = False
+    """Whether guests run here whose hypervisor takes a table out of the tree while it is written."""
+
     @abc.abstractmethod
     def instruction_bytes(self, begins: bytes) -> int:
         """Return how long the instruction is that begins so; where that does not tell, how many bytes would.
@@ -153,6 +160,14 @@ class Exceptions(abc.ABC):
         `code` is its bytes as they are in memory; `regime` names the one that it runs in.  `about` is a walk of the
         stage whose tables are meant: of two, what invalidates one leaves the other.
         """
+
+    def last_address(self, register: ReadRegister) -> VA | None:  # noqa: ARG002
+        """Return the address of the last fault of a CPU where that outlives all else of it; None where it does not."""
+        return None
+
+    def pending(self, register: ReadRegister) -> Sequence[int] | None:  # noqa: ARG002
+        """Return the interrupts that a CPU has been sent and not taken, by number; None where nothing says so."""
+        return None
 
     def shown_by(
         self,

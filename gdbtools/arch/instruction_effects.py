@@ -34,7 +34,8 @@ class EffectWords:
 
     One instruction may do all three.  `of_leaves` says that what invalidates an address is about leaves alone.
     `regime` names the one whose translations they are of, where that is not the CPU's own.  `by_hand` is what has a TLB
-    forget such a translation, `{}` for its address, where no command here has the CPU do it.
+    forget such a translation, `{}` for its address, where no command here has the CPU do it.  `by_itself` says how that
+    comes about without anybody's doing, where it does.  `table_cache` is what keeps entries that lead to tables.
     """
 
     wait: str
@@ -43,6 +44,8 @@ class EffectWords:
     of_leaves: bool = False
     regime: str = ""
     by_hand: str = ""
+    by_itself: str = ""
+    table_cache: str = "TLB"
 
     @property
     def barriers(self) -> str:
@@ -63,7 +66,8 @@ class Effect:
     that is about; None where it names none.
     `reaches` says whether an invalidation covers the translation asked about; None where that is not known.  With
     `leaves_only` it does so for what a leaf says of it alone, and so does a barrier.  `instead` says why one does not,
-    where `target` does not tell; `needs` is what has to come between a store and it.
+    where `target` does not tell; `needs` is what has to come between a store and it.  With `of_tables` it covers what
+    is cached of tables whatever it names.
     """
 
     address: VA
@@ -74,3 +78,4 @@ class Effect:
     leaves_only: bool = False
     instead: str = ""
     needs: str = ""
+    of_tables: bool = False

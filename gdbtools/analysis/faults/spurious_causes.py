@@ -7,153 +7,64 @@ barriers of the architecture nobody promises that a walk sees a store to a descr
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
-from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, SeenWrite, Sighting, steps_of
+from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, Sighting, steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict
-from gdbtools.analysis.faults.writer import Writer
-from gdbtools.arch.model import EntryKind, ExceptionRecord, FaultKind
-from gdbtools.units import PAGE_BYTES
-
-
-class SpuriousCause(enum.Enum):
-    """What may lie behind a fault that the tables permit."""
-
-    OTHER_EXCEPTION = enum.auto()
-    """The registers are of an earlier exception."""
-    REPAIRED = enum.auto()
-    """Another CPU, a hypervisor, or this debugger changed the tables after the fault."""
-    CACHED_INVALID = enum.auto()
-    """A TLB kept the entry as it was before it was made valid, as some architectures allow."""
-    STALE_LEAF = enum.auto()
-    """A TLB kept an older leaf."""
-    FENCED_ELSEWHERE = enum.auto()
-    """Another CPU wrote the entry, and had its own TLB forget the old one alone."""
-    STALE_TABLE = enum.auto()
-    """A TLB kept an older table, as walks may: it led to a descriptor that is no longer in use."""
-    MISSING_BARRIER = enum.auto()
-    """The table was written, and the walk did not see it yet."""
-
-
-class Weight(enum.IntEnum):
-    """How much speaks for a cause; of two that weigh the same, the order of the kind of fault decides."""
-
-    UNLIKELY = 0
-    """Something that was seen speaks against it."""
-    POSSIBLE = 1
-    """The kind of fault allows it."""
-    LIKELY = 2
-    """Something that was seen speaks for it."""
-    SHOWN = 3
-    """The code that ran, or what was seen at this very stop, shows it."""
-
-
-@dataclass(frozen=True)
-class Elsewhere:
-    """The last exception of another CPU, and the root of the tables that it was translated by."""
-
-    number: int
-    exception: ExceptionRecord
-    root: int
-
-
-@dataclass(frozen=True)
-class SeenChange:
-    """A descriptor that refused just this when it was last seen, and no longer does.
-
-    `by` is the command of this debugger that changed it, if one did; `here` says that it was seen at this very stop.
-    `write` is the guest's own, if a watchpoint stood on the descriptor.
-    """
-
-    seen: Sighting
-    by: str = ""
-    here: bool = False
-    write: SeenWrite | None = None
-
-
-@dataclass(frozen=True)
-class RemoteWriter:
-    """Another CPU, and the store to a descriptor of the walk that the code before its pc made."""
-
-    number: int
-    writer: Writer
-
-
-@dataclass(frozen=True)
-class Around:
-    """What is known besides the fault itself.
-
-    `alone` says that the source has one CPU by its own account, and it stands where the exception brought it: nobody
-    has run since.  `counted` is how many CPUs it has by that account, 0 where it does not say.  `cpu` is the one that
-    faulted.
-    """
-
-    elsewhere: Sequence[Elsewhere] = ()
-    alone: bool = False
-    change: SeenChange | None = None
-    writer: Writer | None = None
-    remote: RemoteWriter | None = None
-    counted: int = 0
-    cpu: int = 0
-
-    @property
-    def written_elsewhere(self) -> SeenChange | None:
-        """The change that another CPU was seen to make."""
-        change = self.change
-        return change if change is not None and change.write is not None and change.write.cpu != self.cpu else None
-
-
-@dataclass(frozen=True)
-class Suspicion:
-    """A cause, how much speaks for it or against it, and what does.
-
-    `witnesses` are the CPUs that had the same fault; `change` is one that was seen; `writer` is in the code before the
-    access, `remote` in that of another CPU; `alone` as in `Around`; `levels` are those of the fault and of what permits
-    it, where they disagree.
-    """
-
-    cause: SpuriousCause
-    weight: Weight = Weight.POSSIBLE
-    witnesses: tuple[int, ...] = ()
-    change: SeenChange | None = None
-    writer: Writer | None = None
-    alone: bool = False
-    levels: tuple[int, int] | None = None
-    remote: RemoteWriter | None = None
-
+from gdbtools.analysis.faults.granted import kept_rights, missed, right_raised, unhooked
+from gdbtools.analysis.faults.spurious_model import (
+    Around,
+    SeenChange,
+    SpuriousCause,
+    Suspicion,
+    Weight,
+    was,
+    witnesses,
+)
+from gdbtools.arch.exceptions import Exceptions
+from gdbtools.arch.model import EntryKind, Fault, FaultKind
 
 _ORDER = (SpuriousCause.REPAIRED, SpuriousCause.MISSING_BARRIER, SpuriousCause.STALE_TABLE)
 _ORDER_OF_CACHED = (SpuriousCause.STALE_LEAF, *_ORDER)
 _MAY_BE_INVALID = (FaultKind.TRANSLATION, FaultKind.PAGE)
 
 
-def suspicions(
-    diagnosis: Diagnosis, around: Around, cached: Collection[FaultKind], local: bool = False
-) -> tuple[Suspicion, ...]:
+def suspicions(diagnosis: Diagnosis, around: Around, exceptions: Exceptions) -> tuple[Suspicion, ...]:
     """Rank what may explain a fault that the tables permit; nothing where they refuse it.
 
-    `cached` are the kinds of fault whose entries a TLB may hold (`Exceptions.cached_refusals`), `local` says whether
-    what has it forget them does so on one CPU alone (`Exceptions.fences_are_local`).
+    `exceptions` are those of the architecture: what its TLBs may hold, and what it owes them.
     """
     fault = diagnosis.exception.syndrome.fault
     if diagnosis.verdict is not Verdict.TABLES_PERMIT or fault is None:
         return ()
-    weigh: dict[SpuriousCause, Callable[[Diagnosis, Around], Suspicion]] = {
-        SpuriousCause.REPAIRED: _repaired,
+    weigh: dict[SpuriousCause, Callable[[Diagnosis, Around], Suspicion | None]] = {
+        SpuriousCause.REPAIRED: partial(_repaired, cached=fault.kind in exceptions.cached_refusals),
+        SpuriousCause.UNHOOKED: unhooked,
+        SpuriousCause.RIGHT_RAISED: right_raised,
         SpuriousCause.CACHED_INVALID: _cached_invalid,
         SpuriousCause.STALE_LEAF: _stale_leaf,
-        SpuriousCause.FENCED_ELSEWHERE: _fenced_elsewhere,
+        SpuriousCause.FENCED_ELSEWHERE: missed if exceptions.grants_owe_nothing else _fenced_elsewhere,
         SpuriousCause.STALE_TABLE: _stale_table,
         SpuriousCause.MISSING_BARRIER: _missing_barrier,
     }
+    found = (weigh[cause](diagnosis, around) for cause in _order(diagnosis, around, exceptions, fault))
+    ranked = sorted((each for each in found if each is not None), key=lambda each: -each.weight)
+    return (*([Suspicion(SpuriousCause.OTHER_EXCEPTION)] if diagnosis.entry == "" else []), *ranked)
+
+
+def _order(diagnosis: Diagnosis, around: Around, exceptions: Exceptions, fault: Fault) -> Sequence[SpuriousCause]:
+    """Return what may be behind a kind of fault at all; of two that weigh the same, the first is told first."""
+    cached, local = exceptions.cached_refusals, exceptions.fences_are_local
     order: tuple[SpuriousCause, ...] = _ORDER_OF_CACHED if fault.kind in cached else _ORDER
     if FaultKind.TRANSLATION in cached and fault.kind in _MAY_BE_INVALID:
         order = (*_kept(diagnosis, around), *([SpuriousCause.FENCED_ELSEWHERE] if local else []), *_ORDER)
-    found = (weigh[cause](diagnosis, around) for cause in order)
-    ranked = sorted(found, key=lambda each: -each.weight)
-    return (*([Suspicion(SpuriousCause.OTHER_EXCEPTION)] if diagnosis.entry == "" else []), *ranked)
+    elif exceptions.grants_owe_nothing and fault.kind in cached:
+        order = (*kept_rights(diagnosis, around), SpuriousCause.FENCED_ELSEWHERE, *_ORDER)
+    if exceptions.tables_are_unhooked and fault.kind not in cached:
+        order = (SpuriousCause.UNHOOKED, *order)
+    return [each for each in order if each is not SpuriousCause.MISSING_BARRIER or exceptions.barriers_are_owed]
 
 
 def _kept(diagnosis: Diagnosis, around: Around) -> tuple[SpuriousCause, ...]:
@@ -168,39 +79,23 @@ def _kept(diagnosis: Diagnosis, around: Around) -> tuple[SpuriousCause, ...]:
 
 
 def _was(diagnosis: Diagnosis, seen: Sighting) -> EntryKind | None:
-    """Return what an entry of the walk was when it was seen; None for one that is not of it."""
-    found = diagnosis.walk
-    for each in (found, found and found.final):
-        for step in each.steps if each else ():
-            if each is not None and step.pa == seen.pa:
-                raw = seen.value.to_bytes(each.regime.entry_bytes, each.regime.byte_order)
-                return each.regime.decode(raw, step.level).kind
-    return None
+    entries = was(diagnosis, seen)
+    return None if entries is None else entries[0].kind
 
 
-def _repaired(diagnosis: Diagnosis, around: Around) -> Suspicion:
-    witnesses, change = _witnesses(diagnosis, around.elsewhere), around.change
+def _repaired(diagnosis: Diagnosis, around: Around, cached: bool) -> Suspicion:
+    """`cached` says whether a TLB may hold what the fault is of: then who wrote and flushed was before it."""
+    others, change = witnesses(diagnosis, around.elsewhere), around.change
     if change and change.here:
-        return Suspicion(SpuriousCause.REPAIRED, Weight.SHOWN, witnesses, change)
+        return Suspicion(SpuriousCause.REPAIRED, Weight.SHOWN, others, change)
     if around.alone and not (change and change.by):
         return Suspicion(SpuriousCause.REPAIRED, Weight.UNLIKELY, alone=True)
     if change and change.write and diagnosis.entry and around.written_elsewhere is None:
         # It has run into what it wrote itself.
         return Suspicion(SpuriousCause.REPAIRED, Weight.UNLIKELY, change=change)
-    return Suspicion(
-        SpuriousCause.REPAIRED, Weight.LIKELY if witnesses or change else Weight.POSSIBLE, witnesses, change
-    )
-
-
-def _witnesses(diagnosis: Diagnosis, elsewhere: Sequence[Elsewhere]) -> tuple[int, ...]:
-    """Return the CPUs whose last exception was the same fault in the same page of the same tables."""
-    fault, page = diagnosis.exception.syndrome.fault, diagnosis.exception.address // PAGE_BYTES
-    root = diagnosis.walk.regime.root if diagnosis.walk else None
-    return tuple(
-        each.number
-        for each in elsewhere
-        if each.exception.syndrome.fault == fault and each.exception.address // PAGE_BYTES == page and each.root == root
-    )
+    remote = None if cached else around.remote
+    weight = Weight.LIKELY if others or change or around.near or remote else Weight.POSSIBLE
+    return Suspicion(SpuriousCause.REPAIRED, weight, others, change, near=around.near, remote=remote)
 
 
 def _stale_leaf(diagnosis: Diagnosis, around: Around) -> Suspicion:
@@ -221,7 +116,7 @@ def _cached_invalid(diagnosis: Diagnosis, around: Around) -> Suspicion:
     found, writer = replace(_stale_leaf(diagnosis, around), cause=SpuriousCause.CACHED_INVALID), around.writer
     if writer is not None and not writer.step.is_leaf and writer.invalidated is False:
         return Suspicion(SpuriousCause.CACHED_INVALID, Weight.SHOWN, writer=writer)
-    others = around.written_elsewhere is not None or _witnesses(diagnosis, around.elsewhere)
+    others = around.written_elsewhere is not None or witnesses(diagnosis, around.elsewhere)
     if found.weight is Weight.POSSIBLE and around.change is not None and not around.change.here and not others:
         return replace(found, weight=Weight.LIKELY, change=around.change)
     return found

@@ -9,12 +9,14 @@ from gdbtools.addresses import PA
 from gdbtools.analysis.faults.belonging import belonging
 from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, OwnWrite, Sighting, steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
-from gdbtools.analysis.faults.spurious_causes import Around, Elsewhere, RemoteWriter, SeenChange, change_seen
+from gdbtools.analysis.faults.spurious_causes import change_seen
+from gdbtools.analysis.faults.spurious_model import Around, Elsewhere, Pending, RemoteWriter, SeenChange
 from gdbtools.analysis.faults.writer import remote_writer, writer
 from gdbtools.arch.model import with_memory
 from gdbtools.errors import GdbtoolsError
 from gdbtools.machine.layers import Patched
 from gdbtools.machine.model import Machine
+from gdbtools.units import PAGE_BYTES
 
 OwnWrites = Callable[[PA], "OwnWrite | None"]
 """Return the last change that this session made of the descriptor at a physical address."""
@@ -23,6 +25,7 @@ OwnWrites = Callable[[PA], "OwnWrite | None"]
 def spurious_evidence(machine: Machine, diagnosis: Diagnosis, seen: DescriptorHistory, written: OwnWrites) -> Around:
     """Collect what speaks for one cause or another."""
     architecture, register, read = machine.architecture, machine.register, machine.memory.read
+    waiting = architecture.exceptions.pending(register)
     return Around(
         elsewhere=_elsewhere(machine),
         alone=machine.counted and len(machine.cpus) == 1 and bool(diagnosis.entry),
@@ -31,7 +34,25 @@ def spurious_evidence(machine: Machine, diagnosis: Diagnosis, seen: DescriptorHi
         remote=_remote(machine, diagnosis) if architecture.exceptions.fences_are_local else None,
         counted=len(machine.cpus) if machine.counted else 0,
         cpu=machine.current,
+        pending=None if waiting is None else Pending(machine.current, waiting),
+        near=_near(machine, diagnosis),
     )
+
+
+def _near(machine: Machine, diagnosis: Diagnosis) -> tuple[int, ...]:
+    """Return the other CPUs of the same tables of whose last fault no more than the address is left: in this page."""
+    architecture, page, found = machine.architecture, diagnosis.exception.address // PAGE_BYTES, list[int]()
+    for cpu in machine.cpus:
+        if cpu.number == machine.current or diagnosis.walk is None:
+            continue
+        try:
+            address = architecture.exceptions.last_address(cpu.registers.read)
+            root = None if address is None else architecture.regime_for(cpu.registers.read, address).root
+        except GdbtoolsError:
+            continue
+        if address is not None and address // PAGE_BYTES == page and root == diagnosis.walk.regime.root:
+            found.append(cpu.number)
+    return tuple(found)
 
 
 def _remote(machine: Machine, diagnosis: Diagnosis) -> RemoteWriter | None:

@@ -9,7 +9,7 @@ from gdbtools.analysis.faults.descriptor_history import steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.instruction_effects import INSTRUCTIONS, Effect, EffectKind
-from gdbtools.arch.model import AccessKind, Mapped, Read, ReadRegister, Step
+from gdbtools.arch.model import AccessKind, Mapped, Read, ReadRegister, Step, with_memory
 from gdbtools.arch.walk import walk
 from gdbtools.errors import GdbtoolsError
 from gdbtools.units import PAGE_BYTES
@@ -20,7 +20,8 @@ class Writer:
     """The last store to a descriptor before the access: `step` is the descriptor, the rest came in between.
 
     `waited` says that there was a barrier for the store, `synchronized` that another followed for what is executed
-    next; `invalidations` are the TLB maintenance, the latest first.
+    next; `invalidations` are the TLB maintenance, the latest first.  `twice` says that the code wrote the descriptor
+    before, too.
     """
 
     store: Effect
@@ -28,6 +29,7 @@ class Writer:
     waited: bool
     synchronized: bool
     invalidations: tuple[Effect, ...]
+    twice: bool = False
 
     @property
     def invalidated(self) -> bool | None:
@@ -37,6 +39,8 @@ class Writer:
 
     def reached_by(self, invalidation: Effect) -> bool | None:
         """Return whether an invalidation covers what was written; None where it does not say how far it reaches."""
+        if not self.step.is_leaf and invalidation.of_tables and invalidation.reaches is False:
+            return None
         return invalidation.reaches and (self.step.is_leaf or not invalidation.leaves_only)
 
 
@@ -74,7 +78,7 @@ def remote_writer(
 def _writer_before(
     architecture: Architecture, register: ReadRegister, read: Read, end: VA, regime: str, diagnosis: Diagnosis
 ) -> Writer | None:
-    about = diagnosis.walk
+    about, register = diagnosis.walk, with_memory(register, read)
     assert about is not None, "there is a walk to explain"
     try:
         code = _code_before(architecture, register, read, end, regime)
@@ -85,7 +89,8 @@ def _writer_before(
                 if step is not None:
                     if step not in about.steps and about.below is not None:
                         done = tuple(architecture.exceptions.effects(code, end, register, regime, about.below))
-                    return _followed(each, step, done[position::-1])
+                    before = [other.target for other in done[position + 1 :] if other.deed is EffectKind.STORE]
+                    return replace(_followed(each, step, done[position::-1]), twice=each.target in before)
     except GdbtoolsError:
         return None
     return None

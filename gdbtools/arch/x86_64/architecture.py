@@ -27,7 +27,7 @@ from gdbtools.arch.x86_64.exceptions.frame import GENERAL_PROTECTION, PAGE_FAULT
 from gdbtools.arch.x86_64.exceptions.page_faults import PageFaults
 from gdbtools.arch.x86_64.instructions.gadgets import BorrowedInstructions
 from gdbtools.arch.x86_64.privileges import LEVELS, USER
-from gdbtools.arch.x86_64.registers import catalog
+from gdbtools.arch.x86_64.registers import catalog, local_apic
 from gdbtools.arch.x86_64.registers.control import CR4, EFLAGS
 from gdbtools.arch.x86_64.registers.descriptor_tables import idtr_of, task_of
 from gdbtools.arch.x86_64.registers.memory_types import TYPES
@@ -89,6 +89,8 @@ class X86(Architecture):
         return regimes.bare_regime(name)
 
     def from_stub(self, name: str, stub: Stub) -> int | None:
+        if name == local_apic.PENDING:
+            return local_apic.pending_of(stub)
         if name == "idtr":
             return idtr_of(stub)
         return task_of(stub) if name == "tr" else stub.register(name)

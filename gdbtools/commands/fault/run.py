@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from gdbtools.addresses import VA
 from gdbtools.analysis.faults.descriptor_history import steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
-from gdbtools.analysis.faults.spurious_causes import SeenChange, Suspicion, suspicions
+from gdbtools.analysis.faults.spurious_causes import suspicions
 from gdbtools.analysis.faults.spurious_evidence import change_since, spurious_evidence
+from gdbtools.analysis.faults.spurious_model import SeenChange, Suspicion
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import ExceptionRecord
@@ -79,8 +80,7 @@ def run(session: Session, options: Options) -> Sequence[Answer]:
     suspected: tuple[Suspicion, ...] = ()
     if found.verdict is Verdict.TABLES_PERMIT:
         around = spurious_evidence(machine, found, session.seen, session.written.last_change)
-        exceptions = machine.architecture.exceptions
-        suspected = suspicions(found, around, exceptions.cached_refusals, exceptions.fences_are_local)
+        suspected = suspicions(found, around, machine.architecture.exceptions)
     changed: SeenChange | None = None
     if found.verdict is Verdict.TABLES_DIFFER and found.belongs.joined:
         changed = change_since(machine, found, session.seen, session.written.last_change)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from gdbtools.analysis.faults.spurious_causes import SeenChange, SpuriousCause, Suspicion, Weight
+from gdbtools.analysis.faults.spurious_model import Pending, SeenChange, SpuriousCause, Suspicion, Weight
 from gdbtools.analysis.faults.writer import Writer
 from gdbtools.arch.instruction_effects import Effect, EffectWords
 from gdbtools.render.document import Text
@@ -16,7 +16,8 @@ _BRIEFLY = {
     SpuriousCause.OTHER_EXCEPTION: "an older exception",
     SpuriousCause.CACHED_INVALID: "the invalid entry that a TLB kept",
     SpuriousCause.STALE_LEAF: "a stale TLB entry",
-    SpuriousCause.STALE_TABLE: "a stale table in the TLB",
+    SpuriousCause.STALE_TABLE: "a stale table in the {table_cache}",
+    SpuriousCause.RIGHT_RAISED: "a TLB entry from before a right was raised",
 }
 _AT_LENGTH = {
     SpuriousCause.OTHER_EXCEPTION: "this is an older exception, settled since",
@@ -24,7 +25,9 @@ _AT_LENGTH = {
     SpuriousCause.CACHED_INVALID: "a TLB cached the entry while it was invalid",
     SpuriousCause.STALE_LEAF: "a TLB kept an older leaf",
     SpuriousCause.FENCED_ELSEWHERE: "another CPU wrote it, and its {invalidate} was for its own TLB alone",
-    SpuriousCause.STALE_TABLE: "a TLB kept an older table on the way",
+    SpuriousCause.STALE_TABLE: "a {table_cache} kept an older table on the way",
+    SpuriousCause.UNHOOKED: "a table was out of the tree for a moment, and is hooked in again",
+    SpuriousCause.RIGHT_RAISED: "a TLB kept the entry from before a right was raised, and no {invalidate} is owed",
     SpuriousCause.MISSING_BARRIER: "the table was written without {barriers}",
 }
 _TESTS = {
@@ -35,8 +38,19 @@ _TESTS = {
     SpuriousCause.FENCED_ELSEWHERE: "Go on, and it faults again on this CPU, on the writer's never",
     SpuriousCause.STALE_TABLE: "Go on, and it faults again, until {cure}",
     SpuriousCause.MISSING_BARRIER: "Go on, and it faults no more; look at the writer",
+    SpuriousCause.UNHOOKED: "Go on, and it faults no more",
+    SpuriousCause.RIGHT_RAISED: "Go on, and it faults no more",
 }
 """What tells each cause from the others."""
+_ONCE = "Go on, and it faults no more"
+"""The same of what a fault has a TLB forget by itself."""
+_KEPT = (
+    SpuriousCause.RIGHT_RAISED,
+    SpuriousCause.STALE_LEAF,
+    SpuriousCause.STALE_TABLE,
+    SpuriousCause.FENCED_ELSEWHERE,
+)
+"""What a TLB kept: of these the first says why a fault has it forgotten."""
 
 
 def briefly(suspected: Sequence[Suspicion], words: EffectWords) -> str:
@@ -45,7 +59,8 @@ def briefly(suspected: Sequence[Suspicion], words: EffectWords) -> str:
     What a TLB kept of an entry that nobody saw before, invalid or with fewer rights, nothing tells apart.
     """
     first, *others = suspected
-    said = _BRIEFLY.get(first.cause) or _SPECIALLY[first.cause](first, words)
+    brief = _BRIEFLY.get(first.cause)
+    said = brief.format(table_cache=words.table_cache) if brief else _SPECIALLY[first.cause](first, words)
     same = [each.cause for each in others if each.weight is first.weight]
     if first.cause is SpuriousCause.CACHED_INVALID and SpuriousCause.STALE_LEAF in same:
         said += ", or an older one"
@@ -56,8 +71,19 @@ def _repaired_by(suspicion: Suspicion, words: EffectWords) -> str:  # noqa: ARG0
     cpus, change = _cpus(suspicion.witnesses), suspicion.change
     if change and change.by:
         return f"repaired {f'for {cpus} ' if cpus else ''}by `mmu {change.by}`"
-    writer = _cpus((change.write.cpu,)) if change and change.write else ""
-    return f"repaired by {cpus or writer or 'another CPU'}"
+    return f"repaired by {cpus or _cpus(suspicion.near) or _wrote(suspicion) or 'another CPU'}"
+
+
+def _wrote(suspicion: Suspicion) -> str:
+    """Return the CPU that wrote the descriptor, as it was seen to or as its code shows; empty where neither does."""
+    write = suspicion.change.write if suspicion.change is not None else None
+    number = write.cpu if write is not None else suspicion.remote.number if suspicion.remote is not None else None
+    return "" if number is None else _cpus((number,))
+
+
+def _unhooked(suspicion: Suspicion, words: EffectWords) -> str:  # noqa: ARG001 (as the others)
+    who = _wrote(suspicion)
+    return f"a window in which {f'{who} had a table' if who else 'a table was'} unhooked"
 
 
 def _missing(suspicion: Suspicion, words: EffectWords) -> str:
@@ -68,9 +94,7 @@ def _missing(suspicion: Suspicion, words: EffectWords) -> str:
 
 
 def _elsewhere(suspicion: Suspicion, words: EffectWords) -> str:
-    write = suspicion.change.write if suspicion.change is not None else None
-    number = suspicion.remote.number if suspicion.remote is not None else None if write is None else write.cpu
-    writer = "another CPU" if number is None else _cpus((number,))
+    writer = _wrote(suspicion) or "another CPU"
     return f"{_article(words.invalidate)} for {writer} alone"
 
 
@@ -84,6 +108,7 @@ _SPECIALLY = {
     SpuriousCause.REPAIRED: _repaired_by,
     SpuriousCause.MISSING_BARRIER: _missing,
     SpuriousCause.FENCED_ELSEWHERE: _elsewhere,
+    SpuriousCause.UNHOOKED: _unhooked,
 }
 
 
@@ -94,9 +119,12 @@ def suspicion_rows(suspected: Sequence[Suspicion], address: int, words: EffectWo
     """
     rows: list[tuple[str, Text]] = []
     before = ""
+    kept = next((each for each in suspected if each.cause in _KEPT and each.weight is not Weight.UNLIKELY), None)
     for number, each in enumerate(suspected):
         wrote = _writer_text(each.cause, each.writer, words) if each.writer else ""
-        rows.append((_label(number, each), _sentences(each, address, words, bool(wrote) and wrote == before)))
+        said = _sentences(each, address, words, bool(wrote) and wrote == before)
+        why = f": {words.by_itself}" if words.by_itself and each is kept else ""
+        rows.append((_label(number, each), said + why))
         before = wrote
     return rows
 
@@ -120,7 +148,8 @@ def _sentences(suspicion: Suspicion, address: int, words: EffectWords, as_above:
         said += f", and no {words.invalidate} of it followed on this CPU" if not because else ""
     if suspicion.weight is Weight.UNLIKELY:
         return said
-    return f"{said}. {_TESTS[suspicion.cause].format(cure=_cure(suspicion, address, words))}"
+    test = _ONCE if words.by_itself and suspicion.cause in _KEPT else _TESTS[suspicion.cause]
+    return f"{said}. {test.format(cure=_cure(suspicion, address, words))}"
 
 
 def _cure(suspicion: Suspicion, address: int, words: EffectWords) -> str:
@@ -138,6 +167,8 @@ def _because(suspicion: Suspicion, words: EffectWords) -> list[str]:
     found = []
     if suspicion.witnesses:
         found.append(f"{_cpus(suspicion.witnesses)} had the same fault in the same page")
+    if suspicion.near:
+        found.append(f"the last fault of {_cpus(suspicion.near)} was in the same page")
     if suspicion.change:
         found.append(change_text(suspicion.change))
     if suspicion.alone:
@@ -147,6 +178,8 @@ def _because(suspicion: Suspicion, words: EffectWords) -> list[str]:
     if suspicion.remote:
         wrote = _writer_text(suspicion.cause, suspicion.remote.writer, words)
         found.append(f"on {_cpus((suspicion.remote.number,))} {wrote}")
+    if suspicion.pending is not None:
+        found.append(_pending_text(suspicion.pending))
     if suspicion.levels:
         fault, now = suspicion.levels
         found.append(f"the fault is of level {fault}, and level {now} maps it now")
@@ -156,6 +189,15 @@ def _because(suspicion: Suspicion, words: EffectWords) -> list[str]:
 def _cpus(numbers: Sequence[int]) -> str:
     said = ", ".join(str(number) for number in numbers)
     return f"CPU{'s' if len(numbers) > 1 else ''} {said}" if numbers else ""
+
+
+def _pending_text(pending: Pending) -> str:
+    """Return what a CPU has been told and not heard yet: that it is to invalidate may be among it."""
+    cpu, vectors = _cpus((pending.cpu,)), ", ".join(f"{vector:#x}" for vector in pending.vectors)
+    if not vectors:
+        return f"nothing is pending for {cpu}: it has not been told, or has heard it"
+    which = f"interrupts {vectors} are" if len(pending.vectors) > 1 else f"interrupt {vectors} is"
+    return f"{cpu} has not acknowledged: {which} pending"
 
 
 def change_text(change: SeenChange) -> str:
@@ -173,6 +215,8 @@ def change_text(change: SeenChange) -> str:
 def _writer_text(cause: SpuriousCause, writer: Writer, words: EffectWords) -> str:
     place, level = writer.store.address, writer.step.level.number
     store = f"the {writer.store.text} at {place:#x} wrote the level {level} descriptor"
+    if cause in (SpuriousCause.REPAIRED, SpuriousCause.UNHOOKED):
+        return f"{store}{' out and in again' if writer.twice else ''}"
     apart = words.wait != words.invalidate or not writer.invalidations
     if cause is SpuriousCause.MISSING_BARRIER and (apart or writer.synchronized):
         lacks = words.synchronize if writer.waited else words.wait
@@ -207,6 +251,8 @@ def suspicion_record(suspicion: Suspicion) -> JsonObject:
         "written": None if writer is None else _writer_record(writer),
         "levels": None if suspicion.levels is None else list(suspicion.levels),
     }
+    found |= {"near": list(suspicion.near)} if suspicion.near else {}
+    found |= {} if suspicion.pending is None else {"pending": [hexadecimal(each) for each in suspicion.pending.vectors]}
     if remote is not None:
         found["remote"] = {"cpu": remote.number, "written": _writer_record(remote.writer)}
     return found

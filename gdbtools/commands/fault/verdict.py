@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gdbtools.addresses import PA
 from gdbtools.analysis.faults.diagnosis import Aborted, Diagnosis, Verdict
-from gdbtools.analysis.faults.spurious_causes import Suspicion
+from gdbtools.analysis.faults.spurious_model import Suspicion
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import FaultKind, Mapped
 from gdbtools.commands.evidence import access_name, fault_called, field_value, none_taken

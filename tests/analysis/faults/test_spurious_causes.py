@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 
 import pytest
 
 from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, Sighting, steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
-from gdbtools.analysis.faults.spurious_causes import (
+from gdbtools.analysis.faults.spurious_causes import change_seen, levels, suspicions
+from gdbtools.analysis.faults.spurious_model import (
     Around,
     Elsewhere,
     SeenChange,
     SpuriousCause,
     Suspicion,
     Weight,
-    change_seen,
-    levels,
-    suspicions,
 )
 from gdbtools.analysis.faults.writer import Writer
 from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
@@ -49,7 +48,7 @@ def permitted(iss: int, level: int = 3, **changes: int) -> Diagnosis:
 
 
 def ranked_causes(diagnosis: Diagnosis, around: Around) -> tuple[Suspicion, ...]:
-    return suspicions(diagnosis, around, ARM.exceptions.cached_refusals)
+    return suspicions(diagnosis, around, ARM.exceptions)
 
 
 def causes(diagnosis: Diagnosis, around: Around | None = None) -> list[SpuriousCause]:
@@ -249,5 +248,7 @@ def test_where_they_agree_nothing_is_said_of_levels() -> None:
 def test_where_a_tlb_may_hold_what_is_invalid_a_stale_leaf_is_suspected_of_translation_faults_too() -> None:
     diagnosis = permitted(TRANSLATION_3)
     assert LEAF not in causes(diagnosis)
-    ranked = suspicions(diagnosis, Around(), (FaultKind.PERMISSION, FaultKind.TRANSLATION))
+    exceptions = copy(ARM.exceptions)
+    exceptions.cached_refusals = (FaultKind.PERMISSION, FaultKind.TRANSLATION)
+    ranked = suspicions(diagnosis, Around(), exceptions)
     assert LEAF in [each.cause for each in ranked]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import pytest
 from gdbtools.addresses import PA
 from gdbtools.analysis.faults.descriptor_history import SeenWrite, Sighting
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
-from gdbtools.analysis.faults.spurious_causes import (
+from gdbtools.analysis.faults.spurious_causes import suspicions
+from gdbtools.analysis.faults.spurious_model import (
     Around,
     Elsewhere,
     RemoteWriter,
@@ -22,7 +24,6 @@ from gdbtools.analysis.faults.spurious_causes import (
     SpuriousCause,
     Suspicion,
     Weight,
-    suspicions,
 )
 from gdbtools.analysis.faults.writer import Writer, remote_writer, writer
 from gdbtools.arch.model import FaultKind
@@ -63,7 +64,7 @@ def diagnosed(made: Hart) -> Diagnosis:
 
 def ranked(found: Diagnosis, around: Around | None = None) -> tuple[Suspicion, ...]:
     exceptions = RISCV.exceptions
-    return suspicions(found, around or Around(), exceptions.cached_refusals, exceptions.fences_are_local)
+    return suspicions(found, around or Around(), exceptions)
 
 
 RISCV: Any = Hart().architecture
@@ -444,6 +445,8 @@ def test_an_architecture_whose_tlbs_keep_no_invalid_entry_is_never_suspected_of_
     found = diagnosed(faulted(V | R | W | AD))
     told = replace(found.exception.syndrome, fault=replace(found.exception.syndrome.fault, kind=FaultKind.TRANSLATION))  # type: ignore[type-var]
     other = replace(found, exception=replace(found.exception, syndrome=told))
-    assert INVALID not in [each.cause for each in suspicions(other, Around(), (FaultKind.PERMISSION,))]
-    both = (FaultKind.PERMISSION, FaultKind.TRANSLATION)
-    assert INVALID in [each.cause for each in suspicions(other, Around(), both)]
+    exceptions = copy(RISCV.exceptions)
+    exceptions.cached_refusals = (FaultKind.PERMISSION,)
+    assert INVALID not in [each.cause for each in suspicions(other, Around(), exceptions)]
+    exceptions.cached_refusals = (FaultKind.PERMISSION, FaultKind.TRANSLATION)
+    assert INVALID in [each.cause for each in suspicions(other, Around(), exceptions)]

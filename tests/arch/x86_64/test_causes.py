@@ -105,3 +105,12 @@ def test_a_shadow_stack_that_is_one_is_refused_to_nobody_it_is_for(
     answer, _ = explained(tmp_path, capsys, 0x47, {1: LEAF & ~RW}, {"cr4": PAE | CET, "cr0": PG | WP})
     assert answer["verdict"] == "tables permit"
     assert answer["sentence"].startswith("user shadow-stack write of 0x4000: page fault")
+
+
+@pytest.mark.parametrize(("code", "rule"), [(0x8005, "SGX=1"), (0x85, "HLAT=1")])
+def test_a_refusal_by_sgx_or_hlat_is_not_taken_for_spurious(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], code: int, rule: str
+) -> None:
+    answer, _ = explained(tmp_path, capsys, code, {}, {})
+    assert answer["verdict"] == "not replayed"
+    assert answer["sentence"].endswith(f"by a rule that is not replayed here: {rule}.")

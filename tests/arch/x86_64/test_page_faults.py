@@ -166,7 +166,7 @@ def test_a_vector_is_where_its_gate_says() -> None:
 
 
 def test_a_verdict_advises_what_can_be_done_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No instruction is borrowed on x86-64: what has a TLB forget a translation is the guest's own."""
+    """A page fault has its own CPU's TLB forget the address: there is nothing to invalidate."""
     (tmp_path / "ram").write_bytes(image(0))
     registers = REGISTERS | {"error_code": 0x3, "cr2": 0x8000, "rip": 0x7000}
     file = tmp_path / "registers.json"
@@ -175,7 +175,7 @@ def test_a_verdict_advises_what_can_be_done_here(tmp_path: Path, capsys: pytest.
     assert main(["fault", *source]) == 1
     said = " ".join(capsys.readouterr().out.split())
     assert "the tables permit" in said
-    assert "invlpg of 0x8000" in said
+    assert "faults no more: the fault has had this CPU forget the address" in said
     assert "mmu tlbi" not in said
     assert main(["walk", *source, "$pc", "$rip", "$pc+0x10"]) == 0
     out = capsys.readouterr().out

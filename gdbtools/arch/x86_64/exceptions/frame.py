@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from gdbtools.addresses import VA
-from gdbtools.arch.model import ReadRegister, memory_of, optional
+from gdbtools.arch.model import ReadRegister, memory_of, optional, with_memory
 from gdbtools.arch.walk import read_virtual
 from gdbtools.arch.x86_64.registers.descriptor_tables import GATE_BYTES, Gate
 from gdbtools.arch.x86_64.translation import regimes
-from gdbtools.errors import Unavailable
+from gdbtools.errors import Unavailable, Unreadable
 
 GENERAL_PROTECTION: Final = 13
 PAGE_FAULT: Final = 14
@@ -67,6 +67,22 @@ def frame(register: ReadRegister) -> FaultFrame:
     (code,) = _ERROR.unpack(raw[: _ERROR.size])
     rip, cs, rflags, rsp, _ = _FRAME.unpack(raw[_ERROR.size :])
     return FaultFrame(code, rip, cs, rflags, rsp)
+
+
+def interrupted(register: ReadRegister) -> ReadRegister:
+    """Return the registers of the code that a fault interrupted, at its handler; elsewhere those that there are."""
+    try:
+        if not is_at_handler(register):
+            return register
+        saved = frame(register)
+    except (Unavailable, Unreadable):
+        return register
+    values = {"rip": saved.rip, "rsp": saved.rsp}
+
+    def read(name: str) -> int:
+        return values[name] if name in values else register(name)
+
+    return with_memory(read, memory_of(register))
 
 
 def frame_or_written(register: ReadRegister) -> tuple[int, FaultFrame | None]:

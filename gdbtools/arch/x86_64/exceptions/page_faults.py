@@ -13,24 +13,30 @@ from gdbtools.addresses import VA
 from gdbtools.arch.exceptions import Exceptions
 from gdbtools.arch.instruction_effects import Effect, EffectWords
 from gdbtools.arch.model import (
+    Access,
     AccessKind,
     AddressMeaning,
     Agreement,
     ExceptionRecord,
+    Fault,
     FaultKind,
     Fit,
     Privilege,
     ReadRegister,
     RecordNames,
+    Shown,
     Syndrome,
     VectorEntry,
     Walk,
     optional,
 )
 from gdbtools.arch.x86_64.exceptions import frame
+from gdbtools.arch.x86_64.instructions import effects
 from gdbtools.arch.x86_64.privileges import SUPERVISOR, USER, USER_CPL
+from gdbtools.arch.x86_64.registers import local_apic
 from gdbtools.arch.x86_64.registers.control import Selector
 from gdbtools.arch.x86_64.syndrome import page_fault
+from gdbtools.arch.x86_64.tables.entries import beyond_width
 from gdbtools.arch.x86_64.translation import regimes
 from gdbtools.bits import FieldValue
 from gdbtools.errors import Unavailable
@@ -45,15 +51,25 @@ class PageFaults(Exceptions):
 
     names = NAMES
     effect_words = EffectWords(
-        "a serializing instruction", "a serializing instruction", "invlpg", by_hand="the guest executes invlpg of {}"
+        "a serializing instruction",
+        "a serializing instruction",
+        "invlpg",
+        # "Operations that Invalidate TLBs and Paging-Structure Caches": a page fault does, of its address.
+        by_itself="the fault has had this CPU forget the address",
+        table_cache="paging-structure cache",
     )
     vectors_bytes = 1
     longest_instruction_bytes = LONGEST_BYTES
     # "Caching Translation Information": an entry is cached only if it is present and has no reserved bit set.
-    cached_refusals = frozenset((FaultKind.PERMISSION,))
+    cached_refusals = frozenset((FaultKind.PERMISSION, FaultKind.PROTECTION_KEY))
     fences_are_local = True
     # "Operations that Invalidate TLBs and Paging-Structure Caches".
     fault_forgets = "a page fault has its CPU forget what it holds of that address, so this one does not come again"
+    # "Optional Invalidation".
+    grants_owe_nothing = True
+    barriers_are_owed = False
+    # Xen, for its paravirtual guests.
+    tables_are_unhooked = True
 
     def instruction_bytes(self, begins: bytes) -> int:  # noqa: ARG002
         """Instructions are not decoded here: as long as the longest they may be."""
@@ -155,8 +171,30 @@ class PageFaults(Exceptions):
         return False
 
     def effects(self, code: bytes, end: VA, register: ReadRegister, regime: str, about: Walk) -> Sequence[Effect]:  # noqa: ARG002
-        """Instructions before an address cannot be told where they have no fixed length."""
-        return ()
+        """At a handler the stack is another than that of the code before: its own pointer is in the frame."""
+        return effects.recent(code, end, frame.interrupted(register), about)
+
+    def last_address(self, register: ReadRegister) -> VA | None:
+        """Return cr2: no other register is left of a fault."""
+        return VA(register("cr2"))
+
+    def pending(self, register: ReadRegister) -> Sequence[int] | None:
+        """Return the vectors that wait in the local APIC's IRR."""
+        found = optional(register, local_apic.PENDING)
+        return None if found is None else local_apic.vectors(found)
+
+    def shown_by(
+        self,
+        fault: Fault,
+        walk: Walk,
+        access: Access,  # noqa: ARG002
+        state: int | None,  # noqa: ARG002
+        register: ReadRegister,
+    ) -> Shown | None:
+        """Return what a reserved bit shows of MAXPHYADDR, where no source has that and no other bit is one."""
+        if fault.kind is not FaultKind.RESERVED_BIT or optional(register, "maxphyaddr") is not None:
+            return None
+        return beyond_width(walk.steps)
 
     def trap_controls(self, exception: ExceptionRecord, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:  # noqa: ARG002
         return ()

@@ -1,1 +1,1 @@
-"""Instructions that may be borrowed from a guest: invalidations, returns, loads and stores."""
+"""Instructions: those that may be borrowed from a guest; how long each is, and what it does for a translation."""

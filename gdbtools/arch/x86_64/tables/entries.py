@@ -6,13 +6,14 @@ Fault Exceptions"; "PSE-36 Mechanism" for pages of 4 MiB.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
 from gdbtools.addresses import PA, Output
-from gdbtools.arch.model import Decider, Entry, EntryKind, Fault, FaultKind, Level, Refusal, Step
+from gdbtools.arch.model import Decider, Entry, EntryKind, Fault, FaultKind, Level, Refusal, Shown, Step
 from gdbtools.arch.x86_64.causes import PagingCause
+from gdbtools.arch.x86_64.registers.catalog import MAXPHYADDR
 from gdbtools.arch.x86_64.tables.descriptors import (
     ABSENT,
     Entry64,
@@ -26,6 +27,8 @@ from gdbtools.arch.x86_64.tables.descriptors import (
 from gdbtools.arch.x86_64.tables.geometry import PAGE_BITS, PHYSICAL_BITS, POINTERS, PSE36_BITS, Mode
 from gdbtools.bits import Field, Word
 
+LEAST_PHYSICAL_BITS: Final = 36
+"""How wide physical addresses are at least, where there is long mode."""
 _NOWHERE: Final = PA(0)
 # Bit 5 is reserved as well, but by the time that anybody looks QEMU has set it: that refused nothing.
 _POINTER_RESERVED: Final = ((8, 6), (2, 1))
@@ -126,6 +129,30 @@ def refuse_entry(step: Step, layout: EntryFormat, stage: int = 1) -> Refusal | N
     assert broken is not None, "an entry that is present is refused by a reserved bit"
     cause, field = broken
     return refusal(step, FaultKind.RESERVED_BIT, cause, Entry64.NX if cause is PagingCause.NX_OFF else field, stage)
+
+
+def beyond_width(steps: Sequence[Step]) -> Shown | None:
+    """Return what a refusal by a reserved bit shows of MAXPHYADDR: an address bit that is set is beyond it.
+
+    Of several that may be it is the highest; None where no entry has any that a processor may lack.
+    """
+    found: tuple[int, Step] | None = None
+    for step in steps:
+        address = step.entry.word & (1 << PHYSICAL_BITS) - (1 << LEAST_PHYSICAL_BITS)
+        if address and (found is None or address.bit_length() > found[0]):
+            found = address.bit_length(), step
+    if found is None:
+        return None
+    bits, step = found
+    field = Field(bits - 1, doc="reserved", name="Reserved")
+    return Shown(
+        refusal=refusal(step, FaultKind.RESERVED_BIT, PagingCause.ADDRESS_WIDTH, field),
+        register="maxphyaddr",
+        field=MAXPHYADDR.BITS,
+        values=tuple(range(LEAST_PHYSICAL_BITS, bits)),
+        about="maxphyaddr",
+        said=f"not known here: that a reserved bit is set shows that it is at most {bits - 1}",
+    )
 
 
 def refusal(step: Step, kind: FaultKind, cause: PagingCause, field: Field, stage: int = 1) -> Refusal:

@@ -263,10 +263,8 @@ def view(answer: Answer) -> Document:
 
 
 def _predicted_record(diagnosis: Diagnosis, architecture: Architecture) -> JsonObject | None:
-    predicted, found = diagnosis.predicted, diagnosis.walk
-    if predicted is None:
-        return None
-    return refusal_record(predicted, architecture, diagnosis.access, None if found is None else found.regime)
+    predicted = diagnosis.predicted
+    return None if predicted is None else refusal_record(predicted, architecture, diagnosis.access, diagnosis.walk)
 
 
 def record(answer: Answer) -> JsonObject:

@@ -21,6 +21,7 @@ WP, PAE = 1 << 16, 0x20
 PG = 0x8000_0001
 SMEP, SMAP, PKE, PKS, CET = 1 << 20, 1 << 21, 1 << 22, 1 << 24, 1 << 23
 KEY = 5
+STACKS = {"cr4": PAE | CET, "cr0": PG | WP}
 KEYED = LEAF | KEY << 59
 
 
@@ -68,13 +69,13 @@ def explained(
         (
             0x21, {1: KEYED & ~US}, {"cr4": PAE | PKS, "pkrs": 1 << 2 * KEY}, "denies all data", "pkrs", "AD5", None,
         ),
-        (0x47, {}, {"cr4": PAE | CET, "cr0": PG | WP}, "it is no shadow stack", "descriptor", "RW", 1),
-        (0x47, {1: LEAF & ~(RW | D)}, {"cr4": PAE | CET, "cr0": PG | WP}, "it is no shadow stack", "descriptor", "D", 1),
+        (0x47, {}, STACKS, "it is no shadow stack", "descriptor", "RW", 1),
+        (0x47, {1: LEAF & ~(RW | D)}, STACKS, "it is no shadow stack", "descriptor", "D", 1),
         (
-            0x47, {1: LEAF & ~RW, 2: 0x5000 | P | US}, {"cr4": PAE | CET, "cr0": PG | WP}, "it is no shadow stack",
+            0x47, {1: LEAF & ~RW, 2: 0x5000 | P | US}, STACKS, "it is no shadow stack",
             "descriptor", "RW", 2,
         ),
-        (0x43, {1: LEAF & ~RW}, {"cr4": PAE | CET, "cr0": PG | WP}, "so it is no shadow stack of supervisor mode", "descriptor", "US", 1),
+        (0x43, {1: LEAF & ~RW}, STACKS, "so it is no shadow stack of supervisor mode", "descriptor", "US", 1),
     ],
 )  # fmt: skip
 def test_each_cause_is_named_with_its_bit(
@@ -102,7 +103,7 @@ def test_each_cause_is_named_with_its_bit(
 def test_a_shadow_stack_that_is_one_is_refused_to_nobody_it_is_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answer, _ = explained(tmp_path, capsys, 0x47, {1: LEAF & ~RW}, {"cr4": PAE | CET, "cr0": PG | WP})
+    answer, _ = explained(tmp_path, capsys, 0x47, {1: LEAF & ~RW}, STACKS)
     assert answer["verdict"] == "tables permit"
     assert answer["sentence"].startswith("user shadow-stack write of 0x4000: page fault")
 

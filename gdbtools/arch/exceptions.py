@@ -114,6 +114,10 @@ class Exceptions(abc.ABC):
         They are those in force; of a regime's name, those where its faults are taken, at whichever level the CPU is.
         """
 
+    def named_vectors(self, register: ReadRegister) -> Mapping[str, VA]:  # noqa: ARG002
+        """Return where exceptions are taken that tables do not decide and that are caught by a name, by that name."""
+        return {}
+
     @abc.abstractmethod
     def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:
         """Return the register that says where these vectors are; without a name, those in force."""

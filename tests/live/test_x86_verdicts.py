@@ -6,11 +6,13 @@ guest's stale.c.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gdbtools.children.mi import Gdb
+from gdbtools.cli import main
 from tests.live.x86_verdicts import NEWER, PAGE, PlantedX86, planted_x86
 from tests.transcripts import compare, marked
 
@@ -79,6 +81,57 @@ def test_where_a_register_decides_it_is_named(
         assert sentence.endswith(f"{why}.")
         deciding = answer["predicted"]["deciding"]
         assert (deciding["holder"], deciding["field"], int(deciding["value"], 16)) == (holder, field, 1)
+
+
+def test_an_address_that_is_not_canonical_is_told_by_the_instruction(gdb: Gdb) -> None:
+    with planted_x86(gdb, "not_canonical") as live:
+        live.to_symbol("general_protection")
+        sentence, answer = live.verdict()
+        assert sentence == "supervisor general protection (#GP): not a matter of the translation tables."
+        assert answer["vector_entry"] == "#GP"
+        at = PAGE | 1 << 47
+        said = f"no address is recorded; (%rdi) at {live.frame()['rip']:#x} leads to {at:#x}, which is not canonical"
+        assert answer["syndrome"]["notes"] == [said]
+
+
+def test_of_a_double_fault_cr2_is_held_against_the_stack_that_was_not_there(gdb: Gdb) -> None:
+    with planted_x86(gdb, "fault_on_fault") as live:
+        live.to_symbol("double_fault")
+        sentence, answer = live.verdict()
+        assert sentence == "supervisor double fault (#DF): not a matter of the translation tables."
+        own, _, where = answer["syndrome"]["notes"]
+        assert own == "its stack is its own, IST 1"
+        assert where == (
+            f"cr2 is where the first one's frame would be, below rsp {live.frame()['rsp']:#x}, and the entry is not "
+            f"present: P=0 in the level 1 descriptor at PA {live.entry_address(1):#x}"
+        )
+
+
+def test_a_newer_cr2_is_not_taken_for_this_faults(gdb: Gdb) -> None:
+    """As after a fault in between, of an NMI's handler: the frame is the older one's."""
+    with planted_x86(gdb, "newer_address") as live:
+        live.to_fault()
+        sentence, answer = live.verdict()
+        assert answer["verdict"] == "not one exception"
+        assert sentence == (
+            f"read: page fault (#PF): not present, but its address is not known: cr2 is {PAGE + 0x123000:#x}, and "
+            f"(%rdi) at {live.frame()['rip']:#x} leads to {PAGE:#x}."
+        )
+
+
+def test_away_from_a_handler_it_is_said_what_to_do_and_a_capture_advises_no_such_thing(
+    gdb: Gdb, tmp_path: Path
+) -> None:
+    with planted_x86(gdb, "read_only") as live:
+        refused = live.refusal("mmu fault")
+        assert "not at a handler's first instruction" in refused
+        assert "live: `mmu catch any`, continue, and ask there" in refused
+        assert "next gdbtools map -s" in " ".join(live.say(f"mmu capture {tmp_path}/early.core").split())
+        live.say("mmu catch any")
+        live.say("continue")
+        assert "next gdbtools fault -s" in " ".join(live.say(f"mmu capture {tmp_path}/at.core").split())
+        assert main(["fault", "-s", f"{tmp_path}/at.core", "--json"]) == 1
+        assert main(["map", "-s", f"{tmp_path}/early.core"]) == 0
 
 
 # --- The tables permit it now.

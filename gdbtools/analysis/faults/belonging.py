@@ -14,7 +14,7 @@ from gdbtools import systems
 from gdbtools.analysis.faults.instruction import instruction_at
 from gdbtools.analysis.faults.overwritten import may_be_overwritten, overwritten
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import ExceptionRecord, Fit, Read, ReadRegister
+from gdbtools.arch.model import CpuRegisters, ExceptionRecord, Fit, Read, ReadRegister, with_memory
 from gdbtools.errors import Unavailable, Unreadable
 
 
@@ -63,7 +63,12 @@ class Belonging:
     @property
     def last(self) -> bool:
         """Whether something else has run since the exception, so that it is no more than the last one."""
-        return not self.current and self.entry is not None
+        return not self.current and self.entry is not None and not self.newer_address
+
+    @property
+    def newer_address(self) -> bool:
+        """Whether the CPU is at the entry of the exception, and its address is a later one's all the same."""
+        return self.overwritten and bool(self.entry)
 
     @property
     def joined(self) -> bool:
@@ -106,13 +111,15 @@ def belonging(
         return Belonging(BelongingEvidence.INTERRUPT, entry.name, entry.interrupt)
     if entry is not None:
         against = architecture.exceptions.fits_entry(exception, entry)
+        evidence = BelongingEvidence.CONTRADICTS if against else BelongingEvidence.AT_ENTRY
         if not against and look_at_entry:
             found = word()
             if architecture.exceptions.fits(exception, found).fit is Fit.FITS:
-                against = _elsewhere(architecture, _still_its(architecture, register), exception, found)
-        return Belonging(
-            BelongingEvidence.CONTRADICTS if against else BelongingEvidence.AT_ENTRY, entry.name, reason=against
-        )
+                agreed = architecture.exceptions.fits(exception, found, _still_its(architecture, register))
+                if agreed.fit is Fit.CONTRADICTS:
+                    against, evidence = agreed.reason, BelongingEvidence.CONTRADICTS
+                    evidence = BelongingEvidence.OVERWRITTEN if agreed.of_address else evidence
+        return Belonging(evidence, entry.name, reason=against)
     if stands is not None and may_be_overwritten(architecture, register, exception):
         from gdbtools.analysis.isolation import isolation  # only there a reduced space is looked for
 
@@ -148,4 +155,4 @@ def _still_its(architecture: Architecture, register: ReadRegister) -> ReadRegist
             raise Unavailable(f"{name} may have been used since the exception")
         return register(name)
 
-    return read
+    return with_memory(read, register.read) if isinstance(register, CpuRegisters) else read

@@ -104,10 +104,14 @@ class Fit(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Whether a syndrome fits the state and the instruction beside it, and what says so, in words."""
+    """Whether a syndrome fits the state and the instruction beside it, and what says so, in words.
+
+    `of_address` says that what contradicts is the address alone: it is a later exception's.
+    """
 
     fit: Fit
     reason: str
+    of_address: bool = False
 
 
 @dataclass(frozen=True, slots=True)

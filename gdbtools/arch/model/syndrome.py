@@ -27,6 +27,8 @@ class AddressMeaning(enum.Enum):
     ZERO = "nothing: this cause leaves it 0"
     INSTRUCTION = "the instruction itself, or 0"
     CODE = "a code of what happened"
+    NOT_RECORDED = "nothing of it: this exception records no address"
+    OLDER = "the address of the last page fault, which may be an older one"
 
     @property
     def valid(self) -> bool:
@@ -40,6 +42,7 @@ _NO_ADDRESS = (
     AddressMeaning.ZERO,
     AddressMeaning.INSTRUCTION,
     AddressMeaning.CODE,
+    AddressMeaning.NOT_RECORDED,
 )
 
 

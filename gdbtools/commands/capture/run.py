@@ -46,6 +46,8 @@ class Captured:
     """What the current CPU has loaded and does not use: a guest's second stage, at a hypervisor's stop."""
     whole: bool = True
     """Whether all tables were wanted, and not only those that explain a fault."""
+    explains: bool = True
+    """Whether there is an exception of the current CPU to explain."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +138,18 @@ def write_capture(
     data = core_bytes(architecture.identity, registers, current, memory, assumed, dirty)
     session.make_sure()
     write_whole(path.expanduser(), data)
-    return Captured(str(path), len(data), sum(map(len, memory.values())), len(registers), unreadable, missing_bytes)
+    size_bytes = sum(map(len, memory.values()))
+    made = Captured(str(path), len(data), size_bytes, len(registers), unreadable, missing_bytes)
+    return replace(made, explains=_explains(machine))
+
+
+def _explains(machine: Machine) -> bool:
+    """Return whether the current CPU's exception can be told: elsewhere than at its entry it cannot be everywhere."""
+    try:
+        machine.exception()
+    except (Unavailable, Unreadable):
+        return False
+    return True
 
 
 def registers_of(machine: Machine, cpu: Cpu) -> Mapping[str, int]:

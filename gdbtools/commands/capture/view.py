@@ -13,7 +13,7 @@ def view(answer: Captured) -> Document:
     cpus = number_of(answer.cpus, "CPU")
     rows: list[tuple[str, Text]] = [
         ("size", f"{answer.size_bytes} bytes: {size(answer.memory_bytes)} of memory, {cpus}"),
-        ("next", Span(f"gdbtools fault -s {answer.path}", Role.COMMAND)),
+        ("next", Span(f"gdbtools {'fault' if answer.explains else 'map'} -s {answer.path}", Role.COMMAND)),
     ]
     if answer.unreadable:
         rows.append(("missing", Span(f"{answer.unreadable} tables could not be read", Role.WARNING)))

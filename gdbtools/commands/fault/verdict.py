@@ -32,7 +32,7 @@ def sentence(
     if diagnosis.verdict is Verdict.INTERRUPT:
         return _interrupted(diagnosis)
     if diagnosis.verdict is Verdict.NOT_ONE_EXCEPTION:
-        return [LAST, *_apart(diagnosis, architecture)]
+        return [*([] if diagnosis.belongs.newer_address else [LAST]), *_apart(diagnosis, architecture)]
     said = _of_one_exception(diagnosis, architecture, suspected, backing)
     return [LAST, *said] if diagnosis.belongs.last else said
 

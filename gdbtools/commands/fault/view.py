@@ -176,7 +176,9 @@ def _apart_rows(diagnosis: Diagnosis, symbols: FaultSymbols, back: str) -> list[
         rows.append(("address", f"{exception.names.address} {exception.address:#x}, which is no evidence of it"))
     elif exception.syndrome.address_valid:
         rows.append(("" if belongs.interrupt else "address", _address(diagnosis, symbols)))
-    if belongs.overwritten:
+    if belongs.newer_address:
+        rows += _interrupted(exception, symbols)
+    elif belongs.overwritten:
         rows.append(("returned to", f"{saved}: from this exception or a later one"))
     elif not belongs.interrupt:
         rows.append((later, f"{saved}: an interrupt's, or another context's"))

@@ -79,10 +79,11 @@ def view(answer: Decoded) -> Document:
     rows.append((names.address, _not_of_it(belongs) if belongs and overwritten else syndrome.address.value))
     if syndrome.ipa_valid:
         rows.append((names.ipa, names.ipa_holds))
-    if overwritten:
+    if overwritten and belongs and not belongs.newer_address:
         rows.append((names.return_address, "where the CPU last returned to, from this exception or a later one"))
     else:
-        returns = syndrome.returns.value if belongs is None or belongs.joined else _not_of_it(belongs)
+        its_own = belongs is None or belongs.joined or belongs.newer_address
+        returns = syndrome.returns.value if belongs is None or its_own else _not_of_it(belongs)
         rows.append((names.return_address, returns))
     blocks.append(Facts(rows))
     blocks.append(word_picture(syndrome.word, "the syndrome"))

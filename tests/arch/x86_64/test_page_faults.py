@@ -17,6 +17,8 @@ from gdbtools.cli import main
 from gdbtools.errors import Unavailable, Unreadable
 
 P, RW, US = 1, 2, 4
+OTHERS = 0xFFFF_8000_0030_0000
+"""Where, by the vector, the other handlers are: #DF, #SS and #GP, a page further each."""
 ROOT, IDT, STACK, HANDLER = 0x1000, 0x6000, 0x7000, 0xFFFF_8000_0020_1000
 REGISTERS = {
     "cr0": 0x8001_0001, "cr2": 0x4000, "cr3": ROOT, "cr4": 0x20, "efer": 0xD00, "maxphyaddr": 40, "cs": 0x10,
@@ -43,6 +45,8 @@ def image(
     put(0x3000, 0x5000 | P | RW | US)
     put(0x5000, *(page << 12 | P | RW for page in range(16)))
     put(0x5020, 0)
+    for vector, at in ((8, 0x1000), (12, 0x2000), (13, 0x3000)):
+        memory[IDT + 16 * vector : IDT + 16 * (vector + 1)] = gate(OTHERS + at, present)
     memory[IDT + 14 * 16 : IDT + 15 * 16] = gate(HANDLER, present)
     put(STACK + 0xF00, error_code, rip, cs, rflags, 0x7FFF_0000, 0x2B)
     return memory
@@ -101,9 +105,9 @@ def test_a_processors_own_access_is_a_supervisors_whoever_runs() -> None:
 
 
 def test_elsewhere_it_is_not_known_where_the_error_code_is() -> None:
-    with pytest.raises(Unavailable, match="at the first instruction of #PF's handler alone"):
+    with pytest.raises(Unavailable, match="not at a handler's first instruction"):
         X86_64.exceptions.record(cpu(image(6), rip=HANDLER + 3))
-    with pytest.raises(Unavailable, match="at the first instruction of #PF's handler alone"):
+    with pytest.raises(Unavailable, match="not at a handler's first instruction"):
         X86_64.exceptions.record(cpu(image(6, present=False)))
     assert X86_64.exceptions.vector_entry(cpu(image(6), rip=HANDLER + 3)) is None
 
@@ -140,7 +144,10 @@ def test_the_command_joins_what_was_written_down_with_the_tables(
     assert "P [0] = 0 in the level 1 descriptor at PA 0x5020" in said
     file.write_text(json.dumps({name: hex(value) for name, value in REGISTERS.items()} | {"rip": "0x1"}))
     assert main(["fault", *source]) == 3
-    assert "stop there, as `catch` does, or give error_code" in capsys.readouterr().err
+    assert (
+        "cr2, of the last page fault, is 0x4000: `walk` says where that leads now; live: `mmu catch any`, continue"
+        in capsys.readouterr().err
+    )
 
 
 def test_the_monitor_says_where_the_descriptor_table_is() -> None:
@@ -180,3 +187,119 @@ def test_a_verdict_advises_what_can_be_done_here(tmp_path: Path, capsys: pytest.
     assert main(["walk", *source, "$pc", "$rip", "$pc+0x10"]) == 0
     out = capsys.readouterr().out
     assert re.findall(r"^0x\w+(?= -> )", out, re.MULTILINE) == ["0x7000", "0x7000", "0x7010"]
+
+
+DOUBLE, STACK_FAULT, PROTECTION = (OTHERS + at for at in (0x1000, 0x2000, 0x3000))
+
+
+def explained(capsys: pytest.CaptureFixture[str], tmp_path: Path, memory: bytes, **registers: int) -> tuple[int, str]:
+    (tmp_path / "ram").write_bytes(memory)
+    file = tmp_path / "registers.json"
+    file.write_text(json.dumps({name: hex(value) for name, value in (REGISTERS | registers).items()}))
+    status = main(["fault", "-s", f"{tmp_path / 'ram'}@0x0", "--registers", str(file)])
+    said = capsys.readouterr()
+    return status, " ".join((said.out + said.err).split())
+
+
+CODE = 0x8000
+"""Where the code is, in a page that is mapped to itself."""
+
+
+def interrupted(code: str, error_code: int = 0) -> bytearray:
+    """Return memory whose frame leads to these instructions, of supervisor mode."""
+    memory = image(error_code, rip=CODE, cs=0x10)
+    memory[CODE : CODE + len(bytes.fromhex(code))] = bytes.fromhex(code)
+    return memory
+
+
+@pytest.mark.parametrize(
+    ("entry", "name", "code", "registers", "note"),
+    [
+        (
+            PROTECTION, "general protection (#GP)", "8b 07", {"rdi": 1 << 47},
+            "(%rdi) at 0x8000 leads to 0x800000000000, which is not canonical",
+        ),
+        (
+            STACK_FAULT, "stack fault (#SS)", "8b 45 08", {"rbp": 1 << 60},
+            "0x8(%rbp) at 0x8000 leads to 0x1000000000000008, which is not canonical",
+        ),
+        (
+            PROTECTION, "general protection (#GP)", "ff e0", {"rax": 1 << 63, "rbx": 1 << 50, "rcx": 5},
+            "not canonical are now rax 0x8000000000000000, rbx 0x4000000000000",
+        ),
+        (PROTECTION, "general protection (#GP)", "0f 30", {"rax": 3}, "every general register has a canonical one"),
+    ],
+)  # fmt: skip
+def test_what_records_no_address_says_what_may_have_been_it(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    entry: int,
+    name: str,
+    code: str,
+    registers: dict[str, int],
+    note: str,
+) -> None:
+    status, said = explained(capsys, tmp_path, interrupted(code), rip=entry, **registers)
+    assert status == 0
+    assert said.startswith(f"supervisor {name}: not a matter of the translation tables.")
+    assert "no address is recorded" in said
+    assert note in said
+    assert "address cr2" not in said
+
+
+def test_an_error_code_that_names_a_descriptor_is_read_as_that(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    _, said = explained(capsys, tmp_path, interrupted("8e d8", 0x28), rip=PROTECTION)
+    assert "the error code names descriptor 0x5 of the GDT" in said
+    _, said = explained(capsys, tmp_path, interrupted("cd 80", 0x402), rip=PROTECTION)
+    assert "the error code names gate 0x80 of the IDT" in said
+
+
+def test_of_a_double_fault_it_is_said_what_can_be_trusted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    memory = interrupted("50")
+    _, said = explained(capsys, tmp_path, memory, rip=DOUBLE, cr2=0x7FFF_0000 - 8)
+    assert said.startswith("supervisor double fault (#DF): not a matter of the translation tables.")
+    assert "its stack is its own, IST 1" in said
+    assert "of which instruction rip is, nothing says" in said
+    assert "cr2 is where the first one's frame would be, below rsp 0x7fff0000" in said
+    assert "the entry is not present" in said
+    _, said = explained(capsys, tmp_path, memory, rip=DOUBLE, cr2=0x4000)
+    assert "cr2 is of the last page fault, of these two or before" in said
+
+
+@pytest.mark.parametrize(
+    ("code", "error_code", "registers", "newer"),
+    [
+        ("8b 07", 0, {"rdi": 0x4000}, False),
+        ("8b 07", 0, {"rdi": 0x3FF8}, False),
+        ("8b 07", 0, {"rdi": 0x9000}, True),
+        ("c7 47 10 00 00 00 00", 2, {"rdi": 0x9000}, True),
+        ("48 89 14 24", 2, {"rdx": 0}, True),
+        # What is not decoded shows nothing.
+        ("f3 a4", 2, {"rdi": 0x9000}, False),
+        ("ff 37", 0, {"rdi": 0x9000}, False),
+    ],
+)
+def test_cr2_that_the_instruction_does_not_lead_to_is_of_a_later_fault(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    code: str,
+    error_code: int,
+    registers: dict[str, int],
+    newer: bool,
+) -> None:
+    status, said = explained(capsys, tmp_path, interrupted(code, error_code), **registers)
+    assert status == 1
+    assert ("but its address is not known: cr2 is 0x4000, and " in said) is newer
+    assert ("and the tables agree: the entry is not present" in said) is not newer
+
+
+def test_two_exceptions_with_one_handler_are_not_taken_for_either(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    memory = interrupted("8b 07")
+    memory[IDT + 13 * 16 : IDT + 14 * 16] = gate(HANDLER)
+    status, said = explained(capsys, tmp_path, memory)
+    assert status == 3
+    assert f"#GP and #PF have the same handler, {HANDLER:#x}" in said

@@ -20,7 +20,6 @@ from gdbtools.arch.model import (
     ExceptionRecord,
     Fault,
     FaultKind,
-    Fit,
     Privilege,
     ReadRegister,
     RecordNames,
@@ -30,24 +29,34 @@ from gdbtools.arch.model import (
     Walk,
     optional,
 )
-from gdbtools.arch.x86_64.exceptions import frame
+from gdbtools.arch.x86_64.exceptions import agreement, frame, unrecorded
 from gdbtools.arch.x86_64.instructions import effects
+from gdbtools.arch.x86_64.instructions.decoding import LONGEST_BYTES, decode
 from gdbtools.arch.x86_64.privileges import SUPERVISOR, USER, USER_CPL
 from gdbtools.arch.x86_64.registers import local_apic
 from gdbtools.arch.x86_64.registers.control import Selector
-from gdbtools.arch.x86_64.syndrome import page_fault
+from gdbtools.arch.x86_64.syndrome import page_fault, selector
 from gdbtools.arch.x86_64.tables.entries import beyond_width
 from gdbtools.arch.x86_64.translation import regimes
 from gdbtools.bits import FieldValue
 from gdbtools.errors import Unavailable
 
-LONGEST_BYTES: Final = 15
 NAMES: Final = RecordNames("error code", "cr2", "rip", "rflags")
+NAMED: Final = {
+    selector.GENERAL_PROTECTION: "general-protection",
+    selector.STACK: "stack-fault",
+    selector.DOUBLE_FAULT: "double-fault",
+}
+"""What is caught by its name alone."""
 ON_STACK: Final = replace(NAMES, return_address="rip on the stack", state="rflags on the stack")
 
 
+def _origin(found: frame.FaultFrame) -> Privilege:
+    return USER if Selector(found.cs).RPL == USER_CPL else SUPERVISOR
+
+
 class PageFaults(Exceptions):
-    """Page faults of 64-bit mode."""
+    """Page faults of 64-bit mode, and what else leaves an error code: #GP, #SS, #DF."""
 
     names = NAMES
     effect_words = EffectWords(
@@ -71,9 +80,9 @@ class PageFaults(Exceptions):
     # Xen, for its paravirtual guests.
     tables_are_unhooked = True
 
-    def instruction_bytes(self, begins: bytes) -> int:  # noqa: ARG002
-        """Instructions are not decoded here: as long as the longest they may be."""
-        return LONGEST_BYTES
+    def instruction_bytes(self, begins: bytes) -> int:
+        found = decode(begins)
+        return LONGEST_BYTES if found is None else found.size_bytes
 
     def way_back(self, register: ReadRegister, through: VA | None) -> Mapping[str, int] | None:
         """Return what drops the error code, and leads to an IRETQ, without which nothing returns."""
@@ -90,14 +99,21 @@ class PageFaults(Exceptions):
         return name == "error_code"
 
     def syndrome(self, register: ReadRegister) -> Syndrome:
-        return self.decode(frame.frame_or_written(register)[0])
+        vector, code, _ = frame.frame_or_written(register)
+        return self._decoded(vector, code)
+
+    def _decoded(self, vector: int, code: int) -> Syndrome:
+        return self.decode(code) if vector == frame.PAGE_FAULT else selector.decode(vector, code)
 
     def context(self, register: ReadRegister) -> tuple[int, ...]:
         return register("cr3"), optional(register, "idtr") or 0
 
     def record(self, register: ReadRegister) -> ExceptionRecord:
         """Join the error code, cr2 and what is on the stack."""
-        code, found = frame.frame_or_written(register)
+        vector, code, found = frame.frame_or_written(register)
+        if vector != frame.PAGE_FAULT:
+            assert found is not None, "only a page fault's code is written down"
+            return self._other(register, vector, found)
         address, syndrome = VA(register("cr2")), self.decode(code)
         returns_to = None if found is None else VA(found.rip)
         if (
@@ -108,7 +124,7 @@ class PageFaults(Exceptions):
             syndrome = replace(syndrome, access_kind=AccessKind.EXECUTE, address=AddressMeaning.FETCHED)
         asking = USER if syndrome.from_lower else SUPERVISOR
         # A processor's own access to a descriptor table is a supervisor's, whoever runs.
-        origin = asking if found is None else USER if Selector(found.cs).RPL == USER_CPL else SUPERVISOR
+        origin = asking if found is None else _origin(found)
         return ExceptionRecord(
             target=SUPERVISOR,
             syndrome=syndrome,
@@ -121,24 +137,31 @@ class PageFaults(Exceptions):
             asking=None if asking == origin else asking,
         )
 
+    def _other(self, register: ReadRegister, vector: int, found: frame.FaultFrame) -> ExceptionRecord:
+        """Return the record of what has no address of its own, with what can be said of one all the same."""
+        syndrome, is_abort = selector.decode(vector, found.error_code), vector == selector.DOUBLE_FAULT
+        notes = unrecorded.abort_notes(register, found) if is_abort else ()
+        if not is_abort and not found.error_code:
+            notes = unrecorded.address_notes(register, found)
+        return ExceptionRecord(
+            target=SUPERVISOR,
+            syndrome=replace(syndrome, notes=(*syndrome.notes, *notes)),
+            address=VA(register("cr2") if is_abort else 0),
+            return_address=VA(found.rip),
+            origin=_origin(found),
+            state=found.rflags,
+            regime=regimes.LINEAR,
+            names=ON_STACK,
+        )
+
     def raised_at(self, exception: ExceptionRecord) -> VA | None:
         return exception.return_address
 
     def fits(
-        self,
-        exception: ExceptionRecord,
-        instruction: int | None,  # noqa: ARG002
-        register: ReadRegister | None = None,  # noqa: ARG002
+        self, exception: ExceptionRecord, instruction: int | None, register: ReadRegister | None = None
     ) -> Agreement:
-        at = exception.return_address
-        if at is None:
-            return Agreement(Fit.NOT_SHOWN, "of its frame nothing is known")
-        if exception.syndrome.address is not AddressMeaning.FETCHED:
-            return Agreement(Fit.NOT_SHOWN, f"what the instruction at {at:#x} accesses is not decoded here")
-        if 0 <= exception.address - at < LONGEST_BYTES:
-            return Agreement(Fit.FITS, f"{exception.names.return_address} is where it was fetched from")
-        said = f"cr2 is {exception.address:#x}, and {exception.names.return_address} {at:#x} is no fetch of that"
-        return Agreement(Fit.CONTRADICTS, said)
+        code = None if instruction is None else instruction.to_bytes(LONGEST_BYTES, "little")
+        return agreement.fits(exception, code, register)
 
     def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[VA, str]:
         if regime not in (None, regimes.LINEAR):
@@ -151,9 +174,14 @@ class PageFaults(Exceptions):
     def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:  # noqa: ARG002
         return "idtr"
 
+    def named_vectors(self, register: ReadRegister) -> Mapping[str, VA]:
+        """Return the handlers of what is no fault of the tables, by its name: #DF, #SS and #GP."""
+        found = frame.handlers(register)
+        return {name: found[vector] for vector, name in NAMED.items() if vector in found}
+
     def vector_entry(self, register: ReadRegister) -> VectorEntry | None:
-        name = self.vectors(register).get(VA(register("rip")))
-        return None if name is None else VectorEntry(name)
+        vector = frame.vector_at(register)
+        return None if vector is None else VectorEntry(frame.MNEMONICS[vector])
 
     def fits_entry(self, exception: ExceptionRecord, entry: VectorEntry) -> str:  # noqa: ARG002
         return ""

@@ -34,8 +34,8 @@ class EffectWords:
 
     One instruction may do all three.  `of_leaves` says that what invalidates an address is about leaves alone.
     `regime` names the one whose translations they are of, where that is not the CPU's own.  `by_hand` is what has a TLB
-    forget such a translation, `{}` for its address, where no command here has the CPU do it.  `by_itself` says how that
-    comes about without anybody's doing, where it does.  `table_cache` is what keeps entries that lead to tables.
+    forget such a translation, `{}` for its address, where no command here has the CPU do it.  `table_cache` is what
+    keeps entries that lead to tables.
     """
 
     wait: str
@@ -44,7 +44,6 @@ class EffectWords:
     of_leaves: bool = False
     regime: str = ""
     by_hand: str = ""
-    by_itself: str = ""
     table_cache: str = "TLB"
 
     @property

@@ -90,7 +90,7 @@ def test_an_address_that_is_not_canonical_is_told_by_the_instruction(gdb: Gdb) -
         assert sentence == "supervisor general protection (#GP): not a matter of the translation tables."
         assert answer["vector_entry"] == "#GP"
         at = PAGE | 1 << 47
-        said = f"no address is recorded; (%rdi) at {live.frame()['rip']:#x} leads to {at:#x}, which is not canonical"
+        said = f"no address is recorded; [rdi] at {live.frame()['rip']:#x} leads to {at:#x}, which is not canonical"
         assert answer["syndrome"]["notes"] == [said]
 
 
@@ -115,7 +115,7 @@ def test_a_newer_cr2_is_not_taken_for_this_faults(gdb: Gdb) -> None:
         assert answer["verdict"] == "not one exception"
         assert sentence == (
             f"read: page fault (#PF): not present, but its address is not known: cr2 is {PAGE + 0x123000:#x}, and "
-            f"(%rdi) at {live.frame()['rip']:#x} leads to {PAGE:#x}."
+            f"[rdi] at {live.frame()['rip']:#x} leads to {PAGE:#x}."
         )
 
 
@@ -154,10 +154,10 @@ def shown(live: PlantedX86) -> str:
     [
         ("raised", 1, "and no invlpg came after it"),
         ("raised_in_a_table", 2, "and no invlpg came after it"),
-        ("raised_with_another_page_flushed", 1, "and then invlpg (%rcx) at {at:#x} named 0x40001000"),
+        ("raised_with_another_page_flushed", 1, "and then invlpg [rcx] at {at:#x} named 0x40001000"),
         (
             "global_page_and_roots_load", 1,
-            "and then mov %rcx,%cr3 at {at:#x} leaves what is global, and the page is",
+            "and then mov cr3, rcx at {at:#x} leaves what is global, and the page is",
         ),
     ],
 )  # fmt: skip
@@ -174,7 +174,7 @@ def test_a_right_that_was_raised_owes_no_invalidation(gdb: Gdb, scenario: str, l
         said = shown(live)
         assert "no invlpg is owed" in said
         assert f"the mov at {store:#x} wrote the level {level} descriptor, {came.format(at=at)}. Go on" in said
-        assert "Go on, and it faults no more: the fault has had this CPU forget the address" in said
+        assert "Go on, and it faults no more: a page fault has its CPU forget what it holds of that address" in said
         unlikely = {each["cause"] for each in others if each["weight"] == "unlikely"}
         assert unlikely == {"repaired", "fenced elsewhere"}, "there is one CPU"
         assert "missing barrier" not in [each["cause"] for each in others], "none is owed"
@@ -275,7 +275,7 @@ def test_a_shootdown_that_a_cpu_has_not_heard_is_named_with_the_cpu(gdb: Gdb) ->
         first = permitted(live, "supervisor write", RIGHTS, "probably an invlpg for CPU 0 alone")[0]
         assert (first["cause"], first["remote"]["cpu"]) == ("fenced elsewhere", 0)
         (flush,) = first["remote"]["written"]["invalidations"]
-        assert (flush["instruction"], flush["reaches"]) == ("invlpg (%rdi)", True)
+        assert (flush["instruction"], flush["reaches"]) == ("invlpg [rdi]", True)
         assert [int(each, 16) for each in first["pending"]] == [0xF0]
         assert "CPU 1 has not acknowledged: interrupt 0xf0 is pending" in shown(live)
         for each in marked("shootdown"):

@@ -112,18 +112,21 @@ _SPECIALLY = {
 }
 
 
-def suspicion_rows(suspected: Sequence[Suspicion], address: int, words: EffectWords) -> list[tuple[str, Text]]:
+def suspicion_rows(
+    suspected: Sequence[Suspicion], address: int, words: EffectWords, forgets: str = ""
+) -> list[tuple[str, Text]]:
     """Return a row for each: the first is what to think of first, `unlikely` what something speaks against.
 
-    `address` is that of the translation in question, of the stage that refused.
+    `address` is that of the translation in question, of the stage that refused; `forgets` is how a fault has a TLB
+    forget it, empty where it does not (`Exceptions.fault_forgets`).
     """
     rows: list[tuple[str, Text]] = []
     before = ""
     kept = next((each for each in suspected if each.cause in _KEPT and each.weight is not Weight.UNLIKELY), None)
     for number, each in enumerate(suspected):
         wrote = _writer_text(each.cause, each.writer, words) if each.writer else ""
-        said = _sentences(each, address, words, bool(wrote) and wrote == before)
-        why = f": {words.by_itself}" if words.by_itself and each is kept else ""
+        said = _sentences(each, address, words, bool(wrote) and wrote == before, bool(forgets))
+        why = f": {forgets}" if forgets and each is kept else ""
         rows.append((_label(number, each), said + why))
         before = wrote
     return rows
@@ -135,7 +138,7 @@ def _label(number: int, suspicion: Suspicion) -> str:
     return "or" if number else "probably" if suspicion.weight >= Weight.LIKELY else "perhaps"
 
 
-def _sentences(suspicion: Suspicion, address: int, words: EffectWords, as_above: bool) -> str:
+def _sentences(suspicion: Suspicion, address: int, words: EffectWords, as_above: bool, forgets: bool) -> str:
     """Return a cause, what speaks for or against it, and the test; what is unlikely need not be tested.
 
     `as_above` says that the row before has what the code wrote.
@@ -148,7 +151,7 @@ def _sentences(suspicion: Suspicion, address: int, words: EffectWords, as_above:
         said += f", and no {words.invalidate} of it followed on this CPU" if not because else ""
     if suspicion.weight is Weight.UNLIKELY:
         return said
-    test = _ONCE if words.by_itself and suspicion.cause in _KEPT else _TESTS[suspicion.cause]
+    test = _ONCE if forgets and suspicion.cause in _KEPT else _TESTS[suspicion.cause]
     return f"{said}. {test.format(cure=_cure(suspicion, address, words))}"
 
 

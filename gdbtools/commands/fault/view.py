@@ -68,7 +68,7 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
     aligned = alignment_text(diagnosis)
     rows += [("alignment", aligned)] if aligned else []
     words = answer.architecture.exceptions.words_for(exception)
-    rows += suspicion_rows(suspected, _in_question(diagnosis), words)
+    rows += suspicion_rows(suspected, _in_question(diagnosis), words, answer.architecture.exceptions.fault_forgets)
     if not diagnosis.belongs.joined:
         return [*rows, *_apart_rows(diagnosis, symbols, back)]
     if answer.changed is not None:

@@ -218,6 +218,23 @@ def test_where_a_store_leads(text: str, registers: Mapping[str, int], target: in
     assert done(text, **registers)[-1].target == target
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("invlpg (%rdi)", "[rdi]"),
+        ("mov %rdx,-0x8(%rsi,%rcx,8)", "[rsi+rcx*8-0x8]"),
+        ("mov %rdx,0x100(%rip)", "[rip+0x100]"),
+        ("mov %rdx,%gs:(%rsi)", "gs:[rsi]"),
+        ("nopw 0x0(%rax,%rax,1)", "[rax+rax*1]"),
+    ],
+)
+def test_an_operand_is_written_as_the_manual_has_it(text: str, shown: str) -> None:
+    found = decode(WORDS[text])
+    assert found is not None
+    assert found.memory is not None
+    assert found.memory.text == shown
+
+
 @pytest.mark.parametrize("after", ["mov %rax,%rsi", "lea 0x8(%rsi),%rsi", "vmovdqu (%rdi),%ymm0"])
 def test_what_a_register_was_before_it_was_written_nobody_knows(after: str) -> None:
     assert [each for each in done(STORES, after) if each.deed is EffectKind.STORE] == []
@@ -230,32 +247,39 @@ def test_code_that_leads_elsewhere_is_looked_behind_no_further(between: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "registers", "leaf", "reaches", "instead"),
+    ("text", "shown", "registers", "leaf", "reaches", "instead"),
     [
-        ("invlpg (%rdi)", {}, 0, True, ""),
-        ("invlpg (%rdi)", {}, G, True, ""),
-        ("invlpg 0x1000(%rdi)", {}, 0, False, ""),
-        ("mov %rcx,%cr3", {"rcx": 0x1001}, 0, True, ""),
-        ("mov %rcx,%cr3", {"rcx": 0x1001}, G, False, "leaves what is global, and the page is"),
-        ("mov %rcx,%cr3", {"rcx": 0x1001 | 1 << 63}, 0, False, "had bit 63 set, which keeps everything"),
-        ("mov %rcx,%cr3", {"rcx": 0x1003}, 0, False, "was of PCID 0x3, and cr3 has 0x1"),
-        ("mov %rcx,%cr3", {"rcx": 0x1000, "cr3": 0x1000, "cr4": 0x20}, 0, True, ""),
-        ("mov %rcx,%cr4", {}, 0, None, ""),
-        ("invlpgb", {}, 0, None, ""),
-        ("invpcid (%rcx),%r8", {}, G, True, ""),
-        ("invpcid (%rcx),%rax", {"rax": 3}, G, False, "leaves what is global, and the page is"),
-        ("invpcid (%rcx),%rax", {"rax": 3}, 0, True, ""),
-        ("invpcid (%rcx),%rax", {"rax": 0}, 0, False, "was of PCID 0x2, and cr3 has 0x1"),
-        ("invpcid (%rcx),%rax", {"rax": 1, "cr3": 0x1002}, 0, True, ""),
-        ("invpcid (%rcx),%rax", {"rax": 0, "cr3": 0x1002, "rcx": 0x7000}, 0, False, ""),
+        ("invlpg (%rdi)", "invlpg [rdi]", {}, 0, True, ""),
+        ("invlpg (%rdi)", "invlpg [rdi]", {}, G, True, ""),
+        ("invlpg 0x1000(%rdi)", "invlpg [rdi+0x1000]", {}, 0, False, ""),
+        ("mov %rcx,%cr3", "mov cr3, rcx", {"rcx": 0x1001}, 0, True, ""),
+        ("mov %rcx,%cr3", "mov cr3, rcx", {"rcx": 0x1001}, G, False, "leaves what is global, and the page is"),
+        (
+            "mov %rcx,%cr3",
+            "mov cr3, rcx",
+            {"rcx": 0x1001 | 1 << 63},
+            0,
+            False,
+            "had bit 63 set, which keeps everything",
+        ),
+        ("mov %rcx,%cr3", "mov cr3, rcx", {"rcx": 0x1003}, 0, False, "was of PCID 0x3, and cr3 has 0x1"),
+        ("mov %rcx,%cr3", "mov cr3, rcx", {"rcx": 0x1000, "cr3": 0x1000, "cr4": 0x20}, 0, True, ""),
+        ("mov %rcx,%cr4", "mov cr4, rcx", {}, 0, None, ""),
+        ("invlpgb", "invlpgb", {}, 0, None, ""),
+        ("invpcid (%rcx),%r8", "invpcid r8, [rcx]", {}, G, True, ""),
+        ("invpcid (%rcx),%rax", "invpcid rax, [rcx]", {"rax": 3}, G, False, "leaves what is global, and the page is"),
+        ("invpcid (%rcx),%rax", "invpcid rax, [rcx]", {"rax": 3}, 0, True, ""),
+        ("invpcid (%rcx),%rax", "invpcid rax, [rcx]", {"rax": 0}, 0, False, "was of PCID 0x2, and cr3 has 0x1"),
+        ("invpcid (%rcx),%rax", "invpcid rax, [rcx]", {"rax": 1, "cr3": 0x1002}, 0, True, ""),
+        ("invpcid (%rcx),%rax", "invpcid rax, [rcx]", {"rax": 0, "cr3": 0x1002, "rcx": 0x7000}, 0, False, ""),
     ],
 )
 def test_how_far_an_invalidation_reaches(
-    text: str, registers: Mapping[str, int], leaf: int, reaches: bool | None, instead: str
+    text: str, shown: str, registers: Mapping[str, int], leaf: int, reaches: bool | None, instead: str
 ) -> None:
     (found,) = done(text, leaf=leaf, **registers)
     assert (found.deed, found.text, found.reaches, found.instead) == (
-        EffectKind.INVALIDATE, text, reaches, instead,
+        EffectKind.INVALIDATE, shown, reaches, instead,
     )  # fmt: skip
 
 

@@ -182,7 +182,7 @@ def test_a_verdict_advises_what_can_be_done_here(tmp_path: Path, capsys: pytest.
     assert main(["fault", *source]) == 1
     said = " ".join(capsys.readouterr().out.split())
     assert "the tables permit" in said
-    assert "faults no more: the fault has had this CPU forget the address" in said
+    assert "faults no more: a page fault has its CPU forget what it holds of that address" in said
     assert "mmu tlbi" not in said
     assert main(["walk", *source, "$pc", "$rip", "$pc+0x10"]) == 0
     out = capsys.readouterr().out
@@ -217,11 +217,11 @@ def interrupted(code: str, error_code: int = 0) -> bytearray:
     [
         (
             PROTECTION, "general protection (#GP)", "8b 07", {"rdi": 1 << 47},
-            "(%rdi) at 0x8000 leads to 0x800000000000, which is not canonical",
+            "[rdi] at 0x8000 leads to 0x800000000000, which is not canonical",
         ),
         (
             STACK_FAULT, "stack fault (#SS)", "8b 45 08", {"rbp": 1 << 60},
-            "0x8(%rbp) at 0x8000 leads to 0x1000000000000008, which is not canonical",
+            "[rbp+0x8] at 0x8000 leads to 0x1000000000000008, which is not canonical",
         ),
         (
             PROTECTION, "general protection (#GP)", "ff e0", {"rax": 1 << 63, "rbx": 1 << 50, "rcx": 5},

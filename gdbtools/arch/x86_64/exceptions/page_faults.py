@@ -63,8 +63,6 @@ class PageFaults(Exceptions):
         "a serializing instruction",
         "a serializing instruction",
         "invlpg",
-        # "Operations that Invalidate TLBs and Paging-Structure Caches": a page fault does, of its address.
-        by_itself="the fault has had this CPU forget the address",
         table_cache="paging-structure cache",
     )
     vectors_bytes = 1
@@ -73,7 +71,7 @@ class PageFaults(Exceptions):
     cached_refusals = frozenset((FaultKind.PERMISSION, FaultKind.PROTECTION_KEY))
     fences_are_local = True
     # "Operations that Invalidate TLBs and Paging-Structure Caches".
-    fault_forgets = "a page fault has its CPU forget what it holds of that address, so this one does not come again"
+    fault_forgets = "a page fault has its CPU forget what it holds of that address"
     # "Optional Invalidation".
     grants_owe_nothing = True
     barriers_are_owed = False

@@ -81,12 +81,14 @@ class Operand:
 
     @property
     def text(self) -> str:
-        """As assemblers for Unix write it."""
-        offset = f"{'-' if self.displacement < 0 else ''}{abs(self.displacement):#x}" if self.displacement else ""
-        inside = "%rip" if self.relative else "" if self.base is None else f"%{REGISTERS[self.base]}"
-        if self.index is not None:
-            inside += f",%{REGISTERS[self.index]},{self.scale}"
-        return f"{f'%{self.segment}:' if self.segment else ''}{offset}{f'({inside})' if inside else ''}"
+        """As the manual writes it."""
+        scaled = "" if self.index is None else f"{REGISTERS[self.index]}*{self.scale}"
+        base = "rip" if self.relative else "" if self.base is None else REGISTERS[self.base]
+        inside = "+".join(filter(None, (base, scaled)))
+        if self.displacement or not inside:
+            sign = "-" if self.displacement < 0 else "+" if inside else ""
+            inside += f"{sign}{abs(self.displacement):#x}"
+        return f"{f'{self.segment}:' if self.segment else ''}[{inside}]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ class _ReadBackwards:
         return Effect(at, EffectKind.INVALIDATE, text, named, reaches, of_tables=True)
 
     def _root(self, instruction: X86Instruction, at: VA) -> Effect:
-        text = f"mov %{REGISTERS[instruction.rm or 0]},%cr3"
+        text = f"mov cr3, {REGISTERS[instruction.rm or 0]}"
         if self._is_global:
             return self._of_others(at, text, "leaves what is global, and the page is")
         if not self._identified:
@@ -148,7 +148,7 @@ class _ReadBackwards:
 
     def _mode(self, instruction: X86Instruction, at: VA) -> Effect:
         """What changes PGE, PCIDE or PG invalidates everything: whether one was changed, the value before would say."""
-        text = f"mov %{REGISTERS[instruction.rm or 0]},%cr{instruction.reg}"
+        text = f"mov cr{instruction.reg}, {REGISTERS[instruction.rm or 0]}"
         return Effect(at, EffectKind.INVALIDATE, text)
 
     def _broadcast(self, instruction: X86Instruction, at: VA) -> Effect:  # noqa: ARG002
@@ -156,7 +156,7 @@ class _ReadBackwards:
 
     def _context(self, instruction: X86Instruction, at: VA) -> Effect:
         assert instruction.memory is not None, "it has an operand"
-        text = f"invpcid {instruction.memory.text},%{REGISTERS[instruction.reg]}"
+        text = f"invpcid {REGISTERS[instruction.reg]}, {instruction.memory.text}"
         kind = optional(self.read, REGISTERS[instruction.reg])
         if kind == _EVERYTHING:
             return Effect(at, EffectKind.INVALIDATE, text, None, True)

@@ -13,22 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from gdbtools.arch.gadgets import Borrowable, Extent, Use
-from gdbtools.bits import Field, Word
+from gdbtools.arch.x86_64.instructions.decoding import REGISTERS, ModRM
 
-ADDRESSED: Final = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi")
+ADDRESSED: Final = REGISTERS[:8]
 """The registers by the three bits of their number."""
 _MEMORY, _REGISTERS = 0b00, 0b11
 _NO_BASE: Final = frozenset((0b100, 0b101))
 """In memory operands without displacement: a SIB byte follows, or the address is relative to rip."""
-
-
-class ModRM(Word):
-    """The byte behind the opcode."""
-
-    width = 8
-    MOD = Field((7, 6), doc="a register, or memory with how long a displacement")
-    REG = Field((5, 3), doc="a register, or more of the opcode")
-    RM = Field((2, 0), doc="a register, or what holds the address")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ PURE := $(addprefix tests/,analysis arch commands machine render repair $(addpre
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo        watch an access-flag fault be explained and repaired in a real guest (ARCH=riscv64: RISC-V's)"
+	@echo "make demo        watch an access-flag fault be explained and repaired in a real guest (ARCH=riscv64, x86_64: of others)"
 	@echo "make linux       put a Debian kernel and a shell for it into build/linux, to try things on"
 	@echo "make quick       lint, types and the tests that need no guest, in under a minute"
 	@echo "make test        everything that is checked on each change"

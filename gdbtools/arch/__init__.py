@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from gdbtools.arch import aarch64, riscv, x86_64
-from gdbtools.arch.identity import Identity
+from gdbtools.arch.identity import Emulator, Identity
 from gdbtools.errors import ArchitectureUnsaid, UsageError
 
 if TYPE_CHECKING:
@@ -64,6 +64,10 @@ class Architectures(Mapping[str, "Architecture"]):
         """Return what pyelftools calls `machine`, by name or number, in files of so many bits; None for no such."""
         named = [each for each in self.identities if machine in (each.elf_machine, each.elf_number)]
         return next((each for each in named if each.bits == bits), None)
+
+    def emulator_of(self, program: str) -> Emulator | None:
+        """Return the QEMU whose program has that name, None for a name that is none of theirs."""
+        return next((each.emulator for each in self.identities if each.emulator.program == program), None)
 
     def chosen(self, wanted: str | None = None, registers: Collection[str] = (), bits: int = 0) -> str:
         """Return the name of the architecture that is wanted, or that registers of these names belong to.

@@ -54,6 +54,8 @@ class Emulator:
     ram_machines: tuple[str, ...]
     machine: str
     cpu: str
+    default_machine: str = ""
+    """What it emulates where no machine is named; empty where it then emulates none."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.children.folders import SHARED_MEMORY
-from gdbtools.children.processes import DIES_WITH_PARENT, QEMU, ended_how
+from gdbtools.children.processes import DIES_WITH_PARENT, ended_how
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.live.process import listens
 from gdbtools.places import place
@@ -23,8 +23,12 @@ from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 START_SECONDS = 20
 RAM = "ram"
 """The file in its folder that is the guest's RAM."""
-_WITH_A_BACKEND = re.compile(r"virt(-\d+\.\d+)?|sbsa-ref")
-"""Machines whose RAM may be given as a memory backend."""
+_EMULATORS = [each.emulator for each in ARCHITECTURES.identities]
+_RAM_MACHINES = tuple(dict.fromkeys(name for each in _EMULATORS for name in each.ram_machines))
+_WITH_A_BACKEND = re.compile(rf"({'|'.join(_RAM_MACHINES)}|pc-q35|pc-i440fx)(-\d+\.\d+)?")
+"""Machines whose RAM may be given as a memory backend, and those of a version of QEMU."""
+_MACHINE_END = 20
+"""Where e_machine ends in an ELF file."""
 _UNITS = {"": 20, "k": 10, "m": 20, "g": 30, "t": 40}
 
 
@@ -108,8 +112,12 @@ def _ram(words: Sequence[str], folder: Path, room_bytes: int) -> Addition:
     size_bytes = _size(sizes[-1]) if sizes else None
     if own:
         return Addition((), "left out: the command line has a memory backend of its own", what)
+    emulator = ARCHITECTURES.emulator_of(Path(words[0]).name)
+    if emulator is not None and emulator.default_machine and not any(each[:1].isalpha() for each in machines):
+        machines = [*machines, emulator.default_machine]
     if not any(_WITH_A_BACKEND.fullmatch(each.partition(",")[0].removeprefix("type=")) for each in machines):
-        return Addition((), "left out: known only for -M virt and -M sbsa-ref", what)
+        known = " and ".join(f"-M {each}" for each in (_EMULATORS[0] if emulator is None else emulator).ram_machines)
+        return Addition((), f"left out: known only for {known}", what)
     if size_bytes is None:
         return Addition((), "left out: the command line does not say how much there is (-m 512M)", what)
     if size_bytes > room_bytes:
@@ -159,13 +167,19 @@ def explained(made: LaunchPlan) -> Document:
 def guest_words(name: str) -> list[str]:
     """Return the command line for one of the guests in fixtures/guests, by name; `UsageError` names those there are."""
     guests = place("fixtures/guests")
-    found = guests / name / f"{name}.elf"
-    if not found.exists():
-        known = ", ".join(sorted(each.stem for each in guests.glob("*/*.elf")))
-        raise UsageError(f"there is no guest {name!r}; there are {known}")
-    shape = ["-M", "virt", "-cpu", "cortex-a57", "-m", "128M"]
+    known = {
+        each.parent.relative_to(guests).as_posix(): each
+        for each in (*guests.glob("*/*.elf"), *guests.glob("*/*/*.elf"))
+        if each.stem == each.parent.name
+    }
+    if name not in known:
+        raise UsageError(f"there is no guest {name!r}; there are {', '.join(sorted(known))}")
+    with known[name].open("rb") as file:
+        identity = ARCHITECTURES.of_elf(int.from_bytes(file.read(_MACHINE_END)[_MACHINE_END - 2 :], "little"))
+    emulator = _EMULATORS[0] if identity is None else identity.emulator
+    shape = ["-M", emulator.machine, "-cpu", emulator.cpu, "-m", "128M"]
     quiet = ["-nic", "none", "-display", "none", "-monitor", "none", "-serial", "stdio"]
-    return [QEMU, *shape, *quiet, "-kernel", str(found)]
+    return [emulator.program, *shape, *quiet, "-kernel", str(known[name])]
 
 
 ADVICE = {"romfile": "add -nic none, or on Debian and Ubuntu: apt-get install ipxe-qemu"}
@@ -199,8 +213,10 @@ class Launched:
         """Start it and wait for its gdbstub; raises `Unavailable` with what QEMU said if it does not come."""
         program = shutil.which(self.made.command[0])
         if program is None:
+            emulator = ARCHITECTURES.emulator_of(Path(self.made.command[0]).name)
+            package = "qemu-system" if emulator is None else emulator.package
             raise Unavailable(
-                f"{self.made.command[0]} is not installed; on Debian and Ubuntu: apt-get install qemu-system-arm"
+                f"{self.made.command[0]} is not installed; on Debian and Ubuntu: apt-get install {package}"
             )
         # RAM too: what a guest before this one left in it would be there at this one's reset.
         for old in (self.made.socket, self.made.folder / RAM):

@@ -42,7 +42,7 @@ def files() -> Files:
     )
 
 
-ARCHITECTURES_SHOWN = (FIRST.name, "riscv64")
+ARCHITECTURES_SHOWN = (FIRST.name, "riscv64", "x86_64")
 
 
 def _parser() -> Parser:
@@ -55,7 +55,7 @@ def _parser() -> Parser:
         help="whose guests",
     )
     made.add_argument(
-        "--qemu", default="", metavar="COMMAND", help="the QEMU to use for riscv64 (default: the system's)"
+        "--qemu", default="", metavar="COMMAND", help="the QEMU to use for riscv64 or x86_64 (default: the system's)"
     )
     return made
 
@@ -66,10 +66,14 @@ def demo(words: Sequence[str]) -> int:
     Without QEMU or GDB it says so and replays the recorded fault.
     """
     options = _parser().parse_args(words)
-    if options.arch != ARCHITECTURES_SHOWN[0]:
+    if options.arch == "riscv64":
         from gdbtools.repl import demo_riscv  # only this needs it
 
         return demo_riscv.demo(options.qemu)
+    if options.arch == "x86_64":
+        from gdbtools.repl import demo_x86  # only this needs it
+
+        return demo_x86.demo(options.qemu)
     found = files()
     try:
         find_qemu()

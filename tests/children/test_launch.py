@@ -121,6 +121,22 @@ def test_our_guests_have_names() -> None:
         guest_words("nosuch")
 
 
+def test_a_guest_of_another_architecture_runs_on_its_qemu() -> None:
+    words = guest_words("x86/spurious")
+    assert words[:5] == ["qemu-system-x86_64", "-M", "pc", "-cpu", "max"]
+    assert Path(words[-1]) == ROOT / "fixtures/guests/x86/spurious/spurious.elf"
+
+
+@pytest.mark.parametrize("machine", [(), ("-M", "q35"), ("-machine", "pc-i440fx-7.2"), ("-M", "pc-q35-9.0,smm=off")])
+def test_memory_of_a_pc_is_a_file_too_and_that_is_what_is_emulated_where_nobody_says(machine: tuple[str, ...]) -> None:
+    assert "mem-path=/run/folder/ram" in added("qemu-system-x86_64", *machine, "-m", "512M")
+    assert "-object" not in added("qemu-system-aarch64", "-m", "512M")
+
+
+def test_a_machine_of_x86_whose_memory_is_not_known_to_be_one_is_left_as_it_is() -> None:
+    assert left_out("qemu-system-x86_64", "-M", "microvm", "-m", "1G") == "left out: known only for -M pc and -M q35"
+
+
 def test_nothing_to_run_says_what_to_write() -> None:
     with pytest.raises(UsageError, match="gdbtools run -- qemu-system-aarch64"):
         plan((), FOLDER, PLENTY)

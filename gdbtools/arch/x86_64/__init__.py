@@ -54,7 +54,7 @@ IDENTITY: Final = Identity(
     constants=re.compile("maxphyaddr|ept_vpid_cap"),
     stub_names={},
     monitor_names={name.upper(): name for name in GENERAL},
-    emulator=Emulator("qemu-system-x86_64", "qemu-system-x86", ("pc", "q35"), "pc", "max"),
+    emulator=Emulator("qemu-system-x86_64", "qemu-system-x86", ("pc", "q35"), "pc", "max", "pc"),
     vector_groups={},
     debuggers=("gdb",),
     # dump-guest-memory leaves one of each CPU: the note's type is 0.

@@ -78,15 +78,20 @@ def borrowed_rows(planned: Invalidation, done: bool) -> list[tuple[str, Text]]:
     return rows
 
 
-def tlb_rows(way: Way, need: Need, planned: Invalidation | None, done: bool) -> list[tuple[str, Text]]:
-    """Show what becomes of the TLB."""
+OUTSIDE = "mmu tlbi --outside"
+"""What has TLBs forget where the CPU that is stopped may not."""
+
+
+def tlb_rows(way: Way, need: Need, planned: Invalidation | None, done: bool, lent_here: bool) -> list[tuple[str, Text]]:
+    """Show what becomes of the TLB; `lent_here` says whether the CPU may invalidate where it stands."""
     if planned is not None:
         invalidated = "invalidated" if planned.complete else f"{planned.name} without a {planned.unfinished}"
         how = "break-before-make" if way is Way.BREAK else f"{invalidated} after the write"
         return [("TLB", f"{how}: {scopes_text(planned)}"), *borrowed_rows(planned, done)]
     if need is Need.NOTHING:
         return [("TLB", "no maintenance is needed")]
-    return [("TLB", Span("may go on with the old: --tlbi, or `mmu tlbi` afterwards", Role.WARNING))]
+    how = "--tlbi, or `mmu tlbi` afterwards" if lent_here else f"`{OUTSIDE}` afterwards"
+    return [("TLB", Span(f"may go on with the old: {how}", Role.WARNING))]
 
 
 def invalidation_record(planned: Invalidation | None) -> JsonObject | None:

@@ -9,7 +9,7 @@ from gdbtools.addresses import VA
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.gadgets import Extent, MaintenanceBarrier, Scope
 from gdbtools.arch.model import ReadRegister
-from gdbtools.errors import Refused, UsageError
+from gdbtools.errors import Refused, Unavailable, UsageError
 from gdbtools.machine.model import Live, Machine
 from gdbtools.repair import run_gadget
 from gdbtools.repair.find_gadget import Loan, find, is_reduced, missing
@@ -83,6 +83,18 @@ def own_regime(machine: Machine) -> str:
     """Return the name of the regime that the CPU is in, which is what its invalidations are about."""
     architecture, register = machine.architecture, machine.register
     return architecture.exceptions.regime_of(register, architecture.privilege(register))
+
+
+def lent_here(machine: Machine) -> bool:
+    """Return whether the CPU may invalidate at all where it stands; yes where nothing says that it may not."""
+    architecture = machine.architecture
+    try:
+        architecture.gadgets.invalidations(Scope(Extent.ALL), machine.register)
+    except Refused:
+        return False
+    except Unavailable:
+        return True
+    return True
 
 
 def plan(machine: Machine, scopes: Sequence[Scope], regime: str | None = None) -> Invalidation:

@@ -15,6 +15,7 @@ from gdbtools.children.mi import Gdb
 from gdbtools.children.processes import Qemu
 from tests.live.session import INIT, INSIDE, Session
 from tests.places import ROOT
+from tests.transcripts import compare, marked
 
 pytestmark = pytest.mark.guest
 
@@ -152,6 +153,23 @@ def test_in_user_mode_nothing_privileged_is_borrowed_and_qemu_can_be_told(at_use
     assert at_user.registers() == before
 
 
+def test_what_comes_next_is_nothing_that_is_refused(at_user: X86) -> None:
+    """In user mode no --tlbi is advised: the page was changed behind the TLB's back, and QEMU is told of it."""
+    session = at_user.session
+    at, before = entry(session, USERS)
+    session.ask(f"probe {USERS:#x}")
+    session.poke(at, before & ~1)
+    said = " ".join(session.say(f"mmu probe {USERS:#x}").split())
+    assert "the hardware does what the tables refuse" in said
+    assert f"mmu tlbi --outside, and once more: mmu probe {USERS:#x}" in said
+    session.poke(at, before | 0x20)
+    for command in (f"mmu pte {USERS:#x} RW=0", "mmu undo", f"mmu clear-af {USERS:#x},+0x1000", "mmu undo"):
+        said = " ".join(session.say(command).split())
+        assert "--tlbi" not in said
+        assert "`mmu tlbi --outside`" in said or "no maintenance is needed" in said
+    session.say("mmu tlbi --outside")
+
+
 PROBES = [
     (KEPT, "read", None), (KEPT, "write", None), (READ_ONLY, "write", 3), (ABSENT, "read", 0), (ABSENT, "write", 2),
     (KEPT + 1, "read", None),
@@ -245,6 +263,15 @@ def test_a_cleared_flag_is_set_by_the_next_access_once_the_tlb_is_told(planted: 
 def test_nobody_is_served_where_hardware_sets_the_flags(planted: X86) -> None:
     said = planted.session.refusal("mmu service --count 1")
     assert said == "there is nothing to serve: x86-64's hardware sets A and D, so that nobody faults for want of them"
+
+
+def test_the_demo_is_what_the_page_on_repair_shows(gdb_path: str) -> None:
+    with attached(gdb_path) as found:
+        session = found.session
+        for line in ("mmu catch any", "continue", "delete", "hbreak *remapped"):
+            session.say(line)
+        for transcript in marked("x86"):
+            compare(session.say(transcript.command), transcript)
 
 
 def test_a_fault_that_the_tables_refuse_is_not_returned_from(at_spurious: X86) -> None:

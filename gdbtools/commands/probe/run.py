@@ -27,6 +27,8 @@ class Probe:
     access: Access
     first: Sequence[Ask]
     again: Sequence[Ask]
+    lent_here: bool = True
+    """Whether the CPU may invalidate where it stands."""
 
     @property
     def verdict(self) -> ProbeVerdict:
@@ -78,7 +80,7 @@ def run(session: Session, options: Options) -> Sequence[Probe]:
     if planned.invalidation is not None:
         tlb.perform(machine, session.live, planned.invalidation)
         again = probe.ask(machine, session.live, planned)
-    return (Probe(machine.architecture, planned, access, first, again),)
+    return (Probe(machine.architecture, planned, access, first, again, tlb.lent_here(machine)),)
 
 
 def _whose(machine: Machine, options: Options) -> tuple[str | None, Privilege]:

@@ -95,17 +95,20 @@ def _facts(answer: Probe, asks: Sequence[Ask]) -> list[tuple[str, Text]]:
     if not answer.plan.translation and any(each.access.kind is AccessKind.WRITE and each.done for each in asks):
         rows.append(("stored", "what the load before it had got"))
     if answer.verdict is not ProbeVerdict.AGREES and not answer.again:
-        rows.append(("next", f"mmu probe {answer.plan.address:#x}{_as_whom(answer)} --tlbi"))
+        same = f"mmu probe {answer.plan.address:#x}{_as_whom(answer)}"
+        rows.append(("next", f"{same} --tlbi" if answer.lent_here else f"{maintenance.OUTSIDE}, and once more: {same}"))
     return rows
 
 
 def _as_whom(answer: Probe) -> str:
-    """Return how the same access is asked for again, where it is another regime's."""
+    """Return how the same access is asked for again."""
+    named = {AccessKind.WRITE: " --access write", AccessKind.READ_EXECUTABLE: " --access read-code"}
+    kind = named.get(answer.access.kind, "")
     if answer.plan.regime is None:
-        return ""
-    kind = {AccessKind.WRITE: " --access write", AccessKind.READ_EXECUTABLE: " --access read-code"}
+        by = " --by at" if answer.plan.translation else ""
+        return f"{kind}{by}{' --unprivileged' if answer.access.unprivileged else ''}"
     privilege = answer.access.privilege.label.lower()
-    return f" --regime {answer.plan.regime} --privilege {privilege}{kind.get(answer.access.kind, '')}"
+    return f" --regime {answer.plan.regime} --privilege {privilege}{kind}"
 
 
 def _borrowed_rows(answer: Probe) -> list[tuple[str, Text]]:

@@ -19,7 +19,7 @@ from gdbtools.errors import UsageError
 from gdbtools.repair import descriptor
 from gdbtools.repair.descriptor import DescriptorPlan
 from gdbtools.repair.log import Repair, Way
-from gdbtools.repair.tlb import Invalidation, own_regime
+from gdbtools.repair.tlb import Invalidation, lent_here, own_regime
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Rewrite:
     applied: bool
     invalidation_name: str
     """What an invalidation is called here, whether one is borrowed or not."""
+    lent_here: bool
+    """Whether the CPU may execute one where it stands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +86,10 @@ def run(session: Session, options: Options) -> Sequence[Rewrite | Bare]:
         maintenance.check_way(planned.need, way, options.live, why)
     invalidation = descriptor.invalidation(machine, repair)
     architecture = machine.architecture
-    name = architecture.gadgets.words.invalidation if architecture.has("gadgets") else "TLB invalidation"
+    has_gadgets = architecture.has("gadgets")
+    name = architecture.gadgets.words.invalidation if has_gadgets else "TLB invalidation"
+    here = lent_here(machine) if has_gadgets else True
     if options.dry_run:
-        return (Rewrite(planned, way, invalidation, False, name),)
+        return (Rewrite(planned, way, invalidation, False, name, here),)
     descriptor.make(machine, session.live, session.written, repair, invalidation)
-    return (Rewrite(planned, way, invalidation, True, name),)
+    return (Rewrite(planned, way, invalidation, True, name, here),)

@@ -31,7 +31,7 @@ def view(answer: Rewrite | Bare) -> Document:
     rows: list[tuple[str, Text]] = [
         ("before", f"{change.before.padded}  {word_text(change.before)}"),
         ("after", f"{change.after.padded}  {word_text(change.after)}"),
-        *maintenance.tlb_rows(answer.way, plan.need, answer.invalidation, answer.applied),
+        *maintenance.tlb_rows(answer.way, plan.need, answer.invalidation, answer.applied, answer.lent_here),
     ]
     if answer.applied:
         rows.append(("undo", "mmu undo"))

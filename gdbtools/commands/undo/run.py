@@ -12,6 +12,7 @@ from gdbtools.errors import Refused, UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.repair import descriptor
 from gdbtools.repair.log import Log, Repair
+from gdbtools.repair.tlb import lent_here
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Undone:
     applied: bool
     left: int
     forgotten: bool = False
+    lent_here: bool = True
+    """Whether the CPU may invalidate where it stands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +54,8 @@ def run(session: Session, options: Options) -> Sequence[Undone]:
     else:
         back = descriptor.undo(machine, session.live, log, count)
     left = len(log.repairs) - (len(back) if options.dry_run else 0)
-    return tuple(Undone(repair, _need(machine, repair), not options.dry_run, left) for repair in back)
+    here = lent_here(machine)
+    return tuple(Undone(repair, _need(machine, repair), not options.dry_run, left, lent_here=here) for repair in back)
 
 
 def _forget(log: Log, count: int, applied: bool) -> Sequence[Undone]:

@@ -40,7 +40,7 @@ def _tlb_text(answer: Undone) -> Text:
         return f"{how}, as it was made"
     if answer.need is Need.NOTHING:
         return "no maintenance is needed"
-    return Span("may go on with the old: `mmu tlbi`", Role.WARNING)
+    return Span(f"may go on with the old: `{'mmu tlbi' if answer.lent_here else maintenance.OUTSIDE}`", Role.WARNING)
 
 
 def record(answer: Undone) -> JsonObject:

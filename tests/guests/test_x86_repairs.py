@@ -136,7 +136,7 @@ def sampled(session: Session, drawn: Random, counts: Counter[str], threads: int)
             (found,) = session.ask(f"working-set {first} --interval {0.05 + drawn.random() / 10:.3f}")
             assert found["by_hardware"]
             counts["samples"] += 1
-            counts["leaves touched"] += sum(each["touched"] for each in found["samples"])
+            counts["bytes touched"] += sum(each["touched"] for each in found["samples"])
             return
 
 
@@ -166,4 +166,4 @@ def test_what_is_tried_changed_and_cleared_while_it_computes_loses_nothing(linux
     assert [int(total, 16) for _, total in said] == [computed(thread, each) for thread, each in enumerate(rounds)]
     complaints = linux.run("dmesg | grep -E 'Oops|Bad page|segfault|lockup|BUG:|Corrupted'; true")
     assert not complaints
-    assert {"invalidations", "probes", "faults taken back", "changes undone", "leaves touched"} <= set(+counts)
+    assert {"invalidations", "probes", "faults taken back", "changes undone", "bytes touched"} <= set(+counts)

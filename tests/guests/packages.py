@@ -8,6 +8,7 @@ reason, so that a test can skip with it.
 from __future__ import annotations
 
 import fcntl
+import gzip
 import os
 import re
 import shutil
@@ -36,6 +37,7 @@ KERNELS = {
     "6.12-4k": ("trixie", "arm64", r"linux-image-6\.12\.[\w.+-]*cloud-arm64-unsigned"),
     "6.12-16k": ("trixie", "arm64", r"linux-image-6\.12\.[\w.+-]*arm64-16k-unsigned"),
     "6.1-amd64": ("bookworm", "amd64", r"linux-image-6\.1\.[\w.+-]*cloud-amd64-unsigned"),
+    "6.1-amd64-pv": ("bookworm", "amd64", r"linux-image-6\.1\.[\w.+-]*\d-amd64-unsigned"),
     "6.12-riscv64": ("trixie", "riscv64", r"linux-image-6\.12\.[\w.+-]*\d-riscv64"),
 }
 """Of each, the suite, the architecture and the package; the ABI number is part of its name, and the newest is taken."""
@@ -246,14 +248,22 @@ def kernel_module(name: str, module: str) -> Path:
     return once(_module, name, module)
 
 
-def _xen() -> Path:
-    suite = Suite("bookworm", "arm64")
-    return kept("xen-4.17", lambda made: _one_file(suite, r"xen-hypervisor-4\.17-arm64", "boot/xen-*-arm64", made))
+def _xen(architecture: str) -> Path:
+    suite, package = Suite("bookworm", architecture), rf"xen-hypervisor-4\.17-{architecture}"
+
+    def unpack(made: Path) -> None:
+        packed = made.with_name("packed")
+        _one_file(suite, package, "boot/xen-4.17-amd64.gz", packed)
+        made.write_bytes(gzip.decompress(packed.read_bytes()))
+
+    if architecture == "amd64":
+        return kept("xen-4.17-amd64", unpack)
+    return kept("xen-4.17", lambda made: _one_file(suite, package, "boot/xen-*-arm64", made))
 
 
-def xen() -> Path:
-    """Return a Xen for arm64, or raise `Unavailable`."""
-    return once(_xen)
+def xen(architecture: str = "arm64") -> Path:
+    """Return a Xen, or raise `Unavailable`."""
+    return once(_xen, architecture)
 
 
 def _busybox(architecture: str) -> Path:

@@ -56,6 +56,7 @@ map --regime stage2
 map 0x0-0x1000000 --el1
 tables
 tables --regime stage2
+audit
 fixup --dry-run
 fixup --resume --dry-run
 clear-af $FAR_EL1 --dry-run

@@ -19,6 +19,7 @@ PAGE = ROOT / "docs/commands.md"
 FINDINGS: Final[Mapping[str, str]] = {
     "walk": "an address is not mapped, or the access that was asked about is refused",
     "map": "with `--expect-none` something fits; or a contiguous run is not uniform",
+    "audit": "a rule is broken",
     "fault": "the last exception is a fault",
     "probe": "hardware and tables do not agree",
     "find-roots": "nothing looks like a root",
@@ -50,6 +51,10 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "tables": (
         ("mmu tables", "how many there are, how full, and which stand out"),
         ("gdbtools tables -s crash.core --orphans", "and pages of tables that nothing leads to any more"),
+    ),
+    "audit": (
+        ("mmu audit", "is a table of this paravirtual guest writable, or a frame mapped that is not its own?"),
+        ("gdbtools audit -s crash.core --rule writable-table --json", "for a script: one rule, and every finding"),
     ),
     "fault": (
         ("mmu fault", "at a vector entry, or anywhere: of the last exception"),

@@ -59,6 +59,7 @@ READING = (
     Question("map", {"perm": "wx"}),
     Question("map"),
     Question("tables", {"all": True}),
+    Question("audit"),
     Question("fault"),
     Question("report", {"address": [VECTORS]}),
     Question("diff", {"before": str(CAPTURE)}),

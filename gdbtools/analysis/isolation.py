@@ -29,6 +29,9 @@ def isolation(
     believed if it maps every leaf of the reduced range to where that does, and more besides: the code that changes to
     it has to go on running.  None where no range is a reduced one, or a register that would tell is not there.
     """
+    known = _as_systems_keep_it(architecture, register, read)
+    if known is not None:
+        return known
     try:
         reduced = _range(architecture, register, name)
     except Unavailable:
@@ -60,6 +63,14 @@ def isolation(
         if switch is not None:
             wrong = f"{each.said}, to PA {full.root:#x}, which does not map this space's leaves where this one does"
     return Isolation(reduced, leaves, None, None, (wrong,), {})
+
+
+def _as_systems_keep_it(architecture: Architecture, register: ReadRegister, read: Read) -> Isolation | None:
+    try:
+        found = (each.isolation(register, read) for each in systems_of(architecture))
+        return next((each for each in found if each is not None), None)
+    except (Unavailable, Unreadable):
+        return None
 
 
 def _range(architecture: Architecture, register: ReadRegister, name: str | None) -> Regime | None:

@@ -132,6 +132,13 @@ class Scanner:
         self._strides = [regime.stride(level) for level in regime.levels]
         self._first, self._last = regime.first, regime.last
 
+    def tables_read(self) -> Iterator[tuple[PA, int]]:
+        """Yield every table that was read so far: where it is, and the number of the level that it was met at."""
+        for (_, level), parts in self._raw.items():
+            for part in parts:
+                if isinstance(part, _Slice):
+                    yield part.pa, level
+
     def within(self, first: Input, last: Input) -> Iterator[Run | Hole]:
         """Yield the mappings that hold any of first..last, in whole leaves; one such question at a time."""
         regime = self.regime

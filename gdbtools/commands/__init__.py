@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from gdbtools.commands.audit.declared import AUDIT
 from gdbtools.commands.capture.declared import CAPTURE
 from gdbtools.commands.catch.declared import CATCH
 from gdbtools.commands.clear_af.declared import CLEAR_AF
@@ -38,6 +39,7 @@ _IN_ORDER = (
     WALK,
     MAP,
     TABLES,
+    AUDIT,
     FAULT,
     CATCH,
     FIXUP,

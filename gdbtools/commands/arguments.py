@@ -59,6 +59,15 @@ ROOT = Argument(
     "ask as if the tables of that regime began at this physical address; on x86-64, where EPT's may be an EPTP",
     Kind.ADDRESS,
 )
+PV_SPACES = (*SPACES, "pv")
+SPACE_OR_GUESTS = replace(
+    SPACE,
+    help=f"{SPACE.help}; pv: a paravirtual guest's own, its kernel with it, by pseudo-physical frames too",
+    choices=PV_SPACES,
+)
+EVERY_SPACE_OR_GUESTS = replace(
+    EVERY_SPACE, help=f"{EVERY_SPACE.help}; pv: a paravirtual guest's, by its own frames", choices=PV_SPACES
+)
 WHAT_IF = (
     Argument(
         "--with",
@@ -85,6 +94,8 @@ SERVICED = ("access-flag", "dirty")
 """What `service` repairs."""
 DIRTY_CONVENTIONS = ("none", "bit55", "bit56", "bit57", "bit58", "dbm")
 """How a guest may mark what was written: the values of `DirtyConvention`."""
+AUDITED = ("writable-table", "foreign-frame", "unrecorded-table")
+"""The rules that `audit` knows."""
 TABLES = ("all", "touched")
 """Which tables `capture` takes."""
 IGNORABLE = (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gdbtools.analysis.faults.overwritten import may_be_overwritten
 from gdbtools.analysis.isolation import isolation
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Regime
+from gdbtools.commands.guest_frames import guest_wanted
 from gdbtools.errors import Unavailable
 from gdbtools.machine.layers import FixedRegisters, Overridden
 from gdbtools.machine.model import Cpu, Machine
@@ -16,7 +17,7 @@ from gdbtools.render.document import Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.wording import number_of
 
-CURRENT, KERNEL = "current", "kernel"
+CURRENT, KERNEL, PV = "current", "kernel", "pv"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Spaces:
     def full(self) -> Machine | None:
         """The machine as it is while the full space is in force; None where that is not proven, or not another."""
         found = self.isolation
-        return _with_registers(self.machine, found) if found is not None and found.full is not None else None
+        return with_registers(self.machine, found.registers) if found is not None and found.full is not None else None
 
     @property
     def fullest(self) -> Machine:
@@ -43,6 +44,8 @@ class Spaces:
 
     def chosen(self, space: str | None) -> Machine:
         """Return the machine in the space of that name; raise `Unavailable` for one that is not proven."""
+        if space == PV:
+            return with_registers(self.machine, guest_wanted(self.machine).kernel)
         if space != KERNEL or self.isolation is None:
             return self.machine
         full = self.full
@@ -80,8 +83,11 @@ def spaces(machine: Machine, regime: str | None = None) -> Spaces:
     return Spaces(machine, isolation(machine.architecture, machine.register, machine.memory.read, regime))
 
 
-def _with_registers(machine: Machine, found: Isolation) -> Machine:
-    changed = FixedRegisters(found.registers, "the kernel's space")
+def with_registers(machine: Machine, registers: Mapping[str, int]) -> Machine:
+    """Return the machine as it is while these registers lead to the kernel's space."""
+    if not registers:
+        return machine
+    changed = FixedRegisters(registers, "the kernel's space")
     cpu = Cpu(machine.cpu.number, Overridden(machine.cpu.registers, changed))
     return replace(machine, cpus=tuple(cpu if each.number == cpu.number else each for each in machine.cpus))
 
@@ -145,7 +151,7 @@ def all_ranges(found: Spaces, space: str | None, regime: str | None) -> Sequence
     `space` leaves it at those of one space.
     """
     machine = found.chosen(space)
-    named = KERNEL if machine is not found.machine else CURRENT
+    named = PV if space == PV else KERNEL if machine is not found.machine else CURRENT
     ranges = [(named, machine, each) for each in machine.architecture.regimes(machine.register, regime)]
     full = found.full if space is None else None
     if full is not None and found.isolation is not None and found.isolation.full is not None:

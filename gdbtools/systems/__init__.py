@@ -11,8 +11,9 @@ from typing import Final
 
 from gdbtools.addresses import PA
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
-from gdbtools.arch.model import Derived, EntryNeed, Privilege, ReadRegister, Syndrome
+from gdbtools.arch.model import Derived, EntryNeed, Privilege, Read, ReadRegister, Syndrome
 from gdbtools.errors import Unavailable
+from gdbtools.systems.guest_frames import GuestFrames
 from gdbtools.systems.system import System
 
 
@@ -38,8 +39,9 @@ def _riscv32() -> Sequence[System]:
 
 def _x86_64() -> Sequence[System]:
     from gdbtools.systems.linux.x86_64 import LINUX
+    from gdbtools.systems.xen.x86_64 import XEN
 
-    return (LINUX,)
+    return XEN, LINUX
 
 
 _KNOWN: Final[Mapping[str, Callable[[], Sequence[System]]]] = {
@@ -54,6 +56,15 @@ def systems_of(architecture: Architecture) -> Sequence[System]:
     """Return what is known of the systems that run on an architecture."""
     known = _KNOWN.get(architecture.name)
     return known() if known is not None else ()
+
+
+def guest_frames(architecture: Architecture, register: ReadRegister, read: Read) -> GuestFrames | None:
+    """Return the paravirtual guest whose tables are in force; None where there is none.
+
+    Raises `Unavailable` where there is one of which not all is found, `Unreadable` where memory does not have that.
+    """
+    found = (each.guest_frames(register, read) for each in systems_of(architecture))
+    return next((each for each in found if each is not None), None)
 
 
 def convention(architecture: Architecture, found: Syndrome, register: ReadRegister | None = None) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from gdbtools.addresses import PA
 from gdbtools.arch.capabilities import DirtyConvention
-from gdbtools.arch.isolation import Switch
-from gdbtools.arch.model import Derived, EntryNeed, Privilege, ReadRegister, Regime, Syndrome
+from gdbtools.arch.isolation import Isolation, Switch
+from gdbtools.arch.model import Derived, EntryNeed, Privilege, Read, ReadRegister, Regime, Syndrome
+from gdbtools.systems.guest_frames import GuestFrames
 
 
 class System:
@@ -48,3 +49,11 @@ class System:
     def entry_needs(self, register: ReadRegister) -> Sequence[EntryNeed]:  # noqa: ARG002
         """Return what the system's own handler touches before it has saved what an exception interrupted."""
         return ()
+
+    def guest_frames(self, register: ReadRegister, read: Read) -> GuestFrames | None:  # noqa: ARG002
+        """Return the paravirtual guest whose tables are in force; None where it has no such guests, or is not there."""
+        return None
+
+    def isolation(self, register: ReadRegister, read: Read) -> Isolation | None:  # noqa: ARG002
+        """Return what is known of the full space, where the system itself keeps two roots for its guests' processes."""
+        return None

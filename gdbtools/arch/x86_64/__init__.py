@@ -48,7 +48,7 @@ IDENTITY: Final = Identity(
     syndrome="pf",
     register_names=re.compile(
         r"cr[02348]|efer|error_code|idtr|[re]flags|pkr[us]|pat|maxphyaddr|[re][abcd]x|[re]ip|[cs]s|ncr3|hcr4|hefer|eptp"
-        r"|secondary_controls|tertiary_controls|ept_vpid_cap",
+        r"|tr|secondary_controls|tertiary_controls|ept_vpid_cap",
         re.IGNORECASE,
     ),
     constants=re.compile("maxphyaddr|ept_vpid_cap"),

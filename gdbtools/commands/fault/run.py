@@ -15,6 +15,7 @@ from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import ExceptionRecord
 from gdbtools.commands.fault.verdict import answering_pa, sentence
+from gdbtools.commands.guest_frames import WalkFrames, frames_on, guest_of
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, of_last_exception
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
@@ -62,6 +63,8 @@ class Answer:
     symbols: FaultSymbols = FaultSymbols()
     live: bool = True
     changed: SeenChange | None = None
+    frames: WalkFrames | None = None
+    """Both numbers of each frame on the way, in a paravirtual guest."""
 
     @property
     def verdict(self) -> list[str | Span]:
@@ -90,7 +93,10 @@ def run(session: Session, options: Options) -> Sequence[Answer]:
     backing = None if aborted_at is None or machine.live is None else machine.live.backing(aborted_at)
     made, symbols = supposed.suppositions, symbols_of(machine, found.exception, found.belongs.overwritten)
     live = machine.live is not None
-    return (Answer(found, machine.architecture, made, suspected, backing, isolation, space, symbols, live, changed),)
+    frames = None if found.walk is None else frames_on(found.walk, guest_of(supposed.spaces.machine))
+    return (
+        Answer(found, machine.architecture, made, suspected, backing, isolation, space, symbols, live, changed, frames),
+    )
 
 
 def finding(answer: Answer) -> bool:

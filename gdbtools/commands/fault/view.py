@@ -19,6 +19,7 @@ from gdbtools.commands.evidence import (
 from gdbtools.commands.fault.alignment import alignment_text
 from gdbtools.commands.fault.run import Answer, FaultSymbols
 from gdbtools.commands.fault.suspicion import change_record, change_text, suspicion_record, suspicion_rows
+from gdbtools.commands.guest_frames import frame_blocks, walk_frames_record
 from gdbtools.commands.pictures import illustrated
 from gdbtools.commands.spaces import isolation_record, space_rows
 from gdbtools.commands.syndrome.view import routing_record, syndrome_record, syndrome_rows
@@ -261,7 +262,8 @@ def view(answer: Answer) -> Document:
     ]
     if diagnosis.aborted is not None and diagnosis.aborted.so_far.steps:
         blocks.append(steps_table(diagnosis.aborted.so_far))
-    return Document([*blocks, *(illustrated(diagnosis.walk, diagnosis.predicted) if diagnosis.walk else ())])
+    blocks += illustrated(diagnosis.walk, diagnosis.predicted) if diagnosis.walk else ()
+    return Document([*blocks, *frame_blocks(answer.frames)])
 
 
 def _predicted_record(diagnosis: Diagnosis, architecture: Architecture) -> JsonObject | None:
@@ -297,6 +299,8 @@ def record(answer: Answer) -> JsonObject:
     }
     if answer.isolation is not None:
         result |= {"space": answer.space, "isolation": isolation_record(answer.isolation)}
+    if answer.frames is not None:
+        result["guest_frames"] = walk_frames_record(answer.frames)
     result |= routing_record(exception)
     if loops_where_presence_counts(diagnosis):
         result["loops_where_presence_counts"] = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+from bisect import bisect
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,18 +14,21 @@ from gdbtools import numbers
 from gdbtools.addresses import PA, Input
 from gdbtools.analysis.areas import Area, areas
 from gdbtools.analysis.contiguity import Contiguity, contiguity
+from gdbtools.analysis.guest_runs import GuestRun, guest_runs
 from gdbtools.analysis.mappings import CountedRead, mappings_of
 from gdbtools.analysis.selection import Keep, OneLevel, Permission, Who, Whose, onto, permits, touched_by, within
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Hole, Privilege, Read, Regime, Rights, Run
 from gdbtools.arch.walk import walk
+from gdbtools.commands.guest_frames import guest_wanted
 from gdbtools.commands.privileges import check_runs_in, privilege_asked
 from gdbtools.commands.session import Session
-from gdbtools.commands.spaces import KERNEL, all_ranges, limit_text
+from gdbtools.commands.spaces import KERNEL, PV, all_ranges, limit_text
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Machine
+from gdbtools.systems.guest_frames import GuestFrames
 from gdbtools.units import PAGE_BYTES
 from gdbtools.wording import number_of
 
@@ -63,6 +67,8 @@ class Part:
     holes: tuple[Hole, ...]
     left_at: Input | None = None
     """Where it was left because that is enough; None: it was not."""
+    guest_runs: tuple[GuestRun, ...] = ()
+    """The runs by a paravirtual guest's numbers, where those were asked for: `runs` are then these."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,12 @@ class Map:
     listing: Listing = Listing.FITTING
     rest: tuple[int, int] | None = None
     """What was not listed because of --limit, (first, size in bytes); None: nothing."""
+    guest: GuestFrames | None = None
+    """Whose numbers are listed beside the machine's, where that was asked for."""
+
+    @property
+    def guest_runs(self) -> Sequence[GuestRun]:
+        return [run for part in self.parts for run in part.guest_runs]
 
     @property
     def runs(self) -> Sequence[Run]:
@@ -150,7 +162,8 @@ def run(session: Session, options: Options) -> Sequence[Map]:
     supposed = suppose(session.machine, options, options.regime, options.space, options.root)
     keep = _filters(options, supposed.machine.architecture)
     counted = CountedRead(supposed.machine.memory.read)
-    looked = _Looked(counted, options.range, options.physical, keep, limit)
+    guest = guest_wanted(supposed.spaces.machine) if options.space == PV else None
+    looked = _Looked(counted, options.range, options.physical, keep, limit, guest)
     ranges = _of_range(all_ranges(supposed.spaces, options.space, options.regime), options.range)
     asked = privilege_asked(supposed.machine.architecture, options.privilege)
     if asked is not None and not any(asked in _levels(supposed.machine, regime) for _, _, regime in ranges):
@@ -166,6 +179,7 @@ def run(session: Session, options: Options) -> Sequence[Map]:
         supposed.spaces.isolation,
         options.expect_none,
         listing,
+        guest=guest,
     )
     unseen = _unseen(found, options)
     if found.is_unseen and not found.leaves:
@@ -202,7 +216,14 @@ def _limited(found: Map, limit: int, wanted: tuple[int, int] | None) -> Map:
     if not cuts:
         return found
     cut = min(cuts)
-    parts = [replace(part, runs=tuple(run for run in part.runs if run.first < cut)) for part in found.parts]
+    parts = [
+        replace(
+            part,
+            runs=tuple(run for run in part.runs if run.first < cut),
+            guest_runs=tuple(each for each in part.guest_runs if each.run.first < cut),
+        )
+        for part in found.parts
+    ]
     end = sum(wanted) if wanted is not None else max(part.regime.last for part in found.parts) + 1
     return replace(found, parts=tuple(parts), rest=(cut, end - cut))
 
@@ -217,13 +238,38 @@ class _Looked:
         physical: tuple[PA, int] | None,
         keep: Sequence[Keep],
         limit: int,
+        guest: GuestFrames | None,
     ) -> None:
         self.leaves = 0
         self.broken: dict[int, Broken] = {}
         self._read, self._wanted, self._physical, self._keep = read, wanted, physical, keep
-        self._limit = limit
+        self._limit, self._guest = limit, guest
 
     def at(self, space: str, regime: Regime) -> Part:
+        return self._machines(space, regime) if self._guest is None else self._guests(space, regime, self._guest)
+
+    def _guests(self, space: str, regime: Regime, guest: GuestFrames) -> Part:
+        """Return what a guest's own addresses have, as runs of its own numbers."""
+        found: list[GuestRun] = []
+        holes: list[Hole] = []
+        for first, last in guest.ranges:
+            asked = self._wanted or (first, last - first + 1)
+            low, end = max(first, regime.first, asked[0]), min(last + 1, regime.last + 1, sum(asked))
+            if low < end:
+                found += guest_runs(self._fitting(regime, (low, end - low), holes), guest)
+        listed, left = found[: self._limit], found[self._limit :]
+        runs = tuple(each.run for each in listed)
+        return Part(space, regime, runs, tuple(holes), left[0].run.first if left else None, tuple(listed))
+
+    def _fitting(self, regime: Regime, wanted: tuple[int, int], holes: list[Hole]) -> Iterator[Run]:
+        for each in within(mappings_of(regime, self._read, cast("tuple[Input, int]", wanted)), wanted):
+            if isinstance(each, Hole):
+                holes.append(each)
+                continue
+            self.leaves += each.leaves
+            yield from (part for part in onto(each, self._physical) if all(fits(part) for fits in self._keep))
+
+    def _machines(self, space: str, regime: Regime) -> Part:
         runs: list[Run] = []
         holes: list[Hole] = []
         for each in within(mappings_of(regime, self._read, self._wanted), self._wanted):
@@ -242,10 +288,14 @@ class _Looked:
 def _once(parts: Sequence[Part]) -> list[Part]:
     """Leave out of a reduced space what the kernel's own maps in the same way."""
     kernels = [run for part in parts if part.space == KERNEL for run in part.runs]
+    firsts = [run.first for run in kernels]
+
+    def in_kernels(run: Run) -> bool:
+        at = bisect(firsts, run.first)
+        return at > 0 and _same(run, kernels[at - 1])
+
     return [
-        part
-        if part.space == KERNEL
-        else replace(part, runs=tuple(run for run in part.runs if not any(_same(run, other) for other in kernels)))
+        part if part.space == KERNEL else replace(part, runs=tuple(run for run in part.runs if not in_kernels(run)))
         for part in parts
     ]
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Hole, Run
 from gdbtools.commands.evidence import attributes_record, fault_name, fault_record, soft_text
+from gdbtools.commands.guest_frames import guest_record, guest_rows
 from gdbtools.commands.map.area_table import area_record, area_table
+from gdbtools.commands.map.guest_table import guest_run_record, guest_table
 from gdbtools.commands.map.run import Broken, Listing, Map, Part, looked_text
 from gdbtools.commands.pictures import address_map
 from gdbtools.commands.spaces import KERNEL, isolation_record, kernel_rows, limit_rows
@@ -24,6 +27,8 @@ MANY = 40
 
 def view(answer: Map) -> Document:
     pictures = [Picture(_drawn(part), ()) for part in answer.parts] if answer.runs else []
+    if answer.guest is not None:
+        return Document(_blocks(answer, pictures, by_area=False))
     merged = _blocks(answer, pictures, by_area=True)
     if answer.listing is Listing.AREAS:
         return Document(merged)
@@ -40,7 +45,7 @@ def _blocks(answer: Map, pictures: Sequence[Picture], by_area: bool) -> Sequence
     rows += supposition_rows(answer.suppositions)
     rows += [("regime", part.regime.name + (" (kernel)" if part.space == KERNEL else "")) for part in answer.parts]
     rows += [("looked at", looked_text(answer))]
-    rows += _space_rows(answer)
+    rows += guest_rows(answer.guest) if answer.guest is not None else _space_rows(answer)
     rows += [("assumed", text) for text in dict.fromkeys(t for regime in answer.regimes for t in regime.assumed)]
     rows += [("note", text) for text in dict.fromkeys(t for regime in answer.regimes for t in regime.notes)]
     rows += [("unreadable", hole_text(hole)) for hole in answer.holes]
@@ -48,8 +53,11 @@ def _blocks(answer: Map, pictures: Sequence[Picture], by_area: bool) -> Sequence
     blocks: list[Block] = [Line([*_headline(answer, by_area), "."])]
     if answer.runs:
         blocks += pictures
-        blocks.append(area_table(answer.areas, _between(answer)) if by_area else _table(answer))
-        rows += _listed_rows(answer, by_area)
+        if answer.guest is not None:
+            blocks.append(guest_table(answer.guest_runs))
+        else:
+            blocks.append(area_table(answer.areas, _between(answer)) if by_area else _table(answer))
+            rows += _listed_rows(answer, by_area)
     return [*blocks, Facts(rows)]
 
 
@@ -174,6 +182,10 @@ def record(answer: Map) -> JsonObject:
             for each in answer.broken
         ],
     }
+    if answer.guest is not None:
+        result["guest_frames"] = guest_record(answer.guest)
+        records = zip(cast("list[JsonObject]", result["runs"]), answer.guest_runs, strict=True)
+        result["runs"] = [{**run, **guest_run_record(each)} for run, each in records]
     if answer.listing is Listing.AREAS:
         result["areas"] = [area_record(area) for area in answer.areas]
     if answer.rest is not None:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Privilege, Regime
+from gdbtools.commands.guest_frames import guest_of
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import spaces
 from gdbtools.errors import Unavailable
+from gdbtools.systems.guest_frames import GuestFrames
 from gdbtools.wording import number_of
 
 
@@ -29,6 +31,8 @@ class Status:
     trouble: str
     abilities: Sequence[tuple[str, str]]
     isolation: Isolation | None = None
+    guest: GuestFrames | None = None
+    """The paravirtual guest whose tables are in force."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +46,13 @@ def run(session: Session, options: Options) -> Sequence[Status]:  # noqa: ARG001
     regimes: tuple[Regime, ...] = ()
     trouble = ""
     isolation: Isolation | None = None
+    guest: GuestFrames | None = None
     with suppress(Unavailable):
         level = machine.architecture.privilege(machine.register)
     try:
         regimes = machine.architecture.regimes(machine.register)
         isolation = spaces(machine).isolation
+        guest = guest_of(machine)
     except Unavailable as missing:
         trouble = str(missing)
     abilities = list(machine.live.describe()) if machine.live else []
@@ -57,4 +63,5 @@ def run(session: Session, options: Options) -> Sequence[Status]:  # noqa: ARG001
     cpus = len(machine.cpus) if machine.counted else None
     asked = machine.architecture.privileges[0].record
     privilege = dict.fromkeys(asked) if level is None else level.record
-    return (Status(name, cpus, machine.current, memory, level, privilege, regimes, trouble, abilities, isolation),)
+    number = machine.current
+    return (Status(name, cpus, number, memory, level, privilege, regimes, trouble, abilities, isolation, guest),)

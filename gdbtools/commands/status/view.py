@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gdbtools.arch.model import Regime
+from gdbtools.commands.guest_frames import guest_evidence, guest_record
 from gdbtools.commands.spaces import evidence_rows, isolation_record, limit_rows
 from gdbtools.commands.status.run import Status
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
@@ -31,6 +32,7 @@ def view(answer: Status) -> Document:
         full = answer.isolation.full
         rows += [_row(full, "kernel")] if full is not None else []
         facts = [*limit_rows(answer.isolation), *evidence_rows(answer.isolation), *facts]
+    facts = [*guest_evidence(answer.guest), *facts]
     if rows:
         blocks.append(Table(("range", "from", "to", "granule", "levels", "root at PA"), rows))
     return Document([*blocks, Facts(facts)])
@@ -66,4 +68,5 @@ def record(answer: Status) -> JsonObject:
         ],
         "isolation": isolation_record(answer.isolation),
         "abilities": dict(answer.abilities),
+        **({} if answer.guest is None else {"guest_frames": guest_record(answer.guest)}),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gdbtools.commands.arguments import ADDRESS, EXCEPTION_LEVEL, PRIVILEGE, REGIME, ROOT, SPACE, WHAT_IF
+from gdbtools.commands.arguments import ADDRESS, EXCEPTION_LEVEL, PRIVILEGE, REGIME, ROOT, SPACE_OR_GUESTS, WHAT_IF
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 WALK = Command(
@@ -31,7 +31,7 @@ WALK = Command(
         Argument("--unprivileged", "ask for a load or store that is checked as the user's", Kind.FLAG),
         REGIME,
         ROOT,
-        SPACE,
+        SPACE_OR_GUESTS,
         *WHAT_IF,
     ),
     implementation=loaded("walk"),

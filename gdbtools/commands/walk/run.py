@@ -13,9 +13,10 @@ from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Access, AccessKind, Privilege, Refusal, Regime, Walk
 from gdbtools.arch.walk import walk
+from gdbtools.commands.guest_frames import WalkFrames, frames_on, guest_of, guest_wanted
 from gdbtools.commands.privileges import check_kind, check_runs_in, privilege_asked
 from gdbtools.commands.session import Session
-from gdbtools.commands.spaces import CURRENT, KERNEL
+from gdbtools.commands.spaces import CURRENT, KERNEL, PV
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Machine
@@ -49,6 +50,8 @@ class Translation:
     may_refuse: Refusal | None = None
     symbol: str = ""
     """What is at the address, by name; empty where that is not known."""
+    frames: WalkFrames | None = None
+    """Both numbers of each frame on the way, in a paravirtual guest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +71,8 @@ class Options(WhatIf):
 def run(session: Session, options: Options) -> Sequence[Translation]:
     supposed = suppose(session.machine, options, options.regime, options.space, options.root)
     machine, spaces = supposed.machine, supposed.spaces
-    space = CURRENT if machine is spaces.machine else KERNEL
+    space = PV if options.space == PV else CURRENT if machine is spaces.machine else KERNEL
+    guest = guest_wanted(spaces.machine) if space == PV else guest_of(spaces.machine)
     architecture, register, read = machine.architecture, machine.register, machine.memory.read
     asked = privilege_asked(architecture, options.privilege, options.el)
     wanted = bool(options.access or asked is not None or options.unprivileged)
@@ -101,6 +105,7 @@ def run(session: Session, options: Options) -> Sequence[Translation]:
                 space,
                 perhaps,
                 machine.symbol(VA(address)) if regime.stage == 1 else "",
+                frames_on(found, guest),
             )
         )
     return answers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gdbtools.analysis.contiguity import Breach, Contiguity
 from gdbtools.arch.model import Fault, Mapped, Walk
 from gdbtools.commands.evidence import access_name, fault_called, reason_text, refusal_record, walk_record
+from gdbtools.commands.guest_frames import frame_blocks, walk_frames_record
 from gdbtools.commands.pictures import illustrated
 from gdbtools.commands.spaces import isolation_record, space_rows
 from gdbtools.commands.walk.run import Translation
@@ -35,7 +36,8 @@ def view(answer: Translation) -> Document:
     if answer.refused is not None:
         name = _called(answer, answer.refused.fault)
         headline = Line([f"{found.input:#x}{who}: ", Span(name, Role.BAD)])
-        return Document([headline, Line(reason_text(answer.refused)), *notes, *illustrated(found, answer.refused)])
+        shown = [*illustrated(found, answer.refused), *frame_blocks(answer.frames)]
+        return Document([headline, Line(reason_text(answer.refused)), *notes, *shown])
     outcome = found.outcome
     assert isinstance(outcome, Mapped), "a walk that nothing refuses leads somewhere"
     allowed = f"{access_name(answer.access)} allowed, " if answer.access else ""
@@ -45,9 +47,8 @@ def view(answer: Translation) -> Document:
     through = ""
     if found.final and found.destination:
         through = f"{found.final.regime.input_label} {found.destination.address:#x} -> "
-    return Document(
-        [Line([f"{found.input:#x}{symbol} -> {through}", target, f" ({allowed}{leaf})"]), *notes, *illustrated(found)]
-    )
+    headline = Line([f"{found.input:#x}{symbol} -> {through}", target, f" ({allowed}{leaf})"])
+    return Document([headline, *notes, *illustrated(found), *frame_blocks(answer.frames)])
 
 
 def _called(answer: Translation, fault: Fault) -> str:
@@ -89,6 +90,8 @@ def record(answer: Translation) -> JsonObject:
     if answer.isolation is not None:
         result["isolation"] = isolation_record(answer.isolation)
     result["space"] = answer.space
+    if answer.frames is not None:
+        result["guest_frames"] = walk_frames_record(answer.frames)
     if answer.suppositions:
         result["supposing"] = supposition_records(answer.suppositions)
     return result

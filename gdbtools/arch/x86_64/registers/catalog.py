@@ -7,7 +7,7 @@ from typing import Final
 
 from gdbtools.arch.model import Brief
 from gdbtools.arch.x86_64.registers.control import CR0, CR2, CR3, CR4, EFER, EFLAGS, Selector
-from gdbtools.arch.x86_64.registers.descriptor_tables import IDTR
+from gdbtools.arch.x86_64.registers.descriptor_tables import IDTR, TaskRegister
 from gdbtools.arch.x86_64.registers.memory_types import PAT
 from gdbtools.arch.x86_64.registers.protection_keys import ProtectionKeys
 from gdbtools.arch.x86_64.registers.second_stage import (
@@ -38,6 +38,7 @@ DECLARED: Final[Mapping[str, type[Word]]] = {
     "eflags": EFLAGS,
     "cs": Selector,
     "idtr": IDTR,
+    "tr": TaskRegister,
     "pkru": ProtectionKeys,
     "pkrs": ProtectionKeys,
     "pat": PAT,

@@ -36,6 +36,7 @@ def cpu_state(note: bytes) -> Mapping[str, int]:
         **found,
         "cs": segments["cs"][0],
         "idtr": segments["idt"][-1],
+        "tr": segments["tr"][-1],
         "cr0": cr0,
         "cr2": cr2,
         "cr3": cr3,

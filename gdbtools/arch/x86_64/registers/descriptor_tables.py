@@ -1,6 +1,6 @@
 """The interrupt descriptor table: where it is, and what a gate of it says; where the task-state segment is.
 
-Source: Intel SDM volume 3, "Interrupt Descriptor Table (IDT)", "64-Bit Mode IDT".
+Source: Intel SDM volume 3, "Interrupt Descriptor Table (IDT)", "64-Bit Mode IDT", "Task Register".
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ class IDTR(Word):
     """The interrupt descriptor table register, without its limit."""
 
     BASE = Field((63, 0), doc="linear address of the interrupt descriptor table")
+
+
+class TaskRegister(Word):
+    """The task register, by the part of it that is hidden."""
+
+    BASE = Field((63, 0), doc="linear address of the task-state segment")
 
 
 class Gate(Word):

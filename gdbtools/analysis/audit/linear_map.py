@@ -1,0 +1,62 @@
+"""The linear map: the part of an address space that has all of memory, one page after another.
+
+It is called physmap, kpm or, by its base, PAGE_OFFSET.  No symbol is needed: of all distances between an address and
+where that leads, one is met for more pages than any other.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gdbtools.addresses import VA
+from gdbtools.arch.model import Rights
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Leaves of one kind that lead to one place after another: `output` is a guest's own address in its own space."""
+
+    first: int
+    size_bytes: int
+    output: int
+    rights: Rights
+
+
+@dataclass(frozen=True, slots=True)
+class LinearMap:
+    """Where address 0 would be, and the parts of it that are mapped: (first, size in bytes)."""
+
+    base: VA
+    size_bytes: int
+    extents: tuple[tuple[VA, int], ...]
+
+    def has(self, address: int) -> bool:
+        return any(first <= address < first + size for first, size in self.extents)
+
+
+LEAST_BYTES = 1 << 20
+"""What maps less is no map of all memory."""
+
+
+def linear_map(pieces: Iterable[Piece]) -> LinearMap | None:
+    """Return the map of memory with the most in it; None where the largest is small."""
+    sizes = Counter[int]()
+    parts: dict[int, list[tuple[int, int]]] = {}
+    for each in pieces:
+        distance = each.first - each.output
+        sizes[distance] += each.size_bytes
+        parts.setdefault(distance, []).append((each.first, each.size_bytes))
+    if not sizes:
+        return None
+    base, size = sizes.most_common(1)[0]
+    if size < LEAST_BYTES:
+        return None
+    extents: list[tuple[VA, int]] = []
+    for first, length in sorted(parts[base]):
+        if extents and sum(extents[-1]) == first:
+            extents[-1] = (extents[-1][0], extents[-1][1] + length)
+        else:
+            extents.append((VA(first), length))
+    return LinearMap(VA(base & (1 << 64) - 1), size, tuple(extents))

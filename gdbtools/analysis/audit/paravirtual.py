@@ -1,0 +1,235 @@
+"""Rules of a paravirtual guest: its hypervisor lets it read its tables, and keeps it from writing them itself.
+
+A guest that could write a table would have any frame of the machine.  So every mapping of one is read-only, in every
+address space of the guest, and so is that of every descriptor table and of what is pinned.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gdbtools.addresses import PA, VA, moved
+from gdbtools.analysis.audit.findings import Checked, Finding, Rule, Severity
+from gdbtools.analysis.audit.linear_map import LinearMap, Piece, linear_map
+from gdbtools.analysis.audit.spaces import Looked
+from gdbtools.analysis.guest_runs import GuestRun, frames_of, guest_runs
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.isolation import overlaid
+from gdbtools.arch.model import Privilege, Read, ReadRegister, Regime, Run
+from gdbtools.arch.walk import walk
+from gdbtools.systems.guest_frames import FrameMark, GuestFrames, Protected
+
+WRITABLE_TABLE: Final = Rule(
+    "writable-table",
+    Severity.ERROR,
+    "no frame that holds a table is writable for the guest, by whatever address",
+    "mappings that the guest may write",
+)
+FOREIGN_FRAME: Final = Rule(
+    "foreign-frame",
+    Severity.ERROR,
+    "every frame that the guest maps leads back to it, or is one that the hypervisor has given it",
+    "mappings",
+)
+UNRECORDED_TABLE: Final = Rule(
+    "unrecorded-table",
+    Severity.ERROR,
+    "every table that the guest's roots lead to is one by the hypervisor's records, too",
+    "tables",
+)
+RULES: Final = (WRITABLE_TABLE, FOREIGN_FRAME, UNRECORDED_TABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A run of a guest, and the root that it was found by."""
+
+    registers: Mapping[str, int]
+    regime: Regime
+    run: Run
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All that a guest's roots map, what it may not write of that, and where its linear map is."""
+
+    guest: GuestFrames
+    user: Privilege
+    read: Read
+    roots: int
+    looked: Looked
+    mapped: Sequence[Found]
+    protected: Mapping[int, Protected]
+
+    @property
+    def tables(self) -> Mapping[int, int]:
+        """The frames that are tables by the walk, with the level that each was met at."""
+        return {pa >> self.guest.page_bits: level for pa, level in self.looked.tables.items()}
+
+    def may_write(self, run: Run) -> bool:
+        return run.attributes.rights[self.user].write
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOnlyPages:
+    """A part of the linear map that ought to be read-only, why, and whether it is writable all the same."""
+
+    first: VA
+    size_bytes: int
+    why: str
+    writable: bool
+
+
+def survey(architecture: Architecture, register: ReadRegister, read: Read, guest: GuestFrames) -> Survey:
+    """Read every table of a guest, once, whichever roots lead to it."""
+    looked, mapped = Looked(read), list[Found]()
+    roots = guest.roots()
+    for root in roots:
+        leads = guest.root_registers(root)
+        for regime in architecture.regimes(overlaid(register, leads)):
+            mapped += (Found(leads, regime, run) for run in looked.runs(regime, guest.ranges))
+    return Survey(guest, architecture.privileges[0], read, len(roots), looked, mapped, guest.protected())
+
+
+def check(rule: Rule, found: Survey) -> Checked:
+    """Ask one rule."""
+    return {WRITABLE_TABLE: _writable, FOREIGN_FRAME: _foreign, UNRECORDED_TABLE: _unrecorded}[rule](found)
+
+
+def _writable(found: Survey) -> Checked:
+    tables = found.tables
+    wanted = sorted({*found.protected, *tables})
+    findings: list[Finding] = []
+    examined = 0
+    for each in found.mapped:
+        run = each.run
+        if not found.may_write(run) or run.output is None:
+            continue
+        examined += run.leaves
+        for offset, frame in _among(run, wanted, found.guest.page_bits):
+            findings.append(_alias(found, each, moved(VA(run.first), offset), frame, tables.get(frame)))
+    return Checked(WRITABLE_TABLE, examined, tuple(findings))
+
+
+def _among(run: Run, wanted: Sequence[int], page_bits: int) -> Iterator[tuple[int, int]]:
+    """Yield those of some frames, in order, that a run leads to: (offset in the run, frame)."""
+    assert run.output is not None
+    first = run.output >> page_bits
+    count = (run.size_bytes if run.stride_bytes else run.leaf_bytes) >> page_bits
+    for frame in wanted[bisect_left(wanted, first) : bisect_left(wanted, first + count)]:
+        yield frame - first << page_bits, frame
+
+
+def _alias(found: Survey, where: Found, at: VA, frame: int, level: int | None) -> Finding:
+    known, numbered = found.protected.get(frame), found.guest.of(frame)
+    what = known.why if known is not None else f"level {level} table"
+    evidence = [] if known is None else [f"the hypervisor has it as {known.why}"]
+    evidence += [] if level is None else [f"the guest's tables lead to it as a level {level} table"]
+    named = "" if numbered.pseudo is None else f", pseudo-physical {numbered.pseudo:#x}"
+    said = f"the guest may write machine frame {frame:#x}{named}: {what}"
+    return _finding(WRITABLE_TABLE, said, where, at, 1 << found.guest.page_bits, evidence, found.read)
+
+
+def _finding(
+    rule: Rule, said: str, where: Found, at: VA, size_bytes: int, evidence: Sequence[str], read: Read
+) -> Finding:
+    regime = where.regime
+    leaf = walk(regime, at, read).leaf
+    output = None if leaf is None else regime.output(at, leaf).address
+    shown = [] if leaf is None else [f"by the level {leaf.level.number} descriptor {leaf.entry.word.padded}"]
+    descriptor = None if leaf is None else leaf.pa
+    return Finding(rule, said, at, size_bytes, regime.root, descriptor, output, (*shown, *evidence), where.registers)
+
+
+def _foreign(found: Survey) -> Checked:
+    findings: list[Finding] = []
+    explained = Counter[str]()
+    examined = 0
+    for where in found.mapped:
+        examined += where.run.leaves
+        for each in guest_runs([where.run], found.guest):
+            mark, count = each.frame.mark, each.run.leaves
+            if mark is FrameMark.OWN:
+                continue
+            if mark.is_explained:
+                explained[f"{mark.value}: {each.frame.said}"] += count
+                continue
+            said = f"machine frame {each.frame.machine:#x} is foreign to the guest: {each.frame.said}"
+            use = [f"the hypervisor has it as {each.frame.use}"] if each.frame.use else []
+            at, size = VA(each.run.first), each.run.size_bytes
+            findings.append(_finding(FOREIGN_FRAME, said, where, at, size, use, found.read))
+    words = tuple(f"{count} {why}" for why, count in sorted(explained.items()))
+    return Checked(FOREIGN_FRAME, examined, tuple(findings), words)
+
+
+def _unrecorded(found: Survey) -> Checked:
+    findings: list[Finding] = []
+    size = 1 << found.guest.page_bits
+    for frame, level in sorted(found.tables.items()):
+        if frame in found.protected:
+            continue
+        numbered = found.guest.of(frame)
+        said = f"the guest's tables lead to machine frame {frame:#x} as a level {level} table, and no record says so"
+        has = numbered.use or "nothing special"
+        pa = PA(frame << found.guest.page_bits)
+        findings.append(
+            Finding(UNRECORDED_TABLE, said, VA(0), size, pa, None, pa, (f"the hypervisor has it as {has}",), {})
+        )
+    return Checked(UNRECORDED_TABLE, len(found.tables), tuple(findings))
+
+
+def linear_map_of(found: Survey) -> tuple[LinearMap | None, Sequence[ReadOnlyPages]]:
+    """Return the guest's linear map, by pseudo-physical numbers, and what of it ought to be read-only."""
+    bits = found.guest.page_bits
+    pieces = (
+        Piece(
+            each.run.first,
+            each.run.size_bytes,
+            (each.frame.pseudo or 0) << bits,
+            each.run.attributes.rights[found.user],
+        )
+        for each in _own_runs(found)
+    )
+    known = linear_map(pieces)
+    return known, () if known is None else tuple(_joined(_read_only(found, known)))
+
+
+def _own_runs(found: Survey) -> Iterator[GuestRun]:
+    for where in found.mapped:
+        yield from (
+            each
+            for each in guest_runs([where.run], found.guest)
+            if each.frame.mark is FrameMark.OWN and each.frame.pseudo is not None and each.run.stride_bytes
+        )
+
+
+def _read_only(found: Survey, known: LinearMap) -> Iterator[ReadOnlyPages]:
+    page = 1 << found.guest.page_bits
+    wanted = {frame: f"level {level} table" for frame, level in found.tables.items()}
+    wanted |= {frame: kept.why for frame, kept in found.protected.items()}
+    for each in found.mapped:
+        run = each.run
+        if not known.has(run.first):
+            continue
+        writable = found.may_write(run)
+        for offset, frame in frames_of(run, found.guest.page_bits):
+            if frame in wanted:
+                yield ReadOnlyPages(moved(VA(run.first), offset), page, wanted[frame], writable)
+
+
+def _joined(pages: Iterable[ReadOnlyPages]) -> Iterator[ReadOnlyPages]:
+    held: ReadOnlyPages | None = None
+    for each in sorted(pages, key=lambda page: page.first):
+        follows = held is not None and held.first + held.size_bytes == each.first
+        if held is not None and follows and (held.why, held.writable) == (each.why, each.writable):
+            held = ReadOnlyPages(held.first, held.size_bytes + each.size_bytes, held.why, held.writable)
+            continue
+        if held is not None:
+            yield held
+        held = each
+    if held is not None:
+        yield held

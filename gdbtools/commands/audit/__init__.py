@@ -1,0 +1,1 @@
+"""`audit`: declared, run, and shown."""

@@ -1,0 +1,115 @@
+"""Frames by two numbers: the machine's, which a paravirtual guest's tables hold, and the guest's own.
+
+A guest that shares its machine with a hypervisor sees its memory as one piece, in pseudo-physical frames; where each is
+in the machine two tables say, one for each direction.  A frame of the machine that does not lead back to itself by way
+of both is foreign to the guest.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gdbtools.addresses import PA, VA
+from gdbtools.arch.model import ReadRegister
+
+
+class FrameMark(enum.Enum):
+    """Whose a frame of the machine is, as a guest sees it."""
+
+    OWN = "its own"
+    """Both tables agree on it."""
+    SHARED = "shared by the hypervisor"
+    """The hypervisor's, which it has given to this guest."""
+    DEVICE = "device"
+    """No memory that anybody is given: a device's, or what the machine keeps for itself."""
+    OTHERS = "another domain's"
+    """Memory of another guest: granted by it, or mapped by a privilege."""
+    FOREIGN = "foreign"
+    """It does not lead back to itself, and nothing that the hypervisor keeps explains that."""
+
+    @property
+    def is_explained(self) -> bool:
+        return self is not FrameMark.FOREIGN
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedFrame:
+    """A frame of the machine, with its pseudo-physical number; None where it has none.
+
+    `use` is what the hypervisor knows it to be used as, and `said` in words why it is marked as it is.
+    """
+
+    machine: int
+    pseudo: int | None
+    mark: FrameMark
+    use: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Protected:
+    """A frame that its guest may not write, and why, in words; `level` is that of a table, 0 for what is none."""
+
+    machine: int
+    why: str
+    level: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GuestRoot:
+    """A root table of a guest; `is_kernel` says whether the guest's kernel is in it."""
+
+    pa: PA
+    is_kernel: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOn:
+    """A page fault that a hypervisor has passed on to a virtual CPU: the address, which it keeps, and where."""
+
+    cpu: int
+    address: VA
+    at: PA
+
+
+class GuestFrames(abc.ABC):
+    """What is known of a paravirtual guest's memory.
+
+    `title` says who is whose guest.  `kernel` are the registers that lead to the guest's kernel, where those in force
+    do not.  `evidence` is in words what it was found by, `limits` how far the tables go.  `ranges` are the guest's own
+    virtual addresses, (first, last): all others are the hypervisor's.
+    """
+
+    title: str
+    evidence: tuple[str, ...]
+    limits: tuple[str, ...]
+    kernel: Mapping[str, int]
+    ranges: tuple[tuple[VA, VA], ...]
+    page_bits: int
+
+    @abc.abstractmethod
+    def of(self, machine: int) -> NumberedFrame:
+        """Return both numbers of a frame of the machine, and whose it is."""
+
+    @abc.abstractmethod
+    def protected(self) -> Mapping[int, Protected]:
+        """Return the frames of the guest that it may not write, by their machine numbers."""
+
+    @abc.abstractmethod
+    def roots(self) -> Sequence[GuestRoot]:
+        """Return every root table of the guest, that of its kernel in force first."""
+
+    @abc.abstractmethod
+    def root_registers(self, root: GuestRoot) -> Mapping[str, int]:
+        """Return the registers that lead to a root table."""
+
+    @abc.abstractmethod
+    def passed_on(self) -> Iterable[PassedOn]:
+        """Return the address of the last page fault that each virtual CPU was passed."""
+
+    def runs_in_kernel(self, register: ReadRegister) -> bool | None:  # noqa: ARG002
+        """Return whether the CPU runs the guest's kernel; None where it runs neither that nor a process."""
+        return None

@@ -53,8 +53,8 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("gdbtools tables -s crash.core --orphans", "and pages of tables that nothing leads to any more"),
     ),
     "audit": (
-        ("mmu audit", "is a table of this paravirtual guest writable, or a frame mapped that is not its own?"),
-        ("gdbtools audit -s crash.core --rule writable-table --json", "for a script: one rule, and every finding"),
+        ("mmu audit", "can a paravirtual guest write its own tables?"),
+        ("gdbtools audit -s crash.core --rule writable-table --json", "one rule, with every finding"),
     ),
     "fault": (
         ("mmu fault", "at a vector entry, or anywhere: of the last exception"),

@@ -136,7 +136,7 @@ class Scanner:
         """Yield every table that was read so far: where it is, and the number of the level that it was met at."""
         for (_, level), parts in self._raw.items():
             for part in parts:
-                if isinstance(part, _Slice):
+                if isinstance(part, TableSlice):
                     yield part.pa, level
 
     def within(self, first: Input, last: Input) -> Iterator[Run | Hole]:

@@ -67,7 +67,7 @@ class GuestRoot:
 
 
 @dataclass(frozen=True, slots=True)
-class PassedOn:
+class GuestFault:
     """A page fault that a hypervisor has passed on to a virtual CPU: the address, which it keeps, and where."""
 
     cpu: int
@@ -107,7 +107,7 @@ class GuestFrames(abc.ABC):
         """Return the registers that lead to a root table."""
 
     @abc.abstractmethod
-    def passed_on(self) -> Iterable[PassedOn]:
+    def passed_on(self) -> Iterable[GuestFault]:
         """Return the address of the last page fault that each virtual CPU was passed."""
 
     def runs_in_kernel(self, register: ReadRegister) -> bool | None:  # noqa: ARG002

@@ -15,7 +15,7 @@ from gdbtools.arch.model import Rights
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class LinearPiece:
     """Leaves of one kind that lead to one place after another: `output` is a guest's own address in its own space."""
 
     first: int
@@ -40,7 +40,7 @@ LEAST_BYTES = 1 << 20
 """What maps less is no map of all memory."""
 
 
-def linear_map(pieces: Iterable[Piece]) -> LinearMap | None:
+def linear_map(pieces: Iterable[LinearPiece]) -> LinearMap | None:
     """Return the map of memory with the most in it; None where the largest is small."""
     sizes = Counter[int]()
     parts: dict[int, list[tuple[int, int]]] = {}

@@ -14,8 +14,8 @@ from typing import Final
 
 from gdbtools.addresses import PA, VA, moved
 from gdbtools.analysis.audit.findings import Checked, Finding, Rule, Severity
-from gdbtools.analysis.audit.linear_map import LinearMap, Piece, linear_map
-from gdbtools.analysis.audit.spaces import Looked
+from gdbtools.analysis.audit.linear_map import LinearMap, LinearPiece, linear_map
+from gdbtools.analysis.audit.spaces import Gathered
 from gdbtools.analysis.guest_runs import GuestRun, frames_of, guest_runs
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import overlaid
@@ -54,14 +54,14 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Survey:
+class GuestSurvey:
     """All that a guest's roots map, what it may not write of that, and where its linear map is."""
 
     guest: GuestFrames
     user: Privilege
     read: Read
     roots: int
-    looked: Looked
+    looked: Gathered
     mapped: Sequence[Found]
     protected: Mapping[int, Protected]
 
@@ -84,23 +84,23 @@ class ReadOnlyPages:
     writable: bool
 
 
-def survey(architecture: Architecture, register: ReadRegister, read: Read, guest: GuestFrames) -> Survey:
+def survey(architecture: Architecture, register: ReadRegister, read: Read, guest: GuestFrames) -> GuestSurvey:
     """Read every table of a guest, once, whichever roots lead to it."""
-    looked, mapped = Looked(read), list[Found]()
+    looked, mapped = Gathered(read), list[Found]()
     roots = guest.roots()
     for root in roots:
         leads = guest.root_registers(root)
         for regime in architecture.regimes(overlaid(register, leads)):
             mapped += (Found(leads, regime, run) for run in looked.runs(regime, guest.ranges))
-    return Survey(guest, architecture.privileges[0], read, len(roots), looked, mapped, guest.protected())
+    return GuestSurvey(guest, architecture.privileges[0], read, len(roots), looked, mapped, guest.protected())
 
 
-def check(rule: Rule, found: Survey) -> Checked:
+def check(rule: Rule, found: GuestSurvey) -> Checked:
     """Ask one rule."""
     return {WRITABLE_TABLE: _writable, FOREIGN_FRAME: _foreign, UNRECORDED_TABLE: _unrecorded}[rule](found)
 
 
-def _writable(found: Survey) -> Checked:
+def _writable(found: GuestSurvey) -> Checked:
     tables = found.tables
     wanted = sorted({*found.protected, *tables})
     findings: list[Finding] = []
@@ -124,7 +124,7 @@ def _among(run: Run, wanted: Sequence[int], page_bits: int) -> Iterator[tuple[in
         yield frame - first << page_bits, frame
 
 
-def _alias(found: Survey, where: Found, at: VA, frame: int, level: int | None) -> Finding:
+def _alias(found: GuestSurvey, where: Found, at: VA, frame: int, level: int | None) -> Finding:
     known, numbered = found.protected.get(frame), found.guest.of(frame)
     what = known.why if known is not None else f"level {level} table"
     evidence = [] if known is None else [f"the hypervisor has it as {known.why}"]
@@ -145,7 +145,7 @@ def _finding(
     return Finding(rule, said, at, size_bytes, regime.root, descriptor, output, (*shown, *evidence), where.registers)
 
 
-def _foreign(found: Survey) -> Checked:
+def _foreign(found: GuestSurvey) -> Checked:
     findings: list[Finding] = []
     explained = Counter[str]()
     examined = 0
@@ -166,7 +166,7 @@ def _foreign(found: Survey) -> Checked:
     return Checked(FOREIGN_FRAME, examined, tuple(findings), words)
 
 
-def _unrecorded(found: Survey) -> Checked:
+def _unrecorded(found: GuestSurvey) -> Checked:
     findings: list[Finding] = []
     size = 1 << found.guest.page_bits
     for frame, level in sorted(found.tables.items()):
@@ -182,11 +182,11 @@ def _unrecorded(found: Survey) -> Checked:
     return Checked(UNRECORDED_TABLE, len(found.tables), tuple(findings))
 
 
-def linear_map_of(found: Survey) -> tuple[LinearMap | None, Sequence[ReadOnlyPages]]:
+def linear_map_of(found: GuestSurvey) -> tuple[LinearMap | None, Sequence[ReadOnlyPages]]:
     """Return the guest's linear map, by pseudo-physical numbers, and what of it ought to be read-only."""
     bits = found.guest.page_bits
     pieces = (
-        Piece(
+        LinearPiece(
             each.run.first,
             each.run.size_bytes,
             (each.frame.pseudo or 0) << bits,
@@ -198,7 +198,7 @@ def linear_map_of(found: Survey) -> tuple[LinearMap | None, Sequence[ReadOnlyPag
     return known, () if known is None else tuple(_joined(_read_only(found, known)))
 
 
-def _own_runs(found: Survey) -> Iterator[GuestRun]:
+def _own_runs(found: GuestSurvey) -> Iterator[GuestRun]:
     for where in found.mapped:
         yield from (
             each
@@ -207,7 +207,7 @@ def _own_runs(found: Survey) -> Iterator[GuestRun]:
         )
 
 
-def _read_only(found: Survey, known: LinearMap) -> Iterator[ReadOnlyPages]:
+def _read_only(found: GuestSurvey, known: LinearMap) -> Iterator[ReadOnlyPages]:
     page = 1 << found.guest.page_bits
     wanted = {frame: f"level {level} table" for frame, level in found.tables.items()}
     wanted |= {frame: kept.why for frame, kept in found.protected.items()}

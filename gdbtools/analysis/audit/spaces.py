@@ -12,7 +12,7 @@ from gdbtools.errors import Unreadable
 
 
 @dataclass
-class Looked:
+class Gathered:
     """What was read so far: tables by address, with the level that they were met at, leaves, and what could not be."""
 
     read: Read

@@ -8,9 +8,9 @@ from itertools import islice
 
 from gdbtools.analysis.audit import paravirtual
 from gdbtools.analysis.audit.findings import Checked, Finding
-from gdbtools.analysis.audit.linear_map import LinearMap, Piece, linear_map
+from gdbtools.analysis.audit.linear_map import LinearMap, LinearPiece, linear_map
 from gdbtools.analysis.audit.paravirtual import ReadOnlyPages
-from gdbtools.analysis.audit.spaces import Looked
+from gdbtools.analysis.audit.spaces import Gathered
 from gdbtools.arch.model import Hole, Run
 from gdbtools.commands.guest_frames import guest_of
 from gdbtools.commands.session import Session
@@ -75,20 +75,22 @@ def _paravirtual(machine: Machine, guest: GuestFrames, options: Options) -> Audi
 
 def _other(machine: Machine, options: Options) -> Audit:
     """Look for the linear map of a system that no rule is known of."""
-    looked = Looked(machine.memory.read)
+    looked = Gathered(machine.memory.read)
     regimes = machine.architecture.regimes(machine.register)
     linear = linear_map(islice(_pieces(looked, machine), MOST_RUNS))
     tables = len(looked.tables)
     return Audit(None, (), linear, (), len(regimes), tables, looked.leaves, tuple(looked.holes), options.pages)
 
 
-def _pieces(looked: Looked, machine: Machine) -> Iterator[Piece]:
+def _pieces(looked: Gathered, machine: Machine) -> Iterator[LinearPiece]:
     supervisor = machine.architecture.privileges[-1]
     for regime in machine.architecture.regimes(machine.register):
         for each in looked.runs(regime, [(regime.first, regime.last)]):
             if isinstance(each, Run) and each.output is not None and each.stride_bytes:
                 rights = each.attributes.rights
-                yield Piece(each.first, each.size_bytes, each.output, rights.get(supervisor) or rights[max(rights)])
+                yield LinearPiece(
+                    each.first, each.size_bytes, each.output, rights.get(supervisor) or rights[max(rights)]
+                )
 
 
 def finding(answer: Audit) -> bool:

@@ -11,7 +11,8 @@ from gdbtools.commands.evidence import attributes_record, fault_name, fault_reco
 from gdbtools.commands.guest_frames import guest_record, guest_rows
 from gdbtools.commands.map.area_table import area_record, area_table
 from gdbtools.commands.map.guest_table import guest_run_record, guest_table
-from gdbtools.commands.map.run import Broken, Listing, Map, Part, looked_text
+from gdbtools.commands.map.looking import Broken, Part
+from gdbtools.commands.map.run import Listing, Map, looked_text
 from gdbtools.commands.pictures import address_map
 from gdbtools.commands.spaces import KERNEL, isolation_record, kernel_rows, limit_rows
 from gdbtools.commands.what_if import supposition_records, supposition_rows

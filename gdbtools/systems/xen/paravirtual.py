@@ -19,7 +19,7 @@ from gdbtools.arch.x86_64.registers.control import Selector
 from gdbtools.arch.x86_64.translation import regimes
 from gdbtools.arch.x86_64.translation.linear import Linear
 from gdbtools.errors import Unavailable, Unreadable
-from gdbtools.systems.guest_frames import FrameMark, GuestFrames, GuestRoot, NumberedFrame, PassedOn, Protected
+from gdbtools.systems.guest_frames import FrameMark, GuestFault, GuestFrames, GuestRoot, NumberedFrame, Protected
 from gdbtools.systems.xen import layout
 from gdbtools.systems.xen.arrays import WordArray
 from gdbtools.systems.xen.domains import Domain, SharedInfo, Vcpu
@@ -158,7 +158,7 @@ class XenGuest(GuestFrames):
         """The root of the guest that was in force, or else that which it has written down."""
         record = self.parts.frames.of(self.parts.regime.root >> layout.PAGE_BITS)
         is_its = record is not None and record.owner == self.parts.domain.owner
-        return self.parts.regime.root if is_its else PA(self.parts.shared.root)
+        return PA(self.parts.regime.root if is_its else self.parts.shared.root)
 
     def _entries(self, root: int) -> tuple[int, ...]:
         return _ROOT_ENTRIES.unpack(self._read(PA(root), _ROOT_ENTRIES.size))
@@ -270,9 +270,9 @@ class XenGuest(GuestFrames):
         said = f"machine-to-physical has {pseudo:#x}, for which the guest's table {elsewhere}"
         return NumberedFrame(machine, pseudo, FrameMark.FOREIGN, use, said)
 
-    def passed_on(self) -> Iterable[PassedOn]:
+    def passed_on(self) -> Iterable[GuestFault]:
         for vcpu in self.parts.vcpus:
-            yield PassedOn(vcpu.number, VA(self.parts.domain.faulted_at(vcpu)), PA(vcpu.info + 16))
+            yield GuestFault(vcpu.number, VA(self.parts.domain.faulted_at(vcpu)), PA(vcpu.info + 16))
 
     def runs_in_kernel(self, register: ReadRegister) -> bool | None:
         selector = optional(register, "cs")

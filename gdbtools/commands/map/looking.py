@@ -1,0 +1,110 @@
+"""What `map` looks at: ranges, one after another, and what of each fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from gdbtools.addresses import PA, Input
+from gdbtools.analysis.contiguity import Contiguity, contiguity
+from gdbtools.analysis.guest_runs import GuestRun, guest_runs
+from gdbtools.analysis.mappings import mappings_of
+from gdbtools.analysis.selection import Keep, onto, within
+from gdbtools.arch.model import Hole, Read, Regime, Run
+from gdbtools.arch.walk import walk
+from gdbtools.systems.guest_frames import GuestFrames
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A contiguous run that is not one, and where an address of it is."""
+
+    run: Contiguity
+    address: Input
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one range of one space maps: runs in order of address, and tables that could not be read."""
+
+    space: str
+    regime: Regime
+    runs: tuple[Run, ...]
+    holes: tuple[Hole, ...]
+    left_at: Input | None = None
+    """Where it was left because that is enough; None: it was not."""
+    guest_runs: tuple[GuestRun, ...] = ()
+    """The runs by a paravirtual guest's numbers, where those were asked for: `runs` are then these."""
+
+
+class MapRanges:
+    """Ranges that are looked at, one after another: what fits, and how much there was."""
+
+    def __init__(
+        self,
+        read: Read,
+        wanted: tuple[int, int] | None,
+        physical: tuple[PA, int] | None,
+        keep: Sequence[Keep],
+        limit: int,
+        guest: GuestFrames | None,
+    ) -> None:
+        self.leaves = 0
+        self.broken: dict[int, Broken] = {}
+        self._read, self._wanted, self._physical, self._keep = read, wanted, physical, keep
+        self._limit, self._guest = limit, guest
+
+    def at(self, space: str, regime: Regime) -> Part:
+        return self._machines(space, regime) if self._guest is None else self._guests(space, regime, self._guest)
+
+    def _guests(self, space: str, regime: Regime, guest: GuestFrames) -> Part:
+        """Return what a guest's own addresses have, as runs of its own numbers."""
+        found: list[GuestRun] = []
+        holes: list[Hole] = []
+        for first, last in guest.ranges:
+            asked = self._wanted or (first, last - first + 1)
+            low, end = max(first, regime.first, asked[0]), min(last + 1, regime.last + 1, sum(asked))
+            if low < end:
+                found += guest_runs(self._fitting(regime, (low, end - low), holes), guest)
+        listed, left = found[: self._limit], found[self._limit :]
+        runs = tuple(each.run for each in listed)
+        return Part(space, regime, runs, tuple(holes), left[0].run.first if left else None, tuple(listed))
+
+    def _fitting(self, regime: Regime, wanted: tuple[int, int], holes: list[Hole]) -> Iterator[Run]:
+        for each in within(mappings_of(regime, self._read, cast("tuple[Input, int]", wanted)), wanted):
+            if isinstance(each, Hole):
+                holes.append(each)
+                continue
+            self.leaves += each.leaves
+            yield from (part for part in onto(each, self._physical) if all(fits(part) for fits in self._keep))
+
+    def _machines(self, space: str, regime: Regime) -> Part:
+        runs: list[Run] = []
+        holes: list[Hole] = []
+        for each in within(mappings_of(regime, self._read, self._wanted), self._wanted):
+            if isinstance(each, Hole):
+                holes.append(each)
+                continue
+            self.leaves += each.leaves
+            for found in _broken(regime, each, self._read):
+                self.broken.setdefault(found.run.first, found)
+            runs += [part for part in onto(each, self._physical) if all(fits(part) for fits in self._keep)]
+            if len(runs) > self._limit:
+                return Part(space, regime, tuple(runs[: self._limit]), tuple(holes), runs[self._limit].first)
+        return Part(space, regime, tuple(runs), tuple(holes))
+
+
+def _broken(regime: Regime, run: Run, read: Read) -> Iterator[Broken]:
+    """Check the ends of a run that says it is contiguous: between them it is, or it would be no run."""
+    if not run.attributes.contiguous:
+        return
+    level = next((each for each in regime.levels if each.number == run.kind.level), None)
+    group = regime.contiguous_entries(level) * level.size_bytes if level else 1
+    aligned = run.ipa if run.ipa is not None else run.output
+    if not (run.first % group or run.size_bytes % group or (aligned or 0) % group):
+        return
+    for address in dict.fromkeys((run.first, cast(Input, run.last & -run.leaf_bytes))):
+        checked = contiguity(walk(regime, address, read), read)
+        if checked is not None and checked.breach is not None:
+            yield Broken(checked, address)

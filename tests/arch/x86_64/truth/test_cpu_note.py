@@ -32,6 +32,7 @@ def test_every_register_is_where_the_structure_has_it() -> None:
         **{CALLED.get(name, name): 0x1000 + number for number, name in enumerate(MEMBERS)},
         "cs": 0x10 + SEGMENTS.index("cs"),
         "idtr": 0x5000 + SEGMENTS.index("idt"),
+        "tr": 0x5000 + SEGMENTS.index("tr"),
         "cr0": 0x6000,
         "cr2": 0x6002,
         "cr3": 0x6003,

@@ -34,6 +34,7 @@ REGISTERS: dict[str, dict[str, str]] = {
                "OF": "11", "DF": "10", "IF": "9", "TF": "8", "SF": "7", "ZF": "6", "AF": "4", "PF": "2", "CF": "0"},
     "cs": {"INDEX": "15:3", "TI": "2", "RPL": "1:0"},
     "idtr": {"BASE": "63:0"},
+    "tr": {"BASE": "63:0"},
     "error_code": {"SGX": "15", "HLAT": "7", "SS": "6", "PK": "5", "I": "4", "RSVD": "3", "U": "2", "W": "1", "P": "0"},
     "pkru": KEYS,
     "pkrs": KEYS,

@@ -123,12 +123,8 @@ class ExtendedTables(SecondStage):
         # What is withheld, so that bits join by OR.
         return ~entry.word & granting(self.layout)
 
-    @property
-    def reads_tables_as(self) -> AccessKind:
-        return AccessKind.WRITE if self.eptp.AD else AccessKind.READ
-
     def check(self, walk: Walk, kind: AccessKind, user: bool) -> Refusal | None:
-        if walk.refusal is not None or walk.leaf is None:
+        if walk.leaf is None:
             return walk.refusal
         if self.layout.mode_based and user and kind is AccessKind.EXECUTE:
             return self._lacking(walk, ExtendedEntry.UX, PagingCause.EPT_NOT_USER_EXECUTABLE)
@@ -164,10 +160,9 @@ class ExtendedTables(SecondStage):
             return None
         words, kind = [step.entry.word for step in below.steps], access.kind
         reads_table = self.fetch_refused_through(below) is not None
-        writes = is_table and (bool(self.eptp.AD) or not reads_table)
         said = {
             "READ": reads_table if is_table else kind.is_data and not kind.is_write,
-            "WRITE": writes if is_table else kind.is_write,
+            "WRITE": bool(self.eptp.AD) or not reads_table if is_table else kind.is_write,
             "FETCH": not is_table and kind is AccessKind.EXECUTE,
             "SS": not is_table and kind.is_shadow_stack,
             "LINEAR": True,

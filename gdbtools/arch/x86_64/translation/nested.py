@@ -73,12 +73,11 @@ class NestedTables(SecondStage, PagingTables):
         decider = Decider(PagingCause.GUEST_ADDRESS_TOO_LARGE, "hCR4", CR4.LA57, int(self.mode is LEVELS_5))
         return Refusal(Fault(FaultKind.TRANSLATION, self.stage), decider)
 
-    @property
-    def reads_tables_as(self) -> AccessKind:
-        return AccessKind.WRITE
+    def fetch_refused_through(self, via: Walk) -> Refusal | None:
+        return self.update_refused(via)
 
     def check(self, walk: Walk, kind: AccessKind, user: bool) -> Refusal | None:  # noqa: ARG002
-        if walk.refusal is not None or walk.leaf is None:
+        if walk.leaf is None:
             return walk.refusal
         for field, granted, cause, asked in (
             (PresentEntry.US, 1, PagingCause.NOT_A_GUESTS, True),

@@ -31,14 +31,13 @@ class SecondStage(Regime):
     def input_label(self) -> str:
         return "GPA"
 
-    @property
-    @abc.abstractmethod
-    def reads_tables_as(self) -> AccessKind:
-        """As which access the reading of an entry of the guest's tables counts."""
-
     @abc.abstractmethod
     def check(self, walk: Walk, kind: AccessKind, user: bool) -> Refusal | None:
         """Return what refuses an access to what `walk`, a walk of it, found; `user` is of the linear address."""
+
+    @abc.abstractmethod
+    def fetch_refused_through(self, via: Walk) -> Refusal | None:
+        """Return what refuses to read an entry of the guest's tables through `via`."""
 
     @abc.abstractmethod
     def combined(self, memory: str, final: Walk) -> str:
@@ -55,10 +54,6 @@ class SecondStage(Regime):
     def update_refused(self, via: Walk) -> Refusal | None:
         """Return what refuses to set a flag in an entry of the guest's tables that was fetched through `via`."""
         return self.implicit(self.check(via, AccessKind.WRITE, user=False))
-
-    def fetch_refused_through(self, via: Walk) -> Refusal | None:
-        """Return what refuses to read an entry of the guest's tables through `via`."""
-        return self.implicit(self.check(via, self.reads_tables_as, user=False))
 
     @staticmethod
     def implicit(refused: Refusal | None) -> Refusal | None:

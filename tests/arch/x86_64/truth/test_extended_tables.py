@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from gdbtools.addresses import VA
-from gdbtools.arch.model import Mapped, written_down
+from gdbtools.arch.model import Fault, FaultKind, Mapped, written_down
 from gdbtools.arch.scan import scan
 from gdbtools.arch.x86_64.architecture import X86_64
 from gdbtools.cli import main
@@ -133,7 +133,11 @@ def test_execution_is_two_rights_with_mode_based_control(rights, controls, who, 
     assert found.attributes is not None
     granted = {level.label: each.execute for level, each in found.attributes.rights.items()}
     assert granted[who] == allowed
+    assert machine.outcome(0, "read", who, "ept")[0] == ("mapped" if rights & R else "EPT_NOT_READABLE")
     if not allowed:
+        assert refused is not None
+        name = "EPT_NOT_USER_EXECUTABLE" if controls and who == "user" else "EPT_NOT_EXECUTABLE"
+        assert (refused.decider.cause.name, refused.fault) == (name, Fault(FaultKind.PERMISSION, 2, 1))
         shown = (rights & 7) << 3 | (1 << 6 if controls and rights & UX else 0)
         assert status == 4 | shown | LINEAR | FINAL
 
@@ -143,8 +147,16 @@ def test_the_page_walk_length_is_of_four_levels_or_of_five_and_of_no_others() ->
     assert five.outcome(0, "read", regime="ept") == ("mapped", PAGE)
     five.memory[TABLES[0] + 8 * 8] = 0
     assert five.outcome(1 << 51, "read", regime="ept") == ("EPT_NOT_PRESENT", 1 | LINEAR | FINAL)
+    five.memory[TABLES[0] + 8 * 15] = 0
+    assert five.outcome((1 << 52) - 1, "read", regime="ept")[0] == "EPT_NOT_PRESENT"
+    assert five.outcome(1 << 52, "read", regime="ept")[0] == "GUEST_ADDRESS_TOO_LARGE"
     four = tables(PAGE | WB | RWX)
-    assert four.outcome(1 << 48, "read", regime="ept") == ("GUEST_ADDRESS_TOO_LARGE", 1 | LINEAR | FINAL)
+    four.memory[TABLES[0] + 8 * 511] = 0
+    assert four.outcome((1 << 48) - 1, "read", regime="ept")[0] == "EPT_NOT_PRESENT"
+    _, refused, status = four.ask(1 << 48, "read", regime="ept")
+    assert refused is not None
+    assert refused.fault == Fault(FaultKind.TRANSLATION, 2)
+    assert (refused.decider.cause.name, status) == ("GUEST_ADDRESS_TOO_LARGE", 1 | LINEAR | FINAL)
     for length in (0, 2, 5, 7):
         with pytest.raises(Unavailable, match=f"eptp.PWL is {length}"):
             tables(PAGE, eptp=TABLES[0] | 6 | length << 3).ask(0, "read", regime="ept")

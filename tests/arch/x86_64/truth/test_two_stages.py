@@ -137,6 +137,101 @@ def test_advanced_information_tells_of_the_guests_page() -> None:
         _, _, said = guest("ept", leaf, changed={DATA: 0}, **told).ask(0, "read")
         assert said == 1 | LINEAR | FINAL | wanted
     assert guest("ept", changed={0x3000: 0}, **told).ask(0, "read")[2] == 1 | LINEAR, "of a table nothing is told"
+    read_only = dict.fromkeys(GUEST_TABLES, 5 | 6 << 3)
+    assert guest("ept", P | RW | US, GUEST, read_only, **told).ask(0, "read")[2] == 2 | 5 << 3 | LINEAR
+    assert guest("ept", changed={DATA: 0}, **told).ask(DATA, "read", regime="ept")[2] == 1 | LINEAR | FINAL
+
+
+@pytest.mark.parametrize(("stage", "final", "table"), [
+    ("ept", 2 | 1 << 3 | 1 << 13 | LINEAR | FINAL, 1 | LINEAR), ("npt", P | RW | US | 1 << 6 | GPA, RW | US | GPT),
+])  # fmt: skip
+def test_a_write_of_a_shadow_stack_is_told_of_the_page_and_not_of_its_table(stage: str, final: int, table: int) -> None:
+    controls = {"cr0": 0x8001_0001, "cr4": 0x80_0020}
+    below = {DATA: 1 | 6 << 3 if stage == "ept" else P | US}
+    stack = P | US | A | D
+    assert guest(stage, stack, changed=below, **controls).ask(0, "shadow-stack-write", "user")[2] == final
+    assert guest(stage, stack, changed={0x3000: 0}, **controls).ask(0, "shadow-stack-write", "user")[2] == table
+
+
+@pytest.mark.parametrize(("stage", "flags", "called"), [
+    ("ept", 0, "EPT violation (exit reason 48): not present, level 1"),
+    ("ept", 4 | 6 << 3, "EPT violation (exit reason 48): access rights, level 1"),
+    ("ept", 2, "EPT misconfiguration (exit reason 49), level 1"),
+    ("npt", 0, "nested page fault (VMEXIT_NPF): not present, level 1"),
+    ("npt", P, "nested page fault (VMEXIT_NPF): access rights, level 1"),
+    ("npt", P | US | 1 << 51, "nested page fault (VMEXIT_NPF): reserved bit, level 1"),
+])  # fmt: skip
+def test_a_vm_exit_is_called_as_the_manual_calls_it(stage: str, flags: int, called: str) -> None:
+    for changed, of in (({DATA: flags}, ""), ({0x4000: flags}, " of a guest table walk")):
+        found, refused, _ = guest(stage, changed=changed).ask(0, "read")
+        assert refused is not None
+        assert X86_64.called(refused.fault, None, found) == called.replace(", level", f"{of}, level")
+
+
+@pytest.mark.parametrize("stage", ["ept", "npt"])
+def test_what_the_second_stage_maps_by_itself_has_its_attributes(stage: str) -> None:
+    types = {"WB": 7 | 6 << 3, "UC": 7} if stage == "ept" else {"WB": NESTED, "UC-": NESTED | 1 << 4}
+    for memory, flags in types.items():
+        found, refused, _ = guest(stage, changed={DATA: flags}).ask(DATA | 0x10, "write", regime=stage)
+        assert refused is None
+        assert found.attributes is not None
+        assert (found.attributes.memory, found.attributes.device) == (memory, memory != "WB")
+        assert (found.attributes.accessed, found.attributes.contiguous) == (True, False)
+        assert {str(each) for each in found.attributes.rights.values()} == {"rwx"}
+    if stage == "npt":
+        found, _, _ = guest(stage, changed={DATA: P | RW | US | NX}).ask(DATA, "read", regime=stage)
+        assert found.attributes is not None
+        assert (found.attributes.accessed, found.attributes.dirty) == (False, False)
+        assert {str(each) for each in found.attributes.rights.values()} == {"rw-"}
+        found, _, _ = guest(stage, changed={DATA: P | RW}).ask(DATA, "read", regime=stage)
+        assert found.attributes is not None
+        assert {str(each) for each in found.attributes.rights.values()} == {"---"}
+
+
+def test_nested_tables_have_the_hosts_levels_and_its_nx() -> None:
+    four = guest("npt")
+    four.memory[ROOTS[0] + 8 * 511] = 0
+    assert four.ask((1 << 48) - 1, "read", regime="npt")[2] == US | GPA
+    _, refused, _ = four.ask(1 << 48, "read", regime="npt")
+    assert refused is not None
+    assert (refused.decider.cause.name, refused.fault.kind.name) == ("GUEST_ADDRESS_TOO_LARGE", "TRANSLATION")
+    five = guest("npt", hcr4=0x1020)
+    five.memory |= {ROOTS[0]: ROOTS[1] | NESTED, ROOTS[3]: 0x14000 | NESTED, 0x14000: RAM | NESTED}
+    found, refused, _ = five.ask(0x10, "read", regime="npt")
+    assert refused is None
+    assert [step.level.number for step in found.steps] == [5, 4, 3, 2, 1]
+    five.memory[ROOTS[0] + 8 * 15] = 0
+    assert five.ask((1 << 52) - 1, "read", regime="npt")[2] == US | GPA
+    assert five.ask(1 << 52, "read", regime="npt")[1].decider.cause.name == "GUEST_ADDRESS_TOO_LARGE"  # type: ignore[union-attr]
+    for hefer, status in ((0xD00, P | US | 1 << 4 | GPA), (0x500, P | US | 1 << 3 | GPA)):
+        assert guest("npt", changed={DATA: NESTED | NX}, hefer=hefer).ask(0, "execute")[2] == status
+
+
+@pytest.mark.parametrize(("own", "wanted"), [(0, "WB"), (1 << 3, "WB through WT"), (1 << 4, "WB through UC-")])
+def test_what_both_types_make_together_is_said_where_the_hosts_is_not_write_back(own: int, wanted: str) -> None:
+    found, _, _ = guest("npt", changed={DATA: NESTED | own}).ask(0, "read")
+    assert found.attributes is not None
+    assert found.attributes.memory == wanted
+    uncached, _, _ = guest("npt", GUEST | 3 << 3, changed={DATA: NESTED | own}).ask(0, "read")
+    assert uncached.attributes is not None
+    assert uncached.attributes.memory == "UC"
+
+
+def test_what_stands_in_for_the_hypervisors_registers_is_said() -> None:
+    def assumed(machine: Machine, lacking: str) -> bool:
+        registers = {name: value for name, value in machine.registers.items() if name != lacking}
+        regime = X86_64.regime_for(written_down(registers), VA(0))
+        assert regime.below is not None
+        assert set(regime.below.assumed) <= set(regime.assumed)
+        return any(each.startswith(f"{lacking}:") for each in regime.assumed)
+
+    for stage, known in (
+        ("npt", {"hcr4": 0x20, "hefer": 0xD00, "maxphyaddr": 46}),
+        ("ept", {"secondary_controls": 0, "ept_vpid_cap": 0xFFFF_FFFF, "maxphyaddr": 46}),
+    ):
+        for name in known:
+            assert assumed(guest(stage, **known), name)
+            assert not any(f"{name}:" in each for each in guest(stage, **known).ask(0, "read")[0].regime.assumed)
 
 
 def test_a_guest_without_paging_has_the_second_stage_alone() -> None:

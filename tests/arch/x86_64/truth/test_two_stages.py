@@ -83,6 +83,16 @@ def test_the_final_address_is_refused_by_the_rights_of_its_page(stage, kind, fla
     assert found.destination.address == DATA
 
 
+@pytest.mark.parametrize(("flags", "kind", "cause"), [
+    (0, "read", "NOT_PRESENT"), (P | RW, "read", "NOT_A_GUESTS"), (P | US, "write", "READ_ONLY"),
+    (P | US | NX, "execute", "NO_EXECUTE"), (P | US, "execute", ""), (P | US | NX, "read", ""), (P | US, "read", ""),
+])  # fmt: skip
+def test_nested_tables_refuse_by_the_bit_that_withholds(flags: int, kind: str, cause: str) -> None:
+    for who in ("user", "supervisor"):
+        found = guest("npt", changed={DATA: flags}).outcome(0, kind, who)
+        assert found[0] == (cause or "mapped")
+
+
 @pytest.mark.parametrize("stage", ["ept", "npt"])
 def test_the_guests_own_page_fault_comes_before_the_second_stage_is_asked(stage: str) -> None:
     assert guest(stage, P | A | D, changed={DATA: 0}).outcome(0, "write", "supervisor") == ("READ_ONLY", 3)
@@ -191,18 +201,21 @@ def test_what_the_second_stage_maps_by_itself_has_its_attributes(stage: str) -> 
 def test_nested_tables_have_the_hosts_levels_and_its_nx() -> None:
     four = guest("npt")
     four.memory[ROOTS[0] + 8 * 511] = 0
-    assert four.ask((1 << 48) - 1, "read", regime="npt")[2] == US | GPA
+    assert four.outcome((1 << 48) - 1, "read", regime="npt") == ("NOT_PRESENT", US | GPA)
     _, refused, _ = four.ask(1 << 48, "read", regime="npt")
     assert refused is not None
     assert (refused.decider.cause.name, refused.fault.kind.name) == ("GUEST_ADDRESS_TOO_LARGE", "TRANSLATION")
+    assert (refused.decider.holder, refused.decider.value) == ("hCR4", 0)
     five = guest("npt", hcr4=0x1020)
     five.memory |= {ROOTS[0]: ROOTS[1] | NESTED, ROOTS[3]: 0x14000 | NESTED, 0x14000: RAM | NESTED}
     found, refused, _ = five.ask(0x10, "read", regime="npt")
     assert refused is None
     assert [step.level.number for step in found.steps] == [5, 4, 3, 2, 1]
     five.memory[ROOTS[0] + 8 * 15] = 0
-    assert five.ask((1 << 52) - 1, "read", regime="npt")[2] == US | GPA
-    assert five.ask(1 << 52, "read", regime="npt")[1].decider.cause.name == "GUEST_ADDRESS_TOO_LARGE"  # type: ignore[union-attr]
+    assert five.outcome((1 << 52) - 1, "read", regime="npt") == ("NOT_PRESENT", US | GPA)
+    _, refused, _ = five.ask(1 << 52, "read", regime="npt")
+    assert refused is not None
+    assert (refused.decider.cause.name, refused.decider.value) == ("GUEST_ADDRESS_TOO_LARGE", 1)
     for hefer, status in ((0xD00, P | US | 1 << 4 | GPA), (0x500, P | US | 1 << 3 | GPA)):
         assert guest("npt", changed={DATA: NESTED | NX}, hefer=hefer).ask(0, "execute")[2] == status
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gdbtools import systems
 from gdbtools.arch.model import Mapped, Walk
 from gdbtools.errors import Unavailable, Unreadable
-from gdbtools.machine.model import Machine
+from gdbtools.machine.layers import FixedRegisters, Overridden, Patched
+from gdbtools.machine.model import Cpu, Machine, PhysicalMemory
 from gdbtools.render.document import Block, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
-from gdbtools.systems.guest_frames import FrameMark, GuestFrames, NumberedFrame
+from gdbtools.systems.guest_frames import FrameMark, GuestFault, GuestFrames, NumberedFrame
 from gdbtools.wording import name_of
 
 
@@ -42,6 +43,23 @@ def guest_wanted(machine: Machine) -> GuestFrames:
             "--space pv out"
         )
     return found
+
+
+def passed_on(machine: Machine, guest: GuestFrames | None) -> tuple[Machine, GuestFault | None]:
+    """Return the machine as if its processor had taken the fault that a hypervisor has just passed on to its guest."""
+    try:
+        found = None if guest is None else guest.passed_on()
+    except (Unavailable, Unreadable):
+        return machine, None
+    if found is None:
+        return machine, None
+    changed = FixedRegisters(found.registers, "what a hypervisor has passed on")
+    cpu = Cpu(machine.cpu.number, Overridden(machine.cpu.registers, changed))
+    memory: PhysicalMemory = machine.memory
+    for pa, data in found.memory:
+        memory = Patched(memory, pa, data)
+    cpus = tuple(cpu if each.number == cpu.number else each for each in machine.cpus)
+    return replace(machine, cpus=cpus, memory=memory), found
 
 
 def frames_on(walk: Walk, guest: GuestFrames | None) -> WalkFrames | None:

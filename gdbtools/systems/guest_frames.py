@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import abc
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gdbtools.addresses import PA, VA
-from gdbtools.arch.model import ReadRegister
 
 
 class FrameMark(enum.Enum):
@@ -68,11 +67,16 @@ class GuestRoot:
 
 @dataclass(frozen=True, slots=True)
 class GuestFault:
-    """A page fault that a hypervisor has passed on to a virtual CPU: the address, which it keeps, and where."""
+    """A page fault that a hypervisor has passed on to its guest's own handler, at whose first instruction the CPU is.
 
-    cpu: int
-    address: VA
-    at: PA
+    `registers` are those that hardware would have left there, `memory` what the hypervisor has written otherwise than
+    hardware does, as hardware would have it: (address, bytes).  `said` is in words where the address is, and what the
+    hypervisor has changed.
+    """
+
+    registers: Mapping[str, int]
+    memory: tuple[tuple[PA, bytes], ...]
+    said: tuple[str, ...]
 
 
 class GuestFrames(abc.ABC):
@@ -107,9 +111,5 @@ class GuestFrames(abc.ABC):
         """Return the registers that lead to a root table."""
 
     @abc.abstractmethod
-    def passed_on(self) -> Iterable[GuestFault]:
-        """Return the address of the last page fault that each virtual CPU was passed."""
-
-    def runs_in_kernel(self, register: ReadRegister) -> bool | None:  # noqa: ARG002
-        """Return whether the CPU runs the guest's kernel; None where it runs neither that nor a process."""
-        return None
+    def passed_on(self) -> GuestFault | None:
+        """Return the fault that has just been passed on to the guest; None where its CPU is not at its handler."""

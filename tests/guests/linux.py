@@ -160,6 +160,8 @@ class LinuxGuest:
     machine: ClassVar[str] = "virt"
     console: ClassVar[str] = "ttyAMA0"
     ram_base: ClassVar[int] = RAM
+    patience_seconds: ClassVar[int] = 120
+    """How long it may take until its shell is there, on a machine that is busy."""
 
     kernel: Path
     cpu: str = "cortex-a57"
@@ -189,7 +191,7 @@ class LinuxGuest:
                 self._command(folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, bufsize=0
             )
         try:
-            self._until(READY, 120)
+            self._until(READY, self.patience_seconds)
             self.boot_seconds = time.monotonic() - started
         except BaseException:
             self.__exit__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from gdbtools import systems
 from gdbtools.addresses import PA, VA
 from gdbtools.analysis.audit import paravirtual
 from gdbtools.analysis.audit.findings import Checked, Finding
+from gdbtools.analysis.audit.paravirtual import GuestSurvey
 from gdbtools.analysis.isolation import isolation
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Mapped, Stub, Walk
@@ -69,12 +71,8 @@ class Stop:
         regime = X86.regime_for(reader({**self.registers, **registers}), VA(va))
         return walk(regime, VA(va), self.guest.read)
 
-    def audit(self) -> list[Checked]:
-        found = paravirtual.survey(X86, reader(self.registers), self.guest.read, self.frames())
-        return [paravirtual.check(rule, found) for rule in paravirtual.RULES]
-
-    def findings(self) -> list[Finding]:
-        return [finding for checked in self.audit() for finding in checked.findings]
+    def survey(self) -> GuestSurvey:
+        return paravirtual.survey(X86, reader(self.registers), self.guest.read, self.frames())
 
     @contextmanager
     def written(self, pa: int, value: int) -> Iterator[None]:
@@ -85,6 +83,15 @@ class Stop:
             yield
         finally:
             self.guest.ram[pa : pa + 8] = before
+
+
+def checks(found: GuestSurvey) -> list[Checked]:
+    """Return what every rule says of what was looked at."""
+    return [paravirtual.check(rule, found) for rule in paravirtual.RULES]
+
+
+def findings(found: GuestSurvey) -> list[Finding]:
+    return [finding for checked in checks(found) for finding in checked.findings]
 
 
 @contextmanager
@@ -193,7 +200,7 @@ def test_past_the_end_of_the_machines_table_nothing_is_guessed_and_its_size_is_s
 
 def test_an_untouched_guest_breaks_no_rule_and_what_looks_strange_is_explained(guest: PvGuest, held: int) -> None:
     with stopped(guest) as stop:
-        checked = {each.rule.name: each for each in stop.audit()}
+        checked = {each.rule.name: each for each in checks(stop.survey())}
     say(f"{sum(each.examined for each in checked.values())} asked of {len(checked)} rules")
     assert [each for one in checked.values() for each in one.findings] == []
     assert checked["foreign-frame"].examined > DOM0_BYTES // PAGE_BYTES
@@ -204,7 +211,7 @@ def test_an_untouched_guest_breaks_no_rule_and_what_looks_strange_is_explained(g
 
 def test_the_linear_map_is_found_without_symbols_and_its_tables_are_read_only(guest: PvGuest) -> None:
     with stopped(guest) as stop:
-        found = paravirtual.survey(X86, reader(stop.registers), guest.read, stop.frames())
+        found = stop.survey()
         linear, pages = paravirtual.linear_map_of(found)
         assert linear is not None
         assert linear.base == LINEAR_MAP
@@ -230,13 +237,11 @@ def test_a_table_page_made_writable_in_the_linear_map_is_the_one_finding(guest: 
         leaf = found.leaf
         assert leaf is not None
         with stop.written(leaf.pa, int(leaf.entry.word) | WRITABLE):
-            planted = stop.findings()
-            linear, pages = paravirtual.linear_map_of(
-                paravirtual.survey(X86, reader(stop.registers), guest.read, stop.frames())
-            )
+            looked = stop.survey()
+            planted = findings(looked)
+            linear, pages = paravirtual.linear_map_of(looked)
         assert linear is not None
         assert [each.first for each in pages if each.writable] == [found.input]
-        assert stop.findings() == []
     (only,) = planted
     assert (only.rule.name, only.first, only.descriptor_pa) == ("writable-table", found.input, leaf.pa)
     assert only.output == frame * PAGE_BYTES
@@ -252,7 +257,7 @@ def test_a_writable_alias_of_a_table_anywhere_else_is_the_one_finding(guest: PvG
         assert leaf is not None
         word = int(leaf.entry.word)
         with stop.written(leaf.pa, word & ~(FRAME & -PAGE_BYTES) | word & 0xFFF | frame * PAGE_BYTES):
-            planted = stop.findings()
+            planted = findings(stop.survey())
         assert [(each.rule.name, each.first, each.output) for each in planted] == [
             ("writable-table", stop.registers["rsp"] & -PAGE_BYTES, frame * PAGE_BYTES)
         ]
@@ -275,9 +280,8 @@ def test_a_foreign_frame_is_the_one_finding_and_says_whose_it_is(guest: PvGuest)
         assert leaf is not None
         word = int(leaf.entry.word)
         with stop.written(leaf.pa, word & ~(((1 << 52) - 1) & -PAGE_BYTES) | foreign * PAGE_BYTES):
-            planted = stop.findings()
+            planted = findings(stop.survey())
             shown = stop.frames().of(foreign)
-        assert stop.findings() == []
     assert [(each.rule.name, each.first, each.descriptor_pa) for each in planted] == [("foreign-frame", va, leaf.pa)]
     assert planted[0].output == PA(foreign * PAGE_BYTES)
     assert (shown.mark, shown.pseudo) == (FrameMark.FOREIGN, None)
@@ -308,6 +312,31 @@ def test_inside_gdb_walk_map_and_audit_have_both_numbers(guest: PvGuest, held: i
     assert status["guest_frames"]["guest"].startswith("d0")
 
 
+def test_a_fault_that_xen_passes_on_has_its_address_from_the_virtual_cpu(guest: PvGuest) -> None:
+    """At the guest's own handler, in ring 3: cr2 is Xen's, and the error code that of a processor but for U."""
+    for stop in until(guest, "kernel"):
+        frames = stop.frames()
+        handler = frames.parts.domain.handler(frames.parts.vcpus[0], 14)
+        break
+    assert handler is not None
+    guest.run("(while :; do /bin/busybox true; done) & echo $! > /load")
+    try:
+        said = inside_gdb(
+            guest, f"hbreak *{handler:#x}", *(["continue", "mmu fault --json", "mmu fault"] * 3), "delete"
+        )
+    finally:
+        guest.run("kill -9 $(cat /load)")
+    found = results(said)
+    assert len(found) == 3, said
+    for each in found:
+        assert each["vector_entry"] == "#PF"
+        assert each["verdict"] == "tables agree"
+        assert "virtual CPU's information" in each["passed_on"][0]
+        assert int(each["walk"]["input"], 16) == int(each["address"], 16)
+    assert re.search(r"passed on +the address is in the virtual CPU", said)
+
+
+@pytest.mark.full
 def test_a_dump_of_it_is_audited_as_the_guest_is(
     guest: PvGuest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import ExceptionRecord
 from gdbtools.commands.fault.verdict import answering_pa, sentence
-from gdbtools.commands.guest_frames import WalkFrames, frames_on, guest_of
+from gdbtools.commands.guest_frames import WalkFrames, frames_on, guest_of, passed_on
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, of_last_exception
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
@@ -65,6 +65,8 @@ class Answer:
     changed: SeenChange | None = None
     frames: WalkFrames | None = None
     """Both numbers of each frame on the way, in a paravirtual guest."""
+    passed_on: tuple[str, ...] = ()
+    """How a hypervisor has passed the fault on to its guest, in words."""
 
     @property
     def verdict(self) -> list[str | Span]:
@@ -77,7 +79,9 @@ class Options(WhatIf):
 
 
 def run(session: Session, options: Options) -> Sequence[Answer]:
-    supposed = suppose(session.machine, options)
+    guest = guest_of(session.machine)
+    machine, passed = passed_on(session.machine, guest)
+    supposed = suppose(machine, options)
     machine, isolation, space = of_last_exception(supposed.spaces)
     found = diagnose(machine.architecture, machine.register, machine.memory.read)
     suspected: tuple[Suspicion, ...] = ()
@@ -93,9 +97,10 @@ def run(session: Session, options: Options) -> Sequence[Answer]:
     backing = None if aborted_at is None or machine.live is None else machine.live.backing(aborted_at)
     made, symbols = supposed.suppositions, symbols_of(machine, found.exception, found.belongs.overwritten)
     live = machine.live is not None
-    frames = None if found.walk is None else frames_on(found.walk, guest_of(supposed.spaces.machine))
+    frames = None if found.walk is None else frames_on(found.walk, guest)
+    architecture, how = machine.architecture, () if passed is None else passed.said
     return (
-        Answer(found, machine.architecture, made, suspected, backing, isolation, space, symbols, live, changed, frames),
+        Answer(found, architecture, made, suspected, backing, isolation, space, symbols, live, changed, frames, how),
     )
 
 

@@ -256,6 +256,7 @@ def view(answer: Answer) -> Document:
             [
                 *supposition_rows(answer.suppositions),
                 *_rows(answer),
+                *(("passed on" if not at else "", each) for at, each in enumerate(answer.passed_on)),
                 *space_rows(answer.isolation, answer.space),
             ]
         ),
@@ -299,6 +300,8 @@ def record(answer: Answer) -> JsonObject:
     }
     if answer.isolation is not None:
         result |= {"space": answer.space, "isolation": isolation_record(answer.isolation)}
+    if answer.passed_on:
+        result["passed_on"] = list(answer.passed_on)
     if answer.frames is not None:
         result["guest_frames"] = walk_frames_record(answer.frames)
     result |= routing_record(exception)

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from gdbtools.addresses import PA
+from gdbtools.addresses import PA, VA
 from gdbtools.arch.model import Read
 from gdbtools.errors import Unreadable
 from gdbtools.systems.xen.frame_table import ROOT_TABLE, FrameTable
-from gdbtools.systems.xen.layout import DIRECT_MAP, PAGE_BITS, in_direct_map
+from gdbtools.systems.xen.layout import DIRECT_MAP, DIRECT_MAP_END, PAGE_BITS, in_direct_map
 
 _PAGE_BYTES: Final = 1 << PAGE_BITS
 _OFFSET: Final = _PAGE_BYTES - 1
@@ -26,11 +26,16 @@ _PAGE: Final = struct.Struct("<512Q")
 _ARCH_AT: Final = 3088
 """Of `struct arch_shared_info` in the page: behind 32 of `struct vcpu_info`, the event channels and the clock."""
 _ARCH: Final = struct.Struct("<6Q")
-_VCPU_INFO: Final = struct.Struct("<16xQ")
+CR2_AT: Final = 16
+_VCPU_INFO: Final = struct.Struct(f"<{CR2_AT}xQ")
 """The address of a page fault, in `struct vcpu_info`."""
 _VCPU: Final = struct.Struct("<IIQQ")
 """The number, the processor, and pointers to `struct vcpu_info` and `struct domain`."""
-_ADDRESS: Final = (1 << 52) - _PAGE_BYTES
+_TRAP: Final = struct.Struct("<BBH4xQ")
+"""A `struct trap_info`: the vector, flags, the code segment, and the handler."""
+_LEAST_TRAPS: Final = 8
+_GUESTS_RING: Final = 3
+"""What Xen makes of the privilege level in every code segment of a 64-bit guest's."""
 MOST_CPUS: Final = 512
 
 
@@ -128,7 +133,27 @@ class Domain:
             return None
         return Vcpu(number, PA(info - DIRECT_MAP), _PAGE.unpack(page))
 
+    def handler(self, vcpu: Vcpu, vector: int) -> VA | None:
+        """Return where a guest has said that an exception is to be passed on to; None where its table is not found."""
+        for word in dict.fromkeys(vcpu.words):
+            if not in_direct_map(word) or word & _OFFSET:
+                continue
+            try:
+                page = self.read(PA(word - DIRECT_MAP), _PAGE_BYTES)
+            except Unreadable:
+                continue
+            entries = dict(enumerate(_TRAP.iter_unpack(page)))
+            known = {number: each for number, each in entries.items() if any(each)}
+            if len(known) < _LEAST_TRAPS or not all(_is_trap(number, *each) for number, each in known.items()):
+                continue
+            return VA(known[vector][-1]) if vector in known else None
+        return None
+
     def faulted_at(self, vcpu: Vcpu) -> int:
         """Return the address of the last page fault that a virtual CPU was passed."""
         (address,) = _VCPU_INFO.unpack(self.read(vcpu.info, _VCPU_INFO.size))
         return int(address)
+
+
+def _is_trap(number: int, vector: int, flags: int, segment: int, handler: int) -> bool:
+    return (vector, segment & 3) == (number, _GUESTS_RING) and flags < 1 << 3 and handler >= DIRECT_MAP_END

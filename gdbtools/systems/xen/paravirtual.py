@@ -6,23 +6,25 @@ Source: Xen, xen/include/public/arch-x86/xen-x86_64.h; xen/arch/x86/mm.c; Linux,
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
 from gdbtools.addresses import PA, VA
-from gdbtools.arch.model import Read, ReadRegister, optional
+from gdbtools.arch.model import Mapped, Read, ReadRegister, optional
 from gdbtools.arch.walk import walk
+from gdbtools.arch.x86_64.exceptions.frame import HANDLER, PAGE_FAULT
 from gdbtools.arch.x86_64.privileges import SUPERVISOR, USER, USER_CPL
 from gdbtools.arch.x86_64.registers.control import Selector
+from gdbtools.arch.x86_64.syndrome.page_fault import PageFaultCode
 from gdbtools.arch.x86_64.translation import regimes
 from gdbtools.arch.x86_64.translation.linear import Linear
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.systems.guest_frames import FrameMark, GuestFault, GuestFrames, GuestRoot, NumberedFrame, Protected
 from gdbtools.systems.xen import layout
 from gdbtools.systems.xen.arrays import WordArray
-from gdbtools.systems.xen.domains import Domain, SharedInfo, Vcpu
+from gdbtools.systems.xen.domains import CR2_AT, Domain, SharedInfo, Vcpu
 from gdbtools.systems.xen.frame_table import (
     DOMID_IO,
     DOMID_XEN,
@@ -39,6 +41,8 @@ _ROOT_ENTRIES: Final = struct.Struct("<512Q")
 _LOWER: Final = slice(0, 256)
 _KERNELS: Final = slice(272, 510)
 """Of a root table, the guest's own in the upper half; the last but one and the last have a process's, too."""
+_BELOW_FRAME: Final = 16
+"""What Xen leaves below an error code: rcx and r11."""
 _P: Final = 1
 """Of an entry of a table: it is present."""
 
@@ -270,15 +274,32 @@ class XenGuest(GuestFrames):
         said = f"machine-to-physical has {pseudo:#x}, for which the guest's table {elsewhere}"
         return NumberedFrame(machine, pseudo, FrameMark.FOREIGN, use, said)
 
-    def passed_on(self) -> Iterable[GuestFault]:
-        for vcpu in self.parts.vcpus:
-            yield GuestFault(vcpu.number, VA(self.parts.domain.faulted_at(vcpu)), PA(vcpu.info + 16))
+    def passed_on(self) -> GuestFault | None:
+        """Return the page fault that Xen has put on the guest's own stack, as the processor would have.
 
-    def runs_in_kernel(self, register: ReadRegister) -> bool | None:
-        selector = optional(register, "cs")
+        Xen has rcx and r11 below the error code, keeps the address in the virtual CPU's information, and leaves the
+        guest's kernel, which runs in ring 3 too, out of U.
+        """
+        register, domain = self._register, self.parts.domain
+        selector, pc = optional(register, "cs"), register("rip")
         if selector is None or Selector(selector).RPL != USER_CPL:
             return None
-        return self._has_kernel(self._entries(self._upper.root))
+        root = self.parts.regime.root >> layout.PAGE_BITS
+        vcpu = next((each for each in self.parts.vcpus if root in each.words), None)
+        if vcpu is None or domain.handler(vcpu, PAGE_FAULT) != pc:
+            return None
+        stack = VA(register("rsp") + _BELOW_FRAME)
+        outcome = walk(self._upper, stack, self._read).outcome
+        if not isinstance(outcome, Mapped):
+            return None
+        address = domain.faulted_at(vcpu)
+        code = PageFaultCode(int.from_bytes(self._read(outcome.address, 8), "little"))
+        said = [f"the address is in the virtual CPU's information, at PA {vcpu.info + CR2_AT:#x}: cr2 is Xen's"]
+        if not code.U:
+            said.append("Xen has cleared U: the guest's kernel asked, which runs in ring 3 as its processes do")
+        asked = int(code.with_(U=1)).to_bytes(8, "little")
+        registers = {HANDLER: pc, "rsp": stack, "cr2": address}
+        return GuestFault(registers, ((PA(outcome.address), asked),), tuple(said))
 
 
 def _same(one: Sequence[int], other: Sequence[int]) -> bool:

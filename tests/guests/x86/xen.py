@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from gdbtools.children.processes import DIES_WITH_PARENT
 from tests.guests.packages import kernel, xen
@@ -17,6 +18,8 @@ CPU = "Haswell,-x2apic"
 @dataclass
 class PvGuest(X86Linux):
     """A Xen that is ready as soon as its dom0's shell is."""
+
+    patience_seconds: ClassVar[int] = 360
 
     cpu: str = CPU
     memory_bytes: int = 512 << 20

@@ -12,7 +12,7 @@ from tests.guests.x86.linux import X86Linux
 
 DOM0_BYTES = 256 << 20
 CPU = "Haswell,-x2apic"
-"""One without SMAP: this QEMU reads the frame of an iretq in user mode as the supervisor, which SMAP then refuses."""
+"""One without SMAP: QEMU 7.2 reads the frame of an iretq in user mode as the supervisor, which SMAP then refuses."""
 
 
 @dataclass

@@ -1,7 +1,9 @@
-"""`map` of a Linux kernel half for riscv64 beside gdb-pt-dump, in one GDB: of the same stopped guest, in turns.
+"""`map` of a Linux kernel beside what others have for it: of the same stopped guest, in one GDB and in turns.
 
-gdb-pt-dump is not ours and not fetched: GDBTOOLS_RIVALS is a folder that has it as `gdb-pt-dump`.  pwndbg, of 2024, has
-it read the tables of a kernel for riscv64, so that its `vmmap` takes longer than that.
+They are not ours and not fetched: GDBTOOLS_RIVALS is a folder that has gdb-pt-dump as `gdb-pt-dump` and, where GEF is
+to be measured too, in a GDB of its own, bata24's as `gef`.  pwndbg, of 2024, has gdb-pt-dump read the tables, so that
+its `vmmap` takes longer than that; with `kernel-vmmap monitor`, and in hugsy's GEF always, it is QEMU's own `info mem`
+of x86-64 instead: ranges without physical addresses, which is asked for here as they ask.
 """
 
 from __future__ import annotations
@@ -9,44 +11,66 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from gdbtools.children.processes import DIES_WITH_PARENT, find_gdb
 from gdbtools.errors import Unavailable
 from gdbtools.places import gdbinit
-from tests.guests.riscv.linux import booted
+from tests.guests.linux import LinuxGuest
+from tests.guests.riscv import linux as riscv
+from tests.guests.x86 import linux as x86
 
-IN_GDB = Path(__file__).with_name("rival_in_gdb.py")
+IN_GDB, GEF_IN_GDB = (Path(__file__).with_name(f"{name}_in_gdb.py") for name in ("rival", "gef"))
 HOME = "https://github.com/martinradev/gdb-pt-dump"
 MEMORY_BYTES = 512 << 20
 TARGETS = {"map, gdbstub": 4, "map, RAM's file": 10}
 """How many times as fast each has to be."""
+RISCV = dict.fromkeys(("Sv39", "Sv48", "Sv57"), ("Linux 6.12 for riscv64", riscv.booted))
+X86 = dict.fromkeys(("4-level", "5-level", "4-level, PTI"), ("Linux 6.1 for x86-64", x86.booted))
+OTHERS = ("GEF pagewalk", "info mem")
+"""Whose whole command is timed."""
 
 
 def report(smallest: bool = False) -> None:
-    folder = Path(os.environ.get("GDBTOOLS_RIVALS", "")) / "gdb-pt-dump"
-    if "GDBTOOLS_RIVALS" not in os.environ or not (folder / "pt_gdb").is_dir():
+    folder = Path(os.environ.get("GDBTOOLS_RIVALS", ""))
+    if "GDBTOOLS_RIVALS" not in os.environ or not (folder / "gdb-pt-dump/pt_gdb").is_dir():
         raise Unavailable(f"GDBTOOLS_RIVALS names no folder with a checkout of gdb-pt-dump ({HOME}) in it")
-    for scheme in ("Sv39",) if smallest else ("Sv39", "Sv48", "Sv57"):
-        with replace(booted(scheme), memory_bytes=MEMORY_BYTES) as guest:
-            said = _in_gdb(guest.gdbstub, folder)
-        found = {
-            name: (float(seconds), int(size)) for name, seconds, size in re.findall(r"(?m)^(.+): (\S+) (\d+)$", said)
-        }
-        theirs, mapped = found["gdb-pt-dump"]
-        (through,) = re.findall(r"(?m)^through (.+)$", said)
-        print(f"map of Linux 6.12 for riscv64, {scheme}, {mapped >> 20} MB mapped, RAM read through {through}:")
-        for name, wanted in TARGETS.items():
+    for kernels in (RISCV, X86):
+        for shape, (name, booted) in list(kernels.items())[: 1 if smallest else None]:
+            guest: LinuxGuest = booted(shape)
+            with replace(guest, memory_bytes=MEMORY_BYTES) as started:
+                said = _in_gdb(started.gdbstub, folder)
+                if kernels is X86 and (folder / "gef/gef.py").exists():
+                    said += _with_gef(started.gdbstub, folder)
+            _report(f"{name}, {shape}", said)
+
+
+def _report(title: str, said: str) -> None:
+    found = {name: (float(seconds), int(size)) for name, seconds, size in re.findall(r"(?m)^(.+): (\S+) (\d+)$", said)}
+    theirs, mapped = found["gdb-pt-dump"]
+    (through,) = re.findall(r"(?m)^through (.+)$", said)
+    print(f"map of {title}, {mapped >> 20} MB mapped, RAM read through {through}:")
+    for name, wanted in TARGETS.items():
+        seconds, size = found[name]
+        assert size == mapped, f"{name}: {size} bytes are mapped, and {mapped} by gdb-pt-dump"
+        _tell(name, seconds, f"gdb-pt-dump takes {theirs / seconds:5.1f} times that (target {wanted})")
+    transfer, size = found["bare transfer"]
+    times = f"map takes {found['map, gdbstub'][0] / transfer:.2f} times that"
+    _tell("bare transfer", transfer, f"{size >> 10} KB of tables through the gdbstub; {times}")
+    _tell("gdb-pt-dump", theirs, "which never reads through the gdbstub, but QEMU's /proc/PID/mem")
+    ours, pt = found["mmu map"][0], found["pt"][0]
+    _tell("mmu map", ours, f"with its text; `pt` takes {pt / ours:5.1f} times that")
+    _others(found, ours, mapped)
+
+
+def _others(found: Mapping[str, tuple[float, int]], ours: float, mapped: int) -> None:
+    for name in OTHERS:
+        if name in found:
             seconds, size = found[name]
-            assert size == mapped, f"{name}: {size} bytes are mapped, and {mapped} by gdb-pt-dump"
-            _tell(name, seconds, f"gdb-pt-dump takes {theirs / seconds:5.1f} times that (target {wanted})")
-        transfer, size = found["bare transfer"]
-        times = f"map takes {found['map, gdbstub'][0] / transfer:.2f} times that"
-        _tell("bare transfer", transfer, f"{size >> 10} KB of tables through the gdbstub; {times}")
-        _tell("gdb-pt-dump", theirs, "which never reads through the gdbstub, but QEMU's /proc/PID/mem")
-        ours, pt = found["mmu map"][0], found["pt"][0]
-        _tell("mmu map", ours, f"with its text; `pt` takes {pt / ours:5.1f} times that")
+            amount = "the same" if size == mapped else f"{size >> 20} MB by its account"
+            _tell(name, seconds, f"{amount} mapped; {seconds / ours:5.1f} times what `mmu map` takes")
 
 
 def _tell(name: str, seconds: float, text: str) -> None:
@@ -54,11 +78,21 @@ def _tell(name: str, seconds: float, text: str) -> None:
 
 
 def _in_gdb(gdbstub: Path, folder: Path) -> str:
+    commands = (f"target remote {gdbstub}", f"source {gdbinit()}", f"source {IN_GDB}")
+    return _said_by_gdb("gdb-pt-dump", "through ", commands, {"BENCH_RIVAL": str(folder / "gdb-pt-dump")})
+
+
+def _with_gef(gdbstub: Path, folder: Path) -> str:
+    """Have GEF, which asks what the architecture is when it is sourced, measured."""
+    before = ("set architecture i386:x86-64", f"source {folder / 'gef/gef.py'}")
+    return _said_by_gdb("GEF", "GEF pagewalk: ", (*before, f"target remote {gdbstub}", f"source {GEF_IN_GDB}"), {})
+
+
+def _said_by_gdb(whose: str, told: str, commands: Sequence[str], environment: Mapping[str, str]) -> str:
     words = [*DIES_WITH_PARENT, find_gdb(), "-nx", "-batch"]
-    for command in (f"target remote {gdbstub}", f"source {gdbinit()}", f"source {IN_GDB}"):
-        words += ["-ex", command]
-    environment = {**os.environ, "BENCH_RIVAL": str(folder)}
-    run = subprocess.run(words, check=False, capture_output=True, text=True, env=environment, timeout=600)
-    if "through " not in run.stdout:
-        raise Unavailable(f"gdb-pt-dump could not be measured: {run.stderr.strip().splitlines()[-1:]}")
+    words += [word for command in commands for word in ("-ex", command)]
+    given = {**os.environ, **environment}
+    run = subprocess.run(words, check=False, capture_output=True, text=True, env=given, timeout=600)
+    if told not in run.stdout:
+        raise Unavailable(f"{whose} could not be measured: {run.stderr.strip().splitlines()[-1:]}")
     return run.stdout

@@ -360,6 +360,10 @@ class Architecture(abc.ABC):
         """Return why a CPU may refuse what `check` allows, where the architecture leaves that to it."""
         return None
 
+    def done_otherwise(self, refusal: Refusal, register: ReadRegister) -> str:
+        """Return what is known of an emulator that does not do what the manual refuses; empty where nothing is."""
+        return ""
+
     @abc.abstractmethod
     def privileges_of(self, regime: Regime) -> tuple[Privilege, ...]:
         """Return the levels of privilege that run in a regime, the lowest first."""

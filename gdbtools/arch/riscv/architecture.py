@@ -23,12 +23,13 @@ from gdbtools.arch.model import (
     optional,
 )
 from gdbtools.arch.riscv import GENERAL, RISCV32_IDENTITY, RISCV64_IDENTITY
+from gdbtools.arch.riscv.causes import PagedCause
 from gdbtools.arch.riscv.descriptor_repair import EntryRepair
 from gdbtools.arch.riscv.exceptions.traps import Traps
 from gdbtools.arch.riscv.instructions.gadgets import Borrowed
 from gdbtools.arch.riscv.privilege_modes import MODES, VS, VU, M, S
 from gdbtools.arch.riscv.registers import catalog
-from gdbtools.arch.riscv.registers.from_stub import from_stub
+from gdbtools.arch.riscv.registers.from_stub import QEMU, from_stub
 from gdbtools.arch.riscv.registers.traps import EXCEPTIONS
 from gdbtools.arch.riscv.syndrome import ACCESS_FAULT_KINDS, PAGE_FAULT_KINDS
 from gdbtools.arch.riscv.tables.descriptors import MEMORY_TYPES, contiguous_entry, leaf_entry
@@ -49,6 +50,10 @@ CODES: Final = {
 }
 _STORE: Final = CODES[AccessKind.WRITE]
 _CALLED: Final = PAGE_FAULT_KINDS | ACCESS_FAULT_KINDS | {FaultKind.PAGE}
+
+
+_SETS_FLAGS: Final = 702
+"""QEMU 7.2, which has neither Svade nor Svadu: seen in every access that the oracle's guest makes."""
 
 
 def _code(fault: Fault, kind: AccessKind) -> int:
@@ -169,6 +174,12 @@ class RiscV(Architecture):
         name = what if code is None else f"{EXCEPTIONS[code]} (scause {code})"
         level = "" if fault.level is None else f", level {fault.level}"
         return f"{name}{' of a VS-stage table walk' if fault.s1ptw else ''}{level}"
+
+    def done_otherwise(self, refusal: Refusal, register: ReadRegister) -> str:
+        cause = None if refusal.decider is None else refusal.decider.cause
+        if cause not in (PagedCause.NOT_ACCESSED, PagedCause.NOT_DIRTY) or optional(register, QEMU) != _SETS_FLAGS:
+            return ""
+        return "QEMU 7.2 sets A and D itself, whatever menvcfg.ADUE says: it does not refuse this"
 
     def privileges_of(self, regime: Regime) -> tuple[Privilege, ...]:
         if isinstance(regime, GuestStage):

@@ -52,6 +52,8 @@ class Translation:
     """What is at the address, by name; empty where that is not known."""
     frames: WalkFrames | None = None
     """Both numbers of each frame on the way, in a paravirtual guest."""
+    done_otherwise: str = ""
+    """What is known of an emulator that does not refuse this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +108,7 @@ def run(session: Session, options: Options) -> Sequence[Translation]:
                 perhaps,
                 machine.symbol(VA(address)) if regime.stage == 1 else "",
                 frames_on(found, guest),
+                architecture.done_otherwise(refused, register) if refused is not None else "",
             )
         )
     return answers

@@ -30,6 +30,8 @@ def view(answer: Translation) -> Document:
     if answer.may_refuse is not None:
         fault = _called(answer, answer.may_refuse.fault)
         rows.append(("may be", [Span(f"a {fault}", Role.WARNING), ": ", *reason_text(answer.may_refuse)]))
+    if answer.done_otherwise:
+        rows.append(("note", Span(answer.done_otherwise, Role.WARNING)))
     notes = [Facts(rows)] if rows else []
     who = f" <{answer.symbol}>" if answer.symbol else ""
     who += f" ({access_name(answer.access)})" if answer.access else ""
@@ -72,6 +74,7 @@ def _contiguity_rows(run: Contiguity | None) -> list[tuple[str, Text]]:
 def record(answer: Translation) -> JsonObject:
     result = walk_record(answer.walk, answer.architecture, answer.refused, answer.access)
     result["symbol"] = answer.symbol or None
+    result["notes"] = [*answer.walk.regime.notes, *filter(None, (answer.done_otherwise,))]
     if answer.access:
         access: JsonObject = {"kind": name_of(answer.access.kind), **answer.access.privilege.record}
         result["access"] = access | {"unprivileged": answer.access.unprivileged}

@@ -30,9 +30,11 @@ _SHARED: Final = (MSTATUS64.SIE, MSTATUS64.SPIE, MSTATUS64.SPP, MSTATUS64.SUM, M
 """What of mstatus is sstatus, and vsstatus while V is 1."""
 _MACHINE: Final = 3
 _H: Final = Field(7, doc="misa: there is the hypervisor extension")
+QEMU: Final = "qemu"
+"""The name by which QEMU's version, as 100 * major + minor, is asked for as a register is."""
 _SHOWS_V: Final = 10
 """The version of QEMU from which on `priv` has V."""
-_VERSION: Final = re.compile(r"\d+")
+_VERSION: Final = re.compile(r"(\d+)(?:\.(\d+))?")
 _V: Final = re.compile(r"^\s*V\s+=\s+([01])\s*$", re.MULTILINE)
 
 
@@ -43,6 +45,9 @@ def from_stub(name: str, stub: Stub) -> int | None:
     """
     if name == "virt":
         return virtualization(stub)
+    if name == QEMU:
+        version = _VERSION.match(stub.version())
+        return None if version is None else 100 * int(version[1]) + int(version[2] or 0)
     value = stub.register(name)
     if name not in GUESTS and name not in HIDDEN and name != "mstatus":
         return value
@@ -65,7 +70,7 @@ def virtualization(stub: Stub) -> int | None:
     if PRIV(mode).prv == _MACHINE or not _may_be_virtual(stub):
         return 0
     version = _VERSION.match(stub.version())
-    if version is not None and int(version[0]) >= _SHOWS_V:
+    if version is not None and int(version[1]) >= _SHOWS_V:
         return 0
     shown = _V.search(stub.printed())
     return None if shown is None else int(shown[1])

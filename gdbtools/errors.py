@@ -18,6 +18,8 @@ gone (what a shell says of SIGPIPE)."""
 
 GIVE_REGISTERS: Final = "give what is missing with --registers FILE, in GDB: set mmu-registers FILE"
 """What to do about registers that a source lacks, in the words of both faces."""
+FIND_ROOTS: Final = "`find-roots --write FILE` makes one of the tables that it finds"
+"""What makes such a file, where there are no registers at all: what it makes has those of translation alone."""
 
 
 class GdbtoolsError(Exception):
@@ -65,7 +67,16 @@ class MissingRegister(Unavailable):
     def __init__(self, lacks: str, names: Sequence[str], advice: str) -> None:
         super().__init__(f"{lacks} {', '.join(names)}; {advice}")
         self._lacks = lacks
+        self._names = names
         self._advice = advice
+
+    def or_say(self, what: str) -> MissingRegister:
+        """Return the same with what else to say instead: no file that a search for roots makes has it."""
+        return MissingRegister(self._lacks, self._names, f"{what}, or {GIVE_REGISTERS}")
+
+    def beside_others(self) -> MissingRegister:
+        """Return the same where others are there: a search for roots would make no more of them."""
+        return MissingRegister(self._lacks, self._names, self._advice.removesuffix(f"; {FIND_ROOTS}"))
 
     def of(self, names: Sequence[str]) -> MissingRegister:
         """Return the same about other registers: all that a question needs, where the first was asked for."""

@@ -28,7 +28,7 @@ def privilege_asked(architecture: Architecture, name: str | None, number: str | 
         return None
     found = next((each for each in levels if each.record == {"el": int(number)}), None)
     if found is None:
-        raise UsageError(f"{architecture.identity.title} has no exception levels; say --privilege {_or(levels)}")
+        raise UsageError(f"{architecture.identity.title} has no exception levels; say --privilege {any_of(levels)}")
     return found
 
 
@@ -36,7 +36,7 @@ def check_runs_in(architecture: Architecture, asked: Privilege, regime: Regime, 
     """Raise `UsageError` for a level of privilege that does not run in a regime; `by_number` is how it was asked."""
     levels = architecture.privileges_of(regime)
     if asked not in levels:
-        how = f"--el {' or '.join(str(int(each)) for each in levels)}" if by_number else f"--privilege {_or(levels)}"
+        how = f"--el {' or '.join(str(int(each)) for each in levels)}" if by_number else f"--privilege {any_of(levels)}"
         raise UsageError(f"{asked.label} does not run in {regime.name}; say {how}")
 
 
@@ -58,7 +58,7 @@ def _no_reading_of_code(architecture: Architecture, asking: Privilege) -> str:
     return f"{only}; say --privilege {first}"
 
 
-def _or(levels: Sequence[Privilege]) -> str:
+def any_of(levels: Sequence[Privilege]) -> str:
     return " or ".join(each.label for each in levels)
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from gdbtools.addresses import PA, moved
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.errors import GIVE_REGISTERS, MissingRegister, Refused, Unreadable
+from gdbtools.errors import FIND_ROOTS, GIVE_REGISTERS, MissingRegister, Refused, Unreadable
 from gdbtools.machine.model import Machine, PhysicalMemory, Registers
 from gdbtools.units import PAGE_BYTES
 
@@ -27,7 +27,7 @@ class FixedRegisters:
         except KeyError:
             advice = GIVE_REGISTERS
             if not self.values:
-                advice += "; `find-roots --write FILE` makes one of the tables that it finds"
+                advice += f"; {FIND_ROOTS}"
             raise MissingRegister(f"{self.origin} has no", (name,), advice) from None
 
     def names(self) -> Sequence[str]:
@@ -42,7 +42,12 @@ class Overridden:
     over: FixedRegisters
 
     def read(self, name: str) -> int:
-        return self.over.read(name) if name in self.over.values else self.under.read(name)
+        if name in self.over.values:
+            return self.over.read(name)
+        try:
+            return self.under.read(name)
+        except MissingRegister as missing:
+            raise (missing.beside_others() if self.over.values else missing) from None
 
     def names(self) -> Sequence[str]:
         return tuple(dict.fromkeys((*self.over.names(), *self.under.names())))

@@ -14,11 +14,11 @@ from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Access, AccessKind, Privilege, Refusal, Regime, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.commands.guest_frames import WalkFrames, frames_on, guest_of, guest_wanted
-from gdbtools.commands.privileges import check_kind, check_runs_in, privilege_asked
+from gdbtools.commands.privileges import any_of, check_kind, check_runs_in, privilege_asked
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, KERNEL, PV
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
-from gdbtools.errors import Unavailable, UsageError
+from gdbtools.errors import MissingRegister, Unavailable, UsageError
 from gdbtools.machine.model import Machine
 
 _ACCESSES = {
@@ -138,7 +138,10 @@ def _level(machine: Machine, regime: Regime, options: Options, named: Privilege 
     if named is not None:
         check_runs_in(machine.architecture, named, regime, by_number=options.el is not None)
         return named
-    own = machine.architecture.privilege(machine.register)
+    try:
+        own = machine.architecture.privilege(machine.register)
+    except MissingRegister as missing:
+        raise missing.or_say(f"say who asks: --privilege {any_of(levels)}") from None
     return own if own in levels else levels[-1]
 
 

@@ -22,8 +22,9 @@ from gdbtools.arch.x86_64.translation.hypervisor import EPT, NO_WIDTH, NPT, ROOT
 from gdbtools.arch.x86_64.translation.linear import Linear
 from gdbtools.arch.x86_64.translation.paging_off import PagingOff
 from gdbtools.bits import Word
-from gdbtools.errors import UsageError
+from gdbtools.errors import MissingRegister, UsageError
 
+_NEEDED: Final = ("cr0", "cr3", "cr4", "efer")
 LINEAR: Final = "linear"
 NAMES: Final = (LINEAR, NPT, EPT)
 NO_TYPES: Final = "pat: as at reset (WB, WT, UC-, UC)"
@@ -47,7 +48,7 @@ def efer(register: ReadRegister) -> EFER:
     value = optional(register, "efer")
     if value is not None:
         return EFER(value)
-    if any((optional(register, name) or 0) >> 32 for name in ("rip", "rsp", "cr2")):
+    if _shows_long_mode(register):
         return EFER(0).with_(LME=1, LMA=1, NXE=1)
     return EFER(register("efer"))
 
@@ -62,6 +63,11 @@ def mode(register: ReadRegister) -> Mode | None:
     if not efer(register).LMA:
         return PAE
     return LEVELS_5 if cr4.LA57 else LEVELS_4
+
+
+def _shows_long_mode(register: ReadRegister) -> bool:
+    """Return whether an address of more than 32 bits shows that long mode is on."""
+    return any((optional(register, name) or 0) >> 32 for name in ("rip", "rsp", "cr2"))
 
 
 def root_register(register: ReadRegister) -> type[Word]:
@@ -85,6 +91,15 @@ def regime(register: ReadRegister, name: str | None = None) -> Regime:
         raise UsageError(f"{name} is no regime of x86-64; there are {', '.join(NAMES)}")
     if name in ROOTS:
         return stage(register, name)
+    try:
+        return _linear(register)
+    except MissingRegister as missing:
+        wanted = [each for each in _NEEDED if each != "efer" or not _shows_long_mode(register)]
+        absent = [each for each in wanted if optional(register, each) is None]
+        raise (missing.of(absent) if absent else missing) from None
+
+
+def _linear(register: ReadRegister) -> Regime:
     chosen, below = mode(register), second_stage(register)
     through = _may_be_a_guest(register) if below is None else below.notes
     if chosen is None:

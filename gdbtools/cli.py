@@ -29,7 +29,7 @@ from gdbtools.commands.reading import Evaluate
 from gdbtools.commands.session import Open, Session
 from gdbtools.commands.sources import SOURCE_OPTIONS, Sources, sources
 from gdbtools.errors import ANSWERED, INTERRUPTED, MISSING, NOT_READ, USAGE, GdbtoolsError, Unavailable, UsageError
-from gdbtools.machine.layers import no_source
+from gdbtools.machine.layers import no_source, unsaid
 from gdbtools.machine.model import Machine
 from gdbtools.machine.symbols import Symbols
 from gdbtools.numbers import number
@@ -207,9 +207,17 @@ def _machine(words: Words, wanted: Sources, symbols: Symbols, called: str) -> It
     # What an architecture calls it says whose a value is.  Without any such word it is taken for what is decoded first,
     # as the answer says, unless its command has a name of each architecture's own.
     told = wanted.choice["architecture"] or ARCHITECTURES.of_syndrome(called)
+    given = wanted.choice["registers"]
+    if given is not None:
+        from gdbtools.machine.sources import registers_alone  # not before there are any
+
+        yield replace(registers_alone(given, told), files=(given, *symbols.files))
+        return
     asked = command.decodes and (told or names or command.aliases)
-    whose = ARCHITECTURES.chosen(told, names) if asked else next(iter(ARCHITECTURES))
-    yield replace(no_source(ARCHITECTURES[whose]), files=symbols.files)
+    machine = no_source(ARCHITECTURES[ARCHITECTURES.chosen(told, names) if asked else next(iter(ARCHITECTURES))])
+    if command.decodes and not asked:
+        machine = replace(machine, assumed=(unsaid(machine.architecture),))
+    yield replace(machine, files=symbols.files)
 
 
 @contextlib.contextmanager

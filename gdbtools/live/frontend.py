@@ -13,7 +13,7 @@ from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, steps
 from gdbtools.analysis.faults.diagnosis import diagnose
 from gdbtools.analysis.faults.loops import Loops, place_of
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.capabilities import Architecture, DirtyConvention
+from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.answering import OutputForm, Query, Response, query, respond
 from gdbtools.commands.arguments import OUTPUT
@@ -30,7 +30,7 @@ from gdbtools.live.settings import VECTORS, Settings
 from gdbtools.live.stub.memory import broken
 from gdbtools.live.stub.target import Target
 from gdbtools.live.whose import in_gdbs_words, stand_in, told
-from gdbtools.machine.layers import no_source
+from gdbtools.machine.layers import no_source, unsaid
 from gdbtools.machine.model import Machine
 from gdbtools.machine.progress import CountedMemory, Tell
 from gdbtools.machine.sources import open_source
@@ -65,7 +65,7 @@ class Face:
     def session(self, sourceless: bool) -> Session:
         self._sweep()
         if sourceless:
-            return Session(replace(no_source(self._architecture()), files=_symbol_files()), open=_open)
+            return Session(replace(self._without_memory(), files=_symbol_files()), open=_open)
         self.target.stopped()
         self._meet()
         machine = self.guest.machine()
@@ -89,11 +89,16 @@ class Face:
         if gone:
             gdb.write(f"mmu: this is another guest; forgotten with the one before: {', '.join(gone)}\n", gdb.STDERR)
 
-    def _architecture(self) -> Architecture:
-        """Return the guest's architecture where one is attached, else what GDB was told, or what is decoded first."""
+    def _without_memory(self) -> Machine:
+        """Return the registers of a guest that is stopped, else the architecture that GDB was told, or the first."""
         with suppress(GdbtoolsError, gdb.error):
-            return self.guest.machine().architecture
-        return told() or ARCHITECTURES[next(iter(ARCHITECTURES))]
+            self.target.stopped()
+            machine = self.guest.machine()
+            return replace(no_source(machine.architecture), cpus=machine.cpus, current=machine.current)
+        with suppress(GdbtoolsError, gdb.error):
+            return no_source(self.guest.machine().architecture)
+        machine = no_source(told() or ARCHITECTURES[next(iter(ARCHITECTURES))])
+        return machine if told() else replace(machine, assumed=(unsaid(machine.architecture),))
 
     def dirty(self) -> DirtyConvention:
         """Return how the guest marks what is dirty, as far as the user has said."""

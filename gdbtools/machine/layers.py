@@ -9,6 +9,7 @@ from functools import cached_property
 
 from gdbtools.addresses import PA, moved
 from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.model import Assumption
 from gdbtools.errors import FIND_ROOTS, GIVE_REGISTERS, MissingRegister, Refused, Unreadable
 from gdbtools.machine.model import Machine, PhysicalMemory, Registers
 from gdbtools.units import PAGE_BYTES
@@ -177,6 +178,11 @@ class Recording:
 
     def write(self, pa: PA, data: bytes) -> None:  # noqa: ARG002
         raise Refused("an analysis that is being recorded writes nothing")
+
+
+def unsaid(architecture: Architecture) -> Assumption:
+    """Return that a value is taken for an architecture's because nobody says whose it is."""
+    return Assumption("", f"the value is {architecture.identity.title}'s: neither a source nor --arch says whose it is")
 
 
 def no_source(architecture: Architecture) -> Machine:

@@ -21,7 +21,7 @@ from gdbtools.machine.dumps.derived import with_linux_registers
 from gdbtools.machine.dumps.dump import Dump
 from gdbtools.machine.dumps.files import one_line, open_file
 from gdbtools.machine.dumps.written_down import read_registers, written_bits, written_names
-from gdbtools.machine.layers import FixedRegisters, Overridden
+from gdbtools.machine.layers import FixedRegisters, Overridden, no_source
 from gdbtools.machine.model import Cpu, Machine, with_dirty
 from gdbtools.numbers import Literal
 
@@ -110,6 +110,15 @@ def open_source(
     names = (source,) if isinstance(source, str) else source
     machine = _machine(_opened([expanduser(name) for name in names]), registers, cpu, dirty, architecture, like)
     return replace(machine, files=(*names, *machine.files))
+
+
+def registers_alone(registers: str | Path, architecture: str | None = None) -> Machine:
+    """Return a machine without memory whose one CPU has the registers of a file, as `--registers` takes it."""
+    path = Path(registers).expanduser()
+    whose = ARCHITECTURES[ARCHITECTURES.chosen(architecture, written_names(path), written_bits(path))]
+    given = read_registers(path, whose, FixedRegisters({}, "no source"))
+    machine = no_source(whose)
+    return replace(machine, cpus=(Cpu(0, FixedRegisters(given.values, str(registers))),), assumed=given.assumed)
 
 
 def _machine(

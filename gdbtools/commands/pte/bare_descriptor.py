@@ -19,7 +19,8 @@ from gdbtools.commands.evidence import (
     word_record,
 )
 from gdbtools.commands.pictures import word_picture
-from gdbtools.errors import UsageError
+from gdbtools.errors import Unavailable, UsageError
+from gdbtools.machine.model import Machine
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.wording import size
@@ -40,24 +41,45 @@ class Reading:
 
 @dataclass(frozen=True)
 class Bare:
-    """A value, and what it is to a regime of which only the granule was given."""
+    """A value, and what it is to a regime: that of registers, or one of which only the granule was given."""
 
     value: int
     regime: Regime
     architecture: Architecture
     readings: tuple[Reading, ...]
+    by_registers: bool = False
+
+
+def in_force(machine: Machine, name: str | None) -> Regime | None:
+    """Return the regime that a machine's registers have in force, or the one of that name, of its most levels.
+
+    None where the registers do not say, or it has no tables.
+    """
+    architecture, register = machine.architecture, machine.register
+    try:
+        longest = max(architecture.regimes(register, name), key=lambda each: len(each.levels))
+        found = architecture.regime_for(register, longest.first, name)
+    except Unavailable:
+        return None
+    return found if found.levels else None
 
 
 def decode(
-    architecture: Architecture, value: int, granule: str | None, stage: str | None, regime_name: str | None,
+    machine: Machine, value: int, granule: str | None, stage: str | None, regime_name: str | None,
     level_number: int | None,
 ) -> Bare:  # fmt: skip
-    """Decode a value as a descriptor of a regime, at one level or at each; raises `UsageError` if there is none."""
+    """Decode a value as a descriptor of a regime, at one level or at each; raises `UsageError` if there is none.
+
+    The registers of a source say what the regime is, unless the words say more than its name.
+    """
+    architecture = machine.architecture
     stage2 = stage == "2"
     first, second = architecture.bare_regimes
     if stage2 and regime_name not in (None, second, f"secure-{second}"):
         raise UsageError(f"--stage 2 and --regime {regime_name} exclude each other; give one of them")
-    regime = architecture.bare_regime(granule or "4k", regime_name or (second if stage2 else first), level_number)
+    own = in_force(machine, regime_name) if machine.cpus and granule is None and stage is None else None
+    name = regime_name or (second if stage2 else first)
+    regime = own or architecture.bare_regime(granule or "4k", name, level_number)
     levels = [each for each in regime.levels if level_number in (None, each.number)]
     if not levels:
         known = ", ".join(str(each.number) for each in regime.levels)
@@ -71,7 +93,7 @@ def decode(
             before = readings.pop()
             reading = Reading(before.step, (*before.levels, level), before.attributes, before.refused)
         readings.append(reading)
-    return Bare(value, regime, architecture, tuple(readings))
+    return Bare(value, regime, architecture, tuple(readings), own is not None)
 
 
 def _alike(first: Step, second: Step) -> bool:
@@ -96,6 +118,12 @@ def view(answer: Bare) -> Document:
         blocks.append(Table(("level", "is", "leads to", "rights", "says"), rows))
         blocks.append(Line([Span("--level N explains every field of one of them.", Role.QUIET)]))
     granule = size(answer.regime.levels[-1].size_bytes)
+    if answer.by_registers:
+        told = f"{answer.regime.own_name}, {granule} granule: the registers have that in force"
+        facts: list[tuple[str, Text]] = [("read as", told)]
+        facts += [("assumed", ", ".join(answer.regime.assumed))] if answer.regime.assumed else []
+        blocks.append(Facts(facts))
+        return Document(blocks)
     said = f"{granule} granule; memory types, output size and hardware's updates are not known without registers"
     blocks.append(Facts([("taken for", f"{answer.regime.regime_name}, {said}")]))
     return Document(blocks)

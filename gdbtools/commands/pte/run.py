@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdbtools.addresses import Input
-from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.gadgets import Need
 from gdbtools.commands import maintenance
 from gdbtools.commands.pte import bare_descriptor
 from gdbtools.commands.pte.bare_descriptor import Bare
 from gdbtools.commands.session import Session
 from gdbtools.errors import UsageError
+from gdbtools.machine.model import Machine
 from gdbtools.repair import descriptor
 from gdbtools.repair.descriptor import DescriptorPlan
 from gdbtools.repair.log import Repair, Way
@@ -52,7 +52,7 @@ class Options:
     regime: str | None = None
 
 
-def _decoded(architecture: Architecture, options: Options) -> Bare:
+def _decoded(machine: Machine, options: Options) -> Bare:
     of_changes = {
         "tlbi": options.tlbi, "break": options.break_, "live": options.live, "dry-run": options.dry_run,
     }  # fmt: skip
@@ -60,7 +60,7 @@ def _decoded(architecture: Architecture, options: Options) -> Bare:
         if given:
             raise UsageError(f"--{name} is of a change, and nothing is to change; write pte ADDRESS FIELD=VALUE")
     return bare_descriptor.decode(
-        architecture, options.address, options.granule, options.stage, options.regime, options.level
+        machine, options.address, options.granule, options.stage, options.regime, options.level
     )
 
 
@@ -72,7 +72,7 @@ def run(session: Session, options: Options) -> Sequence[Rewrite | Bare]:
     """Plan everything before anything is written, so that a refusal leaves the guest as it was."""
     machine = session.machine
     if not options.change:
-        return (_decoded(machine.architecture, options),)
+        return (_decoded(machine, options),)
     for name, given in (("granule", options.granule), ("stage", options.stage)):
         if given:
             raise UsageError(f"--{name} is of a value to decode, and this changes a descriptor; write pte VALUE")

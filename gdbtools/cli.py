@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import errno
 import io
@@ -24,6 +25,7 @@ from gdbtools.commands.arguments import OUTPUT
 from gdbtools.commands.complaints import is_file
 from gdbtools.commands.expressions import Expressions
 from gdbtools.commands.model import Argument, Command, Kind
+from gdbtools.commands.own_help import own
 from gdbtools.commands.parser import HelpFormatter, HelpWanted, Parser, Words, parse
 from gdbtools.commands.reading import Evaluate
 from gdbtools.commands.session import Open, Session
@@ -147,7 +149,7 @@ def _no_command(name: str) -> str:
 def _answer(command: Command, arguments: Sequence[str], called: str) -> int:
     # What needs a guest has no source; given one all the same, that is what is to be said.
     shared = OUTPUT if command.live_only and {"-h", "--help"} & set(arguments) else SHARED
-    words = parse(command, arguments, "gdbtools", shared)
+    words = parse(_as_told(command, arguments, called), arguments, "gdbtools", shared)
     if command.live_only:
         raise Unavailable(
             f"`{command.name}` needs a live guest: gdbtools attach, or in GDB source {gdbinit()} and mmu {command.name}"
@@ -175,6 +177,24 @@ def _answer(command: Command, arguments: Sequence[str], called: str) -> int:
     print(response.text(wants_colour(is_terminal), size.columns, "utf-8", is_terminal, height, table_width), end="")
     sys.stdout.flush()
     return response.status
+
+
+def _as_told(command: Command, arguments: Sequence[str], called: str) -> Command:
+    """Return a command for its help: with the words of the architecture that its name, --arch or a source says."""
+    if not {"-h", "--help"} & set(arguments):
+        return command
+    found = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    found.add_argument("--arch")
+    found.add_argument("-s", "--source", action="append")
+    told, _ = found.parse_known_args([*arguments])
+    with contextlib.suppress(GdbtoolsError, argparse.ArgumentError):
+        if told.arch is None and told.source and not told.source[0].startswith("qmp:"):
+            from gdbtools.machine.sources import open_source  # not before there is a source
+
+            return own(command, open_source(told.source).architecture)
+        name = told.arch or ARCHITECTURES.of_syndrome(called)
+        return own(command, ARCHITECTURES[ARCHITECTURES.chosen(name)])
+    return command
 
 
 def _refuse_files(words: Words) -> None:

@@ -38,5 +38,5 @@ class Expressions:
         name = text.removeprefix("&")
         known = self.symbols()
         if name not in known:
-            raise UsageError(f"{name!r} {self.whence}; write an address like 0xffff000012345000")
+            raise UsageError(f"{name!r} {self.whence}; write an address like 0x1000")
         return known[name]

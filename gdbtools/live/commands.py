@@ -55,16 +55,17 @@ class Prefix(gdb.Command):
 class Subcommand(gdb.Command):
     """One command under `mmu`; its docstring, completion and parser come from its declaration."""
 
-    def __init__(self, face: MakeFace, command: Command) -> None:
+    def __init__(self, face: MakeFace, command: Command, called: str = "") -> None:
         self.__doc__ = f"{command.summary}.\n\n{parser_for(command, 'mmu', OUTPUT).format_help().rstrip()}"
         self._face = face
         self._command = command
-        super().__init__(f"mmu {command.name}", gdb.COMMAND_DATA)
+        self._called = called or command.name
+        super().__init__(f"mmu {self._called}", gdb.COMMAND_DATA)
 
     def invoke(self, argument: str, from_tty: bool) -> None:  # noqa: ARG002
         try:
             with one_line_errors():
-                self._face().show(self._command, gdb.string_to_argv(argument))
+                self._face().show(self._command, gdb.string_to_argv(argument), self._called)
         except HelpWanted as text:
             gdb.write(str(text))
 
@@ -150,8 +151,8 @@ def register() -> None:
     Prefix()
     for command in COMMANDS.values():
         Subcommand(face, command)
-        # GDB lists the latest first.
-        for alias in reversed(command.aliases):
-            gdb.execute(f"alias mmu {alias} = mmu {command.name}")
+        # No aliases of GDB's: what a syndrome is called says whose a value is.
+        for alias in command.aliases:
+            Subcommand(face, command, alias)
     FaultFunction(face)
     _mi_command(face)

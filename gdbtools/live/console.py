@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import cache
+from pathlib import Path
 
 import gdb
 
 from gdbtools.render.document import Document
-from gdbtools.render.text import DEFAULT_WIDTH, render, wants_colour
+from gdbtools.render.text import DEFAULT_WIDTH, PIPE_WIDTH, render, wants_colour
 
 
 def console(command: str) -> str:
@@ -31,9 +33,29 @@ def show(document: Document) -> None:
     gdb.write(render(document, *manner()))
 
 
-def manner() -> tuple[bool, int, str, bool, int | None]:
-    """Return how text is written here, as `render` takes it: colour, width, encoding, whether to fit, height."""
-    return colour(), width(), gdb.host_charset(), on_screen(), height()
+def manner() -> tuple[bool, int, str, bool, int | None, int | None]:
+    """Return how text is written here, as `render` takes it: colour, width, encoding, whether to fit, height, and the
+    width of tables."""
+    return colour(), width(), gdb.host_charset(), on_screen(), height(), table_width()
+
+
+def table_width() -> int | None:
+    """Return how wide a row may be, None: as wide as everything else.
+
+    GDB takes the width for unlimited in batch mode, and where a command's output goes into `pipe` or becomes a string:
+    there a row is a line, unless who started GDB said how wide it is.
+    """
+    return None if gdb.parameter("width") or _width_was_said() else PIPE_WIDTH
+
+
+@cache
+def _width_was_said() -> bool:
+    """Return whether GDB was started with COLUMNS; it sets that itself, too: what it has by now says nothing."""
+    try:
+        started_with = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return bool(os.environ.get("COLUMNS"))
+    return any(each.startswith(b"COLUMNS=") and each != b"COLUMNS=" for each in started_with)
 
 
 def colour() -> bool:

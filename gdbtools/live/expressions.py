@@ -13,7 +13,7 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.errors import Refused, UsageError
 from gdbtools.live.stub.registers import unsigned
 
-LIKE: Final = "give an address, like $pc, &symbol or 0xffff000012345000"
+LIKE: Final = "give an address, like $pc, &symbol or 0x1000"
 _ASSIGNS: Final = re.compile(r"\+\+|--|(?:<<|>>)=|(?<![=!<>])=(?!=)")
 _LITERALS: Final = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
 _NAME: Final = re.compile(r"[A-Za-z_]\w*(?:::[A-Za-z_]\w*)*", re.ASCII)

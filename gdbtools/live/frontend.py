@@ -19,6 +19,7 @@ from gdbtools.commands.answering import OutputForm, Query, Response, query, resp
 from gdbtools.commands.arguments import OUTPUT
 from gdbtools.commands.expressions import Expressions
 from gdbtools.commands.model import Command
+from gdbtools.commands.own_help import own
 from gdbtools.commands.session import Session
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.live.catch import Catch, Catches, matches
@@ -62,10 +63,10 @@ class Face:
         gdb.events.before_prompt.connect(self._sweep)
         self._doomed: list[Catch] = []
 
-    def session(self, sourceless: bool) -> Session:
+    def session(self, sourceless: bool, called: str = "") -> Session:
         self._sweep()
         if sourceless:
-            return Session(replace(self._without_memory(), files=_symbol_files()), open=_open)
+            return Session(replace(self._without_memory(called), files=_symbol_files()), open=_open)
         self.target.stopped()
         self._meet()
         machine = self.guest.machine()
@@ -89,12 +90,19 @@ class Face:
         if gone:
             gdb.write(f"mmu: this is another guest; forgotten with the one before: {', '.join(gone)}\n", gdb.STDERR)
 
-    def _without_memory(self) -> Machine:
-        """Return the registers of a guest that is stopped, else the architecture that GDB was told, or the first."""
+    def _without_memory(self, called: str) -> Machine:
+        """Return the registers of a guest that is stopped, else the architecture that GDB was told, or the first.
+
+        What a command is `called` says it first: an architecture has a name of its own for a syndrome.
+        """
+        whose = ARCHITECTURES.of_syndrome(called)
         with suppress(GdbtoolsError, gdb.error):
             self.target.stopped()
             machine = self.guest.machine()
-            return replace(no_source(machine.architecture), cpus=machine.cpus, current=machine.current)
+            if whose in (None, machine.architecture.name) or machine.architecture.identity.syndrome == called:
+                return replace(no_source(machine.architecture), cpus=machine.cpus, current=machine.current)
+        if whose is not None:
+            return no_source(ARCHITECTURES[whose])
         with suppress(GdbtoolsError, gdb.error):
             return no_source(self.guest.machine().architecture)
         machine = no_source(told() or ARCHITECTURES[next(iter(ARCHITECTURES))])
@@ -104,12 +112,12 @@ class Face:
         """Return how the guest marks what is dirty, as far as the user has said."""
         return DirtyConvention(str(self._settings.dirty.value))
 
-    def ask(self, command: Command, words: Sequence[str], tell: Tell | None = None) -> Response:
+    def ask(self, command: Command, words: Sequence[str], tell: Tell | None = None, called: str = "") -> Response:
         """Read, answer and, with `--output`, write; physical memory mode is off afterwards, whatever happened.
 
-        `tell` hears how far it is.
+        `tell` hears how far it is; `called` is the name by which the command was asked, if not its own.
         """
-        response = self._respond(query(command, words, evaluate, "mmu", OUTPUT), tell)
+        response = self._respond(query(self._own(command, words, called), words, evaluate, "mmu", OUTPUT), tell, called)
         response.write()
         return response
 
@@ -123,14 +131,23 @@ class Face:
             raise UsageError(f"${name} is no register; {LIKE}")
         return self.guest.machine().register(name)
 
-    def _respond(self, asked: Query, tell: Tell | None = None) -> Response:
-        with in_gdbs_words():
-            return self._answered(asked, tell)
+    def _own(self, command: Command, words: Sequence[str], called: str) -> Command:
+        """Return a command for its help, with the words of the architecture that calls it so, else of the guest's."""
+        if not {"-h", "--help"} & set(words):
+            return command
+        whose = ARCHITECTURES.of_syndrome(called)
+        with suppress(GdbtoolsError, gdb.error):
+            return own(command, ARCHITECTURES[whose] if whose is not None else self.guest.machine().architecture)
+        return command
 
-    def _answered(self, asked: Query, tell: Tell | None) -> Response:
+    def _respond(self, asked: Query, tell: Tell | None = None, called: str = "") -> Response:
+        with in_gdbs_words():
+            return self._answered(asked, tell, called)
+
+    def _answered(self, asked: Query, tell: Tell | None, called: str) -> Response:
         try:
             sourceless = asked.sourceless
-            session = self.session(sourceless)
+            session = self.session(sourceless, called)
             if asked.command.live_only and not sourceless:
                 _ = session.live
             self.guest.past_stub(not asked.changes_guest)
@@ -182,11 +199,11 @@ class Face:
         taken = self.guest.serving and matches(machine, "access-flag")
         return matches(machine, kind, regime) and not taken
 
-    def show(self, command: Command, words: Sequence[str]) -> None:
+    def show(self, command: Command, words: Sequence[str], called: str = "") -> None:
         """Answer at the prompt, then resume the guest if the command asked for that."""
         # What has been done to the guest is said, whenever Ctrl-C comes.
         with self.guest.interruptible() if command.runs_guest else nullcontext():
-            response = self.ask(command, words)
+            response = self.ask(command, words, called=called)
             output = response.query.output
             gdb.write(response.text(*manner()) if output is None else f"Wrote {in_a_line(output)}.\n")
         if command.runs_guest and response.query.form is OutputForm.TEXT:

@@ -32,7 +32,7 @@ def answer(face: Face, words: Sequence[str]) -> Mapping[str, str | list[str]] | 
         raise gdb.GdbError(f"there is no command {name!r}; they are {', '.join(COMMANDS)}")
     command = COMMANDS[name]
     with face.guest.interruptible() if command.runs_guest else nullcontext():
-        response = face.ask(command, rest)
+        response = face.ask(command, rest, called=name)
         lines = response.lines()
         if command.runs_guest:
             gdb.write("".join(f"{line}\n" for line in lines))

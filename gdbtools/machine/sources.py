@@ -80,6 +80,10 @@ def opened(
     """
     names = (source,) if isinstance(source, str) else tuple(source)
     monitor = next((name for name in names if name.startswith(QMP)), None)
+    if monitor is None and stop:
+        raise UsageError(
+            f"--stop holds a guest that runs, and {names[0]} is no QEMU's monitor ({QMP}PATH); leave it out"
+        )
     if monitor is None:
         yield open_source(names, registers, cpu, dirty, architecture)
         return

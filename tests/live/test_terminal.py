@@ -198,13 +198,36 @@ def test_completion_of_an_address_is_gdb_s_own(alone: Session) -> None:
 def test_help_lists_the_commands_and_explains_each(alone: Session) -> None:
     listing = alone.say("help mmu")
     for name, command in COMMANDS.items():
-        names = ", ".join(f"mmu {each}" for each in (name, *command.aliases))
-        assert f"{names} -- {command.summary}." in " ".join(listing.split())
+        for each in (name, *command.aliases):
+            assert f"mmu {each} -- {command.summary}." in " ".join(listing.split())
         explained = alone.say(f"help mmu {name}")
         assert " ".join(command.description.split()) in " ".join(explained.split())
         assert max(map(len, explained.splitlines())) <= 80
         assert f"usage: mmu {name}" in explained
         assert alone.say(f"mmu {name} --help") in explained + "\n"
+
+
+def test_what_a_syndrome_is_called_says_whose_a_value_is_and_whose_help(alone: Session) -> None:
+    """With nothing attached."""
+    for words, says in (("esr 0x96000006", "Data Abort"), ("scause 0xd", "load page fault"), ("pf 0x7", "#PF")):
+        assert says in alone.say(f"mmu {words}")
+    assert "--class" in alone.say("mmu esr --help")
+    for name in ("scause", "pf"):
+        assert "--class" not in alone.say(f"mmu {name} --help")
+
+
+def test_a_row_is_a_line_where_a_pipe_reads_it(gdb_path: str) -> None:
+    """GDB takes its width for unlimited then; what it has as COLUMNS it has set itself."""
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    asked = ["-ex", f"core-file {CAPTURE}", "-ex", "pipe mmu walk $pc | cat"]
+    run = [*DIES_WITH_PARENT, gdb_path, "-nx", "-q", "-batch", "-x", str(INIT), *asked]
+    rows = {}
+    for name, given in (("unsaid", {}), ("said", {"COLUMNS": "80"})):
+        out = subprocess.run(run, capture_output=True, text=True, env={**environment, **given}, check=True).stdout
+        rows[name] = [line for line in out.splitlines() if re.match(r" +\d+ ", line)]
+    assert [len(row) > 80 for row in rows["unsaid"]].count(True) > 0
+    assert all(len(row) <= 80 for row in rows["said"])
+    assert len(rows["unsaid"]) == len(rows["said"])
 
 
 def test_the_settings_are_explained_and_shown(alone: Session) -> None:

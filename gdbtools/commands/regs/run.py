@@ -125,6 +125,17 @@ def _known(machine: Machine, text: str, given: str = "") -> str:
     return name
 
 
+def _whole(machine: Machine, text: str) -> str:
+    """Return the name of a register that is given a value, all of it: a field alone leaves the others open."""
+    name, _, field = text.partition(".")
+    if field and name.lower() in map(str.lower, machine.architecture.registers):
+        raise UsageError(
+            f"{text} is a field, and a register is decoded whole: write {name}=VALUE; to ask as if {field} were "
+            f"otherwise: walk ADDRESS --with {text}=VALUE"
+        )
+    return _known(machine, text)
+
+
 def _given(machine: Machine, words: Sequence[str]) -> Iterator[tuple[str, Literal]]:
     """Yield the registers that NAME=VALUE gives, as logs print them, too: several in a word, with spaces or commas."""
     for text in words:
@@ -133,7 +144,7 @@ def _given(machine: Machine, words: Sequence[str]) -> Iterator[tuple[str, Litera
             if found.start() != end:
                 break
             end = found.end()
-            yield _known(machine, found[1]), word(found[2])
+            yield _whole(machine, found[1]), word(found[2])
         if end != len(text):
             like = machine.architecture.identity.examples.assignment
             raise UsageError(f"{text!r} gives no register a value; write NAME=VALUE, like {like}")

@@ -58,7 +58,11 @@ def _configurations(first: int, bits: int) -> type[Word]:
 
 def declared(bits: int) -> Mapping[str, type[Word]]:
     """Return the registers of physical memory protection by name, where MXLEN is `bits`."""
-    address = Field((bits - 1 if bits == 32 else 53, 0), doc="an address; its lowest ones are a NAPOT size", scale=4)
+    address = Field(
+        (bits - 1 if bits == 32 else 53, 0),
+        doc="TOR: where a range ends; NA4: it; NAPOT: its last ones say the size",
+        scale=4,
+    )
     register = type(f"PMPADDR{bits}", (Word,), {
         "__doc__": "Physical Memory Protection: an address.", "width": bits, "address": address,
     })  # fmt: skip

@@ -41,9 +41,13 @@ def said(capsys: pytest.CaptureFixture[str], *words: str, status: int = 2) -> st
         (("walk", "0", "--acces", "read"), "there is no option --acces; did you mean --access?"),
         (
             ("walk", "0", "--access", "raed"),
-            "--access is read, write, execute or read-code, not 'raed'; did you mean read?",
+            "--access is read, write, execute, read-code, shadow-stack-read or shadow-stack-write, not 'raed'; did you "
+            "mean read?",
         ),
-        (("walk", "0", "--access"), "--access needs a value: read, write, execute or read-code; see"),
+        (
+            ("walk", "0", "--access"),
+            "--access needs a value: read, write, execute, read-code, shadow-stack-read or shadow-stack-write; see",
+        ),
         (("status", "extra"), "'extra' is one word too many; see"),
         (("regs", "-s", CORE, "TTRB0_EL1"), "not a register that is decoded here; did you mean TTBR0_EL1?"),
         (("regs", "-s", CORE, "nonsense"), "not a register that is decoded here; `regs --all` shows"),

@@ -12,9 +12,11 @@ from gdbtools.cli import main
 from tests.arch.aarch64.truth.machine import S1_ROOT, S2_ROOT, guest
 from tests.arch.test_soft_invalid import CHILD, GRANDCHILD, xens
 from tests.commands.test_map import saved
+from tests.places import ROOT as TREE
 from tests.tables import Tables
 
 ROOT, SPARE, ORPHAN = 0x4000_0000, 0x4004_0000, 0x4005_0000
+CAPTURES = TREE / "fixtures/captures"
 TABLE, PAGE = 0b11, 0b11 | 1 << 10
 
 
@@ -110,6 +112,13 @@ def test_both_stages_are_counted_and_soft_invalid_entries_apart(
     found = {each["address"]: each for each in ask(capsys, [*words, "--regime", "stage2"])["tables"]}
     assert set(found) == {f"{at:#018x}" for at in (S2_ROOT, CHILD, GRANDCHILD)}
     assert [found[f"{GRANDCHILD:#018x}"][what] for what in ("leaves", "soft_invalid", "empty")] == [1, 1, False]
+
+
+def test_the_root_is_listed_first_where_levels_count_down_too(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = text(capsys, ["-s", str(CAPTURES / "nested.core"), "--regime", "npt", "--all"])
+    rows = [line.split() for line in shown.splitlines()]
+    assert [row[0] for row in rows if row[:1] and row[0].isdigit() and row[1] != "tables,"] == ["4", "3", "2", "1"]
+    assert [row[1] for row in rows if row and row[0].startswith("0x")] == ["4", "3", "2", "1"]
 
 
 def test_what_looks_like_a_table_and_is_none_is_an_orphan(

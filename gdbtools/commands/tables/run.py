@@ -40,6 +40,10 @@ class Tables:
         return [each for each in self.tables if each.empty or each.shared or each.leads_to_itself]
 
     @property
+    def two_stages(self) -> bool:
+        return any(each.regime.below is not None for each in self.tables)
+
+    @property
     def unreadable(self) -> Sequence[Hole]:
         return [hole for each in self.tables for hole in each.page.unread]
 

@@ -31,7 +31,7 @@ def view(answer: Tables) -> Document:
         blocks.append(_levels(answer))
     listed = answer.tables if answer.everything else answer.outstanding[:MOST]
     if listed:
-        blocks.append(_table(listed))
+        blocks.append(_table(answer, listed))
     rows: list[tuple[str, Text]] = []
     if not answer.everything and len(answer.outstanding) > MOST:
         rows.append(("more", f"{len(answer.outstanding) - MOST} that stand out; --all lists every table"))
@@ -63,20 +63,26 @@ def _headline(answer: Tables) -> Iterator[str | Span]:
 def _levels(answer: Tables) -> Table:
     """Return how many there are at each level, and how full they are."""
     rows: list[Sequence[Text]] = []
-    two = any(each.regime.below is not None for each in answer.tables)
-    places = dict.fromkeys((each.regime.stage, each.page.level.number) for each in answer.tables)
-    for stage, number in sorted(places):
-        ours = [each.page for each in answer.tables if (each.regime.stage, each.page.level.number) == (stage, number)]
+    groups: dict[tuple[int, int], list[TablePage]] = {}
+    for each in answer.tables:
+        groups.setdefault(_place(each), []).append(each.page)
+    for place in sorted(groups):
+        ours = groups[place]
         entries = sum(page.level.entries for page in ours)
         live = sum(page.live for page in ours)
-        row: list[Text] = [str(stage)] if two else []
-        row += [str(number), size(ours[0].level.size_bytes), str(len(ours)), f"{live} of {entries}"]
+        row: list[Text] = [str(place[0])] if answer.two_stages else []
+        row += [str(ours[0].level.number), size(ours[0].level.size_bytes), str(len(ours)), f"{live} of {entries}"]
         row += [f"{100 * live / entries:.1f}%", str(sum(page.tables for page in ours))]
         row += [str(sum(count(page) for page in ours)) for _, count in _columns(answer)]
         rows.append(row)
-    headers = [*(["stage"] if two else []), "level", "an entry", "tables", "live", "filled", "to tables"]
+    headers = [*(["stage"] if answer.two_stages else []), "level", "an entry", "tables", "live", "filled", "to tables"]
     headers += [name for name, _ in _columns(answer)]
     return Table(headers, rows, frozenset(range(len(headers))))
+
+
+def _place(each: TableUse) -> tuple[int, int]:
+    """Return what orders tables: their stage, and the root's level before those below it, however they are numbered."""
+    return each.regime.stage, -each.page.level.size_bytes
 
 
 def _columns(answer: Tables) -> Sequence[tuple[str, Count]]:
@@ -84,15 +90,18 @@ def _columns(answer: Tables) -> Sequence[tuple[str, Count]]:
     return [each for each in COUNTS if any(each[1](table.page) for table in answer.tables)]
 
 
-def _table(listed: Sequence[TableUse]) -> Table:
+def _table(answer: Tables, listed: Sequence[TableUse]) -> Table:
     rows: list[Sequence[Text]] = []
-    for each in sorted(listed, key=lambda one: (one.regime.stage, one.page.level.number, one.page.first)):
+    for each in sorted(listed, key=lambda one: (_place(one), one.page.first)):
         page = each.page
-        where = "-" if not page.parts else f"{page.parts[0][0]:#x}"
-        levels = ", ".join(map(str, each.levels))
-        row: list[Text] = [where, levels, f"{page.first:#018x}", f"{page.live} of {page.level.entries}"]
+        row: list[Text] = ["-" if not page.parts else f"{page.parts[0][0]:#x}"]
+        row += [str(each.regime.stage)] if answer.two_stages else []
+        row += [", ".join(map(str, each.levels)), f"{page.first:#018x}", f"{page.live} of {page.level.entries}"]
         rows.append([*row, str(each.references), _said(each)])
-    return Table(["table at PA", "level", "from", "live", "led to by", ""], rows, frozenset((1, 3, 4)))
+    stage = ["stage"] if answer.two_stages else []
+    headers = ["table at PA", *stage, "level", "from", "live", "led to by", ""]
+    right = {"stage", "level", "live", "led to by"}
+    return Table(headers, rows, frozenset(at for at, header in enumerate(headers) if header in right))
 
 
 def _said(each: TableUse) -> Text:

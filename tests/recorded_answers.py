@@ -54,6 +54,8 @@ map --physical 0x40000000,+1M
 map --regime el2
 map --regime stage2
 map 0x0-0x1000000 --el1
+rmap --virtual $pc $FAR_EL1
+rmap 0x40000000 0x4180c000
 tables
 tables --regime stage2
 audit

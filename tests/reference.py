@@ -19,6 +19,7 @@ PAGE = ROOT / "docs/commands.md"
 FINDINGS: Final[Mapping[str, str]] = {
     "walk": "an address is not mapped, or the access that was asked about is refused",
     "map": "with `--expect-none` something fits; or a contiguous run is not uniform",
+    "rmap": "mappings of one page have two memory types or shareabilities, or a virtual address leads nowhere",
     "audit": "a rule is broken",
     "fault": "the last exception is a fault",
     "probe": "hardware and tables do not agree",
@@ -47,6 +48,10 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "map": (
         ("gdbtools map -s crash.core --perm wx --expect-none", "exit status 1: something may be written and executed"),
         ("mmu map --physical 0x4180c000,+0x1000", "who maps this page?"),
+    ),
+    "rmap": (
+        ("mmu rmap 0x4180c000", "every address that leads to this page"),
+        ("gdbtools rmap -s crash.core --virtual '$pc' --roots", "and who else maps this code?"),
     ),
     "tables": (
         ("mmu tables", "how many there are, how full, and which stand out"),

@@ -66,6 +66,7 @@ def test_what_is_compared_is_what_there_is() -> None:
         "find-roots",
         "map",
         "regs",
+        "rmap",
         "status",
         "tables",
         "walk",

@@ -58,6 +58,7 @@ READING = (
     Question("walk", {"address": ["vectors"], "regime": "el1"}),
     Question("map", {"perm": "wx"}),
     Question("map"),
+    Question("rmap", {"address": [VECTORS, hex(OURS)], "virtual": True}),
     Question("tables", {"all": True}),
     Question("audit"),
     Question("fault"),

@@ -60,6 +60,7 @@ capture made.core -s {CAPTURES}/access-flag.core
 redact made.core -s {CAPTURES}/access-flag.core
 find-roots -s {CAPTURES}/access-flag.core
 tables -s {CAPTURES}/access-flag.core
+rmap 0x40000000 -s {CAPTURES}/access-flag.core
 audit -s {CAPTURES}/access-flag.core
 diff {CAPTURES}/osv-1131.core {CAPTURES}/access-flag.core
 report 0x1000 -s {CAPTURES}/access-flag.core

@@ -20,6 +20,7 @@ from gdbtools.commands.pte.declared import PTE
 from gdbtools.commands.redact.declared import REDACT
 from gdbtools.commands.regs.declared import REGS
 from gdbtools.commands.report.declared import REPORT
+from gdbtools.commands.rmap.declared import RMAP
 from gdbtools.commands.service.declared import SERVICE
 from gdbtools.commands.status.declared import STATUS
 from gdbtools.commands.syndrome.declared import SYNDROME
@@ -38,6 +39,7 @@ _IN_ORDER = (
     SYNDROME,
     WALK,
     MAP,
+    RMAP,
     TABLES,
     AUDIT,
     FAULT,

@@ -57,12 +57,12 @@ def apart(each: FoundRoot, chosen: Sequence[FoundRoot]) -> Sequence[FoundRoot]:
     return [
         other
         for other in chosen
-        if (each.place.below == other.place.register and not _leads_to(other, each))
-        or (other.place.below == each.place.register and not _leads_to(each, other))
+        if (each.place.below == other.place.register and not leads_to(other, each))
+        or (other.place.below == each.place.register and not leads_to(each, other))
     ]
 
 
-def _leads_to(second: FoundRoot, first: FoundRoot) -> bool:
+def leads_to(second: FoundRoot, first: FoundRoot) -> bool:
     """Return whether a second stage leads to the root of a first one."""
     root = first.place.root
     return bool(overlap((root, root + 1), merged(map(outputs, second.tree.runs))))

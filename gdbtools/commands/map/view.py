@@ -126,7 +126,7 @@ def _table(answer: Map) -> Table:
         row += ["" if run.ipa is None else f"{run.ipa:#x}"] if two else []
         row.append("-" if run.output is None else f"{run.output:#x}")
         row += [str(attributes.rights.get(el, "")) for el in levels]
-        rows.append([*row, attributes.memory, _state(run)])
+        rows.append([*row, attributes.memory, state_of(run)])
     return Table([*headers, "memory", "state"], rows, frozenset((2, 3)), spare=("to",), coded=("memory",))
 
 
@@ -135,7 +135,8 @@ def _between(answer: Map) -> str:
     return next((each.below.input_label for each in answer.regimes if each.below is not None), "IPA")
 
 
-def _state(run: Run) -> Text:
+def state_of(run: Run) -> Text:
+    """Return what else there is to say of the leaves of a run."""
     attributes = run.attributes
     words = [attributes.shareability] if attributes.unshared else []
     words += [] if attributes.accessed else ["unaccessed"]

@@ -1,0 +1,1 @@
+"""`rmap`: declared, run, and shown."""

@@ -41,7 +41,7 @@ KERNEL_HALF = 1 << 63
 LINEAR_MAP = 0xFFFF_8880_0000_0000
 """Linux's own, where it is not randomized: Documentation/arch/x86/x86_64/mm.rst; a PV guest's never is."""
 XEN_TEXT = range(0xFFFF_82D0_4000_0000, 0xFFFF_82D0_8000_0000)
-HOLDS_PAGES = "x=$(head -c 5000000 /dev/zero | tr '\\000' a); : > /held; while :; do :; done"
+HOLDS_PAGES = "x=$(head -c 4200000 /dev/zero | tr '\\000' a); : > /held; while :; do :; done"
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +295,6 @@ def test_inside_gdb_walk_map_and_audit_have_both_numbers(guest: PvGuest, held: i
         f"mmu walk {wanted} --space pv --json",
         f"mmu map {wanted},+2M --space pv --json",
         "mmu audit --json",
-        "mmu audit --rule foreign-frame",
         "mmu status --json",
     )
     walked, mapped, audited, status = results(said)
@@ -308,7 +307,6 @@ def test_inside_gdb_walk_map_and_audit_have_both_numbers(guest: PvGuest, held: i
         assert int(run["guest_frame"], 16) * PAGE_BYTES == int(run["first"], 16) - LINEAR_MAP
     assert audited["findings"] == []
     assert int(audited["linear_map"]["base"], 16) == LINEAR_MAP
-    assert "No finding" in said
     assert status["guest_frames"]["guest"].startswith("d0")
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Final
 
-from gdbtools.addresses import PA
+from gdbtools.addresses import PA, VA
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
-from gdbtools.arch.model import Derived, EntryNeed, Privilege, Read, ReadRegister, Syndrome
+from gdbtools.arch.model import Derived, EntryNeed, Privilege, Read, ReadRegister, Step, Syndrome
 from gdbtools.errors import Unavailable
 from gdbtools.systems.guest_frames import GuestFrames
 from gdbtools.systems.system import System
@@ -73,6 +73,12 @@ def convention(architecture: Architecture, found: Syndrome, register: ReadRegist
     `register` is given where the general registers are still those of the instruction.
     """
     return next(filter(None, (each.convention(found, register) for each in systems_of(architecture))), "")
+
+
+def of_entry(architecture: Architecture, address: VA, step: Step) -> str:
+    """Return what software's own bits say of an entry by each system's convention, and by whose; else empty."""
+    told = ((each.title, each.of_entry(address, step)) for each in systems_of(architecture))
+    return ", ".join(f"by {title}'s convention: {said}" for title, said in told if said)
 
 
 def registers_from_notes(architecture: Architecture, info: Mapping[str, str], privilege: Privilege) -> Derived:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gdbtools.addresses import PA
+from gdbtools.addresses import PA, VA
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.isolation import Isolation, Switch
-from gdbtools.arch.model import Derived, EntryNeed, Privilege, Read, ReadRegister, Regime, Syndrome
+from gdbtools.arch.model import Derived, EntryNeed, Privilege, Read, ReadRegister, Regime, Step, Syndrome
 from gdbtools.systems.guest_frames import GuestFrames
 
 
@@ -28,6 +28,13 @@ class System:
 
     def convention(self, found: Syndrome, register: ReadRegister | None) -> str:  # noqa: ARG002
         """Return what a call or a breakpoint instruction is for; empty where this system has no such convention."""
+        return ""
+
+    def of_entry(self, address: VA, step: Step) -> str:  # noqa: ARG002
+        """Return what the bits that are software's say of an entry on the way of an address; empty where nothing does.
+
+        That is of one that is not valid, or of what withholds a right.
+        """
         return ""
 
     def registers_from_notes(self, info: Mapping[str, str], privilege: Privilege) -> Derived | None:  # noqa: ARG002

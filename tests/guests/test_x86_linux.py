@@ -21,7 +21,7 @@ from gdbtools.cli import main
 from gdbtools.errors import Unavailable
 from gdbtools.machine.sources import open_source
 from gdbtools.places import gdbinit
-from tests.guests.linux import areas, pagemap
+from tests.guests.linux import Area, areas, pagemap
 from tests.guests.packages import QEMU_SUITES
 from tests.guests.x86.linux import COMMAND_LINES, PAGE_BYTES, X86Linux, booted, info_tlb
 from tests.said import say
@@ -33,6 +33,8 @@ SHAPES = [(name, shape) for name in ("system", *QEMU_SUITES) for shape in COMMAN
 X86 = ARCHITECTURES["x86_64"]
 USER, SUPERVISOR = X86.privileges
 GDBINIT = gdbinit()
+GUARDED = 0x1000_0000
+"""As in fixtures/guests/x86/linux/guarded.c."""
 
 pytestmark = pytest.mark.guest
 
@@ -239,6 +241,21 @@ def test_catch_sees_demand_paging_and_copy_on_write(guest: X86Linux) -> None:
         assert each["predicted"]["deciding"]["cause"] == "read only"
     for each in found:
         assert each["predicted"]["status"] in (None, each["syndrome"]["value"])
+
+
+def test_a_page_that_may_not_be_touched_is_told_from_one_that_is_not_there(guest: X86Linux) -> None:
+    """mprotect: the entry is not present, and has the page's address inverted: that which pagemap has."""
+    with guest.process("exec /bin/guarded") as pid:
+        said = inside_gdb(guest, "mmu catch translation", *(["continue", "mmu fault --json"] * 5), "delete")
+        frame = pagemap(guest, pid, Area(GUARDED, GUARDED + PAGE_BYTES, "---p", ""), PAGE_BYTES)[GUARDED] & FRAME
+    found = [each for each in results(said) if int(each["address"], 16) == GUARDED]
+    assert found, said
+    for each in found:
+        assert (each["verdict"], each["access"]["privilege"]) == ("tables agree", "supervisor")
+        assert each["software"] == (
+            "by Linux's convention: PROT_NONE, or NUMA balancing waits for it: bit 8 is set; the page is at PA "
+            f"{frame * PAGE_BYTES:#x}, inverted in the entry"
+        )
 
 
 def test_what_cannot_be_done_is_refused_before_the_guest_runs(guest: X86Linux) -> None:

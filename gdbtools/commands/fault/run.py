@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gdbtools.addresses import VA
 from gdbtools.analysis.faults.descriptor_history import steps_of
@@ -14,6 +14,7 @@ from gdbtools.analysis.faults.spurious_model import SeenChange, Suspicion
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import ExceptionRecord
+from gdbtools.commands.conventions import of_deciding_entry
 from gdbtools.commands.fault.verdict import answering_pa, sentence
 from gdbtools.commands.guest_frames import WalkFrames, frames_on, guest_of, passed_on
 from gdbtools.commands.session import Session
@@ -67,6 +68,8 @@ class Answer:
     """Both numbers of each frame on the way, in a paravirtual guest."""
     passed_on: tuple[str, ...] = ()
     """How a hypervisor has passed the fault on to its guest, in words."""
+    software: str = ""
+    """What software's own bits say of the entry that decided; empty where no convention says anything."""
 
     @property
     def verdict(self) -> list[str | Span]:
@@ -99,9 +102,10 @@ def run(session: Session, options: Options) -> Sequence[Answer]:
     live = machine.live is not None
     frames = None if found.walk is None else frames_on(found.walk, guest)
     architecture, how = machine.architecture, () if passed is None else passed.said
-    return (
-        Answer(found, architecture, made, suspected, backing, isolation, space, symbols, live, changed, frames, how),
+    answer = Answer(
+        found, architecture, made, suspected, backing, isolation, space, symbols, live, changed, frames, how
     )
+    return (replace(answer, software=of_deciding_entry(machine.architecture, found.walk, found.predicted)),)
 
 
 def finding(answer: Answer) -> bool:

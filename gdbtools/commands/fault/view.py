@@ -58,6 +58,7 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
         )
     elif predicted is not None:
         rows.append(("deciding bit", decider_text(predicted.decider)))
+    rows += [("software", answer.software)] if answer.software else []
     if diagnosis.controls:
         rows.append(("hardware", _hardware(diagnosis)))
     loops = loops_where_presence_counts(diagnosis)
@@ -305,6 +306,8 @@ def record(answer: Answer) -> JsonObject:
     if answer.frames is not None:
         result["guest_frames"] = walk_frames_record(answer.frames)
     result |= routing_record(exception)
+    if answer.software:
+        result["software"] = answer.software
     if loops_where_presence_counts(diagnosis):
         result["loops_where_presence_counts"] = True
     if answer.changed is not None:

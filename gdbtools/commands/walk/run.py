@@ -13,6 +13,7 @@ from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Access, AccessKind, Privilege, Refusal, Regime, Walk
 from gdbtools.arch.walk import walk
+from gdbtools.commands.conventions import of_deciding_entry
 from gdbtools.commands.guest_frames import WalkFrames, frames_on, guest_of, guest_wanted
 from gdbtools.commands.privileges import any_of, check_kind, check_runs_in, privilege_asked
 from gdbtools.commands.session import Session
@@ -54,6 +55,8 @@ class Translation:
     """Both numbers of each frame on the way, in a paravirtual guest."""
     done_otherwise: str = ""
     """What is known of an emulator that does not refuse this."""
+    software: str = ""
+    """What software's own bits say of the entry that refused; empty where no convention says anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,7 @@ def run(session: Session, options: Options) -> Sequence[Translation]:
                 machine.symbol(VA(address)) if regime.stage == 1 else "",
                 frames_on(found, guest),
                 architecture.done_otherwise(refused, register) if refused is not None else "",
+                software=of_deciding_entry(architecture, found, refused),
             )
         )
     return answers

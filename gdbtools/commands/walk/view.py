@@ -26,6 +26,7 @@ _BREACHES = {
 def view(answer: Translation) -> Document:
     found = answer.walk
     rows = [*supposition_rows(answer.suppositions), *_contiguity_rows(answer.contiguity)]
+    rows += [("software", answer.software)] if answer.software else []
     rows += space_rows(answer.isolation, answer.space)
     if answer.may_refuse is not None:
         fault = _called(answer, answer.may_refuse.fault)
@@ -90,6 +91,8 @@ def record(answer: Translation) -> JsonObject:
             "breach": None if run.breach is None else name_of(run.breach),
             "descriptor_address": optional_hexadecimal(run.pa),
         }
+    if answer.software:
+        result["software"] = answer.software
     if answer.isolation is not None:
         result["isolation"] = isolation_record(answer.isolation)
     result["space"] = answer.space

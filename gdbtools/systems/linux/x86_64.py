@@ -18,11 +18,13 @@ from typing import Final
 
 from gdbtools.addresses import PA, VA
 from gdbtools.arch.isolation import Switch
-from gdbtools.arch.model import Derived, Privilege, ReadRegister, Regime
+from gdbtools.arch.model import Derived, Privilege, ReadRegister, Regime, Step
 from gdbtools.arch.x86_64.registers.control import CR4, PAGE
+from gdbtools.arch.x86_64.tables.descriptors import PresentEntry
 from gdbtools.arch.x86_64.tables.geometry import LEVELS_4, LEVELS_5, PHYSICAL_BITS
 from gdbtools.arch.x86_64.translation import root_registers
 from gdbtools.errors import GIVE_REGISTERS, Unavailable
+from gdbtools.systems.linux import x86_64_entries
 from gdbtools.systems.linux.notes import number, placed
 from gdbtools.systems.system import System
 
@@ -70,6 +72,12 @@ class X86Linux(System):
     """Linux on x86-64."""
 
     title = "Linux"
+
+    def of_entry(self, address: VA, step: Step) -> str:
+        word = int(step.entry.word)
+        if not PresentEntry.P.of(word):
+            return x86_64_entries.absent(address, word, step.level.number)
+        return x86_64_entries.withheld(address, word) if step.is_leaf else ""
 
     def registers_from_notes(self, info: Mapping[str, str], privilege: Privilege) -> Derived:  # noqa: ARG002
         return registers_of(info)

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from tests.guests.linux import LinuxGuest
 from tests.guests.packages import Qemu, kernel, qemu
+from tests.places import ROOT
 
 COMMAND_LINES = {
     "5-level": "pti=off",
@@ -19,6 +20,8 @@ COMMAND_LINES = {
 """What has Linux use each on a CPU that has all."""
 LINE = re.compile(r"^([0-9a-f]{16}): ([0-9a-f]{16}) ([-XGPDACTUW]{9})\r?$", re.MULTILINE)
 PAGE_BYTES = 4096
+GUARDED = ROOT / "fixtures/guests/x86/linux/guarded.elf"
+"""A process with a page that may not be touched."""
 FLAGS = ("NX", "G", "PS", "D", "A", "PCD", "PWT", "US", "RW")
 
 
@@ -37,7 +40,8 @@ class X86Linux(LinuxGuest):
 
 def booted(shape: str, name: str = "system") -> X86Linux:
     """Return a guest, not booted yet; raises `Unavailable` where a part of it cannot be had."""
-    return X86Linux(kernel("6.1-amd64"), qemu=qemu(name, "qemu-system-x86_64"), append=COMMAND_LINES[shape])
+    program, own = qemu(name, "qemu-system-x86_64"), (GUARDED,)
+    return X86Linux(kernel("6.1-amd64"), qemu=program, append=COMMAND_LINES[shape], programs=own)
 
 
 @dataclass(frozen=True)

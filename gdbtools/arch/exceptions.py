@@ -49,6 +49,12 @@ class Exceptions(abc.ABC):
     fault_forgets: str = ""
     """How a fault that the tables permit cannot come of the same CPU's TLB once more; empty where it can."""
 
+    caught: Sequence[str] = ("access-flag", "translation", "permission")
+    """The kinds of fault that may be caught."""
+    named: Sequence[str] = ()
+    """The exceptions that no table decides and that may be caught by name (`named_vectors`)."""
+    handler_register: str = ""
+    """The name by which it is known where faults are handled that no register or table says; empty where one does."""
     grants_owe_nothing: bool = False
     """Whether an entry that grants more needs no invalidation, although a TLB may go on refusing by the older one."""
     barriers_are_owed: bool = True

@@ -88,8 +88,11 @@ BREAK = Argument("--break", "by break-before-make: invalid, TLB invalidation, th
 LIVE = Argument("--live", "write in place although break-before-make is needed", Kind.FLAG)
 DRY_RUN = Argument("--dry-run", "show the plan and write nothing", Kind.FLAG)
 GRANULES = ("4k", "16k", "64k")
-CAUGHT = ("access-flag", "translation", "permission", "any")
-"""What `catch` stops at."""
+NAMED_EXCEPTIONS = ("general-protection", "stack-fault", "double-fault")
+"""What x86-64 has besides page faults that may be caught by name."""
+CAUGHT = ("access-flag", "translation", "permission", "reserved-bit", "protection-key", "any", *NAMED_EXCEPTIONS)
+"""What `catch` stops at; each architecture has some of them."""
+CAUGHT_ACCESSES = ("read", "write", "execute")
 SERVICED = ("access-flag", "dirty")
 """What `service` repairs."""
 DIRTY_CONVENTIONS = ("none", "bit55", "bit56", "bit57", "bit58", "dbm")

@@ -6,7 +6,7 @@ a user can write `hbreak *ADDRESS if $_mmu_fault("permission")` just as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -15,61 +15,101 @@ import gdb
 from gdbtools.addresses import VA
 from gdbtools.analysis.faults.diagnosis import diagnose
 from gdbtools.analysis.isolation import vector_entries
-from gdbtools.arch.model import FaultKind, with_memory
-from gdbtools.errors import GdbtoolsError, Refused, UsageError
+from gdbtools.arch.exceptions import Exceptions
+from gdbtools.arch.model import ExceptionRecord, FaultKind, optional, with_memory
+from gdbtools.errors import GdbtoolsError, Refused, Unavailable, UsageError
 from gdbtools.live.console import console
-from gdbtools.machine.model import Machine
+from gdbtools.machine.model import CaughtFaults, Machine
 
 KINDS = {
     "access-flag": FaultKind.ACCESS_FLAG,
     "translation": FaultKind.TRANSLATION,
     "permission": FaultKind.PERMISSION,
+    "reserved-bit": FaultKind.RESERVED_BIT,
+    "protection-key": FaultKind.PROTECTION_KEY,
     "any": None,
 }
 
 
-def matches(machine: Machine, kind: str, regime: str | None = None) -> bool:
+def matches(machine: Machine, wanted: CaughtFaults) -> bool:
     """Return whether an MMU fault of this kind is taken here: pc is at an entry of the vectors in force.
 
     Elsewhere the syndrome is of an older exception: vectors that are used no more are code like any other.  It reads
-    the syndrome first, and of most stops nothing else; the tables where the syndrome does not tell the kind.  With
-    `regime`, faults of that one alone.
+    the syndrome first, and of most stops nothing else; the tables where the syndrome does not tell the kind.  Of what
+    is caught by name, pc is at its vector.
     """
-    if kind not in KINDS:
-        raise UsageError(f"{kind!r} is not a kind of fault; say one of: {', '.join(KINDS)}")
     architecture, register = machine.architecture, machine.register
-    syndrome, wanted = architecture.exceptions.syndrome(register), KINDS[kind]
-    if syndrome.fault is None or (wanted is not None and wanted not in syndrome.kinds):
+    exceptions = architecture.exceptions
+    if wanted.kind in exceptions.named:
+        return register(architecture.pc) == exceptions.named_vectors(register).get(wanted.kind) and _asked(
+            exceptions.record(register), wanted
+        )
+    if wanted.kind not in KINDS:
+        known = ", ".join((*exceptions.caught, "any", *exceptions.named))
+        raise UsageError(f"{wanted.kind!r} is not a kind of fault; say one of: {known}")
+    syndrome, kind = exceptions.syndrome(register), KINDS[wanted.kind]
+    if syndrome.fault is None or (kind is not None and kind not in syndrome.kinds):
         return False
-    if register(architecture.pc) not in architecture.exceptions.vectors(register):
+    if register(architecture.pc) not in exceptions.vectors(register):
         return False
-    if regime is not None and not architecture.exceptions.is_of(architecture.exceptions.record(register), regime):
+    if wanted != CaughtFaults(wanted.kind) and not _is_of(exceptions, exceptions.record(register), wanted):
         return False
-    if wanted is None or not syndrome.not_told_apart:
+    if kind is None or not syndrome.not_told_apart:
         return True
     # What the syndrome does not tell, the tables do.
     refused = diagnose(architecture, register, machine.memory.read).predicted
-    return refused is not None and refused.fault.kind is wanted
+    return refused is not None and refused.fault.kind is kind
 
 
-def condition(kind: str, regime: str | None = None) -> str:
+def _is_of(exceptions: Exceptions, exception: ExceptionRecord, wanted: CaughtFaults) -> bool:
+    """Return whether an exception is of the regime, the access and the level of privilege that are wanted."""
+    if wanted.regime is not None and not exceptions.is_of(exception, wanted.regime):
+        return False
+    kind = exception.syndrome.access_kind
+    if wanted.access is not None and (kind is None or kind.label != wanted.access):
+        return False
+    return _asked(exception, wanted)
+
+
+def _asked(exception: ExceptionRecord, wanted: CaughtFaults) -> bool:
+    return wanted.privilege is None or exception.asked.label == wanted.privilege
+
+
+def _place(wanted: CaughtFaults, named: Collection[str]) -> CaughtFaults:
+    """Return what decides where faults are caught, and nothing else of them."""
+    return CaughtFaults(wanted.kind if wanted.kind in named else "any", wanted.regime)
+
+
+def condition(wanted: CaughtFaults) -> str:
     """Return the condition of a catch's breakpoints, as GDB is told it."""
-    return f'$_mmu_fault("{kind}")' if regime is None else f'$_mmu_fault("{kind}", "{regime}")'
+    words = [wanted.kind, wanted.regime or "", wanted.access or "", wanted.privilege or ""]
+    while not words[-1]:
+        words.pop()
+    return "$_mmu_fault({})".format(", ".join(f'"{each}"' for each in words))
 
 
-def vectors(machine: Machine, regime: str | None = None) -> Mapping[VA, str]:
+def vectors(machine: Machine, wanted: CaughtFaults | None = None) -> Mapping[VA, str]:
     """Return the vector entries that the guest uses, as far as they are known now; none set yet raise `Refused`.
 
     That is those of this CPU and, where its process has two address spaces, of the other one; and those of each other
-    CPU, which may be in the other one.  With `regime`, where faults of that one come in, which may be another level's.
+    CPU, which may be in the other one.  Of one regime, where its faults come in, which may be another level's; of what
+    is caught by name, its own.
     """
     architecture = machine.architecture
+    regime = None if wanted is None else wanted.regime
     name = architecture.exceptions.vector_base(machine.register, regime)
+    if architecture.exceptions.handler_register and optional(machine.register, name) is None:
+        raise Unavailable(f"this gdbstub does not say {name}: say where faults are handled, --handler SYMBOL")
     if not machine.register(name):
         raise Refused(
             f"{name} is 0: the guest has not set its vectors yet; run it until it has "
             "(say: hbreak on a later function, continue) and ask again"
         )
+    if wanted is not None and wanted.kind in architecture.exceptions.named:
+        at = architecture.exceptions.named_vectors(machine.register).get(wanted.kind)
+        if at is None:
+            raise Refused(f"the guest has no handler for it: the gate of {wanted.kind} is not present, or not known")
+        return {at: wanted.kind}
     if regime is not None:
         return architecture.exceptions.vectors(machine.register, regime)
     entries = dict(vector_entries(architecture, machine.register, machine.memory.read))
@@ -85,14 +125,12 @@ def vectors(machine: Machine, regime: str | None = None) -> Mapping[VA, str]:
 class Catch:
     """One `mmu catch`: a breakpoint at each vector entry that was ever met, of one life."""
 
-    kind: str
-    regime: str | None = None
-    """The one regime whose faults are caught; None is whatever the vectors in force take."""
+    wanted: CaughtFaults
     breakpoints: dict[VA, gdb.Breakpoint] = field(default_factory=dict)
 
     @property
     def condition(self) -> str:
-        return condition(self.kind, self.regime)
+        return condition(self.wanted)
 
     def cover(self, addresses: Iterable[VA]) -> None:
         """Have a breakpoint at each address as well."""
@@ -120,16 +158,16 @@ class Catches:
     """Which vector entries the user wants to stop at; empty: all."""
     active: list[Catch] = field(default_factory=list)
 
-    def add(self, machine: Machine, kind: str, regime: str | None = None) -> list[tuple[int, VA, str]]:
-        """Catch `kind` at the vectors: gives (number, address, entry) of each breakpoint.
+    def add(self, machine: Machine, faults: CaughtFaults) -> list[tuple[int, VA, str]]:
+        """Catch such faults at the vectors: gives (number, address, entry) of each breakpoint.
 
         One that is there already is left to it: a second would stop at the same, and use up hardware breakpoints.
         """
-        wanted = self._wanted(machine, regime)
-        existing = self.existing(machine, kind, regime)
+        wanted = self._wanted(machine, faults)
+        existing = self.existing(machine, faults)
         if existing is not None:
             return [(existing.breakpoints[address].number, address, entry) for address, entry in wanted.items()]
-        catch = Catch(kind, regime)
+        catch = Catch(faults)
         self.active.append(catch)
         try:
             catch.cover(wanted)
@@ -139,18 +177,19 @@ class Catches:
             raise Refused(f"GDB cannot set a hardware breakpoint there: {error}") from None
         return [(catch.breakpoints[address].number, address, entry) for address, entry in wanted.items()]
 
-    def existing(self, machine: Machine, kind: str, regime: str | None = None) -> Catch | None:
+    def existing(self, machine: Machine, faults: CaughtFaults) -> Catch | None:
         """Return the catch of the same faults that is at each vector entry that is wanted; None where there is none."""
-        wanted = self._wanted(machine, regime)
+        wanted = self._wanted(machine, faults)
         for catch in self.active:
-            if (catch.kind, catch.regime) == (kind, regime) and wanted.keys() <= catch.breakpoints.keys():
+            if catch.wanted == faults and wanted.keys() <= catch.breakpoints.keys():
                 here = [catch.breakpoints[address] for address in wanted]
                 if all(each.is_valid() and each.enabled and self.as_made(each) for each in here):
                     return catch
         return None
 
-    def _wanted(self, machine: Machine, regime: str | None = None) -> dict[VA, str]:
-        return self._chosen(vectors(machine, regime))
+    def _wanted(self, machine: Machine, faults: CaughtFaults) -> dict[VA, str]:
+        found = vectors(machine, faults)
+        return dict(found) if faults.kind in machine.architecture.exceptions.named else self._chosen(found)
 
     def _chosen(self, entries: Mapping[VA, str]) -> dict[VA, str]:
         wanted = self.entries()
@@ -162,17 +201,23 @@ class Catches:
         Those that were met before stay: a guest whose kernel hides from its processes changes them at each entry.  Of
         its trampoline's only those entries are known at first that lead into the kernel: the others are no news.
         """
-        said = (self._follow(machine, regime) for regime in dict.fromkeys(catch.regime for catch in self.active))
+        named = machine.architecture.exceptions.named
+        places = dict.fromkeys(_place(catch.wanted, named) for catch in self.active)
+        said = (self._follow(machine, each) for each in places)
         return "; ".join(each for each in said if each)
 
-    def _follow(self, machine: Machine, regime: str | None) -> str:
-        architecture, register = machine.architecture, machine.register
-        catches = [catch for catch in self.active if catch.regime == regime]
+    def _follow(self, machine: Machine, place: CaughtFaults) -> str:
+        architecture, register, regime = machine.architecture, machine.register, place.regime
+        named = architecture.exceptions.named
+        catches = [catch for catch in self.active if _place(catch.wanted, named) == place]
         try:
-            here = set(self._chosen(architecture.exceptions.vectors(register, regime)))
+            if place.kind in named:
+                here = set(vectors(machine, place))
+            else:
+                here = set(self._chosen(architecture.exceptions.vectors(register, regime)))
             if all(here <= set(catch.breakpoints) for catch in catches):
                 return ""
-            wanted = self._wanted(machine, regime)
+            wanted = self._wanted(machine, place)
         except GdbtoolsError:
             return ""
         news = any(here.isdisjoint(catch.breakpoints) for catch in catches)
@@ -206,15 +251,11 @@ class Catches:
 
         That a catch is among them is no evidence: its condition has to hold of what the CPU's registers say.
         """
-        return any(
-            catch.owns(each) and matches(machine, catch.kind, catch.regime)
-            for catch in self.active
-            for each in breakpoints
-        )
+        return any(catch.owns(each) and matches(machine, catch.wanted) for catch in self.active for each in breakpoints)
 
     def wanted(self, machine: Machine, address: int) -> bool:
         """Return whether a catch wants a CPU's stop at a vector entry."""
-        return any(address in catch.breakpoints and matches(machine, catch.kind, catch.regime) for catch in self.active)
+        return any(address in catch.breakpoints and matches(machine, catch.wanted) for catch in self.active)
 
     def as_made(self, breakpoint_: gdb.Breakpoint) -> bool:
         """Return whether a breakpoint is a catch's, and nobody has made anything else of it."""

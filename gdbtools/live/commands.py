@@ -86,21 +86,29 @@ def word_of(text: str) -> str:
 
 
 class FaultFunction(gdb.Function):
-    """$_mmu_fault(KIND [, REGIME]): 1 at an exception vector if the exception is such a fault, of that regime.
+    """$_mmu_fault(KIND [, REGIME [, ACCESS [, PRIVILEGE]]]): 1 at an exception vector if it is such a fault.
 
-    KIND is "access-flag", "translation", "permission" or "any", REGIME like "el1" or "stage2".  While `mmu service`
-    runs, access-flag faults are its.
+    KIND is as of `mmu catch`, like "permission" or "any", REGIME like "el1" or "stage2", ACCESS "read", "write" or
+    "execute", PRIVILEGE a level's name; what is left out or empty is any.  While `mmu service` runs, access-flag faults
+    are its.
     """
 
     def __init__(self, face: MakeFace) -> None:
         super().__init__("_mmu_fault")
         self._face = face
 
-    def invoke(self, kind: gdb.Value | None = None, regime: gdb.Value | None = None) -> int:  # type: ignore[override]
+    def invoke(self, kind: gdb.Value | None = None, *conditions: gdb.Value) -> int:
         try:
             if kind is None:
                 raise UsageError('KIND is missing, like $_mmu_fault("any")')
-            return int(self._face().faulted(kind.string(), None if regime is None else regime.string()))
+            from gdbtools.machine.model import CaughtFaults
+
+            if len(conditions) > len(("REGIME", "ACCESS", "PRIVILEGE")):
+                raise UsageError(
+                    '$_mmu_fault takes no more than a kind and three conditions, like ("any", "", "write")'
+                )
+            words = [each.string() or None for each in conditions]
+            return int(self._face().faulted(CaughtFaults(kind.string(), *words)))
         except GdbtoolsError as error:
             raise gdb.GdbError(str(error)) from None
 

@@ -32,7 +32,7 @@ from gdbtools.live.stub.memory import broken
 from gdbtools.live.stub.target import Target
 from gdbtools.live.whose import in_gdbs_words, stand_in, told
 from gdbtools.machine.layers import no_source, unsaid
-from gdbtools.machine.model import Machine
+from gdbtools.machine.model import CaughtFaults, Machine
 from gdbtools.machine.progress import CountedMemory, Tell
 from gdbtools.machine.sources import open_source
 from gdbtools.printable import in_a_line
@@ -86,7 +86,7 @@ class Face:
         changed, abandoned = self.written.forget(), self.catches.abandon()
         self._doomed += abandoned
         gone = [f"{number_of(changed, 'descriptor')} to take back"] if changed else []
-        gone += [f"catch {each.kind}" for each in abandoned]
+        gone += [f"catch {each.wanted.kind}" for each in abandoned]
         if gone:
             gdb.write(f"mmu: this is another guest; forgotten with the one before: {', '.join(gone)}\n", gdb.STDERR)
 
@@ -190,14 +190,14 @@ class Face:
         if thread is not None and not thread.is_running():
             self.make_sure()
 
-    def faulted(self, kind: str, regime: str | None = None) -> bool:
+    def faulted(self, wanted: CaughtFaults) -> bool:
         """Return whether the last exception is such a fault; while `mmu service` runs, access-flag faults are its."""
         machine = self.guest.machine()
         if _at_interrupt(machine):
             # It has no syndrome: what there is, is of an exception before it.
             return False
-        taken = self.guest.serving and matches(machine, "access-flag")
-        return matches(machine, kind, regime) and not taken
+        taken = self.guest.serving and matches(machine, CaughtFaults("access-flag"))
+        return matches(machine, wanted) and not taken
 
     def show(self, command: Command, words: Sequence[str], called: str = "") -> None:
         """Answer at the prompt, then resume the guest if the command asked for that."""

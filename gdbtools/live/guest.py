@@ -20,8 +20,9 @@ from gdbtools.live.step import keeping, read, step, write
 from gdbtools.live.stub.target import Target
 from gdbtools.live.stub.tlb import empty_tlb
 from gdbtools.live.watch import DescriptorWatchpoint, frames
+from gdbtools.machine.layers import FixedRegisters, Overridden
 from gdbtools.machine.live.qemu_ram import backing
-from gdbtools.machine.model import Machine, with_dirty
+from gdbtools.machine.model import CaughtFaults, Cpu, Machine, with_dirty
 from gdbtools.printable import in_a_line
 from gdbtools.render.document import Document
 
@@ -38,6 +39,8 @@ class LiveGuest:
         self._catches = catches
         self._interrupt: Interrupt | None = None
         self._serving: Serving | None = None
+        self._handler: tuple[object, VA] | None = None
+        """Where faults are handled, as somebody has said of one attachment."""
         self._touched: set[str] = set()
         self._watches: list[tuple[list[DescriptorWatchpoint], Look]] = []
 
@@ -52,13 +55,22 @@ class LiveGuest:
         return self._serving is not None
 
     def machine(self) -> Machine:
-        machine = self._target.machine(self)
+        machine = self._handled(self._target.machine(self))
         stated = self._dirty()
         if stated is DirtyConvention.NONE:
             return machine
         if machine.live is None:
             return with_dirty(machine, stated, "as `set mmu-dirty` says")
         return replace(machine, architecture=machine.architecture.reading_dirty(stated))
+
+    def _handled(self, machine: Machine) -> Machine:
+        """Return the machine with where its faults are handled, if somebody has said so of this guest."""
+        if self._handler is None or self._handler[0] is not self._target.attachment:
+            return machine
+        name = machine.architecture.exceptions.handler_register
+        said = FixedRegisters({name: self._handler[1]}, "--handler")
+        cpus = tuple(Cpu(each.number, Overridden(each.registers, said)) for each in machine.cpus)
+        return replace(machine, cpus=cpus)
 
     def past_stub(self, allowed: bool) -> None:
         """Report whether the guest's RAM may be reached past the stub, where that can be done."""
@@ -119,11 +131,14 @@ class LiveGuest:
         self._target.attached().release()
         gdb.execute("continue")
 
-    def catch(self, kind: str, regime: str | None = None) -> Sequence[tuple[int, VA, str]]:
-        return self._catches.add(self.machine(), kind, regime)
+    def catch(self, wanted: CaughtFaults) -> Sequence[tuple[int, VA, str]]:
+        return self._catches.add(self.machine(), wanted)
 
-    def catches(self, kind: str, regime: str | None = None) -> bool:
-        return self._catches.existing(self.machine(), kind, regime) is not None
+    def catches(self, wanted: CaughtFaults) -> bool:
+        return self._catches.existing(self.machine(), wanted) is not None
+
+    def handled_at(self, address: VA) -> None:
+        self._handler = self._target.attached(), address
 
     def watch(
         self,
@@ -225,4 +240,6 @@ def _overwritten(architecture: Architecture) -> Sequence[str]:
 
 
 def _caught(catch: Catch) -> str:
-    return catch.kind if catch.regime is None else f"{catch.kind} of {catch.regime}"
+    wanted = catch.wanted
+    said = wanted.kind if wanted.regime is None else f"{wanted.kind} of {wanted.regime}"
+    return " ".join([said, *filter(None, (wanted.access, wanted.privilege))])

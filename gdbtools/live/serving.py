@@ -18,7 +18,7 @@ from gdbtools.live.stub.registers import forget_registers, machine_pc
 from gdbtools.live.stub.rsp import open_wire
 from gdbtools.live.stub.target import Target
 from gdbtools.machine.live.gdbstub import Silent, StubLost, register_numbers
-from gdbtools.machine.model import Machine, Served
+from gdbtools.machine.model import CaughtFaults, Machine, Served
 
 if TYPE_CHECKING:
     from gdbtools.live.guest import LiveGuest
@@ -151,7 +151,7 @@ class Serving:
         pc = stopped.register(stopped.architecture.pc)
         if places is None or pc in places:
             return True
-        return self._catches.wanted(stopped, pc) and not matches(stopped, "access-flag")
+        return self._catches.wanted(stopped, pc) and not matches(stopped, CaughtFaults("access-flag"))
 
     def _serve_past_gdb(self, relay: Relay, ended: list[str]) -> None:
         """Serve over the wire, and give GDB its turn where it has to decide, up to the next fault to repair."""

@@ -41,6 +41,28 @@ class Registers(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class CaughtFaults:
+    """Which exceptions a catch stops at: of a kind, of one regime, of one kind of access, asked for by one level.
+
+    None is any of them.
+    """
+
+    kind: str
+    regime: str | None = None
+    access: str | None = None
+    privilege: str | None = None
+
+    @property
+    def said(self) -> str:
+        """What they are, in words."""
+        kind = "MMU" if self.kind == "any" else self.kind
+        which = [f" of {self.regime}"] if self.regime else []
+        which += [f" by {self.access}"] if self.access else []
+        which += [f" asked for by {self.privilege}"] if self.privilege else []
+        return f"{kind} faults{''.join(which)}"
+
+
 class Live(Protocol):
     """What can be done with a running guest, besides reading it: the debugger's side of the commands."""
 
@@ -67,14 +89,18 @@ class Live(Protocol):
         """Let the guest run until something stops it."""
         ...
 
-    def catch(self, kind: str, regime: str | None = None) -> Sequence[tuple[int, VA, str]]:
-        """Stop on faults of `kind` at the vectors: gives (breakpoint number, address, entry) for each.
+    def catch(self, wanted: CaughtFaults) -> Sequence[tuple[int, VA, str]]:
+        """Stop on such faults at the vectors: gives (breakpoint number, address, entry) for each.
 
-        With `regime`, on that one's alone, at the vectors of the level that takes them.
+        Those of one regime are caught at the vectors of the level that takes them.
         """
         ...
 
-    def catches(self, kind: str, regime: str | None = None) -> bool:
+    def handled_at(self, address: VA) -> None:
+        """Take `address` for where faults are handled, for as long as this guest is debugged."""
+        ...
+
+    def catches(self, wanted: CaughtFaults) -> bool:
         """Return whether `catch` with the same has been asked for, and is as it was made wherever it would be set."""
         ...
 

@@ -329,3 +329,60 @@ def test_newer_qemus_come_to_the_same_verdicts(gdb: Gdb, qemu: str, scenario: st
             live.to_fault()
             said.append(live.verdict()[0])
     assert said[0] == said[1]
+
+
+# --- Catching.
+
+
+@pytest.mark.parametrize(
+    ("scenario", "words", "stops"),
+    [
+        ("read_only", "permission --access write", True),
+        ("read_only", "permission --access read", False),
+        ("read_only", "any --privilege user", False),
+        ("supervisor_only", "any --access read --privilege user", True),
+        ("supervisor_only", "translation", False),
+        ("reserved_bit", "reserved-bit", True),
+        ("absent_page", "reserved-bit", False),
+        ("not_canonical", "general-protection", True),
+        ("not_canonical", "any", False),
+        ("fault_on_fault", "double-fault", True),
+    ],
+)
+def test_a_catch_stops_where_all_of_its_conditions_hold(gdb: Gdb, scenario: str, words: str, stops: bool) -> None:
+    with planted_x86(gdb, scenario) as live:
+        live.say(f"mmu catch {words}")
+        live.say("hbreak *(long)&finished")
+        live.say("continue")
+        assert (live.value("$pc") == live.symbol("finished")) is not stops
+
+
+def test_what_x86_64_does_not_have_is_refused_in_a_line(gdb: Gdb) -> None:
+    with planted_x86(gdb, "untouched") as live:
+        assert live.refusal("mmu catch access-flag") == (
+            "x86-64 has no access-flag faults; say one of translation, permission, reserved-bit, protection-key, any, "
+            "general-protection, stack-fault, double-fault"
+        )
+        assert "'el1' is no level of privilege of x86-64" in live.refusal("mmu catch any --privilege el1")
+        assert "no fault of an access that is told" in live.refusal("mmu catch double-fault --access read")
+        live.say("mmu catch permission --access write --privilege user")
+        assert 'stop only if $_mmu_fault("permission", "", "write", "user")' in live.say("info breakpoints")
+        assert live.ask("status")[0]["abilities"]["catching"] == "permission write user"
+
+
+def test_a_stub_that_does_not_say_where_the_table_is_is_told_the_handler(gdb: Gdb) -> None:
+    """As KVM's or a board's, which have no monitor that prints it."""
+    with planted_x86(gdb, "read_only") as live:
+        live.say("python from gdbtools.arch.x86_64 import architecture; told = architecture.idtr_of")
+        live.say("python architecture.idtr_of = lambda stub: None")
+        try:
+            assert live.refusal("mmu catch any") == (
+                "this gdbstub does not say idtr: say where faults are handled, --handler SYMBOL"
+            )
+            assert "live: `mmu catch any --handler SYMBOL`" in live.refusal("mmu fault")
+            live.say("mmu catch any --handler page_fault")
+            live.say("continue")
+            assert live.value("$pc") == live.symbol("page_fault")
+            assert live.verdict()[1]["verdict"] == "tables agree"
+        finally:
+            live.say("python architecture.idtr_of = told")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gdbtools.commands.arguments import CAUGHT, REGIME
+from gdbtools.commands.arguments import CAUGHT, CAUGHT_ACCESSES, PRIVILEGE, REGIME
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 CATCH = Command(
@@ -15,14 +15,23 @@ CATCH = Command(
         "of privilege and of lower ones) that stop only for those of this kind.\n"
         "Every set of vectors that the guest uses has them: of this CPU and the others, of the kernel and of the\n"
         "trampoline where it hides from its processes (page-table isolation), and each other vectors that a later\n"
-        "stop meets. `info breakpoints` shows them, `delete` removes them."
+        "stop meets. `info breakpoints` shows them, `delete` removes them.\n"
+        "Of x86-64 alone are reserved-bit, protection-key, and by their names general-protection (#GP), stack-fault\n"
+        "(#SS) and double-fault (#DF)."
     ),
     arguments=(
-        Argument("kind", "the faults to stop on", Kind.CHOICE, CAUGHT),
+        Argument("kind", "the faults to stop on", Kind.CHOICE, CAUGHT, metavar="KIND"),
         replace(
             REGIME,
             help="only faults of this regime, at the vectors of the level that takes them: stage2, at the "
             "hypervisor's, while the CPU is in a guest (default: what the vectors in force take)",
+        ),
+        Argument("--access", "only faults of this kind of access", Kind.CHOICE, CAUGHT_ACCESSES),
+        replace(PRIVILEGE, help="only faults that this level of privilege asked for, by its name"),
+        Argument(
+            "--handler",
+            "where page faults are handled, for a gdbstub that does not say where the IDT is (x86-64)",
+            Kind.ADDRESS,
         ),
     ),
     implementation=loaded("catch"),

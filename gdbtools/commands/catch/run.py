@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from gdbtools.addresses import VA
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.commands.privileges import privilege_asked
 from gdbtools.commands.session import Session
 from gdbtools.errors import UsageError
+from gdbtools.machine.model import CaughtFaults
 
 
 @dataclass(frozen=True)
 class Caught:
     """What was set: (breakpoint number, address, vector entry) of each; those `in_force` by address."""
 
-    kind: str
-    regime: str | None
+    wanted: CaughtFaults
     places: Sequence[tuple[int, int, str]]
     in_force: Collection[int]
     already: bool = False
@@ -27,16 +30,37 @@ class Options:
 
     kind: str
     regime: str | None = None
+    access: str | None = None
+    privilege: str | None = None
+    handler: VA | None = None
 
 
 def run(session: Session, options: Options) -> Sequence[Caught]:
     architecture = session.machine.architecture
+    wanted = _wanted(architecture, options)
+    if options.handler is not None:
+        if not architecture.exceptions.handler_register:
+            base = architecture.exceptions.vector_base(session.machine.register)
+            raise UsageError(f"{base} says where faults are handled; leave --handler out")
+        session.live.handled_at(options.handler)
+    already = session.live.catches(wanted)
+    places = session.live.catch(wanted)
+    if wanted.regime is not None or wanted.kind in architecture.exceptions.named:
+        return (Caught(wanted, places, frozenset(address for _, address, _ in places), already),)
+    in_force = frozenset(architecture.exceptions.vectors(session.live.machine().register))
+    return (Caught(wanted, places, in_force, already),)
+
+
+def _wanted(architecture: Architecture, options: Options) -> CaughtFaults:
+    """Return what is asked for; raise `UsageError` for what the architecture does not have."""
+    title, exceptions = architecture.identity.title, architecture.exceptions
     if options.regime not in (None, *architecture.regime_names):
         known = ", ".join(architecture.regime_names)
-        raise UsageError(f"{options.regime} is no regime of {architecture.identity.title}; say one of {known}")
-    already = session.live.catches(options.kind, options.regime)
-    if options.regime is not None:
-        places = session.live.catch(options.kind, options.regime)
-        return (Caught(options.kind, options.regime, places, frozenset(address for _, address, _ in places), already),)
-    in_force = frozenset(architecture.exceptions.vectors(session.machine.register))
-    return (Caught(options.kind, None, session.live.catch(options.kind), in_force, already),)
+        raise UsageError(f"{options.regime} is no regime of {title}; say one of {known}")
+    known_kinds = (*exceptions.caught, "any", *exceptions.named)
+    if options.kind not in known_kinds:
+        raise UsageError(f"{title} has no {options.kind} faults; say one of {', '.join(known_kinds)}")
+    if options.kind in exceptions.named and (options.access or options.regime):
+        raise UsageError(f"{options.kind} is no fault of an access that is told; leave --access and --regime out")
+    asked = privilege_asked(architecture, options.privilege)
+    return CaughtFaults(options.kind, options.regime, options.access, None if asked is None else asked.label)

@@ -8,9 +8,7 @@ from gdbtools.render.json import JsonObject, hexadecimal
 
 
 def view(answer: Caught) -> Document:
-    kind = "MMU" if answer.kind == "any" else answer.kind
-    of = "" if answer.regime is None else f" of {answer.regime}"
-    caught = Span(f"{kind} faults{of}", Role.HEADING)
+    caught = Span(answer.wanted.said, Role.HEADING)
     if answer.already:
         numbers = ", ".join(str(number) for number, _, _ in answer.places)
         return Document([Line(["Already catching ", caught, f", by the breakpoints {numbers}."])])
@@ -38,4 +36,7 @@ def record(answer: Caught) -> JsonObject:
         }
         for number, address, entry in answer.places
     ]
-    return {"kind": answer.kind, "regime": answer.regime, "breakpoints": places}
+    wanted = answer.wanted
+    said: JsonObject = {"kind": wanted.kind, "regime": wanted.regime, "breakpoints": places}
+    said |= {} if wanted.access is None else {"access": wanted.access}
+    return said if wanted.privilege is None else said | {"privilege": wanted.privilege}

@@ -72,6 +72,9 @@ class PageFaults(Exceptions):
     fences_are_local = True
     # "Operations that Invalidate TLBs and Paging-Structure Caches".
     fault_forgets = "a page fault has its CPU forget what it holds of that address"
+    caught = ("translation", "permission", "reserved-bit", "protection-key")
+    named = tuple(NAMED.values())
+    handler_register = frame.HANDLER
     # "Optional Invalidation".
     grants_owe_nothing = True
     barriers_are_owed = False
@@ -170,7 +173,7 @@ class PageFaults(Exceptions):
         return {} if at is None else {at: frame.MNEMONICS[frame.PAGE_FAULT]}
 
     def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:  # noqa: ARG002
-        return "idtr"
+        return "idtr" if optional(register, frame.HANDLER) is None else frame.HANDLER
 
     def named_vectors(self, register: ReadRegister) -> Mapping[str, VA]:
         """Return the handlers of what is no fault of the tables, by its name: #DF, #SS and #GP."""

@@ -274,6 +274,8 @@ def test_of_a_double_fault_it_is_said_what_can_be_trusted(capsys: pytest.Capture
         ("8b 07", 0, {"rdi": 0x4000}, False),
         ("8b 07", 0, {"rdi": 0x3FF8}, False),
         ("8b 07", 0, {"rdi": 0x9000}, True),
+        ("8b 07", 0, {"rdi": 0x3FF1}, False),
+        ("8b 07", 0, {"rdi": 0x3FF0}, True),
         ("c7 47 10 00 00 00 00", 2, {"rdi": 0x9000}, True),
         ("48 89 14 24", 2, {"rdx": 0}, True),
         # What is not decoded shows nothing.

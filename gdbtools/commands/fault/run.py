@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gdbtools.addresses import VA
+from gdbtools.analysis.conventions import of_deciding_entry
 from gdbtools.analysis.faults.descriptor_history import steps_of
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.analysis.faults.spurious_causes import suspicions
@@ -14,7 +15,6 @@ from gdbtools.analysis.faults.spurious_model import SeenChange, Suspicion
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import ExceptionRecord
-from gdbtools.commands.conventions import of_deciding_entry
 from gdbtools.commands.fault.verdict import answering_pa, sentence
 from gdbtools.commands.guest_frames import WalkFrames, frames_on, guest_of, passed_on
 from gdbtools.commands.session import Session

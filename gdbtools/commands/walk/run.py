@@ -9,11 +9,11 @@ from functools import partial
 
 from gdbtools.addresses import VA, Input
 from gdbtools.analysis.contiguity import Contiguity, contiguity
+from gdbtools.analysis.conventions import of_deciding_entry
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Access, AccessKind, Privilege, Refusal, Regime, Walk
 from gdbtools.arch.walk import walk
-from gdbtools.commands.conventions import of_deciding_entry
 from gdbtools.commands.guest_frames import WalkFrames, frames_on, guest_of, guest_wanted
 from gdbtools.commands.privileges import any_of, check_kind, check_runs_in, privilege_asked
 from gdbtools.commands.session import Session

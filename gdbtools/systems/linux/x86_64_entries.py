@@ -81,7 +81,7 @@ def absent(address: VA, entry: int, level: int) -> str:
         return ""
     word = SwapEntry(entry & _ALL)
     if not word & ~_UNUSED:
-        return "no page yet, or none any more: the entry is empty"
+        return ""
     if level > 1 and _PS.of(word) and not word.PROTNONE:
         return f"a huge page that is being split or changed, at PA {_place(word, level):#x}, inverted in the entry"
     if word.PROTNONE:

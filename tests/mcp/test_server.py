@@ -62,7 +62,8 @@ def test_the_tools_of_a_dump_are_its_commands_and_none_of_them_writes() -> None:
     assert {"walk", "map", "fault", "regs", "syndrome", "status"} <= set(listed)
     assert not {"capture", "redact", "fixup", "service", "pte"} & set(listed)
     assert all(tool.annotations.read_only_hint for tool in listed.values())
-    assert listed["walk"].input_schema["properties"]["access"]["enum"] == ["read", "write", "execute", "read-code"]
+    kinds = ["read", "write", "execute", "read-code", "shadow-stack-read", "shadow-stack-write"]
+    assert listed["walk"].input_schema["properties"]["access"]["enum"] == kinds
 
 
 def test_an_answer_is_the_line_that_the_command_prints() -> None:

@@ -93,7 +93,7 @@ def page_entry(mode: Mode, low: int) -> type[MappingEntry]:
         fields["PS"] = Field(7, doc="maps a page", values=NO_YES)
     if mode.entry_bytes == 8:
         fields["OutputAddress"] = Field((PHYSICAL_BITS - 1, low), doc="output address", scale=1 << low)
-        if low > _LARGE_PAT + 1:
+        if large:
             fields["MISALIGNED"] = Field((low - 1, _LARGE_PAT + 1), doc="address below the page's size: 0")
     elif large:
         # PSE-36: what does not fit above stands below.

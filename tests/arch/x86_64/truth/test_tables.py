@@ -74,3 +74,16 @@ def test_each_mode_cuts_an_address_as_the_manual_has_it(name: str) -> None:
     assert (mode.entry_bytes, [(each.number, each.high, each.low) for each in mode.levels]) == CUTS[name]
     assert mode.is_long == (name in (LEVELS_4.name, LEVELS_5.name))
     assert mode.input_bits == CUTS[name][1][0][1] + 1
+
+
+# What 0 and 1 of a bit mean that says more than no and yes.
+MEANINGS = {
+    "A": ("not accessed", "accessed"), "D": ("not written", "written"), "US": ("supervisor", "user"),
+    "RW": ("read-only", "writable"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MEANINGS)
+def test_both_values_of_a_bit_have_their_meaning(name: str) -> None:
+    field = page_entry(LEVELS_4, 12).field(name)
+    assert (field.meaning(0), field.meaning(1)) == MEANINGS[name]

@@ -30,7 +30,7 @@ from types import ModuleType
 import hypothesis
 import pytest
 
-from tests.mutants import aarch64, riscv
+from tests.mutants import aarch64, riscv, x86_64
 from tests.mutants.changes import Mutant, Rules, mutants
 from tests.places import ROOT
 
@@ -41,7 +41,7 @@ Counted in the time of the process's own, which does not depend on what else the
 """
 AT_MOST_SECONDS = 600
 """How long a test unbroken may take."""
-ARCHITECTURES: Sequence[Rules] = (aarch64.RULES, riscv.RULES)
+ARCHITECTURES: Sequence[Rules] = (aarch64.RULES, riscv.RULES, x86_64.RULES)
 
 
 class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -84,20 +84,23 @@ class Watch:
             self.failed.append(report.nodeid)
 
 
-def ordered_tests(tree: Path, rules: Rules, mutant: Mutant | None) -> tuple[list[str], list[str]]:
-    """Return the files of tests/arch that are this architecture's or everybody's: those that notice most, the others.
+def ordered_tests(tree: Path, rules: Rules, mutant: Mutant | None) -> tuple[list[str], list[str], list[str]]:
+    """Return the files of tests that are this architecture's or everybody's: a mutant's own, those that notice most,
+    the others.
 
-    Most mutants need no more than the first of them to be read.
+    Its own are called after its file or its folder.  Most mutants need no more than the first of them to be read.
     """
-    groups = (*([] if mutant is None else [f"test_{mutant.file.rpartition('/')[2]}"]), *rules.first_tests)
+    own = () if mutant is None else [f"test_{name}." for name in mutant.file.removesuffix(".py").split("/")]
     others = {each.name for each in ARCHITECTURES} - {rules.name}
-    files = (path.relative_to(tree) for path in (tree / "tests/arch").rglob("test_*.py"))
-    found = sorted(str(path) for path in files if not others & set(path.parts))
-    first = sorted(
-        (name for name in found if any(group in name for group in groups)),
-        key=lambda name: next(n for n, group in enumerate(groups) if group in name),
-    )
-    return first, [name for name in found if name not in first]
+    files = (path.relative_to(tree) for folder in rules.tests for path in (tree / folder).rglob("test_*.py"))
+    left = sorted(str(path) for path in files if not others & set(path.parts))
+    found: list[list[str]] = []
+    for groups in (own, rules.first_tests, ("",)):
+        chosen = [name for name in left if any(group in name for group in groups)]
+        chosen.sort(key=lambda name: next(n for n, group in enumerate(groups) if group in name))
+        left = [name for name in left if name not in chosen]
+        found.append(chosen)
+    return found[0], found[1], found[2]
 
 
 def enter(tree: Path, mutant: Mutant | None) -> None:
@@ -122,7 +125,7 @@ def run(tree: Path, rules: Rules, mutant: Mutant | None, words: Sequence[str], l
     watch = Watch(limit)
     options = ["-q", "--no-header", "--no-summary", "--tb=no", "-p", "no:cacheprovider", "--noconftest"]
     status = 0
-    for files in ordered_tests(tree, rules, mutant):
+    for files in filter(None, ordered_tests(tree, rules, mutant)):
         ended = int(pytest.main([*options, *words, *files], plugins=[watch]))
         status = status or ended
         if status and mutant is not None:

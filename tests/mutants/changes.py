@@ -17,7 +17,7 @@ class Rules:
 
     `targets` are whole files of `folder`, or these functions and tables of them; `equivalent` has the reasons by
     (place, change); `instead` has for an enum the member that takes the place of any other; `first_tests` are words in
-    the names of those tests that notice most, in this order.
+    the names of those tests that notice most, in this order; `tests` are the folders of all of them.
     """
 
     folder: str
@@ -25,6 +25,7 @@ class Rules:
     equivalent: Mapping[tuple[str, str], str]
     instead: Mapping[str, str]
     first_tests: tuple[str, ...]
+    tests: tuple[str, ...] = ("tests/arch",)
 
     @property
     def name(self) -> str:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gdbtools.addresses import PA, VA
-from gdbtools.arch.model import Access, AccessKind, Attributes, Mapped, Refusal, Regime, Walk, written_down
+from gdbtools.arch.model import Access, AccessKind, Attributes, FaultKind, Mapped, Refusal, Regime, Walk, written_down
 from gdbtools.arch.walk import walk
 from gdbtools.arch.x86_64.architecture import X86_64
 from gdbtools.arch.x86_64.privileges import SUPERVISOR, USER
 from gdbtools.bits import Word
 from gdbtools.errors import Unreadable
 
-KINDS = {"read": AccessKind.READ, "write": AccessKind.WRITE, "fetch": AccessKind.EXECUTE}
+KINDS = {
+    "read": AccessKind.READ,
+    "write": AccessKind.WRITE,
+    "fetch": AccessKind.EXECUTE,
+    "shadow-stack-read": AccessKind.SHADOW_STACK_READ,
+}
 WHO = {"user": USER, "supervisor": SUPERVISOR}
 P, RW, US, PWT, PCD, A, D, PS, G = (1 << n for n in range(9))
 NX = 1 << 63
@@ -58,7 +63,9 @@ class Cpu:
             return found, None, None
         fault = refused.fault
         assert fault.stage == 1, "there is no other"
-        return found, refused, X86_64.status(fault, access, found)
+        code = X86_64.status(fault, access, found)
+        assert (code is None) == (fault.kind is FaultKind.GENERAL_PROTECTION)
+        return found, refused, code
 
     def outcome(self, address: int = 0, kind: str = "read", who: str = "supervisor") -> tuple[str, int | None]:
         """Return ("fault", the error code or None for #GP) or ("mapped", physical address)."""
@@ -70,10 +77,12 @@ class Cpu:
 
     def cause(self, address: int = 0, kind: str = "read", who: str = "supervisor") -> str:
         """Return what refuses, the register or descriptor and the bit that decided, and the level; empty: nothing."""
-        _, refused, _ = self.ask(address, kind, who)
+        found, refused, _ = self.ask(address, kind, who)
         if refused is None:
             return ""
         decider, level = refused.decider, refused.fault.level
+        if decider.holder == "descriptor":
+            assert decider.pa in [step.pa for step in found.steps if step.level.number == decider.level == level]
         where = "" if level is None else f" at level {level}"
         return f"{decider.cause.name} {decider.holder}{decider.field.position}={decider.value}{where}"
 

@@ -90,6 +90,14 @@ def test_each_reserved_bit_is_refused_by_its_rule_and_no_other_bit_is(regs, leve
         assert refused(regs, level, P | flags | 1 << bit) == expected
 
 
+def test_an_entry_of_a_level_without_pages_leads_to_a_table_whatever_its_bit_7_says() -> None:
+    for regs, number in ((FOUR, 4), (FIVE, 5), (FIVE, 4)):
+        regime = Cpu(regs).regime()
+        (level,) = (each for each in regime.levels if each.number == number)
+        word = regime.decode((0x3000 | P | PS).to_bytes(8, "little"), level).word
+        assert word.field("NextTable").of(word) == 0x3000
+
+
 @EACH
 def test_without_nxe_bit_63_is_reserved_wherever_it_would_be_xd(regs, level, flags, reserved) -> None:
     regs = regs | {"efer": regs["efer"] & ~NXE}

@@ -124,6 +124,12 @@ def test_a_register_decides_at_the_level_of_the_page(level: int, shift: int) -> 
     assert keyed.cause() == f"KEY_NO_ACCESS pkru[10]=1 at level {level}"
 
 
+def test_a_users_shadow_stack_is_refused_to_a_supervisor_by_its_own_entry() -> None:
+    cpu = paged(PAGE | US | D, P | US | RW, cr4=CET)
+    assert cpu.cause(0, "shadow-stack-read", "supervisor") == "USER_SHADOW_STACK descriptor[2]=1 at level 1"
+    assert cpu.cause(0, "shadow-stack-read", "user") == ""
+
+
 # --- Protection keys: "Protection Keys", the paragraph on what pkru and pkrs say of key i.
 
 
@@ -241,6 +247,11 @@ def test_outside_of_long_mode_there_is_no_shadow_stack() -> None:
 
 
 # --- Accessed, dirty, global, and the memory type.
+
+
+def test_what_is_no_page_has_no_attributes() -> None:
+    for none in (paged(0), paged(PAGE | 1 << 45), paged(0, level=3), paged(P | 1 << 7, level=4)):
+        assert none.walked().attributes is None
 
 
 def test_flags_of_a_page_are_shown() -> None:

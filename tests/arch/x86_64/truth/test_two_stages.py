@@ -14,6 +14,7 @@ import pytest
 from gdbtools.addresses import VA
 from gdbtools.arch.model import written_down
 from gdbtools.arch.x86_64.architecture import X86_64
+from gdbtools.arch.x86_64.privileges import SUPERVISOR
 from gdbtools.errors import Unavailable, UsageError
 from tests.arch.x86_64.guest import Machine
 
@@ -139,6 +140,16 @@ def test_who_executes_is_by_the_guests_tables_with_mode_based_control() -> None:
     assert users.outcome(0, "execute", "supervisor") == ("mapped", RAM + DATA), "the address is a user's, whoever asks"
     kernels = guest("ept", P | RW | A | D, changed=pages, **mbec)
     assert kernels.outcome(0, "execute", "supervisor")[0] == "EPT_NOT_EXECUTABLE"
+
+
+@pytest.mark.parametrize(("leaf", "executable"), [(GUEST, True), (P | RW | A | D, False)])
+def test_what_is_shown_of_execution_with_that_control_is_by_whose_page_it_is(leaf: int, executable: bool) -> None:
+    """The hypervisor's page is executable for user-mode addresses alone."""
+    asked = guest("ept", leaf, changed={DATA: 1 | 1 << 10 | 6 << 3}, secondary_controls=1 << 22)
+    asked.memory |= {pa: asked.memory[pa] | 1 << 10 for pa in ROOTS[:3]}
+    found, _, _ = asked.ask(0, "read")
+    assert found.attributes is not None
+    assert found.attributes.rights[SUPERVISOR].execute is executable
 
 
 def test_advanced_information_tells_of_the_guests_page() -> None:

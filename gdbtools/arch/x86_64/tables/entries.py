@@ -118,7 +118,7 @@ def _broken(word: Word, level: Level, layout: EntryFormat) -> tuple[PagingCause,
     return next(((cause, field) for cause, field in met if field is not None), None)
 
 
-def refuse_entry(step: Step, layout: EntryFormat, stage: int = 1) -> Refusal | None:
+def refuse_entry(step: Step, layout: EntryFormat, stage: int) -> Refusal | None:
     """Refuse an entry that is not present, or has a reserved bit set."""
     entry = step.entry
     if entry.kind is not EntryKind.INVALID:

@@ -104,6 +104,13 @@ def test_without_nxe_bit_63_is_reserved_wherever_it_would_be_xd(regs, level, fla
     assert refused(regs, level, P | flags) == ""
     if Cpu(regs).regime().entry_bytes == 8:
         assert refused(regs, level, P | flags | NX) == f"{OTHER if 63 in reserved else OFF} descriptor[63]=1"
+        assert refused(regs, level, P | flags | 1 << 62) == (f"{OTHER} descriptor[62]=1" if 62 in reserved else "")
+
+
+def test_the_bit_that_is_reserved_without_nxe_is_called_nx() -> None:
+    _, off, _ = paged(P | NX, efer=LME | LMA).ask(0, "read", "supervisor")
+    assert off is not None
+    assert (off.decider.cause.name, off.decider.field.name) == ("NX_OFF", "NX")
 
 
 @pytest.mark.parametrize("width", [36, 39, 40, 46, 51])

@@ -252,6 +252,7 @@ def test_outside_of_long_mode_there_is_no_shadow_stack() -> None:
 def test_what_is_no_page_has_no_attributes() -> None:
     for none in (paged(0), paged(PAGE | 1 << 45), paged(0, level=3), paged(P | 1 << 7, level=4)):
         assert none.walked().attributes is None
+    assert paged(PAGE).walked(1 << 63).attributes is None, "no table is read for it"
 
 
 def test_flags_of_a_page_are_shown() -> None:

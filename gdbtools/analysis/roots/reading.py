@@ -101,6 +101,8 @@ class RootReader:
         tree = replace(tree, owner=owner)
         place, evidence = self._placed(candidate, tree)
         holders = holders_of(candidate, self.holders)
+        if holders and not {each.register for each in holders} & self._registers(candidate):
+            return None  # a register has it for tables of a kind that is not looked for here
         if holders and not any(each.is_at(place) for each in holders):
             place, tree = self._as_held(candidate, tree, holders[0]) or (place, tree)
             evidence = [each for each in (signs.of_pointers(tree, place, self.pointers),) if place.upper and each.count]
@@ -122,6 +124,17 @@ class RootReader:
     @cached_property
     def _level(self) -> Privilege | None:
         return max((each.level for each in self.cpus if each.level is not None and not each.alone), default=None)
+
+    def _registers(self, candidate: Candidate) -> set[str]:
+        """Return the registers that a root of such tables may be in, whoever has it."""
+        form, height, offer = candidate.graph.form, candidate.height, self.architecture.table_heuristics.places
+        levels = (None, *(each.level for each in self.cpus))
+        return {
+            place.register
+            for owner in Owner
+            for level in dict.fromkeys(levels)
+            for place in offer(candidate.root, form, height, owner, level)
+        }
 
     def _places(self, candidate: Candidate, owner: Owner) -> list[RootPlace]:
         """Return the places whose size holds every entry that there is."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gdbtools.cli import main
+from tests.places import ROOT
 
 MEGA, PAGE = 1 << 20, 1 << 12
 SIZE = 16 * MEGA
@@ -203,3 +204,9 @@ def test_notes_of_another_kernel_than_the_tables_are_not_believed(
     assert told["root"] is None
     assert told["why"].startswith("is not believed: the tables that it names ")
     assert not [one for each in result["roots"] for one in each["evidence"] if one["sign"] == "named"]
+
+
+def test_the_root_of_nested_tables_is_not_taken_for_cr3_s(capsys: pytest.CaptureFixture[str]) -> None:
+    """A hypervisor's register has it, and so it is no address space of the guest's."""
+    assert main(["find-roots", "-s", str(ROOT / "fixtures/captures/nested.core"), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["result"]["roots"] == []

@@ -16,6 +16,7 @@ SOURCELESS = ("trace",)
 """Commands that look at a file, and at no guest."""
 WORDS = {
     "walk": "walk 0x40200000",
+    "rmap": "rmap 0x40200000",
     "syndrome": "syndrome",
     "catch": "catch any",
     "capture": "capture /tmp/nothing",
@@ -33,8 +34,8 @@ NONSENSE = {
     "nosuch": "mmu has no command 'nosuch'",
     "walk": "ADDRESS is missing",
     "walk --nosuch 0": "there is no option --nosuch",
-    "walk 0 --access fly": "--access is read, write, execute or read-code, not 'fly'",
-    "walk 0 --access": "--access needs a value: read, write, execute or read-code",
+    "walk 0 --access fly": "shadow-stack-read or shadow-stack-write, not 'fly'",
+    "walk 0 --access": "--access needs a value: read, write, execute, read-code",
     "walk 0 --el 4": "--el is 0, 1, 2 or 3, not '4'",
     "walk 0 --el 2": "EL2 does not run in EL1&0 stage 1",
     "walk 0 --regime el9": "not 'el9'",
@@ -65,7 +66,7 @@ NONSENSE = {
     "syndrome 1 2": "'2' is one word too many",
     "syndrome $nosuch": "has no value here",
     "fault extra": "'extra' is one word too many",
-    "catch": "kind is missing",
+    "catch": "KIND is missing",
     "catch nosuch": "not 'nosuch'",
     "fixup --resume=1": "--resume takes no value",
     "service --count": "--count needs a value",

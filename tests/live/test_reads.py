@@ -173,12 +173,24 @@ def test_the_capture_is_the_recorded_one_again(just_captured: Path) -> None:
     assert [len(memory[pa]) for pa in memory.keys() - recorded.keys()] == [4]
 
 
-def test_a_value_is_decoded_without_a_word_to_the_guest(shared_fault: Live) -> None:
+def test_a_value_of_a_register_is_decoded_without_a_word_to_the_guest(shared_fault: Live) -> None:
     """Nothing tells it from the same question where there is no guest at all."""
-    for command in ("pte 0040000040211703", "pte 40000705 --level 1", "regs ESR=96000046 TCR_EL2=80803520"):
-        before = shared_fault.state()
-        assert shared_fault.say(f"mmu {command}") == offline(command.split())
-        assert shared_fault.state() == before
+    before = shared_fault.state()
+    command = "regs ESR=96000046 TCR_EL2=80803520"
+    assert shared_fault.say(f"mmu {command}") == offline(command.split())
+    assert shared_fault.state() == before
+
+
+@pytest.mark.parametrize("command", ["pte 0040000040211703", "pte 40000705 --level 1"])
+def test_a_value_of_a_descriptor_is_decoded_by_the_regime_in_force_and_changes_nothing(
+    shared_fault: Live, command: str
+) -> None:
+    before = shared_fault.state()
+    said, alone = shared_fault.say(f"mmu {command}"), offline(command.split())
+    assert said.splitlines()[0] == alone.splitlines()[0]
+    assert "EL1&0 stage 1, TTBR0_EL1, 4KB granule: the registers have that in force" in said
+    assert "not known without registers" in " ".join(alone.split())
+    assert shared_fault.state() == before
 
 
 @pytest.mark.parametrize("name", ["VBAR_EL1", "ELR_EL1", "TTBR0_EL1"])

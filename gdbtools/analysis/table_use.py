@@ -18,20 +18,22 @@ from gdbtools.units import PAGE_BYTES
 class TableUse:
     """One table, as it was met first, and what leads to it.
 
-    `references` counts the entries that lead to it and the registers that have it as their root; `roots` are the
-    registers that it is reached from.  A table of several levels is one that tables of several levels lead to.
+    `references` counts the entries that lead to it, `own_references` of them its own, and the registers that have it as
+    their root; `roots` are the registers that it is reached from.  A table of several levels is one that tables of
+    several levels lead to.
     """
 
     page: TablePage
     regime: Regime
     levels: tuple[int, ...]
     references: int
+    own_references: int
     roots: tuple[str, ...]
 
     @property
     def leads_to_itself(self) -> bool:
         """Whether one of its entries leads to itself, as recursive mappings have it."""
-        return self.page.address in self.page.leads_to
+        return self.own_references > 0
 
     @property
     def empty(self) -> bool:
@@ -41,7 +43,7 @@ class TableUse:
     @property
     def shared(self) -> bool:
         """Whether more than one entry or register leads to it, itself left aside."""
-        return self.references - self.page.leads_to.count(self.page.address) > 1
+        return self.references - self.own_references > 1
 
 
 @dataclass
@@ -50,7 +52,6 @@ class _Found:
     regime: Regime
     levels: dict[int, None]
     roots: dict[str, None]
-    references: int = 0
 
 
 def table_use(regimes: Iterable[Regime], read: Read) -> tuple[TableUse, ...]:
@@ -63,28 +64,30 @@ def table_use(regimes: Iterable[Regime], read: Read) -> tuple[TableUse, ...]:
         stages += [each for each in (regime, regime.below) if each is not None and each not in stages]
     spaces: list[Regime | None] = []
     met: dict[tuple[int, int], _Found] = {}
-    references: dict[tuple[int, int], int] = {}
-    roots: set[tuple[str, int]] = set()
+    entries: dict[tuple[int, int], set[tuple[int, int]]] = {}
+    """What leads to each table, as (address of a table, index)."""
+    registers: dict[tuple[int, int], set[str]] = {}
     for stage in stages:
         if stage.below not in spaces:
             spaces.append(stage.below)
         space = spaces.index(stage.below)
-        ours: set[int] = set()
         for page in table_pages(stage, read):
-            key = space, page.address
-            known = met.setdefault(key, _Found(page, stage, {}, {}))
-            if known.page is page:
-                for to in page.leads_to:
-                    references[space, to] = references.get((space, to), 0) + 1
+            known = met.setdefault((space, page.address), _Found(page, stage, {}, {}))
             known.levels[page.level.number] = None
             known.roots[stage.root_register] = None
-            ours.add(page.address)
-        root = stage.root_register, stage.root
-        if ours and root not in roots:
-            roots.add(root)
-            references[space, stage.root] = references.get((space, stage.root), 0) + 1
+            # One that is met again leads elsewhere in another range, and nowhere new in the same.
+            for index, to in page.leads_to:
+                entries.setdefault((space, to), set()).add((page.address, index))
+            registers.setdefault((space, stage.root), set()).add(stage.root_register)
     return tuple(
-        TableUse(each.page, each.regime, tuple(each.levels), references.get(key, 0), tuple(each.roots))
+        TableUse(
+            page=each.page,
+            regime=each.regime,
+            levels=tuple(each.levels),
+            references=len(entries.get(key, ())) + len(registers.get(key, ())),
+            own_references=sum(table == key[1] for table, _ in entries.get(key, ())),
+            roots=tuple(each.roots),
+        )
         for key, each in met.items()
     )
 

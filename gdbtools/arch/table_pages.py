@@ -27,8 +27,9 @@ class TablePage:
     `address` is where the entry above leads: through a stage below, an input address of that.  `parts` are the pieces
     that were read, (PA, size in bytes); `unread` says of the others why not.  `first` is the lowest input address that
     it translates where it was met first.  `tables` and `leaves` are entries that hardware uses, `soft_invalid` those
-    that have only their valid bit clear, `invalid` those that are not zero and nothing to hardware.  `leads_to` has an
-    address for each entry that leads to a table, a soft-invalid one too.
+    that have only their valid bit clear, `invalid` those that are not zero and nothing to hardware; all entries are
+    counted.  `leads_to` has (index, address) of each that leads to a table within the regime's range, a soft-invalid
+    one too.
     """
 
     address: Output
@@ -40,7 +41,7 @@ class TablePage:
     leaves: int
     soft_invalid: int
     invalid: int
-    leads_to: tuple[Output, ...]
+    leads_to: tuple[tuple[int, Output], ...]
 
     @property
     def live(self) -> int:
@@ -67,9 +68,10 @@ def table_pages(regime: Regime, read: Read) -> Iterator[TablePage]:
     seen = {(regime.root, 0)}
     while pending:
         table, depth, base = pending.popleft()
-        page, below = counter.page(table, depth, base)
+        page = counter.page(table, depth, base)
         yield page
-        for address, first in below:
+        for index, address in page.leads_to:
+            first = base + index * page.level.size_bytes
             if (address, depth + 1) not in seen:
                 seen.add((address, depth + 1))
                 pending.append((address, depth + 1, first))
@@ -102,29 +104,31 @@ class _Counter:
         self._kinds: dict[tuple[int, int], tuple[EntryKind, bool]] = {}
         """From depth and an entry without its address to what it is, and whether only its valid bit is clear."""
 
-    def page(self, table: Output, depth: int, base: int) -> tuple[TablePage, list[tuple[Output, int]]]:
-        """Return a table, and (address, lowest input address) of each table that it leads to."""
-        level = self.regime.levels[depth]
-        counts, below, parts, unread = _Counts(), list[tuple[Output, int]](), list[tuple[PA, int]](), list[Hole]()
+    def page(self, table: Output, depth: int, base: int) -> TablePage:
+        """Return a table, whose first entry translates `base`: a root may have entries of another range."""
+        level, regime = self.regime.levels[depth], self.regime
+        counts, below, parts, unread = _Counts(), list[tuple[int, Output]](), list[tuple[PA, int]](), list[Hole]()
         for part in self.scanner.table(table, level):
             if isinstance(part, Hole):
                 unread.append(part)
                 continue
             parts.append((part.pa, len(part.raw)))
-            below += [(to, base + index * level.size_bytes) for index, to in self._counted(part, depth, counts)]
-        page = TablePage(
+            for index, to in self._counted(part, depth, counts):
+                first = base + index * level.size_bytes
+                if first <= regime.last and regime.first < first + level.size_bytes:
+                    below.append((index, to))
+        return TablePage(
             address=table,
             level=level,
-            first=cast(Input, max(base, self.regime.first)),
+            first=cast(Input, max(base, regime.first)),
             parts=tuple(parts),
             unread=tuple(unread),
             tables=counts.tables,
             leaves=counts.leaves,
             soft_invalid=counts.soft_invalid,
             invalid=counts.invalid,
-            leads_to=tuple(to for to, _ in below),
+            leads_to=tuple(below),
         )
-        return page, below
 
     def _counted(self, part: TableSlice, depth: int, counts: _Counts) -> Iterator[tuple[int, Output]]:
         """Count the entries of a part; yield (index, address) of each that leads to a table."""

@@ -41,7 +41,7 @@ def test_what_is_counted_together_is_what_each_entry_is(builder: Builder) -> Non
     assert {page.address for page in pages} == builder.table_addresses
     for page in pages:
         [(pa, size_bytes)] = page.parts
-        counted = (page.tables, page.leaves, page.soft_invalid, page.invalid, list(page.leads_to))
+        counted = (page.tables, page.leaves, page.soft_invalid, page.invalid, [to for _, to in page.leads_to])
         assert counted == one_by_one(regime, page, read(pa, size_bytes))
     firsts = {page.address: page.first for page in pages}
     for leaf in builder.in_order():

@@ -11,6 +11,7 @@ import pytest
 from gdbtools.cli import main
 from tests.arch.aarch64.truth.machine import S1_ROOT, S2_ROOT, guest
 from tests.arch.test_soft_invalid import CHILD, GRANDCHILD, xens
+from tests.arch.x86_64.test_find_roots import EMPTY, KERNEL, linux
 from tests.commands.test_map import saved
 from tests.places import ROOT as TREE
 from tests.tables import Tables
@@ -119,6 +120,28 @@ def test_the_root_is_listed_first_where_levels_count_down_too(capsys: pytest.Cap
     rows = [line.split() for line in shown.splitlines()]
     assert [row[0] for row in rows if row[:1] and row[0].isdigit() and row[1] != "tables,"] == ["4", "3", "2", "1"]
     assert [row[1] for row in rows if row and row[0].startswith("0x")] == ["4", "3", "2", "1"]
+
+
+@pytest.mark.parametrize("depth", [4, 5])
+def test_where_one_root_has_both_halves_each_table_has_an_address_that_is_canonical(
+    depth: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As Linux has it for x86-64: the root's upper half is full of tables in which there is nothing yet."""
+    memory = linux(depth, prepared=True)
+    (tmp_path / "ram.bin").write_bytes(memory.data)
+    registers = {"cr0": "0x80010001", "cr3": hex(KERNEL), "cr4": hex(0x20 | (depth == 5) << 12), "efer": "0xd00"}
+    (tmp_path / "registers.json").write_text(json.dumps(registers))
+    words = ["-s", f"{tmp_path / 'ram.bin'}@0x0", "--registers", str(tmp_path / "registers.json")]
+    found = {int(each["address"], 16): each for each in ask(capsys, words)["tables"]}
+    whole = 1 << 12 + 9 * (depth - 1)
+    for entry in range(300, 364):
+        table = found[EMPTY + 4096 * (entry - 3)]
+        assert int(table["first"], 16) == memory.upper + (entry - 256) * whole
+        assert (table["empty"], table["references"]) == (True, 1)
+    assert all(int(each["first"], 16) < 1 << 47 or int(each["first"], 16) >= memory.upper for each in found.values())
+    shown = " ".join(text(capsys, words).split())
+    assert "64 empty" in shown
+    assert "empty, and so are the 63 for what follows" in shown
 
 
 def test_what_looks_like_a_table_and_is_none_is_an_orphan(

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.guest
 ADDRESSES = f"{symbol('vectors'):#x} {Leaf(4, 1 << 44, 3).word:#x} 0xdead000"
 WORDS = {
     "walk": f"walk {ADDRESSES}",
+    "rmap": f"rmap {ADDRESSES}",
     "catch": "catch any",
     "watch": f"watch {ADDRESSES.split()[0]}",
     "diff": f"diff {CAPTURE}",

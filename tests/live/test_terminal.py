@@ -16,6 +16,7 @@ import pytest
 
 from gdbtools.children.processes import DIES_WITH_PARENT, Qemu
 from gdbtools.commands import COMMANDS
+from gdbtools.commands.arguments import CAUGHT
 from tests.live.ctrl_c import wait_until_begun
 from tests.live.fake_stub import Stub
 from tests.live.session import CAPTURE, GUEST, INIT, Session, symbol
@@ -24,7 +25,7 @@ from tests.places import ROOT
 pytestmark = pytest.mark.guest
 
 ACCESSES = ("execute", "read", "read-code", "shadow-stack-read", "shadow-stack-write", "write")
-KINDS = ("access-flag", "any", "permission", "translation")
+KINDS = tuple(sorted(CAUGHT))
 
 PROMPT = "(gdb) "
 OSV = ROOT / "fixtures/captures/osv-1131.core"
@@ -178,7 +179,10 @@ def test_completion_gives_the_commands(alone: Session) -> None:
         ("mmu catch a", ["mmu catch access-flag", "mmu catch any"]),
         (
             "mmu catch ",
-            [f"mmu catch {each}" for each in ("--html", "--json", "--output", "--regime", *KINDS)],
+            [
+                f"mmu catch {each}"
+                for each in ("--access", "--handler", "--html", "--json", "--output", "--privilege", "--regime", *KINDS)
+            ],
         ),
         ("mmu catch access-", ["mmu catch access-flag"]),
         ("mmu fixup --", [f"mmu fixup --{each}" for each in ("dry-run", "html", "json", "output", "resume")]),

@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 from gdbtools.addresses import PA, Input
 from gdbtools.analysis.reverse import Alias, disagreements, mapped_to
 from gdbtools.analysis.roots.choice import leads_to
+from gdbtools.analysis.roots.holders import register_of
+from gdbtools.analysis.roots.reading import FoundRoot
 from gdbtools.analysis.roots.search import Search
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Hole, Mapped, Regime, Walk
 from gdbtools.arch.walk import walk
+from gdbtools.commands.find_roots.written_registers import as_held
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import spaces
 from gdbtools.errors import Unavailable
 from gdbtools.machine.dumps.extents import data_of, memory_of
+from gdbtools.machine.layers import FixedRegisters, Overridden
 from gdbtools.machine.model import Machine
 
 
@@ -135,12 +139,25 @@ def _found(machine: Machine) -> Iterator[LookedThrough]:
     search = Search(architecture, memory.read, memory_of(memory), data_of(memory))
     for _ in search.look():
         pass
-    known = {each.regime.root for each in _in_use(machine)}
+    used = [each.regime for each in _in_use(machine)]
+    known = {each.root for each in used}
     found = search.rank().found
     for each in found:
         seconds = [other for other in found if other.place.register == each.place.below]
         if each.place.root not in known and not any(leads_to(second, each) for second in seconds):
-            yield LookedThrough(architecture.table_heuristics.regime(each.place))
+            yield from map(LookedThrough, _as_in_use(machine, each, [register_of(regime) for regime in used]))
+
+
+def _as_in_use(machine: Machine, found: FoundRoot, held: Sequence[str]) -> Sequence[Regime]:
+    """Return the regimes that a root would have with the registers of the source, as far as those read it as found."""
+    architecture, place = machine.architecture, found.place
+    derived = architecture.table_heuristics.registers([place])
+    for registers in (as_held(machine, [found], derived, held, ()), derived):
+        read = Overridden(machine.cpu.registers, FixedRegisters(registers.values, "a root in memory")).read
+        regimes = [each for each in architecture.regimes(read, place.regime) if each.levels and each.root == place.root]
+        if all(each.admit(each.first) is None for each in regimes):
+            return regimes
+    return ()  # the source has translation by such a register off
 
 
 def finding(answer: ReverseMap) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from gdbtools.analysis.table_use import TableUse
@@ -29,12 +30,14 @@ def view(answer: Tables) -> Document:
     blocks: list[Block] = [Line([*_headline(answer), "."])]
     if answer.tables:
         blocks.append(_levels(answer))
-    listed = answer.tables if answer.everything else answer.outstanding[:MOST]
-    if listed:
-        blocks.append(_table(answer, listed))
+    listed = answer.tables if answer.everything else answer.outstanding
+    rows_of = _table(answer, listed)
+    kept = rows_of.rows if answer.everything else rows_of.rows[:MOST]
+    if kept:
+        blocks.append(replace(rows_of, rows=kept))
     rows: list[tuple[str, Text]] = []
-    if not answer.everything and len(answer.outstanding) > MOST:
-        rows.append(("more", f"{len(answer.outstanding) - MOST} that stand out; --all lists every table"))
+    if len(kept) < len(rows_of.rows):
+        rows.append(("more", f"{len(rows_of.rows) - len(kept)} rows of those that stand out; --all lists every table"))
     rows += [("regime", each.name) for each in answer.regimes]
     rows += kernel_rows(answer.isolation) if answer.isolation is not None and len(answer.regimes) > 1 else []
     rows += [("note", text) for text in dict.fromkeys(text for each in answer.regimes for text in each.notes)]
@@ -92,16 +95,42 @@ def _columns(answer: Tables) -> Sequence[tuple[str, Count]]:
 
 def _table(answer: Tables, listed: Sequence[TableUse]) -> Table:
     rows: list[Sequence[Text]] = []
-    for each in sorted(listed, key=lambda one: (_place(one), one.page.first)):
-        page = each.page
+    for group in _grouped(sorted(listed, key=lambda one: (_place(one), one.page.first)), not answer.everything):
+        each, page = group[0], group[0].page
         row: list[Text] = ["-" if not page.parts else f"{page.parts[0][0]:#x}"]
         row += [str(each.regime.stage)] if answer.two_stages else []
         row += [", ".join(map(str, each.levels)), f"{page.first:#018x}", f"{page.live} of {page.level.entries}"]
-        rows.append([*row, str(each.references), _said(each)])
+        said = _said(each)
+        if len(group) > 1:
+            said = f"empty, and so are the {len(group) - 1} for what follows"
+        rows.append([*row, str(each.references), said])
     stage = ["stage"] if answer.two_stages else []
     headers = ["table at PA", *stage, "level", "from", "live", "led to by", ""]
     right = {"stage", "level", "live", "led to by"}
     return Table(headers, rows, frozenset(at for at, header in enumerate(headers) if header in right))
+
+
+def _grouped(listed: Sequence[TableUse], wanted: bool) -> Iterator[list[TableUse]]:
+    """Yield tables, if that is wanted those together that are nothing but empty, for addresses one after another."""
+    group: list[TableUse] = []
+    for each in listed:
+        if group and wanted and _plain(group[-1]) and _plain(each) and _follows(group[-1], each):
+            group.append(each)
+            continue
+        if group:
+            yield group
+        group = [each]
+    if group:
+        yield group
+
+
+def _plain(each: TableUse) -> bool:
+    return each.empty and not each.shared and not each.leads_to_itself
+
+
+def _follows(before: TableUse, after: TableUse) -> bool:
+    level = before.page.level
+    return after.page.level == level and after.page.first == before.page.first + level.entries * level.size_bytes
 
 
 def _said(each: TableUse) -> Text:

@@ -165,7 +165,11 @@ def _answer(command: Command, arguments: Sequence[str], called: str) -> int:
         if not wanted.names and not asked.sourceless:
             raise _no_source(command)
         session = Session(opening(), called=" -s ".join(wanted.names) or "SOURCE", open=_opener(wanted))
-        response = respond(asked, session)
+        try:
+            response = respond(asked, session)
+        except GdbtoolsError as error:
+            error.args = (_as_typed_here(str(error), session.called),)
+            raise
     if asked.output is not None:
         response.write()
         return response.status
@@ -177,6 +181,18 @@ def _answer(command: Command, arguments: Sequence[str], called: str) -> int:
     print(response.text(wants_colour(is_terminal), size.columns, "utf-8", is_terminal, height, table_width), end="")
     sys.stdout.flush()
     return response.status
+
+
+def _as_typed_here(text: str, called: str) -> str:
+    """Return what is said of commands inside GDB as they are typed here: of a source, where they look at one."""
+
+    def typed(found: re.Match[str]) -> str:
+        command = COMMANDS.get(found[1])
+        if command is None or command.live_only or command.changes_guest:
+            return found[0]
+        return f"`gdbtools {found[1]}{found[2]} -s {called}`"
+
+    return re.sub(r"`mmu ([a-z-]+)([^`]*)`", typed, text)
 
 
 def _as_told(command: Command, arguments: Sequence[str], called: str) -> Command:

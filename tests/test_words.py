@@ -165,4 +165,4 @@ def test_what_an_unprivileged_load_cannot_do_is_not_asked(capsys: pytest.Capture
 
 def test_that_a_dump_is_no_guest_is_said_before_what_is_not_in_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fixup", "--resume", "-s", DEMO]) == 3
-    assert "this needs a live guest" in capsys.readouterr().err
+    assert f"needs a live guest, and a dump is not one; `gdbtools fault -s {DEMO}` explains" in capsys.readouterr().err

@@ -208,6 +208,9 @@ class Architecture(abc.ABC):
     reads_code: tuple[Privilege, ...] = ()
     """As whom there are loads that need the right to execute instead of that to read; empty where there are none."""
 
+    never_given: frozenset[str] = frozenset()
+    """The declared registers that QEMU's gdbstub gives of no CPU."""
+
     tells_shadow_stacks: bool = False
     """Whether an access to a shadow stack is checked by rules of its own."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gdbtools.arch.gadgets import Extent, Need, Scope
 from gdbtools.errors import Refused, UsageError
 from gdbtools.render.document import Role, Span, Text
@@ -10,6 +12,11 @@ from gdbtools.repair.find_gadget import Loan
 from gdbtools.repair.log import Repair, Way
 from gdbtools.repair.tlb import Invalidation
 from gdbtools.wording import name_of
+
+OUTSIDE = "mmu tlbi --outside"
+"""What has TLBs forget where the CPU that is stopped may not, or not those of the others."""
+UNDO: Final[tuple[str, Text]] = ("undo", "`mmu undo` puts it back")
+"""How what was written is taken back."""
 
 
 def _an(name: str) -> str:
@@ -73,23 +80,27 @@ def borrowed_rows(planned: Invalidation, done: bool) -> list[tuple[str, Text]]:
     for said in dict.fromkeys(loan.use.leaves for loan in planned.invalidations if loan.use.leaves):
         rows.append(("left", Span(said, Role.WARNING)))
     if planned.local:
-        said = "other CPUs keep what their TLBs hold: the guest has only an invalidation that is not broadcast"
+        why = "the guest has only an invalidation that is not broadcast"
+        said = f"other CPUs keep what their TLBs hold: {why}; `{OUTSIDE}` empties theirs too"
         rows.append(("warning", Span(said, Role.WARNING)))
     return rows
 
 
-OUTSIDE = "mmu tlbi --outside"
-"""What has TLBs forget where the CPU that is stopped may not."""
+def tlb_rows(
+    way: Way, need: Need, planned: Invalidation | None, done: bool, lent_here: bool | None
+) -> list[tuple[str, Text]]:
+    """Show what becomes of the TLB; `lent_here` says whether what the CPU may do where it stands is enough for it.
 
-
-def tlb_rows(way: Way, need: Need, planned: Invalidation | None, done: bool, lent_here: bool) -> list[tuple[str, Text]]:
-    """Show what becomes of the TLB; `lent_here` says whether the CPU may invalidate where it stands."""
+    It is None where there is no guest.
+    """
     if planned is not None:
         invalidated = "invalidated" if planned.complete else f"{planned.name} without a {planned.unfinished}"
         how = "break-before-make" if way is Way.BREAK else f"{invalidated} after the write"
         return [("TLB", f"{how}: {scopes_text(planned)}"), *borrowed_rows(planned, done)]
     if need is Need.NOTHING:
         return [("TLB", "no maintenance is needed")]
+    if lent_here is None:
+        return [("TLB", Span("a running guest's may go on with the old", Role.WARNING))]
     how = "--tlbi, or `mmu tlbi` afterwards" if lent_here else f"`{OUTSIDE}` afterwards"
     return [("TLB", Span(f"may go on with the old: {how}", Role.WARNING))]
 

@@ -53,11 +53,16 @@ def evaluate(text: str) -> int:
 
 
 def _as_the_stub_has_it(found: re.Match[str]) -> str:
-    """Write a register by the stub's own name, where it has none by the architecture's: GDB takes that for a void."""
-    own = ARCHITECTURES.stub_names.get(found[1])
-    if own is None or gdb.parse_and_eval(found[0]).type.code != gdb.TYPE_CODE_VOID:
+    """Write a register as the stub does, in any case or by the architecture's name: GDB takes another for a void."""
+    if gdb.parse_and_eval(found[0]).type.code != gdb.TYPE_CODE_VOID:
         return found[0]
-    return f"${own}"
+    try:
+        there = {each.name.lower(): each.name for each in gdb.newest_frame().architecture().registers()}
+    except gdb.error:
+        there = {}
+    wanted = found[1].lower()
+    own = {name.lower(): own for name, own in ARCHITECTURES.stub_names.items()}.get(wanted, wanted)
+    return f"${there.get(wanted) or there.get(own.lower(), found[1])}"
 
 
 @contextmanager

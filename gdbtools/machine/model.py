@@ -250,8 +250,12 @@ class Machine:
         return CpuRegisters(lambda name: self.cpu.registers.read(name), self.memory.read)
 
     def value_of(self, name: str) -> int:
-        """Return a register as somebody names it who writes an address: `pc` is what GDB calls each one's own."""
-        return self.register(self.architecture.pc if name == "pc" else name)
+        """Return a register as somebody names it who writes an address, in any case; `pc` is what GDB calls its own."""
+        wanted = name.lower()
+        if wanted == "pc":
+            return self.register(self.architecture.pc)
+        known = (*self.architecture.registers, *self.architecture.general, *self.cpu.registers.names())
+        return self.register(name if name in known else next((each for each in known if each.lower() == wanted), name))
 
     def symbol(self, address: VA) -> str:
         """Return what is at a virtual address, as `NAME + OFFSET`; empty where that is not known."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gdbtools.addresses import VA, Input
 from gdbtools.arch.gadgets import FieldChange, Need
-from gdbtools.arch.model import Access, AccessKind, EntryKind, Read, Step, Walk
+from gdbtools.arch.model import Access, AccessKind, Attributes, EntryKind, Read, Step, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.bits import Word
 from gdbtools.errors import Refused, UsageError
@@ -31,10 +31,23 @@ class DescriptorPlan:
     step: Step
     change: Change
     fields: Sequence[FieldChange]
+    then: Walk
+    """The walk as it would be."""
+
+    @property
+    def opens(self) -> bool:
+        """Whether the user gets at what is mapped already, and was not the user's."""
+        before, after = self.walk.attributes, self.then.attributes
+        return before is not None and not _users(before) and _users(after)
 
     @property
     def need(self) -> Need:
         return greatest(self.fields)
+
+
+def _users(attributes: Attributes | None) -> bool:
+    given = {} if attributes is None else attributes.rights
+    return any(each.is_user and (may.read or may.write or may.execute) for each, may in given.items())
 
 
 def greatest(fields: Sequence[FieldChange]) -> Need:
@@ -70,7 +83,9 @@ def plan(
     # What a table leads to has more addresses than this one.
     known = None if step.entry.kind is EntryKind.TABLE else address
     change = Change(step.pa, before, after, used.entry_bytes, used.byte_order, known)
-    return DescriptorPlan(found, step, change, fields)
+    raw = int(after).to_bytes(used.entry_bytes, used.byte_order)
+    then = walk(used, address, Patched(machine.memory, step.pa, raw).read)
+    return DescriptorPlan(found, step, change, fields, then)
 
 
 def invalidation(machine: Machine, repair: Repair) -> Invalidation | None:

@@ -97,6 +97,19 @@ def lent_here(machine: Machine) -> bool:
     return True
 
 
+def enough_here(machine: Machine) -> bool:
+    """Return whether what the CPU may invalidate where it stands reaches every CPU that the guest has."""
+    if not lent_here(machine):
+        return False
+    if len(machine.cpus) == 1:
+        return True
+    try:
+        kinds = machine.architecture.gadgets.invalidations(Scope(Extent.ALL), machine.register)
+    except Unavailable:
+        return True
+    return any(each.broadcast for each in kinds)
+
+
 def plan(machine: Machine, scopes: Sequence[Scope], regime: str | None = None) -> Invalidation:
     """Find the guest's own instructions for it; raises `Refused` where it has none that this CPU may execute.
 

@@ -11,7 +11,7 @@ from gdbtools.arch.gadgets import Borrowable, Extent, Scope, Use
 from gdbtools.arch.model import Access, AccessKind, Fault, FaultKind
 from gdbtools.arch.walk import walk
 from gdbtools.commands.probe.run import Probe
-from gdbtools.commands.probe.view import view
+from gdbtools.commands.probe.view import record, view
 from gdbtools.render.document import Table
 from gdbtools.render.text import render
 from gdbtools.repair.find_gadget import Loan
@@ -69,3 +69,15 @@ def test_the_same_access_is_offered_again_as_the_same_guest() -> None:
     for kind, words in ((AccessKind.READ, ""), (AccessKind.WRITE, " --access write")):
         said = " ".join(render(view(Probe(riscv, plan, Access(kind, user), [first], ()))).split())
         assert f"next mmu probe {VA:#x} --regime vs --privilege vu{words} --tlbi " in said
+
+
+def test_a_write_that_was_not_tried_is_not_said_to_have_been() -> None:
+    """A store writes what a load has got: where the load is refused there is nothing to try."""
+    first = asked(True)
+    plan = ProbePlan(VA, [(READ, first.loan)], {}, False, None)
+    for kind in (AccessKind.READ, AccessKind.WRITE):
+        answer = Probe(ARM, plan, Access(kind, LEVELS[1]), [first], ())
+        (line, *_) = render(view(answer), width=1000).splitlines()
+        untried = kind is AccessKind.WRITE
+        assert ("not tried, as the read before it was refused; of that, the hardware refuses" in line) == untried
+        assert record(answer).get("tried", True) is not untried

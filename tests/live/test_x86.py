@@ -133,7 +133,9 @@ def test_what_is_borrowed_and_what_it_leaves_is_said(planted: X86) -> None:
     session = planted.session
     said = session.say("mmu tlbi")
     assert re.search(r"^borrowed +mov cr4, rax at 0x\w+$", said, re.MULTILINE)
+    said = " ".join(said.split())
     assert "other CPUs keep what their TLBs hold" in said
+    assert "`mmu tlbi --outside` empties theirs too" in said
     assert "Emptied the TLBs of every CPU" in session.say("mmu tlbi --outside")
     assert re.search(r"^borrowed +invlpg \[rdi\] at 0x\w+$", session.say(f"mmu tlbi {KEPT:#x}"), re.MULTILINE)
     said = session.say("mmu tlbi asid=0")
@@ -141,6 +143,33 @@ def test_what_is_borrowed_and_what_it_leaves_is_said(planted: X86) -> None:
     assert "global entries stay (cr4.PGE is 1): `mmu tlbi all`" in said
     assert "4096 is no identifier" in session.refusal("mmu tlbi asid=4096")
     assert "cr4.PCIDE is 0" in session.refusal("mmu tlbi asid=1")
+
+
+def test_where_another_cpu_may_hold_it_what_reaches_that_is_advised(planted: X86) -> None:
+    session = planted.session
+    # Which has hardware set A.
+    session.ask(f"probe {KEPT:#x}")
+    for command in (f"mmu pte {SPARE:#x} RW=0", "mmu undo", f"mmu clear-af {KEPT:#x},+0x1000", "mmu undo"):
+        said = " ".join(session.say(command).split())
+        assert "--tlbi" not in said
+        assert "`mmu tlbi --outside`" in said or "no maintenance is needed" in said
+
+
+def test_a_register_is_named_in_any_case(planted: X86) -> None:
+    session = planted.session
+    assert session.ask("walk $CR3") == session.ask("walk $cr3")
+    assert session.ask("walk $Rip+1") == session.ask("walk $rip+1")
+    assert "has no value here" in session.refusal("mmu walk $NOSUCH")
+
+
+def test_what_qemu_gives_of_no_cpu_is_not_said_to_be_given_of_some(planted: X86) -> None:
+    assert "does not give pkru; nor does QEMU's own, of any CPU" in planted.session.refusal("mmu regs pkru")
+
+
+def test_a_write_is_not_tried_where_the_read_before_it_is_refused(planted: X86) -> None:
+    said = " ".join(planted.session.say(f"mmu probe {ABSENT:#x} --access write").split())
+    assert "(supervisor write): not tried, as the read before it was refused; of that, the hardware does what" in said
+    assert planted.session.ask(f"probe {ABSENT:#x} --access write")[0]["tried"] is False
 
 
 def test_in_user_mode_nothing_privileged_is_borrowed_and_qemu_can_be_told(at_user: X86) -> None:

@@ -59,6 +59,7 @@ class X86(Architecture):
     brief_fields = catalog.BRIEF
     registers = catalog.DECLARED
     principal = tuple(catalog.DECLARED)
+    never_given = frozenset(catalog.DECLARED) - {*catalog.IN_FORCE, "idtr", "tr"}
     leaves = (
         *(page_entry(LEVELS_4, level.low) for level in LEVELS_4.levels[1:]),
         *(page_entry(PAE, level.low) for level in PAE.levels[1:]),

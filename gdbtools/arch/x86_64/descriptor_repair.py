@@ -42,14 +42,8 @@ class PageRepair(DescriptorRepair):
     def broken(self, descriptor: Word) -> Word:
         return type(descriptor)(PresentEntry.P.into(descriptor, 0))
 
-    def changes(
-        self,
-        before: Word,
-        after: Word,
-        cached: bool,
-        register: ReadRegister,  # noqa: ARG002
-    ) -> Sequence[FieldChange]:
-        return live_change.changes(before, after, cached)
+    def changes(self, before: Word, after: Word, cached: bool, register: ReadRegister) -> Sequence[FieldChange]:
+        return live_change.changes(before, after, cached, register)
 
     def access_flag_controls(self, register: ReadRegister, regime: str | None) -> Sequence[tuple[str, FieldValue]]:  # noqa: ARG002
         """Nothing decides: hardware always does."""

@@ -11,7 +11,7 @@ from gdbtools.errors import Refused
 from gdbtools.repair import clear_access_flag, descriptor
 from gdbtools.repair.clear_access_flag import ClearPlan
 from gdbtools.repair.log import Repair, Way
-from gdbtools.repair.tlb import Invalidation, lent_here, own_regime
+from gdbtools.repair.tlb import Invalidation, enough_here, own_regime
 from gdbtools.systems import flag_habits
 
 UPPER_HALF = 1 << 63
@@ -28,8 +28,8 @@ class Cleared:
     applied: bool
     habits: str
     """Who sets such flags by the habit of the systems that are known."""
-    lent_here: bool
-    """Whether the CPU may invalidate where it stands."""
+    lent_here: bool | None
+    """Whether an invalidation that the CPU executes where it stands is enough; None without a guest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,4 +58,5 @@ def run(session: Session, options: Options) -> Sequence[Cleared]:
     habits = flag_habits(machine.architecture, of_kernel)
     if not options.dry_run:
         descriptor.make(machine, session.live, session.written, repair, invalidation)
-    return (Cleared(first, size_bytes, planned, invalidation, not options.dry_run, habits, lent_here(machine)),)
+    here = None if machine.live is None else enough_here(machine)
+    return (Cleared(first, size_bytes, planned, invalidation, not options.dry_run, habits, here),)

@@ -36,7 +36,7 @@ def view(answer: Cleared) -> Document:
     way = Way.WRITE if answer.invalidation is None else Way.INVALIDATE
     facts += maintenance.tlb_rows(way, Need.INVALIDATION, answer.invalidation, answer.applied, answer.lent_here)
     facts += [("hole", Span(f"the table at PA {hole.pa:#x}: {hole.why}", Role.WARNING)) for hole in plan.holes]
-    facts += [("undo", "mmu undo")] if answer.applied else []
+    facts += [maintenance.UNDO] if answer.applied else []
     return Document([head, Table(("from", "at PA", "descriptor", "says"), rows), Facts(facts)])
 
 

@@ -9,6 +9,7 @@ from gdbtools.analysis.faults.belonging import Belonging
 from gdbtools.analysis.faults.diagnosis import diagnose
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.commands.session import Session
+from gdbtools.errors import Unavailable
 from gdbtools.repair.access_flag import AccessFlagPlan, plan, plan_return
 from gdbtools.repair.find_gadget import WayBack, way_back
 from gdbtools.repair.tlb import own_regime
@@ -42,9 +43,9 @@ class Options:
 def run(session: Session, options: Options) -> Sequence[Fixup]:
     """Plan everything before anything is written, so that a refusal leaves the guest as it was."""
     machine = session.machine
-    if not options.dry_run:
+    if not options.dry_run and machine.live is None:
         # Said before anything that only the guest's code would tell.
-        _ = session.live
+        raise Unavailable("a repair needs a live guest, and a dump is not one; `mmu fault` explains its exception")
     found = diagnose(machine.architecture, machine.register, machine.memory.read)
     planned = plan_return(found, machine.architecture, session.dirty) if options.resume else None
     if planned is None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import enum
 import re
 from bisect import bisect
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Final
 
 from gdbtools import numbers
 from gdbtools.addresses import PA, Input
@@ -281,12 +283,23 @@ def _whose(options: Options, architecture: Architecture) -> Whose:
     return OneLevel(asked)
 
 
+_NO_TYPES: Final = frozenset(("unpredictable", "reserved", "mair", "as"))
+"""How what is no memory type begins: what no register says, or no manual."""
+
+
 def _memory_type(text: str, known: Collection[str]) -> str:
     """Return what the names of memory types are searched for; refuse what none of them has, and so no leaf ever."""
     wanted = text.lower()
     if known and not any(wanted in each.lower() for each in known):
-        raise UsageError(f"no memory type has {text!r} in its name; write part of one that does, like device or normal")
+        raise UsageError(f"no memory type has {text!r} in its name; write part of one that does, like {_likes(known)}")
     return wanted
+
+
+def _likes(known: Collection[str]) -> str:
+    """Return how an architecture's memory types begin, the two that most of them do, as examples."""
+    count = Counter(re.split(r"[^a-z]", each.lower())[0] for each in known)
+    plain = [each for each in sorted(count, key=lambda each: (-count[each], each)) if each not in _NO_TYPES]
+    return " or ".join(sorted(plain[:2]))
 
 
 def _permission(text: str) -> Permission:

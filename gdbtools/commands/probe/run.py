@@ -35,6 +35,11 @@ class Probe:
         return self.first[-1].verdict
 
     @property
+    def tried(self) -> bool:
+        """Whether what was asked for was tried: a write is not where the read before it was refused."""
+        return self.first[-1].access.kind is self.access.kind
+
+    @property
     def proved(self) -> bool:
         """Whether the TLB alone was what differed: without it, hardware and tables agree."""
         return (

@@ -29,8 +29,10 @@ def view(answer: Probe) -> Document:
     asks = [*answer.first, *answer.again]
     agrees = answer.verdict is ProbeVerdict.AGREES
     said = "stale TLB entry, proved: after the invalidation they agree" if answer.proved else _SAID[answer.verdict]
-    who = access_name(answer.access)
-    head = Line([f"{answer.plan.address:#x} ({who}): ", Span(said, Role.GOOD if agrees else Role.BAD), "."])
+    who = f"({access_name(answer.access)}): "
+    if not answer.tried:
+        who += f"not tried, as the {answer.first[-1].access.kind.label} before it was refused; of that, "
+    head = Line([f"{answer.plan.address:#x} {who}", Span(said, Role.GOOD if agrees else Role.BAD), "."])
     rows: list[Sequence[Text]] = [_row(each, "", answer.architecture) for each in answer.first]
     if answer.plan.invalidation is not None:
         rows += [_row(each, f" after {answer.plan.invalidation.name}", answer.architecture) for each in answer.again]
@@ -125,6 +127,7 @@ def record(answer: Probe) -> JsonObject:
         "access": {"kind": name_of(answer.access.kind), **answer.access.privilege.record}
         | {"unprivileged": answer.access.unprivileged},
         "verdict": name_of(answer.verdict),
+        **({} if answer.tried else {"tried": False}),
         "proved": answer.proved,
         "first": [_ask_record(each) for each in answer.first],
         "invalidation": maintenance.invalidation_record(answer.plan.invalidation),

@@ -19,7 +19,7 @@ from gdbtools.machine.model import Machine
 from gdbtools.repair import descriptor
 from gdbtools.repair.descriptor import DescriptorPlan
 from gdbtools.repair.log import Repair, Way
-from gdbtools.repair.tlb import Invalidation, lent_here, own_regime
+from gdbtools.repair.tlb import Invalidation, enough_here, own_regime
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Rewrite:
     applied: bool
     invalidation_name: str
     """What an invalidation is called here, whether one is borrowed or not."""
-    lent_here: bool
-    """Whether the CPU may execute one where it stands."""
+    lent_here: bool | None
+    """Whether one that the CPU executes where it stands is enough; None without a guest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def run(session: Session, options: Options) -> Sequence[Rewrite | Bare]:
     architecture = machine.architecture
     has_gadgets = architecture.has("gadgets")
     name = architecture.gadgets.words.invalidation if has_gadgets else "TLB invalidation"
-    here = lent_here(machine) if has_gadgets else True
+    here = None if machine.live is None else enough_here(machine) if has_gadgets else True
     if options.dry_run:
         return (Rewrite(planned, way, invalidation, False, name, here),)
     descriptor.make(machine, session.live, session.written, repair, invalidation)

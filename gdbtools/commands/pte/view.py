@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gdbtools.arch.gadgets import FieldChange, Need
+from gdbtools.arch.model import EntryKind
+from gdbtools.bits import Word
 from gdbtools.commands import maintenance
 from gdbtools.commands.evidence import word_text
 from gdbtools.commands.maintenance import need_text
@@ -13,6 +15,7 @@ from gdbtools.commands.pte.bare_descriptor import Bare
 from gdbtools.commands.pte.run import Rewrite
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal
+from gdbtools.repair.descriptor import DescriptorPlan
 from gdbtools.wording import name_of
 
 _ROLES = {Need.NOTHING: Role.GOOD, Need.INVALIDATION: Role.PLAIN, Need.BREAK: Role.WARNING}
@@ -29,13 +32,24 @@ def view(answer: Rewrite | Bare) -> Document:
         [_row(each, answer.invalidation_name) for each in plan.fields],
     )
     rows: list[tuple[str, Text]] = [
-        ("before", f"{change.before.padded}  {word_text(change.before)}"),
-        ("after", f"{change.after.padded}  {word_text(change.after)}"),
+        ("before", f"{change.before.padded}  {_says(plan, change.before)}"),
+        ("after", f"{change.after.padded}  {_says(plan, change.after)}"),
         *maintenance.tlb_rows(answer.way, plan.need, answer.invalidation, answer.applied, answer.lent_here),
     ]
+    if plan.opens:
+        rows.append(("warning", Span("what only the privileged might access becomes the user's", Role.WARNING)))
     if answer.applied:
-        rows.append(("undo", "mmu undo"))
+        rows.append(maintenance.UNDO)
     return Document([head, table, Facts(rows)])
+
+
+def _says(plan: DescriptorPlan, word: Word) -> str:
+    """Return what a descriptor says where it stands: of one that hardware ignores no more than that."""
+    regime = plan.walk.regime
+    entry = regime.decode(int(word).to_bytes(regime.entry_bytes, regime.byte_order), plan.step.level)
+    if entry.kind is not EntryKind.INVALID or entry.cause is None:
+        return word_text(entry.word)
+    return entry.cause.sentence
 
 
 def _row(each: FieldChange, invalidation: str) -> Sequence[Text]:

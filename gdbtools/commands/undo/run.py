@@ -12,7 +12,7 @@ from gdbtools.errors import Refused, UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.repair import descriptor
 from gdbtools.repair.log import Log, Repair
-from gdbtools.repair.tlb import lent_here
+from gdbtools.repair.tlb import enough_here
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Undone:
     left: int
     forgotten: bool = False
     lent_here: bool = True
-    """Whether the CPU may invalidate where it stands."""
+    """Whether an invalidation that the CPU executes where it stands is enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def run(session: Session, options: Options) -> Sequence[Undone]:
     else:
         back = descriptor.undo(machine, session.live, log, count)
     left = len(log.repairs) - (len(back) if options.dry_run else 0)
-    here = lent_here(machine)
+    here = enough_here(machine)
     return tuple(Undone(repair, _need(machine, repair), not options.dry_run, left, lent_here=here) for repair in back)
 
 

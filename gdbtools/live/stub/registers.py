@@ -15,6 +15,7 @@ from gdbtools.errors import MissingRegister
 
 _REFUSED = "remote failure reply"
 """In GDB's message, where the stub has the register and has answered with an error."""
+_NEVER = "nor does QEMU's own, of any CPU"
 _PRIVILEGE = "stop where the CPU has the privilege to read it"
 
 
@@ -41,7 +42,8 @@ class LiveRegisters:
     def read(self, name: str) -> int:
         value = self.architecture.from_stub(name, self._stub)
         if value is None:
-            advice = "QEMU's own does for a CPU that has it: see `info registers`"
+            has = name not in self.architecture.never_given
+            advice = "QEMU's own does for a CPU that has it: see `info registers`" if has else _NEVER
             raise MissingRegister("this gdbstub does not give", (name,), advice)
         return value
 

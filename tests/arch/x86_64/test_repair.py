@@ -48,8 +48,9 @@ def test_hardware_sets_both_flags_and_a_page_alone_has_them() -> None:
         X86.repair.clear_access_flag(table_entry(LEVELS_4)(P))
 
 
-def needs(before: int, after: int, cached: bool = True, layout: Any = Page) -> dict[str, Need]:
-    return {each.name: each.need for each in X86.repair.changes(layout(before), layout(after), cached, reader({}))}
+def needs(before: int, after: int, cached: bool = True, layout: Any = Page, **registers: int) -> dict[str, Need]:
+    known = reader(registers or {"cr4": 0xA0})
+    return {each.name: each.need for each in X86.repair.changes(layout(before), layout(after), cached, known)}
 
 
 def test_what_permits_less_or_leads_elsewhere_needs_an_invalidation_and_what_permits_more_none() -> None:
@@ -61,6 +62,26 @@ def test_what_permits_less_or_leads_elsewhere_needs_an_invalidation_and_what_per
     assert needs(P, P | 0x1000) == {"OutputAddress": Need.INVALIDATION}
     assert needs(P, 0) == {"P": Need.INVALIDATION}
     assert needs(P, P | 1 << 9) == {"AVL": Need.NOTHING}
+
+
+@pytest.mark.parametrize("bit", range(32))
+def test_what_becomes_the_users_needs_an_invalidation_where_that_takes_it_from_somebody(bit: int) -> None:
+    """SMEP, SMAP, PKE, CET and PKS: a TLB that still has it as the supervisor's goes on granting what they refuse."""
+    need = Need.INVALIDATION if bit in (20, 21, 22, 23, 24) else Need.NOTHING
+    assert needs(P, P | US, cr4=0xA0 | 1 << bit) == {"US": need}
+    (change,) = X86.repair.changes(Page(P), Page(P | US), True, reader({"cr4": 1 << bit}))
+    assert ("cr4." in change.why) == (need is Need.INVALIDATION)
+
+
+def test_where_cr4_is_not_known_what_becomes_the_users_is_invalidated() -> None:
+    assert needs(P, P | US, cr0=1) == {"US": Need.INVALIDATION}
+
+
+def test_a_shadow_stacks_page_that_becomes_writable_is_one_no_more() -> None:
+    cet = 0xA0 | 1 << 23
+    assert needs(P | D, P | D | RW, cr4=cet) == {"RW": Need.INVALIDATION}
+    assert needs(P, P | RW, cr4=cet) == {"RW": Need.NOTHING}
+    assert needs(P | D, P | D | RW, cr4=0xA0) == {"RW": Need.NOTHING}
 
 
 def test_what_was_not_present_is_in_no_tlb() -> None:

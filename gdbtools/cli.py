@@ -234,6 +234,7 @@ def _machine(words: Words, wanted: Sources, symbols: Symbols, called: str) -> It
         from gdbtools.machine.sources import opened  # not before there is a source
 
         with opened(wanted.names, **wanted.choice) as machine:
+            ARCHITECTURES.check_called(called, machine.architecture)
             yield symbols.of(machine)
         return
     if not command.may_be_sourceless:
@@ -266,6 +267,7 @@ def _offline(wanted: Sources, acts: bool) -> Iterator[Callable[[str, Sequence[st
         evaluate = _evaluator(symbols, machine.value_of)
 
         def ask(name: str, words: Sequence[str]) -> Sequence[str]:
+            ARCHITECTURES.check_called(name, machine.architecture)
             command = COMMANDS[name] if acts else COMMANDS[name].looking()
             if command is None:
                 raise UsageError(f"`{name}` does more than look, and that is not allowed here")

@@ -46,6 +46,15 @@ class Architectures(Mapping[str, "Architecture"]):
         """Return the architecture that calls its syndrome so, the first of them; None where none does."""
         return next((each.name for each in self.identities if each.syndrome == name), None)
 
+    def check_called(self, name: str, architecture: Architecture) -> None:
+        """Raise `UsageError` where a command was asked by the name that another architecture has for its syndrome."""
+        whose, own = self.of_syndrome(name), architecture.identity
+        if whose is not None and own.syndrome != name:
+            raise UsageError(
+                f"`{name}` is of {self.identity(whose).title}, and this source of {own.title}: "
+                f"ask `{own.syndrome}`, or `syndrome`, which goes by the source"
+            )
+
     @property
     def titles(self) -> str:
         """What is decoded here, in words."""

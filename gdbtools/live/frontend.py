@@ -70,6 +70,7 @@ class Face:
         self.target.stopped()
         self._meet()
         machine = self.guest.machine()
+        ARCHITECTURES.check_called(called, machine.architecture)
         other = partial(open_source, like=machine)
         machine = replace(machine, files=(*machine.files, *_symbol_files()))
         return Session(machine, self.written, self.seen, open=other, make_sure=self.make_sure)
@@ -214,6 +215,7 @@ class Face:
     def _stopped(self, event: gdb.StopEvent) -> None:
         """Follow changed vectors, and say what was caught; of a command that runs the guest, when it is done."""
         self.seen.moved_on()
+        self.written.moved_on()
         self._held = None
         self._sweep()
         self._meet_at_a_stop()

@@ -184,7 +184,7 @@ def undo(machine: Machine, live: Live, log: Log, count: int) -> Sequence[Repair]
         maintenance = invalidation(machine, repair) if repair.way is Way.BREAK else None
         for change in reversed(repair.changes):
             _take_back(machine, live, change, maintenance)
-        log.drop()
+        log.took_back()
         if repair.way is Way.INVALIDATE:
             _invalidate_too(machine, live, repair)
     return back

@@ -84,16 +84,27 @@ class Log:
     repairs: list[Repair] = field(default_factory=list)
     _of_others: int = 0
     """How many of them were made on connections that are gone: perhaps in another guest."""
+    _before: int = 0
+    """How many of them were made before this stop."""
+    _back: dict[int, tuple[OwnWrite, int]] = field(default_factory=dict)
+    """What was taken back last, by the descriptor's physical address, and how many repairs are older than that."""
 
     def connected(self) -> None:
         """There is a new connection: what was written before can be taken back, but tells nothing of this guest."""
-        self._of_others = len(self.repairs)
+        self._of_others = self._before = len(self.repairs)
+        self._back.clear()
+
+    def moved_on(self) -> None:
+        """The guest has run, and stands still again."""
+        self._before = len(self.repairs)
+        self._back = {pa: (replace(own, here=False), older) for pa, (own, older) in self._back.items()}
 
     def forget(self) -> int:
         """Forget every repair, and return how many descriptors they changed: the guest that has them is gone."""
         count = len(self)
         self.repairs.clear()
-        self._of_others = 0
+        self._of_others = self._before = 0
+        self._back.clear()
         return count
 
     @contextmanager
@@ -119,16 +130,30 @@ class Log:
     def drop(self) -> Repair:
         """Drop the last repair, which was taken back or is to be forgotten, and return it."""
         dropped = self.repairs.pop()
-        self._of_others = min(self._of_others, len(self.repairs))
+        left = len(self.repairs)
+        self._of_others, self._before = min(self._of_others, left), min(self._before, left)
+        self._back = {pa: (own, min(older, left)) for pa, (own, older) in self._back.items()}
+        return dropped
+
+    def took_back(self) -> Repair:
+        """Drop the last repair, which was taken back, and return it; what that changed is remembered."""
+        dropped = self.drop()
+        own: dict[int, OwnWrite] = {}
+        for change in reversed(dropped.changes):
+            left = own[change.pa].before if change.pa in own else int(change.after)
+            own[change.pa] = OwnWrite("undo", left, int(change.before), here=True)
+        self._back |= {pa: (each, len(self.repairs)) for pa, each in own.items()}
         return dropped
 
     def last_change(self, pa: PA) -> OwnWrite | None:
-        """Return this connection's last change of the descriptor at a physical address."""
-        for repair in reversed(self.repairs[self._of_others :]):
+        """Return this connection's last change of the descriptor at a physical address: a repair, or its undoing."""
+        back, older = self._back.get(pa, (None, self._of_others))
+        for number in reversed(range(max(older, self._of_others), len(self.repairs))):
+            repair = self.repairs[number]
             for change in reversed(repair.changes):
                 if change.pa == pa:
-                    return OwnWrite(repair.what, int(change.before), int(change.after))
-        return None
+                    return OwnWrite(repair.what, int(change.before), int(change.after), number >= self._before)
+        return back
 
     def __len__(self) -> int:
         return sum(repair.count for repair in self.repairs)

@@ -22,6 +22,10 @@ EMULATOR: Final = ARCHITECTURES["x86_64"].identity.emulator
 DEATH: Final = "panic: a page fault at 0x40001000, error code 0x00000002, and no reason for it: the page is there"
 STORED: Final = "stored: 0x600df00e"
 CURED: Final = "the page has what is new: 0x600df00e"
+PLAYED: Final = (
+    "(Here the guest plays the hypervisor, on its only CPU, and changes no table: it goes to its handler as if one\n"
+    "had been away. So `fault` finds no window to name, but that the tables permit it, and what is left to suspect.)"
+)
 REMAPPED: Final = 0x4000_0000
 
 
@@ -46,9 +50,10 @@ def start(command: Sequence[str], stopped: bool = True) -> Qemu:
 def alone(command: Sequence[str]) -> None:
     say(
         "title",
-        "A hypervisor unhooks a page table of its guest for a moment, and tells a CPU of a fault on what is there.",
+        "A CPU is told of a page fault on what is there, as under a hypervisor that unhooks a table for a moment.",
     )
-    say("plain", "(Here the guest plays the hypervisor.) Without gdbtools:")
+    say("plain", PLAYED)
+    say("plain", "Without gdbtools:")
     with start(command, stopped=False) as qemu:
         _ended(qemu, DEATH)
 

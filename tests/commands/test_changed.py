@@ -6,13 +6,18 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from gdbtools.arch.aarch64.tables.descriptors import TwoLevelLeaf
 from gdbtools.commands.fault import run as fault_run
 from gdbtools.commands.fault import view as fault_view
 from gdbtools.commands.fault.run import Answer
 from gdbtools.commands.session import Session
 from gdbtools.render.text import render
+from gdbtools.repair.change import Change
 from gdbtools.repair.service import Policy, Service
 from tests.repair.test_service import AF, READ_ONLY, WRITE, World
+
+READ_ONLY_WRITE = 0x9600_004F
+"""A write to a page that grants none."""
 
 
 class Asked(World):
@@ -90,3 +95,23 @@ def test_where_the_tables_permit_it_now_the_command_is_named_too() -> None:
     world = Asked()
     served(world)
     assert "but the tables permit it now: probably repaired by `mmu service`" in said(ask(world))
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_a_fault_of_this_stop_that_undo_has_settled_is_laid_at_its_door_and_at_nobody_elses(looked: bool) -> None:
+    world = Asked()
+    at, log = world.at[3], world.session.written
+    before = TwoLevelLeaf(world.tables.memory[at] | AF)
+    after = TwoLevelLeaf(before | READ_ONLY)
+    world.tables.memory[at] = before
+    log.make("pte", Change(at, before, after), world.tables)
+    log.moved_on()
+    world.session.seen.moved_on()
+    if looked:
+        assert "the tables agree" in said(ask(world, esr=READ_ONLY_WRITE))
+    world.tables.memory[at] = before
+    log.took_back()
+    answer = ask(world, esr=READ_ONLY_WRITE)
+    assert "but the tables permit it now: probably repaired by `mmu undo`." in said(answer)
+    assert f"descriptor at PA {at:#x} was {int(after):#018x} before `mmu undo`, which refuses just this" in said(answer)
+    assert [(each.cause.name, each.weight.name) for each in answer.suspicions] == [("REPAIRED", "SHOWN")]

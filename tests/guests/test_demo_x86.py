@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from gdbtools.repl.demo_x86 import CURED, DEATH, EMULATOR, STORED
+from gdbtools.repl.demo_x86 import CURED, DEATH, EMULATOR, PLAYED, STORED
 from tests.places import ROOT
 
 pytestmark = pytest.mark.guest
@@ -26,4 +26,8 @@ def test_the_demo_shows_all_of_it() -> None:
         "0x40000000 (supervisor read): stale TLB entry, proved: after the invalidation they agree.",
     ):
         assert wanted in shown
+    before, _, after = shown.partition("(gdb) mmu fault")
+    assert " ".join(PLAYED.split()) in before, "what is told beforehand is what the verdict then has"
+    assert "unhooked" not in after
+    assert "hypervisor unhooks a page table of its guest" not in before
     assert "invlpg [rdi]" in played.stdout

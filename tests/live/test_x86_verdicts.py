@@ -386,3 +386,16 @@ def test_a_stub_that_does_not_say_where_the_table_is_is_told_the_handler(gdb: Gd
             assert live.verdict()[1]["verdict"] == "tables agree"
         finally:
             live.say("python architecture.idtr_of = told")
+
+
+def test_what_this_session_did_at_the_stop_is_the_cause_and_no_other_cpu_is(gdb: Gdb) -> None:
+    with planted_x86(gdb, "read_only") as live:
+        at = live.entry_address(1)
+        live.say("mmu catch permission")
+        live.say("continue")
+        live.say(f"mmu pte {PAGE:#x} RW=1")
+        (only,) = permitted(live, "supervisor write", RIGHTS, "probably repaired by `mmu pte`")
+        assert (only["cause"], only["weight"], only["changed"]["by"]) == ("repaired", "shown", "pte")
+        assert int(only["changed"]["descriptor_address"], 16) == at
+        live.say("mmu undo")
+        assert live.verdict()[1]["verdict"] == "tables agree"

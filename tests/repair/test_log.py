@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gdbtools.analysis.faults.descriptor_history import OwnWrite
 from gdbtools.arch.aarch64.tables.descriptors import TwoLevelLeaf
 from gdbtools.repair.change import Change
 from gdbtools.repair.log import Log
@@ -34,3 +35,23 @@ def test_what_was_written_on_another_connection_tells_nothing_of_this_guest_but_
     found = log.last_change(leaf)
     assert found is not None
     assert found.after == clear
+
+
+def test_what_was_taken_back_is_a_change_as_any_other_and_made_at_this_stop_until_the_guest_runs() -> None:
+    t, log = Tables(), Log()
+    leaf = t.map(VA, PA, AF=0)
+    clear = TwoLevelLeaf(t.memory[leaf])
+    log.make("fixup", Change(leaf, clear, clear.with_(AF=1)), t)
+    assert log.last_change(leaf) == OwnWrite("fixup", clear, clear.with_(AF=1), here=True)
+    log.moved_on()
+    assert log.last_change(leaf) == OwnWrite("fixup", clear, clear.with_(AF=1))
+    log.took_back()
+    assert log.last_change(leaf) == OwnWrite("undo", clear.with_(AF=1), clear, here=True)
+    t.memory[leaf] = clear
+    log.make("pte", Change(leaf, clear, clear.with_(AP=0b10)), t)
+    assert log.last_change(leaf) == OwnWrite("pte", clear, clear.with_(AP=0b10), here=True), "the newest counts"
+    log.took_back()
+    log.moved_on()
+    assert log.last_change(leaf) == OwnWrite("undo", clear.with_(AP=0b10), clear)
+    log.connected()
+    assert log.last_change(leaf) is None

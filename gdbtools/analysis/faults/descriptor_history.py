@@ -16,11 +16,15 @@ def steps_of(found: Walk) -> Sequence[Step]:
 
 @dataclass(frozen=True)
 class OwnWrite:
-    """The last change that a command of this debugger made of a descriptor: its value before and after."""
+    """The last change that a command of this debugger made of a descriptor: its value before and after.
+
+    `here` says that it was made at this very stop: the guest has not run since.
+    """
 
     command: str
     before: int
     after: int
+    here: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,11 @@ def suspicions(diagnosis: Diagnosis, around: Around, exceptions: Exceptions) -> 
         SpuriousCause.STALE_TABLE: _stale_table,
         SpuriousCause.MISSING_BARRIER: _missing_barrier,
     }
-    found = (weigh[cause](diagnosis, around) for cause in _order(diagnosis, around, exceptions, fault))
+    change = around.change
+    # What this debugger did since the fault explains it by itself: nobody else's part is left to suspect.
+    ours = change is not None and change.here and change.by
+    order = (SpuriousCause.REPAIRED,) if ours else _order(diagnosis, around, exceptions, fault)
+    found = (weigh[cause](diagnosis, around) for cause in order)
     ranked = sorted((each for each in found if each is not None), key=lambda each: -each.weight)
     return (*([Suspicion(SpuriousCause.OTHER_EXCEPTION)] if diagnosis.entry == "" else []), *ranked)
 

@@ -105,8 +105,11 @@ def change_since(
         ours = written(step.pa)
         if ours is None or ours.after != int(step.entry.word):
             continue
+        sighting = Sighting(step.pa, step.level.number, ours.before, None)
+        if ours.here and refuses(sighting):
+            # The fault was taken before this stop, and the change made at it.
+            return SeenChange(sighting, ours.command, here=True)
         if change is None:
-            sighting = Sighting(step.pa, step.level.number, ours.before, None)
             change = SeenChange(sighting, ours.command) if refuses(sighting) else None
         elif change.seen.pa == step.pa:
             change = replace(change, by=ours.command)

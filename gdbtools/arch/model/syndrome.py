@@ -80,7 +80,8 @@ class Syndrome:
     syndrome tells it, and `target` the system register or System instruction in it: empty where there is none.
     `other_rules` are the bits that say that a rule refused which `check` does not replay.  `not_told_apart` are the
     kinds of fault that it says no more of than that it was one of them; empty where it tells.  `stage_told` says
-    whether it tells of which stage.  `interrupt` says that it is an interrupt's, where those have syndromes.
+    whether it tells of which stage.  `reason` is who wanted what and why it was refused, where the name tells no more
+    than that it is a fault.  `interrupt` says that it is an interrupt's, where those have syndromes.
     """
 
     word: Word
@@ -102,6 +103,7 @@ class Syndrome:
     not_told_apart: frozenset[FaultKind] = frozenset()
     stage_told: bool = True
     interrupt: bool = False
+    reason: str = ""
 
     def agrees(self, fault: Fault) -> bool:
         """Return whether it is of that fault of a walk, or of a check, as far as a syndrome says what it is of.

@@ -31,7 +31,7 @@ from gdbtools.arch.x86_64.registers import catalog, local_apic
 from gdbtools.arch.x86_64.registers.control import CR4, EFLAGS
 from gdbtools.arch.x86_64.registers.descriptor_tables import idtr_of, task_of
 from gdbtools.arch.x86_64.registers.memory_types import TYPES
-from gdbtools.arch.x86_64.syndrome.page_fault import PageFaultCode
+from gdbtools.arch.x86_64.syndrome.page_fault import REASONS, PageFaultCode
 from gdbtools.arch.x86_64.tables.descriptors import page_entry
 from gdbtools.arch.x86_64.tables.geometry import LEVELS_4, MODE_32, PAE
 from gdbtools.arch.x86_64.tables.table_heuristics import LongModeTables
@@ -150,15 +150,9 @@ class X86(Architecture):
             return "" if walk is None else _exit_called(fault, walk)
         if fault.kind is FaultKind.GENERAL_PROTECTION:
             return "general protection (#GP(0); #SS(0) through the stack)"
-        said = {
-            FaultKind.TRANSLATION: "not present",
-            FaultKind.RESERVED_BIT: "reserved bit",
-            FaultKind.PERMISSION: "access rights",
-            FaultKind.PROTECTION_KEY: "protection key",
-        }
-        if fault.kind not in said:
+        if fault.kind not in REASONS:
             return ""
-        return f"page fault (#PF): {said[fault.kind]}{_level(fault)}"
+        return f"page fault (#PF): {REASONS[fault.kind]}{_level(fault)}"
 
     def privileges_of(self, regime: Regime) -> tuple[Privilege, ...]:  # noqa: ARG002
         return LEVELS

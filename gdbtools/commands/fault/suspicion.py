@@ -198,7 +198,7 @@ def _pending_text(pending: Pending) -> str:
     """Return what a CPU has been told and not heard yet: that it is to invalidate may be among it."""
     cpu, vectors = _cpus((pending.cpu,)), ", ".join(f"{vector:#x}" for vector in pending.vectors)
     if not vectors:
-        return f"nothing is pending for {cpu}: it has not been told, or has heard it"
+        return f"nothing that others sent is pending for {cpu}: it has not been told, or has heard it"
     which = f"interrupts {vectors} are" if len(pending.vectors) > 1 else f"interrupt {vectors} is"
     return f"{cpu} has not acknowledged: {which} pending"
 

@@ -25,7 +25,7 @@ def view(answer: Report) -> Document:
     blocks: list[Block] = []
     walked: list[Block] = []
     if isinstance(answer.fault, Missing):
-        blocks.append(Line([Span("No fault can be told.", Role.WARNING), f" {answer.fault.why}"]))
+        blocks.append(Line([Span("No fault can be told:", Role.WARNING), f" {answer.fault.why}"]))
     else:
         verdict, facts, *walked = fault_view.view(answer.fault).blocks
         blocks += [verdict, facts]

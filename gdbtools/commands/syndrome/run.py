@@ -70,6 +70,8 @@ def run(session: Session, options: Options) -> Sequence[Decoded]:
 
 def _of_class(architecture: Architecture, iss: int, exception_class: int) -> int:
     whole = architecture.exceptions.syndrome_of(exception_class, iss)
+    if whole is None and architecture.exceptions.syndrome_of(0, 0) is None:
+        raise UsageError(f"{architecture.identity.title} has no classes of exceptions; leave --class out")
     if whole is None:
         raise UsageError(
             f"{iss:#x} with class {exception_class:#x} is no syndrome; an ISS has 25 bits, a class is from 0 to 0x3f"

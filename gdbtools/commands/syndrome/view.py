@@ -71,7 +71,8 @@ def view(answer: Decoded) -> Document:
     if exception is not None and exception.untaken:
         return Document([Line(none_taken(exception))])
     belongs = answer.belongs
-    blocks: list[Block] = [Line([f"{int(syndrome.word):#x}: ", *_whose(belongs), *sentence(syndrome)])]
+    said = [*sentence(syndrome), f": {syndrome.reason}"] if syndrome.reason else sentence(syndrome)
+    blocks: list[Block] = [Line([f"{int(syndrome.word):#x}: ", *_whose(belongs), *said])]
     names = answer.architecture.exceptions.names if exception is None else exception.names
     joined = exception if belongs is None or belongs.joined else None
     rows: list[tuple[str, Text]] = syndrome_rows(syndrome, joined, answer.traps, answer.convention)

@@ -38,7 +38,8 @@ def view(answer: Translation) -> Document:
     who += f" ({access_name(answer.access)})" if answer.access else ""
     if answer.refused is not None:
         name = _called(answer, answer.refused.fault)
-        headline = Line([f"{found.input:#x}{who}: ", Span(name, Role.BAD)])
+        form = " is not canonical" if name_of(answer.refused.decider.cause) == "not canonical" else ""
+        headline = Line([f"{found.input:#x}{who}{form}: ", Span(name, Role.BAD)])
         shown = [*illustrated(found, answer.refused), *frame_blocks(answer.frames)]
         return Document([headline, Line(reason_text(answer.refused)), *notes, *shown])
     outcome = found.outcome

@@ -194,4 +194,27 @@ def test_what_is_no_address_is_no_page_fault(tmp_path: Path, capsys: pytest.Capt
     result = ram.ask(capsys, values, Request(0x8000_0000_0000, states.Operation.USER_LOAD))
     assert (result["fault"]["status"], result["fault"]["vector"]) == (None, 13)
     main(["walk", "-s", f"{ram.path}@0x0", "--registers", str(ram.registers), "--access", "write", "0x800000000000"])
-    assert "general protection (#GP(0); #SS(0) through the stack)" in " ".join(capsys.readouterr().out.split())
+    first = "0x800000000000 (supervisor write) is not canonical: general protection (#GP(0); #SS(0) through the stack)"
+    assert " ".join(capsys.readouterr().out.split()).startswith(first)
+
+
+def test_what_another_architecture_calls_its_syndrome_is_not_taken_for_this_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = ["-s", f"{Ram(tmp_path, {}).path}@0x0", "--arch", "x86_64"]
+    for name, whose in (("esr", "AArch64"), ("scause", "RISC-V (64 bits)")):
+        assert main([name, "0x7", *source]) == 2
+        refused = (
+            f"`{name}` is of {whose}, and this source of x86-64: ask `pf`, or `syndrome`, which goes by the source"
+        )
+        assert capsys.readouterr().err == f"gdbtools: {refused}\n"
+    for name in ("pf", "syndrome"):
+        assert main([name, "0x7", *source]) == 0
+        assert "page fault (#PF): user write" in capsys.readouterr().out
+
+
+def test_why_no_fault_can_be_told_goes_on_after_a_colon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    registers = tmp_path / "registers.json"
+    registers.write_text('{"cr0": "0x80010001", "cr3": "0x1000", "cr4": "0x20", "efer": "0xd00", "cr2": "0x4000"}')
+    main(["report", "-s", f"{Ram(tmp_path, {}).path}@0x0", "--registers", str(registers), "--arch", "x86_64"])
+    assert capsys.readouterr().out.startswith("No fault can be told: ")

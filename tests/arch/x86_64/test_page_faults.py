@@ -107,6 +107,8 @@ def test_a_processors_own_access_is_a_supervisors_whoever_runs() -> None:
 def test_elsewhere_it_is_not_known_where_the_error_code_is() -> None:
     with pytest.raises(Unavailable, match="not at a handler's first instruction"):
         X86_64.exceptions.record(cpu(image(6), rip=HANDLER + 3))
+    with pytest.raises(Unavailable, match="cr2, of the last page fault, is 0x4000: `walk 0x4000` says where"):
+        X86_64.exceptions.record(cpu(image(6), rip=HANDLER + 3))
     with pytest.raises(Unavailable, match="not at a handler's first instruction"):
         X86_64.exceptions.record(cpu(image(6, present=False)))
     assert X86_64.exceptions.vector_entry(cpu(image(6), rip=HANDLER + 3)) is None
@@ -145,7 +147,7 @@ def test_the_command_joins_what_was_written_down_with_the_tables(
     file.write_text(json.dumps({name: hex(value) for name, value in REGISTERS.items()} | {"rip": "0x1"}))
     assert main(["fault", *source]) == 3
     assert (
-        "cr2, of the last page fault, is 0x4000: `walk` says where that leads now; live: `mmu catch any`, continue"
+        "cr2, of the last page fault, is 0x4000: `walk 0x4000` says where that leads; live: `mmu catch any`, continue"
         in capsys.readouterr().err
     )
 
@@ -165,6 +167,59 @@ def test_an_error_code_is_decoded_by_its_name(capsys: pytest.CaptureFixture[str]
     assert main(["syndrome", "0x7", "--arch", "x86_64"]) == 0
     assert capsys.readouterr().out == said
     assert "every entry is present" in said
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("0x7", "user write, access rights"),
+        ("0x10", "supervisor execute, not present"),
+        ("0xd", "user read, reserved bit"),
+        ("0x25", "user read, protection key"),
+    ],
+)
+def test_the_first_line_of_an_error_code_says_who_wanted_what_and_why_not(capsys, code: str, said: str) -> None:
+    assert main(["pf", code]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"{code}: page fault (#PF): {said}"
+
+
+@pytest.mark.parametrize(
+    ("code", "notes"),
+    [
+        (0x13, ["I with W"]),
+        (0x51, ["I with SS"]),
+        (0x31, ["I with PK"]),
+        (0x29, ["RSVD with PK"]),
+        (0x20, ["PK without P"]),
+        (0x11, []),
+        (0x23, []),
+    ],
+)
+def test_bits_that_no_cpu_sets_together_are_noted(code: int, notes: list[str]) -> None:
+    said = X86_64.exceptions.decode(code).notes
+    assert [each.partition(" is of no CPU: ")[0] for each in said] == notes
+
+
+@pytest.mark.parametrize(("name", "title"), [("pf", "x86-64"), ("scause", "RISC-V (64 bits)")])
+def test_a_class_is_of_arms_syndromes_alone(capsys: pytest.CaptureFixture[str], name: str, title: str) -> None:
+    assert main([name, "0x7", "--class", "3"]) == 2
+    assert capsys.readouterr().err == f"gdbtools: {title} has no classes of exceptions; leave --class out\n"
+
+
+def test_what_another_cpu_sent_is_pending_and_a_cpus_own_timer_is_not() -> None:
+    """As QEMU prints it; that the vector is masked by now does not take back what has been sent."""
+    printed = (
+        "dumping local APIC state for CPU 0\n\n"
+        "LVT0\t 0x00010700 active-hi edge  masked                      ExtINT (vec 0)\n"
+        "LVTERR\t 0x000000fe active-hi edge                              Fixed  (vec 254)\n"
+        "LVTT\t 0x000100ec active-hi edge  masked       one-shot       Fixed  (vec 236)\n"
+        "LVT1\t 0x000004f1 active-hi edge                              NMI\n"
+        "ISR\t (none)\nIRR\t 236 241 251\n"
+    )
+    from gdbtools.arch.model import Stub
+
+    sent = X86_64.from_stub("irr", Stub(0, {}.get, lambda _: printed, lambda: "7.2"))
+    assert X86_64.exceptions.pending({"irr": sent}.__getitem__) == [241, 251], "an NMI has no vector"
 
 
 def test_a_vector_is_where_its_gate_says() -> None:

@@ -130,7 +130,9 @@ def frame_or_written(register: ReadRegister) -> tuple[int, int, FaultFrame | Non
     vector = vector_at(register)
     if vector is None:
         cr2 = optional(register, "cr2")
-        last = "" if cr2 is None else f" cr2, of the last page fault, is {cr2:#x}: `walk` says where that leads now;"
+        last = (
+            "" if cr2 is None else f" cr2, of the last page fault, is {cr2:#x}: `walk {cr2:#x}` says where that leads;"
+        )
         raise Unavailable(
             f"not at a handler's first instruction, where alone an error code is known to be on the stack;{last} live: "
             "`mmu catch any`, continue, and ask there; of a file: give error_code"

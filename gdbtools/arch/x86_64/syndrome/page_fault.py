@@ -63,12 +63,26 @@ class PageFaultCode(Word):
         return AccessKind.WRITE if self.W else AccessKind.READ
 
 
+REASONS: Final = {
+    FaultKind.TRANSLATION: "not present",
+    FaultKind.RESERVED_BIT: "reserved bit",
+    FaultKind.PERMISSION: "access rights",
+    FaultKind.PROTECTION_KEY: "protection key",
+}
+"""What the error code says of the reason, in words."""
 _NOT_REPLAYED: Final = (PageFaultCode.SGX, PageFaultCode.HLAT)
 _NOTES: Final = {
     PageFaultCode.HLAT: "HLAT: the tables that the hypervisor chose (HLATP) were walked, not those of cr3; an entry of "
     "theirs with bit 11 (restart) set sends the walk to cr3",
     PageFaultCode.SGX: "SGX: paging allowed it, and the enclave page cache map refused it",
 }
+
+_NEVER_BOTH: Final = (
+    (PageFaultCode.I, PageFaultCode.W, "a fetch writes nothing"),
+    (PageFaultCode.I, PageFaultCode.SS, "nothing is fetched from a shadow stack"),
+    (PageFaultCode.I, PageFaultCode.PK, "keys are of data alone"),
+    (PageFaultCode.RSVD, PageFaultCode.PK, "a walk that ends at a reserved bit has found no key"),
+)
 
 
 def decode(value: int) -> Syndrome:
@@ -87,9 +101,17 @@ def decode(value: int) -> Syndrome:
         other_rules=tuple(FieldValue(each, 1) for each in _NOT_REPLAYED if each.of(word)),
         notes=_notes(word),
         not_told_apart=frozenset((word.kind,)),
+        reason=f"{'user' if word.U else 'supervisor'} {word.access_kind.label}, {REASONS[word.kind]}",
     )
 
 
 def _notes(word: PageFaultCode) -> tuple[str, ...]:
     absent = ("RSVD without P: QEMU leaves P clear where a reserved bit is set",) if word.RSVD and not word.P else ()
-    return (*absent, *(said for bit, said in _NOTES.items() if bit.of(word)))
+    never = [
+        f"{one.name} with {other.name} is of no CPU: {why}"
+        for one, other, why in _NEVER_BOTH
+        if one.of(word) and other.of(word)
+    ]
+    if word.PK and not word.P:
+        never.append("PK without P is of no CPU: what is not present has no key")
+    return (*absent, *never, *(said for bit, said in _NOTES.items() if bit.of(word)))

@@ -28,7 +28,7 @@ _ERROR = re.compile(rb"E[0-9a-fA-F]{2}|E\..*", re.DOTALL)
 """How a stub says that it cannot."""
 
 
-def broken(error: gdb.error) -> Unavailable:
+def broken(error: RuntimeError) -> Unavailable:
     """Return the error for a connection that is gone in the middle of an operation."""
     return Unavailable(
         f"the connection to the gdbstub broke: {error}; attach again, `mmu undo` takes back what was written"
@@ -76,7 +76,7 @@ class StubMemory:
     def _asked(self, text: str) -> bytes:
         try:
             answer = self.connection.send_packet(text)
-        except gdb.error as error:
+        except RuntimeError as error:  # gdb.error is one, and so is what a connection says that was gone before
             if self.connection.is_valid():
                 self.order.lose(SILENT)
             raise broken(error) from None

@@ -58,8 +58,8 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("gdbtools tables -s crash.core --orphans", "and pages of tables that nothing leads to any more"),
     ),
     "audit": (
-        ("mmu audit", "can a paravirtual guest write its own tables?"),
-        ("gdbtools audit -s crash.core --rule writable-table --json", "one rule, with every finding"),
+        ("mmu audit", "is anything both writable and executable?"),
+        ("gdbtools audit -s crash.core --rule writable-executable --json", "one rule, with every finding"),
     ),
     "fault": (
         ("mmu fault", "at a vector entry, or anywhere: of the last exception"),

@@ -97,7 +97,13 @@ SERVICED = ("access-flag", "dirty")
 """What `service` repairs."""
 DIRTY_CONVENTIONS = ("none", "bit55", "bit56", "bit57", "bit58", "dbm")
 """How a guest may mark what was written: the values of `DirtyConvention`."""
-AUDITED = ("writable-table", "foreign-frame", "unrecorded-table")
+AUDITED = (
+    "writable-executable",
+    "user-writable-executable",
+    "writable-table",
+    "foreign-frame",
+    "unrecorded-table",
+)
 """The rules that `audit` knows."""
 TABLES = ("all", "touched")
 """Which tables `capture` takes."""

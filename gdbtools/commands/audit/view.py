@@ -8,6 +8,7 @@ from gdbtools.analysis.audit.findings import Checked, Finding, Severity
 from gdbtools.commands.audit.run import Audit
 from gdbtools.commands.guest_frames import guest_record, guest_rows
 from gdbtools.commands.map.view import hole_record, hole_text
+from gdbtools.commands.spaces import kernel_rows, limit_rows
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.render.scale import amount
@@ -36,8 +37,6 @@ def view(answer: Audit) -> Document:
 def _headline(answer: Audit) -> list[str | Span]:
     looked = f"{number_of(answer.leaves, 'leaf', 'leaves')} in {number_of(answer.tables, 'table')}"
     looked += f" of {number_of(answer.roots, 'root')}"
-    if not answer.checked:
-        return [Span("Nothing was checked", Role.WARNING), f": no rule is known of what is here ({looked})"]
     count = len(answer.findings)
     if not count:
         seen = ", as far as the tables could be read" if answer.unreadable else ""
@@ -81,7 +80,7 @@ def _pages(answer: Audit) -> Table:
 
 
 def _rows(answer: Audit) -> list[tuple[str, Text]]:
-    rows: list[tuple[str, Text]] = []
+    rows = kernel_rows(answer.isolation) or limit_rows(answer.isolation)
     linear = answer.linear
     if linear is not None:
         whose = " by pseudo-physical frames" if answer.guest is not None else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,7 +33,18 @@ class Frame:
 
     def said(self) -> str:
         source = f"  {self.source}" if self.source else ""
-        return f"{self.pc:#x}  {self.function or '?'}{source}"
+        return f"{self.pc:#x}  {self.function}{source}".rstrip()
+
+
+def of_code(frames: Iterable[Frame], executable: Callable[[int], bool]) -> Iterator[Frame]:
+    """Yield frames up to the first caller that has no name and is where nothing may be executed.
+
+    Without symbols and unwind information a debugger takes whatever is on the stack for a caller.
+    """
+    for number, frame in enumerate(frames):
+        if number and not frame.function and not executable(frame.pc):
+            return
+        yield frame
 
 
 def told(frames: Iterable[Frame], most: int = MOST) -> list[str]:

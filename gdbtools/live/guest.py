@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 
 import gdb
 
 from gdbtools.addresses import PA, VA
+from gdbtools.analysis.frames import Frame, of_code, told
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.errors import Refused
 from gdbtools.live.catch import Catch, Catches
@@ -19,7 +21,7 @@ from gdbtools.live.serving import Handler, Serving
 from gdbtools.live.step import keeping, read, step, write
 from gdbtools.live.stub.target import Target
 from gdbtools.live.stub.tlb import empty_tlb
-from gdbtools.live.watch import DescriptorWatchpoint, frames
+from gdbtools.live.watch import DescriptorWatchpoint, frames, may_execute
 from gdbtools.machine.layers import FixedRegisters, Overridden
 from gdbtools.machine.live.qemu_ram import backing
 from gdbtools.machine.model import CaughtFaults, Cpu, Machine, with_dirty
@@ -147,9 +149,10 @@ class LiveGuest:
         look: Look,
         stops: bool,
     ) -> Sequence[int]:
-        def changed(writer: Sequence[str]) -> bool:
+        def changed(writer: Sequence[Frame]) -> bool:
             try:
-                document = look(self.machine(), writer)
+                machine = self.machine()
+                document = look(machine, told(of_code(writer, partial(may_execute, machine))))
                 self._target.attached().make_sure()
             finally:
                 self._target.attached().release()

@@ -8,7 +8,9 @@ import gdb
 
 from gdbtools.addresses import VA
 from gdbtools.analysis.frames import Frame, told
+from gdbtools.arch.walk import walk
 from gdbtools.errors import GdbtoolsError
+from gdbtools.machine.model import Machine
 from gdbtools.printable import in_a_line
 
 DEPTH = 256
@@ -18,7 +20,7 @@ DEPTH = 256
 class DescriptorWatchpoint(gdb.Breakpoint):
     """A watchpoint on one virtual address of a descriptor.  `look` prints the change, if there is one."""
 
-    def __init__(self, va: VA, size_bytes: int, look: Callable[[Sequence[str]], bool], stops: bool) -> None:
+    def __init__(self, va: VA, size_bytes: int, look: Callable[[Sequence[Frame]], bool], stops: bool) -> None:
         # Of any access, not of writes: GDB keeps quiet about a write that makes the value what it last saw, as when
         # the guest takes back what gdbtools wrote in between.
         #
@@ -30,11 +32,26 @@ class DescriptorWatchpoint(gdb.Breakpoint):
 
     def stop(self) -> bool:
         try:
-            changed = self._look(frames())
+            changed = self._look(list(_frames()))
         except (GdbtoolsError, gdb.error) as error:
             gdb.write(f"mmu: {in_a_line(str(error))}\n", gdb.STDERR)
             return True
         return changed and self._stops
+
+
+def may_execute(machine: Machine, pc: int) -> bool:
+    """Return whether the level that runs may execute an address, by the tables; True where that is not known."""
+    try:
+        architecture = machine.architecture
+        regime = architecture.regime_for(machine.register, VA(pc))
+        found = walk(regime, VA(pc), machine.memory.read)
+        attributes = None if found.refused else regime.attributes(found.steps, found.final)
+        if attributes is None:
+            return False
+        rights = attributes.rights.get(architecture.privilege(machine.register))
+        return rights is None or rights.execute
+    except GdbtoolsError:
+        return True
 
 
 def frames() -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.analysis.frames import MOST, Frame, told
+from gdbtools.analysis.frames import MOST, Frame, of_code, told
 
 
 def own(number: int) -> Frame:
@@ -39,10 +39,16 @@ def test_a_library_is_known_by_the_name_itself_or_by_its_headers_and_not_by_what
 
 
 def test_a_frame_without_a_name_is_told_by_its_address() -> None:
-    assert told([Frame(0x40, "")]) == ["0x40  ?"]
+    assert told([Frame(0x40, "")]) == ["0x40"]
 
 
 def test_a_caller_in_the_first_page_is_none_and_ends_the_list() -> None:
     assert told([own(1), own(2), Frame(0xF, ""), own(3)]) == [own(1).said(), own(2).said()]
     assert told([own(1), library(), Frame(0, "")]) == [own(1).said(), "... 1 frame of the C++ library"]
-    assert told([Frame(0xF, ""), own(1)]) == ["0xf  ?", own(1).said()], "it is where the CPU is"
+    assert told([Frame(0xF, ""), own(1)]) == ["0xf", own(1).said()], "it is where the CPU is"
+
+
+def test_a_caller_without_a_name_where_nothing_may_be_executed_is_junk_of_the_stack() -> None:
+    frames = [Frame(0x10, ""), Frame(0x20, ""), own(1), Frame(0x30, ""), own(2)]
+    assert list(of_code(frames, lambda pc: pc == 0x20)) == frames[:3]
+    assert list(of_code(frames, lambda pc: True)) == frames

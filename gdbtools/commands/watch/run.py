@@ -10,15 +10,15 @@ from gdbtools.addresses import VA
 from gdbtools.analysis.faults.descriptor_history import DescriptorHistory, SeenWrite
 from gdbtools.analysis.reverse import aliases
 from gdbtools.arch.isolation import Isolation
-from gdbtools.arch.model import Regime, Step
+from gdbtools.arch.model import Entry, EntryKind, Regime, Step
 from gdbtools.arch.walk import walk
-from gdbtools.bits import Word
 from gdbtools.commands.evidence import binary, word_text
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, KERNEL, Spaces, limit_text, spaces
 from gdbtools.errors import Refused, UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
+from gdbtools.wording import name_of
 
 ALIASES = 4
 """How many addresses of one descriptor are watched at most: debuggers have four watchpoints as a rule."""
@@ -42,8 +42,8 @@ class Hit:
     """One write that changed the descriptor: before, after, and the frames of the writer, innermost first."""
 
     watched: Step
-    before: Word
-    after: Word
+    before: Entry
+    after: Entry
     cpu: int
     frames: Sequence[str]
 
@@ -112,35 +112,46 @@ class WatchHit:
         self._history = history
         self._step = step
         self._regime = regime
-        self._word = step.entry.word
+        self._entry = step.entry
 
     def look(self, machine: Machine, frames: Sequence[str]) -> Document | None:
         """Return a document of the change since the last look; None where there is none."""
         raw = machine.memory.read(self._step.pa, self._regime.entry_bytes)
-        after = self._regime.decode(raw, self._step.level).word
-        if after == self._word:
+        after = self._regime.decode(raw, self._step.level)
+        before = self._entry
+        if after.word == before.word:
             return None
-        write = SeenWrite(machine.current, machine.register(machine.architecture.pc), int(self._word), int(after))
+        write = SeenWrite(machine.current, machine.register(machine.architecture.pc), int(before.word), int(after.word))
         self._history.wrote(self._step.pa, write)
-        hit = Hit(self._step, self._word, after, machine.current, frames)
-        self._word = after
+        hit = Hit(self._step, before, after, machine.current, frames)
+        self._entry = after
         return hit_view(hit)
 
 
-def changes(before: Word, after: Word) -> list[tuple[str, str]]:
-    """Return each field that differs, with both values: all of both words where their kinds differ."""
-    if type(before) is not type(after):
-        return [("kind", f"{type(before).__name__} -> {type(after).__name__}")]
-    pairs = zip(before.decoded(), after.decoded(), strict=True)
+def changes(before: Entry, after: Entry) -> list[tuple[str, str]]:
+    """Return each field that differs, with both values: what they are where their layouts differ, as `kind`."""
+    if type(before.word) is not type(after.word):
+        return [("kind", f"{_kind(before)} -> {_kind(after)}")]
+    pairs = zip(before.word.decoded(), after.word.decoded(), strict=True)
     return [(old.field.name, f"{binary(old)} -> {binary(new)}") for old, new in pairs if old.value != new.value]
 
 
+def changes_text(before: Entry, after: Entry) -> str:
+    said = [values if name == "kind" else f"{name} {values}" for name, values in changes(before, after)]
+    return ", ".join(said) or "no field of it"
+
+
+def _kind(entry: Entry) -> str:
+    """Return what an entry is, in the architecture's words where it is not used."""
+    return name_of(entry.cause) if entry.kind is EntryKind.INVALID and entry.cause else entry.kind.label
+
+
 def hit_view(hit: Hit) -> Document:
-    what = ", ".join(f"{name} {change}" for name, change in changes(hit.before, hit.after)) or "no field of it"
+    what = changes_text(hit.before, hit.after)
     where = f" in the level {hit.watched.level.number} descriptor at PA {hit.watched.pa:#x}, by CPU {hit.cpu}."
     rows: list[tuple[str, Text]] = [
-        ("before", f"{hit.before.padded}  {word_text(hit.before)}"),
-        ("after", f"{hit.after.padded}  {word_text(hit.after)}"),
+        ("before", f"{hit.before.word.padded}  {word_text(hit.before.word)}"),
+        ("after", f"{hit.after.word.padded}  {word_text(hit.after.word)}"),
     ]
     rows += [("writer" if not number else "", frame) for number, frame in enumerate(hit.frames)]
     return Document([Line([Span(what, Role.WARNING), where]), Facts(rows)])

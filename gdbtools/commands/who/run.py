@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from gdbtools.addresses import VA
 from gdbtools.analysis.history import LastChange, last_change
 from gdbtools.arch.capabilities import DirtyConvention
-from gdbtools.arch.model import Regime, Step
+from gdbtools.arch.model import Entry, Regime, Step
 from gdbtools.bits import Word
 from gdbtools.commands.session import Session
 from gdbtools.commands.watch.run import descriptor, mapped_at
@@ -28,8 +28,8 @@ class WrittenAt:
     step: Step
     asked_at: int
     change: LastChange | None
-    before: Word
-    after: Word
+    before: Entry
+    after: Entry
     cpu: int
     frames: Sequence[str]
     interrupted: bool
@@ -69,8 +69,8 @@ def run(session: Session, options: Options) -> Sequence[WrittenAt | Moved]:
     def read() -> int:
         return int.from_bytes(machine.memory.read(step.pa, regime.entry_bytes), regime.byte_order)
 
-    def word(value: int) -> Word:
-        return regime.decode(value.to_bytes(regime.entry_bytes, regime.byte_order), step.level).word
+    def entry(value: int) -> Entry:
+        return regime.decode(value.to_bytes(regime.entry_bytes, regime.byte_order), step.level)
 
     now, interrupted = read(), False
     with live.recorded(places) as recorded:
@@ -83,16 +83,16 @@ def run(session: Session, options: Options) -> Sequence[WrittenAt | Moved]:
             recorded.go(asked_at)
     before, after = (now, now) if change is None else (change.before, change.after)
     frames = () if change is None else live.frames()
-    by_hardware = (
-        change is not None and not change.seen and _as_hardware(machine, regime, step, word(before), word(after))
-    )
+    was, became = entry(before), entry(after)
+    unseen = change is not None and not change.seen
+    by_hardware = unseen and _as_hardware(machine, regime, step, was.word, became.word)
     answer = WrittenAt(
         va,
         step,
         asked_at,
         change,
-        word(before),
-        word(after),
+        was,
+        became,
         machine.current,
         frames,
         interrupted,

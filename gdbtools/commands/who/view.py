@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gdbtools.commands.evidence import word_text
-from gdbtools.commands.watch.run import changes
+from gdbtools.commands.watch.run import changes, changes_text
 from gdbtools.commands.who.run import Moved, WrittenAt
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
@@ -17,7 +17,7 @@ def view(answer: WrittenAt | Moved) -> Document:
         head = Line(f"After {number_of(answer.position, 'instruction')} of the recording.")
         return Document([head, Facts(_frame_rows("at", answer.frames))])
     where = f"the level {answer.step.level.number} descriptor at PA {answer.step.pa:#x}"
-    now: tuple[str, Text] = ("now", f"{answer.after.padded}  {word_text(answer.after)}")
+    now: tuple[str, Text] = ("now", f"{answer.after.word.padded}  {word_text(answer.after.word)}")
     if answer.interrupted:
         head = Line([Span("Interrupted", Role.WARNING), ": nothing is known; the guest is where it was."])
         return Document([head, Facts([now])])
@@ -26,12 +26,12 @@ def view(answer: WrittenAt | Moved) -> Document:
         since = f"since the beginning of the recording, {number_of(answer.asked_at, 'instruction')} ago."
         head = Line([Span("Nothing has changed", Role.WARNING), f" {where} {since}"])
         return Document([head, Facts([now, ("stands", "where it stood")])])
-    what = ", ".join(f"{name} {values}" for name, values in changes(answer.before, answer.after)) or "no field of it"
+    what = changes_text(answer.before, answer.after)
     ago = answer.asked_at - change.position
     head = Line([Span(what, Role.WARNING), f" in {where}, by CPU {answer.cpu}, {number_of(ago, 'instruction')} ago."])
     rows: list[tuple[str, Text]] = [
-        ("before", f"{answer.before.padded}  {word_text(answer.before)}"),
-        ("after", f"{answer.after.padded}  {word_text(answer.after)}"),
+        ("before", f"{answer.before.word.padded}  {word_text(answer.before.word)}"),
+        ("after", f"{answer.after.word.padded}  {word_text(answer.after.word)}"),
     ]
     rows += _frame_rows("writer", answer.frames)
     if answer.by_hardware:
@@ -62,8 +62,8 @@ def record(answer: WrittenAt | Moved) -> JsonObject:
         "interrupted": answer.interrupted,
         "changed": change is not None,
         "position": None if change is None else change.position,
-        "before": hexadecimal(answer.before),
-        "after": hexadecimal(answer.after),
+        "before": hexadecimal(answer.before.word),
+        "after": hexadecimal(answer.after.word),
         "fields": [name for name, _ in changes(answer.before, answer.after)],
         "cpu": None if change is None else answer.cpu,
         "by_watched_store": None if change is None else change.seen,

@@ -179,6 +179,11 @@ class Word(int):
         """The bits that are set although no field claims them, nor RES1: worth a note, never an error."""
         return self & self.reserved_mask() & ~self.RES1
 
+    @property
+    def otherwise(self) -> str:
+        """What the reserved bits are where a control that is not known is otherwise; empty where none says."""
+        return ""
+
     def with_(self, **values: int) -> Self:
         """Return the same word with some fields changed."""
         word = int(self)

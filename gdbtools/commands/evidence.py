@@ -330,7 +330,8 @@ def word_table(word: Word) -> Table:
         role = Role.NAME if each.applicable else Role.WARNING
         rows.append((Span(each.field.position, Role.QUIET), Span(each.field.name, role), binary(each), said))
     if word.reserved:
-        note = Span("bits that no field claims are set", Role.WARNING)
+        otherwise = f", or {word.otherwise}" if word.otherwise else ""
+        note = Span(f"bits that no field claims are set{otherwise}", Role.WARNING)
         rows.append(("", "reserved", f"{word.reserved:#x}", note))
     return Table(("bits", "field", "value", "meaning"), rows, frozenset((2,)))
 

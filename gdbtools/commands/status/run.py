@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gdbtools.arch.isolation import Isolation
-from gdbtools.arch.model import Privilege, Regime
+from gdbtools.arch.model import Privilege, ReadRegister, Regime
 from gdbtools.commands.guest_frames import guest_of
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import spaces
 from gdbtools.errors import Unavailable
+from gdbtools.machine.model import Machine
 from gdbtools.systems.guest_frames import GuestFrames
 from gdbtools.wording import number_of
 
@@ -47,14 +48,17 @@ def run(session: Session, options: Options) -> Sequence[Status]:  # noqa: ARG001
     trouble = ""
     isolation: Isolation | None = None
     guest: GuestFrames | None = None
+    lacking: list[str] = []
     with suppress(Unavailable):
-        level = machine.architecture.privilege(machine.register)
+        level = machine.architecture.privilege(_noting(machine, lacking))
     try:
         regimes = machine.architecture.regimes(machine.register)
         isolation = spaces(machine).isolation
         guest = guest_of(machine)
     except Unavailable as missing:
         trouble = str(missing)
+        # What stands in for a register is believed where the rest shows a system's state, and nothing does here.
+        level = None if lacking else level
     abilities = list(machine.live.describe()) if machine.live else []
     abilities.append(("dirty convention", session.dirty.value))
     abilities.append(("written so far", number_of(len(session.written), "descriptor", "descriptors")))
@@ -65,3 +69,16 @@ def run(session: Session, options: Options) -> Sequence[Status]:  # noqa: ARG001
     privilege = dict.fromkeys(asked) if level is None else level.record
     number = machine.current
     return (Status(name, cpus, number, memory, level, privilege, regimes, trouble, abilities, isolation, guest),)
+
+
+def _noting(machine: Machine, lacking: list[str]) -> ReadRegister:
+    """Return what reads a machine's registers, and notes the names of those that are not there."""
+
+    def register(name: str) -> int:
+        try:
+            return machine.register(name)
+        except Unavailable:
+            lacking.append(name)
+            raise
+
+    return register

@@ -19,6 +19,8 @@ def view(answer: Status) -> Document:
         headline.append(f", CPU {answer.current} of {answer.cpus}")
     if answer.level is not None:
         headline.append(f", at {answer.level.label}")
+    elif answer.trouble:
+        headline.append(", privilege not known")
     if answer.regimes:
         on = any(regime.levels for regime in answer.regimes)
         headline += [", MMU ", Span("on", Role.GOOD) if on else Span("off", Role.WARNING)]

@@ -66,6 +66,10 @@ class VirtualStage(PagedStage):
         return f"{self.modes[-1].label}-mode, {self.short_name}"
 
     @property
+    def regime_name(self) -> str:
+        return f"{self.modes[-1].label}-mode, {self.holder} ({self.scheme.name})"
+
+    @property
     def short_name(self) -> str:
         half = "" if self.upper is None else ", upper half" if self.upper else ", lower half"
         return f"{self.holder} ({self.scheme.name}){half}"

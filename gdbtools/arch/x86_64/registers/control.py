@@ -54,6 +54,14 @@ class CR3WithPCID(_Root):
     PCID = Field((11, 0), doc="process-context identifier")
 
 
+class CR3OrPCID(CR3):
+    """Control register 3 in 4-level and 5-level paging."""
+
+    @property
+    def otherwise(self) -> str:
+        return f"PCID {CR3WithPCID(self).PCID:#x} with cr4.PCIDE"
+
+
 class CR3Narrow(Word):
     """Control register 3 in 32-bit paging."""
 

@@ -70,9 +70,13 @@ class Linear(PagingTables):
         return f"linear addresses, {self.short_name}"
 
     @property
+    def regime_name(self) -> str:
+        return f"cr3 ({self.mode.name})"
+
+    @property
     def short_name(self) -> str:
         half = "" if self.upper is None else ", upper half" if self.upper else ", lower half"
-        return f"cr3 ({self.mode.name}){half}"
+        return f"{self.regime_name}{half}"
 
     @property
     def root_register(self) -> str:

@@ -12,7 +12,18 @@ from gdbtools.addresses import IPA, PA
 from gdbtools.arch.model import Privilege, ReadRegister, Regime, optional, written_down
 from gdbtools.arch.x86_64.permissions.checks import AccessControls
 from gdbtools.arch.x86_64.privileges import SUPERVISOR, USER, USER_CPL
-from gdbtools.arch.x86_64.registers.control import CR0, CR3, CR3PAE, CR4, EFER, EFLAGS, CR3Narrow, CR3WithPCID, Selector
+from gdbtools.arch.x86_64.registers.control import (
+    CR0,
+    CR3,
+    CR3PAE,
+    CR4,
+    EFER,
+    EFLAGS,
+    CR3Narrow,
+    CR3OrPCID,
+    CR3WithPCID,
+    Selector,
+)
 from gdbtools.arch.x86_64.registers.memory_types import AT_RESET, PAT
 from gdbtools.arch.x86_64.registers.second_stage import EPTP
 from gdbtools.arch.x86_64.tables.entries import EntryFormat
@@ -71,7 +82,7 @@ def _shows_long_mode(register: ReadRegister) -> bool:
 
 
 def root_register(register: ReadRegister) -> type[Word]:
-    """Return how cr3 is laid out."""
+    """Return how cr3 is laid out; without cr4 as in long mode, whether it has a PCID or not."""
     value = optional(register, "cr4")
     cr4 = CR4(0).with_(PAE=1) if value is None else CR4(value)
     if not cr4.PAE:
@@ -79,7 +90,7 @@ def root_register(register: ReadRegister) -> type[Word]:
     known = optional(register, "efer")
     if known is not None and not EFER(known).LMA:
         return CR3PAE
-    return CR3WithPCID if cr4.PCIDE else CR3
+    return CR3OrPCID if value is None else CR3WithPCID if cr4.PCIDE else CR3
 
 
 def regime(register: ReadRegister, name: str | None = None) -> Regime:

@@ -22,7 +22,14 @@ AUDIT = Command(
         "map that ought to be read-only are listed."
     ),
     arguments=(
-        Argument("--rule", "ask this rule alone; may be given again (default: all)", Kind.CHOICE, AUDITED, many="*"),
+        Argument(
+            "--rule",
+            "ask this rule alone; may be given again (default: all)",
+            Kind.CHOICE,
+            AUDITED,
+            many="*",
+            metavar="RULE",
+        ),
         Argument("--pages", "list each part of the linear map that ought to be read-only", Kind.FLAG),
     ),
     implementation=loaded("audit"),

@@ -26,7 +26,7 @@ RULES: Final = (WRITABLE_EXECUTABLE, USER_WRITABLE_EXECUTABLE)
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
+class RunOf:
     """A run, the range that it is of, and the registers that lead there where that is not in force."""
 
     run: Run
@@ -34,7 +34,7 @@ class Mapped:
     registers: Mapping[str, int]
 
 
-def check(rule: Rule, found: Sequence[Mapped]) -> Checked:
+def check(rule: Rule, found: Sequence[RunOf]) -> Checked:
     """Hold mappings, in order of address within each root, against a rule."""
     of_user = rule is USER_WRITABLE_EXECUTABLE
     asked = [each for each in found if any(level.is_user is of_user for level in each.run.attributes.rights)]
@@ -50,7 +50,7 @@ def _both(run: Run, of_user: bool) -> tuple[Privilege, ...]:
     )
 
 
-def _joined(rule: Rule, broken: Iterable[tuple[Mapped, tuple[Privilege, ...]]]) -> list[Finding]:
+def _joined(rule: Rule, broken: Iterable[tuple[RunOf, tuple[Privilege, ...]]]) -> list[Finding]:
     """Return a finding for each part of an address space without a gap; what two roots map alike is found once."""
     joined: list[Finding] = []
     seen: set[tuple[int, int, int | None]] = set()

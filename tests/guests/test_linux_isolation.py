@@ -126,7 +126,7 @@ def level(session: Session) -> int:
 
 def elsewhere(session: Session, draw: random.Random) -> int:
     """Let the guest run on until Ctrl-C, and return the level at which it landed."""
-    with ctrl_c(session.gdb.pid, draw.uniform(0.03, 0.1)):
+    with ctrl_c(session.gdb.pid, draw.uniform(0.03, 0.1), again=5):
         session.gdb.run("continue")
     return level(session)
 

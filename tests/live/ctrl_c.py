@@ -22,17 +22,21 @@ def moments(seconds: Sequence[float], times: int) -> Iterator[float | None]:
 
 
 @contextmanager
-def ctrl_c(pid: int, seconds: float | None, *, begun: bool = False) -> Iterator[None]:
+def ctrl_c(pid: int, seconds: float | None, *, begun: bool = False, again: float | None = None) -> Iterator[None]:
     """Send SIGINT after that time if the block still goes on, and None never; `begun`: from when `Interrupt` waits.
 
-    Before that moment Ctrl-C is GDB's own, however long a busy machine takes to come there.
+    Before that moment Ctrl-C is GDB's own, however long a busy machine takes to come there.  One that comes before GDB
+    has let the guest run is lost: `again` sends it once more each time that so many seconds have gone by.
     """
     over = threading.Event()
 
     def send() -> None:
         if begun:
             wait_until_begun(pid, over)
-        if not over.wait(seconds):
+        if over.wait(seconds):
+            return
+        os.kill(pid, signal.SIGINT)
+        while again is not None and not over.wait(again):
             os.kill(pid, signal.SIGINT)
 
     thread = threading.Thread(target=send)

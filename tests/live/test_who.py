@@ -171,7 +171,7 @@ def interrupted_who(live: Live, seconds: float) -> Any:
 
 def test_ctrl_c_at_any_moment_returns_to_where_it_began(gdb_path: str, tmp_path: Path) -> None:
     with Recording(TLB_GUEST, tmp_path).make(2).replayed(gdb_path) as live:
-        with ctrl_c(live.gdb.pid, 1.5):
+        with ctrl_c(live.gdb.pid, 1.5, again=5):
             live.say("continue")
         before, at = live.state(), position(live)
         for attempt in range(6):

@@ -133,9 +133,10 @@ def test_an_entry_is_changed_invalidated_and_put_back(at_fault: RiscV) -> None:
 
 
 def test_the_syndrome_has_its_names(at_fault: RiscV) -> None:
-    for name in ("syndrome", "esr", "scause"):
+    for name in ("syndrome", "scause"):
         (found,) = at_fault.session.ask(name)
         assert (found["class"], found["current"]) == ("load page fault", True)
+    assert "`esr` is of AArch64, and this source of RISC-V" in at_fault.session.refusal("mmu esr")
     assert "load page fault" in at_fault.session.say("mmu scause 0xd")
 
 

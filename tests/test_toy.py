@@ -94,7 +94,7 @@ def test_what_it_has_is_answered_in_text(capsys: pytest.CaptureFixture[str], sou
     ("command", "lacks"),
     [
         ("fault", "for Toy no exceptions are known here"),
-        ("esr", "for Toy no exceptions are known here"),
+        ("syndrome", "for Toy no exceptions are known here"),
         ("find-roots", "for Toy no looks of tables are known here"),
         ("fixup --dry-run", "for Toy no exceptions are known here"),
         ("pte 0x12 V=0 --dry-run", "for Toy no repairs of descriptors are known here"),

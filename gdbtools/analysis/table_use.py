@@ -100,8 +100,7 @@ def orphans(
     `memory` is where there is any, `data` where it is not all zeros.
     """
     search = Search(architecture, read, memory, data)
-    for _ in search.look():
-        pass
+    search.look_through()
     reached: set[int] = set()
     for each in used:
         for pa, size_bytes in each.page.parts:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from gdbtools import systems
 from gdbtools.arch.model import Mapped, Walk
 from gdbtools.errors import Unavailable, Unreadable
-from gdbtools.machine.layers import FixedRegisters, Overridden, Patched
-from gdbtools.machine.model import Cpu, Machine, PhysicalMemory
+from gdbtools.machine.layers import Patched, with_registers
+from gdbtools.machine.model import Machine, PhysicalMemory
 from gdbtools.render.document import Block, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.systems.guest_frames import FrameMark, GuestFault, GuestFrames, NumberedFrame
@@ -53,13 +53,11 @@ def passed_on(machine: Machine, guest: GuestFrames | None) -> tuple[Machine, Gue
         return machine, None
     if found is None:
         return machine, None
-    changed = FixedRegisters(found.registers, "what a hypervisor has passed on")
-    cpu = Cpu(machine.cpu.number, Overridden(machine.cpu.registers, changed))
     memory: PhysicalMemory = machine.memory
     for pa, data in found.memory:
         memory = Patched(memory, pa, data)
-    cpus = tuple(cpu if each.number == cpu.number else each for each in machine.cpus)
-    return replace(machine, cpus=cpus, memory=memory), found
+    taken = with_registers(machine, found.registers, "what a hypervisor has passed on")
+    return replace(taken, memory=memory), found
 
 
 def frames_on(walk: Walk, guest: GuestFrames | None) -> WalkFrames | None:

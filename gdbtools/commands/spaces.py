@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from gdbtools.analysis.faults.overwritten import may_be_overwritten
 from gdbtools.analysis.isolation import isolation
@@ -11,8 +11,8 @@ from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Regime
 from gdbtools.commands.guest_frames import guest_wanted
 from gdbtools.errors import Unavailable
-from gdbtools.machine.layers import FixedRegisters, Overridden
-from gdbtools.machine.model import Cpu, Machine
+from gdbtools.machine.layers import with_registers
+from gdbtools.machine.model import Machine
 from gdbtools.render.document import Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.wording import number_of
@@ -31,7 +31,7 @@ class Spaces:
     def full(self) -> Machine | None:
         """The machine as it is while the full space is in force; None where that is not proven, or not another."""
         found = self.isolation
-        return with_registers(self.machine, found.registers) if found is not None and found.full is not None else None
+        return _in_space(self.machine, found.registers) if found is not None and found.full is not None else None
 
     @property
     def fullest(self) -> Machine:
@@ -45,7 +45,7 @@ class Spaces:
     def chosen(self, space: str | None) -> Machine:
         """Return the machine in the space of that name; raise `Unavailable` for one that is not proven."""
         if space == PV:
-            return with_registers(self.machine, guest_wanted(self.machine).kernel)
+            return _in_space(self.machine, guest_wanted(self.machine).kernel)
         if space != KERNEL or self.isolation is None:
             return self.machine
         full = self.full
@@ -83,13 +83,27 @@ def spaces(machine: Machine, regime: str | None = None) -> Spaces:
     return Spaces(machine, isolation(machine.architecture, machine.register, machine.memory.read, regime))
 
 
-def with_registers(machine: Machine, registers: Mapping[str, int]) -> Machine:
+def in_use(machine: Machine) -> Iterator[tuple[int, Regime]]:
+    """Yield every stage that a CPU is using or has loaded, with the CPU's number; one with registers missing has none.
+
+    Of those that are loaded alone, a stage that is off leads nowhere.
+    """
+    architecture = machine.architecture
+    for cpu in machine.cpus:
+        read = cpu.registers.read
+        try:
+            regimes = [*architecture.regimes(read)]
+            loaded = [each for name in architecture.loaded(read) for each in architecture.regimes(read, name)]
+        except Unavailable:
+            continue
+        used = [stage for regime in regimes for stage in (regime, regime.below)]
+        used += [stage for regime in loaded for stage in (regime, regime.below) if stage is not None and stage.levels]
+        yield from ((cpu.number, stage) for stage in used if stage is not None)
+
+
+def _in_space(machine: Machine, registers: Mapping[str, int]) -> Machine:
     """Return the machine as it is while these registers lead to the kernel's space."""
-    if not registers:
-        return machine
-    changed = FixedRegisters(registers, "the kernel's space")
-    cpu = Cpu(machine.cpu.number, Overridden(machine.cpu.registers, changed))
-    return replace(machine, cpus=tuple(cpu if each.number == cpu.number else each for each in machine.cpus))
+    return with_registers(machine, registers, "the kernel's space") if registers else machine
 
 
 def _reduced(found: Isolation) -> str:

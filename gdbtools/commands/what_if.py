@@ -11,8 +11,8 @@ from gdbtools.arch.walk import walk
 from gdbtools.commands.model import DescriptorChange, RegisterChange
 from gdbtools.commands.spaces import KERNEL, Spaces, spaces
 from gdbtools.errors import Unavailable, UsageError
-from gdbtools.machine.layers import FixedRegisters, Overridden, Patched
-from gdbtools.machine.model import Cpu, Machine, PhysicalMemory
+from gdbtools.machine.layers import Patched, with_registers
+from gdbtools.machine.model import Machine, PhysicalMemory
 from gdbtools.render.document import Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.spelling import did_you_mean, with_field
@@ -109,9 +109,7 @@ def _with_register(machine: Machine, change: RegisterChange) -> tuple[Machine, S
 
 
 def _with_value(machine: Machine, name: str, value: int) -> Machine:
-    supposed = FixedRegisters({name: value}, "what was supposed")
-    cpu = Cpu(machine.cpu.number, Overridden(machine.cpu.registers, supposed))
-    return replace(machine, cpus=tuple(cpu if each.number == cpu.number else each for each in machine.cpus))
+    return with_registers(machine, {name: value}, "what was supposed")
 
 
 def _known(machine: Machine, name: str) -> int | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from gdbtools.addresses import PA, moved
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Assumption
 from gdbtools.errors import FIND_ROOTS, GIVE_REGISTERS, MissingRegister, Refused, Unreadable
-from gdbtools.machine.model import Machine, PhysicalMemory, Registers
+from gdbtools.machine.model import Cpu, Machine, PhysicalMemory, Registers
 from gdbtools.units import PAGE_BYTES
 
 
@@ -178,6 +178,12 @@ class Recording:
 
     def write(self, pa: PA, data: bytes) -> None:  # noqa: ARG002
         raise Refused("an analysis that is being recorded writes nothing")
+
+
+def with_registers(machine: Machine, values: Mapping[str, int], description: str) -> Machine:
+    """Return the machine with some registers of its current CPU supplied from elsewhere; `description` says whence."""
+    cpu = Cpu(machine.cpu.number, Overridden(machine.cpu.registers, FixedRegisters(values, description)))
+    return replace(machine, cpus=tuple(cpu if each.number == cpu.number else each for each in machine.cpus))
 
 
 def unsaid(architecture: Architecture) -> Assumption:

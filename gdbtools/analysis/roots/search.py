@@ -65,6 +65,11 @@ class Search:
             self.surveyed = found
             yield found
 
+    def look_through(self) -> None:
+        """Look at all of memory."""
+        for _ in self.look():
+            pass
+
     def rank(
         self,
         named: Mapping[int, Sign] | None = None,

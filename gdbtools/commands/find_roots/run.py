@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from gdbtools.analysis.roots.evidence import Sign, Standing, merged, outputs, ov
 from gdbtools.analysis.roots.holders import Holder, holder, register_of
 from gdbtools.analysis.roots.reading import FoundRoot
 from gdbtools.analysis.roots.search import Ranking, Search
-from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Derived, Privilege, Read, Regime
 from gdbtools.arch.table_heuristics import Owner
 from gdbtools.commands.find_roots.view import LinuxNotes, Roots
 from gdbtools.commands.find_roots.written_registers import as_held, registers, write
 from gdbtools.commands.session import Session
+from gdbtools.commands.spaces import in_use
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.dumps import vmcoreinfo
 from gdbtools.machine.dumps.extents import data_of, memory_of
@@ -49,7 +49,7 @@ def run(session: Session, options: Options) -> Sequence[Roots]:
     cpus = [_standing(machine, cpu) for cpu in machine.cpus]
     # A root that nobody read is no evidence.
     unread = {each.about for each in machine.assumed}
-    regimes = [each for each in _regimes(architecture, machine) if register_of(each) not in unread]
+    regimes = [each for _, each in in_use(machine) if each.levels and register_of(each) not in unread]
     reduced = _reduced(machine, unread)
     holders = _holders(regimes, reduced, memory.read)
     wanted = memory_of(memory, options.range)
@@ -138,8 +138,7 @@ def _checked(machine: Machine, told: Told) -> Told:
 def _look(search: Search) -> bool:
     """Look at all of memory, or as much as the user has patience for; says whether that was not all."""
     try:
-        for _ in search.look():
-            pass
+        search.look_through()
     except KeyboardInterrupt:
         return True
     return False
@@ -164,19 +163,6 @@ def _standing(machine: Machine, cpu: Cpu) -> Standing:
         levels = ()
     alone = len(levels) == 1 and level == levels[0]
     return Standing(cpu.number, level, known(architecture.pc), known(architecture.table_heuristics.stack), alone)
-
-
-def _regimes(architecture: Architecture, machine: Machine) -> Iterator[Regime]:
-    """Yield every stage with tables that a CPU of the source is using, or has loaded."""
-    for cpu in machine.cpus:
-        read = cpu.registers.read
-        try:
-            found = [*architecture.regimes(read)]
-            found += [each for name in architecture.loaded(read) for each in architecture.regimes(read, name)]
-        except Unavailable:
-            continue
-        for regime in found:
-            yield from (stage for stage in (regime, regime.below) if stage is not None and stage.levels)
 
 
 def _linux(machine: Machine, pa: PA, text: bytes, level: Privilege) -> Told:

@@ -13,7 +13,7 @@ from gdbtools.bits import NO_YES, OFF_ON, FieldValue, Word
 from gdbtools.commands.session import Session
 from gdbtools.commands.syndrome.view import sentence
 from gdbtools.errors import Unavailable, UsageError
-from gdbtools.machine.layers import FixedRegisters, Overridden
+from gdbtools.machine.layers import FixedRegisters, with_registers
 from gdbtools.machine.model import Cpu, Machine
 from gdbtools.numbers import Literal, word
 from gdbtools.spelling import did_you_mean
@@ -24,6 +24,8 @@ _ASSIGNED: Final = re.compile(r"\s*([A-Za-z]\w*(?:\.\w+)?)\s*[=:]\s*(\w+)[\s,;]*
 _PLAIN: Final = {*OFF_ON.values(), *NO_YES.values()}
 
 
+_GIVEN: Final = "what was given"
+"""Where the registers come from whose values stand on the command line."""
 _SMALL_BITS: Final = 6
 
 
@@ -158,11 +160,9 @@ def _check_width(architecture: Architecture, name: str, value: int) -> None:
 
 def _with(machine: Machine, values: Mapping[str, int]) -> Machine:
     """Return the machine with registers that were given; they are all there is where there is no source."""
-    over = FixedRegisters(values, "what was given")
-    if not machine.cpus:
-        return replace(machine, cpus=(Cpu(0, over),), current=0)
-    cpu = Cpu(machine.cpu.number, Overridden(machine.cpu.registers, over))
-    return replace(machine, cpus=tuple(cpu if each.number == cpu.number else each for each in machine.cpus))
+    if machine.cpus:
+        return with_registers(machine, values, _GIVEN)
+    return replace(machine, cpus=(Cpu(0, FixedRegisters(values, _GIVEN)),), current=0)
 
 
 def _notes(machine: Machine, name: str, literal: Literal) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from gdbtools.arch.model import Hole, Mapped, Regime, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.commands.find_roots.written_registers import as_held
 from gdbtools.commands.session import Session
-from gdbtools.commands.spaces import spaces
+from gdbtools.commands.spaces import in_use, spaces
 from gdbtools.errors import Unavailable
 from gdbtools.machine.dumps.extents import data_of, memory_of
 from gdbtools.machine.layers import FixedRegisters, Overridden
@@ -66,7 +66,8 @@ class ReverseMap:
 
 def run(session: Session, options: Options) -> Sequence[ReverseMap]:
     machine = session.machine
-    looked = [*_in_use(machine), *(_found(machine) if options.roots else ())]
+    looked = _in_use(machine)
+    looked += _found(machine, [each.regime for each in looked]) if options.roots else ()
     walks = [_walk(machine, address) if options.virtual else None for address in options.address]
     places = [
         PA(address) if via is None else via.outcome.address if isinstance(via.outcome, Mapped) else None
@@ -101,22 +102,11 @@ def _walk(machine: Machine, address: Input) -> Walk:
     return walk(regime, address, machine.memory.read)
 
 
-def _in_use(machine: Machine) -> Sequence[LookedThrough]:
+def _in_use(machine: Machine) -> list[LookedThrough]:
     """Return every regime that a CPU is using or has loaded, each stage below by itself too."""
     found: list[LookedThrough] = []
-    for cpu in machine.cpus:
-        architecture, read = machine.architecture, cpu.registers.read
-        try:
-            regimes = [*architecture.regimes(read)]
-            loaded = [each for name in architecture.loaded(read) for each in architecture.regimes(read, name)]
-        except Unavailable:
-            continue
-        # One that is off leads everywhere; it is in force, or nobody's.
-        regimes += [each for each in loaded if each.levels]
-        for regime in regimes:
-            for each in (regime, regime.below):
-                if each is not None:
-                    _add(found, LookedThrough(each, [cpu.number]))
+    for number, regime in in_use(machine):
+        _add(found, LookedThrough(regime, [number]))
     isolated = spaces(machine).isolation
     if isolated is not None and isolated.full is not None:
         _add(found, LookedThrough(isolated.full, [machine.current], kernels=True))
@@ -133,13 +123,11 @@ def _add(found: list[LookedThrough], new: LookedThrough) -> None:
     found.append(new)
 
 
-def _found(machine: Machine) -> Iterator[LookedThrough]:
-    """Yield the roots in memory that no register has, but for those that a stage below leads to."""
+def _found(machine: Machine, used: Sequence[Regime]) -> Iterator[LookedThrough]:
+    """Yield the roots in memory that no regime in use has, but for those that a stage below leads to."""
     architecture, memory = machine.architecture, machine.memory
     search = Search(architecture, memory.read, memory_of(memory), data_of(memory))
-    for _ in search.look():
-        pass
-    used = [each.regime for each in _in_use(machine)]
+    search.look_through()
     known = {each.root for each in used}
     found = search.rank().found
     for each in found:

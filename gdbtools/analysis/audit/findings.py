@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gdbtools.addresses import PA, Input, Output
+from gdbtools.arch.model import Regime, Run
 
 
 class Severity(enum.Enum):
@@ -26,6 +27,15 @@ class Rule:
     severity: Severity
     summary: str
     of: str
+
+
+@dataclass(frozen=True, slots=True)
+class RootedRun:
+    """A run, the range that it is of, and the registers that lead to its root where that is not in force."""
+
+    run: Run
+    regime: Regime
+    registers: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from gdbtools.analysis.audit.findings import Checked, Finding, Rule, Severity
-from gdbtools.arch.model import Privilege, Regime, Run
+from gdbtools.analysis.audit.findings import Checked, Finding, RootedRun, Rule, Severity
+from gdbtools.arch.model import Privilege, Run
 from gdbtools.wording import size
 
 WRITABLE_EXECUTABLE: Final = Rule(
@@ -25,16 +24,7 @@ USER_WRITABLE_EXECUTABLE: Final = Rule(
 RULES: Final = (WRITABLE_EXECUTABLE, USER_WRITABLE_EXECUTABLE)
 
 
-@dataclass(frozen=True, slots=True)
-class RunOf:
-    """A run, the range that it is of, and the registers that lead there where that is not in force."""
-
-    run: Run
-    regime: Regime
-    registers: Mapping[str, int]
-
-
-def check(rule: Rule, found: Sequence[RunOf]) -> Checked:
+def check(rule: Rule, found: Sequence[RootedRun]) -> Checked:
     """Hold mappings, in order of address within each root, against a rule."""
     of_user = rule is USER_WRITABLE_EXECUTABLE
     asked = [each for each in found if any(level.is_user is of_user for level in each.run.attributes.rights)]
@@ -50,25 +40,23 @@ def _both(run: Run, of_user: bool) -> tuple[Privilege, ...]:
     )
 
 
-def _joined(rule: Rule, broken: Iterable[tuple[RunOf, tuple[Privilege, ...]]]) -> list[Finding]:
-    """Return a finding for each part of an address space without a gap; what two roots map alike is found once."""
-    joined: list[Finding] = []
+def _joined(rule: Rule, broken: Iterable[tuple[RootedRun, tuple[Privilege, ...]]]) -> Iterator[Finding]:
+    """Yield a finding for each part of an address space without a gap; what two roots map alike is found once."""
+    parts: list[tuple[RootedRun, tuple[Privilege, ...], int]] = []
     seen: set[tuple[int, int, int | None]] = set()
     for each, levels in broken:
         run, root = each.run, each.regime.root
         if (key := (run.first, run.size_bytes, run.output)) in seen:
             continue
         seen.add(key)
-        who = " and ".join(level.label for level in levels)
-        last = joined[-1] if joined else None
-        if last and (last.root, last.evidence[0]) == (root, who) and last.first + last.size_bytes == run.first:
-            joined[-1] = replace(last, size_bytes=last.size_bytes + run.size_bytes)
-        else:
-            at = run.descriptor_pa
-            joined.append(Finding(rule, "", run.first, run.size_bytes, root, at, run.output, (who,), each.registers))
-    return [_said(each) for each in joined]
-
-
-def _said(each: Finding) -> Finding:
-    who = each.evidence[0]
-    return replace(each, said=f"{who} may write and execute {size(each.size_bytes)}", evidence=())
+        if parts:
+            first, who, size_bytes = parts[-1]
+            if (first.regime.root, who, first.run.first + size_bytes) == (root, levels, run.first):
+                parts[-1] = first, who, size_bytes + run.size_bytes
+                continue
+        parts.append((each, levels, run.size_bytes))
+    for each, levels, size_bytes in parts:
+        run = each.run
+        said = f"{' and '.join(level.label for level in levels)} may write and execute {size(size_bytes)}"
+        place = run.first, size_bytes, each.regime.root, run.descriptor_pa, run.output
+        yield Finding(rule, said, *place, (), each.registers)

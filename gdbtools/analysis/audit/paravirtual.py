@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from gdbtools.addresses import PA, VA, moved
-from gdbtools.analysis.audit.findings import Checked, Finding, Rule, Severity
+from gdbtools.analysis.audit.findings import Checked, Finding, RootedRun, Rule, Severity
 from gdbtools.analysis.audit.linear_map import LinearMap, LinearPiece, linear_map
 from gdbtools.analysis.audit.spaces import Gathered
 from gdbtools.analysis.guest_runs import GuestRun, frames_of, guest_runs
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import overlaid
-from gdbtools.arch.model import Privilege, Read, ReadRegister, Regime, Run
+from gdbtools.arch.model import Privilege, Read, ReadRegister, Run
 from gdbtools.arch.walk import walk
 from gdbtools.systems.guest_frames import FrameMark, GuestFrames, Protected
 
@@ -44,15 +44,6 @@ UNRECORDED_TABLE: Final = Rule(
 RULES: Final = (WRITABLE_TABLE, FOREIGN_FRAME, UNRECORDED_TABLE)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A run of a guest, and the root that it was found by."""
-
-    registers: Mapping[str, int]
-    regime: Regime
-    run: Run
-
-
 @dataclass(frozen=True)
 class GuestSurvey:
     """All that a guest's roots map, what it may not write of that, and where its linear map is."""
@@ -62,7 +53,7 @@ class GuestSurvey:
     read: Read
     roots: int
     looked: Gathered
-    mapped: Sequence[Found]
+    mapped: Sequence[RootedRun]
     protected: Mapping[int, Protected]
 
     @property
@@ -86,12 +77,12 @@ class ReadOnlyPages:
 
 def survey(architecture: Architecture, register: ReadRegister, read: Read, guest: GuestFrames) -> GuestSurvey:
     """Read every table of a guest, once, whichever roots lead to it."""
-    looked, mapped = Gathered(read), list[Found]()
+    looked, mapped = Gathered(read), list[RootedRun]()
     roots = guest.roots()
     for root in roots:
         leads = guest.root_registers(root)
         for regime in architecture.regimes(overlaid(register, leads)):
-            mapped += (Found(leads, regime, run) for run in looked.runs(regime, guest.ranges))
+            mapped += (RootedRun(run, regime, leads) for run in looked.runs(regime, guest.ranges))
     return GuestSurvey(guest, architecture.privileges[0], read, len(roots), looked, mapped, guest.protected())
 
 
@@ -124,7 +115,7 @@ def _among(run: Run, wanted: Sequence[int], page_bits: int) -> Iterator[tuple[in
         yield frame - first << page_bits, frame
 
 
-def _alias(found: GuestSurvey, where: Found, at: VA, frame: int, level: int | None) -> Finding:
+def _alias(found: GuestSurvey, where: RootedRun, at: VA, frame: int, level: int | None) -> Finding:
     known, numbered = found.protected.get(frame), found.guest.of(frame)
     what = known.why if known is not None else f"level {level} table"
     evidence = [] if known is None else [f"the hypervisor has it as {known.why}"]
@@ -135,7 +126,7 @@ def _alias(found: GuestSurvey, where: Found, at: VA, frame: int, level: int | No
 
 
 def _finding(
-    rule: Rule, said: str, where: Found, at: VA, size_bytes: int, evidence: Sequence[str], read: Read
+    rule: Rule, said: str, where: RootedRun, at: VA, size_bytes: int, evidence: Sequence[str], read: Read
 ) -> Finding:
     regime = where.regime
     leaf = walk(regime, at, read).leaf

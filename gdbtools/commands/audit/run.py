@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from gdbtools.analysis.audit import general, paravirtual
-from gdbtools.analysis.audit.findings import Checked, Finding, Rule
+from gdbtools.analysis.audit.findings import Checked, Finding, RootedRun, Rule
 from gdbtools.analysis.audit.linear_map import LinearMap, LinearPiece, linear_map
 from gdbtools.analysis.audit.paravirtual import ReadOnlyPages
 from gdbtools.analysis.mappings import CountedRead, mappings_of
@@ -84,7 +84,7 @@ def _other(machine: Machine, options: Options) -> Audit:
     rules = _wanted(general.RULES, options, "of paravirtual guests, and there is none here")
     read = CountedRead(machine.memory.read)
     here = spaces(machine)
-    found: list[general.RunOf] = []
+    found: list[RootedRun] = []
     holes: list[Hole] = []
     roots: set[int] = set()
     for space, _, regime in all_ranges(here, None, None):
@@ -96,7 +96,7 @@ def _other(machine: Machine, options: Options) -> Audit:
             if isinstance(each, Hole):
                 holes.append(each)
             elif each.output is not None:
-                found.append(general.RunOf(each, regime, registers))
+                found.append(RootedRun(each, regime, registers))
     if not found:
         raise Unavailable(_unchecked(holes, roots))
     checked = tuple(general.check(each, found) for each in rules)
@@ -116,7 +116,7 @@ def _unchecked(holes: Sequence[Hole], roots: Collection[int]) -> str:
     return "nothing was checked: the tables in force map nothing; `find-roots` searches memory for others"
 
 
-def _pieces(machine: Machine, here: Spaces, found: Sequence[general.RunOf]) -> Iterator[LinearPiece]:
+def _pieces(machine: Machine, here: Spaces, found: Sequence[RootedRun]) -> Iterator[LinearPiece]:
     """Yield what the linear map is looked for in: a reduced space has none."""
     supervisor = machine.architecture.privileges[-1]
     for each in found:

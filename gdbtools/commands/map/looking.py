@@ -71,25 +71,21 @@ class MapRanges:
         runs = tuple(each.run for each in listed)
         return Part(space, regime, runs, tuple(holes), left[0].run.first if left else None, tuple(listed))
 
-    def _fitting(self, regime: Regime, wanted: tuple[int, int], holes: list[Hole]) -> Iterator[Run]:
-        for each in within(mappings_of(regime, self._read, cast("tuple[Input, int]", wanted)), wanted):
-            if isinstance(each, Hole):
-                holes.append(each)
-                continue
-            self.leaves += each.leaves
-            yield from (part for part in onto(each, self._physical) if all(fits(part) for fits in self._keep))
-
-    def _machines(self, space: str, regime: Regime) -> Part:
-        runs: list[Run] = []
-        holes: list[Hole] = []
-        for each in within(mappings_of(regime, self._read, self._wanted), self._wanted):
+    def _fitting(self, regime: Regime, wanted: tuple[int, int] | None, holes: list[Hole]) -> Iterator[Run]:
+        for each in within(mappings_of(regime, self._read, wanted), wanted):
             if isinstance(each, Hole):
                 holes.append(each)
                 continue
             self.leaves += each.leaves
             for found in _broken(regime, each, self._read):
                 self.broken.setdefault(found.run.first, found)
-            runs += [part for part in onto(each, self._physical) if all(fits(part) for fits in self._keep)]
+            yield from (part for part in onto(each, self._physical) if all(fits(part) for fits in self._keep))
+
+    def _machines(self, space: str, regime: Regime) -> Part:
+        runs: list[Run] = []
+        holes: list[Hole] = []
+        for part in self._fitting(regime, self._wanted, holes):
+            runs.append(part)
             if len(runs) > self._limit:
                 return Part(space, regime, tuple(runs[: self._limit]), tuple(holes), runs[self._limit].first)
         return Part(space, regime, tuple(runs), tuple(holes))

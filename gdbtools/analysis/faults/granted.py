@@ -20,7 +20,6 @@ from gdbtools.arch.model import EntryKind
 from gdbtools.units import PAGE_BYTES
 
 _LOW = PAGE_BYTES - 1
-_NOT_USED = (EntryKind.INVALID, EntryKind.SOFT_INVALID)
 
 
 def kept_rights(diagnosis: Diagnosis, around: Around) -> tuple[SpuriousCause, ...]:
@@ -32,7 +31,7 @@ def kept_rights(diagnosis: Diagnosis, around: Around) -> tuple[SpuriousCause, ..
     if entries is None:
         return SpuriousCause.RIGHT_RAISED, SpuriousCause.STALE_LEAF
     before, now = entries
-    if before.kind in (EntryKind.INVALID, EntryKind.SOFT_INVALID):
+    if not before.kind.is_used:
         return ()
     same = (before.kind, before.address) == (now.kind, now.address)
     return (SpuriousCause.RIGHT_RAISED if same else SpuriousCause.STALE_LEAF,)
@@ -82,7 +81,7 @@ def unhooked(diagnosis: Diagnosis, around: Around) -> Suspicion | None:
     entries = None if change is None else was(diagnosis, change.seen)
     if change is not None and entries is not None and not change.by and entries[1].kind is EntryKind.TABLE:
         before, now = change.seen.value, int(entries[1].word)
-        if entries[0].kind in _NOT_USED and before & ~_LOW == now & ~_LOW and before:
+        if not entries[0].kind.is_used and before & ~_LOW == now & ~_LOW and before:
             return Suspicion(SpuriousCause.UNHOOKED, Weight.SHOWN, change=change, remote=_of_table(remote))
     twice = _of_table(remote)
     if twice is not None and twice.writer.twice:

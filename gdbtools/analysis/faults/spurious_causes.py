@@ -78,8 +78,7 @@ def _kept(diagnosis: Diagnosis, around: Around) -> tuple[SpuriousCause, ...]:
         return SpuriousCause.CACHED_INVALID, SpuriousCause.STALE_LEAF
     if was is EntryKind.TABLE:
         return ()
-    invalid = was in (EntryKind.INVALID, EntryKind.SOFT_INVALID)
-    return (SpuriousCause.CACHED_INVALID if invalid else SpuriousCause.STALE_LEAF,)
+    return (SpuriousCause.STALE_LEAF if was.is_used else SpuriousCause.CACHED_INVALID,)
 
 
 def _was(diagnosis: Diagnosis, seen: Sighting) -> EntryKind | None:

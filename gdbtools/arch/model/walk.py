@@ -47,6 +47,11 @@ class EntryKind(enum.Enum):
     def is_leaf(self) -> bool:
         return self in (EntryKind.BLOCK, EntryKind.PAGE)
 
+    @property
+    def is_used(self) -> bool:
+        """Whether hardware goes by an entry of this kind."""
+        return self is EntryKind.TABLE or self.is_leaf
+
 
 @dataclass(frozen=True, slots=True)
 class Level:

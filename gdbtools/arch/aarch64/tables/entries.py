@@ -87,7 +87,7 @@ def soft_invalid(
 def refuse_entry(step: Step, stage: int, output_bits: int, hardware_access_flag: bool) -> Refusal | None:
     """Refuse in the manual's order: translation, address size, access flag ("MMU fault prioritization")."""
     entry, word = step.entry, step.entry.word
-    if entry.kind in (EntryKind.INVALID, EntryKind.SOFT_INVALID):
+    if not entry.kind.is_used:
         assert entry.cause is not None
         field = VALID if entry.cause in (VMSACause.INVALID_ENTRY, VMSACause.SOFT_INVALID) else KIND
         return _refuse(step, stage, FaultKind.TRANSLATION, entry.cause, field)

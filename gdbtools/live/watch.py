@@ -45,8 +45,8 @@ def may_execute(machine: Machine, pc: int) -> bool:
         architecture = machine.architecture
         regime = architecture.regime_for(machine.register, VA(pc))
         found = walk(regime, VA(pc), machine.memory.read)
-        attributes = None if found.refused else regime.attributes(found.steps, found.final)
-        if attributes is None:
+        attributes = found.attributes
+        if found.refused or attributes is None:
             return False
         rights = attributes.rights.get(architecture.privilege(machine.register))
         return rights is None or rights.execute

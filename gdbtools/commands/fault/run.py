@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gdbtools.addresses import VA
 from gdbtools.analysis.conventions import of_deciding_entry
@@ -98,14 +98,23 @@ def run(session: Session, options: Options) -> Sequence[Answer]:
         session.seen.remember(steps_of(found.walk), machine.current)
     aborted_at = answering_pa(found)
     backing = None if aborted_at is None or machine.live is None else machine.live.backing(aborted_at)
-    made, symbols = supposed.suppositions, symbols_of(machine, found.exception, found.belongs.overwritten)
-    live = machine.live is not None
-    frames = None if found.walk is None else frames_on(found.walk, guest)
-    architecture, how = machine.architecture, () if passed is None else passed.said
+    architecture = machine.architecture
     answer = Answer(
-        found, architecture, made, suspected, backing, isolation, space, symbols, live, changed, frames, how
+        found,
+        architecture,
+        supposed.suppositions,
+        suspected,
+        backing,
+        isolation,
+        space,
+        symbols_of(machine, found.exception, found.belongs.overwritten),
+        live=machine.live is not None,
+        changed=changed,
+        frames=None if found.walk is None else frames_on(found.walk, guest),
+        passed_on=() if passed is None else passed.said,
+        software=of_deciding_entry(architecture, found.walk, found.predicted),
     )
-    return (replace(answer, software=of_deciding_entry(machine.architecture, found.walk, found.predicted)),)
+    return (answer,)
 
 
 def finding(answer: Answer) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from gdbtools.addresses import IPA, PA, Input
+from gdbtools.addresses import PA
 from gdbtools.arch.model import (
     Access,
     AccessKind,
@@ -66,10 +66,6 @@ class ExtendedTables(SecondStage):
     notes: tuple[str, ...] = ()
 
     @property
-    def own_name(self) -> str:
-        return f"guest physical addresses, {self.short_name}"
-
-    @property
     def short_name(self) -> str:
         return f"EPT ({len(self.levels)} levels)"
 
@@ -90,10 +86,6 @@ class ExtendedTables(SecondStage):
         return self.mode.levels
 
     @cached_property
-    def last(self) -> IPA:  # type: ignore[override]
-        return IPA((1 << min(self.mode.input_bits, 52)) - 1)
-
-    @cached_property
     def output_last(self) -> PA:  # type: ignore[override]
         return PA((1 << self.layout.physical_bits) - 1)
 
@@ -101,11 +93,9 @@ class ExtendedTables(SecondStage):
     def may_be_valid(self) -> int:
         return granting(self.layout)
 
-    def admit(self, address: Input) -> Refusal | None:
-        if address <= self.last:
-            return None
-        decider = Decider(PagingCause.GUEST_ADDRESS_TOO_LARGE, "eptp", EPTP.PWL, self.eptp.PWL)
-        return Refusal(Fault(FaultKind.TRANSLATION, self.stage), decider)
+    @property
+    def bounded_by(self) -> Decider:
+        return Decider(PagingCause.GUEST_ADDRESS_TOO_LARGE, "eptp", EPTP.PWL, self.eptp.PWL)
 
     def decode(self, raw: bytes, level: Level) -> Entry:
         return decode(int.from_bytes(raw, "little"), level, self.layout)

@@ -9,9 +9,8 @@ Source: AMD64 APM volume 2, "Nested Paging": "Nested Table Walk", "Nested versus
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
-from gdbtools.addresses import IPA, PA, Input
+from gdbtools.addresses import PA
 from gdbtools.arch.model import (
     Access,
     AccessKind,
@@ -48,10 +47,6 @@ class NestedTables(SecondStage, PagingTables):
     notes: tuple[str, ...] = ()
 
     @property
-    def own_name(self) -> str:
-        return f"guest physical addresses, {self.short_name}"
-
-    @property
     def short_name(self) -> str:
         return f"nCR3 ({self.mode.name})"
 
@@ -63,15 +58,9 @@ class NestedTables(SecondStage, PagingTables):
     def root_register(self) -> str:
         return "nCR3"
 
-    @cached_property
-    def last(self) -> IPA:  # type: ignore[override]
-        return IPA((1 << min(self.mode.input_bits, 52)) - 1)
-
-    def admit(self, address: Input) -> Refusal | None:
-        if address <= self.last:
-            return None
-        decider = Decider(PagingCause.GUEST_ADDRESS_TOO_LARGE, "hCR4", CR4.LA57, int(self.mode is LEVELS_5))
-        return Refusal(Fault(FaultKind.TRANSLATION, self.stage), decider)
+    @property
+    def bounded_by(self) -> Decider:
+        return Decider(PagingCause.GUEST_ADDRESS_TOO_LARGE, "hCR4", CR4.LA57, int(self.mode is LEVELS_5))
 
     def fetch_refused_through(self, via: Walk) -> Refusal | None:
         return self.update_refused(via)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from gdbtools.addresses import IPA
-from gdbtools.arch.model import Access, AccessKind, Fault, Refusal, Regime, Walk
+from gdbtools.addresses import IPA, Input
+from gdbtools.arch.model import Access, AccessKind, Decider, Fault, FaultKind, Refusal, Regime, Walk
+from gdbtools.arch.x86_64.tables.geometry import PHYSICAL_BITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,24 @@ class SecondStage(Regime):
     first = IPA(0)
 
     @property
+    def own_name(self) -> str:
+        return f"guest physical addresses, {self.short_name}"
+
+    @property
     def input_label(self) -> str:
         return "GPA"
+
+    @cached_property
+    def last(self) -> IPA:  # type: ignore[override]
+        return IPA((1 << min(self.levels[0].high + 1, PHYSICAL_BITS)) - 1)
+
+    @property
+    @abc.abstractmethod
+    def bounded_by(self) -> Decider:
+        """What says how wide a guest's physical addresses are."""
+
+    def admit(self, address: Input) -> Refusal | None:
+        return None if address <= self.last else Refusal(Fault(FaultKind.TRANSLATION, self.stage), self.bounded_by)
 
     @abc.abstractmethod
     def check(self, walk: Walk, kind: AccessKind, user: bool) -> Refusal | None:

@@ -55,6 +55,12 @@ def entry_runs(raw: bytes, layout: EntryLayout, stride: int) -> Sequence[tuple[i
     return found
 
 
+def not_zero(raw: bytes, entry_bytes: int) -> int:
+    """Return how many entries of a table have any bit set."""
+    count = len(raw) // entry_bytes
+    return count - struct.unpack(f"<{count}{_CODES[entry_bytes]}", raw).count(0)
+
+
 def _few(values: Sequence[int], valid: Sequence[int], stride: int) -> Sequence[tuple[int, int, int, int]]:
     """Cut a table of few valid entries, looking at no others."""
     found: list[tuple[int, int, int, int]] = []

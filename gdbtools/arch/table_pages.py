@@ -6,18 +6,15 @@ counted, not walked.
 
 from __future__ import annotations
 
-import struct
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
 from gdbtools.addresses import PA, Input, Output
-from gdbtools.arch.entry_runs import EntryLayout, entry_runs
+from gdbtools.arch.entry_runs import EntryLayout, entry_runs, not_zero
 from gdbtools.arch.model import Entry, EntryKind, Hole, Level, Read, Regime, Step
 from gdbtools.arch.scan import Scanner, TableSlice
-
-_WORDS = {4: "I", 8: "Q"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +131,7 @@ class _Counter:
         """Count the entries of a part; yield (index, address) of each that leads to a table."""
         level, entry_bytes = self.regime.levels[depth], self.regime.entry_bytes
         stride, others = self.regime.stride(level), ~self.regime.linear_bits(level)
-        skipped = _not_zero(part.raw, entry_bytes)
+        skipped = not_zero(part.raw, entry_bytes)
         for index, many, value, step in entry_runs(part.raw, self.layout, stride):
             skipped -= many
             kind, soft = self._kind(depth, value, value & others)
@@ -162,9 +159,3 @@ class _Counter:
         raw = value.to_bytes(self.regime.entry_bytes, self.regime.byte_order)
         entry = self.regime.decode(raw, self.regime.levels[depth])
         return (entry, False) if entry.kept is None else (entry.kept, True)
-
-
-def _not_zero(raw: bytes, entry_bytes: int) -> int:
-    """Return how many entries have any bit set."""
-    count = len(raw) // entry_bytes
-    return count - struct.unpack(f"<{count}{_WORDS[entry_bytes]}", raw).count(0)

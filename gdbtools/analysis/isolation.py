@@ -11,7 +11,7 @@ from gdbtools.arch.model import Fault, Hole, Mapped, Read, ReadRegister, Regime,
 from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable, Unreadable
-from gdbtools.systems import systems_of
+from gdbtools.systems import hypervisors_of, systems_of
 from gdbtools.units import PAGE_BYTES
 
 MORE = 16
@@ -67,7 +67,7 @@ def isolation(
 
 def _as_systems_keep_it(architecture: Architecture, register: ReadRegister, read: Read) -> Isolation | None:
     try:
-        found = (each.isolation(register, read) for each in systems_of(architecture))
+        found = (each.isolation(register, read) for each in hypervisors_of(architecture.name))
         return next((each for each in found if each is not None), None)
     except (Unavailable, Unreadable):
         return None

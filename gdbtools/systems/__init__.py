@@ -39,9 +39,14 @@ def _riscv32() -> Sequence[System]:
 
 def _x86_64() -> Sequence[System]:
     from gdbtools.systems.linux.x86_64 import LINUX
+
+    return *hypervisors_of("x86_64"), LINUX
+
+
+def _hypervisors_of_x86_64() -> Sequence[System]:
     from gdbtools.systems.xen.x86_64 import XEN
 
-    return XEN, LINUX
+    return (XEN,)
 
 
 _KNOWN: Final[Mapping[str, Callable[[], Sequence[System]]]] = {
@@ -50,6 +55,16 @@ _KNOWN: Final[Mapping[str, Callable[[], Sequence[System]]]] = {
     "riscv32": cache(_riscv32),
     "x86_64": cache(_x86_64),
 }
+
+
+_HYPERVISORS: Final[Mapping[str, Callable[[], Sequence[System]]]] = {"x86_64": cache(_hypervisors_of_x86_64)}
+"""Whose guests may share a machine's own memory: only these are asked for such a guest, which every walk does."""
+
+
+def hypervisors_of(name: str) -> Sequence[System]:
+    """Return what is known of the hypervisors with paravirtual guests, on the architecture of that name."""
+    known = _HYPERVISORS.get(name)
+    return known() if known is not None else ()
 
 
 def systems_of(architecture: Architecture) -> Sequence[System]:
@@ -63,7 +78,7 @@ def guest_frames(architecture: Architecture, register: ReadRegister, read: Read)
 
     Raises `Unavailable` where there is one of which not all is found, `Unreadable` where memory does not have that.
     """
-    found = (each.guest_frames(register, read) for each in systems_of(architecture))
+    found = (each.guest_frames(register, read) for each in hypervisors_of(architecture.name))
     return next((each for each in found if each is not None), None)
 
 

@@ -18,6 +18,7 @@ from gdbtools.arch.x86_64.exceptions.frame import HANDLER, PAGE_FAULT
 from gdbtools.arch.x86_64.privileges import SUPERVISOR, USER, USER_CPL
 from gdbtools.arch.x86_64.registers.control import Selector
 from gdbtools.arch.x86_64.syndrome.page_fault import PageFaultCode
+from gdbtools.arch.x86_64.tables.descriptors import PresentEntry
 from gdbtools.arch.x86_64.translation import regimes
 from gdbtools.arch.x86_64.translation.linear import Linear
 from gdbtools.errors import Unavailable, Unreadable
@@ -43,8 +44,6 @@ _KERNELS: Final = slice(272, 510)
 """Of a root table, the guest's own in the upper half; the last but one and the last have a process's, too."""
 _BELOW_FRAME: Final = 16
 """What Xen leaves below an error code: rcx and r11."""
-_P: Final = 1
-"""Of an entry of a table: it is present."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ class XenGuest(GuestFrames):
         return _ROOT_ENTRIES.unpack(self._read(PA(root), _ROOT_ENTRIES.size))
 
     def _has_kernel(self, entries: Sequence[int]) -> bool:
-        return any(entry & _P for entry in entries[_KERNELS])
+        return any(PresentEntry.P.of(entry) for entry in entries[_KERNELS])
 
     @cached_property
     def kernel_root(self) -> PA | None:
@@ -204,7 +203,7 @@ class XenGuest(GuestFrames):
     def is_reduced(self) -> bool:
         """Whether the root in force is the guest's without its kernel: a process of it runs."""
         entries = self._entries(self._upper.root)
-        return any(entry & _P for entry in entries[_LOWER]) and not self._has_kernel(entries)
+        return any(PresentEntry.P.of(entry) for entry in entries[_LOWER]) and not self._has_kernel(entries)
 
     @cached_property
     def kernel(self) -> Mapping[str, int]:  # type: ignore[override]
@@ -304,5 +303,5 @@ class XenGuest(GuestFrames):
 
 def _same(one: Sequence[int], other: Sequence[int]) -> bool:
     """Return whether entries lead to the same tables, whatever was accessed of them."""
-    accessed = 1 << 5
-    return all(a | accessed == b | accessed for a, b in zip(one, other, strict=True) if (a | b) & _P)
+    accessed = PresentEntry.A.mask
+    return all(a | accessed == b | accessed for a, b in zip(one, other, strict=True) if PresentEntry.P.of(a | b))

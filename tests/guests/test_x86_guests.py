@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from gdbtools.addresses import PA, VA
-from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Access, AccessKind, Mapped
 from gdbtools.arch.walk import walk
 from gdbtools.arch.x86_64.translation.second_stage import second_walk
@@ -26,16 +25,14 @@ from gdbtools.machine.sources import open_source
 from tests.guests import packages
 from tests.guests.packages import QEMU_SUITES
 from tests.guests.states import FULL_RUN, SEED, counting
+from tests.guests.x86.accesses import FULL, LENGTHS, X86, Accesses, is_the_tests, touch
 from tests.guests.x86.guest_departures import Known, departs
 from tests.guests.x86.guest_rules import GuestRules, Nested, NestedFault
 from tests.guests.x86.guest_states import MODES, USERS, GuestDrawing, GuestState
 from tests.guests.x86.hypervisor import EXCEPTION, NESTED_PAGE_FAULT, Exit, Hypervisor
 from tests.guests.x86.oracle import (
-    AC,
     DATA,
-    DATA_BYTES,
     MOST_REQUESTS,
-    RAM_BYTES,
     REQUEST_BYTES,
     REQUESTS,
     TABLES,
@@ -43,18 +40,14 @@ from tests.guests.x86.oracle import (
     Request,
     word_at,
 )
-from tests.guests.x86.rules import PF, Raised, Touch
+from tests.guests.x86.rules import PF, Raised
 from tests.places import ROOT
-from tests.tables import reader
 
 OF_A_KIND = 2
 """Answers of each kind, of each state, that the command is asked for besides."""
 CASES = int(os.environ.get("GDBTOOLS_ORACLE_CASES", "6000" if FULL_RUN else "300"))
 """Of each mode, nested under hosts of 4 and of 5 levels and not nested, in 3 versions of QEMU: 10,800 and 216,000."""
-X86 = ARCHITECTURES["x86_64"]
 UNDEFINED = EXCEPTION + 6
-FULL = (1 << 64) - 1
-LENGTHS = {Operation.LOAD: 2, Operation.STORE: 2, Operation.JUMP: 5}
 Outcome = Raised | NestedFault | int
 
 pytestmark = pytest.mark.guest
@@ -81,38 +74,26 @@ def counted() -> Iterator[Counter[str]]:
     yield from counting("x86-64 guests")
 
 
-class Comparison:
+class Comparison(Accesses):
     """One state's accesses, each predicted twice before the hardware is asked."""
 
+    users_cs = 0x0B
+
     def __init__(self, hypervisor: Hypervisor, state: GuestState) -> None:
-        self.hypervisor, self.state, self.registers = hypervisor, state, state.registers
-        for pa, page in state.pages.items():
-            hypervisor.write(pa, bytes(page))
-
-    def word(self, pa: int) -> int:
-        return self.hypervisor.word(pa) if pa + 8 <= RAM_BYTES else FULL
-
-    def bytes_at(self, pa: PA, size_bytes: int) -> bytes:
-        if pa + size_bytes > RAM_BYTES:
-            raise Unreadable(pa, size_bytes, "no memory is there")
-        return self.hypervisor.read(pa, size_bytes)
+        super().__init__(hypervisor, state.registers, state.pages)
+        self.hypervisor, self.state = hypervisor, state
 
     def by_manual(self, request: Request, lax: bool = False) -> Outcome:
-        bits, operation = self.hypervisor.physical_bits, request.operation
+        bits = self.hypervisor.physical_bits
         nested = Nested(self.registers, self.word, bits) if "ncr3" in self.registers else None
-        touch = Touch(request.va, operation.is_write, operation.is_fetch, operation.is_user, bool(request.rflags & AC))
         try:
-            return GuestRules(self.registers, self.word, bits, nested, lax).access(touch)
+            return GuestRules(self.registers, self.word, bits, nested, lax).access(touch(request))
         except (Raised, NestedFault) as refused:
             return refused
 
     def ours(self, request: Request) -> Outcome | None:
         """Return gdbtools' own answer; None where it says that it cannot know."""
-        operation = request.operation
-        kind = AccessKind.EXECUTE if operation.is_fetch else AccessKind.WRITE if operation.is_write else AccessKind.READ
-        register = reader(self.as_a_source_has_them(request))
-        access = Access(kind, X86.privileges[0 if operation.is_user else 1])
-        regime, met = X86.met_by(X86.regime_for(register, VA(request.va)), access, register)
+        register, access, regime, met = self.asked(request)
         try:
             found = walk(regime, VA(request.va), self.bytes_at, lambda each: X86.check(each, met, request.rflags))
         except Unreadable:
@@ -129,13 +110,9 @@ class Comparison:
             return NestedFault(status, below.input)
         return Raised(13, 0) if status is None else Raised(PF, status)
 
-    def as_a_source_has_them(self, request: Request) -> dict[str, int]:
-        about = {"eflags": request.rflags, "cs": 0x0B if request.operation.is_user else 0x08}
-        return {**self.registers, **about, "pat": 0x0007_0406_0007_0406, "maxphyaddr": self.hypervisor.physical_bits}
-
     def may_ask(self, expected: Outcome) -> bool:
         """Return whether an access touches what is the test's own, or nothing."""
-        return not isinstance(expected, int) or DATA <= expected < DATA + DATA_BYTES
+        return not isinstance(expected, int) or is_the_tests(expected)
 
     def happened(self, request: Request, answer: Exit) -> Outcome | str:
         """Return what the guest tells: a word that was loaded or fetched tells where it is."""
@@ -155,7 +132,7 @@ class Comparison:
             stored = isinstance(expected, int) and self.hypervisor.word(expected) & 0xFFFFFFFF
             return expected if stored is not False and stored == self.stores.get(expected) else "stores somewhere else"
         place = DATA + ((answer.value & 0xFFFFFFFF) - word_at(DATA)) * 16
-        return place + request.va % 16 if DATA <= place < DATA + DATA_BYTES else f"loads {answer.value:#x}"
+        return place + request.va % 16 if is_the_tests(place) else f"loads {answer.value:#x}"
 
     def ask(self, asked: list[tuple[Request, Outcome]]) -> list[Exit]:
         """Put the requests to the hardware, and remember what each place of a store has to have afterwards."""
@@ -265,13 +242,7 @@ def test_the_command_says_the_same_of_the_ram_and_the_registers(
             if here[type(expected)] == OF_A_KIND or comparison.ours(request) is None:
                 continue
             here[type(expected)] += 1
-            registers = comparison.as_a_source_has_them(request)
-            file.write_text(json.dumps({name: hex(value) for name, value in registers.items()}))
-            operation = request.operation
-            kind = "execute" if operation.is_fetch else "write" if operation.is_write else "read"
-            source = [f"{hypervisor.path}@0x0", "--registers", str(file), "--arch", "x86_64"]
-            access = ["--access", kind, "--privilege", "user" if operation.is_user else "supervisor"]
-            main(["walk", "-s", *source, *access, "--json", hex(request.va)])
+            main(comparison.command(request, file))
             result = json.loads(capsys.readouterr().out)["result"]
             kinds[type(expected)] += 1
             if isinstance(expected, int):

@@ -17,22 +17,19 @@ from pathlib import Path
 
 import pytest
 
-from gdbtools.addresses import PA, VA
-from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.model import Access, AccessKind, Mapped
+from gdbtools.addresses import VA
+from gdbtools.arch.model import Mapped
 from gdbtools.arch.walk import walk
 from gdbtools.cli import main
 from gdbtools.errors import Unavailable, Unreadable
 from tests.guests import packages
 from tests.guests.packages import QEMU_SUITES
 from tests.guests.states import FULL_RUN, SEED, counting
+from tests.guests.x86.accesses import FULL, LENGTHS, X86, Accesses, is_the_tests, touch
 from tests.guests.x86.departures import Known, departs
 from tests.guests.x86.oracle import (
-    AC,
     DATA,
-    DATA_BYTES,
     MOST_REQUESTS,
-    RAM_BYTES,
     REQUEST_BYTES,
     REQUESTS,
     Answer,
@@ -42,19 +39,14 @@ from tests.guests.x86.oracle import (
     no_kvm,
     word_at,
 )
-from tests.guests.x86.rules import PF, Raised, Rules, Touch
+from tests.guests.x86.rules import PF, Raised, Rules
 from tests.guests.x86.states import STUB_VA, Drawing, State
-from tests.tables import reader
 
 CASES = int(os.environ.get("GDBTOOLS_ORACLE_CASES", "35000" if FULL_RUN else "3000"))
 """Of each of the six configurations; all in all 210,000 and 18,000."""
-X86 = ARCHITECTURES["x86_64"]
 UNDEFINED = 6
 KVM = "KVM"
 """This machine's own CPU, where it walks the tables of guests: a second witness of another make."""
-FULL = (1 << 64) - 1
-LENGTHS = {Operation.LOAD: 2, Operation.STORE: 2, Operation.JUMP: 5}
-"""Of what is asked for, by the operation without who asks: the undefined instruction is right behind it."""
 
 pytestmark = pytest.mark.guest
 
@@ -83,38 +75,24 @@ def counted() -> Iterator[Counter[str]]:
     yield from counting("x86-64 walks")
 
 
-class Comparison:
+class Comparison(Accesses):
     """One state's accesses, each predicted twice before the hardware is asked."""
 
+    users_cs = 0x23
+
     def __init__(self, oracle: X86Oracle, state: State) -> None:
+        super().__init__(oracle, state.registers, state.pages)
         self.oracle, self.state = oracle, state
-        self.registers = dict(state.registers)
-        for pa, page in state.pages.items():
-            oracle.write(pa, bytes(page))
-
-    def word(self, pa: int) -> int:
-        return self.oracle.word(pa) if pa + 8 <= RAM_BYTES else FULL
-
-    def bytes_at(self, pa: PA, size_bytes: int) -> bytes:
-        if pa + size_bytes > RAM_BYTES:
-            raise Unreadable(pa, size_bytes, "no memory is there")
-        return self.oracle.read(pa, size_bytes)
 
     def by_manual(self, request: Request) -> Raised | int:
-        operation = request.operation
-        touch = Touch(request.va, operation.is_write, operation.is_fetch, operation.is_user, bool(request.rflags & AC))
         try:
-            return Rules(self.registers, self.word, self.oracle.physical_bits).access(touch)
+            return Rules(self.registers, self.word, self.oracle.physical_bits).access(touch(request))
         except Raised as raised:
             return raised
 
     def ours(self, request: Request) -> Raised | int | None:
         """Return gdbtools' own answer; None where it says that it cannot know."""
-        operation = request.operation
-        kind = AccessKind.EXECUTE if operation.is_fetch else AccessKind.WRITE if operation.is_write else AccessKind.READ
-        register = reader(self.as_a_source_has_them(request))
-        access = Access(kind, X86.privileges[0 if operation.is_user else 1])
-        regime, met = X86.met_by(X86.regime_for(register, VA(request.va)), access, register)
+        register, access, regime, met = self.asked(request)
         try:
             found = walk(regime, VA(request.va), self.bytes_at)
         except Unreadable:
@@ -126,19 +104,9 @@ class Comparison:
         error = X86.status(refused.fault, access, found)
         return Raised(13, 0) if error is None else Raised(PF, error)
 
-    def as_a_source_has_them(self, request: Request) -> dict[str, int]:
-        selector = 0x23 if request.operation.is_user else 0x08
-        return {
-            **self.registers,
-            "eflags": request.rflags,
-            "cs": selector,
-            "pat": 0x0007_0406_0007_0406,
-            "maxphyaddr": self.oracle.physical_bits,
-        }
-
     def may_ask(self, expected: Raised | int) -> bool:
         """Return whether an access touches what is the test's own, or nothing."""
-        return isinstance(expected, Raised) or DATA <= expected < DATA + DATA_BYTES
+        return isinstance(expected, Raised) or is_the_tests(expected)
 
     def happened(self, request: Request, answer: Answer) -> Raised | int | str:
         """Return what the guest tells: a word that was loaded or fetched tells where it is."""
@@ -155,7 +123,7 @@ class Comparison:
         if operation.is_write:
             return self._written(request)
         place = DATA + (answer.value - word_at(DATA)) * 16
-        return place + request.va % 16 if DATA <= place < DATA + DATA_BYTES else f"loads {answer.value:#x}"
+        return place + request.va % 16 if is_the_tests(place) else f"loads {answer.value:#x}"
 
     def _written(self, request: Request) -> int | str:
         """Return where a store went: it is looked for where it was expected, and what is found is the last one's."""
@@ -264,13 +232,7 @@ def test_the_command_says_the_same_of_the_ram_and_the_registers(
             expected = comparison.by_manual(request)
             if comparison.ours(request) is None:
                 continue
-            registers = comparison.as_a_source_has_them(request)
-            file.write_text(json.dumps({name: hex(value) for name, value in registers.items()}))
-            operation = request.operation
-            kind = "execute" if operation.is_fetch else "write" if operation.is_write else "read"
-            source = [f"{oracle.path}@0x0", "--registers", str(file), "--arch", "x86_64"]
-            access = ["--access", kind, "--privilege", "user" if operation.is_user else "supervisor"]
-            main(["walk", "-s", *source, *access, "--json", hex(request.va)])
+            main(comparison.command(request, file))
             result = json.loads(capsys.readouterr().out)["result"]
             if isinstance(expected, int):
                 assert int(result["output"], 16) == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -109,30 +109,63 @@ def slot(pa: int) -> bytes:
     return b"\xb8" + word_at(pa).to_bytes(4, "little") + b"\x0f\x0b" + b"\x90" * 9
 
 
-class X86Oracle(SharedRam):
-    """A running oracle guest in 4-level or 5-level paging; leave the `with` block and it is gone."""
+class Mailbox(SharedRam):
+    """A guest that is asked through its RAM, a batch of requests at a time."""
 
     ram_base = 0
     ram_bytes = RAM_BYTES
     _layout: ClassVar[struct.Struct] = struct.Struct("<8Q")
 
-    def __init__(self, qemu: Qemu, levels: int, by_kvm: bool = False) -> None:
+    def __init__(self, qemu: Qemu, levels: int, version: str = "") -> None:
         self.qemu = qemu
         self.levels = levels
-        self.by_kvm = by_kvm
-        # Of KVM no departure is known, whichever QEMU asks it.
-        self.version = "KVM" if by_kvm else ".".join(qemu.version.split(".")[:2])
+        self.version = version or ".".join(qemu.version.split(".")[:2])
 
-    def __enter__(self) -> X86Oracle:
-        shape = ["-cpu", "host", "-accel", "kvm"] if self.by_kvm else ["-cpu", "max"]
-        self.start(self.qemu.command, ["-M", "pc", *shape, "-no-reboot"], IMAGE)
+    def come_up(self, shape: Sequence[str], image: Path) -> None:
+        """Start QEMU and wait for the guest."""
+        self.start(self.qemu.command, ["-M", "pc", *shape, "-no-reboot"], image)
         self.wait(lambda: self.read(MAILBOX, 8) == b"x86walks", "the guest did not come up", nap=0.01)
         # Once and never again: TCG does not see code that is written from outside.
         self.write(DATA, b"".join(slot(pa) for pa in range(DATA, DATA + DATA_BYTES, SLOT_BYTES)))
-        self.identity = {name: self.word(MAILBOX + IDENTITY + 8 * at) for at, name in enumerate(IDENTITY_NAMES)}
-        self.physical_bits = self.identity["sizes"] & 0xFF
-        self.write(MAILBOX + LEVELS, struct.pack("<Q", self.levels if self.has_levels else 4))
         self._sequence = 0
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def physical_bits(self) -> int:
+        return self.word(MAILBOX + IDENTITY) & 0xFF
+
+    def put(self, place: int, *values: int) -> None:
+        """Write words into the mailbox."""
+        self.write(MAILBOX + place, struct.pack(f"<{len(values)}Q", *values))
+
+    def answers(self, requests: Sequence[Request], stub_va: int) -> Iterator[tuple[int, ...]]:
+        """Put a batch of requests to the guest; yield what it has written for each, behind the request."""
+        for first in range(0, len(requests), MOST_REQUESTS):
+            batch = requests[first : first + MOST_REQUESTS]
+            self.put(COUNT, len(batch))
+            self.put(STUB_VA, stub_va)
+            self.write(REQUESTS, b"".join(self._layout.pack(r.va, r.operation, r.rflags, *[0] * 5) for r in batch))
+            self._sequence += 1
+            self.put(DOORBELL, self._sequence)
+            self.wait(lambda: self.word(MAILBOX + DONE) == self._sequence, "the guest does not answer", nap=0.0002)
+            raw = self.read(REQUESTS, len(batch) * REQUEST_BYTES)
+            yield from (rest for _, _, _, *rest in self._layout.iter_unpack(raw))
+
+
+class X86Oracle(Mailbox):
+    """A running oracle guest in 4-level or 5-level paging; leave the `with` block and it is gone."""
+
+    def __init__(self, qemu: Qemu, levels: int, by_kvm: bool = False) -> None:
+        self.by_kvm = by_kvm
+        # Of KVM no departure is known, whichever QEMU asks it.
+        super().__init__(qemu, levels, "KVM" if by_kvm else "")
+
+    def __enter__(self) -> X86Oracle:
+        self.come_up(["-cpu", "host", "-accel", "kvm"] if self.by_kvm else ["-cpu", "max"], IMAGE)
+        self.identity = {name: self.word(MAILBOX + IDENTITY + 8 * at) for at, name in enumerate(IDENTITY_NAMES)}
+        self.put(LEVELS, self.levels if self.has_levels else 4)
         return self
 
     @property
@@ -149,28 +182,13 @@ class X86Oracle(SharedRam):
         controls = sum(bit for present, bit in has if present & 1) | (0 if self.by_kvm else PGE)
         return Abilities(self.physical_bits, controls, bool(self.identity["extended_d"] >> 26 & 1))
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     def ask(self, registers: Mapping[str, int], requests: Sequence[Request], stub_va: int) -> list[Answer]:
         """Put a batch of requests to the hardware under these registers."""
-        values = [registers.get(name, 0) for name in REGISTER_NAMES]
-        self.write(MAILBOX + REGISTERS, struct.pack(f"<{len(values)}Q", *values))
-        answers: list[Answer] = []
-        for first in range(0, len(requests), MOST_REQUESTS):
-            batch = requests[first : first + MOST_REQUESTS]
-            self.write(MAILBOX + COUNT, struct.pack("<Q", len(batch)))
-            self.write(MAILBOX + STUB_VA, struct.pack("<Q", stub_va))
-            self.write(REQUESTS, b"".join(self._layout.pack(r.va, r.operation, r.rflags, *[0] * 5) for r in batch))
-            self._sequence += 1
-            self.write(MAILBOX + DOORBELL, struct.pack("<Q", self._sequence))
-            self.wait(lambda: self.word(MAILBOX + DONE) == self._sequence, "the guest does not answer", nap=0.0002)
-            raw = self.read(REQUESTS, len(batch) * REQUEST_BYTES)
-            answers += [
-                Answer(None if vector == NOTHING_RAISED else vector, *rest)
-                for _, _, _, vector, *rest in self._layout.iter_unpack(raw)
-            ]
-        return answers
+        self.put(REGISTERS, *(registers.get(name, 0) for name in REGISTER_NAMES))
+        return [
+            Answer(None if vector == NOTHING_RAISED else vector, *rest)
+            for vector, *rest in self.answers(requests, stub_va)
+        ]
 
     def registers(self) -> dict[str, int]:
         """Return the registers as they read after they were written last; keys are not read."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import enum
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -105,6 +105,19 @@ class Contents:
     tables: frozenset[int]
     kinds: frozenset[int]
     blocks: int | None
+
+    @classmethod
+    def of(
+        cls,
+        words: Sequence[int],
+        valid: Sequence[int],
+        tables: Iterable[int],
+        kinds: Iterable[int],
+        blocks: int | None,
+    ) -> Contents:
+        """Return what is in a table of these entries, of which some are `valid`."""
+        last = len(words) - 1 - words[::-1].index(valid[-1])
+        return cls(len(valid), words.index(valid[0]), last, frozenset(tables), frozenset(kinds), blocks)
 
     def and_then(self, more: Contents, entries: int) -> Contents:
         """Join what follows after `entries` entries of the same table."""

@@ -102,14 +102,8 @@ class A64Tables(TableHeuristics):
             if word & _KIND == TYPE_BLOCK:
                 blocks = (blocks or 0) | word & _BLOCK_ADDRESS
         others = valid if blocks is None else [word for word in valid if word & _KIND != TYPE_BLOCK]
-        return Contents(
-            valid=len(valid),
-            first=words.index(valid[0]),
-            last=len(words) - 1 - words[::-1].index(valid[-1]),
-            tables=frozenset([word & _ADDRESS for word in others]),
-            kinds=frozenset([word & ~_ADDRESS for word in others]),
-            blocks=blocks,
-        )
+        tables, kinds = [word & _ADDRESS for word in others], [word & ~_ADDRESS for word in others]
+        return Contents.of(words, valid, tables, kinds, blocks)
 
     def owner(self, leaves: Sequence[Leaves]) -> Owner:
         """Tell the stages and levels apart by what only one of them would write.

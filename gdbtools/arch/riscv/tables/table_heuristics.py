@@ -87,14 +87,8 @@ class PageTables(TableHeuristics):
             if word & _LEAF:
                 leaves = (leaves or 0) | (word & self._ppn) << _SHIFT
         above = [word for word in valid if not word & _LEAF]
-        return Contents(
-            valid=len(valid),
-            first=words.index(valid[0]),
-            last=len(words) - 1 - words[::-1].index(valid[-1]),
-            tables=frozenset((word & self._ppn) << _SHIFT for word in above),
-            kinds=frozenset(word & ~self._ppn for word in above),
-            blocks=leaves,
-        )
+        tables, kinds = [(word & self._ppn) << _SHIFT for word in above], [word & ~self._ppn for word in above]
+        return Contents.of(words, valid, tables, kinds, leaves)
 
     def _is_entry(self, word: int) -> bool:
         if not word & _LEAF:

@@ -67,14 +67,8 @@ class LongModeTables(TableHeuristics):
             if _is_large(word):
                 blocks = (blocks or 0) | word & _ADDRESS & ~_LARGE_PAT
         others = valid if blocks is None else [word for word in valid if not _is_large(word)]
-        return Contents(
-            valid=len(valid),
-            first=words.index(valid[0]),
-            last=len(words) - 1 - words[::-1].index(valid[-1]),
-            tables=frozenset([word & _ADDRESS for word in others]),
-            kinds=frozenset([word & ~_ADDRESS for word in others]),
-            blocks=blocks,
-        )
+        tables, kinds = [word & _ADDRESS for word in others], [word & ~_ADDRESS for word in others]
+        return Contents.of(words, valid, tables, kinds, blocks)
 
     def say_tables(self, entries: Sequence[int]) -> bool:
         """Return whether most entries grant all that a table's do: of pages some withhold execution, or are global.

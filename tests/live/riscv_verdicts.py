@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -43,14 +42,6 @@ class Planted(Session):
         self.say(f"hbreak *(long)&{name}")
         self.say("continue")
         self.say("delete")
-
-    def verdict(self) -> tuple[str, Any]:
-        """Return the sentence that `mmu fault` begins with, in a terminal as in JSON, and all that JSON has."""
-        (answer,) = self.ask("fault")
-        sentence = str(answer["sentence"])
-        shown = self.say("mmu fault").strip().partition("\n\n")[0]
-        assert " ".join(shown.split()) == sentence
-        return sentence, answer
 
     def entry_address(self, level: int) -> int:
         """Walk the guest's tables to the page's entry at a level, without gdbtools: Sv39 or Sv32."""

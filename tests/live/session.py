@@ -118,6 +118,14 @@ class Session:
         assert marked, f"{expression}: no answer"
         return json.JSONDecoder().raw_decode(answer)[0]
 
+    def verdict(self) -> tuple[str, Any]:
+        """Return the sentence that `mmu fault` begins with, in a terminal as in JSON, and all that JSON has."""
+        (answer,) = self.ask("fault")
+        sentence = str(answer["sentence"])
+        shown = self.say("mmu fault").strip().partition("\n\n")[0]
+        assert " ".join(shown.split()) == sentence
+        return sentence, answer
+
     def value(self, expression: str) -> int:
         return int(self.inside(f"value({expression!r})"))
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from gdbtools.children.mi import Gdb
 from gdbtools.children.processes import Qemu
@@ -54,14 +53,6 @@ class Planted(Session):
         """Return a register by its architectural name, or by the one that QEMU's stub has for it."""
         other = STUB_NAMES.get(name, name)
         return self.value(f"$_isvoid(${name}) ? ${other} : ${name}")
-
-    def verdict(self) -> tuple[str, Any]:
-        """Return the sentence that `mmu fault` begins with, in a terminal as in JSON, and all that JSON has."""
-        (answer,) = self.ask("fault")
-        sentence = str(answer["sentence"])
-        shown = self.say("mmu fault").strip().partition("\n\n")[0]
-        assert " ".join(shown.split()) == sentence
-        return sentence, answer
 
     def descriptor_address(self, va: int, level: int) -> int:
         """Walk the guest's tables without gdbtools, down to a level: 48 bits, from level 0."""

@@ -6,7 +6,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -42,14 +41,6 @@ class PlantedX86(Session):
     def to_fault(self) -> None:
         """Run to the page fault, at its handler's first instruction."""
         self.to_symbol("page_fault")
-
-    def verdict(self) -> tuple[str, Any]:
-        """Return the sentence that `mmu fault` begins with, in a terminal as in JSON, and all that JSON has."""
-        (answer,) = self.ask("fault")
-        sentence = str(answer["sentence"])
-        shown = self.say("mmu fault").strip().partition("\n\n")[0]
-        assert " ".join(shown.split()) == sentence
-        return sentence, answer
 
     def entry_address(self, level: int) -> int:
         """Walk the guest's tables to the page's entry at a level, without gdbtools."""

@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from gdbtools.addresses import PA, VA
-from gdbtools.arch.model import AccessKind, Mapped, ReadRegister, memory_of, with_memory
-from gdbtools.arch.walk import read_virtual, walk
+from gdbtools.arch.model import Mapped, ReadRegister, memory_of, with_memory
+from gdbtools.arch.walk import read_virtual
 from gdbtools.arch.x86_64.exceptions import frame
-from gdbtools.arch.x86_64.privileges import SUPERVISOR
 from gdbtools.arch.x86_64.registers.control import EFLAGS
 from gdbtools.arch.x86_64.registers.descriptor_tables import Gate
 from gdbtools.arch.x86_64.translation import regimes
-from gdbtools.arch.x86_64.translation.linear import Linear
 from gdbtools.errors import Refused
 from gdbtools.units import PAGE_BYTES
 
@@ -45,12 +43,7 @@ def _first(register: ReadRegister) -> VA:
 
 def _writable(register: ReadRegister, address: VA) -> PA:
     """Return where a part of the frame is in memory."""
-    regime = regimes.regime(register)
-    found = walk(regime, address, memory_of(register))
-    refused = found.refused
-    if refused is None and isinstance(regime, Linear):
-        # Taking an exception is an implicit access: with SMAP, AC does not suspend anything for it.
-        refused = regime.check(found, AccessKind.WRITE, SUPERVISOR, False)
+    found, refused = frame.frame_write(register, address)
     if refused is not None or not isinstance(found.outcome, Mapped):
         raise Refused(f"a fault could not be taken here: its frame would be at {address:#x}, which is not writable")
     return PA(found.outcome.address)

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from gdbtools.addresses import VA
-from gdbtools.arch.model import ReadRegister, memory_of, optional, with_memory
-from gdbtools.arch.walk import read_virtual
+from gdbtools.arch.model import AccessKind, ReadRegister, Refusal, Walk, memory_of, optional, with_memory
+from gdbtools.arch.walk import read_virtual, walk
+from gdbtools.arch.x86_64.privileges import SUPERVISOR
 from gdbtools.arch.x86_64.registers.descriptor_tables import GATE_BYTES, Gate
 from gdbtools.arch.x86_64.translation import regimes
+from gdbtools.arch.x86_64.translation.linear import Linear
 from gdbtools.errors import Unavailable, Unreadable
 
 GENERAL_PROTECTION: Final = 13
@@ -96,6 +98,18 @@ def frame(register: ReadRegister) -> FaultFrame:
     (code,) = _ERROR.unpack(raw[: _ERROR.size])
     rip, cs, rflags, rsp, _ = _FRAME.unpack(raw[_ERROR.size :])
     return FaultFrame(code, rip, cs, rflags, rsp)
+
+
+def frame_write(register: ReadRegister, at: VA) -> tuple[Walk, Refusal | None]:
+    """Return the walk of an address that a frame is written at, and what refuses that.
+
+    Taking an exception is an implicit access: with SMAP, AC does not suspend anything for it.
+    """
+    regime = regimes.regime(register)
+    found = walk(regime, at, memory_of(register))
+    if not isinstance(regime, Linear):
+        return found, found.refused
+    return found, regime.check(found, AccessKind.WRITE, SUPERVISOR, False)
 
 
 def interrupted(register: ReadRegister) -> ReadRegister:

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from gdbtools.addresses import VA
-from gdbtools.arch.model import Access, AccessKind, ReadRegister, Regime, memory_of, optional
-from gdbtools.arch.walk import read_virtual, walk
+from gdbtools.arch.model import ReadRegister, Regime, memory_of, optional
+from gdbtools.arch.walk import read_virtual
 from gdbtools.arch.x86_64 import GENERAL
-from gdbtools.arch.x86_64.exceptions.frame import FaultFrame, gate, interrupted
+from gdbtools.arch.x86_64.exceptions.frame import FaultFrame, frame_write, gate, interrupted
 from gdbtools.arch.x86_64.instructions.decoding import LONGEST_BYTES, address, decode
-from gdbtools.arch.x86_64.privileges import SUPERVISOR
 from gdbtools.arch.x86_64.syndrome.selector import DOUBLE_FAULT
 from gdbtools.arch.x86_64.translation import regimes
 from gdbtools.arch.x86_64.translation.linear import Linear
@@ -75,13 +74,10 @@ def abort_notes(register: ReadRegister, saved: FaultFrame) -> Sequence[str]:
 
 def _why(register: ReadRegister, address_: VA) -> str:
     """Return why a frame cannot be written at an address, as the tables are; empty where they permit it."""
-    regime = regimes.regime(register)
     try:
-        found = walk(regime, address_, memory_of(register))
+        _, refused = frame_write(register, address_)
     except GdbtoolsError:
         return ""
-    access = Access(AccessKind.WRITE, SUPERVISOR)
-    refused = regime.check(found, access.kind, access.privilege, False) if isinstance(regime, Linear) else found.refused
     if refused is None:
         return ", which the tables permit now"
     decider = refused.decider

@@ -47,6 +47,22 @@ REGISTER_NAMES = {"SCTLR": "SCTLR_EL1", "VBAR": "VBAR_EL1", "CPACR": "CPACR_EL1"
 WIDEST_BITS = 64
 
 
+def typed(line: str, most: int | None) -> list[str]:
+    """Return lines of at most `most` characters, their ends included, of which the last makes a shell evaluate `line`.
+
+    Each is to be answered before the next is sent: a console may drop what is not read in time.
+    """
+    if most is None or len(line) < most:
+        return [line]
+    lines, rest = [], line
+    while rest:
+        kept = 'kept="$kept"' if lines else "kept="
+        length = next(count for count in range(most, 0, -1) if len(kept + shlex.quote(rest[:count])) < most)
+        lines.append(kept + shlex.quote(rest[:length]))
+        rest = rest[length:]
+    return [*lines, 'eval "$kept"']
+
+
 def archive(files: Mapping[str, tuple[int, bytes]], console: str = "dev/console") -> bytes:
     """Return a cpio archive ("newc") of `files` (mode and contents by name) and of a device node for the console."""
     entries = [(name, mode, contents, (0, 0)) for name, (mode, contents) in files.items()]
@@ -162,6 +178,8 @@ class LinuxGuest:
     ram_base: ClassVar[int] = RAM
     patience_seconds: ClassVar[int] = 120
     """How long it may take until its shell is there, on a machine that is busy."""
+    unread_characters: ClassVar[int | None] = None
+    """How many characters its console keeps until the shell reads them, where it then drops what comes."""
 
     kernel: Path
     cpu: str = "cortex-a57"
@@ -233,10 +251,11 @@ class LinuxGuest:
             ready, _, _ = select.select([self._process.stdout], [], [], max(0, deadline - time.monotonic()))
             data = self._process.stdout.read(1 << 16) if ready else b""
             if not data:
-                wrote = (Path(self._folder.name) / "stderr").read_text(errors="replace")
-                said = (self._output.decode(errors="replace") + wrote).split("\n")
+                wrote = (Path(self._folder.name) / "stderr").read_text(errors="replace").splitlines()
+                # A kernel's last words are a trace, and why it panicked is in front of that.
+                said = [*self._output.decode(errors="replace").splitlines()[-60:], *wrote[-8:]]
                 why = "said nothing for too long" if not ready else "has ended"
-                raise Unavailable(f"{self.kernel.name} on {self.cpu} {why}; its last words: {' / '.join(said[-8:])}")
+                raise Unavailable(f"{self.kernel.name} on {self.cpu} {why}; its last words: {' / '.join(said)}")
             self._output += data.replace(b"\r", b"")
         before, self._output = self._output[: found.start()], self._output[found.end() :]
         return before.decode(errors="replace").strip("\n")
@@ -244,8 +263,10 @@ class LinuxGuest:
     def run(self, line: str, seconds: float = 60) -> str:
         """Run one line of shell in the guest, which is not stopped, and give what it printed."""
         assert self._process.stdin is not None
-        self._process.stdin.write(line.encode() + b"\n")
-        return self._until(END, seconds)
+        for each in typed(line, self.unread_characters):
+            self._process.stdin.write(each.encode() + b"\n")
+            said = self._until(END, seconds)
+        return said
 
     @contextmanager
     def process(self, line: str) -> Iterator[int]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from gdbtools.children.processes import DIES_WITH_PARENT
 from tests.guests.linux import LinuxGuest
 from tests.guests.packages import xen
 
+UNREAD_CHARACTERS = 128
+"""What Xen keeps of what is typed until dom0 reads it (SERIAL_RING_SIZE in its console.c); the rest is dropped."""
 DOM0_BYTES = 256 << 20
 KERNEL_AT, INITRD_AT = 0x6000_0000, 0x6400_0000
 """Where QEMU puts dom0's parts, and tells Xen so in the device tree."""
@@ -17,6 +20,8 @@ KERNEL_AT, INITRD_AT = 0x6000_0000, 0x6400_0000
 @dataclass
 class XenGuest(LinuxGuest):
     """A Xen that is ready as soon as its dom0's shell is."""
+
+    unread_characters: ClassVar[int | None] = UNREAD_CHARACTERS
 
     memory_bytes: int = 768 << 20
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from gdbtools.children.processes import DIES_WITH_PARENT
 from tests.guests.packages import kernel, xen
 from tests.guests.x86.linux import X86Linux
+from tests.guests.xen import UNREAD_CHARACTERS
 
 DOM0_BYTES = 256 << 20
 CPU = "Haswell,-x2apic"
@@ -20,6 +21,7 @@ class PvGuest(X86Linux):
     """A Xen that is ready as soon as its dom0's shell is."""
 
     patience_seconds: ClassVar[int] = 360
+    unread_characters: ClassVar[int | None] = UNREAD_CHARACTERS
 
     cpu: str = CPU
     memory_bytes: int = 512 << 20

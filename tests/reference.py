@@ -77,6 +77,10 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("mmu service --count 1000 --log faults.jsonl", "1000 repairs, a JSON object each"),
         ("mmu service --kinds access-flag --kinds dirty", "and writes to what is clean"),
     ),
+    "hardware-af": (
+        ("mmu hardware-af on --dry-run", "what would be written, on which CPU"),
+        ("mmu hardware-af on", "no page faults for its access flag from then on"),
+    ),
     "trace": (("gdbtools trace faults.jsonl --perfetto out.json", "a track for each CPU"),),
     "watch": (("mmu watch 0x600000000000 --go-on", "tell each change, and let the guest run"),),
     "who": (("mmu who 0x600000000000", "back to the last change"), ("mmu who --to 143829", "and forward again")),

@@ -85,6 +85,8 @@ CHANGING = (
 )
 """In this order, at the first fault."""
 ELSEWHERE = (
+    Question("hardware-af", {"state": "on", "dirty": True}),
+    Question("undo"),
     Question("probe", {"address": hex(OURS), "overwrite": True}),
     Question("working-set", {"range": "0x600000000000,+0x8000", "interval": "600", "samples": 1, "everywhere": True}),
 )
@@ -92,6 +94,8 @@ ELSEWHERE = (
 
 The last one takes the guest to its end, long before its interval is over: what is counted is the same each time.
 """
+HARDWARE_COULD = "max"
+"""A CPU that could set access flags, were it asked to."""
 OF_RECORDINGS = ("who",)
 """Which wants a guest that is replayed, and says so everywhere: tests/live/test_who.py."""
 OF_THE_MOMENT = ("seconds", "began", "number", "source")
@@ -126,7 +130,7 @@ def joined(*parts: Answers) -> Answers:
 @contextmanager
 def stopped(before: Sequence[str]) -> Iterator[Qemu]:
     """A guest that was taken somewhere and that nothing is attached to."""
-    with Qemu(GUEST, 1) as qemu:
+    with Qemu(GUEST, 1, HARDWARE_COULD) as qemu:
         with attached(qemu) as session:
             for command in (*before, "delete", "disconnect"):
                 session.say(command)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gdbtools.addresses import VA, Input
     from gdbtools.arch.exceptions import Exceptions
     from gdbtools.arch.gadgets import FieldChange, Gadgets, Need
+    from gdbtools.arch.hardware_flags import HardwareFlags
     from gdbtools.arch.identity import Identity
     from gdbtools.arch.isolation import Switch, View
     from gdbtools.arch.model import (
@@ -162,7 +163,8 @@ class DescriptorRepair(abc.ABC):
     def access_flag_controls(self, register: ReadRegister, regime: str | None) -> Sequence[tuple[str, FieldValue]]:
         """Return the register fields that decide whether hardware sets the access flag in a regime: (register, field).
 
-        The regime may be a second stage; None is the one in force.
+        The first is how software asks for it, and the others have to allow it; none is 0 where hardware does.  The
+        regime may be a second stage; None is the one in force.
         """
 
     @abc.abstractmethod
@@ -203,6 +205,7 @@ class Architecture(abc.ABC):
     isolation: PageTableIsolation = absent("page-table isolation")
     repair: DescriptorRepair = absent("repairs of descriptors")
     gadgets: Gadgets = absent("instructions to borrow")
+    hardware_flags: HardwareFlags = absent("controls of who sets access flags")
     table_heuristics: TableHeuristics = absent("looks of tables")
 
     reads_code: tuple[Privilege, ...] = ()

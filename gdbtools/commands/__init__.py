@@ -13,6 +13,7 @@ from gdbtools.commands.diff.declared import DIFF
 from gdbtools.commands.fault.declared import FAULT
 from gdbtools.commands.find_roots.declared import FIND_ROOTS
 from gdbtools.commands.fixup.declared import FIXUP
+from gdbtools.commands.hardware_af.declared import HARDWARE_AF
 from gdbtools.commands.map.declared import MAP
 from gdbtools.commands.model import Command
 from gdbtools.commands.probe.declared import PROBE
@@ -46,6 +47,7 @@ _IN_ORDER = (
     CATCH,
     FIXUP,
     SERVICE,
+    HARDWARE_AF,
     TRACE,
     WATCH,
     WHO,

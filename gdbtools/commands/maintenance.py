@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from gdbtools.arch.gadgets import Extent, Need, Scope
+from gdbtools.arch.hardware_flags import ControlChange
 from gdbtools.errors import Refused, UsageError
 from gdbtools.render.document import Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.repair.find_gadget import Loan
-from gdbtools.repair.log import Repair, Way
+from gdbtools.repair.log import CpuControl, Repair, Way
 from gdbtools.repair.tlb import Invalidation
 from gdbtools.wording import name_of
 
@@ -137,4 +138,20 @@ def repair_record(repair: Repair) -> JsonObject:
             }
             for each in repair.changes
         ],
+        **({"controls": [control_record(each) for each in repair.controls]} if repair.controls else {}),
+    }
+
+
+def fields_text(change: ControlChange) -> str:
+    """Return each field of a control register that differs, as it is and as it shall be."""
+    return ", ".join(f"{before.field.name} {before.value} -> {after.value}" for before, after in change.fields)
+
+
+def control_record(control: CpuControl) -> JsonObject:
+    change = control.change
+    return {
+        "cpu": control.cpu,
+        "register": change.register,
+        "before": hexadecimal(change.before),
+        "after": hexadecimal(change.after),
     }

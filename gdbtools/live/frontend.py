@@ -37,7 +37,6 @@ from gdbtools.machine.progress import CountedMemory, Tell
 from gdbtools.machine.sources import open_source
 from gdbtools.printable import in_a_line
 from gdbtools.repair.log import Log
-from gdbtools.wording import number_of
 
 LOOP = 3
 """How often in a row a caught fault has to come with nothing changed: QEMU 7.2 says now and then that it has stepped,
@@ -86,7 +85,7 @@ class Face:
             return
         changed, abandoned = self.written.forget(), self.catches.abandon()
         self._doomed += abandoned
-        gone = [f"{number_of(changed, 'descriptor')} to take back"] if changed else []
+        gone = [f"{changed} to take back"] if changed else []
         gone += [f"catch {each.wanted.kind}" for each in abandoned]
         if gone:
             gdb.write(f"mmu: this is another guest; forgotten with the one before: {', '.join(gone)}\n", gdb.STDERR)

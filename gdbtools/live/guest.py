@@ -18,7 +18,7 @@ from gdbtools.live.console import console, monitor, show
 from gdbtools.live.history import Replay, replayed
 from gdbtools.live.interrupt import Interrupt
 from gdbtools.live.serving import Handler, Serving
-from gdbtools.live.step import keeping, read, step, write
+from gdbtools.live.step import keeping, read, selection, step, write
 from gdbtools.live.stub.target import Target
 from gdbtools.live.stub.tlb import empty_tlb
 from gdbtools.live.watch import DescriptorWatchpoint, frames, may_execute
@@ -128,6 +128,17 @@ class LiveGuest:
     def step(self, address: VA, registers: Mapping[str, int]) -> None:
         pc = self.machine().architecture.pc
         step(self._target.attached(), pc, {**registers, pc: address}, self._touched)
+
+    @contextmanager
+    def on(self, cpu: int) -> Iterator[Machine]:
+        self._target.attached().release()
+        wanted = next(each for each in gdb.selected_inferior().threads() if each.num == cpu + 1)
+        with selection():
+            wanted.switch()
+            try:
+                yield self.machine()
+            finally:
+                self._target.attached().release()
 
     def resume(self) -> None:
         self._target.attached().release()

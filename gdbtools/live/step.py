@@ -64,17 +64,26 @@ def keeping(attachment: Attachment, names: Sequence[str], touched: set[str]) -> 
     """
     attachment.release()
     touched.clear()
+    with selection():
+        before = read(names)
+        error: BaseException | None = None
+        try:
+            yield
+        except BaseException as failed:
+            error = failed
+            raise
+        finally:
+            _put_back(attachment, before, touched, error)
+
+
+@contextmanager
+def selection() -> Iterator[None]:
+    """Select the CPU and the frame that are selected now again at the end of the block, whatever was meanwhile."""
     selected = gdb.selected_thread()
     level = gdb.selected_frame().level()
-    before = read(names)
-    error: BaseException | None = None
     try:
         yield
-    except BaseException as failed:
-        error = failed
-        raise
     finally:
-        _put_back(attachment, before, touched, error)
         if selected is not None and selected.is_valid():
             selected.switch()
             _select(level)

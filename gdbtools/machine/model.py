@@ -85,6 +85,10 @@ class Live(Protocol):
         """Execute the one instruction at `address` on the current CPU, with these registers, and no other CPU's."""
         ...
 
+    def on(self, cpu: int) -> AbstractContextManager[Machine]:
+        """Make another CPU the current one for the `with` block: gives the machine as that one sees it."""
+        ...
+
     def resume(self) -> None:
         """Let the guest run until something stops it."""
         ...
@@ -248,6 +252,10 @@ class Machine:
     def register(self) -> CpuRegisters:
         """Read a register of the current CPU; whoever is handed this may read its memory too (`memory_of`)."""
         return CpuRegisters(lambda name: self.cpu.registers.read(name), self.memory.read)
+
+    def seen_by(self, cpu: Cpu) -> Machine:
+        """Return the same with another of its CPUs as the current one."""
+        return replace(self, cpus=(cpu, *(each for each in self.cpus if each is not cpu)), current=cpu.number)
 
     def value_of(self, name: str) -> int:
         """Return a register as somebody names it who writes an address, in any case; `pc` is what GDB calls its own."""

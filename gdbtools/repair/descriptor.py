@@ -13,7 +13,7 @@ from gdbtools.bits import Word
 from gdbtools.errors import Refused, UsageError
 from gdbtools.machine.layers import Patched
 from gdbtools.machine.model import Live, Machine
-from gdbtools.repair import run_gadget, tlb
+from gdbtools.repair import hardware_flags, run_gadget, tlb
 from gdbtools.repair.change import Change
 from gdbtools.repair.log import Log, Repair, Way
 from gdbtools.repair.tlb import Invalidation
@@ -181,6 +181,8 @@ def undo(machine: Machine, live: Live, log: Log, count: int) -> Sequence[Repair]
     back = log.newest(count)
     check_undo(machine, back)
     for repair in back:
+        if repair.controls:
+            hardware_flags.take_back(machine, live, repair)
         maintenance = invalidation(machine, repair) if repair.way is Way.BREAK else None
         for change in reversed(repair.changes):
             _take_back(machine, live, change, maintenance)
@@ -201,7 +203,8 @@ def _invalidate_too(machine: Machine, live: Live, repair: Repair) -> None:
 
 
 def check_undo(machine: Machine, back: Sequence[Repair]) -> None:
-    """Compare every descriptor with what was left there, as if each had been taken back already."""
+    """Compare all that was written with what was left there, as if each had been taken back already."""
+    hardware_flags.check_undo(machine, back)
     now: dict[int, int] = {}
     for newer, repair in enumerate(back):
         for change in reversed(repair.changes):

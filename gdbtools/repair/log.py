@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 
 from gdbtools.addresses import PA
 from gdbtools.analysis.faults.descriptor_history import OwnWrite
+from gdbtools.arch.hardware_flags import ControlChange
 from gdbtools.errors import Refused
 from gdbtools.machine.model import PhysicalMemory
 from gdbtools.repair.change import Change
 from gdbtools.repair.neighbours import TableChange
+from gdbtools.wording import number_of
 
 
 class Way(enum.Enum):
@@ -26,15 +28,24 @@ class Way(enum.Enum):
     """Made invalid, invalidated in the TLBs, then written: break-before-make."""
 
 
+@dataclass(frozen=True, slots=True)
+class CpuControl:
+    """A control register of one CPU, as it was and as it was made."""
+
+    cpu: int
+    change: ControlChange
+
+
 @dataclass(frozen=True)
 class Repair:
-    """What one command wrote, in order: descriptors, and stretches of them."""
+    """What one command wrote, in order: descriptors, and stretches of them; or control registers."""
 
     what: str
     written: Sequence[Change | TableChange]
     way: Way = Way.WRITE
     regime: str | None = None
     """The name of the regime that they are of, where TLBs are to forget them."""
+    controls: Sequence[CpuControl] = ()
 
     @property
     def count(self) -> int:
@@ -99,13 +110,13 @@ class Log:
         self._before = len(self.repairs)
         self._back = {pa: (replace(own, here=False), older) for pa, (own, older) in self._back.items()}
 
-    def forget(self) -> int:
-        """Forget every repair, and return how many descriptors they changed: the guest that has them is gone."""
-        count = len(self)
+    def forget(self) -> str:
+        """Forget every repair, and return what they changed: the guest that has it is gone; empty for nothing."""
+        gone = self.said if self.repairs else ""
         self.repairs.clear()
         self._of_others = self._before = 0
         self._back.clear()
-        return count
+        return gone
 
     @contextmanager
     def going_on(self, what: str) -> Iterator[Written]:
@@ -154,6 +165,18 @@ class Log:
                 if change.pa == pa:
                     return OwnWrite(repair.what, int(change.before), int(change.after), number >= self._before)
         return back
+
+    @property
+    def asked_hardware(self) -> bool:
+        """Whether control registers were written at this stop: the last exception was taken before."""
+        return any(repair.controls for repair in self.repairs[self._before :])
+
+    @property
+    def said(self) -> str:
+        """How much there is to take back, in words: descriptors, and control registers where there are any."""
+        registers = sum(len(repair.controls) for repair in self.repairs)
+        said = number_of(len(self), "descriptor")
+        return f"{said}, {number_of(registers, 'control register')}" if registers else said
 
     def __len__(self) -> int:
         return sum(repair.count for repair in self.repairs)

@@ -86,6 +86,8 @@ class Summary:
     kinds: tuple[str, ...] = ("access-flag",)
     by_hardware: str = ""
     """The controls that have hardware set access flags here, so that none may ever fault; empty where software does."""
+    can_be_asked: str = ""
+    """Those by which it is left to software although hardware can be asked; empty where it cannot."""
     faults: Counter[Serviced] = field(default_factory=Counter)
     passed_on: Counter[PassedOn] = field(default_factory=Counter)
     already: int = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.recording import Recording
-from tests.live.session import GUEST, Live
+from tests.live.session import GUEST, Live, attached
 from tests.transcripts import compare, marked, tidy, timeless
 
 pytestmark = pytest.mark.guest
@@ -22,6 +22,13 @@ def test_the_demo_is_what_the_page_on_repair_shows(at_scan: Live) -> None:
     assert at_scan.qemu.wait(60)
     # The demo prints what the guest itself has said after it.
     compare(f"{tidy(said)}\n\nThe guest:\n{at_scan.qemu.output()}", service, timeless)
+
+
+def test_hardware_is_asked_as_the_page_on_repair_shows(qemu: str, gdb_path: str) -> None:
+    with attached(gdb_path, 2, cpu="max") as live:
+        live.to_scan()
+        for transcript in marked("hardware-af"):
+            compare(live.say(transcript.command), transcript)
 
 
 def test_a_watched_descriptor_is_told_as_the_page_on_changes_shows(at_scan: Live) -> None:

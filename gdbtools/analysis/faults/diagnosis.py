@@ -79,6 +79,14 @@ class Verdict(enum.Enum):
         return name_of(self)
 
 
+def left_to_software(controls: Sequence[tuple[str, FieldValue]]) -> bool:
+    """Return whether nobody has asked hardware to set access flags, and nothing that is known forbids it.
+
+    `controls` are an architecture's of it, the one by which software asks first.
+    """
+    return bool(controls) and not controls[0][1].value and all(allowed.value for _, allowed in controls[1:])
+
+
 @dataclass(frozen=True)
 class Aborted:
     """The descriptor whose fetch was aborted: where it is, its level, and whether the source can read it now.
@@ -119,6 +127,12 @@ class Diagnosis:
     leads_to: IPA | None = None
     shown: Shown | None = None
     inferred: bool = False
+
+    @property
+    def hardware_could(self) -> bool:
+        """Whether it is left to software to set the flag, and hardware could, for all that is known."""
+        fault = self.exception.syndrome.fault
+        return fault is not None and fault.stage == 1 and left_to_software(self.controls)
 
     @property
     def entry(self) -> str | None:

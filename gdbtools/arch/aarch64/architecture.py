@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from gdbtools.arch.capabilities import DescriptorRepair, PageTableIsolation
     from gdbtools.arch.exceptions import Exceptions
     from gdbtools.arch.gadgets import Gadgets
+    from gdbtools.arch.hardware_flags import HardwareFlags
     from gdbtools.arch.table_heuristics import TableHeuristics
 
 _STAGE1: Final[Mapping[str, type[Word]]] = {
@@ -130,6 +131,12 @@ def _gadgets() -> Gadgets:
     return A64()
 
 
+def _hardware_flags() -> HardwareFlags:
+    from gdbtools.arch.aarch64.hardware_flags import A64Flags
+
+    return A64Flags()
+
+
 def _table_heuristics() -> TableHeuristics:
     from gdbtools.arch.aarch64.tables.table_heuristics import A64Tables
 
@@ -154,6 +161,7 @@ class AArch64(Architecture):
     isolation = part(_isolation)
     repair = part(_repair)
     gadgets = part(_gadgets)
+    hardware_flags = part(_hardware_flags)
     table_heuristics = part(_table_heuristics)
 
     def word(self, name: str, register: ReadRegister) -> Word:

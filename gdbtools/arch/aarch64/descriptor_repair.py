@@ -22,7 +22,7 @@ from gdbtools.arch.aarch64.tables.descriptors import (
     software_bit,
 )
 from gdbtools.arch.aarch64.translation import regimes
-from gdbtools.arch.aarch64.translation.controls import EL2, EL3, EL10, EL20
+from gdbtools.arch.aarch64.translation.controls import of_regime
 from gdbtools.arch.capabilities import DescriptorRepair, DirtyConvention
 from gdbtools.arch.gadgets import FieldChange, Need
 from gdbtools.arch.model import (
@@ -86,7 +86,7 @@ class A64Repair(DescriptorRepair):
 
     def access_flag_controls(self, register: ReadRegister, regime: str | None) -> Sequence[tuple[str, FieldValue]]:
         used = regime or regimes.current(register)
-        controls = {"el2": EL2, "el2-vhe": EL20, "el3": EL3}.get(used, EL10)
+        controls = of_regime(used)
         name, flag = controls.register("TCR"), controls.HA
         if used in _STAGE2:
             name, flag = "VTCR_EL2", hypervisor.VTCR_EL2.HA

@@ -26,6 +26,7 @@ from gdbtools.arch.riscv import GENERAL, RISCV32_IDENTITY, RISCV64_IDENTITY
 from gdbtools.arch.riscv.causes import PagedCause
 from gdbtools.arch.riscv.descriptor_repair import EntryRepair
 from gdbtools.arch.riscv.exceptions.traps import Traps
+from gdbtools.arch.riscv.hardware_flags import EnvironmentFlags
 from gdbtools.arch.riscv.instructions.gadgets import Borrowed
 from gdbtools.arch.riscv.privilege_modes import MODES, VS, VU, M, S
 from gdbtools.arch.riscv.registers import catalog
@@ -104,6 +105,7 @@ class RiscV(Architecture):
         self.exceptions = Traps(bits)
         self.repair = EntryRepair(bits)
         self.gadgets = Borrowed(bits)
+        self.hardware_flags = EnvironmentFlags(bits)
         self.table_heuristics = PageTables(bits)
         self.registers = catalog.declared(bits)
         self.principal = catalog.principal(bits)

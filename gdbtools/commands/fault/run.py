@@ -68,6 +68,8 @@ class Answer:
     """Both numbers of each frame on the way, in a paravirtual guest."""
     passed_on: tuple[str, ...] = ()
     """How a hypervisor has passed the fault on to its guest, in words."""
+    asked_since: bool = False
+    """Whether hardware was asked to set access flags at this stop, after the fault."""
     software: str = ""
     """What software's own bits say of the entry that decided; empty where no convention says anything."""
 
@@ -109,6 +111,7 @@ def run(session: Session, options: Options) -> Sequence[Answer]:
         space,
         symbols_of(machine, found.exception, found.belongs.overwritten),
         live=machine.live is not None,
+        asked_since=machine.live is not None and session.written.asked_hardware,
         changed=changed,
         frames=None if found.walk is None else frames_on(found.walk, guest),
         passed_on=() if passed is None else passed.said,

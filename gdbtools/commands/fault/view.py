@@ -60,7 +60,7 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
         rows.append(("deciding bit", decider_text(predicted.decider)))
     rows += [("software", answer.software)] if answer.software else []
     if diagnosis.controls:
-        rows.append(("hardware", _hardware(diagnosis)))
+        rows.append(("hardware", _hardware(diagnosis, answer.asked_since)))
     loops = loops_where_presence_counts(diagnosis)
     rows += [("not spurious", loops)] if loops else []
     rows += _limits(diagnosis)
@@ -90,6 +90,10 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
     rows += _standing(diagnosis.belongs, symbols, back)
     if answer.live and _repairable(diagnosis):
         rows.append(("next", Span("mmu fixup --resume" if diagnosis.entry else "mmu fixup", Role.COMMAND)))
+        if diagnosis.hardware_could:
+            rows.append(
+                ("", [Span("mmu hardware-af on", Role.COMMAND), ": hardware then sets those of later accesses"])
+            )
     return rows
 
 
@@ -229,13 +233,14 @@ def _address(diagnosis: Diagnosis, symbols: FaultSymbols) -> str:
     return f"{said}; {tag:#x} of it is a tag" if tag else said
 
 
-def _hardware(diagnosis: Diagnosis) -> str:
+def _hardware(diagnosis: Diagnosis, asked_since: bool) -> str:
     said = ", ".join(f"{register}.{field_value(control)}" for register, control in diagnosis.controls)
     decider = None if diagnosis.predicted is None else diagnosis.predicted.decider
     named = decider is not None and decider.pa is not None and decider.field.name != "AF"
     flag = decider.field.name if decider is not None and named else "the access flag"
     if all(control.value for _, control in diagnosis.controls):
-        return f"{said}: hardware sets {flag}; ask why it did not"
+        why = "since it was asked, at this stop" if asked_since else "ask why it did not"
+        return f"{said}: hardware sets {flag}; {why}"
     return f"{said}: software sets {flag}"
 
 

@@ -30,6 +30,8 @@ class Fixup:
     resumed: bool
     tables: str = ""
     """The regime whose entry it is, where that is not the CPU's own, so that its invalidations are not about it."""
+    asked_since: bool = False
+    """Whether hardware was asked to set access flags at this stop, after the fault."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +56,14 @@ def run(session: Session, options: Options) -> Sequence[Fixup]:
     exception = found.exception
     tables = exception.second_stage or exception.regime
     tables = "" if tables == own_regime(machine) else tables
+    asked_since = session.written.asked_hardware
     if options.dry_run:
-        return (Fixup(machine.architecture, planned, found.belongs, False, back, False, tables),)
+        return (Fixup(machine.architecture, planned, found.belongs, False, back, False, tables, asked_since),)
     live = session.live
     if planned.writes:
         session.written.make("fixup", planned.change, machine.memory)
     if back is not None:
         live.send(back.registers)
         session.resume_wanted = True
-    return (Fixup(machine.architecture, planned, found.belongs, planned.writes, back, back is not None, tables),)
+    resumed = back is not None
+    return (Fixup(machine.architecture, planned, found.belongs, planned.writes, back, resumed, tables, asked_since),)

@@ -27,7 +27,7 @@ def view(answer: Fixup) -> Document:
     if answer.belongs.last:
         rows.append(("of", f"the last exception, whenever that was: {answer.belongs.reason}"))
         rows.append(("safe", "the tables refuse just this now, and the next access would set the same flag"))
-    if answer.plan.hardware_should:
+    if answer.plan.hardware_should and not answer.asked_since:
         rows.append(("warning", Span(f"{answer.plan.control} says hardware sets it; why did it not?", Role.WARNING)))
     return Document([head, Facts([*rows, *_return_rows(answer)])])
 

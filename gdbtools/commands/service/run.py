@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from gdbtools.commands.hardware_flags import hardware_sets
+from gdbtools.commands.hardware_flags import can_be_asked, hardware_sets
 from gdbtools.commands.service.fault_log import FaultLog
 from gdbtools.commands.session import Session
 from gdbtools.errors import Refused, UsageError
@@ -46,6 +46,7 @@ def run(session: Session, options: Options) -> Sequence[Summary]:
         )
         if "access-flag" in service.summary.kinds:
             service.summary.by_hardware = hardware_sets(session.machine)
+            service.summary.can_be_asked = "" if service.summary.by_hardware else can_be_asked(session.machine)
         if controls := service.summary.by_hardware:
             never = "so that nothing may ever fault for one; Ctrl-C ends the service"
             session.live.announce(f"hardware sets access flags here ({controls}), {never}")

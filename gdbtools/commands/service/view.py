@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gdbtools.arch.model import AccessKind, Privilege
-from gdbtools.render.document import Block, Document, Line, Role, Span, Table, Text
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject
 from gdbtools.repair.service import Serviced, Summary
 from gdbtools.wording import name_of, number_of, size
@@ -23,10 +23,13 @@ def view(answer: Summary) -> Document:
         head.append(f" {answer.already} more were spurious: already repaired for another CPU.")
     if answer.around:
         head.append(f" Around them {answer.around} neighbours' access flags were set before they faulted.")
-    ended = Line(f"Ended: {answer.ended}.")
+    ended: list[Block] = [Line(f"Ended: {answer.ended}.")]
+    if answer.can_be_asked and answer.total:
+        instead = f": hardware can be asked to set them ({answer.can_be_asked}), and nobody faults then"
+        ended.append(Facts([("next", [Span("mmu hardware-af on", Role.COMMAND), instead])]))
     if answer.by_hardware and not answer.total:
         head.append(Span(f" Hardware sets access flags here ({answer.by_hardware}).", Role.WARNING))
-    return Document([Line(head), *([_table(answer.faults)] if answer.faults else []), *_passed_on(answer), ended])
+    return Document([Line(head), *([_table(answer.faults)] if answer.faults else []), *_passed_on(answer), *ended])
 
 
 def _passed_on(answer: Summary) -> list[Block]:
@@ -66,6 +69,7 @@ def record(answer: Summary) -> JsonObject:
         "already_repaired": answer.already,
         "around": answer.around,
         "by_hardware": bool(answer.by_hardware),
+        "can_be_asked": bool(answer.can_be_asked),
         "seconds": round(answer.seconds, 3),
         "ended": answer.ended,
         "passed_on": answer.passed_on.total(),

@@ -14,7 +14,6 @@ from gdbtools.commands.spaces import spaces
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Machine
 from gdbtools.systems.guest_frames import GuestFrames
-from gdbtools.wording import number_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def run(session: Session, options: Options) -> Sequence[Status]:  # noqa: ARG001
         level = None if lacking else level
     abilities = list(machine.live.describe()) if machine.live else []
     abilities.append(("dirty convention", session.dirty.value))
-    abilities.append(("written so far", number_of(len(session.written), "descriptor", "descriptors")))
+    abilities.append(("written so far", session.written.said))
     memory = machine.memory.description
     name = machine.architecture.name
     cpus = len(machine.cpus) if machine.counted else None

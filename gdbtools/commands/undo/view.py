@@ -21,8 +21,9 @@ def view(answer: Undone) -> Document:
     did, would = ("Forgot", "Would forget") if answer.forgotten else ("Took back", "Would take back")
     done = Span(did, Role.GOOD) if answer.applied else Span(would, Role.WARNING)
     count = len(repair.changes)
+    what = number_of(len(repair.controls), "control register") if repair.controls else number_of(count, "descriptor")
     kept = ", which the guest keeps" if answer.forgotten else ""
-    head = Line([done, f" `{repair.what}`: {number_of(count, 'descriptor')}{kept}."])
+    head = Line([done, f" `{repair.what}`: {what}{kept}."])
     rows: list[Sequence[Text]] = [
         (f"{each.pa:#x}", each.after.padded, each.before.padded) for each in list(reversed(repair.changes))[:SHOWN]
     ]
@@ -30,11 +31,23 @@ def view(answer: Undone) -> Document:
         rows.append(("...", "", ""))
     facts: list[tuple[str, Text]] = [] if answer.forgotten else [("TLB", _tlb_text(answer))]
     facts.append(("left", f"{answer.left} more to undo" if answer.left else "nothing more to undo"))
-    headers = ("at PA", "was", "is" if answer.applied else "would be")
-    return Document([head, Table(("at PA", "written", "before") if answer.forgotten else headers, rows), Facts(facts)])
+    headers = ("written", "before") if answer.forgotten else ("was", "is" if answer.applied else "would be")
+    if repair.controls:
+        return Document([head, Table(("CPU", "register", *headers, "says"), _control_rows(answer)), Facts(facts)])
+    return Document([head, Table(("at PA", *headers), rows), Facts(facts)])
+
+
+def _control_rows(answer: Undone) -> list[Sequence[Text]]:
+    return [
+        (str(each.cpu), back.register, back.before.padded, back.after.padded, maintenance.fields_text(back))
+        for each in reversed(answer.repair.controls)
+        for back in (each.change.inverse,)
+    ]
 
 
 def _tlb_text(answer: Undone) -> Text:
+    if answer.repair.controls:
+        return "emptied on every CPU" if answer.applied else "to be emptied on every CPU"
     if answer.repair.way is not Way.WRITE:
         how = "by break-before-make" if answer.repair.way is Way.BREAK else "invalidated after the write"
         return f"{how}, as it was made"

@@ -23,7 +23,9 @@ from gdbtools.bits import Field, Word
 from gdbtools.errors import Refused, Unavailable
 
 _ERET: Final = 0xD69F03E0
-_SYS: Final = 0b1101010100001
+_SYSTEM: Final = 0b11010101000
+"""What MSR and SYS begin with, before their op0."""
+_SYS: Final = _SYSTEM << 2 | 0b01
 _ISB: Final = 0xD5033FDF
 _ALL: Final = 0xFFFF_FFFF
 INSTRUCTION_BYTES: Final = 4
@@ -32,10 +34,10 @@ _X31: Final = 31
 
 
 class SystemInstruction(Word):
-    """`SYS`: an operation and one register."""
+    """`SYS` or `MSR`: an operation and one register."""
 
     width = 32
-    fixed = Field((31, 19), doc="0b1101010100001 for SYS")
+    fixed = Field((31, 19), doc="0b1101010100001 for SYS; the last two bits are op0")
     op1 = Field((18, 16), doc="operation, op1")
     CRn = Field((15, 12), doc="operation, CRn")
     CRm = Field((11, 8), doc="operation, CRm")
@@ -154,6 +156,9 @@ OPERAND_ADDRESS: Final = Field((43, 0), doc="VA[55:12]")
 OPERAND_ASID: Final = Field((63, 48), doc="ASID")
 
 
+ISB: Final = Borrowable(_ALL, _ISB, lambda word: Use("ISB", {}), size_bytes=INSTRUCTION_BYTES)  # noqa: ARG005
+
+
 class A64(Gadgets):
     """What of A64 may be borrowed."""
 
@@ -165,12 +170,11 @@ class A64(Gadgets):
         dsb = Barrier(_ISB).with_(op2=0b100, CRm=0)
         mask = _ALL & ~Barrier.CRm.mask
         waits = Borrowable(mask, dsb, _use_barrier, size_bytes=INSTRUCTION_BYTES)
-        isb = Borrowable(_ALL, _ISB, lambda word: Use("ISB", {}), size_bytes=INSTRUCTION_BYTES)  # noqa: ARG005
         # "TLB maintenance requirements and the TLB maintenance instructions": the descriptor's store, DSB, TLBI, DSB,
         # which waits for all CPUs, and ISB where this one is to notice.
         return (
             MaintenanceBarrier("DSB", (waits,), before=True, after=True, completes=True),
-            MaintenanceBarrier("ISB", (isb,), before=False, after=True, completes=False),
+            MaintenanceBarrier("ISB", (ISB,), before=False, after=True, completes=False),
         )
 
     def invalidations(self, scope: Scope, register: ReadRegister, regime: str | None = None) -> Sequence[Borrowable]:  # noqa: ARG002
@@ -235,7 +239,7 @@ class A64(Gadgets):
             raise Refused("at EL2 an unprivileged AT is about a guest, not about EL2; ask without --unprivileged")
         kind = "R" if access.kind is _READ else "W"
         operation = encodings()[f"AT S1E{0 if access.unprivileged else regime}{kind}"]
-        return [_system(operation, address)]
+        return [system(operation, address)]
 
     def translated(self, address: VA, register: ReadRegister) -> Output | Fault:
         found = address_translation.result(register("PAR_EL1"), address)
@@ -299,12 +303,14 @@ def _operand(extent: Extent, value: int, asid: int) -> int | None:
 
 
 def _tlbi(name: str, operand: int | None, rank: int, extent: Extent, broadcast: bool) -> Borrowable:
-    made = _system(encodings()[name], operand)
+    made = system(encodings()[name], operand)
     return replace(made, rank=rank, extent=extent, broadcast=broadcast)
 
 
-def _system(operation: Operation, operand: int | None) -> Borrowable:
-    word = SystemInstruction(0xD5080000).with_(**{name: getattr(operation, name) for name in operation._fields[1:]})
+def system(operation: Operation, operand: int | None) -> Borrowable:
+    """Return the `SYS` or the `MSR` of an operation, given its operand; None for a `SYS` that has none."""
+    named = {name: getattr(operation, name) for name in operation._fields[1:]}
+    word = SystemInstruction(0).with_(fixed=_SYSTEM << 2 | operation.op0, **named)
 
     def use(found: int) -> Use | None:
         rt = SystemInstruction(found).Rt

@@ -118,3 +118,9 @@ EL10: Final = _two_levels("EL1&0", 1)
 EL20: Final = _two_levels("EL2&0", 2)
 EL2: Final = _one_level("EL2", 2, TCR_EL2, ("TCR2_EL2", TCR2))
 EL3: Final = _one_level("EL3", 3, TCR_EL3, ("TCR_EL3", TCR_EL3))
+_OF_REGIME: Final[Mapping[str, Controls]] = {"el2": EL2, "el2-vhe": EL20, "el3": EL3}
+
+
+def of_regime(name: str) -> Controls:
+    """Return the registers of the stage 1 in the regime of that name."""
+    return _OF_REGIME.get(name, EL10)

@@ -1,0 +1,1 @@
+"""`hardware-af`: declared, run, and shown."""

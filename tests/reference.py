@@ -57,6 +57,10 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("mmu tables", "how many there are, how full, and which stand out"),
         ("gdbtools tables -s crash.core --orphans", "and pages of tables that nothing leads to any more"),
     ),
+    "stage2": (
+        ("mmu stage2", "how the guest is mapped, and what cleaning it costs"),
+        ("gdbtools p2m -s xen.core --root 0x4033a000 --measure", "of another guest, and how long that took"),
+    ),
     "audit": (
         ("mmu audit", "is anything both writable and executable?"),
         ("gdbtools audit -s crash.core --rule writable-executable --json", "one rule, with every finding"),

@@ -35,6 +35,7 @@ MODEL = (
     "arch.exceptions",
     "arch.isolation",
     "arch.gadgets",
+    "arch.guests",
     "arch.hardware_flags",
     "arch.table_heuristics",
     "addresses",

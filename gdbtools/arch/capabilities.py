@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gdbtools.addresses import VA, Input
     from gdbtools.arch.exceptions import Exceptions
     from gdbtools.arch.gadgets import FieldChange, Gadgets, Need
+    from gdbtools.arch.guests import GuestRegisters
     from gdbtools.arch.hardware_flags import HardwareFlags
     from gdbtools.arch.identity import Identity
     from gdbtools.arch.isolation import Switch, View
@@ -207,6 +208,7 @@ class Architecture(abc.ABC):
     gadgets: Gadgets = absent("instructions to borrow")
     hardware_flags: HardwareFlags = absent("controls of who sets access flags")
     table_heuristics: TableHeuristics = absent("looks of tables")
+    guests: GuestRegisters = absent("guests of a hypervisor")
 
     reads_code: tuple[Privilege, ...] = ()
     """As whom there are loads that need the right to execute instead of that to read; empty where there are none."""

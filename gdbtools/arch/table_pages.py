@@ -24,9 +24,9 @@ class TablePage:
     `address` is where the entry above leads: through a stage below, an input address of that.  `parts` are the pieces
     that were read, (PA, size in bytes); `unread` says of the others why not.  `first` is the lowest input address that
     it translates where it was met first.  `tables` and `leaves` are entries that hardware uses, `soft_invalid` those
-    that have only their valid bit clear, `invalid` those that are not zero and nothing to hardware; all entries are
-    counted.  `leads_to` has (index, address) of each that leads to a table within the regime's range, a soft-invalid
-    one too.
+    that have only their valid bit clear, `soft_tables` of them those that would lead to tables, `invalid` those that
+    are not zero and nothing to hardware; all entries are counted.  `leads_to` has (index, address) of each that leads
+    to a table within the regime's range, a soft-invalid one too.
     """
 
     address: Output
@@ -37,6 +37,7 @@ class TablePage:
     tables: int
     leaves: int
     soft_invalid: int
+    soft_tables: int
     invalid: int
     leads_to: tuple[tuple[int, Output], ...]
 
@@ -78,13 +79,14 @@ class _Counts:
     """Entries of one table, by what they are to hardware."""
 
     def __init__(self) -> None:
-        self.tables = self.leaves = self.soft_invalid = self.invalid = 0
+        self.tables = self.leaves = self.soft_invalid = self.soft_tables = self.invalid = 0
 
     def add(self, kind: EntryKind, soft: bool, many: int) -> None:
         if kind is EntryKind.INVALID:
             self.invalid += many
         elif soft:
             self.soft_invalid += many
+            self.soft_tables += many if kind is EntryKind.TABLE else 0
         elif kind is EntryKind.TABLE:
             self.tables += many
         else:
@@ -123,6 +125,7 @@ class _Counter:
             tables=counts.tables,
             leaves=counts.leaves,
             soft_invalid=counts.soft_invalid,
+            soft_tables=counts.soft_tables,
             invalid=counts.invalid,
             leads_to=tuple(below),
         )

@@ -23,6 +23,7 @@ from gdbtools.commands.regs.declared import REGS
 from gdbtools.commands.report.declared import REPORT
 from gdbtools.commands.rmap.declared import RMAP
 from gdbtools.commands.service.declared import SERVICE
+from gdbtools.commands.stage2.declared import STAGE2
 from gdbtools.commands.status.declared import STATUS
 from gdbtools.commands.syndrome.declared import SYNDROME
 from gdbtools.commands.tables.declared import TABLES
@@ -42,6 +43,7 @@ _IN_ORDER = (
     MAP,
     RMAP,
     TABLES,
+    STAGE2,
     AUDIT,
     FAULT,
     CATCH,

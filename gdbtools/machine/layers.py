@@ -81,6 +81,8 @@ class Ranges:
 
     ranges: tuple[MemoryRange, ...]
     description: str
+    machine_has: tuple[tuple[PA, int], ...] | None = None
+    """Where the machine has memory, where these are only what somebody kept of it; empty where nobody said."""
 
     @cached_property
     def _starts(self) -> list[int]:

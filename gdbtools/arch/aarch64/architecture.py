@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from gdbtools.arch.capabilities import DescriptorRepair, PageTableIsolation
     from gdbtools.arch.exceptions import Exceptions
     from gdbtools.arch.gadgets import Gadgets
+    from gdbtools.arch.guests import GuestRegisters
     from gdbtools.arch.hardware_flags import HardwareFlags
     from gdbtools.arch.table_heuristics import TableHeuristics
 
@@ -100,6 +101,8 @@ _OF_TRANSLATION: Final[Mapping[str, type[Word]]] = {
 }
 DECLARED: Final[Mapping[str, type[Word]]] = {
     **_OF_TRANSLATION,
+    "CTR_EL0": identification.CTR_EL0,
+    "VMPIDR_EL2": identification.MPIDR,
     **trap_registers.DECLARED,
     **fine_grained.DECLARED,
 }
@@ -143,6 +146,12 @@ def _table_heuristics() -> TableHeuristics:
     return A64Tables()
 
 
+def _guests() -> GuestRegisters:
+    from gdbtools.arch.aarch64.translation.guests import A64Guests
+
+    return A64Guests()
+
+
 class AArch64(Architecture):
     """The Arm 64-bit architecture: VMSAv8-64, every regime of it."""
 
@@ -163,6 +172,7 @@ class AArch64(Architecture):
     gadgets = part(_gadgets)
     hardware_flags = part(_hardware_flags)
     table_heuristics = part(_table_heuristics)
+    guests = part(_guests)
 
     def word(self, name: str, register: ReadRegister) -> Word:
         value = register(name)
@@ -219,6 +229,12 @@ class AArch64(Architecture):
     def loaded(self, register: ReadRegister) -> Sequence[str]:
         in_use = any(regime.below is not None for regime in regimes.regimes(register))
         return () if in_use or not stage2_owner.has_tables(register) else (regimes.STAGE2,)
+
+    def rooted(self, register: ReadRegister, name: str | None, root: int) -> Mapping[str, int]:
+        """Return the register that would have stage 2 begin at a root, laid out as it is; of no other it is enough."""
+        if name != regimes.STAGE2:
+            return super().rooted(register, name, root)
+        return {"VTTBR_EL2": int(hypervisor.VTTBR(root))}
 
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
         return check(walk, access, state)

@@ -39,6 +39,7 @@ from gdbtools.arch.riscv.tables.table_heuristics import PageTables
 from gdbtools.arch.riscv.translation import bare_regime, regimes
 from gdbtools.arch.riscv.translation.bare import Untranslated
 from gdbtools.arch.riscv.translation.guest_stage import GuestStage
+from gdbtools.arch.riscv.translation.guests import HartGuests
 from gdbtools.arch.riscv.translation.virtual_stage import VirtualStage
 from gdbtools.bits import Word
 
@@ -107,6 +108,7 @@ class RiscV(Architecture):
         self.gadgets = Borrowed(bits)
         self.hardware_flags = EnvironmentFlags(bits)
         self.table_heuristics = PageTables(bits)
+        self.guests = HartGuests(bits)
         self.registers = catalog.declared(bits)
         self.principal = catalog.principal(bits)
         schemes = SCHEMES[bits].values()

@@ -36,6 +36,7 @@ from gdbtools.arch.x86_64.tables.descriptors import page_entry
 from gdbtools.arch.x86_64.tables.geometry import LEVELS_4, MODE_32, PAE
 from gdbtools.arch.x86_64.tables.table_heuristics import LongModeTables
 from gdbtools.arch.x86_64.translation import regimes
+from gdbtools.arch.x86_64.translation.guests import VirtualMachines
 from gdbtools.arch.x86_64.translation.hypervisor import EPT, ROOTS
 from gdbtools.arch.x86_64.translation.isolation import TwoRoots
 from gdbtools.arch.x86_64.translation.linear import Linear
@@ -71,6 +72,7 @@ class X86(Architecture):
     table_heuristics = LongModeTables()
     repair = PageRepair()
     gadgets = BorrowedInstructions()
+    guests = VirtualMachines()
 
     def word(self, name: str, register: ReadRegister) -> Word:
         layout = regimes.root_register(register) if name == "cr3" else self.registers[name]

@@ -19,6 +19,7 @@ from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, all_ranges, of_last_exception, spaces
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.dumps.capture import core_bytes
+from gdbtools.machine.dumps.extents import map_of
 from gdbtools.machine.layers import Recording
 from gdbtools.machine.model import DIRTY_STATE, Cpu, Machine
 
@@ -135,7 +136,7 @@ def write_capture(
     architecture = machine.architecture
     dirty = "" if architecture.dirty is DirtyConvention.NONE else architecture.dirty.value
     assumed = [each.text for each in machine.assumed if each.about != DIRTY_STATE]
-    data = core_bytes(architecture.identity, registers, current, memory, assumed, dirty)
+    data = core_bytes(architecture.identity, registers, current, memory, assumed, dirty, map_of(machine.memory) or ())
     session.make_sure()
     write_whole(path.expanduser(), data)
     size_bytes = sum(map(len, memory.values()))

@@ -6,7 +6,8 @@ named `gdbtools` whose JSON carries the system registers of each CPU:
     {"version": 1, "architecture": "...", "current": 0, "cpus": [{"registers": {"NAME": "0x..."}}]}
 
 with `"assumed": ["..."]` where registers stand in it that nobody read, and `"dirty_convention": "bit55"` where it was
-stated by which bit its guest marks what is dirty.
+stated by which bit its guest marks what is dirty.  `"memory": [["0x...", "0x..."]]` is where the machine had memory, by
+address and size, as far as its source told.
 
 readelf, gdb and pyelftools open it.  Source of the layouts: the System V ABI for ELF, `struct elf_prstatus` and
 `struct user_pt_regs` of Linux.
@@ -48,11 +49,13 @@ def core_bytes(
     memory: Mapping[PA, bytes],
     assumed: Sequence[str] = (),
     dirty: str = "",
+    machine_has: Sequence[tuple[PA, int]] = (),
 ) -> bytes:
     """Return a capture: `cpus` holds the registers of each, `memory` maps physical addresses to what was there.
 
     Neighbours become one PT_LOAD; `assumed` is what stands in for registers that nobody read, `dirty` the convention by
-    which the guest marks what is dirty.  The same arguments give the same bytes.
+    which the guest marks what is dirty, `machine_has` where the machine has memory, (physical address, size in bytes).
+    The same arguments give the same bytes.
     """
     notes = b"".join(
         _note(b"CORE", NT_PRSTATUS, _prstatus(identity.status, number, registers))
@@ -74,6 +77,8 @@ def core_bytes(
         body["assumed"] = list(assumed)
     if dirty:
         body["dirty_convention"] = dirty
+    if machine_has:
+        body["memory"] = [[f"{pa:#x}", f"{size_bytes:#x}"] for pa, size_bytes in machine_has]
     notes += _note(NOTE_NAME, NOTE_TYPE, json.dumps(body).encode())
     segments = _runs(memory)
     alignment = 4096

@@ -6,6 +6,7 @@ import json
 import mmap
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -176,6 +177,8 @@ def _with_registers(path: Path, identity: Identity, memory: Ranges, notes: Seque
         raise Malformed(f"{path} has a gdbtools note that makes no sense; take the capture again")
     cpus = tuple(Cpu(number, FixedRegisters(each, f"the core {path.name}")) for number, each in enumerate(values))
     linux = next((each.description for each in notes if each.meaning == LINUX), b"")
+    if system:
+        memory = replace(memory, machine_has=_map(path, system))
     return Dump(architecture, memory, cpus, current, linux.rstrip(b"\0"), _assumed(path, system), _dirty(path, system))
 
 
@@ -184,6 +187,14 @@ def _assumed(path: Path, note: Mapping[str, Any]) -> tuple[Assumption, ...]:
         return assumptions(note.get("assumed", []))
     except ValueError:
         raise Malformed(f"{path} has a gdbtools note that makes no sense; take the capture again") from None
+
+
+def _map(path: Path, note: Mapping[str, Any]) -> tuple[tuple[PA, int], ...]:
+    try:
+        extents = [(unsigned(int(first, 16)), unsigned(int(size, 16))) for first, size in note.get("memory", [])]
+    except (TypeError, ValueError):
+        raise Malformed(f"{path} has a gdbtools note that makes no sense; take the capture again") from None
+    return tuple((PA(first), size) for first, size in sorted(extents[:RANGES]))
 
 
 def _dirty(path: Path, note: Mapping[str, Any]) -> str:

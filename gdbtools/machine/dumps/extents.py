@@ -39,6 +39,17 @@ def memory_of(memory: PhysicalMemory, wanted: Extent | None = None) -> Sequence[
     return _cut(_places(memory, wanted), wanted)
 
 
+def map_of(memory: PhysicalMemory) -> Sequence[Extent] | None:
+    """Return where the machine has memory, whatever of it the source has; None where the source does not say."""
+    bare = _bare(memory)
+    if isinstance(bare, Ranges) and bare.machine_has is not None:
+        return bare.machine_has or None
+    try:
+        return memory_of(memory)
+    except Unavailable:
+        return None
+
+
 def data_of(memory: PhysicalMemory, wanted: Extent | None = None) -> Sequence[Extent]:
     """Return where memory may hold anything but zeros, cut to a range (None: all): a file's holes are left out."""
     memory = _bare(memory)

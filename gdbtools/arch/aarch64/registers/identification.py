@@ -118,3 +118,36 @@ class ID_AA64MMFR3_EL1(Word):
     S1PIE = _feature(11, 8, "stage 1 permission indirection")
     SCTLRX = _feature(7, 4, "SCTLR2_ELx")
     TCRX = _feature(3, 0, "TCR2_ELx")
+
+
+class CTR_EL0(Word):
+    """Cache Type Register."""
+
+    RES1 = 1 << 31
+
+    TminLine = Field((37, 32), doc="smallest tag line, log2 of words")
+    DIC = Field(29, doc="instruction caches need no invalidation for coherence", values=NO_YES)
+    IDC = Field(28, doc="data caches need no cleaning for coherence with instructions", values=NO_YES)
+    CWG = Field((27, 24), doc="cache write-back granule, log2 of words")
+    ERG = Field((23, 20), doc="exclusives reservation granule, log2 of words")
+    DminLine = Field((19, 16), doc="smallest data cache line, log2 of words")
+    L1Ip = Field((15, 14), doc="level 1 instruction cache", values={0: "VPIPT", 1: "AIVIVT", 2: "VIPT", 3: "PIPT"})
+    IminLine = Field((3, 0), doc="smallest instruction cache line, log2 of words")
+
+
+class MPIDR(Word):
+    """Multiprocessor Affinity Register (MPIDR_EL1, and VMPIDR_EL2, which is what a guest reads for it)."""
+
+    RES1 = 1 << 31
+
+    Aff3 = Field((39, 32), doc="affinity level 3")
+    U = Field(30, doc="the only processor", values=NO_YES)
+    MT = Field(24, doc="affinity level 0 is a thread of a core", values=NO_YES)
+    Aff2 = Field((23, 16), doc="affinity level 2")
+    Aff1 = Field((15, 8), doc="affinity level 1")
+    Aff0 = Field((7, 0), doc="affinity level 0")
+
+    @property
+    def affinity(self) -> int:
+        """Its four levels as one number, the highest first."""
+        return self.Aff3 << 24 | self.Aff2 << 16 | self.Aff1 << 8 | self.Aff0

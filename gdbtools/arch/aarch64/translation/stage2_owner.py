@@ -98,7 +98,7 @@ def foreign(hcr: HCR_EL2) -> str:
 def left_out(register: ReadRegister, hcr: HCR_EL2) -> Sequence[str]:
     """Report a guest's stage 2 as left out of its stage 1: the CPU is above both, and HCR_EL2 is not its."""
     why = foreign(hcr)
-    if not why or not has_tables(register) or not _is_above(register):
+    if not why or not has_tables(register) or not is_above(register):
         return ()
     vmid = VTTBR(register("VTTBR_EL2")).VMID
     return (
@@ -113,13 +113,14 @@ def has_tables(register: ReadRegister) -> bool:
     return bool(base and VTTBR(base).BADDR)
 
 
-def _is_above(register: ReadRegister) -> bool:
+def is_above(register: ReadRegister) -> bool:
+    """Return whether the CPU is at EL2 or above: what guests' registers hold is then of the last one."""
     cpsr = optional(register, "cpsr")
     return cpsr is not None and SPSR(cpsr).el >= 2
 
 
 def _loaded(register: ReadRegister, table_base: str, base: VTTBR) -> Sequence[str]:
-    if not _is_above(register):
+    if not is_above(register):
         return ()
     return (
         f"the CPU is above its guests: {table_base} (VMID {base.VMID}) and HCR_EL2 are those of the last one loaded",

@@ -63,7 +63,7 @@ NOT_DESCRIBED: Mapping[str, str] = {
     **{
         f"{name}_EL3": NO_FIELDS for name in ("FAR", "TCR", "SCTLR", "SCTLR2", "CPTR", "MDCR", "SCR", "GPCCR", "FGWTE3")
     },
-    **{f"{name}_EL2": NO_FIELDS for name in ("TCR", "SCTLR2", "VTTBR", "VSTTBR", "VSTCR", "HSTR")},
+    **{f"{name}_EL2": NO_FIELDS for name in ("TCR", "SCTLR2", "VTTBR", "VSTTBR", "VSTCR", "HSTR", "VMPIDR")},
     **{f"ICC_SRE_EL{el}": NO_FIELDS for el in (1, 2, 3)},
     **dict.fromkeys(("CNTKCTL_EL1", "AMUSERENR_EL0"), NO_FIELDS),
     **dict.fromkeys(("CPTR_EL2", "CNTHCTL_EL2", "PMUSERENR_EL0"), BY_HAND_IF_AT_ALL),

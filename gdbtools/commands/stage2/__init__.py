@@ -1,0 +1,1 @@
+"""`stage2`: declared, run, and shown."""

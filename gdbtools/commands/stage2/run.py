@@ -1,0 +1,86 @@
+"""`stage2`: what a guest's second stage maps, counted, and what cleaning all of it costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gdbtools.analysis.guests.census import Census, census
+from gdbtools.analysis.guests.cleaning import Bill, bill
+from gdbtools.arch.guests import GuestRegisters, LoadedGuest, Trap
+from gdbtools.arch.model import Regime
+from gdbtools.commands.session import Session
+from gdbtools.commands.what_if import Supposition, WhatIf, suppose
+from gdbtools.errors import Unavailable, UsageError
+from gdbtools.machine.dumps.extents import map_of
+from gdbtools.machine.model import Machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(WhatIf):
+    """What may be asked of `stage2`, as `declared` has it."""
+
+    regime: str | None = None
+    root: int | None = None
+    measure: bool = False
+
+
+@dataclass(frozen=True)
+class OnCpu:
+    """A CPU that holds the guest that is counted, and what of its cache maintenance is trapped there."""
+
+    number: int
+    guest: LoadedGuest
+    traps: tuple[Trap, ...]
+
+
+@dataclass(frozen=True)
+class GuestMap:
+    """A second stage, counted; `bill` is None where no guest can clean by set/way.
+
+    `cpus` are those that hold it.  `seconds` is how long it took, None where nobody asked.
+    """
+
+    census: Census
+    bill: Bill | None
+    cpus: tuple[OnCpu, ...]
+    suppositions: tuple[Supposition, ...]
+    seconds: float | None
+
+    @property
+    def regime(self) -> Regime:
+        return self.census.regime
+
+
+def run(session: Session, options: Options) -> Sequence[GuestMap]:
+    machine = session.machine
+    guests = machine.architecture.guests
+    name = options.regime or guests.stage(machine.register)
+    supposed = suppose(machine, options, name, None, options.root)
+    machine = supposed.machine
+    [regime, *others] = machine.architecture.regimes(machine.register, name)
+    if others or regime.stage == 1:
+        raise UsageError(f"{name} is no second stage; leave --regime out, or ask `tables --regime {name}`")
+    memory = map_of(machine.memory)
+    started = time.perf_counter()
+    found = census(regime, machine.memory.read, memory)
+    seconds = time.perf_counter() - started
+    if found.unread and not found.leaves:
+        hole = found.unread[0]
+        raise Unavailable(f"nothing can be said of what is mapped: the table at PA {hole.pa:#x}: {hole.why}")
+    cleaned = bill(found, guests.line_bytes(machine.register)) if guests.cleans_by_set_way else None
+    # The CPU that is asked about another root holds that on paper only.
+    holding = tuple(_holding(machine if options.root is None else session.machine, guests, regime))
+    return (GuestMap(found, cleaned, holding, supposed.suppositions, seconds if options.measure else None),)
+
+
+def _holding(machine: Machine, guests: GuestRegisters, regime: Regime) -> Iterator[OnCpu]:
+    """Yield the CPUs whose registers hold a second stage."""
+    for cpu in machine.cpus:
+        try:
+            guest = guests.loaded(cpu.registers.read)
+        except Unavailable:
+            continue
+        if guest is not None and guest.regime.root == regime.root:
+            yield OnCpu(cpu.number, guest, tuple(guests.traps(cpu.registers.read)))

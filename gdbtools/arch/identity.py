@@ -56,6 +56,10 @@ class Emulator:
     cpu: str
     default_machine: str = ""
     """What it emulates where no machine is named; empty where it then emulates none."""
+    never_back_with: str = ""
+    """A device, as `info qtree` names it, that has QEMU hang for ever when a replay goes backwards."""
+    recorded_with: str = ""
+    """The options that leave this device out of a recording and of its replay."""
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ class Qemu:
                 self._process.kill()
                 said = " ".join(self._process.stderr.read().decode(errors="replace").split())
                 self.__exit__(None, None, None)
-                raise Unavailable(f"QEMU did not start: {said or 'no gdbstub after {START_SECONDS} s'}")
+                raise Unavailable(f"QEMU did not start: {said or f'no gdbstub after {START_SECONDS} s'}")
             time.sleep(0.01)
         return self
 

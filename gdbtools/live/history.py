@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import gdb
 
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.identity import Emulator
 from gdbtools.errors import Interrupted, Refused, Unavailable
 from gdbtools.live.console import monitor
 from gdbtools.live.interrupt import EVERY_SECONDS, Interrupt
@@ -26,8 +27,9 @@ from gdbtools.machine.live.gdbstub import Silent, StubLost, Wire
 ABILITY = b"ReverseContinue+"
 WRITE = "Z2", "z2"
 BACK, STEP_BACK, FORWARD, STEP = "bc", "bs", "vCont;c", "vCont;s"
-WATCHED = b"watch:"
+WATCHED, STOPPED, EXITED = b"watch:", b"T", b"W"
 _POSITION = re.compile(r"instruction count = (\d+)")
+_DEVICE = r"^\s*dev: {},"
 RECORDING = "Recording"
 HOW = (
     "-icount shift=auto,rr=record,rrfile=RECORDING,rrsnapshot=start -drive file=SNAPSHOTS,if=none,id=snapshots (of "
@@ -35,14 +37,26 @@ HOW = (
 )
 
 
-def check(supported: bytes, said: str, program: str) -> None:
-    """Refuse a stub that cannot run backwards, by what `qSupported` and `info replay` say; `program` is the QEMU's."""
+def check(supported: bytes, said: str, emulator: Emulator | None, devices: Callable[[], str]) -> None:
+    """Refuse a stub that cannot run backwards.
+
+    By what `qSupported` and `info replay` say, and `devices` of `info qtree`; `emulator` is the QEMU as far as known.
+    """
+    known = None if emulator is None else (emulator.program, "...", emulator.recorded_with)
+    command = "QEMU ..." if known is None else " ".join(filter(None, known))
     if RECORDING in said:
         raise Refused(
             "this guest is being recorded: end QEMU, start it again with rr=replay instead of rr=record, and ask"
         )
     if ABILITY not in supported:
-        raise Refused(f"this guest is not replayed, so it cannot run backwards; record it: {program} ... {HOW}")
+        raise Refused(f"this guest is not replayed, so it cannot run backwards; record it: {command} {HOW}")
+    if emulator is None or not emulator.never_back_with:
+        return
+    if re.search(_DEVICE.format(re.escape(emulator.never_back_with)), devices(), re.MULTILINE):
+        raise Refused(
+            f"QEMU would hang as it goes back: its {emulator.never_back_with} waits for a CPU that waits for it; "
+            f"record again, and replay, with {emulator.recorded_with}"
+        )
 
 
 @dataclass
@@ -109,7 +123,9 @@ class Replay:
         self.release()
         self.wire.send([how])
         answer = self._stopped()
-        if not answer.startswith(b"T"):
+        if answer.startswith(EXITED):
+            raise Refused("the recording ends before that, and QEMU has ended with it; start the replay again")
+        if not answer.startswith(STOPPED):
             raise Refused(
                 "QEMU cannot go back here: the recording has no snapshot; record it with rrsnapshot=start, and -drive "
                 f"file=SNAPSHOTS,if=none,id=snapshots (the gdbstub said {answer.decode(errors='replace')!r})"
@@ -146,8 +162,9 @@ class Replay:
 def replayed(attachment: Attachment, interrupt: Interrupt, places: Sequence[tuple[int, int]]) -> Iterator[Replay]:
     """Go through the recording of an attached guest, past GDB, which afterwards asks for everything again."""
     known = ARCHITECTURES.of_gdb(gdb.newest_frame().architecture().name())
-    program = "QEMU" if known is None else known.identity.emulator.program
-    check(attachment.stub.packet("qSupported"), monitor("info replay"), program)
+    emulator = None if known is None else known.identity.emulator
+    supported, said = attachment.stub.packet("qSupported"), monitor("info replay")
+    check(supported, said, emulator, lambda: monitor("info qtree"))
     wire = open_wire(attachment.connection.details or "")
     if wire is None:
         raise Refused("GDB reaches this stub by no socket of its own; attach by `target remote HOST:PORT`")

@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +44,26 @@ class Recording:
     folder: Path
     cpu: str = "cortex-a57"
     snapshots: bool = True
+    machine: str = "virt"
+    program: Sequence[str] = ()
+    others: Sequence[str] = ()
 
     def options(self, mode: str) -> Sequence[str]:
         icount = f"shift=auto,rr={mode},rrfile={self.folder / 'recording'}"
         if not self.snapshots:
-            return ("-icount", icount)
+            return (*self.others, "-icount", icount)
         drive = f"file={self.folder / 'snapshots'},if=none,id=snapshots"
-        return ("-icount", f"{icount},rrsnapshot=start", "-drive", drive)
+        return (*self.others, "-icount", f"{icount},rrsnapshot=start", "-drive", drive)
+
+    def _qemu(self, mode: str) -> Qemu:
+        options = self.options(mode)
+        return Qemu(self.guest, cpu=self.cpu, machine=self.machine, program=self.program, extra=options)
 
     def make(self, seconds: float | None = None) -> Recording:
         """Record the guest until it ends by itself, or for some seconds."""
         if self.snapshots:
             _qcow2(self.folder / "snapshots")
-        with Qemu(self.guest, cpu=self.cpu, stopped=False, extra=self.options("record")) as qemu:
+        with replace(self._qemu("record"), stopped=False) as qemu:
             if seconds is None:
                 assert qemu.wait(120)
             else:
@@ -68,7 +75,7 @@ class Recording:
     @contextmanager
     def replayed(self, gdb_path: str, mode: str = "replay") -> Iterator[Live]:
         """GDB on the guest at the beginning of its recording."""
-        with Qemu(self.guest, cpu=self.cpu, extra=self.options(mode)) as qemu, Gdb(gdb_path, INIT) as gdb:
+        with self._qemu(mode) as qemu, Gdb(gdb_path, INIT) as gdb:
             live = Live(gdb, qemu)
             live.say(f"source {INSIDE}")
             live.say(f"file {self.guest}")

@@ -54,7 +54,17 @@ IDENTITY: Final = Identity(
     constants=re.compile("maxphyaddr|ept_vpid_cap"),
     stub_names={},
     monitor_names={name.upper(): name for name in GENERAL},
-    emulator=Emulator("qemu-system-x86_64", "qemu-system-x86", ("pc", "q35"), "pc", "max", "pc"),
+    emulator=Emulator(
+        "qemu-system-x86_64",
+        "qemu-system-x86",
+        ("pc", "q35"),
+        "pc",
+        "max",
+        "pc",
+        # Its reset, which comes with each snapshot, waits for the CPU with the replay's lock held (7.2 to 10.0).
+        never_back_with="kvmvapic",
+        recorded_with="-global apic-common.vapic=off",
+    ),
     vector_groups={},
     debuggers=("gdb",),
     # dump-guest-memory leaves one of each CPU: the note's type is 0.

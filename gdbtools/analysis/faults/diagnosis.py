@@ -379,7 +379,7 @@ def _aborted(regime: Regime, address: Input, read: Read, fault: Fault) -> Aborte
 
 def _leads_to(found: Walk, exception: ExceptionRecord) -> IPA | None:
     """Return the IPA that stage 1 asks stage 2 for now: of a descriptor where that is refused, else of the output."""
-    if exception.ipa is None or exception.undecoded:
+    if (exception.ipa is None and not exception.ipa_unknown) or exception.undecoded:
         return None
     if found.fetch is not None:
         return IPA(found.fetch.via.input)

@@ -40,6 +40,9 @@ class ExceptionRecord:
     whose being 0, as after reset, says that no exception was ever taken; empty where one was.  `asking` is the level as
     which the access was checked, where that is not the one it came from.  `routing` has the register fields that decide
     which level takes such an exception, `routed_to` which that is: software may have handed on what another has taken.
+    `ipa_unknown` says why no register holds the intermediate physical address of a fault of the second stage, empty
+    where one does or none ever could.  `loaded` says whose second stage the registers have, where it need not be that
+    of the guest which the exception came from.
     """
 
     target: Privilege
@@ -57,6 +60,8 @@ class ExceptionRecord:
     asking: Privilege | None = None
     routing: tuple[tuple[str, FieldValue], ...] = ()
     routed_to: Privilege | None = None
+    ipa_unknown: str = ""
+    loaded: str = ""
 
     @property
     def asked(self) -> Privilege:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gdbtools.addresses import PA, VA
+from gdbtools.analysis.devices.second_stage_cause import of_diagnosis
 from gdbtools.analysis.faults.diagnosis import Verdict, diagnose
 from gdbtools.analysis.faults.writer import writer
 from gdbtools.analysis.footprint import read_code, read_range, read_tables
@@ -102,6 +103,8 @@ def captured_tables(
             # What is looked at without being kept is looked at past the recording.
             fetch = read if code else machine.memory.read
             found = diagnose(asked.architecture, asked.register, read, fetch=fetch)
+            if every and code:
+                of_diagnosis(found, read)
             if code and found.verdict in (Verdict.TABLES_PERMIT, Verdict.LEFT_TO_HARDWARE):
                 writer(asked.architecture, asked.register, read, found)
     return unreadable

@@ -15,7 +15,8 @@ from gdbtools.analysis.faults.spurious_model import SeenChange, Suspicion
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import ExceptionRecord
-from gdbtools.commands.fault.verdict import answering_pa, sentence
+from gdbtools.commands.fault.second_stage import SecondStageAnswer, at_address, second_stage
+from gdbtools.commands.fault.verdict import answering_pa, ipa_label, sentence
 from gdbtools.commands.guest_frames import WalkFrames, frames_on, guest_of, passed_on
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, of_last_exception
@@ -72,10 +73,13 @@ class Answer:
     """Whether hardware was asked to set access flags at this stop, after the fault."""
     software: str = ""
     """What software's own bits say of the entry that decided; empty where no convention says anything."""
+    second_stage: SecondStageAnswer | None = None
+    """What a fault of the second stage comes of."""
 
     @property
     def verdict(self) -> list[str | Span]:
-        return sentence(self.diagnosis, self.architecture, self.suspicions, self.backing)
+        there = at_address(self.second_stage, ipa_label(self.diagnosis))
+        return sentence(self.diagnosis, self.architecture, self.suspicions, self.backing, there)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +120,7 @@ def run(session: Session, options: Options) -> Sequence[Answer]:
         frames=None if found.walk is None else frames_on(found.walk, guest),
         passed_on=() if passed is None else passed.said,
         software=of_deciding_entry(architecture, found.walk, found.predicted),
+        second_stage=second_stage(machine, found),
     )
     return (answer,)
 

@@ -21,11 +21,16 @@ LAST = "last exception: "
 
 
 def sentence(
-    diagnosis: Diagnosis, architecture: Architecture, suspected: Sequence[Suspicion] = (), backing: str | None = None
+    diagnosis: Diagnosis,
+    architecture: Architecture,
+    suspected: Sequence[Suspicion] = (),
+    backing: str | None = None,
+    there: str = "",
 ) -> list[str | Span]:
     """Return the headline: what happened, whether it is what happened last, and what the tables say of it.
 
-    `backing` is what answers at `answering_pa`, empty for nothing, None where nobody knows.
+    `backing` is what answers at `answering_pa`, empty for nothing, None where nobody knows.  `there` is what the guest
+    has where its second stage refuses, as `at_address` words it.
     """
     if diagnosis.verdict is Verdict.NONE_TAKEN:
         return none_taken(diagnosis.exception)
@@ -33,7 +38,7 @@ def sentence(
         return _interrupted(diagnosis)
     if diagnosis.verdict is Verdict.NOT_ONE_EXCEPTION:
         return [*([] if diagnosis.belongs.newer_address else [LAST]), *_apart(diagnosis, architecture)]
-    said = _of_one_exception(diagnosis, architecture, suspected, backing)
+    said = _of_one_exception(diagnosis, architecture, suspected, backing, there)
     return [LAST, *said] if diagnosis.belongs.last else said
 
 
@@ -67,7 +72,7 @@ def _apart(diagnosis: Diagnosis, architecture: Architecture) -> list[str | Span]
 
 
 def _of_one_exception(
-    diagnosis: Diagnosis, architecture: Architecture, suspected: Sequence[Suspicion], backing: str | None
+    diagnosis: Diagnosis, architecture: Architecture, suspected: Sequence[Suspicion], backing: str | None, there: str
 ) -> list[str | Span]:
     fault, access, predicted = diagnosis.exception.syndrome.fault, diagnosis.access, diagnosis.predicted
     if fault is None or access is None:
@@ -81,7 +86,7 @@ def _of_one_exception(
         if predicted.fault.kind is FaultKind.ACCESS and diagnosis.walk is not None and diagnosis.walk.refused:
             what.append(" on the table walk")
         who = "memory's protection agrees" if predicted.fault.kind is FaultKind.ACCESS else "the tables agree"
-        return [*what, f", and {who}: {predicted.decider.cause.sentence}."]
+        return [*what, f", and {who}: {predicted.decider.cause.sentence}{there}."]
     if diagnosis.verdict is Verdict.TABLES_PERMIT:
         words = architecture.exceptions.words_for(diagnosis.exception)
         likeliest = f": {briefly(suspected, words)}" if suspected else ""
@@ -102,6 +107,12 @@ def _of_one_exception(
         return [*what, NOT_THE_TABLES]
     answers = f"{backing} is" if backing else "nothing answers"
     return [*what, f"{NOT_THE_TABLES[:-1]}: {answers} at PA {pa:#x}, where they lead."]
+
+
+def ipa_label(diagnosis: Diagnosis) -> str:
+    """Return what the input addresses of the second stage are called."""
+    below = diagnosis.walk.regime.below if diagnosis.walk is not None else None
+    return below.input_label if below is not None else "IPA"
 
 
 def answering_pa(diagnosis: Diagnosis) -> PA | None:

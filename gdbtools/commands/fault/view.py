@@ -18,7 +18,9 @@ from gdbtools.commands.evidence import (
 )
 from gdbtools.commands.fault.alignment import alignment_text
 from gdbtools.commands.fault.run import Answer, FaultSymbols
+from gdbtools.commands.fault.second_stage import second_stage_record, second_stage_rows
 from gdbtools.commands.fault.suspicion import change_record, change_text, suspicion_record, suspicion_rows
+from gdbtools.commands.fault.verdict import ipa_label
 from gdbtools.commands.guest_frames import frame_blocks, walk_frames_record
 from gdbtools.commands.pictures import illustrated
 from gdbtools.commands.spaces import isolation_record, space_rows
@@ -59,6 +61,7 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
     elif predicted is not None:
         rows.append(("deciding bit", decider_text(predicted.decider)))
     rows += [("software", answer.software)] if answer.software else []
+    rows += second_stage_rows(answer.second_stage, ipa_label(diagnosis), exception.syndrome.transfer is not None)
     if diagnosis.controls:
         rows.append(("hardware", _hardware(diagnosis, answer.asked_since)))
     loops = loops_where_presence_counts(diagnosis)
@@ -84,8 +87,13 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
     if syndrome.address_valid:
         rows.append(("address", _address(diagnosis, symbols)))
     if exception.ipa is not None:
-        label = _ipa_label(diagnosis)
+        label = ipa_label(diagnosis)
         rows.append((label, _ipa(exception, exception.ipa, diagnosis.leads_to, label)))
+    elif diagnosis.leads_to is not None:
+        said = f"{diagnosis.leads_to:#x}, as the guest's tables say now; {exception.ipa_unknown}"
+        rows.append((ipa_label(diagnosis), said))
+    if exception.loaded and not diagnosis.entry and diagnosis.walk is not None:
+        rows.append(("whose", f"{exception.loaded}, and nothing shows that the fault was that one's"))
     rows += _interrupted(exception, symbols)
     rows += _standing(diagnosis.belongs, symbols, back)
     if answer.live and _repairable(diagnosis):
@@ -208,12 +216,6 @@ def _limits(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
     return rows
 
 
-def _ipa_label(diagnosis: Diagnosis) -> str:
-    """Return what the input addresses of the second stage are called."""
-    below = diagnosis.walk.regime.below if diagnosis.walk is not None else None
-    return below.input_label if below is not None else "IPA"
-
-
 def _ipa(exception: ExceptionRecord, page: int, leads_to: int | None, label: str) -> str:
     said = f"{exception.names.ipa}: {f'in the page at {page:#x}' if page % PAGE_BYTES == 0 else f'{page:#x}'}"
     if exception.undecoded:
@@ -313,6 +315,10 @@ def record(answer: Answer) -> JsonObject:
     result |= routing_record(exception)
     if answer.software:
         result["software"] = answer.software
+    if exception.ipa_unknown:
+        result["ipa_unknown"] = exception.ipa_unknown
+    if answer.second_stage is not None:
+        result["second_stage"] = second_stage_record(answer.second_stage)
     if loops_where_presence_counts(diagnosis):
         result["loops_where_presence_counts"] = True
     if answer.changed is not None:

@@ -16,7 +16,7 @@ from gdbtools.arch.aarch64.exceptions.execution_state import EL1, aarch32_el1
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, HPFAR_EL2
 from gdbtools.arch.aarch64.registers.processor_state import SPSR, VBAR
 from gdbtools.arch.aarch64.syndrome import EC
-from gdbtools.arch.aarch64.translation import regimes
+from gdbtools.arch.aarch64.translation import regimes, stage2_owner
 from gdbtools.arch.aarch64.translation.controls import EL3, EL10
 from gdbtools.arch.aarch64.translation.security import SecurityState, security_state
 from gdbtools.arch.model import (
@@ -137,7 +137,7 @@ def record(register: ReadRegister) -> ExceptionRecord:
     word = found.word
     through_vncr = isinstance(word, syndrome.Encoding) and word.through_vncr
     regime = regimes.of_level(register, el if through_vncr or origin is None else origin)
-    ipa, undecoded = None, ""
+    ipa, undecoded, ipa_unknown, loaded = None, "", "", ""
     second_stage = regimes.STAGE2 if found.fault is not None and found.fault.stage == 2 else ""
     if found.fault is not None and el == 2 and regime == "el1":
         if why := aarch32_el1(register):
@@ -148,6 +148,8 @@ def record(register: ReadRegister) -> ExceptionRecord:
         found = replace(found, fault=replace(found.fault, stage=2))
         hpfar = optional(register, "HPFAR_EL2") if found.ipa_valid else None
         ipa = None if hpfar is None else IPA(HPFAR_EL2(hpfar).FIPA)
+        ipa_unknown = "" if found.ipa_valid else _ipa_unknown(found)
+        loaded = stage2_owner.loaded(register, "VSTTBR_EL2" if secure else "VTTBR_EL2")
     if _discards(found, origin):
         found = replace(found, access_kind=AccessKind.INVALIDATION)
     if found.returns is Return.NEXT_UNLESS_TRAPPED:
@@ -167,7 +169,20 @@ def record(register: ReadRegister) -> ExceptionRecord:
         undecoded=undecoded,
         second_stage=second_stage,
         untaken=_untaken(register, el),
+        ipa_unknown=ipa_unknown,
+        loaded=loaded,
     )
+
+
+def _ipa_unknown(found: Syndrome) -> str:
+    """Return why HPFAR_EL2 is not of a fault of stage 2: it is UNKNOWN then, and QEMU leaves an older one there."""
+    assert found.fault is not None, "asked of a fault"
+    on_walk = " on a stage 1 table walk" if found.fault.s1ptw else ""
+    return f"HPFAR_EL2 is not of this fault: {_article(found.fault.kind.label)}{on_walk} leaves it UNKNOWN"
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}{'' if name.endswith(('abort', 'error')) else ' fault'}"
 
 
 def names_at(el: int | str) -> RecordNames:

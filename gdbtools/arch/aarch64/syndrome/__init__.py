@@ -129,8 +129,9 @@ _SAME = (
     EC.SOFTWARE_STEP_SAME_EL,
     EC.WATCHPOINT_SAME_EL,
 )
-# "HPFAR_EL2": besides every fault on a stage 1 table walk.
+# "HPFAR_EL2": what stage 2 refuses by itself, and what it refuses to a stage 1 table walk; all else leaves it UNKNOWN.
 _IPA_KINDS = (FaultKind.TRANSLATION, FaultKind.ACCESS_FLAG, FaultKind.ADDRESS_SIZE)
+_IPA_KINDS_ON_WALK = (*_IPA_KINDS, FaultKind.PERMISSION, FaultKind.GRANULE_PROTECTION)
 
 
 def _from_lower(word: Encoding) -> bool | None:
@@ -151,7 +152,11 @@ def decode(value: int) -> Syndrome:
     kind = CLASSES.get(number, _UNALLOCATED)
     word = _laid_out(value)
     fault = word.fault
-    ipa = fault is not None and not word.through_vncr and (fault.s1ptw or fault.kind in _IPA_KINDS)
+    ipa = (
+        fault is not None
+        and not word.through_vncr
+        and fault.kind in (_IPA_KINDS_ON_WALK if fault.s1ptw else _IPA_KINDS)
+    )
     return Syndrome(
         word=word,
         name=ESR_ELx.EC.meaning(number) or f"reserved exception class {number:#04x}",

@@ -75,7 +75,8 @@ def by_name(register: ReadRegister, table_base: str, build: Callable[[], Stage2]
     why = foreign(hcr) if value is not None else "HCR_EL2 is not known"
     if not why:
         built = build()
-        return replace(built, notes=(*built.notes, *_loaded(register, table_base, base)))
+        said = loaded(register, table_base)
+        return replace(built, notes=(*built.notes, *([said] if said else [])))
     if not base.BADDR:
         return Stage2Off(f"{why}, {table_base} names no table", features(register).physical_bits or WIDE_BITS)
     built = build()
@@ -119,9 +120,12 @@ def is_above(register: ReadRegister) -> bool:
     return cpsr is not None and SPSR(cpsr).el >= 2
 
 
-def _loaded(register: ReadRegister, table_base: str, base: VTTBR) -> Sequence[str]:
-    if not is_above(register):
-        return ()
+def loaded(register: ReadRegister, table_base: str = "VTTBR_EL2") -> str:
+    """Return that the registers are the last guest's that was loaded; empty in a guest, or where there is no root."""
+    base = optional(register, table_base)
+    if base is None or not is_above(register):
+        return ""
     return (
-        f"the CPU is above its guests: {table_base} (VMID {base.VMID}) and HCR_EL2 are those of the last one loaded",
+        f"the CPU is above its guests: {table_base} (VMID {VTTBR(base).VMID}) and HCR_EL2 are those of the last one "
+        "loaded"
     )

@@ -226,6 +226,8 @@ def test_hpfar_holds_the_ipa_for_what_stage_2_did_not_translate_and_for_table_wa
     said = {code: decode(DATA_LOWER | code).ipa_valid for code in (0b000111, 0b001011, 0b000000, 0b001111, 0b010000)}
     assert said == {0b000111: True, 0b001011: True, 0b000000: True, 0b001111: False, 0b010000: False}
     assert decode(DATA_LOWER | 1 << 7 | 0b001111).ipa_valid
+    # On a walk, too, memory's abort is not stage 2's, and a TLB that contradicts itself has no address.
+    assert not any(decode(DATA_LOWER | 1 << 7 | code).ipa_valid for code in (0b010110, 0b110000))
 
 
 def test_elr_leads_to_the_instruction_itself_but_for_calls_and_what_interrupts() -> None:

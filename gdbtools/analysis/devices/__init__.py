@@ -1,0 +1,1 @@
+"""Which device an address is: by a device tree in memory, the guest's own or the host's."""

@@ -1,0 +1,110 @@
+"""Why the second stage has nothing at an address: what is there for its guest, as far as that can be shown."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from gdbtools.addresses import IPA
+from gdbtools.analysis.devices.device_map import DeviceRegion
+from gdbtools.analysis.devices.guest_tree import GuestMemory, GuestTree, TreeSearch, guest_memory, guest_trees
+from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict
+from gdbtools.arch.model import EntryKind, FaultKind, Read, Refusal, Walk
+from gdbtools.wording import name_of, number_of
+
+
+class SecondStageCause(enum.Enum):
+    """What a refusal of the second stage comes of: which of them, a hypervisor has to tell first."""
+
+    SOFT_INVALID = enum.auto()
+    """All is there but the valid bit: the hypervisor sets it again."""
+    NEVER_POPULATED = enum.auto()
+    """Memory by the guest's device tree, of which there is none (yet, or any more)."""
+    DEVICE = enum.auto()
+    """A device by the guest's device tree, which the hypervisor emulates."""
+    NOTHING = enum.auto()
+    """Neither memory nor a device by the guest's device tree."""
+    NOT_KNOWN = enum.auto()
+    """Nothing is mapped, and no device tree of the guest's says what should be."""
+    PERMISSION = enum.auto()
+    """It is there, and a right is withheld."""
+    ACCESS_FLAG = enum.auto()
+    OTHER = enum.auto()
+
+    @property
+    def label(self) -> str:
+        return name_of(self)
+
+
+_OF_PRESENT = {
+    FaultKind.PERMISSION: SecondStageCause.PERMISSION,
+    FaultKind.ACCESS_FLAG: SecondStageCause.ACCESS_FLAG,
+}
+
+
+@dataclass(frozen=True)
+class SecondStageRefusal:
+    """What refused, and what is at the address that was refused, `ipa`.
+
+    `tree` is the device tree that says so; `region` what it has there.  `why_unknown` says why none is believed.
+    `mapped_bytes` and `identity_bytes` are of all that the second stage maps, 0 where that was not asked for.
+    """
+
+    cause: SecondStageCause
+    ipa: IPA
+    region: DeviceRegion | None = None
+    tree: GuestTree | None = None
+    why_unknown: str = ""
+    mapped_bytes: int = 0
+    identity_bytes: int = 0
+
+
+def of_diagnosis(found: Diagnosis, read: Read) -> SecondStageRefusal | None:
+    """Return why the second stage refused, where its tables agree that it did; None for other faults."""
+    walked, predicted = found.walk, found.predicted
+    if found.verdict is not Verdict.TABLES_AGREE or walked is None or predicted is None or predicted.fault.stage == 1:
+        return None
+    below = walked.below if walked.regime.stage == 1 else walked
+    return None if below is None else second_stage_refusal(below, predicted, read)
+
+
+def second_stage_refusal(below: Walk, predicted: Refusal, read: Read) -> SecondStageRefusal:
+    """Return why a walk of the second stage was refused by `predicted`; memory is looked through where nothing is."""
+    ipa = IPA(below.input)
+    if predicted.decider.cause.is_soft_invalid:
+        return SecondStageRefusal(SecondStageCause.SOFT_INVALID, ipa)
+    if predicted.fault.kind in _OF_PRESENT:
+        return SecondStageRefusal(_OF_PRESENT[predicted.fault.kind], ipa)
+    if not below.steps or below.steps[-1].entry.kind is not EntryKind.INVALID:
+        return SecondStageRefusal(SecondStageCause.OTHER, ipa)
+    memory = guest_memory(below.regime, read)
+    return _absent(ipa, memory)
+
+
+def _absent(ipa: IPA, memory: GuestMemory) -> SecondStageRefusal:
+    search = guest_trees(memory)
+    trees = search.trees
+    said = {_by_tree(ipa, each) for each in trees}
+    cause, region = said.pop() if len(said) == 1 else (SecondStageCause.NOT_KNOWN, None)
+    why = ""
+    if not trees:
+        why = f"none was found in the memory that stage 2 maps{_unread(memory, search)}"
+    elif cause is SecondStageCause.NOT_KNOWN:
+        why = f"{len(trees)} are in the memory that stage 2 maps, and they differ on it"
+    tree = None if why else trees[0]
+    return SecondStageRefusal(cause, ipa, region, tree, why, memory.mapped_bytes, memory.identity_bytes)
+
+
+def _by_tree(ipa: int, tree: GuestTree) -> tuple[SecondStageCause, DeviceRegion | None]:
+    memory, device = tree.map.memory_at(ipa), tree.map.device_at(ipa)
+    if device is not None:
+        return SecondStageCause.DEVICE, device
+    return (SecondStageCause.NEVER_POPULATED, memory) if memory else (SecondStageCause.NOTHING, None)
+
+
+def _unread(memory: GuestMemory, search: TreeSearch) -> str:
+    """Return what of a guest's memory was not looked at, as the end of a sentence."""
+    said = [f"{number_of(memory.lost_tables, 'table')} cannot be read"] if memory.lost_tables else []
+    said += [f"nor can {search.unreadable} of {search.places} places"] if said and search.unreadable else []
+    said += [f"{search.unreadable} of {search.places} places cannot be read"] if not said and search.unreadable else []
+    return f", but {', '.join(said)}" if said else ""

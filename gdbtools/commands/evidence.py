@@ -12,7 +12,6 @@ from gdbtools.arch.model import (
     AccessKind,
     Attributes,
     Decider,
-    ExceptionRecord,
     Fault,
     FaultKind,
     Mapped,
@@ -341,7 +340,7 @@ def belonging_record(found: Belonging) -> JsonObject:
     return {"current": found.current, "evidence": {"kind": name_of(found.evidence), "reason": found.reason or None}}
 
 
-def none_taken(exception: ExceptionRecord) -> list[str | Span]:
-    """Return what is said where the registers of the last exception are as reset leaves them."""
-    said = f", as far as the registers say: {', '.join(exception.untaken)} are 0."
+def none_taken(why: str) -> list[str | Span]:
+    """Return what is said where the registers of the last exception are as reset leaves them, and `why` shows that."""
+    said = f", as far as the registers say: {why}."
     return [Span("No exception has been taken since reset", Role.HEADING), said]

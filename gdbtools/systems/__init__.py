@@ -11,7 +11,7 @@ from typing import Final
 
 from gdbtools.addresses import PA, VA
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
-from gdbtools.arch.model import Derived, EntryNeed, Privilege, Read, ReadRegister, Step, Syndrome
+from gdbtools.arch.model import Derived, EntryNeed, ExceptionRecord, Privilege, Read, ReadRegister, Step, Syndrome
 from gdbtools.errors import Unavailable
 from gdbtools.systems.guest_frames import GuestFrames
 from gdbtools.systems.system import System
@@ -117,6 +117,18 @@ def reduced_root(architecture: Architecture, root: PA, root_bytes: int) -> PA | 
 def flag_habits(architecture: Architecture, of_kernel: bool) -> str:
     """Return who sets an access flag that is found clear, by the habit of each system that is known; else empty."""
     return ", ".join(filter(None, (each.flag_habit(of_kernel) for each in systems_of(architecture))))
+
+
+def untaken(architecture: Architecture, exception: ExceptionRecord) -> str:
+    """Return what shows that no exception has been taken since reset; empty where nothing does."""
+    if exception.untaken:
+        return f"{', '.join(exception.untaken)} are 0"
+    word, names = int(exception.syndrome.word), exception.names
+    if exception.return_address != 0 or exception.state:
+        return ""
+    by = next((each.title for each in systems_of(architecture) if word in each.fresh), "")
+    what = f"{names.syndrome} is {word:#x}, as a hypervisor of {by}'s leaves it in a new guest"
+    return f"{what}, and {names.return_address} is 0" if by else ""
 
 
 def left_in_address(architecture: Architecture) -> Mapping[str, str]:

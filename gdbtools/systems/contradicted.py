@@ -13,12 +13,13 @@ def contradicted(architecture: Architecture, derived: Derived, register: ReadReg
     """Return what speaks against registers that notes imply, in a few words; empty where nothing does.
 
     Notes may be older than the tables: those of a kernel before this one stay in memory.  What cannot be read is no
-    contradiction.
+    contradiction.  Where a kernel writes that it is, is where its own tables lead: a second stage that the registers
+    hold besides may be that of a guest of its.
     """
     seen = overlaid(register, derived.values)
     for va, pa in derived.places.items():
         try:
-            outcome = walk(architecture.regime_for(seen, va, derived.regime), va, read).outcome
+            outcome = walk(architecture.regime_for(seen, va, derived.regime).alone(), va, read).outcome
         except (Unavailable, Unreadable):
             continue
         if not isinstance(outcome, Mapped):

@@ -22,6 +22,9 @@ class System:
     spent_at_entry: frozenset[str] = frozenset()
     """The general registers that its way in from a reduced space has used before it is at its own vector entry."""
 
+    fresh: frozenset[int] = frozenset()
+    """What its hypervisor has in a new guest's registers until the guest writes them."""
+
     def flag_habit(self, of_kernel: bool) -> str:  # noqa: ARG002
         """Return who sets an access flag that is found clear, in a few words: a kernel's own, or a process's."""
         return ""

@@ -304,7 +304,31 @@ def test_at_reset_there_has_been_no_exception(capsys: pytest.CaptureFixture[str]
     assert " ".join(capsys.readouterr().out.split()) == answer["sentence"], "a syndrome of nothing says the same"
 
 
-@pytest.mark.parametrize("changes", [{"ESR_EL1": 0x0200_0000}, {"ELR_EL1": 0x4000_0000}, {"SPSR_EL1": 0x3C5}])
+NEW_UNDER_KVM = 0x1DE7_EC7E_DBAD_C0DE
+"""What a machine of KVM's has in ESR_EL1 until it takes an exception: seen on Linux 6.1."""
+
+
+def test_what_kvm_leaves_in_a_new_machine_is_no_exception(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    new = {**Tables().registers(), **RESET, "pc": 64, "ESR_EL1": NEW_UNDER_KVM, "FAR_EL1": NEW_UNDER_KVM}
+    words = saved(Tables(memory={0x4000_0000: 0}), tmp_path, new)
+    (answer,) = ask(capsys, "fault", *words, status=0)
+    assert answer["verdict"] == "none taken"
+    assert answer["sentence"].endswith(
+        "ESR_EL1 is 0x1de7ec7edbadc0de, as a hypervisor of Linux's leaves it in a new guest, and ELR_EL1 is 0."
+    )
+    main(["esr", *words])
+    assert " ".join(capsys.readouterr().out.split()) == answer["sentence"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ESR_EL1": 0x0200_0000},
+        {"ESR_EL1": NEW_UNDER_KVM, "ELR_EL1": 0x4000_0000},
+        {"ELR_EL1": 0x4000_0000},
+        {"SPSR_EL1": 0x3C5},
+    ],
+)
 def test_what_any_exception_leaves_is_one(capsys: pytest.CaptureFixture[str], tmp_path: Path, changes) -> None:
     words = saved(Tables(memory={0x4000_0000: 0}), tmp_path, {**Tables().registers(), **RESET, "pc": 64, **changes})
     (answer,) = ask(capsys, "fault", *words, status=0)

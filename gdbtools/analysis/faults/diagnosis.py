@@ -166,7 +166,7 @@ def diagnose(
         _ask_registers(architecture, register, exception)
     belongs = belonging(architecture, register, read, exception, fetch, look_at_entry=alone)
     syndrome = exception.syndrome
-    if exception.untaken:
+    if systems.untaken(architecture, exception):
         return Diagnosis(Verdict.NONE_TAKEN, exception, belongs)
     if not belongs.joined:
         return _apart(architecture, register, read, exception, belongs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Generic, Literal, TypeVar, cast
 
@@ -172,6 +172,10 @@ class Regime(abc.ABC):
     @cached_property
     def name(self) -> str:
         return f"{self.own_name} through {self.below.name}" if self.below else self.own_name
+
+    def alone(self) -> Regime:
+        """Return it with no stage below: of tables whose outputs the stage below is not about."""
+        return self if self.below is None else replace(self, below=None)  # type: ignore[type-var]
 
     @property
     def own_name(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gdbtools import systems
 from gdbtools.addresses import PA
 from gdbtools.analysis.faults.diagnosis import Aborted, Diagnosis, Verdict
 from gdbtools.analysis.faults.spurious_model import Suspicion
@@ -33,7 +34,7 @@ def sentence(
     has where its second stage refuses, as `at_address` words it.
     """
     if diagnosis.verdict is Verdict.NONE_TAKEN:
-        return none_taken(diagnosis.exception)
+        return none_taken(systems.untaken(architecture, diagnosis.exception))
     if diagnosis.verdict is Verdict.INTERRUPT:
         return _interrupted(diagnosis)
     if diagnosis.verdict is Verdict.NOT_ONE_EXCEPTION:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gdbtools import systems
 from gdbtools.analysis.faults.belonging import Belonging
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Access, ExceptionRecord, Syndrome, Transfer
@@ -68,8 +69,9 @@ def transfer_text(transfer: Transfer) -> str:
 
 def view(answer: Decoded) -> Document:
     syndrome, exception = answer.syndrome, answer.exception
-    if exception is not None and exception.untaken:
-        return Document([Line(none_taken(exception))])
+    untaken = "" if exception is None else systems.untaken(answer.architecture, exception)
+    if untaken:
+        return Document([Line(none_taken(untaken))])
     belongs = answer.belongs
     said = [*sentence(syndrome), f": {syndrome.reason}"] if syndrome.reason else sentence(syndrome)
     blocks: list[Block] = [Line([f"{int(syndrome.word):#x}: ", *_whose(belongs), *said])]

@@ -106,6 +106,8 @@ class Linux(System):
     left_in_address = "x29"
     # The same file, tramp_ventry: it branches to the kernel's own entry by x30, whose value is in TPIDRRO_EL0.
     spent_at_entry = frozenset(("x30",))
+    # arch/arm64/kvm/sys_regs.c: reset_unknown(), for what the manual has UNKNOWN after a reset.
+    fresh = frozenset((0x1DE7_EC7E_DBAD_C0DE,))
 
     def flag_habit(self, of_kernel: bool) -> str:
         return "Linux has a handler for user addresses" + (", and dies of a kernel's" if of_kernel else "")

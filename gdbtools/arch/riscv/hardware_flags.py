@@ -1,8 +1,7 @@
 """How hardware is asked to set A and D: ADUE of menvcfg, and of henvcfg for a guest, which a stub lets be written.
 
 Source: The RISC-V Privileged Architecture, "Machine Environment Configuration (menvcfg) Register", "Hypervisor
-Environment Configuration Register (henvcfg)": its ADUE is read-only zero where menvcfg's is clear; "Svadu Extension for
-Hardware Updating of A/D Bits".
+Environment Configuration Register (henvcfg)": its ADUE is read-only zero where menvcfg's is clear; Svadu.
 """
 
 from __future__ import annotations

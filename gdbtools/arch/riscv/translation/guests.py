@@ -1,6 +1,6 @@
 """A guest of the H extension as a hart's registers describe it: hgatp, and whether V is 1.
 
-Source: The RISC-V Privileged Architecture, "Hypervisor Guest Address Translation and Protection Register (hgatp)".
+Source: The RISC-V Privileged Architecture, "Hypervisor Guest Address Translation and Protection (hgatp) Register".
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from gdbtools.commands.parser import Words, parse, read
 from gdbtools.commands.reading import Evaluate
 from gdbtools.commands.session import Session
 from gdbtools.errors import ANSWERED, FINDING, UsageError
-from gdbtools.render.document import Document, Facts, Line, Role, Span
+from gdbtools.render.document import Document, Facts, Line, Role, Span, labelled
 from gdbtools.render.json import json_line
 from gdbtools.render.text import DEFAULT_WIDTH, PIPE_WIDTH, render
 
@@ -126,8 +126,7 @@ class Response:
         """Return the answers as they are shown, and behind them what was assumed."""
         documents = self.query.command.documents(self.answers)
         if self.assumed:
-            rows = [("" if at else "assumed", text) for at, text in enumerate(self.assumed)]
-            documents.append(Document([Facts(rows)]))
+            documents.append(Document([Facts(labelled("assumed", self.assumed))]))
         return documents
 
     def text(

@@ -20,7 +20,7 @@ from gdbtools.arch.model import (
     Walk,
 )
 from gdbtools.bits import FieldValue, Word
-from gdbtools.render.document import Block, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.document import Block, Facts, Line, Role, Span, Table, Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.wording import name_of, size
 
@@ -153,7 +153,7 @@ def regime_text(walk: Walk) -> str:
 def evidence(walk: Walk, show: Callable[[Walk], Block] = steps_table) -> list[Block]:
     """Show a whole walk: the steps of each stage, in the way of `show`, the regime, what it grants."""
     rows: list[tuple[str, Text]] = [("regime", regime_text(walk)), *attribute_rows(walk)]
-    rows += [("assumed", ", ".join(walk.regime.assumed))] if walk.regime.assumed else []
+    rows += labelled("assumed", walk.regime.assumed)
     rows += [("note", note) for note in walk.regime.notes]
     return [*_stages(walk, show), Facts(rows)]
 

@@ -9,7 +9,7 @@ from gdbtools.arch.model import Mapped, Walk
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.layers import Patched, with_registers
 from gdbtools.machine.model import Machine, PhysicalMemory
-from gdbtools.render.document import Block, Line, Role, Span, Table, Text
+from gdbtools.render.document import Block, Line, Role, Span, Table, Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.systems.guest_frames import FrameMark, GuestFault, GuestFrames, NumberedFrame
 from gdbtools.wording import name_of
@@ -98,14 +98,14 @@ def guest_rows(guest: GuestFrames | None) -> list[tuple[str, Text]]:
     """Return whose guest it is, and how far the tables of frames go."""
     if guest is None:
         return []
-    return [("guest", guest.title), *(("frames" if not at else "", each) for at, each in enumerate(guest.limits))]
+    return [("guest", guest.title), *labelled("frames", guest.limits)]
 
 
 def guest_evidence(guest: GuestFrames | None) -> list[tuple[str, Text]]:
     """Return the same, with what shows it."""
     if guest is None:
         return []
-    shown: list[tuple[str, Text]] = [("shown by" if not at else "", each) for at, each in enumerate(guest.evidence)]
+    shown = labelled("shown by", guest.evidence)
     title, *limits = guest_rows(guest)
     return [title, *shown, *limits]
 

@@ -13,7 +13,7 @@ from gdbtools.commands.guest_frames import guest_wanted
 from gdbtools.errors import Unavailable
 from gdbtools.machine.layers import with_registers
 from gdbtools.machine.model import Machine
-from gdbtools.render.document import Role, Span, Text
+from gdbtools.render.document import Role, Span, Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.wording import number_of
 
@@ -137,9 +137,7 @@ def space_rows(found: Isolation | None, space: str) -> list[tuple[str, Text]]:
 
 def evidence_rows(found: Isolation) -> list[tuple[str, Text]]:
     """Return what proves the full root; why nothing does is said where it is missed."""
-    return (
-        [] if found.full is None else [("evidence" if not at else "", each) for at, each in enumerate(found.evidence)]
-    )
+    return [] if found.full is None else labelled("evidence", found.evidence)
 
 
 def isolation_record(found: Isolation | None) -> JsonObject | None:

@@ -6,7 +6,7 @@ A view makes one from a model; a renderer knows documents and roles, never page 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -77,6 +77,11 @@ class Facts:
     """Names with what is to be said of each, aligned; the second column wraps."""
 
     rows: Sequence[tuple[str, Text]]
+
+
+def labelled(label: str, texts: Iterable[Text]) -> list[tuple[str, Text]]:
+    """Return rows of `Facts`, one for each text, of which the first has the label."""
+    return [("" if at else label, text) for at, text in enumerate(texts)]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from gdbtools.commands.audit.run import Audit
 from gdbtools.commands.guest_frames import guest_record, guest_rows
 from gdbtools.commands.map.view import hole_record, hole_text
 from gdbtools.commands.spaces import kernel_rows, limit_rows
-from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.render.scale import amount
 from gdbtools.wording import name_of, number_of, size
@@ -52,7 +52,7 @@ def _finding_blocks(each: Finding) -> list[Block]:
         more = f", {size(each.size_bytes)}" if each.size_bytes > 4096 else ""
         rows.append(("at", f"VA {each.first:#x}{more}, of the root at PA {each.root:#x}"))
         rows.append(("descriptor", f"PA {each.descriptor_pa:#x}, leads to PA {each.output or 0:#x}"))
-    rows += [("evidence" if not at else "", text) for at, text in enumerate(each.evidence)]
+    rows += labelled("evidence", each.evidence)
     closer = _closer(each)
     rows += [("closer", Span(closer, Role.COMMAND))] if closer else []
     return [Line(head), Facts(rows)]
@@ -96,7 +96,7 @@ def _rows(answer: Audit) -> list[tuple[str, Text]]:
         if not answer.pages:
             rows.append(("", [Span("--pages", Role.COMMAND), " lists them"]))
     for each in answer.checked:
-        rows += [("explained" if not at else "", text) for at, text in enumerate(each.explained)]
+        rows += labelled("explained", each.explained)
     rows += guest_rows(answer.guest)
     return [*rows, *(("unreadable", hole_text(hole)) for hole in answer.unreadable)]
 

@@ -27,7 +27,7 @@ from gdbtools.commands.spaces import isolation_record, space_rows
 from gdbtools.commands.syndrome.view import routing_record, syndrome_record, syndrome_rows
 from gdbtools.commands.syndrome.view import sentence as syndrome_sentence
 from gdbtools.commands.what_if import supposition_records, supposition_rows
-from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.units import PAGE_BYTES
 from gdbtools.wording import name_of
@@ -264,7 +264,7 @@ def view(answer: Answer) -> Document:
             [
                 *supposition_rows(answer.suppositions),
                 *_rows(answer),
-                *(("passed on" if not at else "", each) for at, each in enumerate(answer.passed_on)),
+                *labelled("passed on", answer.passed_on),
                 *space_rows(answer.isolation, answer.space),
             ]
         ),

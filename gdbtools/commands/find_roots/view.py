@@ -16,7 +16,7 @@ from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Derived
 from gdbtools.arch.table_heuristics import Owner
-from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.render.scale import amount
 from gdbtools.wording import size
@@ -201,8 +201,7 @@ def _rest(answer: Roots) -> Iterator[tuple[str, Text]]:
         yield "unreadable", Span(amount(survey.unreadable_bytes), Role.WARNING)
     if ranking.unexamined:
         yield "not examined", Span(f"{ranking.unexamined} candidates, the smallest", Role.WARNING)
-    for at, one in enumerate(answer.registers.assumed):
-        yield "assumed" if not at else "", one.text
+    yield from labelled("assumed", (each.text for each in answer.registers.assumed))
     yield from _next(answer)
 
 

@@ -16,7 +16,7 @@ from gdbtools.commands.map.run import Listing, Map, looked_text
 from gdbtools.commands.pictures import address_map
 from gdbtools.commands.spaces import KERNEL, isolation_record, kernel_rows, limit_rows
 from gdbtools.commands.what_if import supposition_records, supposition_rows
-from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Span, Table, Text
+from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Span, Table, Text, labelled
 from gdbtools.render.drawing import AddressMap
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.render.scale import amount
@@ -47,8 +47,8 @@ def _blocks(answer: Map, pictures: Sequence[Picture], by_area: bool) -> Sequence
     rows += [("regime", part.regime.name + (" (kernel)" if part.space == KERNEL else "")) for part in answer.parts]
     rows += [("looked at", looked_text(answer))]
     rows += guest_rows(answer.guest) if answer.guest is not None else _space_rows(answer)
-    rows += [("assumed", text) for text in dict.fromkeys(t for regime in answer.regimes for t in regime.assumed)]
-    rows += [("note", text) for text in dict.fromkeys(t for regime in answer.regimes for t in regime.notes)]
+    rows += labelled("assumed", dict.fromkeys(text for regime in answer.regimes for text in regime.assumed))
+    rows += labelled("note", dict.fromkeys(text for regime in answer.regimes for text in regime.notes))
     rows += [("unreadable", hole_text(hole)) for hole in answer.holes]
     rows += [("broken", _broken_text(each)) for each in answer.broken]
     blocks: list[Block] = [Line([*_headline(answer, by_area), "."])]

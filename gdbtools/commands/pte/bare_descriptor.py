@@ -21,7 +21,7 @@ from gdbtools.commands.evidence import (
 from gdbtools.commands.pictures import word_picture
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Machine
-from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.wording import size
 
@@ -121,7 +121,7 @@ def view(answer: Bare) -> Document:
     if answer.by_registers:
         told = f"{answer.regime.own_name}, {granule} granule: the registers have that in force"
         facts: list[tuple[str, Text]] = [("read as", told)]
-        facts += [("assumed", ", ".join(answer.regime.assumed))] if answer.regime.assumed else []
+        facts += labelled("assumed", answer.regime.assumed)
         blocks.append(Facts(facts))
         return Document(blocks)
     said = f"{granule} granule; memory types, output size and hardware's updates are not known without registers"

@@ -11,7 +11,7 @@ from gdbtools.commands.evidence import attributes_record, binary
 from gdbtools.commands.map.view import hole_record, hole_text
 from gdbtools.commands.stage2.run import GuestMap, OnCpu
 from gdbtools.commands.what_if import supposition_records, supposition_rows
-from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.render.scale import amount
 from gdbtools.wording import name_of, number_of, size
@@ -119,8 +119,8 @@ def _facts(answer: GuestMap) -> Iterator[tuple[str, Text]]:
         yield "measured", measured
     if not answer.census.memory_known and answer.census.leaves:
         yield "memory", "the source does not say where there is any: all that is not mapped as a device is taken for it"
-    yield from (("assumed", text) for text in answer.regime.assumed)
-    yield from (("note", text) for text in answer.regime.notes)
+    yield from labelled("assumed", answer.regime.assumed)
+    yield from labelled("note", answer.regime.notes)
     yield from (("unreadable", hole_text(hole)) for hole in answer.census.unread)
 
 

@@ -11,7 +11,7 @@ from gdbtools.arch.table_pages import TablePage
 from gdbtools.commands.map.view import hole_record, hole_text
 from gdbtools.commands.spaces import isolation_record, kernel_rows
 from gdbtools.commands.tables.run import Tables
-from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.render.scale import amount
 from gdbtools.wording import number_of, size
@@ -40,7 +40,7 @@ def view(answer: Tables) -> Document:
         rows.append(("more", f"{len(rows_of.rows) - len(kept)} rows of those that stand out; --all lists every table"))
     rows += [("regime", each.name) for each in answer.regimes]
     rows += kernel_rows(answer.isolation) if answer.isolation is not None and len(answer.regimes) > 1 else []
-    rows += [("note", text) for text in dict.fromkeys(text for each in answer.regimes for text in each.notes)]
+    rows += labelled("note", dict.fromkeys(text for each in answer.regimes for text in each.notes))
     rows += [("unreadable", hole_text(hole)) for hole in answer.unreadable]
     return Document([*blocks, Facts([*rows, *_orphan_rows(answer)])])
 

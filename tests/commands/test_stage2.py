@@ -223,3 +223,15 @@ def test_a_capture_keeps_where_memory_is_so_that_the_same_is_told_of_it(
     assert main(["capture", "-s", kept, str(tmp_path / "again.core")]) == 0
     capsys.readouterr()
     assert ask(capsys, ["-s", str(tmp_path / "again.core")]) == found
+
+
+def test_where_no_guest_s_is_in_force_it_is_said_and_a_root_may_be_asked_of(
+    asked: Asked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a host of KVM without VHE: HCR_EL2.VM is 0 there, and VTTBR_EL2 names nothing."""
+    words = asked(xens(), HCR_EL2=1 << 31, VTTBR_EL2=0)
+    assert main(["stage2", *words]) == 3
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "stage 2 off (HCR_EL2.VM is 0, VTTBR_EL2 names no table): nobody's is in force" in said.err
+    assert groups(ask(capsys, [*words, "--root", hex(S2_ROOT)])) == [(2 * MIB, 1, 1, 0, 0), (4 * KIB, 2, 2, 0, 0)]

@@ -95,6 +95,22 @@ def test_the_second_stage_maps_what_was_touched_and_nothing_else(kvm: Kvm) -> No
     assert {page.ipa: page.pa for page in kvm.pages}.items() <= mapped.items()
 
 
+def test_what_it_costs_to_clean_is_counted_in_the_machine_and_by_its_root_in_the_host(
+    kvm: Kvm, machines: Mapping[str, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = TABLES + len(kvm.pages)
+    root = VTTBR(machines["VTTBR_EL2"]).BADDR
+    # A protected host has a second stage of its own in force, which is laid out otherwise.
+    layout = ("--with", f"VTCR_EL2={machines['VTCR_EL2']:#x}")
+    for in_machine, words in ((True, ()), (False, (*layout, "--root", hex(root)))):
+        with kvm.stopped(in_machine=in_machine) as registers:
+            assert main(["stage2", *as_source(kvm.host, registers, tmp_path), *words, "--json"]) == 0
+        (found,) = answers(capsys)
+        assert sum(each["leaves"] for each in found["leaves"]) == pages
+        (now,) = [each for each in found["bill"]["mapped"] if each["how"] == "as it is"]
+        assert (now["entries"], now["size"]) == (pages, pages * PAGE_BYTES)
+
+
 def test_in_the_host_the_machine_is_listed_by_its_registers(
     kvm: Kvm, machines: Mapping[str, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

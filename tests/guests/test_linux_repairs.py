@@ -100,6 +100,27 @@ def test_the_kernels_own_instructions_invalidate_each_scope(linux: LinuxGuest, s
     assert linux.run("echo alive") == "alive"
 
 
+def test_linux_lives_whoever_sets_its_access_flags_and_every_register_is_as_it_was(
+    linux: LinuxGuest, shape: Shape, gdb: Gdb
+) -> None:
+    tcr = f"TCR_EL{shape.kernel_el}"
+    with linux.process(KERNEL), stopped(linux, gdb, shape.kernel_el) as session:
+        before = registers(session)
+        if not session.value("$ID_AA64MMFR1_EL1") & 0xF:
+            assert "its hardware sets no access flags" in session.refusal("mmu hardware-af on")
+            return
+        # This kernel has asked for it: its own handler is to do it now.
+        session.ask("hardware-af off")
+        assert changed(before, registers(session)) == {"TCR"}
+        asked = int(before[tcr], 0) ^ session.value(f"${tcr}")
+    assert linux.run("for i in 1 2 3 4; do busybox true; done; echo alive") == "alive"
+    with linux.process(KERNEL), stopped(linux, gdb, shape.kernel_el) as session:
+        assert not session.value(f"${tcr}") & asked
+        session.ask("undo")
+        assert session.value(f"${tcr}") & asked == asked
+    assert linux.run("busybox true; echo alive") == "alive"
+
+
 def test_at_el0_a_page_of_the_process_is_stale_and_a_fault_is_taken_back(
     linux: LinuxGuest, shape: Shape, gdb: Gdb
 ) -> None:

@@ -62,6 +62,10 @@ def run(session: Session, options: Options) -> Sequence[GuestMap]:
     [regime, *others] = machine.architecture.regimes(machine.register, name)
     if others or regime.stage == 1:
         raise UsageError(f"{name} is no second stage; leave --regime out, or ask `tables --regime {name}`")
+    if not regime.levels:
+        raise Unavailable(
+            f"{regime.name}: nobody's is in force; `find-roots` finds those in memory, --root asks of one"
+        )
     memory = map_of(machine.memory)
     started = time.perf_counter()
     found = census(regime, machine.memory.read, memory)

@@ -44,6 +44,7 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("mmu walk $pc $sp", "in GDB, by its own expressions"),
         ("gdbtools walk -s crash.core '$FAR_EL1' --access write --privilege EL0", "may a user write there?"),
         ("gdbtools walk -s crash.core 0x1000 --with TCR_EL1.HPD0=1", "and if hierarchical permissions were off?"),
+        ("mmu walk 0xffff800008010000 --guest 1", "a guest's address, from a stop in its hypervisor"),
     ),
     "map": (
         ("gdbtools map -s crash.core --perm wx --expect-none", "exit status 1: something may be written and executed"),
@@ -57,9 +58,10 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("mmu tables", "how many there are, how full, and which stand out"),
         ("gdbtools tables -s crash.core --orphans", "and pages of tables that nothing leads to any more"),
     ),
+    "guests": (("gdbtools guests -s xen.core", "which there are, and which CPU holds which"),),
     "stage2": (
         ("mmu stage2", "how the guest is mapped, and what cleaning it costs"),
-        ("gdbtools p2m -s xen.core --root 0x4033a000 --measure", "of another guest, and how long that took"),
+        ("gdbtools p2m -s xen.core --guest 1 --measure", "of another guest, and how long that took"),
     ),
     "audit": (
         ("mmu audit", "is anything both writable and executable?"),

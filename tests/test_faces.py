@@ -60,6 +60,7 @@ READING = (
     Question("map"),
     Question("rmap", {"address": [VECTORS, hex(OURS)], "virtual": True}),
     Question("tables", {"all": True}),
+    Question("guests"),
     Question("stage2", {"root": hex(symbol("tables")), "with": ["VTCR_EL2=0x80023558"]}),
     Question("audit"),
     Question("fault"),

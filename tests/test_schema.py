@@ -61,6 +61,7 @@ redact made.core -s {CAPTURES}/access-flag.core
 find-roots -s {CAPTURES}/access-flag.core
 tables -s {CAPTURES}/access-flag.core
 rmap 0x40000000 -s {CAPTURES}/access-flag.core
+guests -s {CAPTURES}/verdicts/set_way.core
 stage2 --root 0x40206000 --with VTCR_EL2=0x80023558 -s {CAPTURES}/access-flag.core
 audit -s {CAPTURES}/access-flag.core
 diff {CAPTURES}/osv-1131.core {CAPTURES}/access-flag.core

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gdbtools.arch.model import ReadRegister, Regime
@@ -56,6 +56,20 @@ class GuestRegisters(abc.ABC):
         """Return the guest that a CPU holds; None where it holds none.
 
         Raises `Unavailable` where no register says so.
+        """
+
+    @abc.abstractmethod
+    def entered(self, register: ReadRegister) -> Mapping[str, int]:
+        """Return registers that have a CPU in the guest that it holds, at the level of that one's kernel.
+
+        Raises `Unavailable` where the registers of the guest's own stage cannot be shown to be its.
+        """
+
+    @abc.abstractmethod
+    def alone(self, register: ReadRegister) -> Mapping[str, int]:
+        """Return registers that have a CPU in the guest that it holds as if there were no second stage.
+
+        What is an address of the guest's machine is then taken for a physical one.  Raises as `entered`.
         """
 
     def traps(self, register: ReadRegister) -> Sequence[Trap]:  # noqa: ARG002

@@ -13,6 +13,7 @@ from gdbtools.commands.diff.declared import DIFF
 from gdbtools.commands.fault.declared import FAULT
 from gdbtools.commands.find_roots.declared import FIND_ROOTS
 from gdbtools.commands.fixup.declared import FIXUP
+from gdbtools.commands.guests.declared import GUESTS
 from gdbtools.commands.hardware_af.declared import HARDWARE_AF
 from gdbtools.commands.map.declared import MAP
 from gdbtools.commands.model import Command
@@ -43,6 +44,7 @@ _IN_ORDER = (
     MAP,
     RMAP,
     TABLES,
+    GUESTS,
     STAGE2,
     AUDIT,
     FAULT,

@@ -15,7 +15,7 @@ from gdbtools.commands.files import keep_apart, write_whole
 from gdbtools.commands.model import Argument, Command
 from gdbtools.commands.parser import Words, parse, read
 from gdbtools.commands.reading import Evaluate
-from gdbtools.commands.session import Session
+from gdbtools.commands.session import OfGuest, Session
 from gdbtools.errors import ANSWERED, FINDING, UsageError
 from gdbtools.render.document import Document, Facts, Line, Role, Span, labelled
 from gdbtools.render.json import json_line
@@ -175,6 +175,10 @@ def respond(query: Query, session: Session) -> Response:
     What would overwrite what it reads is refused before there is anything to lose.
     """
     keep_apart(query.writes, [*session.machine.files, *query.reads])
+    if isinstance(query.options, OfGuest) and query.options.guest is not None:
+        from gdbtools.commands.guests.asked import for_guest  # only such a question needs it
+
+        session = for_guest(session, query.options, query.sourceless)
     answers = query.command.run(session, query.options)
     return Response(
         query, answers, (*query.readings, *(each.text for each in session.machine.assumed)), session.resume_wanted

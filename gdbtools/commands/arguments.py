@@ -59,6 +59,11 @@ ROOT = Argument(
     "ask as if the tables of that regime began at this physical address; on x86-64, where EPT's may be an EPTP",
     Kind.ADDRESS,
 )
+GUEST = Argument(
+    "--guest",
+    "ask for this guest of a hypervisor, by its number in `guests` or as vmid=NUMBER, whatever level the CPU is at",
+    metavar="GUEST",
+)
 PV_SPACES = (*SPACES, "pv")
 SPACE_OR_GUESTS = replace(
     SPACE,

@@ -24,6 +24,16 @@ def opens_nothing(name: str, registers: str | None) -> Machine:  # noqa: ARG001
     raise Unavailable(f"{name} cannot be opened here; use gdbtools outside GDB")
 
 
+@dataclass(frozen=True, kw_only=True)
+class OfGuest:
+    """What every command is asked that may answer for one of a hypervisor's guests."""
+
+    guest: str | None = None
+    """Which, as `guests` numbers them; None: for whatever the CPU is in."""
+    stage_only = False
+    """Whether it is its second stage that is asked, unless a regime is named."""
+
+
 @dataclass
 class Session:
     """What a command works on: a machine, the user's settings, and what was written to the guest and seen of it.
@@ -40,6 +50,8 @@ class Session:
     called: str = "SOURCE"
     """What the user calls the source, as it stands behind `-s`."""
     open: Open = opens_nothing
+    as_it_is: Machine | None = None
+    """The machine without what `--guest` has of it taken for otherwise; None where nobody asks for a guest."""
     make_sure: Callable[[], None] = lambda: None
     """Raises `Unavailable` if what was read cannot be believed after all: asked before it goes into a file."""
 

@@ -5,7 +5,7 @@ Listed here by architecture; asked all together, and each answers only what it k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Final
 
@@ -14,6 +14,7 @@ from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import Derived, EntryNeed, ExceptionRecord, Privilege, Read, ReadRegister, Step, Syndrome
 from gdbtools.errors import Unavailable
 from gdbtools.systems.guest_frames import GuestFrames
+from gdbtools.systems.kept_guests import KeptGuest
 from gdbtools.systems.system import System
 
 
@@ -59,6 +60,35 @@ _KNOWN: Final[Mapping[str, Callable[[], Sequence[System]]]] = {
 
 _HYPERVISORS: Final[Mapping[str, Callable[[], Sequence[System]]]] = {"x86_64": cache(_hypervisors_of_x86_64)}
 """Whose guests may share a machine's own memory: only these are asked for such a guest, which every walk does."""
+
+
+KeptGuests = Callable[[ReadRegister, Read, Sequence[tuple[PA, int]], Collection[int]], Sequence[KeptGuest]]
+
+
+def _domains_of_aarch64() -> KeptGuests:
+    from gdbtools.systems.xen.aarch64 import domains
+
+    return domains
+
+
+_KEEPING: Final[Mapping[str, Callable[[], KeptGuests]]] = {"aarch64": cache(_domains_of_aarch64)}
+"""Hypervisors whose own structures tell of their guests: asked where guests are asked for, and nowhere else."""
+
+
+def kept_guests(
+    architecture: Architecture,
+    register: ReadRegister,
+    read: Read,
+    data: Sequence[tuple[PA, int]],
+    roots: Collection[int],
+) -> Sequence[KeptGuest]:
+    """Return the guests that the hypervisor there keeps; nothing where no structure of one that is known is found.
+
+    `data` is where memory has anything, (physical address, size in bytes), and `roots` are those of second stages that
+    are known: they are what such structures are found by.
+    """
+    known = _KEEPING.get(architecture.name)
+    return known()(register, read, data, roots) if known is not None and roots else ()
 
 
 def hypervisors_of(name: str) -> Sequence[System]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gdbtools.commands.arguments import EVERY_SPACE, IGNORABLE, REGIME
+from gdbtools.commands.arguments import EVERY_SPACE, GUEST, IGNORABLE, REGIME
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 DIFF = Command(
@@ -21,6 +21,7 @@ DIFF = Command(
         Argument("before", "the older source: a capture, a dump, or PATH@BASE", reads=True),
         Argument("after", "the newer source (default: what is attached)", many="?", reads=True),
         REGIME,
+        GUEST,
         replace(
             EVERY_SPACE, help="the address space to compare (default: the kernel's where that in force is reduced)"
         ),

@@ -14,7 +14,7 @@ from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Hole, Regime, Run
 from gdbtools.commands.arguments import IGNORABLE
-from gdbtools.commands.session import Session
+from gdbtools.commands.session import OfGuest, Session
 from gdbtools.commands.spaces import CURRENT, KERNEL, Spaces, limit_text, size_of, spaces
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Machine, with_dirty
@@ -71,7 +71,7 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(OfGuest):
     """What may be asked of `diff`, as `declared` has it."""
 
     before: str

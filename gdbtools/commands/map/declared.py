@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gdbtools.commands.arguments import EVERY_SPACE_OR_GUESTS, PRIVILEGE, REGIME, ROOT, USER_OR_ABOVE, WHAT_IF
+from gdbtools.commands.arguments import EVERY_SPACE_OR_GUESTS, GUEST, PRIVILEGE, REGIME, ROOT, USER_OR_ABOVE, WHAT_IF
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 MAP = Command(
@@ -26,6 +26,7 @@ MAP = Command(
         Argument("range", "only these input addresses", Kind.RANGE, many="?"),
         REGIME,
         ROOT,
+        GUEST,
         EVERY_SPACE_OR_GUESTS,
         Argument("--perm", "only what grants at least these (wx, rw) or exactly these (r-x, --x)", dashes=True),
         replace(PRIVILEGE, help="ask about the rights of the level of privilege of that name (default: of any)"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.arguments import EVERY_SPACE
+from gdbtools.commands.arguments import EVERY_SPACE, GUEST
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 REPORT = Command(
@@ -13,6 +13,6 @@ REPORT = Command(
         "registers, and all of it in tables. `-o report.html` makes one page that needs nothing else: no network, no\n"
         "other file. Give addresses to have their walks on it too."
     ),
-    arguments=(Argument("address", "an address to walk as well", Kind.ADDRESS, many="*"), EVERY_SPACE),
+    arguments=(Argument("address", "an address to walk as well", Kind.ADDRESS, many="*"), GUEST, EVERY_SPACE),
     implementation=loaded("report"),
 )

@@ -13,7 +13,7 @@ from gdbtools.analysis.mappings import mappings_of
 from gdbtools.arch.model import Hole, Regime, Run
 from gdbtools.commands.fault import run as fault_run
 from gdbtools.commands.regs import run as regs_run
-from gdbtools.commands.session import Session
+from gdbtools.commands.session import OfGuest, Session
 from gdbtools.commands.spaces import CURRENT, KERNEL, Spaces, all_ranges, spaces
 from gdbtools.commands.status import run as status_run
 from gdbtools.commands.walk import run as walk_run
@@ -71,7 +71,7 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(OfGuest):
     """What may be asked of `report`, as `declared` has it."""
 
     address: Sequence[VA] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gdbtools.commands.arguments import REGIME, ROOT, WHAT_IF
+from gdbtools.commands.arguments import GUEST, REGIME, ROOT, WHAT_IF
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 STAGE2 = Command(
@@ -21,6 +21,7 @@ STAGE2 = Command(
     arguments=(
         replace(REGIME, help="which second stage (default: the one that the registers hold)"),
         ROOT,
+        GUEST,
         Argument("--measure", "tell how long reading and decoding all of its tables took here", Kind.FLAG),
         *WHAT_IF,
     ),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gdbtools.analysis.guests.census import Census, census
 from gdbtools.analysis.guests.cleaning import Bill, bill
-from gdbtools.arch.guests import GuestRegisters, LoadedGuest, Trap
+from gdbtools.analysis.guests.known import GuestOnCpu, on_cpus
 from gdbtools.arch.model import Regime
-from gdbtools.commands.session import Session
+from gdbtools.commands.session import OfGuest, Session
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.dumps.extents import map_of
@@ -18,21 +19,13 @@ from gdbtools.machine.model import Machine
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(WhatIf):
+class Options(WhatIf, OfGuest):
     """What may be asked of `stage2`, as `declared` has it."""
 
     regime: str | None = None
     root: int | None = None
     measure: bool = False
-
-
-@dataclass(frozen=True)
-class OnCpu:
-    """A CPU that holds the guest that is counted, and what of its cache maintenance is trapped there."""
-
-    number: int
-    guest: LoadedGuest
-    traps: tuple[Trap, ...]
+    stage_only = True
 
 
 @dataclass(frozen=True)
@@ -44,7 +37,7 @@ class GuestMap:
 
     census: Census
     bill: Bill | None
-    cpus: tuple[OnCpu, ...]
+    cpus: tuple[GuestOnCpu, ...]
     suppositions: tuple[Supposition, ...]
     seconds: float | None
 
@@ -74,17 +67,13 @@ def run(session: Session, options: Options) -> Sequence[GuestMap]:
         hole = found.unread[0]
         raise Unavailable(f"nothing can be said of what is mapped: the table at PA {hole.pa:#x}: {hole.why}")
     cleaned = bill(found, guests.line_bytes(machine.register)) if guests.cleans_by_set_way else None
-    # The CPU that is asked about another root holds that on paper only.
-    holding = tuple(_holding(machine if options.root is None else session.machine, guests, regime))
+    # The CPU that is asked about another root or guest holds that on paper only.
+    on_paper = options.root is not None or options.guest is not None
+    holding = tuple(_holding(session.as_it_is or session.machine if on_paper else machine, regime))
     return (GuestMap(found, cleaned, holding, supposed.suppositions, seconds if options.measure else None),)
 
 
-def _holding(machine: Machine, guests: GuestRegisters, regime: Regime) -> Iterator[OnCpu]:
+def _holding(machine: Machine, regime: Regime) -> Iterator[GuestOnCpu]:
     """Yield the CPUs whose registers hold a second stage."""
-    for cpu in machine.cpus:
-        try:
-            guest = guests.loaded(cpu.registers.read)
-        except Unavailable:
-            continue
-        if guest is not None and guest.regime.root == regime.root:
-            yield OnCpu(cpu.number, guest, tuple(guests.traps(cpu.registers.read)))
+    with suppress(Unavailable):
+        yield from (each for each in on_cpus(machine) if each.loaded.regime.root == regime.root)

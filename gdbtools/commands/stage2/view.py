@@ -7,9 +7,10 @@ from typing import Final
 
 from gdbtools.analysis.guests.census import LeafGroup, LevelCount
 from gdbtools.analysis.guests.cleaning import Bill, Cost, HowMapped
+from gdbtools.analysis.guests.known import GuestOnCpu
 from gdbtools.commands.evidence import attributes_record, binary
 from gdbtools.commands.map.view import hole_record, hole_text
-from gdbtools.commands.stage2.run import GuestMap, OnCpu
+from gdbtools.commands.stage2.run import GuestMap
 from gdbtools.commands.what_if import supposition_records, supposition_rows
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
@@ -124,8 +125,8 @@ def _facts(answer: GuestMap) -> Iterator[tuple[str, Text]]:
     yield from (("unreadable", hole_text(hole)) for hole in answer.census.unread)
 
 
-def _cpu_rows(cpu: OnCpu) -> Iterator[tuple[str, Text]]:
-    name = f"CPU {cpu.number}"
+def _cpu_rows(cpu: GuestOnCpu) -> Iterator[tuple[str, Text]]:
+    name = f"CPU {cpu.cpu.number}"
     for each in cpu.traps:
         bit = Span(f"{each.register}.{each.control.field.name} = {binary(each.control)}", Role.NAME)
         yield name, [bit, f": {each.meaning}"]
@@ -146,7 +147,7 @@ def record(answer: GuestMap) -> JsonObject:
         "levels": [_level_record(each) for each in found.levels],
         "table_bytes": found.table_bytes,
         "bill": None if answer.bill is None else _bill_record(answer.bill),
-        "cpus": [_cpu_record(each) for each in answer.cpus],
+        "cpus": [cpu_record(each) for each in answer.cpus],
         "seconds": answer.seconds,
         "assumed": list(found.regime.assumed),
         "notes": list(found.regime.notes),
@@ -206,12 +207,14 @@ def _bill_record(found: Bill) -> JsonObject:
     }
 
 
-def _cpu_record(cpu: OnCpu) -> JsonObject:
+def cpu_record(cpu: GuestOnCpu) -> JsonObject:
+    """Record what a CPU holds of a guest."""
     return {
-        "cpu": cpu.number,
-        "identifier": cpu.guest.identifier,
-        "runs": cpu.guest.runs,
-        "caveat": cpu.guest.caveat or None,
+        "cpu": cpu.cpu.number,
+        "identifier": cpu.loaded.identifier,
+        "virtual_cpu": optional_hexadecimal(cpu.loaded.virtual_cpu),
+        "runs": cpu.loaded.runs,
+        "caveat": cpu.loaded.caveat or None,
         "traps": [
             {
                 "register": each.register,

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gdbtools.commands.arguments import ADDRESS, EXCEPTION_LEVEL, PRIVILEGE, REGIME, ROOT, SPACE_OR_GUESTS, WHAT_IF
+from gdbtools.commands.arguments import (
+    ADDRESS,
+    EXCEPTION_LEVEL,
+    GUEST,
+    PRIVILEGE,
+    REGIME,
+    ROOT,
+    SPACE_OR_GUESTS,
+    WHAT_IF,
+)
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 WALK = Command(
@@ -31,6 +40,7 @@ WALK = Command(
         Argument("--unprivileged", "ask for a load or store that is checked as the user's", Kind.FLAG),
         REGIME,
         ROOT,
+        GUEST,
         SPACE_OR_GUESTS,
         *WHAT_IF,
     ),

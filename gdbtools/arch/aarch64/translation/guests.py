@@ -16,8 +16,11 @@ from gdbtools.arch.aarch64.translation.stage2_owner import foreign, has_tables, 
 from gdbtools.arch.guests import GuestRegisters, LoadedGuest, Trap
 from gdbtools.arch.model import ReadRegister, optional
 from gdbtools.bits import Field, FieldValue
+from gdbtools.errors import Unavailable
 
 _WORD_BYTES = 4
+_EL1H, _AARCH32_SVC = 0b0101, 0b10011
+"""PSTATE.M of a kernel, as SPSR_EL2 would have it."""
 _MEANINGS: Mapping[Field, tuple[str, str]] = {
     HCR_EL2.TSW: (
         "its set/way maintenance acts on this CPU's caches alone, and nobody hears of it",
@@ -54,6 +57,20 @@ class A64Guests(GuestRegisters):
         runs = not above and not foreign(hcr)
         caveat = "" if runs else _caveat(hcr, above)
         return LoadedGuest(regime, vmid, runs, caveat, None if virtual is None else MPIDR(virtual).affinity)
+
+    def entered(self, register: ReadRegister) -> Mapping[str, int]:
+        """Return PSTATE of the guest's kernel: what EL1's registers hold is what was loaded with VTTBR_EL2."""
+        hcr = hcr_of(register)
+        if why := foreign(hcr):
+            raise Unavailable(
+                f"{why}: nothing shows that EL1's registers are those of the guest of VTTBR_EL2, and not a host's; if "
+                "they are, --with HCR_EL2=0x80000001 goes through both stages without --guest"
+            )
+        return {} if not is_above(register) else {"cpsr": _EL1H if hcr.RW else _AARCH32_SVC}
+
+    def alone(self, register: ReadRegister) -> Mapping[str, int]:
+        entered = self.entered(register)
+        return {**entered, "HCR_EL2": int(HCR_EL2(0).with_(RW=hcr_of(register).RW)), "VTTBR_EL2": 0}
 
     def traps(self, register: ReadRegister) -> Sequence[Trap]:
         value = optional(register, "HCR_EL2")

@@ -5,11 +5,17 @@ Source: The RISC-V Privileged Architecture, "Hypervisor Guest Address Translatio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+
 from gdbtools.arch.guests import GuestRegisters, LoadedGuest
 from gdbtools.arch.model import ReadRegister
 from gdbtools.arch.riscv.privilege_modes import VS, VU
 from gdbtools.arch.riscv.translation import regimes
 from gdbtools.errors import Unavailable
+
+_SUPERVISOR = 1
+"""The nominal mode of a guest's kernel."""
 
 
 class HartGuests(GuestRegisters):
@@ -34,3 +40,13 @@ class HartGuests(GuestRegisters):
         except Unavailable as unknown:
             caveat = str(unknown)
         return LoadedGuest(regime, regime.hgatp.VMID, runs, "" if runs else caveat)
+
+    def entered(self, register: ReadRegister) -> Mapping[str, int]:
+        """Return the mode of the guest's kernel: vsatp is what was loaded with hgatp."""
+        with suppress(Unavailable):
+            if regimes.privilege(register) in (VS, VU):
+                return {}
+        return {"priv": _SUPERVISOR, "virt": 1}
+
+    def alone(self, register: ReadRegister) -> Mapping[str, int]:
+        return {"priv": _SUPERVISOR, "virt": 0, "satp": register("vsatp"), "hgatp": 0}

@@ -5,6 +5,8 @@ Source: Intel SDM volume 3, "Virtual-Machine Control Data Structures"; AMD64 APM
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gdbtools.arch.guests import GuestRegisters, LoadedGuest
 from gdbtools.arch.model import ReadRegister, optional
 from gdbtools.arch.x86_64.translation.hypervisor import NPT, ROOTS, stage
@@ -14,6 +16,9 @@ UNKNOWN = (
     "no register says which guests there are: the root of a second stage is in a VMCB (ncr3) or a VMCS (eptp), and the "
     "processor keeps to itself where that is; give it: --with ncr3=0x... or --with eptp=0x..., or --regime npt|ept "
     "--root 0x..."
+)
+NO_CR3 = (
+    "a guest's cr3 is in its {}, and no register shows it; give it: --with cr3=0x... beside the second stage's root"
 )
 
 
@@ -34,3 +39,10 @@ class VirtualMachines(GuestRegisters):
         holder = "VMCB" if name == NPT else "VMCS"
         why = f"whether it runs is not known: {ROOTS[name]} is a field of its {holder}"
         return LoadedGuest(stage(register, name), None, False, why)
+
+    def entered(self, register: ReadRegister) -> Mapping[str, int]:
+        """Refuse: cr3 is the hypervisor's own, and the guest's is kept with its second stage."""
+        raise Unavailable(NO_CR3.format("VMCB" if self.stage(register) == NPT else "VMCS"))
+
+    def alone(self, register: ReadRegister) -> Mapping[str, int]:
+        return self.entered(register)

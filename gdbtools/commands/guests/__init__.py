@@ -1,0 +1,1 @@
+"""`guests`: declared, run, and shown."""

@@ -1,0 +1,119 @@
+"""How the answers of `guests` look, and what is recorded of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gdbtools.analysis.guests.census import Census
+from gdbtools.analysis.guests.known import GuestOnCpu, KnownGuest
+from gdbtools.commands.guests.run import CountedGuest, GuestList
+from gdbtools.commands.stage2.view import cpu_record
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.json import JsonObject, hexadecimal
+from gdbtools.render.scale import amount
+from gdbtools.wording import number_of
+
+
+def view(answer: GuestList) -> Document:
+    found = [each.guest for each in answer.guests]
+    if not found:
+        return Document([Line([Span("No guest is known", Role.HEADING), "."]), Facts([*_facts(answer)])])
+    running = [on.cpu.number for each in found for on in each.cpus if on.loaded.runs]
+    said = f" {number_of(len(running), 'CPU')} runs one." if len(running) == 1 else f" {len(running)} CPUs run one."
+    title = Line([Span(number_of(len(found), "guest"), Role.HEADING), ".", said if running else " None runs now."])
+    blocks: list[Block] = [title, _table(answer)]
+    return Document([*blocks, Facts([*_facts(answer)])])
+
+
+def _table(answer: GuestList) -> Table:
+    named = any(each.guest.kept for each in answer.guests)
+    rows: list[Sequence[Text]] = []
+    for each in answer.guests:
+        guest, regime = each.guest, each.census.regime
+        row: list[Text] = [str(guest.number), "-" if guest.identifier is None else str(guest.identifier)]
+        row += [guest.kept.name if guest.kept else "-"] if named else []
+        row += [f"{regime.root:#x}", str((regime.last + 1).bit_length() - 1)]
+        row += [_amount(each.census, memory=True), _amount(each.census, memory=False)]
+        rows.append([*row, str(each.census.tables), _virtual(guest)])
+    headers = ["guest", answer.identifier, *(["name"] if named else []), "root PA", "bits", "memory", "other", "tables"]
+    right = frozenset(at for at, header in enumerate(headers) if header not in ("name", "root PA"))
+    return Table([*headers, "virtual CPUs"], rows, right)
+
+
+def _amount(found: Census, memory: bool) -> str:
+    """Return how much leads to memory, or elsewhere; at least so much, where tables could not be read."""
+    said = amount(found.bytes_of(memory))
+    return said if not found.unread else f"{said}+" if found.leaves else "unreadable"
+
+
+def _virtual(guest: KnownGuest) -> str:
+    """Return which virtual CPU is where: what the hypervisor keeps of it, or what the CPUs' registers say."""
+    if guest.kept is not None:
+        return ", ".join(f"{each.number} on CPU {each.processor}" for each in guest.kept.cpus) or "not known"
+    return "not known"
+
+
+def _facts(answer: GuestList) -> Iterator[tuple[str, Text]]:
+    said = {on.cpu.number: _holds(each.guest, on) for each in answer.guests for on in each.guest.cpus}
+    said |= {on.cpu.number: _empty(answer, on) for on in answer.empty}
+    said |= dict.fromkeys(answer.idle, "holds none")
+    yield from ((f"CPU {number}", said[number]) for number in sorted(said))
+    for each in answer.guests:
+        yield from _shown(each.guest)
+    limits = dict.fromkeys(text for each in answer.guests if each.guest.kept for text in each.guest.kept.limits)
+    yield from (("note", text) for text in (*limits, *answer.limits))
+    if answer.guests:
+        asked = f"--guest {answer.guests[0].guest.number}"
+        yield "next", [Span(f"stage2 {asked}", Role.COMMAND), ", ", Span(f"walk VA {asked}", Role.COMMAND)]
+
+
+def _empty(answer: GuestList, on: GuestOnCpu) -> str:
+    which = "" if on.loaded.identifier is None else f", {answer.identifier} {on.loaded.identifier}"
+    return f"holds an empty second stage{which} at PA {on.loaded.regime.root:#x}: no guest's"
+
+
+def _holds(guest: KnownGuest, on: GuestOnCpu) -> Text:
+    virtual = on.loaded.virtual_cpu
+    which = "" if virtual is None else f", as its virtual CPU of affinity {virtual:#x}"
+    if on.loaded.runs:
+        return f"runs guest {guest.number}{which}"
+    return [f"holds guest {guest.number}{which}; ", Span(on.loaded.caveat, Role.WARNING)]
+
+
+def _shown(guest: KnownGuest) -> Iterator[tuple[str, Text]]:
+    name = f"guest {guest.number}"
+    said = guest.kept.evidence if guest.kept else ()
+    said += ("its root was found in memory, by what it looks like: no register has it",) if guest.searched else ()
+    for at, text in enumerate(said):
+        yield name if not at else "", text
+
+
+def record(answer: GuestList) -> JsonObject:
+    return {
+        "identifier": answer.identifier,
+        "guests": [_guest_record(each) for each in answer.guests],
+        "empty": [cpu_record(on) for on in answer.empty],
+        "cpus_without": list(answer.idle),
+        "notes": list(answer.limits),
+    }
+
+
+def _guest_record(each: CountedGuest) -> JsonObject:
+    guest, regime, kept = each.guest, each.census.regime, each.guest.kept
+    return {
+        "number": guest.number,
+        "identifier": guest.identifier,
+        "name": kept.name if kept else None,
+        "root": hexadecimal(regime.root),
+        "regime": regime.name,
+        "input_bits": (regime.last + 1).bit_length() - 1,
+        "levels": [level.number for level in regime.levels],
+        "memory": each.census.bytes_of(memory=True),
+        "other": each.census.bytes_of(memory=False),
+        "tables": each.census.tables,
+        "cpus": [cpu_record(on) for on in guest.cpus],
+        "virtual_cpus": [{"number": one.number, "processor": one.processor} for one in kept.cpus] if kept else [],
+        "searched": guest.searched,
+        "evidence": list(kept.evidence) if kept else [],
+        "limits": list(kept.limits) if kept else [],
+    }

@@ -1,0 +1,34 @@
+"""Guests as their hypervisor's own structures have them, whatever registers hold at the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gdbtools.addresses import PA
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCpu:
+    """A virtual CPU: its number, and that of the processor that it ran on last."""
+
+    number: int
+    processor: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptGuest:
+    """A guest that a hypervisor keeps.
+
+    `name` is what it is called there, `identifier` marks its TLB entries, `root` is its second stage's, and `registers`
+    what a CPU has that runs it, as far as that is known.  `evidence` is in words what shows all that; `limits` what is
+    not known of it.
+    """
+
+    name: str
+    identifier: int
+    root: PA
+    registers: Mapping[str, int]
+    cpus: tuple[KeptCpu, ...]
+    evidence: tuple[str, ...]
+    limits: tuple[str, ...] = ()

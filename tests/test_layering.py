@@ -55,10 +55,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "spelling": ("bits", "errors"),
     "arch": ("arch", "addresses", "bits", "errors", "units", "wording"),
     "arch.model": ("arch.model", "addresses", "bits", "errors", "wording"),
-    "arch.aarch64": ("arch.aarch64", *ARCH),
+    "arch.arm": ("arch.arm", *ARCH),
+    "arch.aarch64": ("arch.aarch64", "arch.arm", *ARCH),
+    "arch.aarch32": ("arch.aarch32", "arch.arm", *ARCH),
     "arch.riscv": ("arch.riscv", *ARCH),
     "arch.x86_64": ("arch.x86_64", *ARCH),
-    "systems": ("systems", "arch.aarch64", "arch.riscv", "arch.x86_64", *ARCH),
+    "systems": ("systems", "arch.aarch64", "arch.aarch32", "arch.riscv", "arch.x86_64", *ARCH),
     "machine": ("machine", "systems", "arch.ARCHITECTURES", *MODEL, *LEAVES),
     "analysis": ("analysis", "systems", "machine.model", "machine.layers", *ARCH),
     "repair": ("repair", "analysis", "systems", "machine.model", "machine.layers", "spelling", *ARCH),
@@ -218,7 +220,7 @@ def test_no_architecture_is_named_outside_its_folder() -> None:
     """What is left has a reason; words and sentences are asked for, or say it as every architecture would."""
     found = {}
     for module, path in modules().items():
-        if not re.search(r"(^|\.)aarch64(\.|$)", module):
+        if not re.search(r"(^|\.)(aarch64|aarch32|arm)(\.|$)", module):
             count = leaks(path.read_text()).total()
             if count:
                 found[module] = count

@@ -34,9 +34,11 @@ def within(modules: list[str], *folders: str) -> list[str]:
     return [each for each in modules if each.startswith(tuple(f"{folder}." for folder in folders)) or each in folders]
 
 
-@pytest.mark.parametrize(("words", "most"), [(ESR, 235), (WALK, 237)], ids=["esr", "walk"])
+@pytest.mark.parametrize(("words", "most"), [(ESR, 239), (WALK, 241)], ids=["esr", "walk"])
 def test_an_answer_imports_so_many_modules_and_no_more(words: tuple[str, ...], most: int) -> None:
     """A tenth of these modules are declarations of commands; a dataclass in one takes half a millisecond.
+
+    Each architecture is one, whose names are known before it is imported; what both of Arm's states have is in four.
 
     `walk` asks the systems that are known here: what they keep in an entry that refuses, and whether a guest runs whose
     tables hold another's frames.

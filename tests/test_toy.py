@@ -44,7 +44,7 @@ def test_the_registers_names_say_whose_an_image_is(capsys: pytest.CaptureFixture
     assert (status["architecture"], status["privilege"], status["trouble"]) == ("toy", "user", None)
     assert [regime["levels"] for regime in status["regimes"]] == [[0, 1]]
     assert main(["status", *source[:2]]) == 2
-    assert "say --arch aarch64|riscv64|riscv32|x86_64|toy" in capsys.readouterr().err
+    assert "say --arch aarch64|riscv64|riscv32|x86_64|aarch32|toy" in capsys.readouterr().err
     assert main(["status", *source[:2], "--arch", "toy"]) == 0
 
 

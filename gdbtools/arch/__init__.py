@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from gdbtools.arch import aarch64, riscv, x86_64
+from gdbtools.arch import aarch32, aarch64, riscv, x86_64
 from gdbtools.arch.identity import Emulator, Identity
 from gdbtools.errors import ArchitectureUnsaid, UsageError
 
@@ -70,9 +70,13 @@ class Architectures(Mapping[str, "Architecture"]):
         return next((each.architecture() for each in self.identities if name in each.gdb_names), None)
 
     def of_elf(self, machine: str | int, bits: int = 64) -> Identity | None:
-        """Return what pyelftools calls `machine`, by name or number, in files of so many bits; None for no such."""
+        """Return what pyelftools calls `machine`, by name or number, in files of so many bits; None for no such.
+
+        Where there is none of so many bits it may be a narrower one: captures have 64 bits, whatever they are of.
+        """
         named = [each for each in self.identities if machine in (each.elf_machine, each.elf_number)]
-        return next((each for each in named if each.bits == bits), None)
+        fitting = [each for each in named if each.bits <= bits]
+        return max(fitting, key=lambda each: each.bits, default=None)
 
     def emulator_of(self, program: str) -> Emulator | None:
         """Return the QEMU whose program has that name, None for a name that is none of theirs."""
@@ -97,4 +101,4 @@ class Architectures(Mapping[str, "Architecture"]):
         return left[0].name
 
 
-ARCHITECTURES: Final = Architectures((aarch64.IDENTITY, *riscv.IDENTITIES, x86_64.IDENTITY))
+ARCHITECTURES: Final = Architectures((aarch64.IDENTITY, *riscv.IDENTITIES, x86_64.IDENTITY, aarch32.IDENTITY))

@@ -149,9 +149,9 @@ class Scanner:
                 yield Run(regime.first, size, output, size, size, LeafKind(0, attributes, None), PA(0))
         elif regime.admit(regime.first) is None:
             self._first, self._last = max(first, regime.first), min(last, regime.last)
-            # A root may have another half's entries before this one's.
+            # A root may have another half's entries before this one's, which may begin within an entry.
             top = regime.levels[0]
-            base = regime.first - top.index(regime.first) * top.size_bytes
+            base = (regime.first // top.size_bytes - top.index(regime.first)) * top.size_bytes
             yield from _runs(_merged(self.subtree(regime.root, 0, base, (), 0)))
 
     def subtree(

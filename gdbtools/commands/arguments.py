@@ -24,7 +24,22 @@ LEVEL = Argument("--level", "the descriptor of this level (default: the last one
 RANGE = Argument(
     "range", "FIRST,END or FIRST-END (END not included), FIRST,+SIZE (like +64K), or one address", Kind.RANGE
 )
-REGIMES = ("el1", "el2", "el2-vhe", "el3", "stage2", "secure-stage2", "s", "vs", "g", "m", "linear", "npt", "ept")
+REGIMES = (
+    "el1",
+    "el2",
+    "el2-vhe",
+    "el3",
+    "stage2",
+    "secure-stage2",
+    "s",
+    "vs",
+    "g",
+    "m",
+    "linear",
+    "npt",
+    "ept",
+    "pl1",
+)
 REGIME = Argument(
     "--regime",
     "the translation regime to ask (default: the one the CPU is using)",
@@ -95,7 +110,10 @@ DRY_RUN = Argument("--dry-run", "show the plan and write nothing", Kind.FLAG)
 GRANULES = ("4k", "16k", "64k")
 NAMED_EXCEPTIONS = ("general-protection", "stack-fault", "double-fault")
 """What x86-64 has besides page faults that may be caught by name."""
-CAUGHT = ("access-flag", "translation", "permission", "reserved-bit", "protection-key", "any", *NAMED_EXCEPTIONS)
+CAUGHT = (
+    *("access-flag", "translation", "permission", "reserved-bit", "protection-key", "domain", "any"),
+    *NAMED_EXCEPTIONS,
+)
 """What `catch` stops at; each architecture has some of them."""
 CAUGHT_ACCESSES = ("read", "write", "execute")
 SERVICED = ("access-flag", "dirty")

@@ -27,6 +27,7 @@ KINDS = {
     "permission": FaultKind.PERMISSION,
     "reserved-bit": FaultKind.RESERVED_BIT,
     "protection-key": FaultKind.PROTECTION_KEY,
+    "domain": FaultKind.DOMAIN,
     "any": None,
 }
 

@@ -17,6 +17,7 @@ SPELLED = {
     "riscv": "riscv64",
     "rv32": "riscv32",
     "x86_64": "x86_64",
+    "armv7": "aarch32",
 }
 
 
@@ -47,7 +48,7 @@ def test_no_word_stands_for_two_and_none_for_none(capsys: pytest.CaptureFixture[
     words = [word for each in ARCHITECTURES.identities for word in (each.name, *each.spellings)]
     assert len(words) == len(set(words))
     assert main(["syndrome", "0x7", "--arch", "vax"]) == 2
-    assert "'vax' is not decoded here; aarch64, riscv64, riscv32, x86_64 is" in capsys.readouterr().err
+    assert "'vax' is not decoded here; aarch64, riscv64, riscv32, x86_64, aarch32 is" in capsys.readouterr().err
 
 
 def test_a_demo_is_chosen_by_the_same_words() -> None:

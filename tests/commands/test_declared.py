@@ -116,7 +116,7 @@ def test_so_is_the_list_of_commands(columns: int, monkeypatch: pytest.MonkeyPatc
 
 def test_the_syndrome_is_called_what_each_architecture_calls_it() -> None:
     own = {each.syndrome for each in ARCHITECTURES.identities if each.syndrome}
-    assert set(COMMANDS["syndrome"].aliases) == own == {"esr", "scause", "pf"}
+    assert set(COMMANDS["syndrome"].aliases) == own == {"esr", "scause", "pf", "dfsr"}
     assert all(COMMANDS[name] is COMMANDS["syndrome"] for name in own)
     assert own.isdisjoint(COMMANDS), "listed once"
     assert own < set(COMMANDS.spellings)

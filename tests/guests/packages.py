@@ -26,6 +26,7 @@ from gdbtools.errors import Unavailable
 CACHE = Path(os.environ.get("GDBTOOLS_CACHE") or Path.home() / ".cache" / "gdbtools")
 PACKAGES = {
     QEMU: "qemu-system-arm",
+    "qemu-system-arm": "qemu-system-arm",
     "qemu-system-riscv64": "qemu-system-riscv",
     "qemu-system-riscv32": "qemu-system-riscv",
     "qemu-system-x86_64": "qemu-system-x86",

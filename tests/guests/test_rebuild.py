@@ -17,7 +17,7 @@ from gdbtools.repl.demo import files
 COMPILER = "aarch64-linux-gnu-gcc"
 GUESTS = files().guest.parent.parent
 BUILT = sorted(GUESTS.glob("*/*.elf"))
-OTHERS = {"riscv": "riscv64-linux-gnu-gcc", "x86": "x86_64-linux-gnu-gcc"}
+OTHERS = {"riscv": "riscv64-linux-gnu-gcc", "x86": "x86_64-linux-gnu-gcc", "arm": "arm-none-eabi-gcc"}
 """By the folder of their guests, the compilers of the other architectures."""
 OTHERS_BUILT = [each for folder in OTHERS for each in sorted(GUESTS.glob(f"{folder}/*/*.elf"))]
 

@@ -118,12 +118,12 @@ def test_whatever_the_surroundings_say_a_guest_is_looked_at(
 
 
 @pytest.mark.guest
-def test_a_guest_of_32_bit_arm_is_told_from_ours(qemu: str, gdb_path: str) -> None:
+def test_a_guest_of_32_bit_arm_is_told_by_its_own_registers(qemu: str, gdb_path: str) -> None:
+    """Whatever the program is called that emulates it."""
     machine = ("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a15", "-display", "none", "-nic", "none")
     said = answers("run", "--gdb", gdb_path, "--nx", "-c", "print 1", "-c", "status", "--", *machine)
-    assert "a 32-bit Arm" in " ".join(said.stdout.split()), said.stderr
-    assert said.returncode == 3
-    assert "a 32-bit Arm" in said.stderr
+    assert "aarch32, CPU 0 of 1, at PL1, MMU off" in " ".join(said.stdout.split()), said.stderr
+    assert said.returncode == 0
 
 
 def test_a_gdb_that_is_not_there_is_named() -> None:

@@ -44,6 +44,7 @@ TABLE_FAULTS = (
     FaultKind.ACCESS,
     FaultKind.RESERVED_BIT,
     FaultKind.PROTECTION_KEY,
+    FaultKind.DOMAIN,
 )
 """What a walk and a check can refuse, or a syndrome say that they did."""
 

@@ -43,6 +43,7 @@ class ExceptionRecord:
     `ipa_unknown` says why no register holds the intermediate physical address of a fault of the second stage, empty
     where one does or none ever could.  `loaded` says whose second stage the registers have, where it need not be that
     of the guest which the exception came from.
+    `origin_said` is how `origin` is known where there is no saved state.
     """
 
     target: Privilege
@@ -62,6 +63,7 @@ class ExceptionRecord:
     routed_to: Privilege | None = None
     ipa_unknown: str = ""
     loaded: str = ""
+    origin_said: str = "as the exception class has it"
 
     @property
     def asked(self) -> Privilege:

@@ -34,6 +34,8 @@ class FaultKind(enum.Enum):
     """An entry has a bit set that has to be clear, and hardware says so."""
     PROTECTION_KEY = enum.auto()
     """A permission that is not the entry's own: the key that it names denies the access."""
+    DOMAIN = enum.auto()
+    """A permission that is not the entry's own: a register denies the domain that it is of."""
     GENERAL_PROTECTION = enum.auto()
     """No page fault: the address is none, before any table is read."""
     PAGE = enum.auto()

@@ -16,8 +16,8 @@ CATCH = Command(
         "Every set of vectors that the guest uses has them: of this CPU and the others, of the kernel and of the\n"
         "trampoline where it hides from its processes (page-table isolation), and each other vectors that a later\n"
         "stop meets. `info breakpoints` shows them, `delete` removes them.\n"
-        "Of x86-64 alone are reserved-bit, protection-key, and by their names general-protection (#GP), stack-fault\n"
-        "(#SS) and double-fault (#DF)."
+        "Of AArch32 alone is domain, and of x86-64 reserved-bit, protection-key, and by their names\n"
+        "general-protection (#GP), stack-fault (#SS) and double-fault (#DF)."
     ),
     arguments=(
         Argument("kind", "the faults to stop on", Kind.CHOICE, CAUGHT, metavar="KIND"),

@@ -32,7 +32,13 @@ from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.units import PAGE_BYTES
 from gdbtools.wording import name_of
 
-_OF_PRESENT = (FaultKind.PERMISSION, FaultKind.ACCESS_FLAG, FaultKind.PROTECTION_KEY, FaultKind.RESERVED_BIT)
+_OF_PRESENT = (
+    FaultKind.PERMISSION,
+    FaultKind.ACCESS_FLAG,
+    FaultKind.PROTECTION_KEY,
+    FaultKind.DOMAIN,
+    FaultKind.RESERVED_BIT,
+)
 """What refuses although the entry is there."""
 
 
@@ -96,7 +102,7 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
         rows.append(("whose", f"{exception.loaded}, and nothing shows that the fault was that one's"))
     rows += _interrupted(exception, symbols)
     rows += _standing(diagnosis.belongs, symbols, back)
-    if answer.live and _repairable(diagnosis):
+    if answer.live and answer.architecture.has("repair") and _repairable(diagnosis):
         rows.append(("next", Span("mmu fixup --resume" if diagnosis.entry else "mmu fixup", Role.COMMAND)))
         if diagnosis.hardware_could:
             rows.append(
@@ -136,9 +142,7 @@ def _interrupted(exception: ExceptionRecord, symbols: FaultSymbols) -> list[tupl
     if exception.state is not None and exception.origin is not None:
         rows.append(("came from", f"{exception.origin.label}, {names.state} {exception.state:#x}"))
     elif exception.origin is not None:
-        rows.append(
-            ("came from", f"{exception.origin.label}, as the exception class has it: there is no {names.state}")
-        )
+        rows.append(("came from", f"{exception.origin.label}, {exception.origin_said}: there is no {names.state}"))
     if exception.return_address is not None:
         at = named(exception.return_address, symbols.return_address)
         said = f"{names.return_address} {at}, {exception.syndrome.returns.value}"

@@ -6,7 +6,7 @@ from typing import Final
 
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
-_NAMES: Final = ("esr", "scause", "pf")
+_NAMES: Final = ("esr", "scause", "pf", "dfsr")
 """What each architecture calls it, as its `Identity` has it too: by that name a value by itself is one of its."""
 
 SYNDROME = Command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from gdbtools.addresses import VA, Output
-from gdbtools.arch.aarch64.syndrome.fault_status import fault_of
+from gdbtools.arch.arm.fault_status import fault_of
 from gdbtools.arch.model import Fault
 from gdbtools.bits import Field, Word
 from gdbtools.units import PAGE_BYTES

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gdbtools.arch.aarch64.causes import VMSACause
-from gdbtools.arch.aarch64.permissions.checks import Grant, Limit
 from gdbtools.arch.aarch64.tables.descriptors import (
     AP_EL0,
     AP_READ_ONLY,
@@ -20,6 +19,7 @@ from gdbtools.arch.aarch64.tables.descriptors import (
     TwoLevelLeaf,
     TwoLevelTable,
 )
+from gdbtools.arch.arm.grants import Grant, Limit
 from gdbtools.arch.model import Cause, Step
 from gdbtools.bits import Field, Word
 

@@ -7,9 +7,9 @@ AArch64.S1IndirectBasePermissions.
 from __future__ import annotations
 
 from gdbtools.arch.aarch64.causes import VMSACause
-from gdbtools.arch.aarch64.permissions.checks import Grant, Limit
 from gdbtools.arch.aarch64.permissions.overlay import NOTHING, Base
 from gdbtools.arch.aarch64.tables.descriptors import IndirectLeaf
+from gdbtools.arch.arm.grants import Grant, Limit
 from gdbtools.arch.model import Rights, Step
 from gdbtools.bits import Word
 

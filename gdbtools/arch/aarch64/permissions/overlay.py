@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gdbtools.arch.aarch64.permissions.checks import Grant, Limit
+from gdbtools.arch.arm.grants import Grant, Limit
 from gdbtools.arch.model import Rights
 
 # R_WDCGP: what each encoding leaves; the others leave nothing.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gdbtools.arch.aarch64.tables.memory_names import memory_type
+from gdbtools.arch.arm.memory_names import memory_type
 from gdbtools.bits import NO_YES, OFF_ON, Field, Word
 
 WIDE_BASE = Field((5, 2), (47, 6), doc="a base of 52 bits: [51:48] are in [5:2]", scale=1 << 6, name="BADDR")

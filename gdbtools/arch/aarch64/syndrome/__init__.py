@@ -21,7 +21,6 @@ from gdbtools.arch.aarch64.syndrome.debug.watchpoint import Watchpoint
 from gdbtools.arch.aarch64.syndrome.doubts import doubts
 from gdbtools.arch.aarch64.syndrome.encoding import Encoding, ESR_ELx
 from gdbtools.arch.aarch64.syndrome.exception_class import EC
-from gdbtools.arch.aarch64.syndrome.fault_status import status
 from gdbtools.arch.aarch64.syndrome.floating_point import FloatingPointException
 from gdbtools.arch.aarch64.syndrome.granule_protection import GranuleProtectionCheck
 from gdbtools.arch.aarch64.syndrome.guarded_control_stack import guarded_control_stack
@@ -41,6 +40,7 @@ from gdbtools.arch.aarch64.syndrome.trapped.system import TrappedSystem
 from gdbtools.arch.aarch64.syndrome.trapped.system_128 import System128
 from gdbtools.arch.aarch64.syndrome.trapped.transaction_start import TransactionStart
 from gdbtools.arch.aarch64.syndrome.trapped.wait import Wait
+from gdbtools.arch.arm.fault_status import status
 from gdbtools.arch.model import AddressMeaning, FaultKind, Return, Syndrome
 
 __all__ = ["CLASSES", "EC", "DataAbort", "ESR_ELx", "Encoding", "InstructionAbort", "decode", "status"]

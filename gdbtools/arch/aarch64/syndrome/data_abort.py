@@ -6,7 +6,7 @@ What bits [23:14] and [12:11] are depends on ISV and on the fault status code, s
 from __future__ import annotations
 
 from gdbtools.arch.aarch64.syndrome.encoding import NO_YES, Encoding, general
-from gdbtools.arch.aarch64.syndrome.fault_status import (
+from gdbtools.arch.arm.fault_status import (
     ERROR_TYPE,
     EXTERNAL_ABORT_NOT_ON_WALK,
     STATUS_NAMES,

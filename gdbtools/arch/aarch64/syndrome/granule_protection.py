@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gdbtools.arch.aarch64.syndrome.encoding import NO_YES, Encoding
-from gdbtools.arch.aarch64.syndrome.fault_status import STATUS_NAMES, fault_of
+from gdbtools.arch.arm.fault_status import STATUS_NAMES, fault_of
 from gdbtools.arch.model import AccessKind, AddressMeaning, Fault
 from gdbtools.bits import Field
 

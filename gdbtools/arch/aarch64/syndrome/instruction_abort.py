@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gdbtools.arch.aarch64.syndrome.encoding import NO_YES, Encoding
-from gdbtools.arch.aarch64.syndrome.fault_status import (
+from gdbtools.arch.arm.fault_status import (
     DATA_ONLY,
     ERROR_TYPE,
     EXTERNAL_ABORT_NOT_ON_WALK,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from gdbtools.arch.aarch64.registers.translation import SHAREABILITY
-from gdbtools.arch.aarch64.tables.memory_names import DEVICE, memory_type
+from gdbtools.arch.arm.memory_names import DEVICE, memory_type
 
 DEVICE_nGnRnE: Final = 0x00
 NON_CACHEABLE: Final = 0x44

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gdbtools.arch.aarch64.causes import VMSACause
-from gdbtools.arch.aarch64.permissions.checks import Limit
 from gdbtools.arch.aarch64.registers.features import Features
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, SCR_EL3
 from gdbtools.arch.aarch64.registers.identification import ID_AA64PFR0_EL1
@@ -12,6 +11,7 @@ from gdbtools.arch.aarch64.translation.controls import EL3, EL10, Controls
 from gdbtools.arch.aarch64.translation.hypervisor_controls import REFUSED, hcr_of, hcrx_of, is_nested
 from gdbtools.arch.aarch64.translation.security import scr_el3
 from gdbtools.arch.aarch64.translation.stage1 import Permissions
+from gdbtools.arch.arm.grants import Limit
 from gdbtools.arch.model import ReadRegister, optional
 from gdbtools.bits import Word
 from gdbtools.errors import Unavailable

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from gdbtools.arch.aarch64.causes import VMSACause
-from gdbtools.arch.aarch64.permissions.checks import Limit
 from gdbtools.arch.aarch64.registers.hypervisor import SCR_EL3
 from gdbtools.arch.aarch64.registers.identification import ID_AA64PFR0_EL1
 from gdbtools.arch.aarch64.tables.descriptors import RootIndirectLeaf, RootLeaf, Stage1Leaf
+from gdbtools.arch.arm.grants import Limit
 from gdbtools.arch.model import ReadRegister, Step, optional
 
 EL3: Final = 3

@@ -14,7 +14,7 @@ from typing import Literal
 from gdbtools.addresses import VA, Input, Output
 from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.exception_levels import LEVELS
-from gdbtools.arch.aarch64.permissions.checks import Effective, Grant, Limit
+from gdbtools.arch.aarch64.permissions.checks import Effective
 from gdbtools.arch.aarch64.permissions.direct import direct, is_dirty, is_read_only
 from gdbtools.arch.aarch64.permissions.indirect import indirect, withheld
 from gdbtools.arch.aarch64.permissions.overlay import Base, overlaid
@@ -24,10 +24,11 @@ from gdbtools.arch.aarch64.tables import descriptors, memory_types
 from gdbtools.arch.aarch64.tables.descriptors import TABLE_AF, EntryRole, IndirectLeaf, Layout, Stage1Leaf
 from gdbtools.arch.aarch64.tables.entries import aligned_root, decode, refuse_entry
 from gdbtools.arch.aarch64.tables.geometry import CONTIGUOUS_ENTRIES, levels_for
-from gdbtools.arch.aarch64.tables.memory_names import memory_type
 from gdbtools.arch.aarch64.translation.controls import Controls, RangeControls
 from gdbtools.arch.aarch64.translation.security import Fetches
 from gdbtools.arch.aarch64.translation.stage2 import Stage2, attributes_of_both
+from gdbtools.arch.arm.grants import Grant, Limit
+from gdbtools.arch.arm.memory_names import memory_type
 from gdbtools.arch.model import (
     AccessKind,
     Attributes,

@@ -8,10 +8,10 @@ from gdbtools.addresses import VA, Input
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.permissions.checks import ALL
 from gdbtools.arch.aarch64.tables import memory_types
-from gdbtools.arch.aarch64.tables.memory_names import memory_type
 from gdbtools.arch.aarch64.translation.controls import Controls
 from gdbtools.arch.aarch64.translation.stage2 import Stage2, attributes_of_both
 from gdbtools.arch.aarch64.translation.stage_off import StageOff
+from gdbtools.arch.arm.memory_names import memory_type
 from gdbtools.arch.model import (
     AccessKind,
     Attributes,

@@ -14,7 +14,6 @@ from typing import Literal
 from gdbtools.addresses import IPA, PA, Input, Output
 from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.aarch64.exception_levels import LEVELS
-from gdbtools.arch.aarch64.permissions.checks import Grant, Limit
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, HCRX_EL2, VTCR_EL2, VTTBR
 from gdbtools.arch.aarch64.registers.translation import WIDE_BASE
 from gdbtools.arch.aarch64.tables import memory_types
@@ -31,7 +30,9 @@ from gdbtools.arch.aarch64.tables.descriptors import (
 )
 from gdbtools.arch.aarch64.tables.entries import aligned_root, refuse_entry, soft_invalid
 from gdbtools.arch.aarch64.tables.geometry import CONTIGUOUS_ENTRIES, stage2_levels_for
-from gdbtools.arch.aarch64.tables.memory_names import memory_type
+from gdbtools.arch.arm.grants import Grant, Limit
+from gdbtools.arch.arm.memory_names import memory_type
+from gdbtools.arch.arm.second_stage import ArmSecondStage
 from gdbtools.arch.model import (
     AccessKind,
     Attributes,
@@ -41,7 +42,6 @@ from gdbtools.arch.model import (
     FaultKind,
     Level,
     Refusal,
-    Regime,
     Rights,
     Step,
     Walk,
@@ -71,7 +71,7 @@ MOSTLY_READ_ONLY = (0b0010, 0b0011, 0b0110, 0b0111)
 
 
 @dataclass(frozen=True)
-class Stage2(Regime):
+class Stage2(ArmSecondStage):
     """Stage 2 of EL1&0, as VTCR_EL2 and VTTBR_EL2 (or their Secure kin) describe it."""
 
     secure: bool
@@ -300,6 +300,9 @@ class Stage2(Regime):
             contiguous=bool(word.Contiguous) and self.contiguous_entries(leaf.level) > 1,
             non_secure=isinstance(word, RealmStage2Leaf | RealmStage2IndirectLeaf) and bool(word.NS),
         )
+
+    def of_both(self, own: Attributes, attr: int | None, sh: int, final: Walk) -> Attributes:
+        return attributes_of_both(own, attr, sh, final)
 
 
 def memattr_of(leaf: Step) -> int:

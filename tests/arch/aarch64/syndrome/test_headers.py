@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import pytest
 
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx, decode
-from gdbtools.arch.aarch64.syndrome.fault_status import status
 from gdbtools.arch.aarch64.syndrome.guarded_control_stack import GCSDataCheck
+from gdbtools.arch.arm.fault_status import status
 from gdbtools.arch.model import Fault, FaultKind
 from gdbtools.bits import Word
 from gdbtools.errors import Unavailable

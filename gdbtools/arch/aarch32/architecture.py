@@ -1,0 +1,111 @@
+"""AArch32: the VMSAv8-32 translation system of PL1 and PL0, as one `Architecture`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from gdbtools.addresses import Input
+from gdbtools.arch.aarch32 import GENERAL, IDENTITY
+from gdbtools.arch.aarch32.exceptions.aborts import Aborts
+from gdbtools.arch.aarch32.privilege_levels import LEVELS, PL0, of_mode
+from gdbtools.arch.aarch32.registers import catalog
+from gdbtools.arch.aarch32.registers.processor_state import CPSR
+from gdbtools.arch.aarch32.registers.translation import SCTLR32, TTBCR, TTBCR_LONG
+from gdbtools.arch.aarch32.syndrome import fault_status
+from gdbtools.arch.aarch32.tables import memory_types
+from gdbtools.arch.aarch32.tables.geometry import LAST_LONG_LEVEL, long_levels
+from gdbtools.arch.aarch32.tables.long_descriptors import long_leaf
+from gdbtools.arch.aarch32.tables.short_descriptors import Shape, short_leaf
+from gdbtools.arch.aarch32.translation import regimes
+from gdbtools.arch.aarch32.translation.long_stage import LongStage
+from gdbtools.arch.aarch32.translation.stage import PagedStage32
+from gdbtools.arch.aarch32.translation.translation_off import TranslationOff
+from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.model import (
+    Access,
+    Fault,
+    Privilege,
+    ReadRegister,
+    Refusal,
+    Regime,
+    Walk,
+    optional,
+    written_down,
+)
+from gdbtools.bits import Word
+from gdbtools.errors import UsageError
+
+
+class AArch32(Architecture):
+    """The Arm 32-bit execution state: what translates for PL1 and PL0."""
+
+    identity = IDENTITY
+    registers = catalog.DECLARED
+    principal = tuple(catalog.DECLARED)
+    brief_fields = catalog.BRIEF
+    leaves = (
+        *(short_leaf(shape, False, False) for shape in Shape),
+        *(long_leaf(level.low) for level in long_levels(32)),
+    )
+    memory_types = memory_types.NAMES
+    regime_names = regimes.NAMES
+    bare_regimes = (regimes.PL1_REGIME, "")
+    privileges = LEVELS
+    pc = "pc"
+    general = GENERAL
+    exceptions = Aborts()
+
+    def word(self, name: str, register: ReadRegister) -> Word:
+        return catalog.layout(name, register)(register(name))
+
+    def register_name(self, text: str, level: int) -> str | None:
+        return catalog.ALIASES.get(text.lower()) or super().register_name(text, level)
+
+    def register_names(self) -> Collection[str]:
+        return (*self.registers, *self.general)
+
+    def laid_out_by(self, name: str) -> tuple[str, str] | None:
+        return ("TTBCR", "EAE") if catalog.depends(name) else None
+
+    def in_force(self, register: ReadRegister) -> Sequence[str]:
+        return [name for name in catalog.DECLARED if name in catalog.IN_FORCE or optional(register, name)]
+
+    def bare_regime(self, granule: str, name: str, level: int | None) -> Regime:
+        if granule != "4k":
+            raise UsageError(
+                "pages of AArch32 have 4k, and larger ones follow from the descriptor; leave --granule out"
+            )
+        control = TTBCR_LONG(0).with_(EAE=1) if level == LAST_LONG_LEVEL else TTBCR(0)
+        values: Mapping[str, int] = {"SCTLR": SCTLR32(0).with_(M=1, C=1), "TTBCR": control, "TTBR0": 0}
+        return regimes.regimes(written_down(values), name)[0]
+
+    def privilege(self, register: ReadRegister) -> Privilege:
+        return of_mode(CPSR(register("cpsr")).M)
+
+    def state(self, register: ReadRegister) -> int:
+        return register("cpsr")
+
+    def regimes(self, register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
+        return regimes.regimes(register, name)
+
+    def regime_for(self, register: ReadRegister, address: Input, name: str | None = None) -> Regime:
+        return regimes.regime_for(register, address, name)
+
+    def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
+        regime = walk.regime
+        as_user = access.privilege == PL0 or access.unprivileged
+        if isinstance(regime, PagedStage32):
+            return regime.check(walk, access.kind, as_user, CPSR(state))
+        assert isinstance(regime, TranslationOff), "there are no others"
+        return regime.check(walk, access.kind, as_user)
+
+    def status(self, fault: Fault, access: Access | None = None, walk: Walk | None = None) -> int | None:  # noqa: ARG002
+        """Return the fault status that DFSR or IFSR would have, in the format of the tables that were walked."""
+        return None if walk is None else fault_status.status(fault, isinstance(walk.regime, LongStage))
+
+    def privileges_of(self, regime: Regime) -> tuple[Privilege, ...]:  # noqa: ARG002
+        return LEVELS[:2]
+
+
+ARCHITECTURE: Final = AArch32()

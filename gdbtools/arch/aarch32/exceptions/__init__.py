@@ -1,0 +1,1 @@
+"""Aborts: what they leave behind, and where they are taken."""

@@ -1,0 +1,123 @@
+"""AArch32's aborts, as one `Exceptions`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from gdbtools.addresses import VA
+from gdbtools.arch.aarch32.exceptions import record, vectors
+from gdbtools.arch.aarch32.syndrome import DATA, decode
+from gdbtools.arch.aarch32.translation import regimes
+from gdbtools.arch.exceptions import Exceptions
+from gdbtools.arch.instruction_effects import Effect, EffectWords
+from gdbtools.arch.model import (
+    AccessKind,
+    Agreement,
+    ExceptionRecord,
+    FaultKind,
+    Fit,
+    Privilege,
+    ReadRegister,
+    Syndrome,
+    VectorEntry,
+    Walk,
+    optional,
+)
+from gdbtools.bits import FieldValue
+
+LONGEST_BYTES: Final = 4
+_OTHER_SET: Final = "whether it was of A32 or of T32 is in SPSR_abt, which QEMU's gdbstub does not give"
+
+
+class Aborts(Exceptions):
+    """Data aborts and prefetch aborts that PL1 takes."""
+
+    names = record.NAMES[DATA]
+    effect_words = EffectWords("DSB", "ISB", "TLBIMVA")
+    vectors_bytes = vectors.VECTORS_BYTES
+    longest_instruction_bytes = LONGEST_BYTES
+    # "TLB maintenance requirements": what causes a Translation fault or an Access flag fault is never held in a TLB.
+    cached_refusals = frozenset((FaultKind.PERMISSION, FaultKind.DOMAIN))
+    caught = ("access-flag", "translation", "permission", "domain")
+
+    def instruction_bytes(self, begins: bytes) -> int:  # noqa: ARG002
+        return LONGEST_BYTES
+
+    def way_back(self, register: ReadRegister, through: VA | None) -> Mapping[str, int] | None:  # noqa: ARG002
+        """Return what leads to an instruction that returns: SPSR_abt, which that restores, cannot be had."""
+        return None if through is None else {"pc": through}
+
+    def syndrome_of(self, exception_class: int, iss: int) -> int | None:  # noqa: ARG002
+        """There are no classes: a fault status is whole."""
+        return None
+
+    def decode(self, value: int) -> Syndrome:
+        return decode(value)
+
+    def is_syndrome(self, name: str) -> bool:
+        """Return whether it is the one that a value by itself is taken for; IFSR has the same codes."""
+        return name == DATA
+
+    def syndrome(self, register: ReadRegister) -> Syndrome:
+        return record.syndrome(register)
+
+    def context(self, register: ReadRegister) -> tuple[int, ...]:
+        return tuple(optional(register, name) or 0 for name in ("TTBCR", "TTBR0", "TTBR1", "SCTLR", "VBAR"))
+
+    def record(self, register: ReadRegister) -> ExceptionRecord:
+        return record.record(register)
+
+    def raised_at(self, exception: ExceptionRecord) -> VA | None:
+        return exception.return_address
+
+    def fits(
+        self,
+        exception: ExceptionRecord,
+        instruction: int | None,  # noqa: ARG002
+        register: ReadRegister | None = None,  # noqa: ARG002
+    ) -> Agreement:
+        names, at = exception.names, exception.return_address
+        if at is None:
+            return Agreement(Fit.NOT_SHOWN, f"LR_abt may have changed since: {names.return_address} is not known")
+        if exception.syndrome.access_kind is not AccessKind.EXECUTE:
+            return Agreement(Fit.NOT_SHOWN, _OTHER_SET)
+        # A T32 instruction may lie across two pages, and its second half be refused.
+        if exception.address in (at, at + 2):
+            return Agreement(Fit.FITS, f"{names.return_address} is where it was fetched from")
+        said = f"{names.address} is {exception.address:#x} and {names.return_address} {at:#x}"
+        return Agreement(Fit.CONTRADICTS, f"{said}, of which a fetch has but one", of_address=True)
+
+    def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[VA, str]:  # noqa: ARG002
+        return vectors.aborts(register)
+
+    def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:  # noqa: ARG002
+        return "SCTLR" if vectors.has_high_vectors(register) else "VBAR"
+
+    def vector_entry(self, register: ReadRegister) -> VectorEntry | None:
+        return vectors.entry_at(register, register("pc"))
+
+    def fits_entry(self, exception: ExceptionRecord, entry: VectorEntry) -> str:
+        if exception.syndrome.name == entry.name:
+            return ""
+        return f"pc is at the vector entry {entry.name}, which leaves {exception.names.syndrome} as it was"
+
+    def is_of(self, exception: ExceptionRecord, regime: str) -> bool:
+        return exception.syndrome.fault is not None and exception.regime == regime
+
+    def regime_of(self, register: ReadRegister, privilege: Privilege) -> str:  # noqa: ARG002
+        return regimes.PL1_REGIME
+
+    def maintenance(self, instruction: int) -> AccessKind:  # noqa: ARG002
+        return AccessKind.MAINTENANCE
+
+    def is_unprivileged(self, instruction: int) -> bool:  # noqa: ARG002
+        """Return False: of an instruction alone nobody can say whether it is of A32 or of T32."""
+        return False
+
+    def effects(self, code: bytes, end: VA, register: ReadRegister, regime: str, about: Walk) -> Sequence[Effect]:  # noqa: ARG002
+        """Return nothing, for the same reason."""
+        return ()
+
+    def trap_controls(self, exception: ExceptionRecord, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:  # noqa: ARG002
+        return ()

@@ -1,0 +1,1 @@
+"""What an entry grants, and what domains and controls make of it."""

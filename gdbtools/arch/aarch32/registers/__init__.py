@@ -1,0 +1,1 @@
+"""The registers of AArch32, as words."""

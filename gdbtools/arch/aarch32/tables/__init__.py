@@ -1,0 +1,1 @@
+"""Translation tables: what their entries are, in both formats."""

@@ -1,0 +1,1 @@
+"""The translation regimes: built from registers, each format with its own rules."""

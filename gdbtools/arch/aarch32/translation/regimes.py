@@ -1,0 +1,153 @@
+"""From registers to regimes, by name: which format the tables have, and which range translates an address.
+
+Source: DDI 0487, chapter G5: "About VMSAv8-32", "Translation regimes", "Translation table base address register and
+translation table control register", and "Execution privilege, Exception levels, and AArch32 Privilege levels".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from gdbtools.addresses import Input
+from gdbtools.arch.aarch32.privilege_levels import MONITOR, PL2, of_mode
+from gdbtools.arch.aarch32.registers.processor_state import CPSR, HCR, SCR
+from gdbtools.arch.aarch32.registers.translation import (
+    DACR,
+    HAS_PXN,
+    ID_MMFR0,
+    NMRR,
+    PRRR,
+    SCTLR32,
+    TTBCR,
+    TTBCR_LONG,
+    TTBR_LONG,
+)
+from gdbtools.arch.aarch32.tables.short_entries import ShortRules
+from gdbtools.arch.aarch32.translation.long_stage import LongStage
+from gdbtools.arch.aarch32.translation.short_stage import ShortStage
+from gdbtools.arch.aarch32.translation.translation_off import TranslationOff
+from gdbtools.arch.model import ReadRegister, Regime, optional
+from gdbtools.errors import Unavailable, UsageError
+
+PL1_REGIME: Final = "pl1"
+_SECURE: Final = (
+    "the CPU is in Secure state, which has its own SCTLR, TTBCR, TTBR0, TTBR1 and DACR; QEMU's gdbstub gives those of "
+    "Non-secure state alone; those are: --with SCR.NS=1"
+)
+_HYP: Final = "the CPU is in Hyp mode, whose own tables are not decoded; those of PL1 and PL0 are: --regime pl1"
+_STAGE_2: Final = "HCR.{} is 1: what PL1's tables give goes through a stage 2 of AArch32, which is not decoded"
+_ASSUMED_SCTLR: Final = "SCTLR: M=1, AFE=0, TRE=0, WXN=0, EE=0"
+_ASSUMED_DACR: Final = "DACR: every domain a client's"
+_CLIENTS: Final = DACR(0x5555_5555)
+
+
+def current(register: ReadRegister) -> str:
+    """Return the name of the regime that the CPU is using; a source without cpsr is taken for a kernel's.
+
+    Raises `Unavailable` in Hyp mode.
+    """
+    cpsr = optional(register, "cpsr")
+    if cpsr is not None and of_mode(CPSR(cpsr).M) == PL2:
+        raise Unavailable(_HYP)
+    return PL1_REGIME
+
+
+def regimes(register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
+    """Return the ranges of a regime in the order of their addresses, or the one of an MMU that is off."""
+    return BUILDERS[_named(register, name)](register)
+
+
+def regime_for(register: ReadRegister, address: Input, name: str | None = None) -> Regime:
+    """Return the range that translates `address`; the last for one that lies in none."""
+    ranges = regimes(register, name)
+    return next((each for each in ranges if each.first <= address <= each.last), ranges[-1])
+
+
+def _named(register: ReadRegister, name: str | None) -> str:
+    wanted = current(register) if name is None else name
+    if wanted not in BUILDERS:
+        raise UsageError(f"{wanted} is no regime of AArch32; there is {', '.join(BUILDERS)}")
+    return wanted
+
+
+def is_secure(register: ReadRegister) -> bool:
+    """Return whether the CPU is in Secure state: SCR is there where there is EL3."""
+    scr, cpsr = optional(register, "SCR"), optional(register, "cpsr")
+    return scr is not None and (not SCR(scr).NS or (cpsr is not None and CPSR(cpsr).M == MONITOR))
+
+
+def _pl1(register: ReadRegister) -> tuple[Regime, ...]:
+    if is_secure(register):
+        raise Unavailable(_SECURE)
+    hcr = HCR(optional(register, "HCR") or 0)
+    for field in (HCR.VM, HCR.DC):
+        if field.of(hcr):
+            raise Unavailable(_STAGE_2.format(field.name))
+    value = optional(register, "SCTLR")
+    sctlr = SCTLR32(0).with_(M=1, C=1, I=1) if value is None else SCTLR32(value)
+    off = "HCR.TGE is 1" if hcr.TGE else "" if sctlr.M else "SCTLR.M is 0"
+    if off:
+        return (TranslationOff(off),)
+    ttbcr = TTBCR(register("TTBCR"))
+    assumed = () if value is not None else (_ASSUMED_SCTLR,)
+    return _long(register, sctlr, assumed) if ttbcr.EAE else _short(register, ttbcr, sctlr, assumed)
+
+
+def _short(register: ReadRegister, ttbcr: TTBCR, sctlr: SCTLR32, assumed: tuple[str, ...]) -> tuple[Regime, ...]:
+    prrr, nmrr = optional(register, "MAIR0"), optional(register, "MAIR1")
+    dacr = optional(register, "DACR")
+    model = optional(register, "ID_MMFR0")
+    never = model is None or ID_MMFR0(model).VMSA >= HAS_PXN
+    lacking = [] if dacr is not None else [_ASSUMED_DACR]
+    lacking += [] if model is not None else ["ID_MMFR0: there is PXN"]
+    remap = None if prrr is None or nmrr is None else (PRRR(prrr), NMRR(nmrr))
+    lacking += [] if remap is not None or not sctlr.TRE else ["PRRR, NMRR: unknown, so are memory types"]
+
+    def a_range(upper: bool) -> Regime:
+        ttbr = "TTBR1" if upper else "TTBR0"
+        return ShortStage(
+            ttbr=ttbr,
+            upper=upper,
+            base=_low(register(ttbr)),
+            ttbcr=ttbcr,
+            sctlr=sctlr,
+            dacr=_CLIENTS if dacr is None else DACR(dacr),
+            remap=remap,
+            rules=ShortRules(bool(sctlr.AFE), bool(sctlr.TRE), never),
+            assumed=(*assumed, *lacking),
+        )
+
+    return (a_range(False), a_range(True)) if ttbcr.N else (a_range(False),)
+
+
+def _long(register: ReadRegister, sctlr: SCTLR32, assumed: tuple[str, ...]) -> tuple[Regime, ...]:
+    ttbcr = TTBCR_LONG(register("TTBCR"))
+    low, high = optional(register, "MAIR0"), optional(register, "MAIR1")
+    mair = None if low is None or high is None else high << 32 | low
+    lacking = () if mair is not None else ("MAIR0, MAIR1: unknown, so are memory types",)
+
+    def a_range(upper: bool) -> Regime:
+        ttbr = "TTBR1" if upper else "TTBR0"
+        return LongStage(
+            ttbr=ttbr,
+            upper=upper,
+            base=TTBR_LONG(register(ttbr)),
+            ttbcr=ttbcr,
+            sctlr=sctlr,
+            mair=mair,
+            assumed=(*assumed, *lacking),
+        )
+
+    return (a_range(False), a_range(True)) if ttbcr.T0SZ or ttbcr.T1SZ else (a_range(False),)
+
+
+def _low(value: int) -> int:
+    """Return the half of TTBR0 or TTBR1 that counts for short descriptors."""
+    return value & 0xFFFF_FFFF
+
+
+BUILDERS: Final[Mapping[str, Callable[[ReadRegister], tuple[Regime, ...]]]] = MappingProxyType({PL1_REGIME: _pl1})
+"""Each regime by its name: from registers to its ranges."""
+NAMES: Final = tuple(BUILDERS)

@@ -1,0 +1,1 @@
+"""The rules of AArch32, by themselves: each as the manual has it."""

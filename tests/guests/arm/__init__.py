@@ -1,0 +1,1 @@
+"""AArch32 in QEMU: its table walker and its kernels as witnesses."""

@@ -20,7 +20,7 @@ FINDINGS: Final[Mapping[str, str]] = {
     "walk": "an address is not mapped, or the access that was asked about is refused",
     "map": "with `--expect-none` something fits; or a contiguous run is not uniform",
     "rmap": "mappings of one page have two memory types or shareabilities, or a virtual address leads nowhere",
-    "audit": "a rule is broken",
+    "audit": "a rule is broken, and the baseline does not have it",
     "fault": "the last exception is a fault",
     "probe": "hardware and tables do not agree",
     "find-roots": "nothing looks like a root",
@@ -64,8 +64,14 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("gdbtools p2m -s xen.core --guest 1 --measure", "of another guest, and how long that took"),
     ),
     "audit": (
-        ("mmu audit", "is anything both writable and executable?"),
+        ("mmu audit", "every rule, of everything that a CPU uses or has loaded"),
         ("gdbtools audit -s crash.core --rule writable-executable --json", "one rule, with every finding"),
+        ("gdbtools audit -s crash.core --write-baseline known.json", "what is known from now on"),
+        (
+            "gdbtools audit -s later.core --baseline known.json --format sarif -o audit.sarif",
+            "what is new, for CI",
+        ),
+        ("gdbtools audit --rules", "each rule, what it means, and whose it is"),
     ),
     "fault": (
         ("mmu fault", "at a vector entry, or anywhere: of the last exception"),

@@ -45,7 +45,15 @@ MODEL = (
     "wording",
 )
 """What is said of any architecture: values and interfaces."""
-ARCH = (*MODEL, "arch.instruction_effects", "arch.regime_cache", "arch.walk", "arch.scan", "arch.table_pages")
+ARCH = (
+    *MODEL,
+    "arch.instruction_effects",
+    "arch.regime_cache",
+    "arch.walk",
+    "arch.scan",
+    "arch.table_pages",
+    "arch.flawed_entries",
+)
 # A folder (or a file of the top level) and what it may import of gdbtools; the longest prefix of a module decides.
 ALLOWED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(LEAVES, ()),

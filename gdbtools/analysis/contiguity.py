@@ -7,11 +7,13 @@ the access flag and the dirty state may differ.  Source: DDI 0487, "The Contiguo
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
 from gdbtools.addresses import PA, Input
-from gdbtools.arch.model import Attributes, Read, Walk
+from gdbtools.arch.model import Attributes, Read, Regime, Run, Walk
+from gdbtools.arch.walk import walk
 from gdbtools.errors import Unreadable
 
 
@@ -28,6 +30,19 @@ class Breach(enum.Enum):
     """The run's output is not aligned to its size."""
     UNREADABLE = enum.auto()
 
+    @property
+    def sentence(self) -> str:
+        return _SENTENCES[self]
+
+
+_SENTENCES: Final = {
+    Breach.NOT_CONTIGUOUS: "a member does not say it is one",
+    Breach.OUTPUT: "a member leads elsewhere",
+    Breach.ATTRIBUTES: "a member has other attributes",
+    Breach.MISALIGNED: "its output is not aligned to its size",
+    Breach.UNREADABLE: "not all of it can be read",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Contiguity:
@@ -40,6 +55,24 @@ class Contiguity:
     size_bytes: int
     breach: Breach | None = None
     pa: PA | None = None
+
+
+def broken_ends(regime: Regime, run: Run, read: Read) -> Iterator[tuple[Input, Contiguity]]:
+    """Yield what breaks a run of leaves that says it is contiguous, at either end: (an address in it, what breaks it).
+
+    Between its ends it is contiguous, or it would be no run.
+    """
+    if not run.attributes.contiguous:
+        return
+    level = next((each for each in regime.levels if each.number == run.kind.level), None)
+    group = regime.contiguous_entries(level) * level.size_bytes if level else 1
+    aligned = run.ipa if run.ipa is not None else run.output
+    if not (run.first % group or run.size_bytes % group or (aligned or 0) % group):
+        return
+    for address in dict.fromkeys((run.first, cast(Input, run.last & -run.leaf_bytes))):
+        checked = contiguity(walk(regime, address, read), read)
+        if checked is not None and checked.breach is not None:
+            yield address, checked
 
 
 def contiguity(found: Walk, read: Read) -> Contiguity | None:

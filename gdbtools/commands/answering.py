@@ -29,6 +29,8 @@ class OutputForm(enum.Enum):
     JSON = enum.auto()
     HTML = enum.auto()
     MARKDOWN = enum.auto()
+    FOREIGN = enum.auto()
+    """One of a command's own, which is not ours: `--format` names it."""
 
 
 _BY_SUFFIX: Final = {
@@ -41,10 +43,13 @@ _BY_SUFFIX: Final = {
 }
 
 
-def form_of(json: bool, html: bool, output: str | None) -> OutputForm:
+def form_of(json: bool, html: bool, output: str | None, foreign: str | None = None) -> OutputForm:
     """Return the form that was asked for, by an option or by the name of the file."""
-    if json and html:
-        raise UsageError("--json and --html exclude each other; ask for one of them")
+    asked = [name for name, wanted in (("--json", json), ("--html", html), ("--format", foreign)) if wanted]
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)} exclude each other; ask for one of them")
+    if foreign:
+        return OutputForm.FOREIGN
     if json or html:
         return OutputForm.JSON if json else OutputForm.HTML
     return _BY_SUFFIX.get(Path(output or "").suffix.lower(), OutputForm.TEXT)
@@ -58,6 +63,8 @@ class Query:
     options: Any
     form: OutputForm = OutputForm.TEXT
     output: str | None = None
+    foreign: str | None = None
+    """What the form is called that is not ours."""
     rehearses: bool = False
     """Whether it is asked to show what it would do, and to do nothing (`--dry-run`)."""
     readings: tuple[str, ...] = ()
@@ -89,12 +96,13 @@ def query(
 def query_of(words: Words, evaluate: Evaluate) -> Query:
     """Read words that have been parsed."""
     values, readings = read(words, evaluate)
-    output = words.output
+    output, foreign = words.output, words.given.get("format")
     return Query(
         command=words.command,
         options=words.command.options(values),
-        form=form_of(values.get("json", False), values.get("html", False), output),
+        form=form_of(values.get("json", False), values.get("html", False), output, foreign),
         output=output,
+        foreign=foreign,
         rehearses=bool(values.get("dry_run")),
         readings=readings,
         writes=words.writes,
@@ -144,6 +152,8 @@ class Response:
         """
         if self.query.form is OutputForm.JSON:
             return "".join(f"{line}\n" for line in self.lines())
+        if self.query.foreign is not None:
+            return self.query.command.formatted(self.query.foreign, self.answers)
         if self.query.form is OutputForm.HTML:
             from gdbtools.render.html import page  # only a page needs it
 

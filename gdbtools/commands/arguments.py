@@ -123,11 +123,26 @@ DIRTY_CONVENTIONS = ("none", "bit55", "bit56", "bit57", "bit58", "dbm")
 AUDITED = (
     "writable-executable",
     "user-writable-executable",
+    "executable-alias",
+    "user-executable-alias",
     "writable-table",
+    "user-accessible-kernel",
+    "executable-linear-map",
+    "kernel-access-flag",
+    "mismatched-attributes",
+    "beyond-memory",
+    "contiguous-run",
+    "reserved-bits",
+    "output-size",
+    "cpu-difference",
+    "shared-table",
+    "guest-isolation",
     "foreign-frame",
     "unrecorded-table",
 )
 """The rules that `audit` knows."""
+AUDIT_FORMS = ("sarif", "github")
+"""What it writes its findings in for others."""
 TABLES = ("all", "touched")
 """Which tables `capture` takes."""
 IGNORABLE = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import keyword
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -133,11 +133,13 @@ class Implementation:
     sourceless: Callable[[Any], bool] = never
     documents: Callable[[Sequence[Any]], Sequence[Document]] | None = None
     """What shows all answers of one question, where that is more than each by itself."""
+    forms: Mapping[str, Callable[[Sequence[Any]], str]] = field(default_factory=dict)
+    """What writes all answers in a form of others, by the name that `--format` has for it."""
 
 
 def loaded(name: str) -> Callable[[], Implementation]:
     """Return what imports a command's own folder when it is first asked: `Options`, `run`, `view` and `record`, and
-    what it may have besides, `finding`, `sourceless` and `documents`.
+    what it may have besides, `finding`, `sourceless`, `documents` and `FORMS`.
     """
 
     def implementation() -> Implementation:
@@ -151,6 +153,7 @@ def loaded(name: str) -> Callable[[], Implementation]:
             getattr(running, "finding", never),
             getattr(running, "sourceless", never),
             getattr(showing, "documents", None),
+            getattr(showing, "FORMS", {}),
         )
 
     return cache(implementation)
@@ -214,6 +217,10 @@ class Command:
         """Show every answer of one question, in order."""
         together = self.implementation().documents
         return [self.view(answer) for answer in answers] if together is None else list(together(answers))
+
+    def formatted(self, form: str, answers: Sequence[Any]) -> str:
+        """Write every answer of one question in a form of others."""
+        return self.implementation().forms[form](answers)
 
     def record(self, answer: Any) -> JsonObject:
         return self.implementation().record(answer)

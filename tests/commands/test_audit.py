@@ -22,9 +22,9 @@ def lower(t: Tables) -> dict[str, int]:
 
 def rules(result: dict) -> dict[str, list[tuple[int, int]]]:
     """Return first address and size of each finding, by rule."""
-    found: dict[str, list[tuple[int, int]]] = {each["rule"]: [] for each in result["rules"]}
+    found: dict[str, list[tuple[int, int]]] = {}
     for each in result["findings"]:
-        found[each["rule"]].append((int(each["first"], 16), each["size"]))
+        found.setdefault(each["rule"], []).append((int(each["first"], 16), each["size"]))
     return found
 
 
@@ -66,17 +66,19 @@ def test_the_kernel_s_space_is_audited_where_a_reduced_one_is_in_force(capsys, t
     source = saved(guest.lower, tmp_path, guest.at_el0())
     [found] = asked(capsys, "audit", *source, status=1)["findings"]
     assert int(found["first"], 16) == PLANTED
-    assert "--with TTBR1_EL1=" in found["closer"]
+    assert "--with TTBR1_EL1=" in found["next"]
     assert "not the reduced one in force" in text(capsys, "audit", *source, status=1)
     linear = asked(capsys, "audit", *source, status=1)["linear_map"]
     assert linear is None or all(int(each["first"], 16) >= KERNEL for each in linear["extents"])
 
 
 def test_a_kernel_s_space_that_is_not_proven_is_said_to_be_missed(capsys, tmp_path: Path) -> None:
-    assert "limited TTBR1_EL1 leads to a reduced space" in text(capsys, "audit", *unproven(Isolated(), tmp_path))
+    assert "limited TTBR1_EL1 leads to a reduced space" in text(
+        capsys, "audit", "--ignore", "beyond-memory", *unproven(Isolated(), tmp_path)
+    )
 
 
-@pytest.mark.parametrize("rule", ["writable-table", "foreign-frame"])
+@pytest.mark.parametrize("rule", ["foreign-frame", "unrecorded-table"])
 def test_a_rule_of_paravirtual_guests_is_refused_elsewhere(capsys, tmp_path: Path, rule: str) -> None:
     guest = Isolated()
     source = saved(guest.lower, tmp_path, guest.at_el0())

@@ -87,7 +87,7 @@ class Stop:
 
 def checks(found: GuestSurvey) -> list[Checked]:
     """Return what every rule says of what was looked at."""
-    return [paravirtual.check(rule, found) for rule in paravirtual.RULES]
+    return [check(found) for check in paravirtual.CHECKS.values()]
 
 
 def findings(found: GuestSurvey) -> list[Finding]:
@@ -243,7 +243,8 @@ def test_a_table_page_made_writable_in_the_linear_map_is_the_one_finding(guest: 
         assert linear is not None
         assert [each.first for each in pages if each.writable] == [found.input]
     (only,) = planted
-    assert (only.rule.name, only.first, only.descriptor_pa) == ("writable-table", found.input, leaf.pa)
+    assert only.entry is not None
+    assert (only.rule.name, only.first, only.entry.pa) == ("writable-table", found.input, leaf.pa)
     assert only.output == frame * PAGE_BYTES
     assert any("level 1 table" in each for each in only.evidence)
 
@@ -282,7 +283,8 @@ def test_a_foreign_frame_is_the_one_finding_and_says_whose_it_is(guest: PvGuest)
         with stop.written(leaf.pa, word & ~(((1 << 52) - 1) & -PAGE_BYTES) | foreign * PAGE_BYTES):
             planted = findings(stop.survey())
             shown = stop.frames().of(foreign)
-    assert [(each.rule.name, each.first, each.descriptor_pa) for each in planted] == [("foreign-frame", va, leaf.pa)]
+    places = [(each.rule.name, each.first, each.entry and each.entry.pa) for each in planted]
+    assert places == [("foreign-frame", va, leaf.pa)]
     assert planted[0].output == PA(foreign * PAGE_BYTES)
     assert (shown.mark, shown.pseudo) == (FrameMark.FOREIGN, None)
     assert "Xen's heap" in shown.use

@@ -131,6 +131,7 @@ def test_what_acts_is_offered_only_if_that_is_allowed(live: bool) -> None:
 def test_what_names_a_file_that_is_written_says_so() -> None:
     named = {f"{name} {each.name}" for name, command in COMMANDS.items() for each in command.arguments if each.writes}
     assert named == {
+        "audit --write-baseline",
         "capture file",
         "find-roots --write",
         "redact file",

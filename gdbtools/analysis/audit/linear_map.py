@@ -7,7 +7,7 @@ where that leads, one is met for more pages than any other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from gdbtools.addresses import VA
@@ -23,6 +23,10 @@ class LinearPiece:
     output: int
     rights: Rights
 
+    @property
+    def distance(self) -> int:
+        return self.first - self.output
+
 
 @dataclass(frozen=True, slots=True)
 class LinearMap:
@@ -36,27 +40,41 @@ class LinearMap:
         return any(first <= address < first + size for first, size in self.extents)
 
 
+_ADDRESSES = (1 << 64) - 1
 LEAST_BYTES = 1 << 20
 """What maps less is no map of all memory."""
 
 
-def linear_map(pieces: Iterable[LinearPiece]) -> LinearMap | None:
+MUCH = 2
+"""Another map of all memory, by a second base, has at least the largest one's part of so many."""
+
+
+def linear_bases(pieces: Iterable[LinearPiece]) -> Collection[VA]:
+    """Return where address 0 would be in every map of memory that has much of what the largest has, that one first."""
+    sizes = _sizes(pieces).most_common()
+    return [VA(base & _ADDRESSES) for base, size in sizes if size >= max(LEAST_BYTES, sizes[0][1] // MUCH)]
+
+
+def linear_map(pieces: Sequence[LinearPiece]) -> LinearMap | None:
     """Return the map of memory with the most in it; None where the largest is small."""
-    sizes = Counter[int]()
-    parts: dict[int, list[tuple[int, int]]] = {}
-    for each in pieces:
-        distance = each.first - each.output
-        sizes[distance] += each.size_bytes
-        parts.setdefault(distance, []).append((each.first, each.size_bytes))
+    sizes = _sizes(pieces)
     if not sizes:
         return None
     base, size = sizes.most_common(1)[0]
     if size < LEAST_BYTES:
         return None
     extents: list[tuple[VA, int]] = []
-    for first, length in sorted(parts[base]):
+    for first, length in sorted((each.first, each.size_bytes) for each in pieces if each.distance == base):
         if extents and sum(extents[-1]) == first:
             extents[-1] = (extents[-1][0], extents[-1][1] + length)
         else:
             extents.append((VA(first), length))
-    return LinearMap(VA(base & (1 << 64) - 1), size, tuple(extents))
+    return LinearMap(VA(base & _ADDRESSES), size, tuple(extents))
+
+
+def _sizes(pieces: Iterable[LinearPiece]) -> Counter[int]:
+    """Return how much is mapped at each distance between an address and where it leads."""
+    sizes = Counter[int]()
+    for each in pieces:
+        sizes[each.distance] += each.size_bytes
+    return sizes

@@ -8,40 +8,21 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from gdbtools.addresses import PA, VA, moved
-from gdbtools.analysis.audit.findings import Checked, Finding, RootedRun, Rule, Severity
+from gdbtools.analysis.audit.evidence import Evidence
+from gdbtools.analysis.audit.findings import AuditedRange, Checked, Finding, RootedRun, Rule
 from gdbtools.analysis.audit.linear_map import LinearMap, LinearPiece, linear_map
+from gdbtools.analysis.audit.rules import FOREIGN_FRAME, UNRECORDED_TABLE, WRITABLE_TABLE
 from gdbtools.analysis.audit.spaces import Gathered
 from gdbtools.analysis.guest_runs import GuestRun, frames_of, guest_runs
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import overlaid
 from gdbtools.arch.model import Privilege, Read, ReadRegister, Run
-from gdbtools.arch.walk import walk
 from gdbtools.systems.guest_frames import FrameMark, GuestFrames, Protected
-
-WRITABLE_TABLE: Final = Rule(
-    "writable-table",
-    Severity.ERROR,
-    "no frame that holds a table is writable for the guest, by whatever address",
-    "mappings that the guest may write",
-)
-FOREIGN_FRAME: Final = Rule(
-    "foreign-frame",
-    Severity.ERROR,
-    "every frame that the guest maps leads back to it, or is one that the hypervisor has given it",
-    "mappings",
-)
-UNRECORDED_TABLE: Final = Rule(
-    "unrecorded-table",
-    Severity.ERROR,
-    "every table that the guest's roots lead to is one by the hypervisor's records, too",
-    "tables",
-)
-RULES: Final = (WRITABLE_TABLE, FOREIGN_FRAME, UNRECORDED_TABLE)
 
 
 @dataclass(frozen=True)
@@ -50,7 +31,7 @@ class GuestSurvey:
 
     guest: GuestFrames
     user: Privilege
-    read: Read
+    evidence: Evidence
     roots: int
     looked: Gathered
     mapped: Sequence[RootedRun]
@@ -82,16 +63,12 @@ def survey(architecture: Architecture, register: ReadRegister, read: Read, guest
     for root in roots:
         leads = guest.root_registers(root)
         for regime in architecture.regimes(overlaid(register, leads)):
-            mapped += (RootedRun(run, regime, leads) for run in looked.runs(regime, guest.ranges))
-    return GuestSurvey(guest, architecture.privileges[0], read, len(roots), looked, mapped, guest.protected())
+            where = AuditedRange(regime, registers=leads)
+            mapped += (RootedRun(run, where) for run in looked.runs(regime, guest.ranges))
+    return GuestSurvey(guest, architecture.privileges[0], Evidence(read), len(roots), looked, mapped, guest.protected())
 
 
-def check(rule: Rule, found: GuestSurvey) -> Checked:
-    """Ask one rule."""
-    return {WRITABLE_TABLE: _writable, FOREIGN_FRAME: _foreign, UNRECORDED_TABLE: _unrecorded}[rule](found)
-
-
-def _writable(found: GuestSurvey) -> Checked:
+def writable_table(found: GuestSurvey) -> Checked:
     tables = found.tables
     wanted = sorted({*found.protected, *tables})
     findings: list[Finding] = []
@@ -122,21 +99,10 @@ def _alias(found: GuestSurvey, where: RootedRun, at: VA, frame: int, level: int 
     evidence += [] if level is None else [f"the guest's tables lead to it as a level {level} table"]
     named = "" if numbered.pseudo is None else f", pseudo-physical {numbered.pseudo:#x}"
     said = f"the guest may write machine frame {frame:#x}{named}: {what}"
-    return _finding(WRITABLE_TABLE, said, where, at, 1 << found.guest.page_bits, evidence, found.read)
+    return found.evidence.finding(WRITABLE_TABLE, said, where, at, 1 << found.guest.page_bits, tuple(evidence))
 
 
-def _finding(
-    rule: Rule, said: str, where: RootedRun, at: VA, size_bytes: int, evidence: Sequence[str], read: Read
-) -> Finding:
-    regime = where.regime
-    leaf = walk(regime, at, read).leaf
-    output = None if leaf is None else regime.output(at, leaf).address
-    shown = [] if leaf is None else [f"by the level {leaf.level.number} descriptor {leaf.entry.word.padded}"]
-    descriptor = None if leaf is None else leaf.pa
-    return Finding(rule, said, at, size_bytes, regime.root, descriptor, output, (*shown, *evidence), where.registers)
-
-
-def _foreign(found: GuestSurvey) -> Checked:
+def foreign_frame(found: GuestSurvey) -> Checked:
     findings: list[Finding] = []
     explained = Counter[str]()
     examined = 0
@@ -152,12 +118,12 @@ def _foreign(found: GuestSurvey) -> Checked:
             said = f"machine frame {each.frame.machine:#x} is foreign to the guest: {each.frame.said}"
             use = [f"the hypervisor has it as {each.frame.use}"] if each.frame.use else []
             at, size = VA(each.run.first), each.run.size_bytes
-            findings.append(_finding(FOREIGN_FRAME, said, where, at, size, use, found.read))
+            findings.append(found.evidence.finding(FOREIGN_FRAME, said, where, at, size, tuple(use)))
     words = tuple(f"{count} {why}" for why, count in sorted(explained.items()))
     return Checked(FOREIGN_FRAME, examined, tuple(findings), words)
 
 
-def _unrecorded(found: GuestSurvey) -> Checked:
+def unrecorded_table(found: GuestSurvey) -> Checked:
     findings: list[Finding] = []
     size = 1 << found.guest.page_bits
     for frame, level in sorted(found.tables.items()):
@@ -167,16 +133,22 @@ def _unrecorded(found: GuestSurvey) -> Checked:
         said = f"the guest's tables lead to machine frame {frame:#x} as a level {level} table, and no record says so"
         has = numbered.use or "nothing special"
         pa = PA(frame << found.guest.page_bits)
-        findings.append(
-            Finding(UNRECORDED_TABLE, said, VA(0), size, pa, None, pa, (f"the hypervisor has it as {has}",), {})
-        )
+        evidence = (f"the hypervisor has it as {has}",)
+        findings.append(Finding(UNRECORDED_TABLE, said, None, VA(0), size, None, pa, evidence))
     return Checked(UNRECORDED_TABLE, len(found.tables), tuple(findings))
+
+
+CHECKS: Final[Mapping[Rule, Callable[[GuestSurvey], Checked]]] = {
+    WRITABLE_TABLE: writable_table,
+    FOREIGN_FRAME: foreign_frame,
+    UNRECORDED_TABLE: unrecorded_table,
+}
 
 
 def linear_map_of(found: GuestSurvey) -> tuple[LinearMap | None, Sequence[ReadOnlyPages]]:
     """Return the guest's linear map, by pseudo-physical numbers, and what of it ought to be read-only."""
     bits = found.guest.page_bits
-    pieces = (
+    pieces = [
         LinearPiece(
             each.run.first,
             each.run.size_bytes,
@@ -184,7 +156,7 @@ def linear_map_of(found: GuestSurvey) -> tuple[LinearMap | None, Sequence[ReadOn
             each.run.attributes.rights[found.user],
         )
         for each in _own_runs(found)
-    )
+    ]
     known = linear_map(pieces)
     return known, () if known is None else tuple(_joined(_read_only(found, known)))
 

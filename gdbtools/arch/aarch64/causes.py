@@ -46,5 +46,13 @@ class VMSACause(Cause):
         return self is VMSACause.SOFT_INVALID
 
     @property
+    def is_absent(self) -> bool:
+        return self is VMSACause.INVALID_ENTRY
+
+    @property
+    def is_address_size(self) -> bool:
+        return self in (VMSACause.OUTPUT_TOO_LARGE, VMSACause.TABLE_TOO_LARGE)
+
+    @property
     def is_for_users_sake(self) -> bool:
         return self is VMSACause.PRIVILEGED_ACCESS_NEVER

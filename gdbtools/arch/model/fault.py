@@ -77,6 +77,16 @@ class Cause(enum.Enum):
         return False
 
     @property
+    def is_absent(self) -> bool:
+        """Whether an entry is none: what says that it is valid is clear."""
+        return False
+
+    @property
+    def is_address_size(self) -> bool:
+        """Whether an entry leads beyond the physical addresses that there are."""
+        return False
+
+    @property
     def is_for_users_sake(self) -> bool:
         """Whether a privileged access was refused because a user may access it."""
         return False

@@ -140,6 +140,8 @@ class Attributes:
     non_secure: bool = False
     device: bool = False
     """Whether an access may have effects: it is a device's, not memory."""
+    physical_type: bool = False
+    """Whether the tables leave it to the physical memory what that is: a device's, too."""
     unshared: bool = False
     """Whether it is ordinary memory that not all CPUs are said to share, so that `shareability` is worth a word."""
 

@@ -44,5 +44,9 @@ class PagedCause(Cause):
     PARTLY_PROTECTED = "an entry of physical memory protection matches only a part of it"
 
     @property
+    def is_absent(self) -> bool:
+        return self is PagedCause.INVALID_ENTRY
+
+    @property
     def is_for_users_sake(self) -> bool:
         return self is PagedCause.USER_PAGE

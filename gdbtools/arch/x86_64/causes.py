@@ -41,5 +41,13 @@ class PagingCause(Cause):
     EPT_NOT_USER_EXECUTABLE = "it is not executable for user-mode addresses: UX is 0"
 
     @property
+    def is_absent(self) -> bool:
+        return self in (PagingCause.NOT_PRESENT, PagingCause.EPT_NOT_PRESENT)
+
+    @property
+    def is_address_size(self) -> bool:
+        return self is PagingCause.ADDRESS_WIDTH
+
+    @property
     def is_for_users_sake(self) -> bool:
         return self in (PagingCause.SMEP, PagingCause.SMAP)

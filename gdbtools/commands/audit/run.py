@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from gdbtools.analysis.audit import general, paravirtual
-from gdbtools.analysis.audit.findings import Checked, Finding, RootedRun, Rule
-from gdbtools.analysis.audit.linear_map import LinearMap, LinearPiece, linear_map
+from gdbtools.analysis.audit.findings import Checked, Finding, Rule
+from gdbtools.analysis.audit.linear_map import LinearMap
 from gdbtools.analysis.audit.paravirtual import ReadOnlyPages
-from gdbtools.analysis.mappings import CountedRead, mappings_of
+from gdbtools.analysis.audit.rules import RULES
+from gdbtools.analysis.audit.surveyed import Surveyed, survey_ranges
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Hole
+from gdbtools.commands.audit import baseline
+from gdbtools.commands.audit.baseline import KnownFinding, known_of
+from gdbtools.commands.audit.ranges import audited_ranges, kernel_distances
 from gdbtools.commands.guest_frames import guest_of
 from gdbtools.commands.session import Session
-from gdbtools.commands.spaces import KERNEL, Spaces, all_ranges, spaces
+from gdbtools.commands.spaces import spaces
 from gdbtools.errors import Unavailable, UsageError
+from gdbtools.machine.dumps.extents import map_of
+from gdbtools.machine.layers import Recording
 from gdbtools.machine.model import Machine
 from gdbtools.systems.guest_frames import GuestFrames
 
@@ -25,7 +31,8 @@ class Audit:
     """What was asked, of what, and what was found.
 
     `roots`, `tables` and `leaves` are how many were looked at.  `read_only` are the parts of the linear map that ought
-    to be, `pages` whether they are listed.  `isolation` is set where the space in force is a reduced one.
+    to be, `pages` whether they are listed.  `isolation` is set where the space in force is a reduced one.  `baseline`
+    has what was known before, None where there is none; `sources` are the names of the files that were read.
     """
 
     guest: GuestFrames | None
@@ -38,10 +45,41 @@ class Audit:
     unreadable: tuple[Hole, ...]
     pages: bool
     isolation: Isolation | None = None
+    baseline: Sequence[KnownFinding] | None = None
+    sources: tuple[str, ...] = ()
+
+    @property
+    def all_findings(self) -> Sequence[Finding]:
+        return [each for checked in self.checked for each in checked.findings]
 
     @property
     def findings(self) -> Sequence[Finding]:
-        return [each for checked in self.checked for each in checked.findings]
+        """Those that the baseline does not have."""
+        return self.new(self.all_findings)
+
+    @property
+    def known(self) -> Sequence[Finding]:
+        """Those that it has."""
+        new = set(map(id, self.findings))
+        return [each for each in self.all_findings if id(each) not in new]
+
+    def new(self, found: Iterable[Finding]) -> Sequence[Finding]:
+        known = {each.key for each in self.baseline or ()}
+        return [each for each in found if known_of(each).key not in known]
+
+    @property
+    def stale(self) -> Sequence[KnownFinding]:
+        """What the baseline has of the rules that were asked, and nothing is found of any more."""
+        asked = {each.rule.name for each in self.checked if not each.unasked}
+        found = {known_of(each).key for each in self.all_findings}
+        return [each for each in self.baseline or () if each.rule in asked and each.key not in found]
+
+
+@dataclass(frozen=True)
+class RuleList:
+    """Every rule that there is."""
+
+    rules: tuple[Rule, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,30 +87,51 @@ class Options:
     """What may be asked of `audit`, as `declared` has it."""
 
     rule: Sequence[str] = ()
+    ignore: Sequence[str] = ()
+    baseline: str | None = None
+    write_baseline: str | None = None
+    rules: bool = False
+    roots: bool = False
     pages: bool = False
+    format: str | None = None
 
 
-def run(session: Session, options: Options) -> Sequence[Audit]:
+def sourceless(options: Options) -> bool:
+    return options.rules
+
+
+def run(session: Session, options: Options) -> Sequence[Audit | RuleList]:
+    if options.rules:
+        return (RuleList(RULES),)
+    known = None if options.baseline is None else baseline.read(options.baseline)
     machine = session.machine
     guest = guest_of(machine)
-    if guest is not None:
-        return (_paravirtual(machine, guest, options),)
-    return (_other(machine, options),)
+    found = _other(machine, options) if guest is None else _paravirtual(machine, guest, options)
+    found = replace(found, baseline=known, sources=machine.files)
+    if options.write_baseline is not None:
+        session.make_sure()
+        baseline.write(options.write_baseline, found.all_findings)
+    return (found,)
 
 
-def _wanted(rules: Sequence[Rule], options: Options, instead: str) -> Sequence[Rule]:
+def _wanted(rules: Collection[Rule], options: Options, instead: str) -> Sequence[Rule]:
     """Return those of the rules that were asked for; raise `UsageError` for one that is not of what is here."""
     names = [each.name for each in rules]
     for name in options.rule:
         if name not in names:
             raise UsageError(f"--rule {name} is {instead}; leave it out")
-    return [each for each in rules if not options.rule or each.name in options.rule]
+    asked = [each for each in rules if not options.rule or each.name in options.rule]
+    left = [each for each in asked if each.name not in options.ignore]
+    if not left:
+        raise UsageError("--ignore leaves no rule to ask; leave one of them out")
+    return left
 
 
 def _paravirtual(machine: Machine, guest: GuestFrames, options: Options) -> Audit:
-    rules = _wanted(paravirtual.RULES, options, "not asked of a paravirtual guest: `map --perm wx` lists what it finds")
+    instead = "not asked of a paravirtual guest: `map --perm wx` lists what it finds"
+    rules = _wanted(paravirtual.CHECKS, options, instead)
     found = paravirtual.survey(machine.architecture, machine.register, machine.memory.read, guest)
-    checked = tuple(paravirtual.check(each, found) for each in rules)
+    checked = tuple(paravirtual.CHECKS[each](found) for each in rules)
     linear, read_only = paravirtual.linear_map_of(found)
     looked = found.looked
     counts = (found.roots, len(looked.tables), looked.leaves)
@@ -81,52 +140,29 @@ def _paravirtual(machine: Machine, guest: GuestFrames, options: Options) -> Audi
 
 def _other(machine: Machine, options: Options) -> Audit:
     """Hold what is mapped against the rules of every system, the kernel's space where that in force is reduced."""
-    rules = _wanted(general.RULES, options, "of paravirtual guests, and there is none here")
-    read = CountedRead(machine.memory.read)
+    rules = _wanted(general.CHECKS, options, "of paravirtual guests, and there is none here")
+    read = Recording(machine.memory).read
     here = spaces(machine)
-    found: list[RootedRun] = []
-    holes: list[Hole] = []
-    roots: set[int] = set()
-    for space, _, regime in all_ranges(here, None, None):
-        if not regime.levels:
-            continue
-        registers = here.isolation.registers if space == KERNEL and here.isolation is not None else {}
-        roots.add(regime.root)
-        for each in mappings_of(regime, read):
-            if isinstance(each, Hole):
-                holes.append(each)
-            elif each.output is not None:
-                found.append(RootedRun(each, regime, registers))
-    if not found:
-        raise Unavailable(_unchecked(holes, roots))
-    checked = tuple(general.check(each, found) for each in rules)
-    leaves = sum(each.run.leaves for each in found)
-    linear = linear_map(_pieces(machine, here, found))
-    counts = (len(roots), len(read.tables), leaves)
-    isolation = here.isolation
-    return Audit(None, checked, linear, (), *counts, tuple(holes), options.pages, isolation)
+    places = map_of(machine.memory)
+    memory = None if places is None else sorted((pa, pa + size_bytes) for pa, size_bytes in places)
+    ranges = audited_ranges(machine, options.roots)
+    found = survey_ranges(machine.architecture, read, ranges, memory, kernel_distances(here))
+    if not found.mapped and not found.second:
+        raise Unavailable(_unchecked(found))
+    checked = tuple(general.CHECKS[each](found) for each in rules)
+    counts = (len({each.regime.root for each in ranges}), found.table_count, found.leaves)
+    return Audit(None, checked, found.linear, (), *counts, tuple(found.holes), options.pages, here.isolation)
 
 
-def _unchecked(holes: Sequence[Hole], roots: Collection[int]) -> str:
+def _unchecked(found: Surveyed) -> str:
     """Return why there is nothing to hold against a rule: that is no pass."""
-    if not roots:
+    if not found.ranges:
         return "nothing was checked: the MMU is off, so no table says who may do what; `status` shows the state"
-    if holes:
-        return f"nothing was checked: the table at PA {holes[0].pa:#x} cannot be read: {holes[0].why}"
+    if found.holes:
+        return f"nothing was checked: the table at PA {found.holes[0].pa:#x} cannot be read: {found.holes[0].why}"
     return "nothing was checked: the tables in force map nothing; `find-roots` searches memory for others"
 
 
-def _pieces(machine: Machine, here: Spaces, found: Sequence[RootedRun]) -> Iterator[LinearPiece]:
-    """Yield what the linear map is looked for in: a reduced space has none."""
-    supervisor = machine.architecture.privileges[-1]
-    for each in found:
-        run = each.run
-        if run.output is None or not run.stride_bytes or (here.isolation and each.regime == here.isolation.reduced):
-            continue
-        rights = run.attributes.rights
-        yield LinearPiece(run.first, run.size_bytes, run.output, rights.get(supervisor) or rights[max(rights)])
-
-
-def finding(answer: Audit) -> bool:
+def finding(answer: Audit | RuleList) -> bool:
     """Return whether an answer is a finding: exit status 1."""
-    return bool(answer.findings)
+    return isinstance(answer, Audit) and bool(answer.findings)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from gdbtools.addresses import PA, Input
-from gdbtools.analysis.contiguity import Contiguity, contiguity
+from gdbtools.analysis.contiguity import Contiguity, broken_ends
 from gdbtools.analysis.guest_runs import GuestRun, guest_runs
 from gdbtools.analysis.mappings import mappings_of
 from gdbtools.analysis.selection import Keep, onto, within
 from gdbtools.arch.model import Hole, Read, Regime, Run
-from gdbtools.arch.walk import walk
 from gdbtools.systems.guest_frames import GuestFrames
 
 
@@ -77,8 +75,8 @@ class MapRanges:
                 holes.append(each)
                 continue
             self.leaves += each.leaves
-            for found in _broken(regime, each, self._read):
-                self.broken.setdefault(found.run.first, found)
+            for address, found in broken_ends(regime, each, self._read):
+                self.broken.setdefault(found.first, Broken(found, address))
             yield from (part for part in onto(each, self._physical) if all(fits(part) for fits in self._keep))
 
     def _machines(self, space: str, regime: Regime) -> Part:
@@ -89,18 +87,3 @@ class MapRanges:
             if len(runs) > self._limit:
                 return Part(space, regime, tuple(runs[: self._limit]), tuple(holes), runs[self._limit].first)
         return Part(space, regime, tuple(runs), tuple(holes))
-
-
-def _broken(regime: Regime, run: Run, read: Read) -> Iterator[Broken]:
-    """Check the ends of a run that says it is contiguous: between them it is, or it would be no run."""
-    if not run.attributes.contiguous:
-        return
-    level = next((each for each in regime.levels if each.number == run.kind.level), None)
-    group = regime.contiguous_entries(level) * level.size_bytes if level else 1
-    aligned = run.ipa if run.ipa is not None else run.output
-    if not (run.first % group or run.size_bytes % group or (aligned or 0) % group):
-        return
-    for address in dict.fromkeys((run.first, cast(Input, run.last & -run.leaf_bytes))):
-        checked = contiguity(walk(regime, address, read), read)
-        if checked is not None and checked.breach is not None:
-            yield Broken(checked, address)

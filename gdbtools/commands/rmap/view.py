@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.commands.evidence import attributes_record, fault_name, fault_record
 from gdbtools.commands.map.view import hole_record, hole_text, state_of
-from gdbtools.commands.rmap.run import FoundMapping, LookedThrough, ReverseMap
+from gdbtools.commands.rmap.known_regimes import KnownRegime
+from gdbtools.commands.rmap.run import FoundMapping, ReverseMap
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.wording import number_of, size
@@ -46,7 +47,7 @@ def _table(mappings: Sequence[FoundMapping]) -> Table:
     return Table(["address", "of", "rights", "memory", "state", "through"], rows, frozenset((1,)), coded=("memory",))
 
 
-def _whose(looked: LookedThrough) -> str:
+def _whose(looked: KnownRegime) -> str:
     regime = looked.regime
     if not regime.levels:
         return regime.own_name
@@ -55,7 +56,7 @@ def _whose(looked: LookedThrough) -> str:
     return f"{regime.root_register} {regime.root:#x}{' (kernel)' if looked.kernels else ''}"
 
 
-def _looked_text(looked: LookedThrough) -> str:
+def _looked_text(looked: KnownRegime) -> str:
     name = looked.regime.name
     if not looked.cpus:
         return f"{name}, root {looked.regime.root:#x}: found in memory"
@@ -89,7 +90,7 @@ def _mapping_record(each: FoundMapping, architecture: Architecture) -> JsonObjec
     }
 
 
-def _looked_record(looked: LookedThrough) -> JsonObject:
+def _looked_record(looked: KnownRegime) -> JsonObject:
     return {
         "regime": looked.regime.name,
         "stage": looked.regime.stage,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.analysis.contiguity import Breach, Contiguity
+from gdbtools.analysis.contiguity import Contiguity
 from gdbtools.arch.model import Fault, Mapped, Walk
 from gdbtools.commands.evidence import access_name, fault_called, reason_text, refusal_record, walk_record
 from gdbtools.commands.guest_frames import frame_blocks, walk_frames_record
@@ -13,14 +13,6 @@ from gdbtools.commands.what_if import supposition_records, supposition_rows
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.wording import name_of, size
-
-_BREACHES = {
-    Breach.NOT_CONTIGUOUS: "a member does not say it is one",
-    Breach.OUTPUT: "a member leads elsewhere",
-    Breach.ATTRIBUTES: "a member has other attributes",
-    Breach.MISALIGNED: "its output is not aligned to its size",
-    Breach.UNREADABLE: "not all of it can be read",
-}
 
 
 def view(answer: Translation) -> Document:
@@ -70,7 +62,7 @@ def _contiguity_rows(run: Contiguity | None) -> list[tuple[str, Text]]:
     if run.breach is None:
         return [("part of", f"{what}, uniform")]
     where = f": the descriptor at PA {run.pa:#x}" if run.pa is not None else ""
-    return [("part of", Span(f"{what} that is not one: {_BREACHES[run.breach]}{where}", Role.WARNING))]
+    return [("part of", Span(f"{what} that is not one: {run.breach.sentence}{where}", Role.WARNING))]
 
 
 def record(answer: Translation) -> JsonObject:

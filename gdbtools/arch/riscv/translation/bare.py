@@ -102,4 +102,5 @@ class Untranslated(Regime):
     def attributes(self, steps: tuple[Step, ...], final: Walk | None = None) -> Attributes | None:  # noqa: ARG002
         if final is not None and final.attributes is not None:
             return final.attributes
-        return Attributes(MEMORY_TYPES[PMA], "", dict.fromkeys(self.modes, EVERYTHING), True, None, True, False)
+        rights = dict.fromkeys(self.modes, EVERYTHING)
+        return Attributes(MEMORY_TYPES[PMA], "", rights, True, None, True, False, physical_type=True)

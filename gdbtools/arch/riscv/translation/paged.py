@@ -114,6 +114,7 @@ class PagedStage(Regime):
             is_global=any(PageEntry.G.of(step.entry.word) for step in steps),
             contiguous=bool(steps[-1].entry.span_bytes),
             device=memory not in (PMA, NC),
+            physical_type=memory == PMA,
         )
 
 

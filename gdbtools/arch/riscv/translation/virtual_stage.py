@@ -152,4 +152,10 @@ def attributes_of_both(own: Attributes, memory: int, final: Walk) -> Attributes:
     word = final.leaf.entry.word
     assert isinstance(word, PageEntry)
     joined = memory or memory_type(word)
-    return replace(own, memory=MEMORY_TYPES[joined], device=joined not in (PMA, NC), rights=granted)
+    return replace(
+        own,
+        memory=MEMORY_TYPES[joined],
+        device=joined not in (PMA, NC),
+        physical_type=joined == PMA,
+        rights=granted,
+    )

@@ -1,0 +1,68 @@
+"""Which ranges an audit looks through, how a question is put to each, and where a kernel has its own code."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+
+from gdbtools.addresses import VA
+from gdbtools.analysis.audit.findings import ADDRESSES, AuditedRange
+from gdbtools.analysis.isolation import vector_entries
+from gdbtools.arch.walk import walk
+from gdbtools.commands.rmap.known_regimes import KnownRegime, regimes_in_memory, regimes_in_use
+from gdbtools.commands.spaces import Spaces
+from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.machine.model import Machine
+
+
+def audited_ranges(machine: Machine, with_roots: bool) -> list[AuditedRange]:
+    """Return every range with tables that a CPU uses or has loaded; with `with_roots`, those of found roots too.
+
+    Raises `Unavailable` where the current CPU lacks a register that is needed.
+    """
+    own = machine.architecture.regimes(machine.register)
+    known = regimes_in_use(machine)
+    if with_roots:
+        known += regimes_in_memory(machine, [each.regime for each in known])
+    return [
+        AuditedRange(
+            each.regime, tuple(each.cpus), _leading(machine, each), "" if each.regime in own else _name(machine, each),
+            each.reduced,
+        )
+        for each in known
+        if each.regime.levels
+    ]  # fmt: skip
+
+
+def _leading(machine: Machine, known: KnownRegime) -> Mapping[str, int]:
+    """Return the registers that have to be supposed for a range to be in force on the current CPU."""
+    if machine.current in known.cpus:
+        return known.registers
+    return {**known.registers, known.regime.root_register: known.regime.root}
+
+
+def _name(machine: Machine, known: KnownRegime) -> str:
+    """Return what a regime is called that is not in force by itself; empty where its registers alone lead to it."""
+    architecture = machine.architecture
+    for name in architecture.regime_names:
+        with suppress(Unavailable):
+            if known.regime in architecture.regimes(machine.register, name):
+                return name
+    return ""
+
+
+def kernel_distances(here: Spaces) -> Collection[int]:
+    """Return how far the code that takes exceptions leads back to where it is: the kernel's image lies so.
+
+    Nothing where a register or memory that says it is not there.
+    """
+    machine = here.fullest
+    architecture, register, read = machine.architecture, machine.register, machine.memory.read
+    found: set[int] = set()
+    with suppress(Unavailable, Unreadable):
+        own = vector_entries(architecture, here.machine.register, read)
+        for address in own:
+            led = walk(architecture.regime_for(register, VA(address)), VA(address), read).destination
+            if led is not None:
+                found.add(address - led.address & ADDRESSES)
+    return found

@@ -9,7 +9,7 @@ import traceback
 
 from gdbtools.errors import Unavailable
 
-OURS = ("start", "source", "prompt", "walks", "maps", "sources", "roots", "differences", "linux", "faults")
+OURS = ("start", "source", "prompt", "walks", "maps", "sources", "roots", "differences", "reverse", "linux", "faults")
 BENCHES = (*OURS, "rivals")
 """Beside our own, what is measured only when it is named: it needs somebody else's program."""
 

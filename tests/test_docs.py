@@ -61,6 +61,7 @@ def piped(transcript: Transcript) -> str:
 def test_what_is_compared_is_what_there_is() -> None:
     """Every command that only looks at a file and is shown with its answer: none is lost by how the page is written."""
     assert {each.words[1] for each in OFFLINE} == {
+        "audit",
         "esr",
         "fault",
         "find-roots",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from gdbtools.addresses import PA, Input
-from gdbtools.analysis.mappings import mappings_of
 from gdbtools.analysis.selection import onto
-from gdbtools.arch.model import FaultKind, Hole, Read, Regime, Run
+from gdbtools.arch.model import FaultKind, Read, Regime, Run
 from gdbtools.arch.scan import scan
 
 
@@ -39,44 +38,40 @@ def aliases(regimes: Iterable[Regime], pa: PA, read: Read) -> Iterator[tuple[int
     for regime in regimes:
         for found in scan(regime, read):
             if isinstance(found, Run):
-                yield from ((address, part) for address, part in _leading(found, pa))
+                yield from ((address, part) for address, part in leading(found, pa))
 
 
-def mapped_to(regime: Regime, wanted: Sequence[PA], read: Read) -> tuple[dict[PA, list[Alias]], list[Hole]]:
-    """Return what leads to each of some physical addresses, through the stage below too, and what could not be read.
-
-    The tables are looked through once, however many addresses there are.
-    """
-    found: dict[PA, list[Alias]] = {pa: [] for pa in wanted}
-    holes = []
-    for each in mappings_of(regime, read):
-        if isinstance(each, Hole):
-            holes.append(each)
-            continue
-        for pa in found:
-            found[pa] += [Alias(cast(Input, address), part, regime) for address, part in _leading(each, pa)]
-    return found, holes
-
-
-def _leading(run: Run, pa: PA) -> Iterator[tuple[int, Run]]:
+def leading(run: Run, pa: PA) -> Iterator[tuple[int, Run]]:
+    """Yield the address of a run that leads to `pa`, and the leaf of it that says so."""
     for part in onto(run, (pa, 1)):
         assert part.output is not None, "it leads to `pa`"
         yield part.first + (pa - part.output), part
 
 
-def disagreements(found: Iterable[Alias]) -> Sequence[str]:
-    """Return in what the mappings of one physical address that are in force do not agree; nothing where they do.
+def disagreements(found: Sequence[Alias]) -> tuple[Sequence[str], Sequence[Alias]]:
+    """Return in what the mappings of one physical address that are in force do not agree, and which stand out.
 
-    A second stage by itself is compared with others of its kind: what it says, a first stage may make less of.
+    Those are the ones that are not as most are; where there is no most, all of them.  A second stage by itself is
+    compared with others of its kind: what it says, a first stage may make less of.
     """
-    said = []
+    said: list[str] = []
+    odd: list[Alias] = []
     ours = [each for each in found if each.in_force]
     for stage in sorted({each.regime.stage for each in ours}):
-        of_stage = [each.run.attributes for each in ours if each.regime.stage == stage]
-        for what, values in (
-            ("memory type", {each.memory for each in of_stage}),
-            ("shareability", {each.shareability for each in of_stage}),
-        ):
-            if len(values) > 1:
-                said.append(f"{what}: {', '.join(sorted(values))}")
-    return said
+        of_stage = [each for each in ours if each.regime.stage == stage]
+        for what, value in (("memory type", _memory), ("shareability", _shareability)):
+            counted = Counter(map(value, of_stage)).most_common()
+            if len(counted) < 2:
+                continue
+            said.append(f"{what}: {', '.join(sorted(each for each, _ in counted))}")
+            usual = counted[0][0] if counted[0][1] > counted[1][1] else None
+            odd += [each for each in of_stage if value(each) != usual and each not in odd]
+    return said, odd
+
+
+def _memory(alias: Alias) -> str:
+    return alias.run.attributes.memory
+
+
+def _shareability(alias: Alias) -> str:
+    return alias.run.attributes.shareability

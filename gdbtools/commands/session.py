@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from gdbtools.machine.model import Live, Machine
 
 if TYPE_CHECKING:
     from gdbtools.analysis.faults.descriptor_history import DescriptorHistory
+    from gdbtools.analysis.reverse_index import ReverseIndexes
     from gdbtools.repair.log import Log
 
 Open = Callable[[str, str | None], Machine]
@@ -35,11 +36,23 @@ class OfGuest:
 
 
 @dataclass
+class Kept:
+    """What was worked out for one question and may serve the next: it knows by itself whether it still holds."""
+
+    @cached_property
+    def indexes(self) -> ReverseIndexes:
+        """Where regimes lead."""
+        from gdbtools.analysis.reverse_index import ReverseIndexes
+
+        return ReverseIndexes()
+
+
+@dataclass
 class Session:
     """What a command works on: a machine, the user's settings, and what was written to the guest and seen of it.
 
-    `open` is for commands that look at another source besides.  `log` and `history` are those of a face that keeps them
-    from one command to the next; without, they begin when they are first asked for.
+    `open` is for commands that look at another source besides.  `log`, `history` and `kept` are those of a face that
+    keeps them from one command to the next; without, they begin when they are first asked for.
     """
 
     machine: Machine
@@ -52,6 +65,7 @@ class Session:
     open: Open = opens_nothing
     as_it_is: Machine | None = None
     """The machine without what `--guest` has of it taken for otherwise; None where nobody asks for a guest."""
+    kept: Kept = field(default_factory=Kept)
     make_sure: Callable[[], None] = lambda: None
     """Raises `Unavailable` if what was read cannot be believed after all: asked before it goes into a file."""
 

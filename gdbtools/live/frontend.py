@@ -20,7 +20,7 @@ from gdbtools.commands.arguments import OUTPUT
 from gdbtools.commands.expressions import Expressions
 from gdbtools.commands.model import Command
 from gdbtools.commands.own_help import own
-from gdbtools.commands.session import Session
+from gdbtools.commands.session import Kept, Session
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.live.catch import Catch, Catches, matches
 from gdbtools.live.console import manner, show
@@ -54,6 +54,7 @@ class Face:
         self.written = Log()
         self.loops = Loops()
         self.seen = DescriptorHistory()
+        self.kept = Kept()
         self._attachment = self.target.attachment
         self._held: Sequence[gdb.Breakpoint] | None = None
         """What GDB stopped at last while a command ran the guest."""
@@ -72,7 +73,7 @@ class Face:
         ARCHITECTURES.check_called(called, machine.architecture)
         other = partial(open_source, like=machine)
         machine = replace(machine, files=(*machine.files, *_symbol_files()))
-        return Session(machine, self.written, self.seen, open=other, make_sure=self.make_sure)
+        return Session(machine, self.written, self.seen, open=other, kept=self.kept, make_sure=self.make_sure)
 
     def _meet(self) -> None:
         """Notice a new connection: what was seen of an older guest is forgotten, as far as this one is another."""

@@ -13,6 +13,7 @@ from gdbtools.children.debugger import Progressed
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.answering import query, respond
 from gdbtools.commands.expressions import Expressions
+from gdbtools.commands.session import Kept
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine.model import Machine
 from gdbtools.machine.symbols import Symbols
@@ -37,6 +38,7 @@ class Opened(PromptSubject):
         self._held = ExitStack()
         self._symbols = Symbols(elf)
         self._machine: Machine | None = None
+        self._kept = Kept()
 
     @property
     def machine(self) -> Machine:
@@ -90,7 +92,7 @@ class Opened(PromptSubject):
         def tell(reads: int, size_bytes: int) -> None:
             self.hear(Progressed(reads, size_bytes))
 
-        return answer_from(self.machine, question, self._evaluate, tell, NEEDS_A_GUEST)
+        return answer_from(self.machine, question, self._evaluate, tell, NEEDS_A_GUEST, self._kept)
 
     async def through(self, line: ForGdb) -> int:
         name = first_word(line.text) or line.text
@@ -120,4 +122,4 @@ def snapshot_question(machine: Machine, question: Question, symbols: Symbols, he
     evaluate = Expressions(lambda: symbols.values, symbols.whence, machine.value_of).evaluate
     tell = lambda reads, size_bytes: hear(Progressed(reads, size_bytes))  # noqa: E731
     named = symbols.of(machine)
-    return answer_from(named, question, evaluate, tell, f"needs the guest stopped, and {why}")
+    return answer_from(named, question, evaluate, tell, f"needs the guest stopped, and {why}", Kept())

@@ -14,6 +14,7 @@ from gdbtools.commands.answering import query, respond
 from gdbtools.commands.arguments import OUTPUT
 from gdbtools.commands.parser import HelpWanted
 from gdbtools.commands.reading import Evaluate
+from gdbtools.commands.session import Kept
 from gdbtools.commands.session import Session as CommandSession
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Machine
@@ -154,9 +155,12 @@ class PromptSubject(abc.ABC):
 
 
 def answer_from(
-    machine: Machine, question: Question, evaluate: Evaluate, tell: Tell, live_only_because: str
+    machine: Machine, question: Question, evaluate: Evaluate, tell: Tell, live_only_because: str, kept: Kept
 ) -> Answered:
-    """Answer a question in this process; raises `GdbtoolsError`, and `Unavailable` for what needs a live guest."""
+    """Answer a question in this process, by what is `kept` of earlier ones too.
+
+    Raises `GdbtoolsError`, and `Unavailable` for what needs a live guest.
+    """
     command = question.command
     try:
         asked = query(command, question.words, evaluate, PREFIX, SHARED)
@@ -166,7 +170,7 @@ def answer_from(
         raise Unavailable(f"`{command.name}` {live_only_because}")
     with interruptible():
         counted = replace(machine, memory=CountedMemory(machine.memory, tell))
-        response = respond(asked, CommandSession(counted, open=partial(open_source, like=machine)))
+        response = respond(asked, CommandSession(counted, open=partial(open_source, like=machine), kept=kept))
         response.write()
         documents, text = response.for_prompt()
     return Answered(response.status, documents, text)

@@ -21,6 +21,7 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Access, AccessKind, Fault, FaultKind, Mapped, Run, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable
+from tests.guests.audits import PASSED, audited, checks_itself, unexplained
 from tests.guests.build_kernel import CONFIGURATIONS, built
 from tests.guests.linux import LinuxGuest, areas, pagemap
 from tests.guests.packages import busybox, kernel, qemu
@@ -371,3 +372,18 @@ def test_the_kernels_half_is_what_its_own_dump_says(guest: LinuxGuest, shape: Sh
     assert len(theirs) > 10
     differ = sorted({*ours} ^ {*theirs}, key=lambda each: each.first)
     assert not differ, "\n".join(f"{'dump' if each in theirs else 'ours'} {each}" for each in differ[:10])
+
+
+def test_an_audit_finds_nothing_but_the_pools_that_the_kernel_says_it_has(guest: LinuxGuest) -> None:
+    """What a DMA device without coherence may be given is mapped twice: Non-cacheable, and by the linear map."""
+    sizes = guest.run("cat /sys/kernel/debug/dma_pools/pool_size_* 2>/dev/null; true").split()
+    assert all(line.endswith(PASSED) for line in checks_itself(guest).splitlines())
+    with guest.stopped() as registers:
+        found = audited(guest, "aarch64", registers)
+    pools = [each for each in found.findings if each.rule.name == "mismatched-attributes"]
+    assert unexplained(found, mismatched_attributes=len(pools)) == []
+    assert all("Non-cacheable" in each.said for each in pools)
+    assert sum(each.size_bytes for each in pools) == sum(map(int, sizes))
+    asked = {each.rule.name: each for each in found.checked if not each.unasked}
+    assert asked["executable-linear-map"].examined > 100
+    assert asked["writable-table"].explained, "a kernel writes its tables"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 
@@ -13,6 +14,7 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Mapped, Run
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable
+from tests.guests.audits import PASSED, audited, checks_itself, unexplained
 from tests.guests.linux import areas, pagemap
 from tests.guests.packages import QEMU_SUITES
 from tests.guests.riscv import ours
@@ -118,3 +120,26 @@ def by_walk(guest: RiscvLinux, addresses: Iterable[int]) -> dict[int, int]:
         if isinstance(outcome, Mapped):
             found[va] = int(outcome.address)
     return found
+
+
+DEVICE_TREE = bytes.fromhex("d00dfeed")
+"""How a flattened device tree begins."""
+
+
+def test_an_audit_finds_nothing_but_the_mapping_of_the_device_tree(guest: RiscvLinux) -> None:
+    """The kernel maps the 2 MiB around it for its whole life, writable, and what else is there are tables by now."""
+    guest.run("cp /sys/firmware/fdt /fdt")
+    size_bytes, digest = (guest.run(f"{command} /fdt").split()[0] for command in ("wc -c", "md5sum"))
+    assert all(line.endswith(PASSED) for line in checks_itself(guest).splitlines())
+    guest.stop()
+    try:
+        found = audited(guest, "riscv64", guest.registers())
+        written = [each for each in found.findings if each.rule.name == "writable-table"]
+        places = [each.output & -(1 << 21) for each in written if each.output is not None]
+        blocks = [guest.read(place, 1 << 21) for place in places]
+    finally:
+        guest.cont()
+    assert unexplained(found, writable_table=1) == []
+    for block in blocks:
+        at = block.index(DEVICE_TREE)
+        assert hashlib.md5(block[at : at + int(size_bytes)]).hexdigest() == digest

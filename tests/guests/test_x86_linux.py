@@ -21,6 +21,7 @@ from gdbtools.cli import main
 from gdbtools.errors import Unavailable
 from gdbtools.machine.sources import open_source
 from gdbtools.places import gdbinit
+from tests.guests.audits import PASSED, audited, checks_itself, unexplained
 from tests.guests.linux import Area, areas, pagemap
 from tests.guests.packages import QEMU_SUITES
 from tests.guests.x86.linux import COMMAND_LINES, PAGE_BYTES, X86Linux, booted, info_tlb
@@ -264,3 +265,17 @@ def test_what_cannot_be_done_is_refused_before_the_guest_runs(guest: X86Linux) -
     assert "there is nothing to serve: x86-64's hardware sets A and D" in said
     assert "el1 is no regime of x86-64; say one of linear" in said
     assert "4096 is no identifier of an address space" in said or "the CPU is at CPL 3" in said
+
+
+def test_an_audit_finds_nothing_but_the_trampoline_of_real_mode(guest: X86Linux) -> None:
+    """What starts other CPUs runs below 1 MiB: Linux makes its text executable where it is, in the linear map."""
+    checked = checks_itself(guest).splitlines()
+    assert checked
+    assert all(PASSED in line for line in checked)
+    guest.stop()
+    try:
+        found = audited(guest, "x86_64", at_a_stop(guest))
+    finally:
+        guest.cont()
+    assert unexplained(found, executable_linear_map=1) == []
+    assert all(each.output is not None and each.output < 1 << 20 for each in found.findings)

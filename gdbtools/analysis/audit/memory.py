@@ -53,7 +53,9 @@ def beyond_memory(found: Surveyed) -> Checked:
     asked = [each for each in (*found.mapped, *found.second) if is_in_force(each.run)]
     asked = [each for each in asked if not each.run.attributes.device]
     beyond = [*outside(asked, found.memory)]
-    if 2 * sum(end - first for first, end, _ in beyond) > sum(each.end - each.first for each in Segments(asked).parts):
+    sure_bytes = sum(end - first for first, end, each in beyond if not each.run.attributes.physical_type)
+    there_bytes = sum(each.end - each.first for each in Segments(asked).parts) - sum(end - at for at, end, _ in beyond)
+    if sure_bytes > there_bytes:
         return Checked(BEYOND_MEMORY, 0, (), unasked="most of what is mapped is not in this source: it has only a part")
     findings = [
         found.evidence.finding(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 from gdbtools.analysis.audit.evidence import Holds
 from gdbtools.analysis.audit.findings import Checked, Finding, RootedRun, Rule
@@ -20,6 +22,8 @@ from gdbtools.analysis.physical_segments import shared
 from gdbtools.arch.model import Attributes, Privilege
 from gdbtools.wording import size
 
+Answer = TypeVar("Answer")
+
 
 def writable_executable(found: Surveyed) -> Checked:
     return _both(found, WRITABLE_EXECUTABLE, False)
@@ -31,7 +35,8 @@ def user_writable_executable(found: Surveyed) -> Checked:
 
 def _both(found: Surveyed, rule: Rule, of_user: bool) -> Checked:
     asked = [each for each in found.mapped if any(level.is_user is of_user for level in each.run.attributes.rights)]
-    broken = [(each, who) for each in asked if (who := _writing_and_executing(each.run.attributes, of_user))]
+    both = _of_kind(partial(_writing_and_executing, of_user=of_user))
+    broken = [(each, who) for each in asked if (who := both(each))]
 
     def holds(attributes: Attributes) -> bool:
         return bool(_writing_and_executing(attributes, of_user))
@@ -45,6 +50,19 @@ def _writing_and_executing(attributes: Attributes, of_user: bool) -> tuple[Privi
     return tuple(
         level for level in sorted(rights) if level.is_user is of_user and rights[level].write and rights[level].execute
     )
+
+
+def _of_kind(asks: Callable[[Attributes], Answer]) -> Callable[[RootedRun], Answer]:
+    """Return what asks of a run, once for each kind of leaf: a million runs are of a few kinds."""
+    known: dict[int, Answer] = {}
+
+    def asked(each: RootedRun) -> Answer:
+        kind = each.run.kind
+        if id(kind) not in known:
+            known[id(kind)] = asks(kind.attributes)
+        return known[id(kind)]
+
+    return asked
 
 
 def _leaves(found: Iterable[RootedRun]) -> int:
@@ -70,12 +88,11 @@ def user_executable_alias(found: Surveyed) -> Checked:
 
 def _aliases(found: Surveyed, rule: Rule, of_user: bool) -> Checked:
     """Look for memory that is executed by one address and written by another; what one address does is another rule."""
-    executed = [
-        each
-        for each in found.in_force
-        if _executing(each.run.attributes, of_user) and not _writing_and_executing(each.run.attributes, of_user)
-    ]
-    written = [each for each in found.in_force if _writing(each.run.attributes, of_user)]
+    executing, both, writing = (
+        _of_kind(partial(asks, of_user=of_user)) for asks in (_executing, _writing_and_executing, _writing)
+    )
+    executed = [each for each in found.in_force if executing(each) and not both(each)]
+    written = [each for each in found.in_force if writing(each)]
     findings: list[Finding] = []
     for first, size_bytes, of, by in same_places(shared(executed, written)):
         levels = " and ".join(level.label for level in _executing(of.run.attributes, of_user))
@@ -95,9 +112,9 @@ def _executing(attributes: Attributes, of_user: bool) -> tuple[Privilege, ...]:
     return tuple(level for level in sorted(rights) if level.is_user is of_user and rights[level].execute)
 
 
-def _writing(attributes: Attributes, by_user: bool) -> bool:
+def _writing(attributes: Attributes, of_user: bool) -> bool:
     """Return whether a user may write; or, where a privileged level is asked about, anybody."""
-    return any(rights.write for level, rights in attributes.rights.items() if level.is_user or not by_user)
+    return any(rights.write for level, rights in attributes.rights.items() if level.is_user or not of_user)
 
 
 def user_accessible_kernel(found: Surveyed) -> Checked:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdbtools.addresses import PA, Input
-from gdbtools.analysis.reverse import Alias, disagreements, mapped_to
+from gdbtools.analysis.reverse import Alias, disagreements
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Hole, Mapped, Walk
 from gdbtools.arch.walk import walk
@@ -31,6 +31,8 @@ class FoundMapping:
 
     alias: Alias
     looked: KnownRegime
+    differs: bool = False
+    """Whether it is not as most mappings of the same page are."""
 
 
 @dataclass(frozen=True)
@@ -56,27 +58,41 @@ def run(session: Session, options: Options) -> Sequence[ReverseMap]:
         for address, via in zip(options.address, walks, strict=True)
     ]
     wanted = [*dict.fromkeys(pa for pa in places if pa is not None)]
-    found: dict[PA, list[FoundMapping]] = {pa: [] for pa in wanted}
+    found: dict[PA, list[tuple[Alias, KnownRegime]]] = {pa: [] for pa in wanted}
     holes: list[Hole] = []
-    for each in looked:
-        aliases, unread = mapped_to(each.regime, wanted, machine.memory.read)
-        holes += [hole for hole in unread if hole.refusal is None]
-        for pa, those in aliases.items():
-            found[pa] += [FoundMapping(alias, each) for alias in those]
-    # What the leaves of a root in memory say of memory types is known where registers go with it.
+    read = machine.memory.read
+    for each in looked if wanted else ():
+        index = session.kept.indexes.of(each.regime, read)
+        holes += [hole for hole in index.holes if hole.refusal is None]
+        for pa, those in found.items():
+            those += [(alias, each) for alias in index.leading_to(pa, read)]
     return [
-        ReverseMap(
-            asked=address,
-            pa=pa,
-            walk=via,
-            mappings=() if pa is None else tuple(found[pa]),
-            disagreements=() if pa is None else tuple(disagreements(one.alias for one in found[pa] if one.looked.cpus)),
-            looked=tuple(looked),
-            architecture=machine.architecture,
-            holes=tuple(dict.fromkeys(holes)),
-        )
+        _answer(machine, address, via, pa, [] if pa is None else found[pa], looked, holes)
         for address, pa, via in zip(options.address, places, walks, strict=True)
     ]
+
+
+def _answer(
+    machine: Machine,
+    asked: Input,
+    via: Walk | None,
+    pa: PA | None,
+    found: Sequence[tuple[Alias, KnownRegime]],
+    looked: Sequence[KnownRegime],
+    holes: Sequence[Hole],
+) -> ReverseMap:
+    """Compare what was found: what leaves of a root in memory say of memory types is known where registers are."""
+    said, odd = disagreements([alias for alias, where in found if where.cpus])
+    return ReverseMap(
+        asked=asked,
+        pa=pa,
+        walk=via,
+        mappings=tuple(FoundMapping(alias, where, any(alias is one for one in odd)) for alias, where in found),
+        disagreements=tuple(said),
+        looked=tuple(looked),
+        architecture=machine.architecture,
+        holes=tuple(dict.fromkeys(holes)),
+    )
 
 
 def _walk(machine: Machine, address: Input) -> Walk:

@@ -43,7 +43,8 @@ def _table(mappings: Sequence[FoundMapping]) -> Table:
         alias, run = each.alias, each.alias.run
         rights = ", ".join(f"{level.label} {may}" for level, may in sorted(run.attributes.rights.items(), reverse=True))
         place = f"{alias.regime.input_label} {alias.address:#x}"
-        rows.append([place, size(run.leaf_bytes), rights, run.attributes.memory, state_of(run), _whose(each.looked)])
+        state = Span("differs", Role.BAD) if each.differs else state_of(run)
+        rows.append([place, size(run.leaf_bytes), rights, run.attributes.memory, state, _whose(each.looked)])
     return Table(["address", "of", "rights", "memory", "state", "through"], rows, frozenset((1,)), coded=("memory",))
 
 
@@ -86,6 +87,7 @@ def _mapping_record(each: FoundMapping, architecture: Architecture) -> JsonObjec
         "level": run.kind.level,
         "soft_invalid": run.kind.soft_invalid,
         "fault": None if run.fault is None else fault_record(run.fault, architecture),
+        "differs": each.differs,
         "attributes": attributes_record(run.attributes),
     }
 

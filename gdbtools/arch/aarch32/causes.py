@@ -38,5 +38,13 @@ class VMSA32Cause(Cause):
     PRIVILEGED_ACCESS_NEVER = "PL0 may access it, and Privileged Access Never is on"
 
     @property
+    def is_absent(self) -> bool:
+        return self is VMSA32Cause.INVALID_ENTRY
+
+    @property
+    def is_address_size(self) -> bool:
+        return self in (VMSA32Cause.OUTPUT_TOO_LARGE, VMSA32Cause.TABLE_TOO_LARGE)
+
+    @property
     def is_for_users_sake(self) -> bool:
         return self is VMSA32Cause.PRIVILEGED_ACCESS_NEVER

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 from gdbtools import __version__
 from gdbtools.arch import ARCHITECTURES
@@ -165,6 +166,7 @@ def _answer(command: Command, arguments: Sequence[str], called: str) -> int:
         if not wanted.names and not asked.sourceless:
             raise _no_source(command)
         session = Session(opening(), called=" -s ".join(wanted.names) or "SOURCE", open=_opener(wanted))
+        session.standard_input = _standard_input
         try:
             response = respond(asked, session)
         except GdbtoolsError as error:
@@ -275,6 +277,12 @@ def _offline(wanted: Sources, acts: bool) -> Iterator[Callable[[str, Sequence[st
             return respond(query(command, words, evaluate, "gdbtools"), session).lines()
 
         yield ask
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("standard input is a terminal; name a file, or pipe the text to this")
+    return sys.stdin.buffer
 
 
 def _opener(wanted: Sources) -> Open:

@@ -54,6 +54,11 @@ def tame(text: str) -> str:
     return "".join(kept) + (PLAIN if coloured else "")
 
 
+def without_sequences(text: str) -> str:
+    """Return text without colours and whatever else acts on a terminal as a sequence."""
+    return _PIECES.sub("", text) if "\x1b" in text else text
+
+
 def _lines(text: str) -> str:
     lines = _LINE.sub("", text.replace("\r\n", "\n")).replace("\r", "")
     return "\n".join(visible(part) if "\t" not in part else _tabbed(part) for part in lines.split("\n"))

@@ -22,6 +22,7 @@ FINDINGS: Final[Mapping[str, str]] = {
     "rmap": "mappings of one page have two memory types or shareabilities, or a virtual address leads nowhere",
     "audit": "a rule is broken, and the baseline does not have it",
     "fault": "the last exception is a fault",
+    "explain": "there is a crash in the text",
     "probe": "hardware and tables do not agree",
     "find-roots": "nothing looks like a root",
     "diff": "something differs",
@@ -76,6 +77,10 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "fault": (
         ("mmu fault", "at a vector entry, or anywhere: of the last exception"),
         ("gdbtools fault -s crash.core --json", "for a script: `verdict`, `predicted.deciding`"),
+    ),
+    "explain": (
+        ("gdbtools explain console.txt", "every crash in it, each with its verdict"),
+        ("gdbtools explain -", "in what is piped to it, by `journalctl -k |`"),
     ),
     "catch": (
         ("mmu catch access-flag", "every set of vectors that the guest uses"),

@@ -63,6 +63,7 @@ def test_what_is_compared_is_what_there_is() -> None:
     assert {each.words[1] for each in OFFLINE} == {
         "audit",
         "esr",
+        "explain",
         "fault",
         "find-roots",
         "map",

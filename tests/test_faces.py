@@ -22,6 +22,7 @@ from gdbtools.commands import COMMANDS
 from gdbtools.mcp.server import words_of
 from tests.live.session import CAPTURE, GUEST, Leaf, Session, gdb_session, symbol
 from tests.mcp.test_server import with_client
+from tests.places import ROOT
 from tests.repl.conftest import GDBTOOLS
 from tests.repl.guest import TO_SCAN
 
@@ -64,6 +65,7 @@ READING = (
     Question("stage2", {"root": hex(symbol("tables")), "with": ["VTCR_EL2=0x80023558"]}),
     Question("audit"),
     Question("fault"),
+    Question("explain", {"log": str(ROOT / "fixtures/logs/linux-6.1-null-write.log")}),
     Question("report", {"address": [VECTORS]}),
     Question("diff", {"before": str(CAPTURE)}),
     Question("find-roots", {"range": SEARCHED}),

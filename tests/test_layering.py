@@ -76,8 +76,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "children": ("children", "arch.ARCHITECTURES", "machine.live", "render.document", *LEAVES),
     "commands": (
         "commands", "render", "analysis", "repair", "systems", "machine.model", "machine.layers",
-        "machine.dumps.capture", "machine.dumps.extents", "machine.dumps.files", "machine.dumps.vmcoreinfo", *ARCH,
-        *LEAVES,
+        "machine.dumps.capture", "machine.dumps.crash_log", "machine.dumps.crash_text", "machine.dumps.extents",
+        "machine.dumps.files", "machine.dumps.vmcoreinfo", *ARCH, *LEAVES,
     ),
     "live": (
         "live", "commands", "render", "repair", "analysis", "machine.model", "machine.layers", "machine.live",
@@ -111,7 +111,7 @@ _WORDS = re.compile(
 )
 LEFT: Mapping[str, tuple[int, str]] = {
     "arch": (2, "the one line that registers it"),
-    "systems": (6, "the lines that register what is known of its systems"),
+    "systems": (7, "the lines that register what is known of its systems"),
     "commands": (2, "the command `tlbi` is called so"),
     "commands.tlbi.declared": (1, "its name"),
 }

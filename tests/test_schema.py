@@ -52,6 +52,9 @@ map 0x100000000000,+0x200000 -s {CAPTURES}/osv-1131.core --areas
 map --limit 3 -s {CAPTURES}/linux-6.1.core
 fault -s {CAPTURES}/osv-1131.core
 fault -s {CAPTURES}/access-flag.core
+explain fixtures/logs/linux-6.1-null-write.log
+explain fixtures/logs/linux-6.1-process.log
+explain fixtures/logs/README.md
 fixup --dry-run -s {CAPTURES}/access-flag.core
 pte $FAR_EL1 AF=1 --dry-run -s {CAPTURES}/access-flag.core
 pte 0x00687fff84000703

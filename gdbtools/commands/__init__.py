@@ -10,6 +10,7 @@ from gdbtools.commands.capture.declared import CAPTURE
 from gdbtools.commands.catch.declared import CATCH
 from gdbtools.commands.clear_af.declared import CLEAR_AF
 from gdbtools.commands.diff.declared import DIFF
+from gdbtools.commands.explain.declared import EXPLAIN
 from gdbtools.commands.fault.declared import FAULT
 from gdbtools.commands.find_roots.declared import FIND_ROOTS
 from gdbtools.commands.fixup.declared import FIXUP
@@ -48,6 +49,7 @@ _IN_ORDER = (
     STAGE2,
     AUDIT,
     FAULT,
+    EXPLAIN,
     CATCH,
     FIXUP,
     SERVICE,

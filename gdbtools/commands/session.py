@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.errors import Unavailable
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 Open = Callable[[str, str | None], Machine]
 """Open a source by what the user calls it, with a registers file or without: a face's own way."""
+
+
+def no_input() -> BinaryIO:
+    """Refuse, for a session whose face has no standard input of its own."""
+    raise Unavailable("standard input cannot be read here; name a file")
 
 
 def opens_nothing(name: str, registers: str | None) -> Machine:  # noqa: ARG001
@@ -68,6 +73,8 @@ class Session:
     kept: Kept = field(default_factory=Kept)
     make_sure: Callable[[], None] = lambda: None
     """Raises `Unavailable` if what was read cannot be believed after all: asked before it goes into a file."""
+    standard_input: Callable[[], BinaryIO] = no_input
+    """What is piped to the face, where that is not what it is asked by."""
 
     @cached_property
     def written(self) -> Log:

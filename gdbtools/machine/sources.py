@@ -62,6 +62,8 @@ NEARLY: Final[Mapping[bytes, str]] = {
     b"QFI\xfb": "a qcow2 image of a disk, not of memory; in QEMU's monitor say: dump-guest-memory FILE",
 }
 """What a file that begins so is, and how to come to one that can be opened."""
+_LOOKED_AT: Final = 1 << 12
+"""How many bytes tell what a file is; a text has no zero among them."""
 _AT_BASE = re.compile(r"(?P<path>.+)@(?P<base>[^@/]*)", re.DOTALL)
 
 
@@ -150,7 +152,14 @@ def _machine(
     cpus, assumed = with_linux_registers(architecture, cpus, info, whose, dump.memory.read)
     if given is not None:
         assumed += given.assumed
-    machine = Machine(architecture, dump.memory, cpus, current, assumed=dump.assumed + assumed, counted=bool(dump.cpus))
+    machine = Machine(
+        architecture,
+        dump.memory,
+        cpus,
+        current,
+        assumed=dump.assumed + assumed,
+        counted=bool(dump.cpus) and dump.counted,
+    )
     if registers is not None:
         machine = replace(machine, files=(str(registers),))
     # Raises `Unavailable` if the CPU that was asked for is not there.
@@ -192,7 +201,7 @@ def _opened(names: Sequence[str]) -> Dump:
         raise UsageError(f"{names[images.index(None)]} is one of several sources; then all are raw images, PATH@BASE")
     (name,) = names
     with one_line(name), open_file(Path(name)) as file:
-        begins = file.read(max(map(len, (*FORMATS, *NEARLY))))
+        begins = file.read(_LOOKED_AT)
     if not begins:
         raise Malformed(f"{name} is empty; name a dump that has something in it")
     for beginning, opened in FORMATS.items():
@@ -201,6 +210,10 @@ def _opened(names: Sequence[str]) -> Dump:
     for beginning, what in NEARLY.items():
         if begins.startswith(beginning):
             raise UsageError(f"{name} is {what}")
+    if b"\0" not in begins:
+        from gdbtools.machine.dumps.crash_log import open_crash_log
+
+        return open_crash_log(Path(name))
     raise UsageError(f"{name} is no dump that is known here; for a raw image say where it starts: {name}@0x40000000")
 
 

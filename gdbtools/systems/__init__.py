@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gdbtools.addresses import PA, VA
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
@@ -16,6 +16,9 @@ from gdbtools.errors import Unavailable
 from gdbtools.systems.guest_frames import GuestFrames
 from gdbtools.systems.kept_guests import KeptGuest
 from gdbtools.systems.system import System
+
+if TYPE_CHECKING:
+    from gdbtools.systems.crash import Grammar
 
 
 def _aarch64() -> Sequence[System]:
@@ -95,6 +98,13 @@ def hypervisors_of(name: str) -> Sequence[System]:
     """Return what is known of the hypervisors with paravirtual guests, on the architecture of that name."""
     known = _HYPERVISORS.get(name)
     return known() if known is not None else ()
+
+
+def crash_grammars() -> Sequence[Grammar]:
+    """Return what is known of the lines that systems print when they crash, one grammar for each system."""
+    from gdbtools.systems.linux.crashes.aarch64 import crash as linux_on_aarch64
+
+    return (linux_on_aarch64.GRAMMAR,)
 
 
 def systems_of(architecture: Architecture) -> Sequence[System]:

@@ -39,7 +39,7 @@ ASKED: dict[str, tuple[str, ...]] = {
 
 
 def test_every_command_that_a_dump_answers_is_asked() -> None:
-    assert set(ASKED) | {"trace"} == {name for name, each in COMMANDS.items() if not each.live_only}
+    assert set(ASKED) | {"trace", "explain"} == {name for name, each in COMMANDS.items() if not each.live_only}
 
 
 def capture(registers: object, memory: bytes, **other: object) -> bytes:

@@ -37,6 +37,8 @@ class Dump:
     vmcoreinfo: bytes = b""
     assumed: tuple[Assumption, ...] = ()
     dirty: str = ""
+    counted: bool = True
+    """Whether it says how many CPUs there were."""
 
 
 def map_file(path: Path) -> mmap.mmap:

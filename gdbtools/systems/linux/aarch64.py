@@ -21,14 +21,14 @@ from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.isolation import Switch
 from gdbtools.arch.model import Assumption, Derived, EntryNeed, Privilege, ReadRegister, Regime, optional
 from gdbtools.errors import GIVE_REGISTERS, Unavailable
-from gdbtools.systems.linux.notes import number, placed
+from gdbtools.systems.linux.notes import number, placed, release_of
 from gdbtools.systems.system import System
 
-_TG1: Final = {1 << GRANULE_BITS[name]: code for code, name in TG1_GRANULE.items() if name in GRANULE_BITS}
-_OUTPUT_SIZE: Final = {48: 0b101, 52: 0b110}
+TG1_OF_BYTES: Final = {1 << GRANULE_BITS[name]: code for code, name in TG1_GRANULE.items() if name in GRANULE_BITS}
+OUTPUT_SIZE: Final = {48: 0b101, 52: 0b110}
 # MT_NORMAL, MT_NORMAL_TAGGED, MT_NORMAL_NC, MT_DEVICE_nGnRnE, MT_DEVICE_nGnRE: Linux 5.11 and later.
-_MAIR: Final = MAIR(0).with_(Attr0=0xFF, Attr1=0xFF, Attr2=0x44, Attr3=0x00, Attr4=0x04)
-_MAIR_SINCE: Final = (5, 11)
+NORMAL_MAIR: Final = MAIR(0).with_(Attr0=0xFF, Attr1=0xFF, Attr2=0x44, Attr3=0x00, Attr4=0x04)
+MAIR_SINCE: Final = (5, 11)
 _ADDRESSES: Final = 1 << 64
 _PER_CPU_ALIGNMENT: Final = 1 << 12
 # Debian's images have 30 MB from the vectors to the end.
@@ -47,12 +47,14 @@ def registers_of(info: Mapping[str, str], el: int) -> Derived:
     t1sz = number(info, "NUMBER(TCR_EL1_T1SZ)")
     offset = number(info, "NUMBER(kimage_voffset)")
     root = number(info, "SYMBOL(swapper_pg_dir)", 16) - offset & _ADDRESSES - 1
-    if page_bytes not in _TG1:
+    if page_bytes not in TG1_OF_BYTES:
         raise Unavailable(f"VMCOREINFO has PAGESIZE={page_bytes}, which is no granule; {GIVE_REGISTERS}")
     bits = number(info, "NUMBER(MAX_PHYSMEM_BITS)") if "NUMBER(MAX_PHYSMEM_BITS)" in info else 48
     # Without FEAT_LPA2 no range of 4KB or 16KB pages is larger, and Linux sets DS only for the larger one.
     wide = t1sz < MINIMUM_TnSZ and page_bytes < 1 << GRANULE_BITS["64KB"]
-    control = TCR_EL1(0).with_(T1SZ=t1sz, TG1=_TG1[page_bytes], DS=wide, EPD0=1, IPS=_OUTPUT_SIZE.get(bits, 0b101))
+    control = TCR_EL1(0).with_(
+        T1SZ=t1sz, TG1=TG1_OF_BYTES[page_bytes], DS=wide, EPD0=1, IPS=OUTPUT_SIZE.get(bits, 0b101)
+    )
     suffix = "EL2" if el == 2 else "EL1"
     values = {
         f"TTBR1_{suffix}": root,
@@ -63,7 +65,7 @@ def registers_of(info: Mapping[str, str], el: int) -> Derived:
     }
     release = info.get("OSRELEASE", "unknown")
     ttbr, tcr, sctlr, mair = (f"{name}_{suffix}" for name in ("TTBR1", "TCR", "SCTLR", "MAIR"))
-    granule = TG1_GRANULE[_TG1[page_bytes]]
+    granule = TG1_GRANULE[TG1_OF_BYTES[page_bytes]]
     implied = f"{tcr}: DS={int(wide)} as T1SZ and TG1 imply, IPS of {bits} bits, EPD0=1 because VMCOREINFO does not "
     assumed = [
         Assumption(ttbr, f"{ttbr}={root:#x}, {tcr}.T1SZ={t1sz}, TG1={granule}: from VMCOREINFO of Linux {release}"),
@@ -72,10 +74,10 @@ def registers_of(info: Mapping[str, str], el: int) -> Derived:
     ]
     if el == 2:
         assumed.append(Assumption("HCR_EL2", "HCR_EL2: E2H=1, TGE=1, because the kernel runs at EL2"))
-    if _version(release) >= _MAIR_SINCE:
-        values[mair] = int(_MAIR)
-        since = ".".join(map(str, _MAIR_SINCE))
-        assumed.append(Assumption(mair, f"{mair}={int(_MAIR):#x}, as Linux sets it since {since}"))
+    if release_of(release) >= MAIR_SINCE:
+        values[mair] = int(NORMAL_MAIR)
+        since = ".".join(map(str, MAIR_SINCE))
+        assumed.append(Assumption(mair, f"{mair}={int(NORMAL_MAIR):#x}, as Linux sets it since {since}"))
     places = placed(info, lambda address: address - offset & _ADDRESSES - 1)
     return Derived(values, tuple(assumed), "el2-vhe" if el == 2 else "el1", places)
 
@@ -131,11 +133,6 @@ class Linux(System):
 
 
 LINUX: Final = Linux()
-
-
-def _version(release: str) -> tuple[int, ...]:
-    parts = release.split("-")[0].split(".")
-    return tuple(int(part) for part in parts[:2] if part.isdigit())
 
 
 def per_cpu_data(vectors: int, offset: int | None) -> tuple[int, int] | None:

@@ -18,6 +18,11 @@ def number(info: Mapping[str, str], key: str, base: int = 0) -> int:
         raise Unavailable(f"VMCOREINFO has {key}={info[key]!r}; {GIVE_REGISTERS}") from None
 
 
+def release_of(text: str) -> tuple[int, ...]:
+    """Return the first two numbers of a kernel's release; what is none is older than any."""
+    return tuple(int(part) for part in text.split("-")[0].split(".")[:2] if part.isdigit())
+
+
 def placed(info: Mapping[str, str], place: Callable[[int], int]) -> Mapping[VA, PA]:
     """Return where the kernel's text begins and, by how far its image was moved, where that is in memory."""
     if "SYMBOL(_stext)" not in info:

@@ -1,0 +1,1 @@
+"""`explain`: declared, run, and shown."""

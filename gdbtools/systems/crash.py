@@ -1,0 +1,113 @@
+"""A crash as a system's own lines tell of it, and how a grammar of such lines is written down.
+
+A grammar is data: what begins a crash, what each line yields, what ends it.  What the lines yield are `CrashFacts`, and
+a grammar makes a `Crash` of them: registers that are stated, registers that follow, and descriptors where they lie.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from gdbtools.addresses import PA, VA
+from gdbtools.arch.model import Derived, Regime
+from gdbtools.arch.walk import walk
+from gdbtools.errors import Unreadable
+
+MOST: Final = 64
+"""How many times one crash may say one thing, before the rest of them is not kept."""
+HEX: Final = 16
+
+
+@dataclass
+class CrashFacts:
+    """What the lines of one crash have yielded so far: by name, what the groups of its pattern matched, in order."""
+
+    line: int
+    """The number of the first line, from 1."""
+    title: str
+    """The first line, without its prefixes."""
+    found: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
+
+    def add(self, name: str, groups: tuple[str, ...]) -> None:
+        """Keep what a pattern matched, unless it has been said too often."""
+        said = self.found.setdefault(name, [])
+        if len(said) < MOST:
+            said.append(groups)
+
+    def all(self, name: str) -> Sequence[tuple[str, ...]]:
+        return self.found.get(name, ())
+
+    def first(self, name: str) -> tuple[str, ...] | None:
+        """Return the groups of the first match; None where nothing matched."""
+        return next(iter(self.all(name)), None)
+
+    def number(self, name: str, group: int = 0) -> int | None:
+        """Return a group of the first match as a hexadecimal number; None where nothing matched, or is no number."""
+        groups = self.first(name)
+        try:
+            return None if groups is None else int(groups[group], HEX)
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True)
+class Crash:
+    """One crash of a text: what it states, what follows from that, and what it leaves out.
+
+    `stated` are registers that the text has, `deduced` those that follow from it, each with its reason; `descriptors`
+    are those that were printed, by where they lie as the walk of them shows.  `doubts` are what the text says against
+    itself.  `wanted` are what else to ask for.  `unread` says why no more is made of it; then there is no architecture.
+    """
+
+    system: str
+    line: int
+    title: str
+    architecture: str = ""
+    stated: Mapping[str, int] = field(default_factory=dict)
+    deduced: Derived = field(default_factory=lambda: Derived({}, ()))
+    descriptors: Mapping[PA, int] = field(default_factory=dict)
+    where: str = ""
+    """Where the code was, as the text names it."""
+    doubts: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
+    unread: str = ""
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """What a system prints when it crashes.
+
+    `signs` are words of which every crash has one in its first line: a text without any of them has none.  `begins`
+    names the `lines` that may be the first, in the order in which one crash has them.  `crash` returns None for lines
+    that turn out to be no crash.
+    """
+
+    signs: tuple[str, ...]
+    begins: tuple[str, ...]
+    lines: Mapping[str, re.Pattern[str]]
+    ends: re.Pattern[str]
+    crash: Callable[[CrashFacts], Crash | None]
+
+
+def followed(regime: Regime, address: VA, descriptors: Sequence[int]) -> tuple[Mapping[PA, int], Sequence[int]]:
+    """Return where the descriptors lie that lead to an address, given root first, and those that no walk reads.
+
+    Each one's address follows from the one before it.
+    """
+    placed: dict[PA, int] = {}
+    left = list(reversed(descriptors))
+
+    def read(pa: PA, size_bytes: int) -> bytes:
+        if pa not in placed:
+            if not left:
+                raise Unreadable(pa, size_bytes, "it was not printed")
+            placed[pa] = left.pop()
+        return placed[pa].to_bytes(size_bytes, regime.byte_order)
+
+    with suppress(Unreadable):
+        walk(regime, address, read)
+    return placed, [*reversed(left)]

@@ -1,0 +1,1 @@
+"""What Linux prints when it crashes, an architecture each."""

@@ -1,0 +1,1 @@
+"""What Linux prints on AArch64 when it crashes: its lines, and the tables among them."""

@@ -1,0 +1,303 @@
+"""`explain`: what a log says of a crash is what a dump of the same moment says; what it does not say is asked for."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gdbtools.arch import ARCHITECTURES
+from gdbtools.cli import main
+from gdbtools.commands.explain.run import Explained, NoCrash, Options, run
+from gdbtools.commands.explain.view import record, view
+from gdbtools.commands.session import Session
+from gdbtools.machine.dumps.crash_text import CrashText
+from gdbtools.machine.layers import no_source
+from gdbtools.render.text import render
+from tests.places import ROOT
+
+LOGS = sorted((ROOT / "fixtures/logs").glob("*.log"))
+OF_KERNELS = [each for each in LOGS if not each.stem.endswith("-process")]
+OF_PROCESSES = [each for each in LOGS if each.stem.endswith("-process")]
+NULL_WRITE = (ROOT / "fixtures/logs/linux-6.1-null-write.log").read_text()
+ARM64 = next(iter(ARCHITECTURES))
+OLD = """\
+Unable to handle kernel paging request at virtual address ffffffc012345678
+pgd = ffffffc035a4c000
+[ffffffc012345678] *pgd=00000000bff03003, *pud=00000000bff03003, *pmd=0000000000000000
+Internal error: Oops: 96000006 [#1] PREEMPT SMP
+CPU: 1 PID: 77 Comm: insmod Tainted: G           O    4.4.0 #1
+pc : [<ffffffc0005a1234>] lr : [<ffffffc0005a1200>] pstate: 60000145
+sp : ffffffc035b03d20
+"""
+"""As kernels before 4.16 print it: neither granule nor size, nor where the root is; a level that is folded."""
+
+
+def explained(text: str | bytes) -> list[Any]:
+    """Return the answers to a text that comes through a pipe."""
+    session = Session(no_source(ARCHITECTURES[ARM64]))
+    session.standard_input = lambda: io.BytesIO(text if isinstance(text, bytes) else text.encode())
+    return list(run(session, Options()))
+
+
+def one(text: str | bytes) -> Explained:
+    (answer,) = explained(text)
+    assert isinstance(answer, Explained)
+    return answer
+
+
+def asked(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, Any]:
+    status = main([*words, "--json"])
+    return status, json.loads(capsys.readouterr().out)["result"]
+
+
+@pytest.mark.parametrize("log", OF_KERNELS, ids=lambda log: log.stem)
+def test_a_log_says_what_a_dump_of_the_same_moment_says(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, answer = asked(["explain", str(log)], capsys)
+    dump_status, dumped = asked(["fault", "-s", str(log.with_suffix(".core"))], capsys)
+    assert status == dump_status == 1
+    found = answer["fault"]
+    assert dumped["verdict"] == "tables agree"
+    for each in ("verdict", "sentence", "syndrome", "address", "saved_state", "access", "predicted"):
+        assert found[each] == dumped[each], each
+    for each in ("input", "regime", "steps", "outcome", "attributes"):
+        assert found["walk"].get(each) == dumped["walk"].get(each), each
+    assert answer["crash"]["contradictions"] == answer["crash"]["wanted"] == []
+
+
+@pytest.mark.parametrize("log", OF_KERNELS, ids=lambda log: log.stem)
+def test_a_log_is_a_source_for_the_other_commands(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, through_explain = asked(["explain", str(log)], capsys)
+    _, through_source = asked(["fault", "-s", str(log)], capsys)
+    assert through_source == through_explain["fault"]
+    address = through_source["address"]
+    assert main(["walk", "-s", str(log), address]) in (0, 1)
+    assert f"{int(address, 16):#x}" in capsys.readouterr().out
+    main(["regs", "-s", str(log)])
+    assert through_source["syndrome"]["value"] in capsys.readouterr().out
+    main(["report", "-s", str(log)])
+    assert through_source["sentence"].split(":")[0] in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("log", OF_PROCESSES, ids=lambda log: log.stem)
+def test_of_a_process_there_is_the_syndrome_and_what_to_ask_for(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, answer = asked(["explain", str(log)], capsys)
+    _, dumped = asked(["fault", "-s", str(log.with_suffix(".core"))], capsys)
+    assert status == 1
+    assert answer["fault"] is None
+    assert answer["syndrome"]["value"] == dumped["syndrome"]["value"]
+    assert answer["syndrome"]["fault"] == dumped["syndrome"]["fault"]
+    assert answer["crash"]["wanted"][0].startswith("the fault address: ")
+
+
+def test_a_source_is_not_taken_for_the_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "-s", str(LOGS[0])]) == 2
+    assert "name the text itself: explain LOG" in capsys.readouterr().err
+
+
+def test_a_text_without_a_crash_is_no_finding(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    boot = tmp_path / "boot.txt"
+    boot.write_text("[    0.000000] Booting Linux on physical CPU 0x0000000000 [0x411fd070]\n" * 3)
+    assert main(["explain", str(boot)]) == 0
+    assert capsys.readouterr().out == "no crash found in 3 lines\n"
+    assert main(["fault", "-s", str(boot)]) == 2
+    assert "there is no crash in its 3 lines" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "<1>[   12.628758] ",
+        "[   12.628758][    T1] ",
+        "[   12.628758] [  C0] ",
+        "kern  :alert : [   12.628758] ",
+        "Nov 27 22:15:36 board kernel: [   12.628758] ",
+        "Nov 27 22:15:36 board kernel: ",
+        "2026-11-27T22:15:36.123456+00:00 board kernel: ",
+        "2026-11-27T22:15:36.1234567Z ",
+        "> > ",
+        "\x1b[32m[   12.628758] \x1b[0m\x1b[33m",
+    ],
+)
+def test_what_stands_before_a_line_makes_no_difference(prefix: str) -> None:
+    bare = re.sub(r"(?m)^\[ *\d+\.\d+\] ", "", NULL_WRITE)
+    decorated = "".join(f"{prefix}{line}\r\n" for line in bare.splitlines())
+    assert record(one(decorated)) == record(one(NULL_WRITE))
+
+
+def test_entries_may_be_on_lines_of_their_own() -> None:
+    wrapped = re.sub(r", (p4d|pud|pmd)=", r",\n\1=", NULL_WRITE)
+    assert wrapped.count("\n") > NULL_WRITE.count("\n")
+    assert one(wrapped).crash.descriptors == one(NULL_WRITE).crash.descriptors
+
+
+def test_each_crash_of_a_text_is_answered_with_its_line() -> None:
+    text = "".join(log.read_text() for log in LOGS)
+    crashes = [each.crash for each in explained(text)]
+    titles = [text.splitlines()[crash.line - 1] for crash in crashes]
+    assert len(crashes) == len(LOGS)
+    assert all(crash.title in title for crash, title in zip(crashes, titles, strict=True))
+
+
+def test_a_crash_that_is_cut_off_is_answered_as_far_as_it_goes() -> None:
+    cut = NULL_WRITE[: NULL_WRITE.index("[0000000000000010] pgd=")]
+    answer = one(cut)
+    assert answer.fault is None
+    assert answer.syndrome is not None
+    assert [*answer.crash.wanted] == ["the line `[...] pgd=...`, which comes right behind the pgtable line"]
+
+
+def test_where_two_lines_have_two_syndromes_it_is_said() -> None:
+    changed = NULL_WRITE.replace("Oops: 0000000096000046", "Oops: 0000000096000005")
+    assert one(changed).crash.doubts == ("the line ESR has 0x96000046, and Internal error has 0x96000005",)
+
+
+def test_entries_of_another_address_are_not_taken_for_the_faults() -> None:
+    changed = NULL_WRITE.replace("[0000000000000010] pgd", "[0000007fffff0010] pgd")
+    answer = one(changed)
+    assert answer.crash.doubts == ("the entries are of 0x7fffff0010, and the fault is of 0x10",)
+    assert answer.fault is None
+
+
+def test_an_entry_behind_the_end_of_the_walk_is_said() -> None:
+    changed = NULL_WRITE.replace("pmd=0000000000000000", "pmd=0000000000000000, pte=0000000048000003")
+    assert one(changed).crash.doubts == ("1 entry is printed behind the one that ends the walk",)
+
+
+def test_a_level_that_the_entries_contradict_is_the_verdict() -> None:
+    changed = NULL_WRITE.replace("96000046", "96000047")
+    answer = one(changed)
+    assert answer.fault is not None
+    assert answer.fault.diagnosis.verdict.label == "tables differ"
+
+
+def test_an_old_kernel_states_its_registers_and_hides_its_tables() -> None:
+    crash = one(OLD).crash
+    assert crash.stated["ELR_EL1"] == 0xFFFFFFC0005A1234
+    assert crash.stated["ESR_EL1"] == 0x96000006
+    assert crash.stated["FAR_EL1"] == 0xFFFFFFC012345678
+    assert crash.stated["SPSR_EL1"] == 0x60000145
+    assert not crash.descriptors
+    assert any("pgtable" in each for each in crash.wanted)
+
+
+def test_a_hidden_root_is_assumed_and_folded_levels_are_one() -> None:
+    """39 bits: pgd, p4d and pud are all of level 1.  Older kernels print a hash, with blanks around it."""
+    line = "swapper pgtable: 4k pages, 39-bit VAs, pgdp = 00000000a0b1c2d3\n"
+    text = OLD.replace("pgd = ffffffc035a4c000\n", line)
+    answer = one(text)
+    assert answer.fault is not None
+    assert answer.fault.diagnosis.verdict.label == "tables agree"
+    assert any(each.text.startswith("TTBR1_EL1=0: the log hides") for each in answer.crash.deduced.assumed)
+    assert [*answer.crash.descriptors.values()] == [0xBFF03003, 0]
+
+
+def test_a_host_with_vhe_has_the_registers_of_its_own_level() -> None:
+    crash = one(NULL_WRITE.replace("pstate: 80000005", "pstate: 80000009"))
+    assert crash.fault is not None
+    assert crash.fault.diagnosis.verdict.label == "tables agree"
+    assert "ESR_EL2" in crash.crash.stated
+    assert crash.crash.deduced.values["HCR_EL2"] == 1 << 34 | 1 << 27
+
+
+@pytest.mark.parametrize(
+    ("lines", "system"),
+    [
+        ("Internal error: Oops: 00000805 [#1] SMP ARM\nFlags: nZcv  IRQs on\n", "Linux on 32-bit Arm"),
+        (
+            "Current insmod pgtable: 4K pagesize, 39-bit VAs, pgdp=0x80a4b000\nepc : ffffffff800a1b2c\n",
+            "Linux on RISC-V",
+        ),
+    ],
+)
+def test_another_architectures_crash_is_named_and_not_read(lines: str, system: str) -> None:
+    text = f"Unable to handle kernel paging request at virtual address 00000000deadbeef\n{lines}"
+    crash = one(text).crash
+    assert crash.system == system
+    assert crash.unread
+    assert not crash.stated
+
+
+class Endless(io.RawIOBase):
+    """A text that is made as it is read: so many megabytes of a boot's lines, and a crash behind them."""
+
+    def __init__(self, megabytes: int) -> None:
+        line = b"[    1.234567] usb 1-1: new high-speed USB device number 2 using xhci_hcd\n"
+        self.block = line * ((1 << 20) // len(line))
+        self.lines_before = self.block.count(b"\n") * megabytes
+        self.left = megabytes
+        self.end = NULL_WRITE.encode()
+        self.most = 0
+
+    def read(self, size: int = -1) -> bytes:
+        self.most = max(self.most, size if size >= 0 else 1 << 40)
+        if self.left:
+            self.left -= 1
+            return self.block
+        said, self.end = self.end, b""
+        return said
+
+
+def test_a_text_is_streamed_whatever_its_size() -> None:
+    endless = Endless(64)
+    session = Session(no_source(ARCHITECTURES[ARM64]))
+    session.standard_input = lambda: endless  # type: ignore[assignment,return-value]
+    (answer,) = run(session, Options())
+    assert isinstance(answer, Explained)
+    assert answer.crash.line == endless.lines_before + 2
+    assert endless.most <= 1 << 20
+
+
+def test_a_line_without_an_end_is_cut() -> None:
+    text = CrashText(io.BytesIO(b"x" * (5 << 20) + b"Internal error: Oops: 96000046 [#1]"))
+    assert len([*text]) <= 1
+    assert text.lines <= 6
+
+
+def _mutated(draw: st.DrawFn) -> bytes:
+    lines = draw(st.sampled_from(LOGS)).read_bytes().splitlines()
+    for _ in range(draw(st.integers(1, 6))):
+        at = draw(st.integers(0, len(lines) - 1))
+        change = draw(st.sampled_from(("drop", "twice", "swap", "cut", "digit", "other")))
+        if change == "drop" and len(lines) > 1:
+            del lines[at]
+        elif change == "twice":
+            lines.insert(at, lines[at])
+        elif change == "swap":
+            other = draw(st.integers(0, len(lines) - 1))
+            lines[at], lines[other] = lines[other], lines[at]
+        elif change == "cut":
+            lines[at] = lines[at][: draw(st.integers(0, len(lines[at])))]
+        elif change == "digit":
+            digit = draw(st.sampled_from((b"f", b"0", b"9", b"x", b" ", b"\xff")))
+            place = draw(st.integers(0, len(lines[at])))
+            lines[at] = lines[at][:place] + digit + lines[at][place + 1 :]
+        else:
+            lines[at] = draw(st.binary(max_size=60))
+    return b"\n".join(lines)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.one_of(st.binary(max_size=300), st.composite(_mutated)()))
+def test_no_text_is_too_strange(text: bytes) -> None:
+    answers = explained(text)
+    assert answers
+    for answer in answers:
+        json.dumps(record(answer))
+        shown = render(view(answer))
+        assert shown.isprintable() or all(each.isprintable() for each in shown.split("\n"))
+        assert isinstance(answer, NoCrash) or answer.crash.title
+
+
+def test_what_a_log_says_cannot_act_on_a_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(NULL_WRITE.replace("NULL pointer", "NULL\x1b]0;owned\x07\x07 \u202epointer"))
+    assert main(["explain", str(log)]) == 1
+    said = capsys.readouterr().out
+    assert not set("\x1b\x07\u202e") & set(said)

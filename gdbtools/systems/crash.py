@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gdbtools.addresses import PA, VA
-from gdbtools.arch.model import Derived, Regime
+from gdbtools.arch.model import Assumption, Derived, Regime
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unreadable
 
@@ -75,6 +75,28 @@ class Crash:
     doubts: tuple[str, ...] = ()
     wanted: tuple[str, ...] = ()
     unread: str = ""
+
+
+@dataclass
+class Deduction:
+    """What follows from the lines of a crash so far, each with its reason, and what they have against one another."""
+
+    values: dict[str, int] = field(default_factory=dict)
+    assumed: list[Assumption] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+    def say(self, name: str, text: str) -> None:
+        """Add what is assumed of a register."""
+        self.assumed.append(Assumption(name, text))
+
+    def assume(self, name: str, value: int, why: str) -> None:
+        """Take a register for a value."""
+        self.values[name] = value
+        self.say(name, f"{name}={value:#x}: {why}")
+
+    @property
+    def derived(self) -> Derived:
+        return Derived(self.values, tuple(self.assumed))
 
 
 @dataclass(frozen=True)

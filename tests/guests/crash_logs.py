@@ -3,7 +3,8 @@
     python -m tests.guests.crash_logs [NAME...]
 
 SysRq's handler is stopped at its first instruction and sent to the kernel's own memset, with a destination of ours: the
-store faults, a capture is taken at the vector entry, and the kernel says of it what it says on its console.
+store faults, a capture is taken at the vector entry, and the kernel says of it what it says on its console.  Xen, which
+has no symbols, is stopped at a trap of its dom0 and sent to a store of its own.
 """
 
 from __future__ import annotations
@@ -13,14 +14,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from gdbtools.children.mi import Gdb
 from gdbtools.children.processes import find_gdb
+from gdbtools.errors import Unavailable
 from tests.guests.linux import LinuxGuest
+from tests.guests.packages import kernel
 from tests.guests.test_linux import Shape
+from tests.guests.x86.linux import COMMAND_LINES
+from tests.guests.x86.linux import booted as x86_linux
+from tests.guests.xen import XenGuest
 from tests.live.session import INIT, INSIDE, Session
 from tests.places import ROOT
 
@@ -39,6 +46,19 @@ faults:
     ldr x0, [x1]
 """
 """A process that reads where nothing is mapped."""
+XEN_CRASHES: Final[Mapping[str, tuple[int, bool]]] = {
+    "xen-4.17-null-write": (0x10, False),
+    "xen-4.17-read-only": (0x257000, False),
+    "xen-4.17-execute": (0x2FF000, True),
+}
+"""Where Xen is made to write, or to go: its own text, and its own data."""
+X86_CRASHES: Final[Mapping[str, int | None]] = {
+    "linux-6.1-x86-null-write": 0x10,
+    "linux-6.1-x86-read-only": None,
+    "linux-6.1-x86-unmapped": 0xFFFF_C900_4000_1000,
+}
+STR_X1_X0: Final = 0xF9000001
+XEN_TEXT_BYTES: Final = 0x20000
 Symbols = Mapping[str, int]
 
 
@@ -55,11 +75,10 @@ def _stack(_: Symbols, session: Session) -> int:
     return session.value("$sp")
 
 
-BOOKWORM, TRIXIE, LARGE, SMALL = (
+BOOKWORM, TRIXIE, LARGE = (
     Shape("6.1-4k", "cortex-a57"),
     Shape("6.12-4k", "max"),
     Shape("6.12-16k", "neoverse-n1"),
-    Shape("4k-39", "cortex-a57"),
 )
 CRASHES: Final[Mapping[str, Crash]] = {
     "linux-6.1-null-write": Crash(BOOKWORM, lambda *_: 0x10),
@@ -70,10 +89,8 @@ CRASHES: Final[Mapping[str, Crash]] = {
     "linux-6.12-read-only": Crash(TRIXIE, lambda symbols, _: symbols[HANDLER]),
     "linux-6.12-16k-unmapped": Crash(LARGE, lambda *_: 0xFFFF_8000_4000_1000),
     "linux-6.12-16k-read-only": Crash(LARGE, lambda symbols, _: symbols[HANDLER]),
-    "linux-39-bits-null-write": Crash(SMALL, lambda *_: 0x10),
-    "linux-39-bits-read-only": Crash(SMALL, lambda symbols, _: symbols[HANDLER]),
 }
-OF_A_PROCESS: Final = {"linux-6.1-process": BOOKWORM, "linux-6.12-16k-process": LARGE}
+OF_A_PROCESS: Final = {"linux-6.1-process": BOOKWORM}
 
 
 def symbols(guest: LinuxGuest) -> Symbols:
@@ -120,6 +137,54 @@ def _process(faults: int, session: Session) -> None:
     session.say("continue")
 
 
+def record_x86(name: str, to: int | None) -> None:
+    """Record what a kernel for x86-64 prints of a store; None is to its own text."""
+    with x86_linux(next(iter(COMMAND_LINES))) as guest, Gdb(find_gdb(""), INIT) as gdb:
+        session = Session(gdb)
+        session.say(f"source {INSIDE}")
+        said = guest.run(f"grep -E ' ({HANDLER}|memset_orig|asm_exc_page_fault)$' /proc/kallsyms").splitlines()
+        known = {line.split()[2]: int(line.split()[0], 16) for line in said}
+
+        def stop() -> None:
+            session.say(f"hbreak *{known[HANDLER]:#x}")
+            session.say("continue")
+            session.say("delete")
+            to_write = known[HANDLER] if to is None else to
+            session.set_registers(rdi=to_write, rsi=0, rdx=8, rip=known["memset_orig"])
+            session.say(f"hbreak *{known['asm_exc_page_fault']:#x}")
+            session.say("continue")
+
+        record(guest, session, name, stop, "echo c > /proc/sysrq-trigger")
+
+
+def record_xen(name: str, to: int, executes: bool) -> None:
+    """Record what Xen prints of a fault of its own; it ends with its panic."""
+    with XenGuest(kernel("6.1-4k"), "cortex-a57") as guest, Gdb(find_gdb(""), INIT) as gdb:
+        session = Session(gdb)
+        session.say(f"source {INSIDE}")
+        guest.run("(while :; do :; done) &")
+        session.say(f"target remote {guest.gdbstub}")
+        vectors = session.value("$VBAR_EL2")
+        for offset in (FROM_USER, FROM_USER + 0x80):
+            session.say(f"hbreak *{vectors + offset:#x}")
+        session.say("continue")
+        session.say("delete")
+        if executes:
+            session.set_registers(pc=to)
+        else:
+            stores = session.say(f"find /w {vectors & ~0xFFFF:#x}, +{XEN_TEXT_BYTES:#x}, {STR_X1_X0:#x}")
+            session.set_registers(x0=to, x1=0, pc=int(stores.split()[0], 16))
+        session.say(f"hbreak *{vectors + FROM_KERNEL:#x}")
+        session.say("continue")
+        (LOGS / f"{name}.core").unlink(missing_ok=True)
+        print(session.say(f"mmu capture {LOGS / name}.core --tables touched"))
+        session.say("delete")
+        session.say("detach")
+        with suppress(Unavailable):
+            guest._until("(it ends before it says so)", 20)
+        (LOGS / f"{name}.log").write_bytes(guest._output)
+
+
 def program(folder: Path) -> tuple[Path, int]:
     """Return a static program that faults, and where it does."""
     source, made = folder / "faulting.s", folder / "faulting"
@@ -131,10 +196,15 @@ def program(folder: Path) -> tuple[Path, int]:
 
 def main(names: list[str]) -> None:
     assert shutil.which(COMPILER), f"{COMPILER} is not installed"
-    wanted = names or [*CRASHES, *OF_A_PROCESS]
+    wanted = names or [*CRASHES, *OF_A_PROCESS, *X86_CRASHES, *XEN_CRASHES]
+    for name in [each for each in X86_CRASHES if each in wanted]:
+        record_x86(name, X86_CRASHES[name])
+    for name, (to, executes) in XEN_CRASHES.items():
+        if name in wanted:
+            record_xen(name, to, executes)
     with tempfile.TemporaryDirectory(prefix="gdbtools-logs-") as folder:
         made, faults = program(Path(folder))
-        for shape in (BOOKWORM, TRIXIE, LARGE, SMALL):
+        for shape in (BOOKWORM, TRIXIE, LARGE):
             crashes = [each for each in CRASHES if each in wanted and CRASHES[each].shape is shape]
             processes = [each for each in OF_A_PROCESS if each in wanted and OF_A_PROCESS[each] is shape]
             for name in (*crashes, *processes):

@@ -1,0 +1,1 @@
+"""What Xen prints when it crashes, an architecture each."""

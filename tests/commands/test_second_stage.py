@@ -134,3 +134,14 @@ def test_away_from_the_entry_nothing_shows_that_the_loaded_guest_is_the_one_that
         text = shown(capsys, given)
         assert ("VTTBR_EL2 (VMID 3) and HCR_EL2 are those of the last one loaded" in text) is is_said
         assert ("nothing shows that the fault was that one's" in text) is is_said
+
+
+@pytest.mark.parametrize(("vmid", "is_said"), [(0, True), (3, False)])
+def test_a_second_stage_of_vmid_0_need_not_be_a_guest_s(capsys, tmp_path: Path, vmid: int, is_said: bool) -> None:
+    """Xen 4.20 loads an empty one while no guest runs, and a protected KVM has its own host under one."""
+    loaded = {"VTTBR_EL2": S2_ROOT | vmid << 48, "pc": ELSEWHERE}
+    given = words(with_tree(MEMORY_IPA), tmp_path, TRANSLATION_3, HPFAR_EL2=0, **loaded)
+    main(["walk", hex(MEMORY_IPA), *given, "--regime", "stage2"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "HCR_EL2 are those of the last one loaded" in text
+    assert ("VTTBR_EL2 (VMID 0, which need not be a guest's)" in text) is is_said

@@ -43,6 +43,9 @@ KERNELS = {
 }
 """Of each, the suite, the architecture and the package; the ABI number is part of its name, and the newest is taken."""
 
+XENS = {"4.17": "bookworm", "4.20": "trixie"}
+"""Of each version of Xen, the suite that has it."""
+
 
 @dataclass(frozen=True)
 class Qemu:
@@ -249,22 +252,23 @@ def kernel_module(name: str, module: str) -> Path:
     return once(_module, name, module)
 
 
-def _xen(architecture: str) -> Path:
-    suite, package = Suite("bookworm", architecture), rf"xen-hypervisor-4\.17-{architecture}"
+def _xen(architecture: str, version: str) -> Path:
+    suite = Suite(XENS[version], architecture)
+    package = rf"xen-hypervisor-{re.escape(version)}-{architecture}"
 
     def unpack(made: Path) -> None:
         packed = made.with_name("packed")
-        _one_file(suite, package, "boot/xen-4.17-amd64.gz", packed)
+        _one_file(suite, package, f"boot/xen-{version}-amd64.gz", packed)
         made.write_bytes(gzip.decompress(packed.read_bytes()))
 
     if architecture == "amd64":
-        return kept("xen-4.17-amd64", unpack)
-    return kept("xen-4.17", lambda made: _one_file(suite, package, "boot/xen-*-arm64", made))
+        return kept(f"xen-{version}-amd64", unpack)
+    return kept(f"xen-{version}", lambda made: _one_file(suite, package, "boot/xen-*-arm64", made))
 
 
-def xen(architecture: str = "arm64") -> Path:
-    """Return a Xen, or raise `Unavailable`."""
-    return once(_xen, architecture)
+def xen(architecture: str = "arm64", version: str = "4.17") -> Path:
+    """Return a Xen of `XENS`, or raise `Unavailable`."""
+    return once(_xen, architecture, version)
 
 
 def _busybox(architecture: str) -> Path:

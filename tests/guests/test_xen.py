@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from gdbtools.analysis.mappings import mappings_of
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.aarch64.registers.hypervisor import VTTBR
 from gdbtools.arch.model import Mapped, Run
 from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable
-from tests.guests.packages import kernel
+from tests.guests.packages import XENS, kernel
 from tests.guests.test_linux import KERNEL
 from tests.guests.xen import XenGuest
 from tests.tables import reader
@@ -23,14 +26,19 @@ ARM = ARCHITECTURES["aarch64"]
 SAMPLES = 64
 
 
-@pytest.fixture(scope="module")
-def stop() -> Iterator[tuple[XenGuest, dict[str, int]]]:
+@pytest.fixture(scope="module", params=XENS)
+def xen(request: pytest.FixtureRequest) -> Iterator[XenGuest]:
     try:
-        guest = XenGuest(kernel("6.1-4k"), "cortex-a53")
-        with guest, guest.process(KERNEL), guest.stopped(el=1) as registers:
-            yield guest, registers
+        with XenGuest(kernel("6.1-4k"), "cortex-a53", version=request.param) as guest:
+            yield guest
     except Unavailable as why:
         pytest.skip(str(why))
+
+
+@pytest.fixture
+def stop(xen: XenGuest) -> Iterator[tuple[XenGuest, dict[str, int]]]:
+    with xen.process(KERNEL), xen.stopped(el=1) as registers:
+        yield xen, registers
 
 
 def test_what_xen_made_soft_invalid_is_counted_apart_and_is_most_of_it(stop) -> None:
@@ -55,3 +63,22 @@ def test_hardware_reaches_what_is_mapped_and_nothing_that_is_soft_invalid(stop) 
         assert chosen
         for run in chosen[:: max(1, len(chosen) // SAMPLES)]:
             assert guest.gva2gpa(run.first) == (None if soft else run.output)
+
+
+def test_while_no_guest_runs_4_20_has_an_empty_second_stage_that_is_nobody_s(xen: XenGuest) -> None:
+    """4.17 leaves the last guest's in VTTBR_EL2; 4.20 loads a table without entries, by a VMID that no guest has."""
+    with idle(xen) as registers:
+        vmid = VTTBR(registers["VTTBR_EL2"]).VMID
+        regime = ARM.regime_for(reader(registers), 0, "stage2")
+        mapped = [each for each in scan(regime, xen.read) if isinstance(each, Run)]
+    assert (vmid == 0) == (xen.version != "4.17")
+    assert bool(mapped) == (vmid != 0)
+    assert any("VMID 0, which need not be a guest's" in note for note in regime.notes) == (vmid == 0)
+
+
+@contextmanager
+def idle(xen: XenGuest) -> Iterator[dict[str, int]]:
+    """Hold Xen where dom0 waits, as a shell does that nobody has asked anything."""
+    time.sleep(1)
+    with xen.stopped(el=2) as registers:
+        yield registers

@@ -235,3 +235,13 @@ def test_where_no_guest_s_is_in_force_it_is_said_and_a_root_may_be_asked_of(
     assert said.out == ""
     assert "stage 2 off (HCR_EL2.VM is 0, VTTBR_EL2 names no table): nobody's is in force" in said.err
     assert groups(ask(capsys, [*words, "--root", hex(S2_ROOT)])) == [(2 * MIB, 1, 1, 0, 0), (4 * KIB, 2, 2, 0, 0)]
+
+
+def test_what_a_host_traps_is_not_said_of_its_guest(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
+    """A VHE host of KVM has an HCR_EL2 of its own, with TSW clear, beside the VTTBR_EL2 of a guest that has it set."""
+    words = asked(xens(), HCR_EL2=1 << 34 | 1 << 27 | 1 << 31)
+    (cpu,) = ask(capsys, words)["cpus"]
+    assert (cpu["traps"], cpu["runs"]) == ([], False)
+    said = text(capsys, words)
+    assert "nobody hears of it" not in said
+    assert "VTTBR_EL2 is what a guest has left there" in " ".join(said.split())

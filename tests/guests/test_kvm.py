@@ -111,6 +111,23 @@ def test_what_it_costs_to_clean_is_counted_in_the_machine_and_by_its_root_in_the
         assert (now["entries"], now["size"]) == (pages, pages * PAGE_BYTES)
 
 
+def test_the_machine_that_runs_is_the_one_guest_and_is_walked_as_such(
+    kvm: Kvm, machines: Mapping[str, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with kvm.stopped(in_machine=True) as registers:
+        source = as_source(kvm.host, registers, tmp_path)
+        assert main(["guests", *source, "--json"]) == 0
+        (found,) = answers(capsys)
+        (guest,) = [each for each in found["guests"] if int(each["root"], 16) == VTTBR(machines["VTTBR_EL2"]).BADDR]
+        chosen = kvm.pages[:: len(kvm.pages) // 16]
+        main(["walk", *(hex(page.va) for page in chosen), *source, "--guest", str(guest["number"]), "--json"])
+        walked = answers(capsys)
+    assert [each["runs"] for each in guest["cpus"]] == [True]
+    assert [(int(each["ipa"], 16), int(each["output"], 16)) for each in walked] == [
+        (page.ipa, page.pa) for page in chosen
+    ]
+
+
 def test_in_the_host_the_machine_is_listed_by_its_registers(
     kvm: Kvm, machines: Mapping[str, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

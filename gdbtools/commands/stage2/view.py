@@ -127,6 +127,8 @@ def _facts(answer: GuestMap) -> Iterator[tuple[str, Text]]:
 
 def _cpu_rows(cpu: GuestOnCpu) -> Iterator[tuple[str, Text]]:
     name = f"CPU {cpu.cpu.number}"
+    if not cpu.traps and cpu.loaded.caveat:
+        yield name, cpu.loaded.caveat
     for each in cpu.traps:
         bit = Span(f"{each.register}.{each.control.field.name} = {binary(each.control)}", Role.NAME)
         yield name, [bit, f": {each.meaning}"]

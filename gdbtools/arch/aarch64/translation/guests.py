@@ -74,9 +74,9 @@ class A64Guests(GuestRegisters):
 
     def traps(self, register: ReadRegister) -> Sequence[Trap]:
         value = optional(register, "HCR_EL2")
-        if value is None:
+        if value is None or foreign(word := HCR_EL2(value)):
+            # Without a guest's HCR_EL2 nothing tells: a host has one of its own beside the guest's VTTBR_EL2.
             return ()
-        word = HCR_EL2(value)
         return tuple(
             Trap("HCR_EL2", FieldValue(field, field.of(word)), meanings[field.of(word)])
             for field, meanings in _MEANINGS.items()

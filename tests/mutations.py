@@ -30,7 +30,7 @@ from types import ModuleType
 import hypothesis
 import pytest
 
-from tests.mutants import aarch64, riscv, x86_64
+from tests.mutants import aarch32, aarch64, riscv, x86_64
 from tests.mutants.changes import Mutant, Rules, mutants
 from tests.places import ROOT
 
@@ -41,7 +41,7 @@ Counted in the time of the process's own, which does not depend on what else the
 """
 AT_MOST_SECONDS = 600
 """How long a test unbroken may take."""
-ARCHITECTURES: Sequence[Rules] = (aarch64.RULES, riscv.RULES, x86_64.RULES)
+ARCHITECTURES: Sequence[Rules] = (aarch64.RULES, aarch32.RULES, riscv.RULES, x86_64.RULES)
 
 
 class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):

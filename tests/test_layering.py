@@ -35,6 +35,7 @@ MODEL = (
     "arch.exceptions",
     "arch.isolation",
     "arch.gadgets",
+    "arch.other_state",
     "arch.guests",
     "arch.hardware_flags",
     "arch.table_heuristics",
@@ -64,7 +65,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "arch": ("arch", "addresses", "bits", "errors", "units", "wording"),
     "arch.model": ("arch.model", "addresses", "bits", "errors", "wording"),
     "arch.arm": ("arch.arm", *ARCH),
-    "arch.aarch64": ("arch.aarch64", "arch.arm", *ARCH),
+    # What translates for an EL1 in AArch32 state is asked for by its name.
+    "arch.aarch64": ("arch.aarch64", "arch.arm", "arch.ARCHITECTURES", *ARCH),
     "arch.aarch32": ("arch.aarch32", "arch.arm", *ARCH),
     "arch.riscv": ("arch.riscv", *ARCH),
     "arch.x86_64": ("arch.x86_64", *ARCH),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Stub,
         Walk,
     )
+    from gdbtools.arch.other_state import OtherState
     from gdbtools.arch.table_heuristics import TableHeuristics
     from gdbtools.bits import FieldValue, Word
 
@@ -208,6 +209,7 @@ class Architecture(abc.ABC):
     gadgets: Gadgets = absent("instructions to borrow")
     hardware_flags: HardwareFlags = absent("controls of who sets access flags")
     table_heuristics: TableHeuristics = absent("looks of tables")
+    other_state: OtherState = absent("levels below another execution state")
     guests: GuestRegisters = absent("guests of a hypervisor")
 
     reads_code: tuple[Privilege, ...] = ()

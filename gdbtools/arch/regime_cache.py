@@ -16,6 +16,8 @@ LIMIT = 1 << 12
 """How many answers are kept before all are forgotten: a guest has that many address spaces only in the long run."""
 CHOOSES_RANGE = 48
 """From this bit on, an address may say which range of a regime translates it."""
+NARROW, CHOOSES_NARROW_RANGE = 32, 25
+"""The same of an address that has no more than so many bits."""
 
 
 @dataclass
@@ -90,10 +92,12 @@ class CachedRegimes:
     def __init__(self, architecture: Architecture) -> None:
         def compute(register: ReadRegister, key: Hashable) -> Regime:
             assert isinstance(key, tuple)
-            name, high = key
-            return architecture.regime_for(register, cast(Input, high << CHOOSES_RANGE), name)
+            name, high, low = key
+            address = high << CHOOSES_RANGE | low << CHOOSES_NARROW_RANGE
+            return architecture.regime_for(register, cast(Input, address), name)
 
         self._remembered = Cached(compute)
 
     def __call__(self, register: ReadRegister, address: Input, name: str | None = None) -> Regime:
-        return self._remembered(register, (name, address >> CHOOSES_RANGE))
+        low = 0 if address >> NARROW else address >> CHOOSES_NARROW_RANGE
+        return self._remembered(register, (name, address >> CHOOSES_RANGE, low))

@@ -39,6 +39,8 @@ KERNELS = {
     "6.12-16k": ("trixie", "arm64", r"linux-image-6\.12\.[\w.+-]*arm64-16k-unsigned"),
     "6.1-amd64": ("bookworm", "amd64", r"linux-image-6\.1\.[\w.+-]*cloud-amd64-unsigned"),
     "6.1-amd64-pv": ("bookworm", "amd64", r"linux-image-6\.1\.[\w.+-]*\d-amd64-unsigned"),
+    "6.1-armmp": ("bookworm", "armhf", r"linux-image-6\.1\.[\w.+-]*\d-armmp"),
+    "6.1-armmp-lpae": ("bookworm", "armhf", r"linux-image-6\.1\.[\w.+-]*\d-armmp-lpae"),
     "6.12-riscv64": ("trixie", "riscv64", r"linux-image-6\.12\.[\w.+-]*\d-riscv64"),
 }
 """Of each, the suite, the architecture and the package; the ABI number is part of its name, and the newest is taken."""

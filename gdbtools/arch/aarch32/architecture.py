@@ -8,7 +8,7 @@ from typing import Final
 from gdbtools.addresses import Input
 from gdbtools.arch.aarch32 import GENERAL, IDENTITY
 from gdbtools.arch.aarch32.exceptions.aborts import Aborts
-from gdbtools.arch.aarch32.privilege_levels import LEVELS, PL0, of_mode
+from gdbtools.arch.aarch32.privilege_levels import LEVELS, of_mode
 from gdbtools.arch.aarch32.registers import catalog
 from gdbtools.arch.aarch32.registers.processor_state import CPSR
 from gdbtools.arch.aarch32.registers.translation import SCTLR32, TTBCR, TTBCR_LONG
@@ -19,8 +19,7 @@ from gdbtools.arch.aarch32.tables.long_descriptors import long_leaf
 from gdbtools.arch.aarch32.tables.short_descriptors import Shape, short_leaf
 from gdbtools.arch.aarch32.translation import regimes
 from gdbtools.arch.aarch32.translation.long_stage import LongStage
-from gdbtools.arch.aarch32.translation.stage import PagedStage32
-from gdbtools.arch.aarch32.translation.translation_off import TranslationOff
+from gdbtools.arch.aarch32.translation.under_aarch64 import UnderAArch64, check
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import (
     Access,
@@ -55,6 +54,7 @@ class AArch32(Architecture):
     pc = "pc"
     general = GENERAL
     exceptions = Aborts()
+    other_state = UnderAArch64()
 
     def word(self, name: str, register: ReadRegister) -> Word:
         return catalog.layout(name, register)(register(name))
@@ -93,12 +93,7 @@ class AArch32(Architecture):
         return regimes.regime_for(register, address, name)
 
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
-        regime = walk.regime
-        as_user = access.privilege == PL0 or access.unprivileged
-        if isinstance(regime, PagedStage32):
-            return regime.check(walk, access.kind, as_user, CPSR(state))
-        assert isinstance(regime, TranslationOff), "there are no others"
-        return regime.check(walk, access.kind, as_user)
+        return check(walk, access, state)
 
     def status(self, fault: Fault, access: Access | None = None, walk: Walk | None = None) -> int | None:  # noqa: ARG002
         """Return the fault status that DFSR or IFSR would have, in the format of the tables that were walked."""

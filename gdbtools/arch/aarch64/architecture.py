@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from gdbtools.arch.gadgets import Gadgets
     from gdbtools.arch.guests import GuestRegisters
     from gdbtools.arch.hardware_flags import HardwareFlags
+    from gdbtools.arch.other_state import OtherState
     from gdbtools.arch.table_heuristics import TableHeuristics
 
 _STAGE1: Final[Mapping[str, type[Word]]] = {
@@ -152,6 +153,17 @@ def _guests() -> GuestRegisters:
     return A64Guests()
 
 
+def _other_state() -> OtherState:
+    from gdbtools.arch.aarch64.translation.lower_state import other_state
+
+    return other_state()
+
+
+def _is_own(regime: Regime) -> bool:
+    """Return whether a regime is of AArch64 state, and not of an EL1 in AArch32."""
+    return isinstance(regime, Stage1 | Stage1Off | Stage2 | Stage2Off)
+
+
 class AArch64(Architecture):
     """The Arm 64-bit architecture: VMSAv8-64, every regime of it."""
 
@@ -237,7 +249,9 @@ class AArch64(Architecture):
         return {"VTTBR_EL2": int(hypervisor.VTTBR(root))}
 
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
-        return check(walk, access, state)
+        if _is_own(walk.regime):
+            return check(walk, access, state)
+        return _other_state().check(walk, access, state)
 
     def may_refuse(self, walk: Walk, access: Access) -> Refusal | None:
         """A fetch from Device memory: stage 1's says so first."""
@@ -251,12 +265,15 @@ class AArch64(Architecture):
         return walk.final.regime.device_fetch(walk.final)
 
     def status(self, fault: Fault, access: Access | None = None, walk: Walk | None = None) -> int | None:  # noqa: ARG002
+        if walk is not None and fault.stage == 1 and not _is_own(walk.regime):
+            return _other_state().status(fault, walk)
         return syndrome.status(fault)
 
     def privileges_of(self, regime: Regime) -> tuple[Privilege, ...]:
         if isinstance(regime, Stage2 | Stage2Off):
             return LEVELS[:2]
-        assert isinstance(regime, Stage1 | Stage1Off)
+        if not isinstance(regime, Stage1 | Stage1Off):
+            return LEVELS[:2]
         controls = regime.controls
         own = LEVELS[controls.el]
         return (LEVELS[0], own) if controls.user else (own,)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-ALL = ("7.2", "10.0", "11.1")
-OLD = ("7.2",)
+ALL = ("7.2", "11.1")
+OLD, NEW = ("7.2",), ("11.1",)
 # The oldest with both formats, of Armv7, which has neither PD0 nor PAN, and one of Armv8.
 ARMV7, ARMV8 = "cortex-a15", "max"
 CPUS = (ARMV7, ARMV8)
@@ -44,7 +44,7 @@ class Known(Enum):
         "a fetch that XN or PXN refuses is refused before the access flag is looked at",
         "the access flag goes before the permissions",
         "The MMU fault-checking sequence",
-        ALL,
+        OLD,
     )
     SHORT_WXN = Departure(
         "SCTLR.WXN and UWXN do not count for short descriptors",
@@ -64,5 +64,12 @@ class Known(Enum):
         "PAN is about data accesses",
         "PSTATE.PAN",
         ALL,
+        (ARMV8,),
+    )
+    SHORT_PAN_FETCH = Departure(
+        "under PAN, PL1 may not fetch what PL0 may access by short descriptors",
+        "PAN is about data accesses",
+        "PSTATE.PAN",
+        NEW,
         (ARMV8,),
     )

@@ -205,7 +205,8 @@ class Rules:
             return bool(own & (W if touch.kind is Kind.STORE else R))
         if leaf.never or not own & R or (leaf.privileged_never and not touch.user):
             return False
-        if touch.pan and not touch.user and leaf.user and not is_short and self._departs(Known.PAN_FETCH):
+        fetch = Known.SHORT_PAN_FETCH if is_short else Known.PAN_FETCH
+        if touch.pan and not touch.user and leaf.user and self._departs(fetch):
             return False
         exclusive = self.sctlr & WXN and own & W
         writable_by_user = self.sctlr & UWXN and leaf.user & W and not touch.user

@@ -36,8 +36,8 @@ class Granted:
             return granted.write
         if kind in (AccessKind.MAINTENANCE, AccessKind.CLEAN_INVALIDATION):
             return granted.read if as_user else None
-        may_user = self.user.read is None or self.user.write is None
-        if kind is not AccessKind.EXECUTE and not as_user and state.PAN and may_user:
+        # What may be written may be read.
+        if kind is not AccessKind.EXECUTE and not as_user and state.PAN and self.user.read is None:
             return Limit(VMSA32Cause.PRIVILEGED_ACCESS_NEVER, CPSR.PAN, 1, register="CPSR")
         return granted.of(kind)
 

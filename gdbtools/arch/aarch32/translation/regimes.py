@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from gdbtools.addresses import Input
 from gdbtools.arch.aarch32.privilege_levels import MONITOR, PL2, of_mode
@@ -27,8 +27,10 @@ from gdbtools.arch.aarch32.registers.translation import (
 from gdbtools.arch.aarch32.tables.short_entries import ShortRules
 from gdbtools.arch.aarch32.translation.long_stage import LongStage
 from gdbtools.arch.aarch32.translation.short_stage import ShortStage
+from gdbtools.arch.aarch32.translation.stage import OWN_NAMES
 from gdbtools.arch.aarch32.translation.translation_off import TranslationOff
-from gdbtools.arch.model import ReadRegister, Regime, optional
+from gdbtools.arch.arm.second_stage import ArmSecondStage
+from gdbtools.arch.model import Privilege, ReadRegister, Regime, optional
 from gdbtools.errors import Unavailable, UsageError
 
 PL1_REGIME: Final = "pl1"
@@ -85,17 +87,46 @@ def _pl1(register: ReadRegister) -> tuple[Regime, ...]:
     for field in (HCR.VM, HCR.DC):
         if field.of(hcr):
             raise Unavailable(_STAGE_2.format(field.name))
+    return ranges(register, OWN_NAMES, None, "HCR.TGE is 1" if hcr.TGE else "")
+
+
+def ranges(
+    register: ReadRegister,
+    names: tuple[Privilege, Privilege],
+    below: ArmSecondStage | None,
+    off: str,
+    default_cacheable: bool = False,
+) -> tuple[Regime, ...]:
+    """Return the ranges of stage 1 above a stage 2; `off` says why it is off, empty where SCTLR decides.
+
+    `names` are the privileged level and the user's.
+    """
     value = optional(register, "SCTLR")
     sctlr = SCTLR32(0).with_(M=1, C=1, I=1) if value is None else SCTLR32(value)
-    off = "HCR.TGE is 1" if hcr.TGE else "" if sctlr.M else "SCTLR.M is 0"
+    off = off or ("" if sctlr.M else "SCTLR.M is 0")
+    through = () if below is None else below.assumed
+    notes = () if below is None else below.notes
     if off:
-        return (TranslationOff(off),)
+        return (TranslationOff(off, default_cacheable, names, below, through, notes),)
+    assumed = (*through, *([] if value is not None else [_ASSUMED_SCTLR]))
     ttbcr = TTBCR(register("TTBCR"))
-    assumed = () if value is not None else (_ASSUMED_SCTLR,)
-    return _long(register, sctlr, assumed) if ttbcr.EAE else _short(register, ttbcr, sctlr, assumed)
+    given = _Stage(register, sctlr, names, below, assumed, notes)
+    return _long(given) if ttbcr.EAE else _short(given, ttbcr)
 
 
-def _short(register: ReadRegister, ttbcr: TTBCR, sctlr: SCTLR32, assumed: tuple[str, ...]) -> tuple[Regime, ...]:
+class _Stage(NamedTuple):
+    """What both formats are built from."""
+
+    register: ReadRegister
+    sctlr: SCTLR32
+    names: tuple[Privilege, Privilege]
+    below: ArmSecondStage | None
+    assumed: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def _short(given: _Stage, ttbcr: TTBCR) -> tuple[Regime, ...]:
+    register, sctlr = given.register, given.sctlr
     prrr, nmrr = optional(register, "MAIR0"), optional(register, "MAIR1")
     dacr = optional(register, "DACR")
     model = optional(register, "ID_MMFR0")
@@ -116,13 +147,17 @@ def _short(register: ReadRegister, ttbcr: TTBCR, sctlr: SCTLR32, assumed: tuple[
             dacr=_CLIENTS if dacr is None else DACR(dacr),
             remap=remap,
             rules=ShortRules(bool(sctlr.AFE), bool(sctlr.TRE), never),
-            assumed=(*assumed, *lacking),
+            names=given.names,
+            below=given.below,
+            assumed=(*given.assumed, *lacking),
+            notes=given.notes,
         )
 
     return (a_range(False), a_range(True)) if ttbcr.N else (a_range(False),)
 
 
-def _long(register: ReadRegister, sctlr: SCTLR32, assumed: tuple[str, ...]) -> tuple[Regime, ...]:
+def _long(given: _Stage) -> tuple[Regime, ...]:
+    register = given.register
     ttbcr = TTBCR_LONG(register("TTBCR"))
     low, high = optional(register, "MAIR0"), optional(register, "MAIR1")
     mair = None if low is None or high is None else high << 32 | low
@@ -135,9 +170,12 @@ def _long(register: ReadRegister, sctlr: SCTLR32, assumed: tuple[str, ...]) -> t
             upper=upper,
             base=TTBR_LONG(register(ttbr)),
             ttbcr=ttbcr,
-            sctlr=sctlr,
+            sctlr=given.sctlr,
             mair=mair,
-            assumed=(*assumed, *lacking),
+            names=given.names,
+            below=given.below,
+            assumed=(*given.assumed, *lacking),
+            notes=given.notes,
         )
 
     return (a_range(False), a_range(True)) if ttbcr.T0SZ or ttbcr.T1SZ else (a_range(False),)

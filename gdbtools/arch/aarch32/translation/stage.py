@@ -51,7 +51,7 @@ class PagedStage32(Regime):
 
     @property
     def regime_name(self) -> str:
-        return "PL1&0 stage 1"
+        return f"{self.names[0].label}&0 stage 1"
 
     @property
     def short_name(self) -> str:

@@ -92,7 +92,8 @@ def regime_for(register: ReadRegister, address: Input, name: str | None = None) 
 
     "Selection between TTBR0_ELx and TTBR1_ELx when two VA ranges are supported".
     """
-    return _builder(register, name)(register, bool(address & BIT_55))[0]
+    found = _builder(register, name)(register, bool(address & BIT_55))
+    return next((each for each in found if each.first <= address <= each.last), found[0])
 
 
 def _builder(register: ReadRegister, name: str | None) -> Builder:
@@ -106,10 +107,6 @@ def _el10(register: ReadRegister, upper: bool | None) -> tuple[Regime, ...]:
     hcr = hcr_of(register)
     scr = scr_el3(register)
     secure = security_state(register, EL10.el) is SecurityState.SECURE
-    if why := aarch32_el1(register):
-        raise Unavailable(
-            f"EL1 is AArch32 ({why}), whose own stage 1 is not decoded; its stage 2 is: --regime {STAGE2}, and IPAs"
-        )
     # Without Secure EL2 there is no stage 2 in Secure state (R_YTZXB).
     below = None
     if hcr.E2H and hcr.TGE:
@@ -117,9 +114,17 @@ def _el10(register: ReadRegister, upper: bool | None) -> tuple[Regime, ...]:
         hcr = HCR_EL2(0)
     if (hcr.VM or hcr.DC) and not (secure and scr is not None and not scr.EEL2):
         below = _stage2(register, secure)
-    built = _stage1(register, EL10, upper, below, hcr)
+    built: tuple[Regime, ...]
+    if aarch32_el1(register):
+        from gdbtools.arch.aarch64.translation import lower_state  # only such a level needs it
+
+        # Which range an address is of is for its own registers to say.
+        built = lower_state.ranges(register, below, hcr)
+    else:
+        built = _stage1(register, EL10, upper, below, hcr)
     left_out = stage2_owner.left_out(register, hcr_of(register))
-    return tuple(replace(each, notes=(*each.notes, *left_out)) for each in built)
+    # Each of them is a dataclass with notes.
+    return tuple(replace(each, notes=(*each.notes, *left_out)) for each in built)  # type: ignore[type-var]
 
 
 def _without_stage_2(controls: Controls) -> Builder:

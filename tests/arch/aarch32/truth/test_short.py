@@ -205,6 +205,9 @@ def test_privileged_access_never_is_about_pl1s_data_in_what_pl0_may_access() -> 
 
     assert why(ap(0b11).refused(0)) == ("PRIVILEGED_ACCESS_NEVER", "PAN", 1)
     assert why(ap(0b10).refused(0, WRITE)) == ("PRIVILEGED_ACCESS_NEVER", "PAN", 1)
+    found = ap(0b11).refused(0)
+    assert found is not None
+    assert (found.decider.holder, found.decider.value) == ("CPSR", 1)
     assert ap(0b11).refused(0, EXECUTE) is None
     assert ap(0b01).refused(0) is None
     assert ap(0b11).refused(0, user=True) is None

@@ -11,7 +11,6 @@ import pytest
 from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.model import AccessKind, Cause, Fault, FaultKind, Mapped, Walk
 from gdbtools.arch.walk import walk
-from gdbtools.errors import Unavailable
 from tests.arch.aarch64.truth.machine import (
     ARM,
     E0POE,
@@ -182,9 +181,12 @@ BOTH_STATES = {"ID_AA64PFR0_EL1": 0x1222}
     ],
     ids=["HCR_EL2.RW", "Supervisor", "User under HCR_EL2.RW", "SCR_EL3.RW"],
 )
-def test_the_stage_1_of_an_aarch32_el1_is_refused_by_name(values: dict[str, int]) -> None:
-    with pytest.raises(Unavailable, match="EL1 is AArch32"):
-        ARM.regime_for(reader(values), 0, "el1")
+def test_the_stage_1_of_an_aarch32_el1_is_that_of_aarch32(values: dict[str, int]) -> None:
+    """TCR_EL1[31], TTBCR.EAE there, chooses the format: here it is TG1's upper bit, and set."""
+    regime = ARM.regime_for(reader({**values, "SCTLR_EL1": 1, "TCR_EL1": 1 << 31 | 1}), 0, "el1")
+    assert (regime.name.partition(" through ")[0], regime.last) == ("EL1&0 stage 1, TTBR0", 0x7FFF_FFFF)
+    off = ARM.regime_for(reader({**values, "SCTLR_EL1": 0}), 0, "el1")
+    assert off.name.startswith("EL1&0 stage 1, MMU off (SCTLR.M is 0)")
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,7 @@ _OF_TRANSLATION: Final[Mapping[str, type[Word]]] = {
 }
 DECLARED: Final[Mapping[str, type[Word]]] = {
     **_OF_TRANSLATION,
+    "DACR32_EL2": hypervisor.DACR32_EL2,
     "CTR_EL0": identification.CTR_EL0,
     "VMPIDR_EL2": identification.MPIDR,
     **trap_registers.DECLARED,

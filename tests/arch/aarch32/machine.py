@@ -6,7 +6,17 @@ from dataclasses import dataclass, field
 
 from gdbtools.addresses import PA, VA
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.model import Access, AccessKind, Attributes, Refusal, Regime, Walk, with_memory, written_down
+from gdbtools.arch.model import (
+    Access,
+    AccessKind,
+    Attributes,
+    Decider,
+    Refusal,
+    Regime,
+    Walk,
+    with_memory,
+    written_down,
+)
 from gdbtools.arch.model.registers import CpuRegisters
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unreadable
@@ -59,7 +69,18 @@ class Machine:
         self, va: int, kind: AccessKind = READ, user: bool = False, unprivileged: bool = False
     ) -> Refusal | None:
         access = Access(kind, PL0 if user else PL1, unprivileged)
-        return AARCH32.check(self.walk(va), access, self.registers["cpsr"])
+        found = AARCH32.check(self.walk(va), access, self.registers["cpsr"])
+        if found is not None:
+            self.is_what_is_there(found.decider)
+        return found
+
+    def is_what_is_there(self, decider: Decider) -> None:
+        """Hold the value of the deciding bits against the word that has them."""
+        if decider.pa is not None:
+            assert decider.value == decider.field.of(self.entries.get(decider.pa, 0))
+        elif decider.holder != "VA":
+            name = decider.holder if decider.holder in self.registers else decider.holder.lower()
+            assert decider.value == decider.field.of(self.registers[name])
 
     def attributes(self, va: int) -> Attributes:
         found = self.walk(va).attributes

@@ -6,6 +6,7 @@ import pytest
 
 from gdbtools.addresses import PA, VA
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.aarch32.translation import under_aarch64
 from gdbtools.arch.model import Access, AccessKind, FaultKind, Mapped, Walk, written_down
 from gdbtools.arch.walk import walk
 from tests.arch.aarch32.machine import AFE, EAE, EXECUTE, PAN, READ, ROOT0, ROOT1, SECOND, TRE, WRITE, M
@@ -23,7 +24,7 @@ SECTION = 0x4010_0000 | 3 << 10 | 0b10
 
 USUAL = {
     "SCTLR_EL1": M, "TCR_EL1": 0, "TTBR0_EL1": ROOT0, "TTBR1_EL1": ROOT1, "MAIR_EL1": 0, "DACR32_EL2": 0x5555_5555,
-    "ID_MMFR0_EL1": 5, "ID_AA64PFR0_EL1": 0x2222, "ID_AA64MMFR0_EL1": 2, "HCR_EL2": 0, "cpsr": SUPERVISOR,
+    "ID_AA64PFR0_EL1": 0x2222, "ID_AA64MMFR0_EL1": 2, "HCR_EL2": 0, "cpsr": SUPERVISOR,
 }  # fmt: skip
 
 
@@ -50,11 +51,17 @@ def test_short_descriptors_by_dacr32_el2() -> None:
     guest = Guest({ROOT0: SECTION | 3 << 5})
     assert guest.walk().outcome == Mapped(0x4010_0000, 1 << 20)
     assert guest.refused() == ""
+    assert guest.walk().regime.assumed == ()
+    assert Guest({ROOT0: SECTION | 1}).refused(EXECUTE) == "PRIVILEGED_EXECUTE_NEVER"
     assert Guest({ROOT0: SECTION | 3 << 5}, DACR32_EL2=0x5555_5515).refused() == "DOMAIN_NO_ACCESS"
     assert Guest({ROOT0: SECTION}, SCTLR_EL1=M | AFE).refused() == ""
     assert Guest({ROOT0: 0x4010_0000 | 0b10}, SCTLR_EL1=M | AFE).refused() == "NOT_ACCESSED"
     assert Guest({ROOT0: SECTION}).refused(state=SUPERVISOR | PAN) == "PRIVILEGED_ACCESS_NEVER"
     assert Guest({ROOT0: SECTION & ~(2 << 10)}).refused(user=True) == "PRIVILEGED_ONLY"
+
+
+def test_a_capture_has_what_the_domains_are_by() -> None:
+    assert {name for name, _ in under_aarch64.MAPPED.values()} <= set(ARM.registers)
 
 
 def test_the_levels_are_aarch64s() -> None:

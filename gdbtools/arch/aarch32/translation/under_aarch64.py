@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gdbtools.arch.aarch32.registers.processor_state import CPSR
+from gdbtools.arch.aarch32.registers.translation import HAS_PXN
 from gdbtools.arch.aarch32.syndrome import fault_status
 from gdbtools.arch.aarch32.translation import regimes
 from gdbtools.arch.aarch32.translation.long_stage import LongStage
@@ -30,15 +31,18 @@ MAPPED: Final[Mapping[str, tuple[str, Field]]] = {
     "MAIR0": ("MAIR_EL1", _LOW),
     "MAIR1": ("MAIR_EL1", _HIGH),
     "DACR": ("DACR32_EL2", _LOW),
-    "ID_MMFR0": ("ID_MMFR0_EL1", _LOW),
 }
 """By the name that it has in AArch32: the register that it is in AArch64, and its bits of that."""
+ARMV8: Final[Mapping[str, int]] = {"ID_MMFR0": HAS_PXN}
+"""What every processor with AArch64 has."""
 
 
 def mapped(register: ReadRegister) -> ReadRegister:
     """Return AArch32's registers out of AArch64's."""
 
     def narrow(name: str) -> int:
+        if name in ARMV8:
+            return ARMV8[name]
         if name not in MAPPED:
             raise Unavailable(f"{name} is none of the registers that translate for EL1 in AArch32 state")
         whole, field = MAPPED[name]

@@ -268,3 +268,9 @@ class GPCCR_EL3(Word):
     RLPAD = Field(5, doc="Realm physical addresses are disabled", values=NO_YES)
     PPS3 = Field(3, doc="top bit of PPS")
     PPS = Field((2, 0), doc="protected physical address size", values=PHYSICAL_ADDRESS_SIZE)
+
+
+class DACR32_EL2(Word):
+    """Domain Access Control Register of an EL1 in AArch32 state."""
+
+    DACR = Field((31, 0), doc="what is checked of an access, two bits for each domain")

@@ -29,7 +29,8 @@ from tests.arch.aarch32.machine import (
 AF, PXN, XN, NG = 1 << 10, 1 << 53, 1 << 54, 1 << 11
 BOTH, READ_ONLY = 1 << 6, 2 << 6
 PAGE, BLOCK = AF | 0b11, AF | 0b01
-PXN_BELOW = THIRD | 3 | 1 << 59
+PXN_TABLE = 1 << 59
+PXN_BELOW = THIRD | 3 | PXN_TABLE
 NS_TABLE, NO_WRITE, NO_USER, XN_TABLE = 1 << 63, 1 << 62, 1 << 61, 1 << 60
 
 
@@ -138,6 +139,26 @@ def test_a_table_that_withholds_is_where_the_bit_is() -> None:
     assert (found.decider.pa, found.decider.level, found.decider.value) == (SECOND, 2, 1)
 
 
+@pytest.mark.parametrize(
+    ("table", "leaf", "kind", "user", "field"),
+    [
+        (NO_WRITE, READ_ONLY, WRITE, False, "APTable"),
+        (NO_USER, 0, READ, True, "APTable"),
+        (XN_TABLE, XN, EXECUTE, False, "XNTable"),
+        (PXN_TABLE, PXN, EXECUTE, False, "PXNTable"),
+    ],
+)
+@pytest.mark.parametrize("where", ["first", "second"])
+def test_where_a_table_and_the_leaf_withhold_the_table_is_named(
+    table: int, leaf: int, kind: AccessKind, user: bool, field: str, where: str
+) -> None:
+    tables = {"first": SECOND | 3, "second": THIRD | 3}
+    tables[where] |= table
+    found = long_page(leaf | PAGE, **tables).refused(0, kind, user)
+    assert found is not None
+    assert (found.decider.field.name, found.decider.pa) == (field, {"first": ROOT0, "second": SECOND}[where])
+
+
 # T0SZ, T1SZ, and the ranges: "Selecting between TTBR0 and TTBR1, VMSAv8-32 Long-descriptor translation table format".
 RANGES = {
     (0, 0): [("TTBR0", 0, 0xFFFF_FFFF)],
@@ -218,6 +239,7 @@ def test_the_other_attributes() -> None:
         "Outer Shareable",
     )
     assert long_page(PAGE, first=SECOND | 3 | NS_TABLE).attributes(0).non_secure
+    assert long_page(PAGE, second=THIRD | 3 | NS_TABLE).attributes(0).non_secure
     assert not long_page(0b11).attributes(0).accessed
     reserved = long_page(PAGE | 1 << 8, MAIR0=0xFF).attributes(0)
     assert reserved.shareability == "reserved"

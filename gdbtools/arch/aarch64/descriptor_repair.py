@@ -15,9 +15,11 @@ from gdbtools.arch.aarch64.tables.descriptors import (
     AP_READ_ONLY,
     VALID,
     IndirectLeaf,
+    InvalidDescriptor,
     LeafDescriptor,
     NestedLeaf,
     OneLevelLeaf,
+    TableDescriptor,
     TwoLevelLeaf,
     software_bit,
 )
@@ -82,6 +84,8 @@ class A64Repair(DescriptorRepair):
         return type(descriptor)(VALID.into(descriptor, 0))
 
     def changes(self, before: Word, after: Word, cached: bool, register: ReadRegister) -> Sequence[FieldChange]:
+        if not isinstance(before, LeafDescriptor | TableDescriptor | InvalidDescriptor):
+            raise Refused("this is a table of an EL1 in AArch32 state: what its entries need when changed is not known")
         return live_change.changes(before, after, cached, register)
 
     def access_flag_controls(self, register: ReadRegister, regime: str | None) -> Sequence[tuple[str, FieldValue]]:

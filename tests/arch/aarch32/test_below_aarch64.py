@@ -9,6 +9,7 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.aarch32.translation import under_aarch64
 from gdbtools.arch.model import Access, AccessKind, FaultKind, Mapped, Walk, written_down
 from gdbtools.arch.walk import walk
+from gdbtools.errors import Refused
 from tests.arch.aarch32.machine import AFE, EAE, EXECUTE, PAN, READ, ROOT0, ROOT1, SECOND, TRE, WRITE, M
 
 ARM = ARCHITECTURES["aarch64"]
@@ -138,3 +139,11 @@ def test_a_fault_status_is_of_the_stage_that_refused() -> None:
     below = through(SECTION, 0).walk()
     assert below.refusal is not None
     assert ARM.status(below.refusal.fault, access, below) == 0b000101
+
+
+@pytest.mark.parametrize("entry", [SECTION, SECOND | 1, 0])
+def test_its_entries_are_not_changed_by_aarch64s_rules(entry: int) -> None:
+    guest = Guest({ROOT0: entry})
+    word = guest.walk().steps[0].entry.word
+    with pytest.raises(Refused, match="EL1 in AArch32 state"):
+        ARM.repair.changes(word, word, True, guest.register)

@@ -34,7 +34,7 @@ from tests.mutants import aarch32, aarch64, riscv, x86_64
 from tests.mutants.changes import Mutant, Rules, mutants
 from tests.places import ROOT
 
-TIMES, MEMORY_BYTES = 3, 2 << 30
+TIMES, MEMORY_BYTES = 3, 6 << 30
 """Times as long as the longest test unbroken, beyond which a mutant counts as noticed: it hangs, or lists without end.
 
 Counted in the time of the process's own, which does not depend on what else the machine does.

@@ -14,13 +14,12 @@ from pathlib import Path
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.children.folders import SHARED_MEMORY
-from gdbtools.children.processes import DIES_WITH_PARENT, ended_how
+from gdbtools.children.processes import DIES_WITH_PARENT, START_SECONDS, ended_how
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.live.process import listens
 from gdbtools.places import place
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
 
-START_SECONDS = 20
 RAM = "ram"
 """The file in its folder that is the guest's RAM."""
 _EMULATORS = [each.emulator for each in ARCHITECTURES.identities]

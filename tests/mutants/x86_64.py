@@ -14,17 +14,23 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
     "registers/descriptor_tables.py": ("Gate", "IDTR"),
     "registers/memory_types.py": ("TYPES", "AT_RESET", "PAT"),
     "registers/protection_keys.py": (),
+    "registers/second_stage.py": (),
     "syndrome/page_fault.py": ("PageFaultCode", "decode"),
+    "syndrome/second_stage.py": (),
     "tables/descriptors.py": (),
     "tables/entries.py": ("_Reserved", "decode", "_word", "_reserved", "_broken", "refuse_entry", "refusal"),
+    "tables/extended_entries.py": (),
     "tables/geometry.py": (),
     "translation/address_masking.py": (),
+    "translation/extended.py": (),
     "translation/linear.py": (
         "first", "last", "translated", "tag_of", "admit", "_is_canonical", "check", "attributes",
     ),
+    "translation/nested.py": (),
     "translation/paged.py": (
         "output_last", "accept", "linear_bits", "table_bits", "_address_bits", "handed_down", "memory_of",
     ),
+    "translation/second_stage.py": (),
 }  # fmt: skip
 
 _AS_MANY = "as many are unpacked as there are names"
@@ -48,6 +54,10 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "syndrome/page_fault.py:PageFaultCode.of_fault",
         "return cls([0 -> 1]).with_(",
     ): "bit 0 is set or cleared anyway",
+    (
+        "tables/extended_entries.py:_NOWHERE",
+        "_NOWHERE: Final = PA([0 -> 1])",
+    ): "nobody asks where an entry leads that leads nowhere",
     (
         "tables/entries.py:_reserved",
         "yield _Reserved(PagingCause.ADDRESS_WIDTH, 20, max([13 -> 12], min(width, PSE36_BITS) - 19))",

@@ -12,8 +12,7 @@ from gdbtools.bits import NO_YES, Field, Word
 
 EPT_VIOLATION: Final = 48
 EPT_MISCONFIGURATION: Final = 49
-NESTED_PAGE_FAULT: Final = 0x400
-"""The exit reasons, the last of AMD's as EXITCODE has it."""
+"""The basic exit reasons."""
 
 
 class ExitQualification(Word):

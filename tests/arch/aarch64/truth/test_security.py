@@ -60,6 +60,12 @@ def test_sif_keeps_secure_state_from_non_secure_instructions(el: int) -> None:
     assert refusal(secure_el1(SECURE | SIF, NS), READ, 1, EL1H) is None
 
 
+@pytest.mark.parametrize("leaf", [0, NS])
+def test_what_the_kernel_keeps_to_itself_it_keeps_in_non_secure_memory_too(leaf: int) -> None:
+    assert refusal(secure_el1(SECURE, leaf), READ, 0, EL1H) is not None
+    assert refusal(secure_el1(SECURE, leaf), READ, 1, EL1H) is None
+
+
 def test_a_table_can_make_it_non_secure_whatever_hpd_says() -> None:
     hpd0 = el1()["TCR_EL1"] | 1 << 41
     assert fetched(secure_el1(SECURE | SIF, 0, nstable=True), 1) is VMSACause.SECURE_FETCH

@@ -121,3 +121,9 @@ def test_bit_1_of_the_flags_is_always_1_and_nothing_to_note() -> None:
 
 def test_a_selectors_table_is_named() -> None:
     assert [X86_64.registers["cs"].field("TI").meaning(value) for value in (0, 1)] == ["GDT", "LDT"]
+
+
+def test_an_ept_root_says_how_many_levels_by_one_less() -> None:
+    levels = X86_64.registers["eptp"].field("PWL").meaning
+    assert ("4 levels", "5 levels") == (levels(3), levels(4))
+    assert not {levels(value) for value in (0, 1, 2, 5, 6, 7)} & {"4 levels", "5 levels"}

@@ -88,11 +88,8 @@ def page_entry(low: int) -> type[ExtendedPage]:
 
 def granting(layout: ExtendedFormat) -> int:
     """Return the bits of which an entry that is present has at least one."""
-    return ExtendedEntry.R.mask | ExtendedEntry.W.mask | ExtendedEntry.X.mask | _user_execute(layout)
-
-
-def _user_execute(layout: ExtendedFormat) -> int:
-    return ExtendedEntry.UX.mask if layout.mode_based else 0
+    always = ExtendedEntry.R.mask | ExtendedEntry.W.mask | ExtendedEntry.X.mask
+    return always | ExtendedEntry.UX.mask if layout.mode_based else always
 
 
 def decode(value: int, level: Level, layout: ExtendedFormat) -> Entry:

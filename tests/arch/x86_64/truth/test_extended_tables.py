@@ -14,6 +14,7 @@ from gdbtools.addresses import VA
 from gdbtools.arch.model import Fault, FaultKind, Mapped, written_down
 from gdbtools.arch.scan import scan
 from gdbtools.arch.x86_64.architecture import X86_64
+from gdbtools.arch.x86_64.tables.extended_entries import ExtendedTable
 from gdbtools.cli import main
 from gdbtools.errors import Unavailable
 from tests.arch.x86_64.guest import Machine
@@ -93,6 +94,12 @@ def test_a_misconfigured_entry_is_told_from_a_violation(leaf, depth, registers, 
         assert (refused.decider.cause.name, refused.decider.field.position) == (cause, position)
         assert (refused.fault.kind.name, refused.fault.level, status) == ("RESERVED_BIT", 5 - depth, None)
         assert X86_64.called(refused.fault, None, found).startswith("EPT misconfiguration (exit reason 49)")
+
+
+def test_no_page_is_as_large_as_what_a_root_entry_translates() -> None:
+    found, refused, _ = tables(TABLES[1] | R | PS, depth=1).ask(0, "read", regime="ept")
+    assert refused is not None
+    assert isinstance(found.steps[0].entry.word, ExtendedTable)
 
 
 @pytest.mark.parametrize(("leaf", "depth", "offset"), [

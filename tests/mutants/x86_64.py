@@ -59,6 +59,10 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "_NOWHERE: Final = PA([0 -> 1])",
     ): "nobody asks where an entry leads that leads nowhere",
     (
+        "tables/extended_entries.py:_reserved",
+        "yield PagingCause.RESERVED_BIT, [6 -> 7], 3",
+    ): "bit 7 of what maps no page has been refused before, as its size",
+    (
         "tables/entries.py:_reserved",
         "yield _Reserved(PagingCause.ADDRESS_WIDTH, 20, max([13 -> 12], min(width, PSE36_BITS) - 19))",
     ): "no physical address has fewer than 32 bits",

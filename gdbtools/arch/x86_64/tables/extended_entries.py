@@ -127,13 +127,13 @@ def _broken(word: ExtendedEntry, level: Level, layout: ExtendedFormat) -> Iterat
 
 
 def _reserved(word: ExtendedEntry, level: Level, layout: ExtendedFormat) -> Iterator[tuple[PagingCause, int, int]]:
-    if layout.physical_bits < PHYSICAL_BITS:
-        yield PagingCause.ADDRESS_WIDTH, PHYSICAL_BITS - 1, layout.physical_bits
+    """Yield ranges of bits that are to be 0, each with its highest and its lowest bit: none where that is above."""
+    yield PagingCause.ADDRESS_WIDTH, PHYSICAL_BITS - 1, layout.physical_bits
     if level.number > POINTERS or (level.number == POINTERS and not layout.large_1g):
         yield PagingCause.PAGE_SIZE, 7, 7
     if not isinstance(word, ExtendedPage):
         yield PagingCause.RESERVED_BIT, 6, 3
-    elif level.low > PAGE_BITS:
+    else:
         yield PagingCause.MISALIGNED, level.low - 1, PAGE_BITS
 
 

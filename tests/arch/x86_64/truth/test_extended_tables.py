@@ -114,6 +114,11 @@ def test_pages_have_three_sizes_and_bits_that_are_ignored(leaf: int, depth: int,
     assert tables(leaf, depth=depth).outcome(size // 4096 * offset, "read", regime="ept")[0] == "mapped"
 
 
+def test_a_processor_without_pages_of_1_gib_has_those_of_2_mib() -> None:
+    leaf = 0x200000 | PS | WB | R
+    assert tables(leaf, depth=3, ept_vpid_cap=1).outcome(0, "read", regime="ept") == ("mapped", 0x200000)
+
+
 def test_a_processor_without_execute_only_pages_has_all_others() -> None:
     for rights in (R, R | W, R | X, RWX):
         assert tables(PAGE | WB | rights, **NO_EXECUTE_ONLY).outcome(0, "read", regime="ept") == ("mapped", PAGE)

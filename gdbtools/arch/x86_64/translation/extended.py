@@ -60,10 +60,10 @@ class ExtendedTables(SecondStage):
     eptp: EPTP
     mode: Mode
     layout: ExtendedFormat
-    paging_writes: bool = False
-    advanced: bool = False
-    assumed: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    paging_writes: bool
+    advanced: bool
+    assumed: tuple[str, ...]
+    notes: tuple[str, ...]
 
     @property
     def short_name(self) -> str:

@@ -43,7 +43,7 @@ class NestedTables(SecondStage, PagingTables):
     root: PA
     layout: EntryFormat
     pat: PAT
-    assumed: tuple[str, ...] = ()
+    assumed: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
     @property

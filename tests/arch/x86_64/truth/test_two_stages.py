@@ -57,6 +57,14 @@ def test_an_address_goes_through_both_stages_and_each_fetch_is_kept(stage: str) 
     assert [(step.via.input, step.pa) for step in found.steps if step.via] == [(gpa, RAM + gpa) for gpa in GUEST_TABLES]
 
 
+@pytest.mark.parametrize(("stage", "name", "label", "register"), [
+    ("ept", "EPT (4 levels)", "EPT", "eptp"), ("npt", "nCR3 (4-level paging)", "nested paging", "nCR3"),
+])  # fmt: skip
+def test_a_second_stage_is_called_what_its_manual_calls_it(stage: str, name: str, label: str, register: str) -> None:
+    below = guest(stage).ask(0, "read", regime=stage)[0].regime
+    assert (below.short_name, below.stage_label, below.root_register) == (name, label, register)
+
+
 @pytest.mark.parametrize(("stage", "status"), [("ept", 1 | LINEAR), ("npt", RW | US | GPT)])
 @pytest.mark.parametrize("kind", ["read", "write", "execute"])
 def test_a_table_that_is_not_there_refuses_its_fetch_whatever_is_asked(stage: str, status: int, kind: str) -> None:

@@ -24,7 +24,7 @@ _EL1H, _AARCH32_SVC = 0b0101, 0b10011
 _MEANINGS: Mapping[Field, tuple[str, str]] = {
     HCR_EL2.TSW: (
         "its set/way maintenance acts on this CPU's caches alone, and nobody hears of it",
-        "its set/way maintenance is trapped: the hypervisor cleans all of it by address, as below",
+        "its set/way maintenance is trapped: the hypervisor cleans all of it by address",
     ),
     HCR_EL2.TVM: (
         "it may turn its caches on and off unseen: no set/way operation of its own is being answered",

@@ -31,4 +31,6 @@ class KeptGuest:
     registers: Mapping[str, int]
     cpus: tuple[KeptCpu, ...]
     evidence: tuple[str, ...]
+    places: tuple[tuple[PA, int], ...]
+    """Where that is in memory, (physical address, size in bytes): searching there finds the guest again."""
     limits: tuple[str, ...] = ()

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
+from gdbtools.addresses import PA
+from gdbtools.analysis.guests.census import census
+from gdbtools.analysis.guests.memory import own_physical
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.cli import main
+from gdbtools.errors import Unreadable
+from gdbtools.machine.layers import FixedRegisters
+from gdbtools.machine.model import Cpu, Machine
 from tests import xen_memory
 from tests.places import ROOT
 from tests.xen_memory import BACK_AT, DOMAINS, RAM, ROOTS, SEEN, at_el2, held, source, xen
@@ -199,3 +206,45 @@ def test_two_captures_are_compared_by_the_same_guest_of_each(tmp_path: Path, cap
     assert ask(capsys, "diff", before, after, *asked, "--guest", "0")["result"]["changes"] == []
     [change] = ask(capsys, "diff", before, after, *asked, "--guest", "1", status=1)["result"]["changes"]
     assert change["first"] == f"{xen_memory.IPA + 0x1000:#018x}"
+
+
+# What else may be asked for one guest
+
+
+def test_a_capture_for_a_guest_has_its_tables_and_what_shows_whose_they_are(tmp_path: Path, capsys: Capsys) -> None:
+    words, kept = source(tmp_path / "xen.core", held(0)), tmp_path / "kept.core"
+    asked = (hex(xen_memory.IPA + 0x5000), "--regime", "stage2", "--guest", "1")
+    assert main(["capture", *words, "--guest", "1", str(kept)]) == 0
+    capsys.readouterr()
+    assert listed(ask(capsys, "guests", "-s", str(kept))) == BOTH
+    assert ask(capsys, "walk", *asked, "-s", str(kept)) == ask(capsys, "walk", *asked, *words)
+    assert main(["capture", *words, str(kept)]) == 0
+    capsys.readouterr()
+    assert listed(ask(capsys, "guests", "-s", str(kept))) == [(0, 1, None, ROOTS[0])], "without, only what a CPU holds"
+
+
+def test_a_guest_has_its_memory_by_its_own_addresses() -> None:
+    memory, ipa = xen(), xen_memory.IPA
+    memory.words[ROOTS[1] + 0x2000 + 8], memory.words[ROOTS[1] + 0x2000 + 16] = (
+        memory.words[ROOTS[1] + 0x2000 + 16],
+        memory.words[ROOTS[1] + 0x2000 + 8],
+    )
+    machine = Machine(ARCHITECTURES["aarch64"], memory, (Cpu(0, FixedRegisters(held(1), "a test")),))
+    [regime] = machine.architecture.regimes(machine.register, "stage2")
+    ours = own_physical(census(regime, memory.read, None), memory.read, "guest 1")
+    assert ours.places() == [(ipa, 8 * 4096)]
+    memory.words |= {RAM[1] + 0x1000 + 4088: 11, RAM[1] + 0x2000: 22, RAM[1] + 0x2000 + 4088: 33}
+    assert ours.read(PA(ipa + 0x1000), 8) == (22).to_bytes(8, "little"), "the second page is the machine's third"
+    assert ours.read(PA(ipa + 0x1000 + 4088), 16)[:8] == (33).to_bytes(8, "little")
+    for outside in (ipa - 8, ipa + 8 * 4096 - 8):
+        with pytest.raises(Unreadable, match="maps no memory there"):
+            ours.read(PA(outside), 16)
+
+
+def test_roots_of_a_guest_are_found_at_its_own_addresses_and_written_nowhere(tmp_path: Path, capsys: Capsys) -> None:
+    words = source(tmp_path / "xen.core", held(0))
+    assert "--write is for registers of the machine" in refused(
+        capsys, "find-roots", *words, "--guest", "1", "--write", str(tmp_path / "made.json")
+    )
+    found = ask(capsys, "find-roots", *words, "--guest", "1", status=1)["result"]
+    assert (found["guest"], found["total"]) == ("1", 8 * 4096), "its memory, and nothing of the machine's"

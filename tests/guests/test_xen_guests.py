@@ -113,6 +113,13 @@ def test_a_process_of_the_domu_has_its_pages_where_its_own_pagemap_says(running:
     assert moved
 
 
+def test_the_roots_of_a_guest_are_found_in_its_memory_by_its_own_addresses(running: XenPair) -> None:
+    [registers] = [each for each in map(running.registers, range(running.cpus)) if vmid(each) == 2]
+    found, _ = running.ask("find-roots --guest vmid=2")
+    assert found["total"] == DOMU_BYTES
+    assert registers["TTBR0_EL1"] & ROOT_BITS in {int(each["root"], 16) for each in found["roots"]}
+
+
 def test_the_census_is_what_a_plain_walk_of_the_raw_tables_counts(running: XenPair) -> None:
     for each in running.ask("guests")[0]["guests"]:
         found, _ = running.ask(f"stage2 --guest {each['number']}")

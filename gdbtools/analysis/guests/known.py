@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gdbtools import systems
+from gdbtools.analysis.roots.holders import holder
 from gdbtools.analysis.roots.search import Search
 from gdbtools.analysis.roots.table_survey import Extent
 from gdbtools.arch.guests import LoadedGuest, Trap
@@ -153,7 +154,8 @@ def _search(machine: Machine, memory: Sequence[Extent], data: Sequence[Extent], 
         return
     search = Search(architecture, machine.memory.read, memory, data)
     search.look_through()
-    for each in search.rank().found:
+    held = (holder(each.regime, machine.memory.read) for each in [*found.values()])
+    for each in search.rank(holders=[one for one in held if one is not None]).found:
         if each.owner is Owner.VIRTUAL_MACHINE and each.likely and each.place.root not in found:
             registers = architecture.table_heuristics.registers((each.place,)).values
             regime = architecture.table_heuristics.regime(each.place)

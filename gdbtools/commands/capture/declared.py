@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.arguments import EVERY_SPACE, TABLES
+from dataclasses import replace
+
+from gdbtools.commands.arguments import EVERY_SPACE, GUEST, TABLES
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 CAPTURE = Command(
@@ -20,6 +22,9 @@ CAPTURE = Command(
         Argument("--tables", "all of them, or those only that explain the fault", Kind.CHOICE, TABLES),
         Argument("--with-code", "also the code around pc and the fault, and the vectors", Kind.FLAG),
         EVERY_SPACE,
+        replace(
+            GUEST, help="also the second stage of this guest, by its number in `guests`, and what shows whose it is"
+        ),
     ),
     implementation=loaded("capture"),
 )

@@ -61,6 +61,7 @@ class Options:
     tables: str | None = None
     with_code: bool = False
     space: str | None = None
+    guest: str | None = None
 
 
 def run(session: Session, options: Options) -> Sequence[Captured]:
@@ -70,6 +71,10 @@ def run(session: Session, options: Options) -> Sequence[Captured]:
     here = spaces(machine)
     here.chosen(options.space)
     unreadable = captured_tables(machine, recording, options.tables != "touched", space=options.space)
+    if options.guest is not None:
+        from gdbtools.commands.guests.asked import read_guest  # only such a question needs it
+
+        unreadable += read_guest(machine, options.guest, read)
     if options.with_code:
         each = [_fullest(cpu, options.space).register for cpu in _each(machine)]
         missing += sum(read_code(machine.architecture, register, read) for register in each)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from gdbtools.commands.arguments import GUEST
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 FIND_ROOTS = Command(
@@ -19,6 +22,10 @@ FIND_ROOTS = Command(
             "--write", "write registers that have the chosen roots in use to this file, for --registers", writes=True
         ),
         Argument("--root", "choose this root for the register that it fits", Kind.ADDRESS, many="*"),
+        replace(
+            GUEST,
+            help="in the memory of this guest, by its number in `guests`, and by its own addresses",
+        ),
         Argument("--all", "list every root that was found", Kind.FLAG),
     ),
     implementation=loaded("find_roots"),

@@ -40,10 +40,17 @@ class Options:
     write: str | None = None
     root: Sequence[PA] = ()
     all: bool = False
+    guest: str | None = None
 
 
 def run(session: Session, options: Options) -> Sequence[Roots]:
     machine = session.machine
+    if options.guest is not None:
+        from gdbtools.commands.guests.asked import guest_alone  # only such a question needs it
+
+        if options.write is not None:
+            raise UsageError("--write is for registers of the machine, and --guest finds a guest's; leave one out")
+        machine = guest_alone(machine, options.guest)
     architecture, memory = machine.architecture, machine.memory
     # Registers before memory: a live source switches modes between the two.
     cpus = [_standing(machine, cpu) for cpu in machine.cpus]
@@ -85,6 +92,7 @@ def run(session: Session, options: Options) -> Sequence[Roots]:
             interrupted=interrupted,
             everything=options.all,
             source=session.called,
+            guest=options.guest or "",
             written=options.write if options.write is not None and chosen else "",
         ),
     )

@@ -70,6 +70,8 @@ class Roots:
     everything: bool
     source: str
     written: str
+    guest: str = ""
+    """Which guest's memory was searched, by its own addresses; empty where it was the machine's."""
 
     def levels(self, found: FoundRoot) -> tuple[int, ...]:
         """Return the levels of a root's walk, in the architecture's own numbers."""
@@ -104,7 +106,16 @@ def _headline(answer: Roots) -> Text:
 
 
 def _table(answer: Roots, shown: Sequence[FoundRoot]) -> Table:
-    headers = ("root PA", "register", "granule", "bits", "levels", "leaves", "map", "like a")
+    headers = (
+        "root at" if answer.guest else "root PA",
+        "register",
+        "granule",
+        "bits",
+        "levels",
+        "leaves",
+        "map",
+        "like a",
+    )
     rows = []
     for each in shown:
         place, levels = each.place, answer.levels(each)
@@ -229,7 +240,9 @@ def _named(linux: LinuxNotes) -> str:
 
 
 def _next(answer: Roots) -> Iterator[tuple[str, Text]]:
-    if answer.written:
+    if answer.guest:
+        yield "guest", f"all of this is in the memory of guest {answer.guest}, by its own addresses"
+    elif answer.written:
         yield "wrote", Span(answer.written, Role.GOOD)
         yield "next", Span(f"gdbtools map -s {answer.source} --registers {answer.written}", Role.COMMAND)
         others = dict.fromkeys(each.place.regime for each in answer.chosen[1:])
@@ -249,6 +262,7 @@ def record(answer: Roots) -> JsonObject:
         "registers": {name: hexadecimal(value) for name, value in answer.registers.values.items()},
         "assumed": [each.text for each in answer.registers.assumed],
         "written": answer.written or None,
+        **({"guest": answer.guest} if answer.guest else {}),
         "vmcoreinfo": [_linux_record(linux) for linux in answer.linux],
         "total": survey.total_bytes,
         "examined": survey.examined_bytes,

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 
+from gdbtools import systems
+from gdbtools.analysis.footprint import read_tables
+from gdbtools.analysis.guests.census import census
 from gdbtools.analysis.guests.known import GuestOnCpu, Guests, KnownGuest, guests
-from gdbtools.arch.model import Assumption
+from gdbtools.analysis.guests.memory import own_physical
+from gdbtools.arch.model import Assumption, Read
 from gdbtools.commands.session import OfGuest, Session
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.dumps.extents import data_of, map_of
-from gdbtools.machine.layers import with_registers
-from gdbtools.machine.model import Machine
+from gdbtools.machine.layers import FixedRegisters, Overridden, with_registers
+from gdbtools.machine.model import Cpu, Machine
 from gdbtools.wording import number_of
 
 _WRITTEN = re.compile(r"(?:(?P<identifier>[a-z]+)=)?(?P<number>\d+|0x[0-9a-f]+)", re.IGNORECASE)
@@ -76,6 +81,35 @@ def in_guest(machine: Machine, text: str, regime: str | None) -> Machine:
     entered = guests.entered(on.cpu.registers.read)
     there = with_registers(replace(machine, current=on.cpu.number), entered, WHENCE)
     return there if on.loaded.runs else replace(there, assumed=(*machine.assumed, last_loaded(guest, on)))
+
+
+def guest_alone(machine: Machine, text: str) -> Machine:
+    """Return a guest as a machine of its own: its memory by its own addresses, and no second stage.
+
+    Its current CPU has the registers of the one that holds the guest, and none where no CPU does.
+    """
+    guests = machine.architecture.guests
+    guest = chosen(machine, text)
+    on = _cpu_of(guest, machine.current)
+    counted = census(guest.regime, machine.memory.read, map_of(machine.memory))
+    name = f"guest {guest.number}"
+    registers = FixedRegisters({}, name)
+    cpus: tuple[Cpu, ...] = (Cpu(0, registers),)
+    if on is not None:
+        with suppress(Unavailable):
+            alone = FixedRegisters(guests.alone(on.cpu.registers.read), name)
+            cpus = (Cpu(0, Overridden(on.cpu.registers, alone)),)
+    memory = own_physical(counted, machine.memory.read, name)
+    return replace(machine, memory=memory, cpus=cpus, current=0, live=None, counted=False)
+
+
+def read_guest(machine: Machine, text: str, read: Read) -> int:
+    """Read a guest's second stage, and what a hypervisor keeps of all; return how many tables could not be read."""
+    guest = chosen(machine, text)
+    known = known_guests(machine).known
+    places = [place for each in known if each.kept for place in each.kept.places]
+    systems.kept_guests(machine.architecture, machine.register, read, places, [each.regime.root for each in known])
+    return read_tables([guest.regime], read)
 
 
 def not_held(guest: KnownGuest, stage: str) -> str:

@@ -124,7 +124,9 @@ def _domain(own: Regime, page: PA, address: int, loaded: VTTBR, words: Sequence[
         evidence.append("each of its virtual CPUs has its own number, and points back to it")
     limits = (_NO_NAMES,) if cpus else (_NO_NAMES, "its virtual CPUs were not found")
     root, registers = PA(loaded.base(False)), {"VTTBR_EL2": int(loaded), "cpsr": _EL1H}
-    return KeptGuest(f"domain {number}", loaded.VMID, root, registers, cpus, tuple(evidence), limits)
+    return KeptGuest(
+        f"domain {number}", loaded.VMID, root, registers, cpus, tuple(evidence), ((page, PAGE_BYTES),), limits
+    )
 
 
 def _cpus(own: Regime, read: Read, word: int, most: int, domain: int) -> tuple[KeptCpu, ...]:

@@ -104,12 +104,12 @@ class Grammar:
     """What a system prints when it crashes.
 
     `signs` are words of which every crash has one in its first line: a text without any of them has none.  `begins`
-    names the `lines` that may be the first, in the order in which one crash has them.  `crash` returns None for lines
-    that turn out to be no crash.
+    names the `lines` that may be the first: of each kind of crash, in the order in which one has them.  `crash` returns
+    None for lines that turn out to be no crash.
     """
 
     signs: tuple[str, ...]
-    begins: tuple[str, ...]
+    begins: tuple[tuple[str, ...], ...]
     lines: Mapping[str, re.Pattern[str]]
     ends: re.Pattern[str]
     crash: Callable[[CrashFacts], Crash | None]

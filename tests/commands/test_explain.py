@@ -195,6 +195,27 @@ def test_an_entry_that_no_five_levels_explain_is_said() -> None:
     assert one(elsewhere).crash.doubts == ("the fault is of 0x10, and CR2 has 0x18",)
 
 
+def test_a_process_and_a_kernel_have_a_crash_each() -> None:
+    process = "init[1]: unhandled level 2 translation fault (11) at 0x00000010, esr 0x92000006\n"
+    kernel = "Internal error: synchronous external abort: 96000210 [#1] PREEMPT SMP\n"
+    for lines in ((process, kernel), (kernel, process), (process, process), (kernel, kernel)):
+        crashes = [each.crash for each in explained("".join(lines))]
+        assert [crash.stated["ESR_EL1"] for crash in crashes] == [
+            0x92000006 if line is process else 0x96000210 for line in lines
+        ]
+        assert not any(crash.doubts for crash in crashes)
+
+
+def test_tables_that_the_kernel_did_not_look_for_are_not_asked_for() -> None:
+    text = (
+        "Unable to handle kernel paging request at virtual address dead000000000108\n  ESR = 0x96000004\n"
+        "[dead000000000108] address between user and kernel address ranges\n"
+    )
+    crash = one(text).crash
+    assert crash.stated["FAR_EL1"] == 0xDEAD000000000108
+    assert not crash.wanted
+
+
 XEN = (ROOT / "fixtures/logs/xen-4.17-null-write.log").read_text()
 
 

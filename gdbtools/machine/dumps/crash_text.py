@@ -41,7 +41,7 @@ class _Gathering:
         """Look at a line; return the crash that is over by it, if one is."""
         over = None
         found = {name: [*pattern.finditer(line)] for name, pattern in self._looked_for()}
-        begins = next((name for name in self.grammar.begins if found.get(name)), None)
+        begins = next((name for chain in self.grammar.begins for name in chain if found.get(name)), None)
         if begins is not None and (self.facts is None or self._again(begins)):
             over, self.facts = self.facts, CrashFacts(number, line)
             if over is None:
@@ -58,14 +58,17 @@ class _Gathering:
         return over
 
     def _looked_for(self) -> Iterator[tuple[str, re.Pattern[str]]]:
-        names = self.grammar.begins if self.facts is None else self.grammar.lines
+        firsts = [name for chain in self.grammar.begins for name in chain]
+        names = firsts if self.facts is None else self.grammar.lines
         return ((name, self.grammar.lines[name]) for name in names)
 
     def _again(self, begins: str) -> bool:
-        """Return whether a line that begins a crash begins another one: each has it once, and in this order."""
+        """Return whether a line that begins a crash begins another one: each has those of a chain once, in order."""
         assert self.facts is not None, "asked inside a crash"
-        later = self.grammar.begins[self.grammar.begins.index(begins) :]
-        return any(self.facts.all(name) for name in later)
+        own = next(chain for chain in self.grammar.begins if begins in chain)
+        earlier = own[: own.index(begins)]
+        others = [name for chain in self.grammar.begins for name in chain if name not in earlier]
+        return any(self.facts.all(name) for name in others)
 
 
 @dataclass

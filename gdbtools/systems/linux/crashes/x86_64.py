@@ -69,7 +69,7 @@ def crash(facts: CrashFacts) -> Crash | None:
 
 GRAMMAR: Final = Grammar(
     signs=("BUG: unable to handle", "BUG: kernel NULL pointer"),
-    begins=("bug",),
+    begins=(("bug",),),
     lines=_LINES,
     # The registers behind it are those of the system call's caller.
     ends=re.compile(r"</TASK>|---\[ end (?:trace|Kernel panic)"),

@@ -89,7 +89,7 @@ def crash(facts: CrashFacts) -> Crash | None:
 
 GRAMMAR: Final = Grammar(
     signs=(" Abort Trap. Syndrome=", "Unexpected Trap: "),
-    begins=("trap", "unexpected"),
+    begins=(("trap", "unexpected"),),
     lines=_LINES,
     # Whatever of it comes behind has registers of its own.
     ends=re.compile(r"\bXen (?:stack|call) trace|\bXen BUG at |\bPanic on CPU "),

@@ -35,6 +35,9 @@ _LINES: Final = {
     "sp": re.compile(r"\bsp ?: ([0-9a-f]{16})\b"),
     "general": re.compile(r"\bx([12]?\d) ?: ([0-9a-f]{16})\b"),
     "release": re.compile(r"\bPID: \d+ Comm: .* (\d+\.\d+\.\d\S*) #"),
+    "no tables": re.compile(
+        r"\] (address between user and kernel address ranges|user address but active_mm is swapper)"
+    ),
     # Of another architecture's Linux, which begins with the same words.
     "riscv": re.compile(r"\bepc ?: |\bbadaddr: |\bCurrent \S+ pgtable: "),
     "arm32": re.compile(r"\[[0-9a-f]{8}\] \*pgd=[0-9a-f]{8}\b|\br10: [0-9a-f]{8}\b|\bFlags: [nN][zZ]"),
@@ -71,13 +74,13 @@ def crash(facts: CrashFacts) -> Crash | None:
         descriptors=tables.descriptors,
         where="" if at is None else at[0],
         doubts=(*_differing(syndromes), *tables.doubts),
-        wanted=tuple(_wanted(syndrome, address, tables, bool(facts.all("process")))),
+        wanted=tuple(_wanted(syndrome, address, tables, facts)),
     )
 
 
 GRAMMAR: Final = Grammar(
     signs=("Unable to handle", "Unhandled fault: ", ": unhandled ", "SError Interrupt on CPU", "Internal error: "),
-    begins=("fault", "unhandled fault", "process", "serror", "error"),
+    begins=(("fault", "unhandled fault", "serror", "error"), ("process",)),
     lines=_LINES,
     ends=re.compile(r"---\[ end (?:trace|Kernel panic)"),
     crash=crash,
@@ -134,17 +137,21 @@ def _stated(facts: CrashFacts, suffix: str, syndrome: int | None, address: VA | 
     return general | {name: value for name, value in special.items() if value is not None}
 
 
-def _wanted(syndrome: int | None, address: VA | None, tables: PrintedTables, of_process: bool) -> list[str]:
+def _wanted(syndrome: int | None, address: VA | None, tables: PrintedTables, facts: CrashFacts) -> list[str]:
     """Return what else an answer would need, and which line has it."""
     if syndrome is None:
         return ["the syndrome: the line `ESR = ...`, or `Internal error: ...`"]
     decoded = decode(syndrome)
     if decoded.fault is None or not decoded.address_valid:
         return []
+    of_process = bool(facts.all("process"))
     wanted = []
     if address is None:
         why = ": this kernel does not print a process's" if of_process else ""
         wanted.append(f"the fault address{why}")
+    if facts.all("no tables"):
+        # The kernel looked for none, and said why.
+        return wanted
     if not tables.registers:
         why = "of its own faults only" if of_process else "right behind the fault, if it is not an old one"
         wanted.append(f"the line `... pgtable: ...`, which a kernel prints {why}")

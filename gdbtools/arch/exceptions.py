@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,8 +52,12 @@ class Exceptions(abc.ABC):
 
     caught: Sequence[str] = ("access-flag", "translation", "permission")
     """The kinds of fault that may be caught."""
-    named: Sequence[str] = ()
-    """The exceptions that no table decides and that may be caught by name (`named_vectors`)."""
+    named: Mapping[str, str] = MappingProxyType({})
+    """The exceptions that no table decides and that may be caught by name (`named_vectors`), with what they are."""
+    named_by_regime: bool = False
+    """Whether these are told apart by the level that takes them, which the name of a regime says."""
+    named_regimes: Mapping[str, str] = MappingProxyType({})
+    """Of those that only one level takes, the regime whose faults that takes."""
     handler_register: str = ""
     """The name by which it is known where faults are handled that no register or table says; empty where one does."""
     grants_owe_nothing: bool = False
@@ -120,9 +125,16 @@ class Exceptions(abc.ABC):
         They are those in force; of a regime's name, those where its faults are taken, at whichever level the CPU is.
         """
 
-    def named_vectors(self, register: ReadRegister) -> Mapping[str, VA]:  # noqa: ARG002
-        """Return where exceptions are taken that tables do not decide and that are caught by a name, by that name."""
+    def named_vectors(self, register: ReadRegister, name: str, regime: str | None = None) -> Mapping[VA, str]:  # noqa: ARG002
+        """Return where exceptions of a name of `named` are taken, with the name of each entry; none where nowhere.
+
+        Of a regime's name, that is where the level takes them that takes its faults, wherever the CPU is.
+        """
         return {}
+
+    def is_named(self, exception: ExceptionRecord, name: str, regime: str | None = None) -> bool:  # noqa: ARG002
+        """Return whether an exception at one of these vectors is of that name, taken where the regime's faults are."""
+        return True
 
     @abc.abstractmethod
     def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:

@@ -108,8 +108,16 @@ BREAK = Argument("--break", "by break-before-make: invalid, TLB invalidation, th
 LIVE = Argument("--live", "write in place although break-before-make is needed", Kind.FLAG)
 DRY_RUN = Argument("--dry-run", "show the plan and write nothing", Kind.FLAG)
 GRANULES = ("4k", "16k", "64k")
-NAMED_EXCEPTIONS = ("general-protection", "stack-fault", "double-fault")
-"""What x86-64 has besides page faults that may be caught by name."""
+NAMED_EXCEPTIONS = (
+    "general-protection",
+    "stack-fault",
+    "double-fault",
+    "set-way",
+    "system-register",
+    "call",
+    "exception",
+)
+"""What may be caught by its name, besides faults of the tables: the first three are x86-64's, the others Arm's."""
 CAUGHT = (
     *("access-flag", "translation", "permission", "reserved-bit", "protection-key", "domain", "any"),
     *NAMED_EXCEPTIONS,

@@ -16,7 +16,7 @@ from gdbtools.addresses import VA
 from gdbtools.analysis.faults.diagnosis import diagnose
 from gdbtools.analysis.isolation import vector_entries
 from gdbtools.arch.exceptions import Exceptions
-from gdbtools.arch.model import ExceptionRecord, FaultKind, optional, with_memory
+from gdbtools.arch.model import ExceptionRecord, FaultKind, ReadRegister, optional, with_memory
 from gdbtools.errors import GdbtoolsError, Refused, Unavailable, UsageError
 from gdbtools.live.console import console
 from gdbtools.machine.model import CaughtFaults, Machine
@@ -42,9 +42,7 @@ def matches(machine: Machine, wanted: CaughtFaults) -> bool:
     architecture, register = machine.architecture, machine.register
     exceptions = architecture.exceptions
     if wanted.kind in exceptions.named:
-        return register(architecture.pc) == exceptions.named_vectors(register).get(wanted.kind) and _asked(
-            exceptions.record(register), wanted
-        )
+        return _is_named(exceptions, register, register(architecture.pc), wanted)
     if wanted.kind not in KINDS:
         known = ", ".join((*exceptions.caught, "any", *exceptions.named))
         raise UsageError(f"{wanted.kind!r} is not a kind of fault; say one of: {known}")
@@ -60,6 +58,13 @@ def matches(machine: Machine, wanted: CaughtFaults) -> bool:
     # What the syndrome does not tell, the tables do.
     refused = diagnose(architecture, register, machine.memory.read).predicted
     return refused is not None and refused.fault.kind is kind
+
+
+def _is_named(exceptions: Exceptions, register: ReadRegister, pc: int, wanted: CaughtFaults) -> bool:
+    if pc not in exceptions.named_vectors(register, wanted.kind, wanted.regime):
+        return False
+    exception = exceptions.record(register)
+    return exceptions.is_named(exception, wanted.kind, wanted.regime) and _asked(exception, wanted)
 
 
 def _is_of(exceptions: Exceptions, exception: ExceptionRecord, wanted: CaughtFaults) -> bool:
@@ -107,10 +112,10 @@ def vectors(machine: Machine, wanted: CaughtFaults | None = None) -> Mapping[VA,
             "(say: hbreak on a later function, continue) and ask again"
         )
     if wanted is not None and wanted.kind in architecture.exceptions.named:
-        at = architecture.exceptions.named_vectors(machine.register).get(wanted.kind)
-        if at is None:
+        at = architecture.exceptions.named_vectors(machine.register, wanted.kind, regime)
+        if not at:
             raise Refused(f"the guest has no handler for it: the gate of {wanted.kind} is not present, or not known")
-        return {at: wanted.kind}
+        return at
     if regime is not None:
         return architecture.exceptions.vectors(machine.register, regime)
     entries = dict(vector_entries(architecture, machine.register, machine.memory.read))

@@ -53,14 +53,13 @@ class CaughtFaults:
     access: str | None = None
     privilege: str | None = None
 
-    @property
-    def said(self) -> str:
-        """What they are, in words."""
-        kind = "MMU" if self.kind == "any" else self.kind
+    def said(self, named: Mapping[str, str]) -> str:
+        """Return what they are, in words; `named` has those of what is caught by its name."""
+        what = named.get(self.kind) or f"{'MMU' if self.kind == 'any' else self.kind} faults"
         which = [f" of {self.regime}"] if self.regime else []
         which += [f" by {self.access}"] if self.access else []
         which += [f" asked for by {self.privilege}"] if self.privilege else []
-        return f"{kind} faults{''.join(which)}"
+        return f"{what}{''.join(which)}"
 
 
 class Live(Protocol):

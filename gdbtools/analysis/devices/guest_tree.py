@@ -14,8 +14,8 @@ from typing import Final
 from gdbtools.addresses import IPA, PA
 from gdbtools.analysis.devices.device_map import DeviceMap, device_map
 from gdbtools.analysis.devices.flattened_tree import HEADER_BYTES, MAGIC, NoTree, header, parse
-from gdbtools.arch.model import Hole, Read, Regime, Run
-from gdbtools.arch.scan import scan
+from gdbtools.analysis.guests.census import Census
+from gdbtools.arch.model import Read, Run
 from gdbtools.errors import Unreadable
 
 STEP: Final = 2 << 20
@@ -65,14 +65,10 @@ class GuestMemory:
         return PA(run.output + run.offset_of(IPA(ipa)))
 
 
-def guest_memory(regime: Regime, read: Read) -> GuestMemory:
-    """Return what a second stage maps."""
-    found = list(scan(regime, read))
-    runs = [each for each in found if isinstance(each, Run) and each.output is not None]
-    identity = sum(each.size_bytes for each in runs if each.output == each.first and each.stride_bytes)
-    memory = [each for each in runs if not each.attributes.device]
-    lost = sum(isinstance(each, Hole) for each in found)
-    return GuestMemory(memory, read, sum(each.size_bytes for each in runs), identity, lost)
+def guest_memory(found: Census, read: Read) -> GuestMemory:
+    """Return the memory that a second stage maps, of which `found` is the census."""
+    own = sum(each.own_address * each.leaf_bytes for each in found.groups)
+    return GuestMemory(found.memory, read, sum(each.size_bytes for each in found.groups), own, len(found.unread))
 
 
 @dataclass(frozen=True)

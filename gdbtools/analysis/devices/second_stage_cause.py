@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from gdbtools.addresses import IPA
 from gdbtools.analysis.devices.device_map import DeviceRegion
 from gdbtools.analysis.devices.guest_tree import GuestMemory, GuestTree, TreeSearch, guest_memory, guest_trees
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict
+from gdbtools.analysis.guests.census import census
+from gdbtools.analysis.roots.table_survey import Extent
 from gdbtools.arch.model import EntryKind, FaultKind, Read, Refusal, Walk
 from gdbtools.wording import name_of, number_of
 
@@ -42,6 +46,9 @@ _OF_PRESENT = {
 }
 
 
+UNPLACED: Final = "none is looked for: this source does not say where memory is, and a device might notice"
+
+
 @dataclass(frozen=True)
 class SecondStageRefusal:
     """What refused, and what is at the address that was refused, `ipa`.
@@ -59,17 +66,26 @@ class SecondStageRefusal:
     identity_bytes: int = 0
 
 
-def of_diagnosis(found: Diagnosis, read: Read) -> SecondStageRefusal | None:
-    """Return why the second stage refused, where its tables agree that it did; None for other faults."""
+def of_diagnosis(found: Diagnosis, read: Read, places: Sequence[Extent] | None) -> SecondStageRefusal | None:
+    """Return why the second stage refused, where its tables agree that it did; None for other faults.
+
+    `places` is where the machine has memory, None where its source does not say.
+    """
     walked, predicted = found.walk, found.predicted
     if found.verdict is not Verdict.TABLES_AGREE or walked is None or predicted is None or predicted.fault.stage == 1:
         return None
     below = walked.below if walked.regime.stage == 1 else walked
-    return None if below is None else second_stage_refusal(below, predicted, read)
+    return None if below is None else second_stage_refusal(below, predicted, read, places)
 
 
-def second_stage_refusal(below: Walk, predicted: Refusal, read: Read) -> SecondStageRefusal:
-    """Return why a walk of the second stage was refused by `predicted`; memory is looked through where nothing is."""
+def second_stage_refusal(
+    below: Walk, predicted: Refusal, read: Read, places: Sequence[Extent] | None
+) -> SecondStageRefusal:
+    """Return why a walk of the second stage was refused by `predicted`.
+
+    The guest's memory is looked through where nothing is mapped, and nothing but memory: a hypervisor maps devices as
+    it does memory, and a device may notice.
+    """
     ipa = IPA(below.input)
     if predicted.decider.cause.is_soft_invalid:
         return SecondStageRefusal(SecondStageCause.SOFT_INVALID, ipa)
@@ -77,8 +93,9 @@ def second_stage_refusal(below: Walk, predicted: Refusal, read: Read) -> SecondS
         return SecondStageRefusal(_OF_PRESENT[predicted.fault.kind], ipa)
     if not below.steps or below.steps[-1].entry.kind is not EntryKind.INVALID:
         return SecondStageRefusal(SecondStageCause.OTHER, ipa)
-    memory = guest_memory(below.regime, read)
-    return _absent(ipa, memory)
+    if places is None:
+        return SecondStageRefusal(SecondStageCause.NOT_KNOWN, ipa, why_unknown=UNPLACED)
+    return _absent(ipa, guest_memory(census(below.regime, read, places), read))
 
 
 def _absent(ipa: IPA, memory: GuestMemory) -> SecondStageRefusal:

@@ -109,7 +109,7 @@ def captured_tables(
             fetch = read if code else machine.memory.read
             found = diagnose(asked.architecture, asked.register, read, fetch=fetch)
             if every and code:
-                of_diagnosis(found, read)
+                of_diagnosis(found, read, map_of(machine.memory))
             if code and found.verdict in (Verdict.TABLES_PERMIT, Verdict.LEFT_TO_HARDWARE):
                 writer(asked.architecture, asked.register, read, found)
     return unreadable

@@ -17,7 +17,10 @@ CATCH = Command(
         "trampoline where it hides from its processes (page-table isolation), and each other vectors that a later\n"
         "stop meets. `info breakpoints` shows them, `delete` removes them.\n"
         "Of AArch32 alone is domain, and of x86-64 reserved-bit, protection-key, and by their names\n"
-        "general-protection (#GP), stack-fault (#SS) and double-fault (#DF)."
+        "general-protection (#GP), stack-fault (#SS) and double-fault (#DF).\n"
+        "Of 64-bit Arm alone are set-way (a guest's DC ISW, CSW or CISW, trapped by its hypervisor), system-register\n"
+        "(that and any other MSR, MRS or System instruction that is trapped), call (SVC, HVC, SMC) and exception (all\n"
+        "that is synchronous). With --regime el2 they stop at the hypervisor, with stage2 for what its guests raise."
     ),
     arguments=(
         Argument("kind", "the faults to stop on", Kind.CHOICE, CAUGHT, metavar="KIND"),

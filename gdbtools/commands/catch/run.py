@@ -22,6 +22,8 @@ class Caught:
     in_force: Collection[int]
     already: bool = False
     """Whether they were there before, and nothing was set."""
+    said: str = ""
+    """What is caught, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +45,13 @@ def run(session: Session, options: Options) -> Sequence[Caught]:
             base = architecture.exceptions.vector_base(session.machine.register)
             raise UsageError(f"{base} says where faults are handled; leave --handler out")
         session.live.handled_at(options.handler)
+    said = wanted.said(architecture.exceptions.named)
     already = session.live.catches(wanted)
     places = session.live.catch(wanted)
     if wanted.regime is not None or wanted.kind in architecture.exceptions.named:
-        return (Caught(wanted, places, frozenset(address for _, address, _ in places), already),)
+        return (Caught(wanted, places, frozenset(address for _, address, _ in places), already, said),)
     in_force = frozenset(architecture.exceptions.vectors(session.live.machine().register))
-    return (Caught(wanted, places, in_force, already),)
+    return (Caught(wanted, places, in_force, already, said),)
 
 
 def _wanted(architecture: Architecture, options: Options) -> CaughtFaults:
@@ -60,7 +63,10 @@ def _wanted(architecture: Architecture, options: Options) -> CaughtFaults:
     known_kinds = (*exceptions.caught, "any", *exceptions.named)
     if options.kind not in known_kinds:
         raise UsageError(f"{title} has no {options.kind} faults; say one of {', '.join(known_kinds)}")
-    if options.kind in exceptions.named and (options.access or options.regime):
-        raise UsageError(f"{options.kind} is no fault of an access that is told; leave --access and --regime out")
+    regime_counts = options.kind not in exceptions.named or exceptions.named_by_regime
+    if options.kind in exceptions.named and (options.access or not (regime_counts or options.regime is None)):
+        left = "--access" if exceptions.named_by_regime else "--access and --regime"
+        raise UsageError(f"{options.kind} is no fault of an access that is told; leave {left} out")
     asked = privilege_asked(architecture, options.privilege)
-    return CaughtFaults(options.kind, options.regime, options.access, None if asked is None else asked.label)
+    regime = options.regime or exceptions.named_regimes.get(options.kind)
+    return CaughtFaults(options.kind, regime, options.access, None if asked is None else asked.label)

@@ -8,7 +8,7 @@ from gdbtools.render.json import JsonObject, hexadecimal
 
 
 def view(answer: Caught) -> Document:
-    caught = Span(answer.wanted.said, Role.HEADING)
+    caught = Span(answer.said, Role.HEADING)
     if answer.already:
         numbers = ", ".join(str(number) for number, _, _ in answer.places)
         return Document([Line(["Already catching ", caught, f", by the breakpoints {numbers}."])])

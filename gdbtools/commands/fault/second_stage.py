@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from gdbtools.addresses import PA
 from gdbtools.analysis.devices.second_stage_cause import (
@@ -12,10 +14,13 @@ from gdbtools.analysis.devices.second_stage_cause import (
 )
 from gdbtools.analysis.faults.diagnosis import Diagnosis
 from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.machine.dumps.extents import Extent, map_of
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Text
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.wording import number_of, size
+
+ANYWHERE: Final[Sequence[Extent]] = ((PA(0), 1 << 64),)
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class SecondStageAnswer:
 def second_stage(machine: Machine, diagnosis: Diagnosis) -> SecondStageAnswer | None:
     """Return what a fault of the second stage comes of, where its tables agree; None for others."""
     try:
-        found = of_diagnosis(diagnosis, machine.memory.read)
+        found = of_diagnosis(diagnosis, machine.memory.read, _places(machine))
     except (Unavailable, Unreadable):
         return None
     if found is None:
@@ -40,6 +45,12 @@ def second_stage(machine: Machine, diagnosis: Diagnosis) -> SecondStageAnswer | 
     unsaid = found.cause in (SecondStageCause.NOT_KNOWN, SecondStageCause.NOTHING)
     has = machine.live.backing(PA(found.ipa)) if unsaid and machine.live is not None else None
     return SecondStageAnswer(found, has)
+
+
+def _places(machine: Machine) -> Sequence[Extent] | None:
+    """Return where memory is; a file may be read wherever it has something, whether it says so or not."""
+    found = map_of(machine.memory)
+    return ANYWHERE if found is None and machine.live is None else found
 
 
 def at_address(found: SecondStageAnswer | None, label: str) -> str:

@@ -54,17 +54,18 @@ class Options:
 
     address: VA
     level: int | None = None
+    regime: str | None = None
     go_on: bool = False
     space: str | None = None
 
 
 def run(session: Session, options: Options) -> Sequence[Watched]:
     machine, live = session.machine, session.live
-    architecture = machine.architecture
     here = spaces(machine)
     space = options.space or (KERNEL if here.hides(options.address) and here.full is not None else CURRENT)
     asked = here.chosen(space)
-    step = descriptor(asked, options.address, options.level)
+    regime = _regime(asked, options)
+    step = descriptor(asked, regime, options.address, options.level)
     # Whoever changes it does so through the kernel's own addresses.
     places = mapped_at(here.fullest, step)
     if not places:
@@ -72,7 +73,6 @@ def run(session: Session, options: Options) -> Sequence[Watched]:
             f"this CPU's tables map the descriptor at PA {step.pa:#x} nowhere, so a watchpoint, which is on a virtual "
             f"address, has nothing to stand on; stop where the writer runs and ask again{_limits(here)}"
         )
-    regime = architecture.regime_for(asked.register, options.address)
     isolation = here.isolation if here.hides(options.address) else None
     hit = WatchHit(step, regime, session.seen)
     numbers = live.watch(places, regime.entry_bytes, hit.look, not options.go_on)
@@ -91,9 +91,17 @@ def mapped_at(machine: Machine, step: Step) -> list[VA]:
     return places or ([VA(step.pa)] if not any(regime.levels for regime in regimes) else [])
 
 
-def descriptor(machine: Machine, va: VA, level: int | None) -> Step:
+def _regime(machine: Machine, options: Options) -> Regime:
+    """Return the regime whose table has the descriptor; raise `UsageError` for one that the architecture lacks."""
+    known = machine.architecture.regime_names
+    if options.regime not in (None, *known):
+        raise UsageError(f"{options.regime} is no regime here; say one of {', '.join(known)}")
+    return machine.architecture.regime_for(machine.register, options.address, options.regime)
+
+
+def descriptor(machine: Machine, regime: Regime, va: VA, level: int | None) -> Step:
     """Return the descriptor to watch: that of the level asked for, else the last one on the way."""
-    found = walk(machine.architecture.regime_for(machine.register, va), va, machine.memory.read)
+    found = walk(regime, va, machine.memory.read)
     if not found.steps:
         raise UsageError(f"{va:#x} has no descriptor to watch: `mmu walk {va:#x}` says why")
     if level is None:

@@ -61,8 +61,8 @@ def run(session: Session, options: Options) -> Sequence[WrittenAt | Moved]:
     if to is not None or va is None:
         raise UsageError("say which address, or --to which instruction of the recording")
     machine, live = session.machine, session.live
-    step = descriptor(machine, va, options.level)
     regime = machine.architecture.regime_for(machine.register, va)
+    step = descriptor(machine, regime, va, options.level)
     # While the MMU was still off, by the physical address.
     places = [(at, regime.entry_bytes) for at in dict.fromkeys((*mapped_at(machine, step), VA(step.pa)))]
 

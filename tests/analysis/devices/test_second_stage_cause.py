@@ -9,10 +9,12 @@ import pytest
 
 from gdbtools.analysis.devices.guest_tree import guest_memory
 from gdbtools.analysis.devices.second_stage_cause import (
+    UNPLACED,
     SecondStageCause,
     SecondStageRefusal,
     second_stage_refusal,
 )
+from gdbtools.analysis.guests.census import census
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Access, AccessKind
 from gdbtools.arch.walk import walk
@@ -49,6 +51,8 @@ class Guest:
     memory: Memory = field(default_factory=Memory)
     data: dict[int, bytes] = field(default_factory=dict)
     lost: int | None = None
+    places: Sequence[tuple[int, int]] | None = ((0x4000_0000, 0x8000_0000),)
+    looked_at: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         table = S2_ROOT + 0x1000
@@ -61,6 +65,7 @@ class Guest:
         self.data[ipa + self.offset] = data
 
     def read(self, pa: int, size_bytes: int) -> bytes:
+        self.looked_at.append(pa)
         if pa == self.lost:
             raise Unreadable(pa, size_bytes, "it was left out")
         for at, data in self.data.items():
@@ -72,7 +77,7 @@ class Guest:
         found = walk(ARM.regime_for(reader(guest()), ipa, "stage2"), ipa, self.read)
         predicted = ARM.check(found, Access(kind, ARM.privileges[1]), 0)
         assert predicted is not None
-        return second_stage_refusal(found, predicted, self.read)
+        return second_stage_refusal(found, predicted, self.read, self.places)
 
 
 @pytest.fixture
@@ -142,6 +147,17 @@ def test_memory_that_cannot_be_read_is_not_said_to_have_no_tree(with_tree: Guest
     assert found.why_unknown.endswith("maps, but 1 of 4 places cannot be read")
 
 
+def test_only_memory_is_looked_at_as_a_device_might_notice(with_tree: Guest) -> None:
+    """Xen maps devices with the type of memory."""
+    with_tree.places = ((RAM_PA, 4 * MIB),)
+    assert with_tree.refused(0x300_1000).cause is SecondStageCause.NOT_KNOWN
+    assert max(with_tree.looked_at) < RAM_PA + 4 * MIB
+    with_tree.places, with_tree.looked_at = None, []
+    found = with_tree.refused(0x300_1000)
+    assert (found.cause, found.why_unknown) == (SecondStageCause.NOT_KNOWN, UNPLACED)
+    assert max(with_tree.looked_at) < RAM_PA
+
+
 def test_a_table_that_cannot_be_read_may_lead_to_the_tree(with_tree: Guest) -> None:
     with_tree.lost = S2_ROOT + 0x1000
     found = with_tree.refused(0x300_1000)
@@ -176,7 +192,8 @@ def test_a_guests_memory_is_read_across_blocks_that_are_apart() -> None:
     table = S2_ROOT + 0x1000
     across.memory.words[table + 8 * 3] = 0x7000_0000 | BLOCK | EVERYTHING
     across.data = {TREE_IPA + across.offset + 2 * MIB - 8: b"12345678", 0x7000_0000: b"abcdefgh"}
-    apart = guest_memory(ARM.regime_for(reader(guest()), 0, "stage2"), across.read)
+    regime = ARM.regime_for(reader(guest()), 0, "stage2")
+    apart = guest_memory(census(regime, across.read, across.places), across.read)
     assert apart.read_ipa(TREE_IPA + 2 * MIB - 8, 16) == b"12345678abcdefgh"
     with pytest.raises(Unreadable):
         apart.read_ipa(TREE_IPA + 4 * MIB - 8, 16)

@@ -7,7 +7,7 @@ from typing import Final
 
 from gdbtools.addresses import VA
 from gdbtools.arch.aarch64 import syndrome
-from gdbtools.arch.aarch64.exceptions import agreement, record
+from gdbtools.arch.aarch64.exceptions import agreement, named_exceptions, record
 from gdbtools.arch.aarch64.exceptions.entry_needs import VECTORS_BYTES
 from gdbtools.arch.aarch64.instructions import effects
 from gdbtools.arch.aarch64.instructions.gadgets import INSTRUCTION_BYTES, is_unprivileged, maintenance
@@ -52,6 +52,10 @@ class A64Exceptions(Exceptions):
     # fault.
     cached_refusals = (FaultKind.PERMISSION,)
 
+    named = named_exceptions.NAMES
+    named_by_regime = True
+    named_regimes = named_exceptions.REGIMES
+
     def instruction_bytes(self, begins: bytes) -> int:  # noqa: ARG002
         return INSTRUCTION_BYTES
 
@@ -92,6 +96,12 @@ class A64Exceptions(Exceptions):
 
     def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[VA, str]:
         return record.vectors(register) if regime is None else record.vectors_for(register, regime)
+
+    def named_vectors(self, register: ReadRegister, name: str, regime: str | None = None) -> Mapping[VA, str]:  # noqa: ARG002
+        return named_exceptions.vectors(register, regime)
+
+    def is_named(self, exception: ExceptionRecord, name: str, regime: str | None = None) -> bool:
+        return named_exceptions.is_named(exception, name, regime)
 
     def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:
         return f"VBAR_EL{record.target(register) if regime is None else record.taken_at(regime)}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 from gdbtools.addresses import VA
@@ -73,7 +74,7 @@ class PageFaults(Exceptions):
     # "Operations that Invalidate TLBs and Paging-Structure Caches".
     fault_forgets = "a page fault has its CPU forget what it holds of that address"
     caught = ("translation", "permission", "reserved-bit", "protection-key")
-    named = tuple(NAMED.values())
+    named = MappingProxyType({each: f"{each} faults" for each in NAMED.values()})
     handler_register = frame.HANDLER
     # "Optional Invalidation".
     grants_owe_nothing = True
@@ -175,10 +176,10 @@ class PageFaults(Exceptions):
     def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:  # noqa: ARG002
         return "idtr" if optional(register, frame.HANDLER) is None else frame.HANDLER
 
-    def named_vectors(self, register: ReadRegister) -> Mapping[str, VA]:
-        """Return the handlers of what is no fault of the tables, by its name: #DF, #SS and #GP."""
+    def named_vectors(self, register: ReadRegister, name: str, regime: str | None = None) -> Mapping[VA, str]:  # noqa: ARG002
+        """Return the handler of what is no fault of the tables: #DF, #SS or #GP."""
         found = frame.handlers(register)
-        return {name: found[vector] for vector, name in NAMED.items() if vector in found}
+        return {found[vector]: name for vector, known in NAMED.items() if vector in found and known == name}
 
     def vector_entry(self, register: ReadRegister) -> VectorEntry | None:
         vector = frame.vector_at(register)

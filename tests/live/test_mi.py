@@ -18,6 +18,8 @@ WORDS = {
     "catch": "catch any",
     "watch": f"watch {ADDRESSES.split()[0]}",
     "diff": f"diff {CAPTURE}",
+    # The guest's CPU has no EL2.
+    "stage2": "stage2 --root 0x40200000 --with VTCR_EL2=0x80023558 --with HCR_EL2=1",
 }
 
 
@@ -25,7 +27,7 @@ WORDS = {
 def test_gdb_and_mi_give_the_same_model(shared_fault: Live, tmp_path: Path, name: str) -> None:
     (tmp_path / "log").touch()
     files = {each: f"{each} {tmp_path / 'core'}" for each in ("capture", "redact")}
-    files |= {"trace": f"trace {tmp_path / 'log'}"}
+    files |= {each: f"{each} {tmp_path / 'log'}" for each in ("trace", "explain")}
     command = files.get(name) or WORDS.get(name, name)
     shared_fault.say("delete")
     console = shared_fault.ask(command)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
@@ -157,18 +158,26 @@ def test_the_recorded_fault_is_this_fault(shared_fault: Live, command: str) -> N
     assert without_next(live) == offline([*command.split(), "-s", str(CAPTURE), *NAMES])
 
 
-def parts(core: Path) -> tuple[list[bytes], dict[int, bytes]]:
-    """Return the notes of a core, and its memory by physical address."""
+def parts(core: Path) -> tuple[list[bytes], dict[str, Any], dict[int, bytes]]:
+    """Return the CPUs' notes of a core, what our own says, and its memory by physical address."""
     with core.open("rb") as file:
         found = [*ELFFile(file).iter_segments()]
-        notes = [each.data() for each in found if each["p_type"] == "PT_NOTE"]
-        return notes, {each["p_paddr"]: each.data() for each in found if each["p_type"] == "PT_LOAD"}
+        notes = [note for each in found if each["p_type"] == "PT_NOTE" for note in each.iter_notes()]
+        own = [note["n_descdata"] for note in notes if note["n_name"] == "gdbtools"]
+        others = [note["n_descdata"] for note in notes if note["n_name"] != "gdbtools"]
+        memory = {each["p_paddr"]: each.data() for each in found if each["p_type"] == "PT_LOAD"}
+        return others, json.loads(b"".join(own)), memory
 
 
 def test_the_capture_is_the_recorded_one_again(just_captured: Path) -> None:
-    """And has the instruction at ELR besides, which a verdict at an entry rests on now."""
-    (notes, memory), (recorded_notes, recorded) = parts(just_captured), parts(CAPTURE)
+    """And has besides what is kept since: the instruction at ELR, where there is memory, and two registers more."""
+    (notes, told, memory), (recorded_notes, recorded_told, recorded) = parts(just_captured), parts(CAPTURE)
     assert notes == recorded_notes
+    assert told.pop("memory") == [["0x40000000", "0x8000000"]]
+    (cpu,), (recorded_cpu,) = told.pop("cpus"), recorded_told.pop("cpus")
+    assert recorded_cpu["registers"].items() <= cpu["registers"].items()
+    assert cpu["registers"].keys() - recorded_cpu["registers"].keys() == {"CTR_EL0", "DACR32_EL2"}
+    assert told == recorded_told
     assert recorded.items() <= memory.items()
     assert [len(memory[pa]) for pa in memory.keys() - recorded.keys()] == [4]
 

@@ -12,7 +12,7 @@ from tests.live.session import LANDING, Live, Session, attached, symbol
 
 pytestmark = pytest.mark.guest
 
-SOURCELESS = ("trace",)
+SOURCELESS = ("trace", "explain")
 """Commands that look at a file, and at no guest."""
 WORDS = {
     "walk": "walk 0x40200000",
@@ -28,6 +28,7 @@ WORDS = {
     "who": "who 0x40200000",
     "working-set": "working-set 0x40200000",
     "diff": "diff /tmp/nothing",
+    "hardware-af": "hardware-af on",
 }
 EVERY = [WORDS.get(name, name) for name in COMMANDS if name not in SOURCELESS]
 NONSENSE = {

@@ -180,7 +180,7 @@ def assert_no_table(live: Planted, level: int) -> None:
     sentence, answer = live.verdict()
     assert sentence == (
         f"EL1 read of {PAGE:#x}: stage 2 translation fault of a stage 1 table walk, level {level}, "
-        f"and the tables agree: {NOT_VALID}."
+        f"and the tables agree: {NOT_VALID}, and the guest's device tree has nothing at IPA {HOLE_PA:#x}."
     )
     assert int(answer["ipa"], 16) == HOLE_PA == live.value("$HPFAR_EL2") >> 4 << 12
     assert answer["predicted"]["deciding"]["level"] == 2

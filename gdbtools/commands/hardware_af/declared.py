@@ -18,7 +18,7 @@ HARDWARE_AF = Command(
         "`mmu undo` puts everything back."
     ),
     arguments=(
-        Argument("state", "whether hardware is to set them", Kind.CHOICE, STATES),
+        Argument("state", "whether hardware is to set them", Kind.CHOICE, STATES, metavar="on|off"),
         Argument("--dirty", "have it record what is written, too", Kind.FLAG),
         DRY_RUN,
     ),

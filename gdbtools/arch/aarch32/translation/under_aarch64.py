@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from gdbtools.arch.aarch32.privilege_levels import PL0
 from gdbtools.arch.aarch32.registers.processor_state import CPSR
 from gdbtools.arch.aarch32.registers.translation import HAS_PXN
 from gdbtools.arch.aarch32.syndrome import fault_status
@@ -78,7 +79,7 @@ class UnderAArch64(OtherState):
 def check(walk: Walk, access: Access, state: int) -> Refusal | None:
     """Ask stage 1 first, whole, and then the stage below where there is one."""
     regime = walk.regime
-    as_user = access.privilege.is_user or access.unprivileged
+    as_user = access.privilege == PL0 or access.unprivileged
     if isinstance(regime, PagedStage32):
         return regime.check(walk, access.kind, as_user, CPSR(state & 0xFFFF_FFFF))
     assert isinstance(regime, TranslationOff), "there are no others"

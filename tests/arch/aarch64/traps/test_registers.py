@@ -29,6 +29,7 @@ NEWER = "of an architecture of 2025, which Linux does not use yet"
 WITHDRAWN = "withdrawn from the architecture with FEAT_TME, and RES0 in what Linux knows; older PEs have it"
 EARLIER = "no longer in the manual; older PEs have it"
 OTHER_NAME = "Linux's own name"
+ONE_FIELD = "AArch32's DACR as a whole, which has the domains"
 # By register, the fields that only we have, and then those that only Linux has.
 ONLY_OURS: Mapping[str, Mapping[str, str]] = {
     "SCTLR_EL1": dict.fromkeys(("TME", "TME0", "TMT", "TMT0"), WITHDRAWN),
@@ -44,6 +45,7 @@ ONLY_OURS: Mapping[str, Mapping[str, str]] = {
     "HFGITR2_EL2": {"DCGBVA": NEWER},
     "FAR_EL1": {"VA": OTHER_NAME},
     "FAR_EL2": {"VA": OTHER_NAME},
+    "DACR32_EL2": {"DACR": ONE_FIELD},
 }
 UNASKED = "of features that translation does not ask for"
 ONLY_LINUX: Mapping[str, Mapping[str, str]] = {
@@ -52,6 +54,7 @@ ONLY_LINUX: Mapping[str, Mapping[str, str]] = {
     "HFGWTR2_EL2": {"nSCTLRALIAS2_EL1": OTHER_NAME},
     "FAR_EL1": {"ADDR": OTHER_NAME},
     "FAR_EL2": {"ADDR": OTHER_NAME},
+    "DACR32_EL2": dict.fromkeys((f"D{number}" for number in range(16)), ONE_FIELD),
 }
 ALL_CAPITALS = ("ID_AA64MMFR0_EL1",)
 """Whose fields Linux writes in capitals."""

@@ -22,7 +22,7 @@ CAPTURES = ROOT / "fixtures/captures"
 OSV, DEMO = CAPTURES / "osv-1131.core", CAPTURES / "access-flag.core"
 QUESTIONS = {OSV: ("fault", "walk 0x100000120e40 0xfc0000000", "map", "regs TCR_EL1", "status"), DEMO: ("fault", "map")}
 CPUS = 4
-SAY = "say: set architecture aarch64|riscv:rv64|riscv:rv32|i386:x86-64"
+SAY = "say: set architecture aarch64|riscv:rv64|riscv:rv32|i386:x86-64|arm"
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ def test_another_architecture_is_named(gdb_path: str, tmp_path: Path) -> None:
         said = session.refusal("mmu status")
         assert "GDB takes the guest for s390:64-bit" in said
         assert "set architecture" not in said
-        assert "only aarch64, riscv64, riscv32 and x86_64 are decoded" in session.refusal("mmu walk 0")
+        assert "only aarch64, riscv64, riscv32, x86_64 and aarch32 are decoded" in session.refusal("mmu walk 0")
 
 
 def test_a_stub_of_a_program_is_told_from_a_machines(gdb_path: str, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_of_a_process_there_is_the_syndrome_and_what_to_ask_for(log: Path, capsy
     assert answer["fault"] is None
     assert answer["syndrome"]["value"] == dumped["syndrome"]["value"]
     assert answer["syndrome"]["fault"] == dumped["syndrome"]["fault"]
-    assert answer["crash"]["wanted"][0].startswith("the fault address: ")
+    assert answer["crash"]["wanted"][0].startswith("the fault address, ")
 
 
 def test_a_source_is_not_taken_for_the_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,6 +169,8 @@ def test_entries_of_another_address_are_not_taken_for_the_faults() -> None:
 def test_an_entry_behind_the_end_of_the_walk_is_said() -> None:
     changed = NULL_WRITE.replace("pmd=0000000000000000", "pmd=0000000000000000, pte=0000000048000003")
     assert one(changed).crash.doubts == ("1 entry is printed behind the one that ends the walk",)
+    more = re.sub(r"p([gu4])d=\w+", r"p\1d=0000000000000000", NULL_WRITE)
+    assert one(more).crash.doubts == ("2 entries are printed behind the one that ends the walk",)
 
 
 def test_a_level_that_the_entries_contradict_is_the_verdict() -> None:
@@ -193,6 +195,67 @@ def test_an_entry_that_no_five_levels_explain_is_said() -> None:
     assert one(four).crash.doubts == ("PGD and P4D are one entry without LA57, and have two values",)
     elsewhere = X86.replace("CR2: 0000000000000010", "CR2: 0000000000000018")
     assert one(elsewhere).crash.doubts == ("the fault is of 0x10, and CR2 has 0x18",)
+
+
+def test_flags_of_a_log_are_the_interrupted_codes() -> None:
+    """With AC set, SMAP refuses nothing."""
+    text = """\
+BUG: unable to handle page fault for address: 00007f1234567000
+#PF: error_code(0x0001) - permissions violation
+PGD 80000001016d3067 P4D 80000001016d3067 PUD 1016d4067 PMD 1016d5067 PTE 8000000109c5c867
+RIP: 0010:foo+0x1/0x2
+RSP: 0018:ffffc90000003e40 EFLAGS: {flags}
+CS:  0010 DS: 0000 ES: 0000 CR0: 0000000080050033
+CR2: 00007f1234567000 CR3: 00000001016d2000 CR4: 00000000003706f0
+"""
+    verdicts = {}
+    for flags in ("00010246", "00050246"):
+        answer = one(text.format(flags=flags))
+        assert answer.fault is not None
+        assert f"supervisor, cs 0x10, eflags {int(flags, 16):#x}" in render(view(answer))
+        verdicts[flags] = answer.fault.diagnosis.verdict.label
+    assert verdicts == {"00010246": "tables agree", "00050246": "tables permit"}
+
+
+BAD = X86.replace("PGD 29a1067 P4D 2996067 PUD 299c067 PMD 0", "PGD 29a1067 P4D 2996067 PUD 4000100000067 BAD")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (BAD, "a dump: the kernel could not read the table that PUD 0x4000100000067 leads to, and printed BAD"),
+        (
+            re.sub(r"PGD .*", "PGD BAD", X86),
+            "a dump: the kernel could not read the table that CR3 leads to, and printed BAD",
+        ),
+        (re.sub(r"CS: .*", "CS:  00", X86), "the line `CS: ... CR0: ...`"),
+    ],
+    ids=["entry", "root", "torn"],
+)
+def test_without_a_verdict_the_error_code_is_decoded_and_the_rest_asked_for(text: str, wanted: str) -> None:
+    answer = one(text)
+    assert answer.crash.wanted == (wanted,)
+    assert "page fault (#PF): supervisor write, not present" in render(view(answer))
+
+
+def test_an_entry_before_BAD_is_an_entry() -> None:
+    assert [*one(BAD).crash.descriptors.values()] == [0x29A1067, 0x2996067, 0x4000100000067]
+
+
+def test_without_a_line_to_ask_for_it_is_said_what_was_not_read() -> None:
+    shown = " ".join(render(view(one(BAD.replace("BAD", "")))).split())
+    assert "no verdict cannot read 8 bytes at physical address 0x4000100000000" in shown
+
+
+@pytest.mark.parametrize(
+    "title", ["NULL pointer dereference at 0000000000000010", "paging request at 0000000000000010"]
+)
+def test_before_5_1_the_same_crash_begins_otherwise(title: str) -> None:
+    text = re.sub(r"BUG: .*", f"BUG: unable to handle kernel {title}", re.sub(r".*#PF: .*\n", "", X86))
+    old, new = one(text), one(X86)
+    assert old.fault is not None
+    assert new.fault is not None
+    assert (old.fault.diagnosis.verdict, old.crash.stated) == (new.fault.diagnosis.verdict, new.crash.stated)
 
 
 def test_a_process_and_a_kernel_have_a_crash_each() -> None:
@@ -263,6 +326,48 @@ def test_a_hidden_root_is_assumed_and_folded_levels_are_one() -> None:
     assert [*answer.crash.descriptors.values()] == [0xBFF03003, 0]
 
 
+FOUR_LEVELS = """\
+Unable to handle kernel paging request at virtual address ffff800012345678
+  ESR = 0x9600000{status}
+swapper pgtable: 4k pages, 48-bit VAs, pgdp=0000000041a00000
+[ffff800012345678] {entries}
+pstate: 60400005 (nZCv daif +PAN -UAO)
+"""
+"""As kernels from 4.16 to 5.7 print it: four names for four levels."""
+_PGD, _PUD, _PMD = "pgd=00000000bfffe003", "pud=00000000bfffd003", "pmd=00000000bfffc003"
+
+
+@pytest.mark.parametrize(
+    ("level", "entries"),
+    [
+        (0, ["pgd=0000000000000000"]),
+        (1, [_PGD, "pud=0000000000000000"]),
+        (2, [_PGD, _PUD, "pmd=0000000000000000"]),
+        (3, [_PGD, _PUD, _PMD, "pte=0000000000000000"]),
+    ],
+)
+def test_before_there_was_a_p4d_four_names_are_four_levels(level: int, entries: list[str]) -> None:
+    answer = one(FOUR_LEVELS.format(status=4 + level, entries=", ".join(entries)))
+    assert answer.fault is not None
+    assert answer.fault.diagnosis.verdict.label == "tables agree"
+    assert len(answer.crash.descriptors) == level + 1
+    assert not answer.crash.doubts
+
+
+@pytest.mark.parametrize(
+    ("entries", "doubt"),
+    [
+        (f"{_PGD}, p4d=00000000bfff0003, pud=0000000000000000", "the names of one folded level have different values"),
+        (f"{_PGD}, pmd=0000000000000000", "an entry is missing: pud"),
+    ],
+)
+def test_names_that_no_tables_have_give_no_verdict_of_tables(entries: str, doubt: str) -> None:
+    answer = one(FOUR_LEVELS.format(status=5, entries=entries))
+    assert answer.crash.doubts == (doubt,)
+    assert answer.fault is None
+    assert not answer.crash.descriptors
+
+
 def test_a_host_with_vhe_has_the_registers_of_its_own_level() -> None:
     crash = one(NULL_WRITE.replace("pstate: 80000005", "pstate: 80000009"))
     assert crash.fault is not None
@@ -275,6 +380,7 @@ def test_a_host_with_vhe_has_the_registers_of_its_own_level() -> None:
     ("lines", "system"),
     [
         ("Internal error: Oops: 00000805 [#1] SMP ARM\nFlags: nZcv  IRQs on\n", "Linux on 32-bit Arm"),
+        ("BUG: unable to handle kernel paging request at deadbeef\nEIP: foo+0x1/0x2\n", "Linux on 32-bit x86"),
         (
             "Current insmod pgtable: 4K pagesize, 39-bit VAs, pgdp=0x80a4b000\nepc : ffffffff800a1b2c\n",
             "Linux on RISC-V",

@@ -43,7 +43,8 @@ class ExceptionRecord:
     `ipa_unknown` says why no register holds the intermediate physical address of a fault of the second stage, empty
     where one does or none ever could.  `loaded` says whose second stage the registers have, where it need not be that
     of the guest which the exception came from.
-    `origin_said` is how `origin` is known where there is no saved state.
+    `origin_said` is how `origin` is known where there is no saved state, `origin_shown` what register beside that state
+    shows it, with its value: empty where the state does.
     """
 
     target: Privilege
@@ -64,6 +65,7 @@ class ExceptionRecord:
     ipa_unknown: str = ""
     loaded: str = ""
     origin_said: str = "as the exception class has it"
+    origin_shown: str = ""
 
     @property
     def asked(self) -> Privilege:

@@ -20,7 +20,7 @@ def view(answer: Explained | NoCrash) -> Document:
     if answer.fault is not None:
         blocks += fault.view(answer.fault).blocks
     elif answer.syndrome is not None:
-        blocks.append(Line(syndrome.sentence(answer.syndrome.syndrome)))
+        blocks.append(Line(syndrome.with_reason(answer.syndrome.syndrome)))
     rows: list[tuple[str, Text]] = []
     if crash.unread:
         rows.append(("not read", crash.unread))
@@ -28,6 +28,8 @@ def view(answer: Explained | NoCrash) -> Document:
         rows.append(("code", crash.where))
     rows += labelled("contradicts", [Span(doubt, Role.WARNING) for doubt in crash.doubts])
     rows += labelled("ask for", crash.wanted)
+    if answer.syndrome is not None and not (crash.wanted or crash.doubts):
+        rows.append(("no verdict", answer.why))
     rows += labelled("assumed", [each.text for each in crash.deduced.assumed])
     if answer.last:
         rows.append(("unread", f"the text behind the first {MOST} crashes; cut it there to go on"))

@@ -140,7 +140,8 @@ def _interrupted(exception: ExceptionRecord, symbols: FaultSymbols) -> list[tupl
     """Return what was interrupted, as far as there are registers of it."""
     names, rows = exception.names, list[tuple[str, Text]]()
     if exception.state is not None and exception.origin is not None:
-        rows.append(("came from", f"{exception.origin.label}, {names.state} {exception.state:#x}"))
+        shown = f"{exception.origin_shown}, " if exception.origin_shown else ""
+        rows.append(("came from", f"{exception.origin.label}, {shown}{names.state} {exception.state:#x}"))
     elif exception.origin is not None:
         rows.append(("came from", f"{exception.origin.label}, {exception.origin_said}: there is no {names.state}"))
     if exception.return_address is not None:

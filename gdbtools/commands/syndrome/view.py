@@ -30,6 +30,11 @@ def sentence(syndrome: Syndrome) -> list[str | Span]:
     return said
 
 
+def with_reason(syndrome: Syndrome) -> list[str | Span]:
+    """Return a syndrome in one line, with what it says of the reason in words of its own."""
+    return [*sentence(syndrome), f": {syndrome.reason}"] if syndrome.reason else sentence(syndrome)
+
+
 def syndrome_rows(
     syndrome: Syndrome, exception: ExceptionRecord | None, traps: TrapControls, convention: str
 ) -> list[tuple[str, Text]]:
@@ -73,8 +78,7 @@ def view(answer: Decoded) -> Document:
     if untaken:
         return Document([Line(none_taken(untaken))])
     belongs = answer.belongs
-    said = [*sentence(syndrome), f": {syndrome.reason}"] if syndrome.reason else sentence(syndrome)
-    blocks: list[Block] = [Line([f"{int(syndrome.word):#x}: ", *_whose(belongs), *said])]
+    blocks: list[Block] = [Line([f"{int(syndrome.word):#x}: ", *_whose(belongs), *with_reason(syndrome)])]
     names = answer.architecture.exceptions.names if exception is None else exception.names
     joined = exception if belongs is None or belongs.joined else None
     rows: list[tuple[str, Text]] = syndrome_rows(syndrome, joined, answer.traps, answer.convention)

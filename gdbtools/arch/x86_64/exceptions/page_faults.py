@@ -42,7 +42,7 @@ from gdbtools.arch.x86_64.translation import regimes
 from gdbtools.bits import FieldValue
 from gdbtools.errors import Unavailable
 
-NAMES: Final = RecordNames("error code", "cr2", "rip", "rflags")
+NAMES: Final = RecordNames("error code", "cr2", "rip", "eflags")
 NAMED: Final = {
     selector.GENERAL_PROTECTION: "general-protection",
     selector.STACK: "stack-fault",
@@ -54,6 +54,16 @@ ON_STACK: Final = replace(NAMES, return_address="rip on the stack", state="rflag
 
 def _origin(found: frame.FaultFrame) -> Privilege:
     return USER if Selector(found.cs).RPL == USER_CPL else SUPERVISOR
+
+
+def _written_origin(asking: Privilege, selector: int | None) -> tuple[Privilege, str]:
+    """Return where a fault came from whose registers somebody wrote down, and which of them shows it.
+
+    User mode has no supervisor's cs: then that is the handler's, and says nothing.
+    """
+    if selector is None or (asking == USER and Selector(selector).RPL != USER_CPL):
+        return asking, ""
+    return USER if Selector(selector).RPL == USER_CPL else SUPERVISOR, f"cs {selector:#x}"
 
 
 class PageFaults(Exceptions):
@@ -126,17 +136,23 @@ class PageFaults(Exceptions):
             syndrome = replace(syndrome, access_kind=AccessKind.EXECUTE, address=AddressMeaning.FETCHED)
         asking = USER if syndrome.from_lower else SUPERVISOR
         # A processor's own access to a descriptor table is a supervisor's, whoever runs.
-        origin = asking if found is None else _origin(found)
+        if found is None:
+            origin, shown = _written_origin(asking, optional(register, "cs"))
+            state = optional(register, "eflags")
+        else:
+            origin, shown, state = _origin(found), "", found.rflags
         return ExceptionRecord(
             target=SUPERVISOR,
             syndrome=syndrome,
             address=address,
             return_address=returns_to,
             origin=origin,
-            state=None if found is None else found.rflags,
+            state=state,
             regime=regimes.LINEAR,
             names=NAMES if found is None else ON_STACK,
             asking=None if asking == origin else asking,
+            origin_said="as the error code has it",
+            origin_shown=shown,
         )
 
     def _other(self, register: ReadRegister, vector: int, found: frame.FaultFrame) -> ExceptionRecord:

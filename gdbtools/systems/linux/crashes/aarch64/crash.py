@@ -147,7 +147,7 @@ def _wanted(syndrome: int | None, address: VA | None, tables: PrintedTables, fac
     of_process = bool(facts.all("process"))
     wanted = []
     if address is None:
-        why = ": this kernel does not print a process's" if of_process else ""
+        why = ", which this kernel does not print for a process" if of_process else ""
         wanted.append(f"the fault address{why}")
     if facts.all("no tables"):
         # The kernel looked for none, and said why.

@@ -4,7 +4,9 @@
     [0000000000000010] pgd=080000004812a003, p4d=080000004812a003, pud=080000004812b003, pmd=0000000000000000
 
 The entries end at the first that is empty or a block.  Levels that are folded have a name all the same, with the next
-one's value.  Source: Linux, `show_pte` in `arch/arm64/mm/fault.c`, `arch/arm64/include/asm/pgtable.h`.
+one's value.  Before 5.8 there is no p4d, and pgd is the name of its level.
+
+Source: Linux, `show_pte` in `arch/arm64/mm/fault.c`, `arch/arm64/include/asm/pgtable.h`.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ LINES_OF_TABLES: Final = {
 _ENTRY: Final = re.compile(r"\b(p4d|pud|pmd|pte) ?= ?([0-9a-f]{16})\b")
 _NAMES: Final = ("pgd", "p4d", "pud", "pmd", "pte")
 _LEVEL_OF: Final = {name: LAST_LEVEL - back for back, name in enumerate(reversed(_NAMES))}
-"""The level that each of Linux's names is of, where that is not folded."""
+"""The level that each of Linux's names is of, where that is not folded; pgd's is that of p4d where there is no p4d."""
 _TG0_OF_BYTES: Final = {1 << GRANULE_BITS[name]: code for code, name in TG0_GRANULE.items()}
 _SMALLEST_BITS: Final = 36
 """The narrowest addresses that Linux can be built for: 16 KiB pages, two levels."""
@@ -96,15 +98,16 @@ def printed(facts: CrashFacts, suffix: str, address: VA | None, others: Mapping[
     if bool(entries.address & regimes.BIT_55) is not found.upper:
         doubts.append(f"{entries.address:#x} is of the other half than the pgtable line")
         return PrintedTables(True, True, values, assumed, {}, tuple(doubts))
-    folded, descriptors = _unfolded(entries.named, found.start)
-    if any(value not in (0, descriptors[0]) for value in folded):
-        doubts.append("the names of one folded level have different values")
+    try:
+        descriptors = _unfolded(entries.named, found.start)
+    except ValueError as why:
+        return PrintedTables(True, True, values, assumed, {}, (*doubts, str(why)))
     name = "el2-vhe" if suffix == "EL2" else "el1"
     regime = regimes.regime_for(written_down({**others, **values}), entries.address, name)
     placed, left = followed(regime, entries.address, descriptors)
     if left:
-        ends = "entry is" if len(left) == 1 else "entries are"
-        doubts.append(f"{number_of(len(left), ends)} printed behind the one that ends the walk")
+        ends = number_of(len(left), "entry is", "entries are")
+        doubts.append(f"{ends} printed behind the one that ends the walk")
     return PrintedTables(True, True, values, assumed, placed, tuple(doubts))
 
 
@@ -184,9 +187,20 @@ def _entries(facts: CrashFacts) -> _Entries | None:
     return _Entries(VA(int(said[0], 16)), named)
 
 
-def _unfolded(named: Mapping[str, int], start: int) -> tuple[list[int], list[int]]:
-    """Return the values under names of folded levels, and those of the levels that there are."""
-    folded = [value for name, value in named.items() if _LEVEL_OF[name] < start]
-    real = [value for name, value in named.items() if _LEVEL_OF[name] >= start]
+def _unfolded(named: Mapping[str, int], start: int) -> list[int]:
+    """Return the descriptors of the levels that there are; raises ValueError where no such tables have those names."""
+    names = [name for name in _NAMES if name in named]
+    with_p4d = "p4d" in names or start < _LEVEL_OF["p4d"]
+    expected = _NAMES if with_p4d else tuple(name for name in _NAMES if name != "p4d")
+    if names != [*expected[: len(names)]]:
+        missing = next(name for name, is_there in zip(expected, names, strict=False) if name != is_there)
+        raise ValueError(f"an entry is missing: {missing}")
+    levels = _LEVEL_OF if with_p4d else {**_LEVEL_OF, "pgd": _LEVEL_OF["p4d"]}
+    folded = [named[name] for name in names if levels[name] < start]
+    real = [named[name] for name in names if levels[name] >= start]
     # The line may end before the first level's own name: what it ends with is that level's value.
-    return folded, real or folded[-1:]
+    descriptors = real or folded[-1:]
+    # Levels that are folded as the kernel starts, and not as it is built, are printed as 0.
+    if any(value not in (0, descriptors[0]) for value in folded):
+        raise ValueError("the names of one folded level have different values")
+    return descriptors

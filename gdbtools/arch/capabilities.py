@@ -297,6 +297,10 @@ class Architecture(abc.ABC):
         """
         raise Unavailable(f"a value of {self.identity.title} cannot be decoded by itself; give a source")
 
+    def wider_regime(self, name: str) -> Regime | None:
+        """Return a bare regime of that name whose entries are the longer of two formats; None where there is one."""
+        return None
+
     def marked(self, regime: Regime) -> Regime:
         """Return a regime that knows how its guest marks what is dirty."""
         return regime

@@ -89,6 +89,14 @@ class Exceptions(abc.ABC):
     def decode(self, value: int) -> Syndrome:
         """Decode a syndrome; never refuses a value."""
 
+    def decode_fetch(self, value: int) -> Syndrome | None:  # noqa: ARG002
+        """Decode a syndrome of the register that aborted fetches have for themselves; None where there is none."""
+        return None
+
+    def names_of(self, syndrome: Syndrome) -> RecordNames:  # noqa: ARG002
+        """Return the names of the registers that are written with a syndrome, where no level is meant."""
+        return self.names
+
     @abc.abstractmethod
     def is_syndrome(self, name: str) -> bool:
         """Return whether a register of that name holds a syndrome."""

@@ -18,9 +18,12 @@ def own(command: Command, architecture: Architecture) -> Command:
 def _arguments(command: Command, architecture: Architecture) -> Iterator[Argument]:
     numbered = any("el" in each.record for each in architecture.privileges)
     classes = architecture.has("exceptions") and architecture.exceptions.syndrome_of(0, 0) is not None
+    fetches = architecture.has("exceptions") and architecture.exceptions.decode_fetch(0) is not None
+    formats = architecture.wider_regime(architecture.bare_regimes[0]) is not None
+    lacking = {name for name, has in (("--class", classes), ("--fetch", fetches), ("--bits", formats)) if not has}
     for each in command.arguments:
         if each == EXCEPTION_LEVEL and not numbered:
             continue
-        if each.name == "--class" and not classes:
+        if each.name in lacking:
             continue
         yield replace(each, choices=tuple(architecture.regime_names)) if each.choices == REGIMES else each

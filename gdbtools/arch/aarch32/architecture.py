@@ -76,9 +76,10 @@ class AArch32(Architecture):
             raise UsageError(
                 "pages of AArch32 have 4k, and larger ones follow from the descriptor; leave --granule out"
             )
-        control = TTBCR_LONG(0).with_(EAE=1) if level == LAST_LONG_LEVEL else TTBCR(0)
-        values: Mapping[str, int] = {"SCTLR": SCTLR32(0).with_(M=1, C=1), "TTBCR": control, "TTBR0": 0}
-        return regimes.regimes(written_down(values), name)[0]
+        return self.wider_regime(name) if level == LAST_LONG_LEVEL else _bare(TTBCR(0), name)
+
+    def wider_regime(self, name: str) -> Regime:
+        return _bare(TTBCR_LONG(0).with_(EAE=1), name)
 
     def privilege(self, register: ReadRegister) -> Privilege:
         return of_mode(CPSR(register("cpsr")).M)
@@ -101,6 +102,11 @@ class AArch32(Architecture):
 
     def privileges_of(self, regime: Regime) -> tuple[Privilege, ...]:  # noqa: ARG002
         return LEVELS[:2]
+
+
+def _bare(control: Word, name: str) -> Regime:
+    values: Mapping[str, int] = {"SCTLR": SCTLR32(0).with_(M=1, C=1), "TTBCR": control, "TTBR0": 0}
+    return regimes.regimes(written_down(values), name)[0]
 
 
 ARCHITECTURE: Final = AArch32()

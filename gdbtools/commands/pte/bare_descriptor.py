@@ -48,6 +48,8 @@ class Bare:
     architecture: Architecture
     readings: tuple[Reading, ...]
     by_registers: bool = False
+    width: str = ""
+    """How long its descriptors are taken to be and why, where the architecture has two formats."""
 
 
 def in_force(machine: Machine, name: str | None) -> Regime | None:
@@ -64,22 +66,34 @@ def in_force(machine: Machine, name: str | None) -> Regime | None:
     return found if found.levels else None
 
 
-def decode(
-    machine: Machine, value: int, granule: str | None, stage: str | None, regime_name: str | None,
-    level_number: int | None,
-) -> Bare:  # fmt: skip
+@dataclass(frozen=True)
+class Asked:
+    """What the words say of a value: None where they leave it open."""
+
+    granule: str | None
+    bits: str | None
+    stage: str | None
+    regime_name: str | None
+    level_number: int | None
+
+
+def decode(machine: Machine, value: int, asked: Asked) -> Bare:
     """Decode a value as a descriptor of a regime, at one level or at each; raises `UsageError` if there is none.
 
     The registers of a source say what the regime is, unless the words say more than its name.
     """
-    architecture = machine.architecture
-    stage2 = stage == "2"
-    first, second = architecture.bare_regimes
-    if stage2 and regime_name not in (None, second, f"secure-{second}"):
-        raise UsageError(f"--stage 2 and --regime {regime_name} exclude each other; give one of them")
-    own = in_force(machine, regime_name) if machine.cpus and granule is None and stage is None else None
-    name = regime_name or (second if stage2 else first)
-    regime = own or architecture.bare_regime(granule or "4k", name, level_number)
+    architecture, level_number = machine.architecture, asked.level_number
+    its_own = machine.cpus and asked.granule is None and asked.bits is None and asked.stage is None
+    own = in_force(machine, asked.regime_name) if its_own else None
+    regime, width = (own, "") if own is not None else _bare(architecture, value, asked)
+    bits = 8 * regime.entry_bytes
+    if value >> bits:
+        wider = None if own is None else architecture.wider_regime(asked.regime_name or architecture.bare_regimes[0])
+        other = "" if wider is None else f", or --bits {8 * wider.entry_bytes}"
+        raise UsageError(
+            f"{value:#x} does not fit the {bits}-bit descriptors of {regime.own_name}; "
+            f"give a value from 0 to {(1 << bits) - 1:#x}{other}"
+        )
     levels = [each for each in regime.levels if level_number in (None, each.number)]
     if not levels:
         known = ", ".join(str(each.number) for each in regime.levels)
@@ -93,7 +107,36 @@ def decode(
             before = readings.pop()
             reading = Reading(before.step, (*before.levels, level), before.attributes, before.refused)
         readings.append(reading)
-    return Bare(value, regime, architecture, tuple(readings), own is not None)
+    return Bare(value, regime, architecture, tuple(readings), own is not None, width)
+
+
+def _bare(architecture: Architecture, value: int, asked: Asked) -> tuple[Regime, str]:
+    """Return the regime that a value is decoded in without registers, and why its descriptors are as long as they are.
+
+    The latter is empty where there is one format.
+    """
+    first, second = architecture.bare_regimes
+    is_second = asked.stage == "2"
+    if is_second:
+        if not second:
+            raise UsageError(f"no stage 2 of {architecture.identity.title} is decoded here; leave --stage out")
+        if asked.regime_name not in (None, second, f"secure-{second}"):
+            raise UsageError(f"--stage 2 and --regime {asked.regime_name} exclude each other; give one of them")
+    name = asked.regime_name or (second if is_second else first)
+    regime = architecture.bare_regime(asked.granule or "4k", name, asked.level_number)
+    wider = architecture.wider_regime(name)
+    bits = 8 * regime.entry_bytes
+    if asked.bits not in (None, str(bits)) and (wider is None or int(asked.bits) < bits):
+        at = "" if wider is None else f" at level {asked.level_number}"
+        raise UsageError(f"descriptors of {architecture.identity.title} have {bits} bits{at}; leave --bits out")
+    if wider is None:
+        return regime, ""
+    wide = 8 * wider.entry_bytes
+    if asked.bits is not None:
+        return (wider if asked.bits == str(wide) else regime), f"{asked.bits}-bit descriptors"
+    if value >> bits:
+        return wider, f"{wide}-bit descriptors, as the value does not fit {bits}"
+    return regime, f"{bits}-bit descriptors" + (f" (--bits {wide}: the long ones)" if bits < wide else "")
 
 
 def _alike(first: Step, second: Step) -> bool:
@@ -124,7 +167,8 @@ def view(answer: Bare) -> Document:
         facts += labelled("assumed", answer.regime.assumed)
         blocks.append(Facts(facts))
         return Document(blocks)
-    said = f"{granule} granule; memory types, output size and hardware's updates are not known without registers"
+    width = f"{answer.width}, " if answer.width else ""
+    said = f"{width}{granule} granule; memory types, output size and hardware's updates are not known without registers"
     blocks.append(Facts([("taken for", f"{answer.regime.regime_name}, {said}")]))
     return Document(blocks)
 

@@ -18,7 +18,8 @@ PTE = Command(
         "or --live. `mmu undo` takes it back in the same way.\n"
         "\n"
         "VALUE is hexadecimal, as a log prints it, and is decoded for every level where it may stand, or for --level;\n"
-        "with a granule of 4KB and for stage 1 of a kernel, unless --granule, --stage or --regime say otherwise."
+        "with a granule of 4KB and for stage 1 of a kernel, unless --granule, --bits, --stage or --regime say\n"
+        "otherwise; what does not fit the shorter of two formats is of the longer."
     ),
     arguments=(
         Argument(
@@ -31,6 +32,12 @@ PTE = Command(
         Argument("change", "what is to be otherwise: a field and its new value", Kind.FIELD_CHANGE, many="*"),
         LEVEL,
         Argument("--granule", "of a value: the translation granule (default: 4k)", Kind.CHOICE, GRANULES),
+        Argument(
+            "--bits",
+            "of a value: how long it is, where an architecture has two formats (default: what it fits)",
+            Kind.CHOICE,
+            ("32", "64"),
+        ),
         Argument("--stage", "of a value: whose descriptor it is (default: 1)", Kind.CHOICE, ("1", "2")),
         INVALIDATE,
         BREAK,

@@ -44,6 +44,7 @@ class Options:
     change: Sequence[tuple[str, int]] = ()
     level: int | None = None
     granule: str | None = None
+    bits: str | None = None
     stage: str | None = None
     tlbi: bool = False
     break_: bool = False
@@ -59,9 +60,8 @@ def _decoded(machine: Machine, options: Options) -> Bare:
     for name, given in of_changes.items():
         if given:
             raise UsageError(f"--{name} is of a change, and nothing is to change; write pte ADDRESS FIELD=VALUE")
-    return bare_descriptor.decode(
-        machine, options.address, options.granule, options.stage, options.regime, options.level
-    )
+    asked = bare_descriptor.Asked(options.granule, options.bits, options.stage, options.regime, options.level)
+    return bare_descriptor.decode(machine, options.address, asked)
 
 
 def sourceless(options: Options) -> bool:
@@ -73,7 +73,7 @@ def run(session: Session, options: Options) -> Sequence[Rewrite | Bare]:
     machine = session.machine
     if not options.change:
         return (_decoded(machine, options),)
-    for name, given in (("granule", options.granule), ("stage", options.stage)):
+    for name, given in (("granule", options.granule), ("bits", options.bits), ("stage", options.stage)):
         if given:
             raise UsageError(f"--{name} is of a value to decode, and this changes a descriptor; write pte VALUE")
     planned = descriptor.plan(machine, options.address, options.change, options.regime, options.level)

@@ -19,6 +19,7 @@ SYNDROME = Command(
     ),
     arguments=(
         Argument("value", "the syndrome, in hexadecimal (default: the current one)", Kind.WORD, many="?"),
+        Argument("--fetch", "the value is of AArch32's IFSR, of a prefetch abort (default: of DFSR)", Kind.FLAG),
         Argument("--class", "the value is an ISS alone, of this class: 0x24 is a guest's Data Abort", Kind.WORD),
     ),
     implementation=loaded("syndrome"),

@@ -37,6 +37,7 @@ class Options:
     """What may be asked of `syndrome`, as `declared` has it."""
 
     value: int | None = None
+    fetch: bool = False
     class_: int | None = None
 
 
@@ -49,11 +50,13 @@ def run(session: Session, options: Options) -> Sequence[Decoded]:
     architecture = machine.architecture
     if options.value is not None:
         value = options.value if options.class_ is None else _of_class(architecture, options.value, options.class_)
-        syndrome = architecture.exceptions.decode(value)
+        syndrome = _of_fetch(architecture, value) if options.fetch else architecture.exceptions.decode(value)
         width = type(syndrome.word).width
         if value >> width:
             raise UsageError(f"{value:#x} does not fit {width} bits; give a value from 0 to {(1 << width) - 1:#x}")
         return (Decoded(syndrome, architecture, systems.convention(architecture, syndrome)),)
+    if options.fetch:
+        raise UsageError("--fetch is of a value that is given; write it, too: dfsr 0x5 --fetch")
     if options.class_ is not None:
         raise UsageError("--class is of an ISS that is given; write it, too: syndrome 0x1c08006 --class 0x24")
     try:
@@ -66,6 +69,15 @@ def run(session: Session, options: Options) -> Sequence[Decoded]:
     convention = systems.convention(architecture, exception.syndrome, machine.register if belongs.current else None)
     traps = architecture.exceptions.trap_controls(exception, machine.register) if belongs.joined else ()
     return (Decoded(exception.syndrome, architecture, convention, exception, traps, belongs),)
+
+
+def _of_fetch(architecture: Architecture, value: int) -> Syndrome:
+    found = architecture.exceptions.decode_fetch(value)
+    if found is None:
+        raise UsageError(
+            f"a syndrome of {architecture.identity.title} says itself whether a fetch was refused; leave --fetch out"
+        )
+    return found
 
 
 def _of_class(architecture: Architecture, iss: int, exception_class: int) -> int:

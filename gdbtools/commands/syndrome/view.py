@@ -79,7 +79,7 @@ def view(answer: Decoded) -> Document:
         return Document([Line(none_taken(untaken))])
     belongs = answer.belongs
     blocks: list[Block] = [Line([f"{int(syndrome.word):#x}: ", *_whose(belongs), *with_reason(syndrome)])]
-    names = answer.architecture.exceptions.names if exception is None else exception.names
+    names = answer.architecture.exceptions.names_of(syndrome) if exception is None else exception.names
     joined = exception if belongs is None or belongs.joined else None
     rows: list[tuple[str, Text]] = syndrome_rows(syndrome, joined, answer.traps, answer.convention)
     overwritten = belongs is not None and belongs.overwritten

@@ -235,3 +235,43 @@ def test_where_aborts_are_taken(sctlr: int, base: int, holder: str) -> None:
 
 def test_in_hyp_mode_its_own_tables_are_not_taken_for_pl1s(ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
     assert ask("status", registers(cpsr=HYP), exit_status=0)["trouble"]
+
+
+@pytest.mark.parametrize("value", ["0x5", "0x205"])
+def test_a_value_by_itself_is_of_whichever_register_somebody_says(
+    value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dfsr", value, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)["result"]
+    assert (data["class"], data["access"]) == ("Data Abort", "read")
+    assert "--fetch takes it for one of IFSR" in data["notes"][-1]
+    assert main(["dfsr", value, "--fetch", "--json"]) == 0
+    fetch = json.loads(capsys.readouterr().out)["result"]
+    assert (fetch["class"], fetch["access"], fetch["notes"]) == ("Prefetch Abort", "execute", [])
+    assert "FnV" in {each["name"] for each in fetch["fields"]}
+    main(["dfsr", value, "--fetch"])
+    shown = capsys.readouterr().out
+    assert "\nIFAR " in shown
+    assert "\nLR_abt - 4 " in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("esr 0x96000004 --fetch", "a syndrome of AArch64 says itself whether a fetch was refused; leave --fetch out"),
+        ("dfsr 0x100000000 --fetch", "does not fit 32 bits"),
+        ("dfsr 0x5 --fetch --class 0x24", "AArch32 has no classes of exceptions"),
+    ],
+)
+def test_what_has_no_such_register_says_so(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arch", "has"), [("aarch32", True), ("aarch64", False), ("x86_64", False)])
+def test_options_of_two_registers_and_two_formats_are_in_the_help_of_who_has_them(
+    arch: str, has: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command, option in (("syndrome", "--fetch"), ("pte", "--bits")):
+        assert main([command, "--help", "--arch", arch]) == 0
+        assert (f"  {option}" in capsys.readouterr().out) is has

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from gdbtools.addresses import VA
 from gdbtools.arch.aarch32.exceptions import record, vectors
-from gdbtools.arch.aarch32.syndrome import DATA, decode
+from gdbtools.arch.aarch32.syndrome import DATA, FETCH, decode
+from gdbtools.arch.aarch32.syndrome.fault_status import IFSR, IFSR_LONG
 from gdbtools.arch.aarch32.translation import regimes
 from gdbtools.arch.exceptions import Exceptions
 from gdbtools.arch.instruction_effects import Effect, EffectWords
@@ -19,6 +21,7 @@ from gdbtools.arch.model import (
     Fit,
     Privilege,
     ReadRegister,
+    RecordNames,
     Syndrome,
     VectorEntry,
     Walk,
@@ -27,6 +30,7 @@ from gdbtools.arch.model import (
 from gdbtools.bits import FieldValue
 
 LONGEST_BYTES: Final = 4
+_TAKEN_FOR: Final = f"taken for a value of {DATA}; --fetch takes it for one of {FETCH}, of a prefetch abort"
 _OTHER_SET: Final = "whether it was of A32 or of T32 is in SPSR_abt, which QEMU's gdbstub does not give"
 
 
@@ -53,7 +57,14 @@ class Aborts(Exceptions):
         return None
 
     def decode(self, value: int) -> Syndrome:
-        return decode(value)
+        found = decode(value)
+        return replace(found, notes=(*found.notes, _TAKEN_FOR))
+
+    def decode_fetch(self, value: int) -> Syndrome:
+        return decode(value, FETCH)
+
+    def names_of(self, syndrome: Syndrome) -> RecordNames:
+        return record.NAMES[FETCH if isinstance(syndrome.word, IFSR | IFSR_LONG) else DATA]
 
     def is_syndrome(self, name: str) -> bool:
         """Return whether it is the one that a value by itself is taken for; IFSR has the same codes."""

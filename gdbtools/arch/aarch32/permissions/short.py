@@ -20,7 +20,7 @@ from gdbtools.arch.aarch32.registers.translation import (
     SCTLR32,
     domain_field,
 )
-from gdbtools.arch.aarch32.tables.short_descriptors import AP_READ_ONLY, AP_USER, ShortLeaf, ShortTable
+from gdbtools.arch.aarch32.tables.short_descriptors import AP_READ_ONLY, AP_USER, ShortLeaf
 from gdbtools.arch.arm.grants import Limit
 from gdbtools.arch.model import Decider, Fault, FaultKind, Refusal, Step
 
@@ -59,26 +59,29 @@ class ShortPath:
 
     @property
     def domain(self) -> int:
-        """The domain: a table has that of its pages, a section its own; a supersection is of domain 0."""
-        if self.table is not None:
-            return ShortTable.Domain.of(self.table.entry.word)
-        return self._own("Domain")
+        """The domain; a supersection is of domain 0."""
+        return self._held("Domain")
 
     @property
     def non_secure(self) -> bool:
-        return bool(ShortTable.NS.of(self.table.entry.word) if self.table is not None else self._own("NS"))
+        return bool(self._held("NS"))
 
     @property
     def privileged_never(self) -> Limit | None:
         """PXN where it is set, with the entry that has it."""
-        step, field = (self.leaf, "PXN") if self.table is None else (self.table, "PXN")
-        found = step.entry.word.field(field)
-        if not found.of(step.entry.word):
+        if not self._held("PXN"):
             return None
-        return Limit(VMSA32Cause.PRIVILEGED_EXECUTE_NEVER, found, 1, step)
+        return Limit(VMSA32Cause.PRIVILEGED_EXECUTE_NEVER, self._holder.entry.word.field("PXN"), 1, self._holder)
 
-    def _own(self, name: str) -> int:
-        return next((field.of(self.word) for field in type(self.word).fields() if field.name == name), 0)
+    @property
+    def _holder(self) -> Step:
+        """The entry with the domain, NS and PXN: a table has those of its pages, a section its own."""
+        return self.leaf if self.table is None else self.table
+
+    def _held(self, name: str) -> int:
+        """Return a field of the holder; 0 where it has none, as a page has whose table nobody knows."""
+        word = self._holder.entry.word
+        return next((field.of(word) for field in type(word).fields() if field.name == name), 0)
 
 
 def domain_refused(path: ShortPath, dacr: DACR) -> Refusal | None:

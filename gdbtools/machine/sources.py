@@ -53,17 +53,6 @@ FORMATS: Final[Mapping[bytes, Callable[[Path], Dump]]] = {
     **dict.fromkeys(magic.KDUMP, _open_kdump),
 }
 """What opens a file that begins so."""
-NEARLY: Final[Mapping[bytes, str]] = {
-    b"\x1f\x8b": "packed by gzip; unpack it first",
-    b"\x28\xb5\x2f\xfd": "packed by zstd; unpack it first",
-    b"\xfd7zXZ": "packed by xz; unpack it first",
-    b"AVML": "compressed by AVML; unpack it with avml-convert",
-    b"QEVM": "a saved or migrated QEMU; load it there and say: dump-guest-memory FILE",
-    b"QFI\xfb": "a qcow2 image of a disk, not of memory; in QEMU's monitor say: dump-guest-memory FILE",
-}
-"""What a file that begins so is, and how to come to one that can be opened."""
-_LOOKED_AT: Final = 1 << 12
-"""How many bytes tell what a file is; a text has no zero among them."""
 _AT_BASE = re.compile(r"(?P<path>.+)@(?P<base>[^@/]*)", re.DOTALL)
 
 
@@ -201,13 +190,13 @@ def _opened(names: Sequence[str]) -> Dump:
         raise UsageError(f"{names[images.index(None)]} is one of several sources; then all are raw images, PATH@BASE")
     (name,) = names
     with one_line(name), open_file(Path(name)) as file:
-        begins = file.read(_LOOKED_AT)
+        begins = file.read(magic.LOOKED_AT)
     if not begins:
         raise Malformed(f"{name} is empty; name a dump that has something in it")
     for beginning, opened in FORMATS.items():
         if begins.startswith(beginning):
             return opened(Path(name))
-    for beginning, what in NEARLY.items():
+    for beginning, what in magic.NEARLY.items():
         if begins.startswith(beginning):
             raise UsageError(f"{name} is {what}")
     if b"\0" not in begins:

@@ -105,7 +105,7 @@ class Grammar:
 
     `signs` are words of which every crash has one in its first line: a text without any of them has none.  `begins`
     names the `lines` that may be the first: of each kind of crash, in the order in which one has them.  `crash` returns
-    None for lines that turn out to be no crash.
+    None for lines that turn out to be no crash.  One that `is_last_resort` has a crash only where no other has one.
     """
 
     signs: tuple[str, ...]
@@ -113,6 +113,7 @@ class Grammar:
     lines: Mapping[str, re.Pattern[str]]
     ends: re.Pattern[str]
     crash: Callable[[CrashFacts], Crash | None]
+    is_last_resort: bool = False
 
 
 def followed(regime: Regime, address: VA, descriptors: Sequence[int]) -> tuple[Mapping[PA, int], Sequence[int]]:

@@ -13,8 +13,7 @@ from gdbtools.commands.session import Session
 from gdbtools.commands.syndrome import run as syndrome
 from gdbtools.errors import GdbtoolsError, UsageError
 from gdbtools.machine.dumps.crash_log import machine_of
-from gdbtools.machine.dumps.crash_text import CrashText
-from gdbtools.machine.dumps.files import open_file
+from gdbtools.machine.dumps.crash_text import CrashText, open_text
 from gdbtools.systems.crash import Crash
 
 MOST: Final = 100
@@ -68,7 +67,9 @@ def run(session: Session, options: Options) -> Sequence[Explained | NoCrash]:
 def _text(session: Session, log: str | None) -> BinaryIO:
     if log is None and session.machine.cpus:
         raise UsageError("name the text itself: explain LOG; a source (-s LOG) is for the other commands")
-    return session.standard_input() if log in (None, "-") else open_file(Path(log).expanduser())
+    if log is None or log == "-":
+        return session.standard_input()
+    return open_text(Path(log).expanduser())
 
 
 def _explained(crash: Crash, last: bool) -> Explained:

@@ -8,17 +8,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, Final
 
+from gdbtools.errors import UsageError
+from gdbtools.machine.dumps import magic
+from gdbtools.machine.dumps.files import open_file
 from gdbtools.printable import without_sequences
 from gdbtools.systems import crash_grammars
 from gdbtools.systems.crash import Crash, CrashFacts, Grammar
 
 BLOCK_BYTES: Final = 1 << 20
 LONGEST: Final = 1 << 10
-"""How many characters of a line are looked at: no line of a crash is longer."""
+"""How many characters of a line are looked at, of twice as many bytes: no line of a crash is longer."""
 SILENT: Final = 200
 """After how many lines that say nothing of it a crash is over."""
+NEAR: Final = 8
+"""Within how many lines of its first words a crash that is read takes the place of one that is only named."""
 _PREFIXES: Final = re.compile(
     r"(?:\s|>\s"  # what a mail quotes
     r"|<\d+>|kern\s*:\s*\w+\s*:"  # the level, as the kernel or dmesg -x writes it
@@ -77,39 +83,68 @@ class CrashText:
 
     file: BinaryIO
     lines: int = 0
+    _quiet_until: int = 0
+    """The last line in which the words of a last resort are those of a crash before it."""
     _gathering: Sequence[_Gathering] = field(default_factory=lambda: [_Gathering(each) for each in crash_grammars()])
 
     def __iter__(self) -> Iterator[Crash]:
         rest = b""
         while read := self.file.read(BLOCK_BYTES):
             block = rest + read
-            cut = block.rfind(b"\n") + 1 or (len(block) if len(block) >= BLOCK_BYTES else 0)
-            rest = block[cut:]
+            cut = block.rfind(b"\n") + 1
+            # Of a line that has no end yet no more is kept than is looked at.
+            rest = block[cut:][: LONGEST * 2]
             yield from self._of_block(block[:cut])
         yield from self._of_block(rest)
         for each in self._gathering:
-            yield from _made(each, each.facts)
+            yield from _made(each.grammar, each.facts)
 
     def _of_block(self, block: bytes) -> Iterator[Crash]:
         inside = any(each.facts is not None for each in self._gathering)
         if not inside and not any(sign in block for sign in self._signs):
             self.lines += block.count(b"\n") + (not block.endswith(b"\n") and bool(block))
             return
-        for line in block.splitlines():
-            self.lines += 1
+        for line in block.splitlines(keepends=True):
             said = clean(line)
             for each in self._gathering:
-                yield from _made(each, each.take(self.lines, said))
+                yield from self._taken(each, said)
+            # What a carriage return begins again is the same line of the text.
+            self.lines += line.endswith(b"\n")
+        self.lines += not block.endswith(b"\n") and bool(block)
+
+    def _taken(self, gathering: _Gathering, line: str) -> Iterator[Crash]:
+        """Yield the crash that is over by a line; a last resort has none while there is another, and soon after it."""
+        number = self.lines + 1
+        if not gathering.grammar.is_last_resort:
+            yield from _made(gathering.grammar, gathering.take(number, line))
+        elif any(each.facts is not None for each in self._gathering if not each.grammar.is_last_resort):
+            self._quiet_until = number + SILENT
+            over, gathering.facts = gathering.facts, None
+            if over is not None and number - over.line > NEAR:
+                yield from _made(gathering.grammar, over)
+        elif number > self._quiet_until:
+            yield from _made(gathering.grammar, gathering.take(number, line))
 
     @property
     def _signs(self) -> Sequence[bytes]:
         return [sign.encode() for each in self._gathering for sign in each.grammar.signs]
 
 
-def _made(gathering: _Gathering, facts: CrashFacts | None) -> Iterator[Crash]:
-    made = None if facts is None else gathering.grammar.crash(facts)
+def _made(grammar: Grammar, facts: CrashFacts | None) -> Iterator[Crash]:
+    made = None if facts is None else grammar.crash(facts)
     if made is not None:
         yield made
+
+
+def open_text(path: Path) -> BinaryIO:
+    """Open a text for reading; raises `UsageError` for a dump, and what else is none."""
+    file = open_file(path)
+    what = magic.not_text(file.read(magic.LOOKED_AT), str(path))
+    if what:
+        file.close()
+        raise UsageError(f"{path} is {what}")
+    file.seek(0)
+    return file
 
 
 def clean(line: bytes) -> str:

@@ -10,8 +10,9 @@ import pytest
 from gdbtools.errors import GdbtoolsError, Malformed, Unreadable, UsageError
 from gdbtools.machine.dumps.dump import RANGES, disjoint
 from gdbtools.machine.dumps.elfcore import CPUS, open_core
+from gdbtools.machine.dumps.magic import NEARLY
 from gdbtools.machine.layers import MemoryRange, Ranges
-from gdbtools.machine.sources import NEARLY, open_source
+from gdbtools.machine.sources import open_source
 from tests.machine.dumps.formats import PHNUM, PN_XNUM, SHENTSIZE, SHOFF, Segment, lime, note, status, vmcore
 
 PA = 0x4000_0000

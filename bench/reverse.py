@@ -52,6 +52,6 @@ def report(smallest: bool = False) -> None:
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     second = timed(lambda: kept.of(regime, read).leading_to(wanted, read), 1 if smallest else ROUNDS)
-    print(f"rmap of a page among {leaves:,} leaves, no two of which make a run:")
+    print(f"rmap of a page among {leaves:,} leaves, no two of which make a run, read through memory of this process:")
     print(f"  first question   {1000 * first:9.1f} ms")
     print(f"  second question  {1000 * second:9.1f} ms, {first / second:.0f} times as fast; {held >> 20} MB kept")

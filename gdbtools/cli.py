@@ -166,6 +166,7 @@ def _answer(command: Command, arguments: Sequence[str], called: str) -> int:
         if not wanted.names and not asked.sourceless:
             raise _no_source(command)
         session = Session(opening(), called=" -s ".join(wanted.names) or "SOURCE", open=_opener(wanted))
+        session.source_words = wanted.words
         session.standard_input = _standard_input
         try:
             response = respond(asked, session)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from gdbtools.addresses import PA, Input
 from gdbtools.analysis.selection import onto
 from gdbtools.arch.model import FaultKind, Read, Regime, Run
 from gdbtools.arch.scan import scan
+
+SHAREABILITY: Final = "shareability"
+"""What mappings may disagree in, besides the memory type."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def disagreements(found: Sequence[Alias]) -> tuple[Sequence[str], Sequence[Alias
     ours = [each for each in found if each.in_force]
     for stage in sorted({each.regime.stage for each in ours}):
         of_stage = [each for each in ours if each.regime.stage == stage]
-        for what, value in (("memory type", _memory), ("shareability", _shareability)):
+        for what, value in (("memory type", _memory), (SHAREABILITY, _shareability)):
             counted = Counter(map(value, of_stage)).most_common()
             if len(counted) < 2:
                 continue

@@ -26,10 +26,22 @@ class Known:
 
     options: Sequence[str]
     choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    listed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Of what has too many for a line: what one of them is, and the command that lists them."""
 
 
-def complaint(message: str, known: Known) -> str:
-    """Return what argparse complains of, as one clause that says what is there or was meant."""
+def complaint(message: str, known: Known, otherwise: str) -> str:
+    """Return what argparse complains of: what is there or was meant, and what says more; `otherwise` where all does."""
+    found = _CHOICE.fullmatch(message) or _VALUE.fullmatch(message)
+    what, lists = known.listed.get(_short(found["name"]), ("", "")) if found else ("", "")
+    if found and lists:
+        otherwise = f"`{lists}` lists them"
+    said = _said(message, known, what)
+    return f"{said}{'' if said.endswith('?') else ';'} {otherwise}"
+
+
+def _said(message: str, known: Known, what: str) -> str:
+    """Return what is wrong, as one clause; `what` is a choice of what has too many of them for a line."""
     if found := _MISSING.fullmatch(message):
         return f"{_listed(found['names'].split(', '), 'and')} {'is' if ', ' not in found['names'] else 'are'} missing"
     if found := _EXTRA.fullmatch(message):
@@ -37,10 +49,12 @@ def complaint(message: str, known: Known) -> str:
     if found := _CHOICE.fullmatch(message):
         name, word = _short(found["name"]), found["word"][1:-1]
         choices = known.choices.get(name, ())
+        if what:
+            return f"no {what} {word!r}{_meant(word, choices)}"
         return f"{name} is {_listed(choices, 'or')}, not {word!r}{_meant(word, choices)}"
     if found := _VALUE.fullmatch(message):
         name = _short(found["name"])
-        choices = known.choices.get(name, ())
+        choices = () if what else known.choices.get(name, ())
         return f"{name} needs a value" + (f": {_listed(choices, 'or')}" if choices else "")
     if found := _NO_VALUE.fullmatch(message):
         return f"{_short(found['name'])} takes no value"

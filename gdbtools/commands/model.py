@@ -95,6 +95,8 @@ class Argument:
     """Whether it names a file that is written."""
     reads: bool = False
     """Whether it names a file that is read, or a source."""
+    listed_by: str = ""
+    """The option of the same command that lists its choices, where they are too many for one line."""
 
     @property
     def key(self) -> str:

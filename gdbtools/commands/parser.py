@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from gdbtools.commands.complaints import Known, complaint
@@ -49,6 +50,9 @@ def _filled(paragraph: str, width: int, indent: str) -> str:
 class Parser(argparse.ArgumentParser):
     """An argparse parser that raises instead of exiting: inside GDB, exit would take GDB with it."""
 
+    listed: Mapping[str, tuple[str, str]] = MappingProxyType({})
+    """Of arguments with too many choices for a line: what one of them is, and the command that lists them."""
+
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
@@ -61,9 +65,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         choices = {(each.option_strings or [each.dest])[-1]: [*each.choices] for each in self._actions if each.choices}
-        known = Known([name for each in self._actions for name in each.option_strings], choices)
-        said = complaint(message, known)
-        raise UsageError(f"{said}{'' if said.endswith('?') else ';'} see `{self.prog} --help`")
+        known = Known([name for each in self._actions for name in each.option_strings], choices, self.listed)
+        raise UsageError(complaint(message, known, f"see `{self.prog} --help`"))
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:  # noqa: ARG002
         raise HelpWanted(message or "")
@@ -159,6 +162,9 @@ def add(parser: Parser, argument: Argument, read: Callable[[str], Any] = str) ->
     choices = argument.choices or None
     metavar = None if choices and not argument.metavar else _metavar(argument)
     said = f"{argument.help}: {', '.join(choices)}" if choices and metavar else argument.help
+    if argument.listed_by:
+        listed = argument.metavar.lower(), f"{parser.prog} {argument.listed_by}"
+        parser.listed = {**parser.listed, argument.name: listed}
     if argument.many and argument.is_option:
         parser.add_argument(*names, action="append", default=[], choices=choices, metavar=metavar, help=said)
     elif argument.many == "*":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO
@@ -67,6 +67,8 @@ class Session:
     """Set by a command whose answer is to be shown before the guest runs on; the face then resumes it."""
     called: str = "SOURCE"
     """What the user calls the source, as it stands behind `-s`."""
+    source_words: Sequence[str] | None = None
+    """What opens the source again, in a shell, behind a command; None where no shell does."""
     open: Open = opens_nothing
     as_it_is: Machine | None = None
     """The machine without what `--guest` has of it taken for otherwise; None where nobody asks for a guest."""

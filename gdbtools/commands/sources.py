@@ -48,6 +48,20 @@ class Sources:
     choice: SourceChoice
     elf: str | None
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What says the same again behind another command."""
+        choice = self.choice
+        valued = {
+            "--arch": choice["architecture"],
+            "--registers": choice["registers"],
+            "--cpu": choice["cpu"],
+            "--dirty-convention": choice["dirty"],
+        }
+        said = [word for name in self.names for word in ("-s", name)]
+        said += [word for option, value in valued.items() if value is not None for word in (option, str(value))]
+        return (*said, *(["--stop"] if choice["stop"] else []))
+
 
 def sources(values: Mapping[str, Any]) -> Sources:
     """Return what `--source`, `--elf` and the options of a source say, by `Argument.key`."""

@@ -62,15 +62,17 @@ def suppose(
     """Return the machine that the options suppose: `root` is `--root`; registers first, then descriptors in order.
 
     Descriptors are those of `space`; where that is left open, of the kernel's for what only that maps.
-    Raises `UsageError` for a register or a field that there is not.
+    Raises `UsageError` for a register or a field that there is not, and where `root` and a register exclude each other.
     """
     made: list[Supposition] = []
-    if root is not None:
-        for name, value in machine.architecture.rooted(machine.register, regime, root).items():
-            made.append(Supposition(name, _known(machine, name), value))
-            machine = _with_value(machine, name, value)
+    rooted = {} if root is None else machine.architecture.rooted(machine.register, regime, root)
+    for name, value in rooted.items():
+        made.append(Supposition(name, _known(machine, name), value))
+        machine = _with_value(machine, name, value)
     for change in asked.with_:
         machine, supposition = _with_register(machine, change)
+        if supposition.what in rooted:
+            raise UsageError(f"--root and --with both say what {supposition.what} would be; leave one out")
         made.append(supposition)
     found = spaces(machine, regime)
     memory = machine.memory

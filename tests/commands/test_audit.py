@@ -60,6 +60,16 @@ def test_a_check_that_checked_nothing_is_no_pass(capsys, tmp_path: Path) -> None
     )
 
 
+def test_a_rule_that_cannot_be_asked_is_no_pass_by_itself(capsys, tmp_path: Path) -> None:
+    """Two CPUs' mappings cannot differ where there is one, and no workflow is to take that for a pass."""
+    t = Tables(_next=0x4000_1000)
+    t.map(0x1000, 0x8000_0000, AP=0b10, UXN=1, **BOTH)
+    words = ["--rule", "cpu-difference", *saved(t, tmp_path, lower(t))]
+    for more in ([], ["--format", "github"], ["--format", "sarif"], ["--write-baseline", str(tmp_path / "new.json")]):
+        assert "nothing was checked: cpu-difference: there are no two" in refused(capsys, "audit", *words, *more)
+    assert not (tmp_path / "new.json").exists()
+
+
 def test_the_kernel_s_space_is_audited_where_a_reduced_one_is_in_force(capsys, tmp_path: Path) -> None:
     guest = Isolated()
     guest.plant()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +95,73 @@ def test_what_a_baseline_has_is_silent_and_what_is_gone_of_it_is_said(
     assert other["stale"] == [], "of a rule that was not asked nothing is known"
 
 
-@pytest.mark.parametrize("contents", ["", "{}", "[1]", '{"schema": "gdbtools-audit-baseline/1", "findings": [{}]}'])
-def test_a_file_that_is_no_baseline_is_refused(
-    contents: str, source: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_baseline_that_is_written_again_keeps_what_was_not_asked(
+    source: list[str], tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "none.json").write_text(contents)
+    known = tmp_path / "known.json"
+    assert f"{known} has 2 findings" in text(capsys, "audit", "--write-baseline", str(known), *source, status=1)
+    whole = json.loads(known.read_text())
+    one = ["--rule", "writable-executable", "--write-baseline", str(known)]
+    found = asked(capsys, "audit", *one, *source, status=1)
+    assert found["written"] == {"file": str(known), "findings": 2, "kept": 1}
+    assert json.loads(known.read_text()) == whole
+    tables.map(KERNELS, 0x8000_0000, AP=0b10, UXN=1, **BOTH)  # type: ignore[arg-type]
+    asked(capsys, "audit", *one, *saved(tables, tmp_path, lower(tables)))
+    assert [each["rule"] for each in json.loads(known.read_text())["findings"]] == ["user-writable-executable"]
+
+
+def test_a_baseline_says_which_rules_it_was_asked(
+    source: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = str(tmp_path / "known.json")
+    asked(capsys, "audit", "--rule", "writable-executable", "--write-baseline", known, *source, status=1)
+    both = ["--rule", "writable-executable", "--rule", "user-writable-executable", "--baseline", known]
+    assert asked(capsys, "audit", *both, *source, status=1)["baseline_lacks"] == ["user-writable-executable"]
+    assert "so that all is new: user-writable-executable" in text(capsys, "audit", *both, *source, status=1)
+
+
+NO_BASELINES = [b"{}", b"[1]", b'{"schema": "gdbtools-audit-baseline/1", "findings": [{}]}', b"\x7fELF\xff\xfe\x00"]
+
+
+@pytest.mark.parametrize("contents", [b"", *NO_BASELINES])
+def test_a_file_that_is_no_baseline_is_refused(
+    contents: bytes, source: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "none.json").write_bytes(contents)
     said = refused(capsys, "audit", "--baseline", str(tmp_path / "none.json"), *source, status=2)
-    assert "is no baseline; write one with --write-baseline" in said
+    assert said.endswith("is no baseline; name a file that --write-baseline wrote\n")
     assert "--write-baseline writes one" in refused(capsys, "audit", "--baseline", str(tmp_path / "away"), *source)
+
+
+@pytest.mark.parametrize("contents", NO_BASELINES)
+def test_a_file_that_is_no_baseline_is_not_overwritten_by_one(
+    contents: bytes, source: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own").write_bytes(contents)
+    said = refused(capsys, "audit", "--write-baseline", str(tmp_path / "own"), *source, status=4)
+    assert "is no baseline, and --write-baseline would overwrite it" in said
+    assert (tmp_path / "own").read_bytes() == contents
+
+
+@pytest.mark.parametrize("form", ["github", "sarif"])
+def test_the_command_that_looks_closer_runs_as_it_is_written(
+    form: str, source: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out = output(capsys, "--format", form, *source)
+    found = re.findall(r"next: gdbtools ([^\n\"]+)", out)
+    assert len(found) == 2
+    for command in found:
+        assert main(shlex.split(command)) == 0
+        assert "descriptor" in capsys.readouterr().out
+
+
+def test_a_rule_that_there_is_not_is_named_and_the_list_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, "audit", "--rule", "bogus", status=2) == (
+        "gdbtools: no rule 'bogus'; `gdbtools audit --rules` lists them\n"
+    )
+    assert refused(capsys, "audit", "--ignore", "reserved-bit", status=2) == (
+        "gdbtools: no rule 'reserved-bit'; did you mean reserved-bits? `gdbtools audit --rules` lists them\n"
+    )
 
 
 def test_sarif_has_what_its_schema_asks_for(

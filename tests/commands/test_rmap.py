@@ -13,8 +13,10 @@ from tests.arch.aarch64.truth.machine import IPA, PA, VA, Memory, guest
 from tests.commands.test_find_roots import PROCESS, ROOT, both
 from tests.commands.test_map import DEVICE, NORMAL, saved
 from tests.images import BASE, CODE
+from tests.places import ROOT as REPOSITORY
 from tests.tables import Tables
 
+CAPTURES = REPOSITORY / "fixtures/captures"
 MEGA = 1 << 20
 PAGE = 0x8000_3000
 
@@ -129,3 +131,10 @@ def test_roots_in_memory_are_looked_through_where_that_is_asked(
     assert theirs == [(PROCESS, 0x40_0000), (PROCESS + 4096, 0x40_0000)]
     main(["rmap", *words, hex(code), "--roots"])
     assert f"root {PROCESS:#x}: found in memory" in " ".join(capsys.readouterr().out.split())
+
+
+def test_each_row_says_its_own_shareability_where_that_is_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["rmap", "0x4ba00000", "-s", str(CAPTURES / "linux-6.1.core")])
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("VA ")]
+    assert ["Inner Shareable, dirty, nG, differs" in row for row in rows] == [True, False]
+    assert ["Outer Shareable, dirty, nG, differs" in row for row in rows] == [False, True]

@@ -14,6 +14,7 @@ from tests.places import ROOT
 from tests.tables import Tables
 
 CAPTURES = ROOT / "fixtures/captures"
+NESTED = str(CAPTURES / "nested.core")
 OSV = str(CAPTURES / "osv-1131.core")
 CRASH = "0x100000120e40"
 """OSv #1131: the page that was executed with AF=0; its descriptor is at PA 0x40d2a900."""
@@ -230,3 +231,11 @@ def test_a_supposition_that_makes_no_sense_is_one_line_that_helps(
 def test_words_without_a_value_are_a_usage_error(capsys, source: list[str]) -> None:
     for option in ("--with", "--pte"):
         assert f"{option} needs a value" in one_line(capsys, 2, "walk", *source, "0x1000", option)
+
+
+def test_a_root_and_the_register_that_has_it_are_not_both_supposed(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["walk", "0x50008", "-s", NESTED, "--root", "0x10000"]
+    said = one_line(capsys, 2, *words, "--with", "cr3=0x1000000")
+    assert "--root and --with both say what cr3 would be; leave one out" in said
+    [result] = ask(capsys, *words, "--with", "cr3.PCD=1")
+    assert [each["what"] for each in result["supposing"]] == ["cr3", "cr3.PCD"]

@@ -178,6 +178,11 @@ def test_dirty_state_wants_hardware_that_does_it() -> None:
     access_flag_only.ask()
 
 
+def test_hardware_that_does_it_not_leaves_what_software_can() -> None:
+    assert "; `mmu fixup` sets one, `mmu service` each that faults" in refused(World(common={"ID_AA64MMFR1_EL1": 0}))
+    assert "; `mmu service --kinds dirty`" in refused(World(common={"ID_AA64MMFR1_EL1": 0}), dirty=True)
+
+
 def test_a_cpu_whose_mmu_is_off_is_left_alone_and_said() -> None:
     world = World(changes={3: {"SCTLR_EL1": 0}})
     planned = hardware_flags.plan(world.machine(), True, False)

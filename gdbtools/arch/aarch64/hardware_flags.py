@@ -26,6 +26,11 @@ from gdbtools.errors import Refused
 
 _ACCESS_FLAG, _DIRTY_STATE = 1, 2
 """ID_AA64MMFR1_EL1.HAFDBS, from which on hardware sets either."""
+_IN_SOFTWARE: Final = {
+    _ACCESS_FLAG: ("access flags", "`mmu fixup` sets one, `mmu service` each that faults, or take a CPU that has it"),
+    _DIRTY_STATE: ("dirty state", "`mmu service --kinds dirty` does so at each fault, or take a CPU that has it"),
+}
+"""What is missing, and what to do without it."""
 _GO_ON: Final = "stop where every CPU is in one kernel"
 _WRITES: Final = {
     "TCR_EL1": Operation(3, 0, 2, 0, 2),
@@ -82,8 +87,8 @@ def _asked(controls: Controls, before: int, on: bool, dirty: bool) -> int:
 def _able(register: ReadRegister, least: int) -> None:
     found = ID_AA64MMFR1_EL1(register("ID_AA64MMFR1_EL1")).HAFDBS
     if found < least:
-        what = "access flags" if least == _ACCESS_FLAG else "dirty state"
-        raise Refused(f"its hardware sets no {what} (ID_AA64MMFR1_EL1.HAFDBS={found:#06b})")
+        what, instead = _IN_SOFTWARE[least]
+        raise Refused(f"its hardware sets no {what} (ID_AA64MMFR1_EL1.HAFDBS={found:#06b}); {instead}")
 
 
 def _untrapped(name: str, operation: Operation, register: ReadRegister) -> None:

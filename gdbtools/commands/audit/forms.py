@@ -12,7 +12,7 @@ from typing import Final
 from gdbtools import __version__
 from gdbtools.analysis.audit.findings import Finding, Rule
 from gdbtools.commands.audit.baseline import known_of
-from gdbtools.commands.audit.next_command import next_command
+from gdbtools.commands.audit.next_command import next_command, typed
 from gdbtools.commands.audit.run import Audit, RuleList
 from gdbtools.render.json import JsonObject
 from gdbtools.wording import name_of
@@ -56,7 +56,7 @@ def _results(answer: Audit, rules: Sequence[Rule]) -> Iterator[JsonObject]:
             by = f", decided by {decides}" if decides else ""
             lines.append(f"descriptor {entry.word.padded} at PA {entry.pa:#x}{by}")
         if following := next_command(each):
-            lines.append(f"next: gdbtools {following}")
+            lines.append(f"next: {typed(following, answer.source_words)}")
         known = id(each) in old
         yield {
             "ruleId": each.rule.name,
@@ -82,8 +82,10 @@ def _location(answer: Audit, each: Finding) -> JsonObject:
 def github(answers: Sequence[Audit | RuleList]) -> str:
     """Return a message of a GitHub workflow for each new finding."""
     lines = []
-    for each in (found for answer in answers if isinstance(answer, Audit) for found in answer.findings):
-        text = f"{each.said}; next: gdbtools {next_command(each)}" if next_command(each) else each.said
-        escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-        lines.append(f"::{name_of(each.rule.severity)} title={each.rule.name}::{escaped}\n")
+    for answer in (each for each in answers if isinstance(each, Audit)):
+        for each in answer.findings:
+            following = next_command(each)
+            text = f"{each.said}; next: {typed(following, answer.source_words)}" if following else each.said
+            escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+            lines.append(f"::{name_of(each.rule.severity)} title={each.rule.name}::{escaped}\n")
     return "".join(lines)

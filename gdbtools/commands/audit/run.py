@@ -14,7 +14,7 @@ from gdbtools.analysis.audit.surveyed import Surveyed, survey_ranges
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Hole
 from gdbtools.commands.audit import baseline
-from gdbtools.commands.audit.baseline import KnownFinding, known_of
+from gdbtools.commands.audit.baseline import Baseline, KnownFinding, Written, known_of
 from gdbtools.commands.audit.ranges import audited_ranges, kernel_distances
 from gdbtools.commands.guest_frames import guest_of
 from gdbtools.commands.session import Session
@@ -32,7 +32,8 @@ class Audit:
 
     `roots`, `tables` and `leaves` are how many were looked at.  `read_only` are the parts of the linear map that ought
     to be, `pages` whether they are listed.  `isolation` is set where the space in force is a reduced one.  `baseline`
-    has what was known before, None where there is none; `sources` are the names of the files that were read.
+    has what was known before, None where there is none, `written` is the one that was made of this; `sources` are the
+    names of the files that were read, `source_words` those that have another command asked of the same.
     """
 
     guest: GuestFrames | None
@@ -45,8 +46,15 @@ class Audit:
     unreadable: tuple[Hole, ...]
     pages: bool
     isolation: Isolation | None = None
-    baseline: Sequence[KnownFinding] | None = None
+    baseline: Baseline | None = None
+    written: Written | None = None
     sources: tuple[str, ...] = ()
+    source_words: Sequence[str] | None = None
+
+    @property
+    def asked(self) -> Sequence[str]:
+        """The rules that could be asked."""
+        return [each.rule.name for each in self.checked if not each.unasked]
 
     @property
     def all_findings(self) -> Sequence[Finding]:
@@ -64,15 +72,25 @@ class Audit:
         return [each for each in self.all_findings if id(each) not in new]
 
     def new(self, found: Iterable[Finding]) -> Sequence[Finding]:
-        known = {each.key for each in self.baseline or ()}
+        known = {each.key for each in self._known_before}
         return [each for each in found if known_of(each).key not in known]
 
     @property
     def stale(self) -> Sequence[KnownFinding]:
         """What the baseline has of the rules that were asked, and nothing is found of any more."""
-        asked = {each.rule.name for each in self.checked if not each.unasked}
         found = {known_of(each).key for each in self.all_findings}
-        return [each for each in self.baseline or () if each.rule in asked and each.key not in found]
+        return [each for each in self._known_before if each.rule in self.asked and each.key not in found]
+
+    @property
+    def unknown_before(self) -> Sequence[str]:
+        """The rules that were asked, and not when the baseline was written: all that they find is new."""
+        if self.baseline is None or self.baseline.rules is None:
+            return ()
+        return [name for name in self.asked if name not in self.baseline.rules]
+
+    @property
+    def _known_before(self) -> Sequence[KnownFinding]:
+        return () if self.baseline is None else self.baseline.findings
 
 
 @dataclass(frozen=True)
@@ -104,13 +122,18 @@ def run(session: Session, options: Options) -> Sequence[Audit | RuleList]:
     if options.rules:
         return (RuleList(RULES),)
     known = None if options.baseline is None else baseline.read(options.baseline)
+    earlier = None if options.write_baseline is None else baseline.replaced(options.write_baseline)
     machine = session.machine
     guest = guest_of(machine)
     found = _other(machine, options) if guest is None else _paravirtual(machine, guest, options)
-    found = replace(found, baseline=known, sources=machine.files)
-    if options.write_baseline is not None:
+    if not found.asked:
+        why = "; ".join(f"{each.rule.name}: {each.unasked}" for each in found.checked)
+        raise Unavailable(f"nothing was checked: {why}; `audit` without --rule and --ignore asks every rule")
+    found = replace(found, baseline=known, sources=machine.files, source_words=session.source_words)
+    if options.write_baseline is not None and earlier is not None:
         session.make_sure()
-        baseline.write(options.write_baseline, found.all_findings)
+        written = baseline.write(options.write_baseline, earlier, found.asked, found.all_findings)
+        found = replace(found, written=written)
     return (found,)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from gdbtools.analysis.audit.findings import Checked, Finding, Rule, Severity
 from gdbtools.bits import FieldValue
-from gdbtools.commands.audit.baseline import KnownFinding
+from gdbtools.commands.audit.baseline import KnownFinding, Written
 from gdbtools.commands.audit.forms import github, sarif
 from gdbtools.commands.audit.next_command import next_command
 from gdbtools.commands.audit.run import Audit, RuleList
@@ -120,8 +120,16 @@ def _rows(answer: Audit) -> list[tuple[str, Text]]:
     rows += labelled("not asked", [f"{each.rule.name}: {each.unasked}" for each in answer.checked if each.unasked])
     rows += labelled("explained", [text for each in answer.checked for text in each.explained])
     rows += labelled("stale", [*map(_stale_text, answer.stale)])
+    if answer.unknown_before:
+        rows.append(("baseline", f"was not asked before, so that all is new: {', '.join(answer.unknown_before)}"))
+    rows += [] if answer.written is None else [("written", _written_text(answer.written))]
     rows += guest_rows(answer.guest)
     return [*rows, *(("unreadable", hole_text(hole)) for hole in answer.unreadable)]
+
+
+def _written_text(written: Written) -> str:
+    kept = f", {written.kept} of them kept, of rules that were not asked now" if written.kept else ""
+    return f"{written.name} has {number_of(written.count, 'finding')}{kept}"
 
 
 def _stale_text(each: KnownFinding) -> str:
@@ -141,6 +149,10 @@ def record(answer: Audit | RuleList) -> JsonObject:
             {"rule": each.rule, "first": hexadecimal(each.first), "size": each.size_bytes, "said": each.said}
             for each in answer.stale
         ],
+        "baseline_lacks": list(answer.unknown_before),
+        "written": None
+        if answer.written is None
+        else {"file": answer.written.name, "findings": answer.written.count, "kept": answer.written.kept},
         "linear_map": None
         if linear is None
         else {

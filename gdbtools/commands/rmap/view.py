@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gdbtools.analysis.reverse import SHAREABILITY
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.commands.evidence import attributes_record, fault_name, fault_record
 from gdbtools.commands.map.view import hole_record, hole_text, state_of
 from gdbtools.commands.rmap.known_regimes import KnownRegime
 from gdbtools.commands.rmap.run import FoundMapping, ReverseMap
-from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
+from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text, plain, spans
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.wording import number_of, size
 
@@ -17,7 +18,7 @@ from gdbtools.wording import number_of, size
 def view(answer: ReverseMap) -> Document:
     blocks: list[Block] = [Line([*_headline(answer), "."])]
     if answer.mappings:
-        blocks.append(_table(answer.mappings))
+        blocks.append(_table(answer))
     rows: list[tuple[str, Text]] = [("disagree", Span(said, Role.BAD)) for said in answer.disagreements]
     rows += [("looked at", _looked_text(each)) for each in answer.looked]
     rows += [("unreadable", hole_text(hole)) for hole in answer.holes]
@@ -37,15 +38,26 @@ def _headline(answer: ReverseMap) -> list[str | Span]:
     return [*said, ", and ", Span("they disagree", Role.BAD)] if answer.disagreements else said
 
 
-def _table(mappings: Sequence[FoundMapping]) -> Table:
+def _table(answer: ReverseMap) -> Table:
+    """Return a row for each mapping, with its own of all that others do not agree in."""
+    shares = any(said.startswith(SHAREABILITY) for said in answer.disagreements)
     rows: list[Sequence[Text]] = []
-    for each in mappings:
+    for each in answer.mappings:
         alias, run = each.alias, each.alias.run
         rights = ", ".join(f"{level.label} {may}" for level, may in sorted(run.attributes.rights.items(), reverse=True))
         place = f"{alias.regime.input_label} {alias.address:#x}"
-        state = Span("differs", Role.BAD) if each.differs else state_of(run)
+        state = _state(each, shares)
         rows.append([place, size(run.leaf_bytes), rights, run.attributes.memory, state, _whose(each.looked)])
     return Table(["address", "of", "rights", "memory", "state", "through"], rows, frozenset((1,)), coded=("memory",))
+
+
+def _state(each: FoundMapping, shares: bool) -> Text:
+    """Return what else there is to say of a mapping, its shareability too where that is what mappings differ in."""
+    run = each.alias.run
+    parts: list[Text] = [run.attributes.shareability] if shares and not run.attributes.unshared else []
+    parts += [state_of(run), *([Span("differs", Role.BAD)] if each.differs else [])]
+    said = [part for part in parts if plain(part)]
+    return [piece for at, part in enumerate(said) for piece in ([", "] if at else []) + spans(part)]
 
 
 def _whose(looked: KnownRegime) -> str:

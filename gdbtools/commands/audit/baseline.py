@@ -41,7 +41,7 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenBaseline:
     """A baseline that was written: how many findings it has, and how many of those another audit had found."""
 
     name: str
@@ -94,7 +94,7 @@ def replaced(name: str) -> Baseline:
         raise Refused(f"{name} is no baseline, and --write-baseline would overwrite it; name another file") from None
 
 
-def write(name: str, earlier: Baseline, asked: Collection[str], found: Iterable[Finding]) -> Written:
+def write(name: str, earlier: Baseline, asked: Collection[str], found: Iterable[Finding]) -> WrittenBaseline:
     """Write a baseline that has these findings, and of the rules that were not `asked` those of the `earlier` one."""
     kept = [each for each in earlier.findings if each.rule not in asked]
     known = sorted([*kept, *map(known_of, found)], key=lambda each: _place(each.rule))
@@ -106,7 +106,7 @@ def write(name: str, earlier: Baseline, asked: Collection[str], found: Iterable[
     rules = sorted({*asked, *(earlier.rules or ()), *(each.rule for each in kept)}, key=_place)
     text = json.dumps({"schema": SCHEMA, "rules": rules, "findings": entries}, indent=2)
     write_whole(Path(name).expanduser(), f"{text}\n".encode())
-    return Written(name, len(known), len(kept))
+    return WrittenBaseline(name, len(known), len(kept))
 
 
 def _place(rule: str) -> int:

@@ -14,7 +14,7 @@ from gdbtools.analysis.audit.surveyed import Surveyed, survey_ranges
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Hole
 from gdbtools.commands.audit import baseline
-from gdbtools.commands.audit.baseline import Baseline, KnownFinding, Written, known_of
+from gdbtools.commands.audit.baseline import Baseline, KnownFinding, WrittenBaseline, known_of
 from gdbtools.commands.audit.ranges import audited_ranges, kernel_distances
 from gdbtools.commands.guest_frames import guest_of
 from gdbtools.commands.session import Session
@@ -47,7 +47,7 @@ class Audit:
     pages: bool
     isolation: Isolation | None = None
     baseline: Baseline | None = None
-    written: Written | None = None
+    written: WrittenBaseline | None = None
     sources: tuple[str, ...] = ()
     source_words: Sequence[str] | None = None
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from gdbtools.analysis.audit.findings import Checked, Finding, Rule, Severity
 from gdbtools.bits import FieldValue
-from gdbtools.commands.audit.baseline import KnownFinding, Written
+from gdbtools.commands.audit.baseline import KnownFinding, WrittenBaseline
 from gdbtools.commands.audit.forms import github, sarif
 from gdbtools.commands.audit.next_command import next_command
 from gdbtools.commands.audit.run import Audit, RuleList
@@ -127,7 +127,7 @@ def _rows(answer: Audit) -> list[tuple[str, Text]]:
     return [*rows, *(("unreadable", hole_text(hole)) for hole in answer.unreadable)]
 
 
-def _written_text(written: Written) -> str:
+def _written_text(written: WrittenBaseline) -> str:
     kept = f", {written.kept} of them kept, of rules that were not asked now" if written.kept else ""
     return f"{written.name} has {number_of(written.count, 'finding')}{kept}"
 

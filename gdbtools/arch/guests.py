@@ -14,15 +14,15 @@ from gdbtools.bits import FieldValue
 class LoadedGuest:
     """The guest whose second stage a CPU holds.
 
-    `identifier` is what its TLB entries are marked by, None where the registers have none.  `runs` says that the CPU is
-    below its hypervisor and translates through it; otherwise `caveat` says in a sentence why the registers may be
-    another's.  `virtual_cpu` is the affinity by which the guest knows the CPU that was loaded with it, None where no
-    register says it.
+    `identifier` is what its TLB entries are marked by, None where the registers have none.  `runs` says whether the CPU
+    is below its hypervisor and translates through it, None where that is not known; unless it does, `caveat` says in a
+    sentence why the registers may be another's.  `virtual_cpu` is the affinity by which the guest knows the CPU that
+    was loaded with it, None where no register says it.
     """
 
     regime: Regime
     identifier: int | None
-    runs: bool
+    runs: bool | None
     caveat: str = ""
     virtual_cpu: int | None = None
 
@@ -41,10 +41,12 @@ class GuestRegisters(abc.ABC):
 
     `identifier` is what the manual calls that by which a guest's TLB entries are told from others'.
     `cleans_by_set_way` says that a guest can clean caches by no address, which a hypervisor has to answer by cleaning
-    all of it by address.
+    all of it by address.  `kept_root` is the register of a guest's own root where it is kept with its second stage, so
+    that somebody has to give it; empty where the registers of a CPU have it.
     """
 
     identifier: str
+    kept_root = ""
     cleans_by_set_way = False
 
     @abc.abstractmethod

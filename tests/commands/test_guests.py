@@ -248,3 +248,38 @@ def test_roots_of_a_guest_are_found_at_its_own_addresses_and_written_nowhere(tmp
     )
     found = ask(capsys, "find-roots", *words, "--guest", "1", status=1)["result"]
     assert (found["guest"], found["total"]) == ("1", 8 * 4096), "its memory, and nothing of the machine's"
+
+
+NESTED = ["-s", str(CAPTURES / "nested.core")]
+
+
+def test_of_a_guest_that_may_run_nothing_more_is_said(capsys: Capsys) -> None:
+    """The root is one that a capture has: no register of x86-64 says whether its guest runs."""
+    shown = text(capsys, "guests", *NESTED)
+    assert shown.startswith("1 guest. Whether it runs now is not known.")
+    [on] = ask(capsys, "guests", *NESTED)["result"]["guests"][0]["cpus"]
+    assert on["runs"] is None
+
+
+def test_a_cpu_whose_registers_say_nothing_is_not_said_to_hold_no_guest(capsys: Capsys) -> None:
+    words = ["-s", f"{CAPTURES / 'nested.core'}@0", "--arch", "x86-64"]
+    found = ask(capsys, "guests", *words)["result"]
+    assert (found["cpus_unread"], found["cpus_without"]) == ([0], [])
+    assert "CPU 0 what it holds is not known" in text(capsys, "guests", *words)
+
+
+def test_a_guest_s_own_stage_is_walked_where_its_root_is_given(capsys: Capsys) -> None:
+    bare = ask(capsys, "walk", "0x50008", "--with", "cr3=0x10000", *NESTED)["result"]
+    for given in (["--with", "CR3=0x10000"], ["--root", "0x10000"]):
+        found = ask(capsys, "walk", "0x50008", "--guest", "0", *given, *NESTED)
+        assert (found["result"]["output"], found["result"]["steps"]) == (bare["output"], bare["steps"])
+        assert any("what is not supposed of its own stage" in each for each in found["assumed"])
+    assert "give it: --with cr3=0x..." in refused(capsys, "walk", "0x50008", "--guest", "0", *NESTED)
+
+
+def test_what_is_suggested_of_a_guest_can_be_asked(tmp_path: Path, capsys: Capsys) -> None:
+    assert "next stage2 --guest 0, walk VA --guest 0 --with cr3=0x..." in text(capsys, "guests", *NESTED)
+    # One that nobody holds is asked by its second stage alone.
+    words = source(tmp_path / "xen.core", held(1))
+    assert "next stage2 --guest 0, walk IPA --regime stage2 --guest 0" in text(capsys, "guests", *words)
+    ask(capsys, "walk", f"{xen_memory.IPA:#x}", "--regime", "stage2", "--guest", "0", *words)

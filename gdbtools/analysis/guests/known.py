@@ -55,12 +55,14 @@ class KnownGuest:
 class Guests:
     """The guests that are known, in the order of their numbers, and in words what could not be looked at.
 
-    `empty` are CPUs that hold a second stage with nothing in it, as a hypervisor loads where it has no guest to run.
+    `empty` are CPUs that hold a second stage with nothing in it, as a hypervisor loads where it has no guest to run;
+    `unread` says of those of which it is not known what they hold, by number, why.
     """
 
     known: tuple[KnownGuest, ...]
     empty: tuple[GuestOnCpu, ...]
     limits: tuple[str, ...]
+    unread: Mapping[int, str]
 
 
 @dataclass
@@ -75,20 +77,26 @@ class _Gathered:
 
 def on_cpus(machine: Machine) -> Sequence[GuestOnCpu]:
     """Return what each CPU holds of a guest; raise `Unavailable` where no register of any says so."""
+    held, unread = _looked_at(machine)
+    if unread and len(unread) == len(machine.cpus):
+        raise next(iter(unread.values()))
+    return held
+
+
+def _looked_at(machine: Machine) -> tuple[Sequence[GuestOnCpu], Mapping[int, Unavailable]]:
+    """Return what each CPU holds of a guest, and of those whose registers do not say, by number, why."""
     guests = machine.architecture.guests
     held: list[GuestOnCpu] = []
-    unknown: list[Unavailable] = []
+    unread: dict[int, Unavailable] = {}
     for cpu in machine.cpus:
         try:
             loaded = guests.loaded(cpu.registers.read)
         except Unavailable as why:
-            unknown.append(why)
+            unread[cpu.number] = why
             continue
         if loaded is not None:
             held.append(GuestOnCpu(cpu, loaded, tuple(guests.traps(cpu.registers.read))))
-    if unknown and len(unknown) == len(machine.cpus):
-        raise unknown[0]
-    return held
+    return held, unread
 
 
 def guests(machine: Machine, memory: Sequence[Extent] | None, data: Sequence[Extent]) -> Guests:
@@ -98,11 +106,8 @@ def guests(machine: Machine, memory: Sequence[Extent] | None, data: Sequence[Ext
     roots where no hypervisor's own structures tell of all guests.
     """
     found: dict[int, _Gathered] = {}
-    limits: list[str] = []
-    try:
-        held = on_cpus(machine)
-    except Unavailable as why:
-        held, limits = (), [str(why)]
+    held, unread = _looked_at(machine)
+    limits = [str(next(iter(unread.values())))] if len(unread) == len(machine.cpus) and unread else []
     empty = [each for each in held if _is_empty(each.loaded.regime, machine.memory.read)]
     for each in held:
         if each in empty:
@@ -127,6 +132,7 @@ def guests(machine: Machine, memory: Sequence[Extent] | None, data: Sequence[Ext
         ),
         tuple(empty),
         tuple(limits),
+        {number: str(why) for number, why in unread.items()},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from gdbtools.analysis.guests.known import GuestOnCpu, Guests, KnownGuest, guest
 from gdbtools.analysis.guests.memory import own_physical
 from gdbtools.arch.model import Assumption, Read
 from gdbtools.commands.session import OfGuest, Session
+from gdbtools.commands.what_if import WhatIf
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.dumps.extents import data_of, map_of
 from gdbtools.machine.layers import FixedRegisters, Overridden, with_registers
@@ -55,7 +57,7 @@ def for_guest(session: Session, asked: OfGuest, sourceless: bool) -> Session:
 
     def within(machine: Machine) -> Machine:
         stage = machine.architecture.guests.stage(machine.register) if asked.stage_only else None
-        return in_guest(machine, asked.guest or "", named or stage)
+        return in_guest(machine, asked.guest or "", named or stage, _supposed(machine, asked, named))
 
     def opened(name: str, registers: str | None) -> Machine:
         return within(session.open(name, registers))
@@ -64,10 +66,20 @@ def for_guest(session: Session, asked: OfGuest, sourceless: bool) -> Session:
     return replace(session, machine=machine if sourceless else within(machine), open=opened, as_it_is=machine)
 
 
-def in_guest(machine: Machine, text: str, regime: str | None) -> Machine:
+def _supposed(machine: Machine, asked: OfGuest, regime: str | None) -> Collection[str]:
+    """Return the registers, in lower case, that the question itself says, as a whole or by a root."""
+    if not isinstance(asked, WhatIf):
+        return ()
+    root: int | None = getattr(asked, "root", None)
+    rooted = {} if root is None else machine.architecture.rooted(machine.register, regime, root)
+    return {*map(str.lower, rooted), *(each.register.lower() for each in asked.with_ if each.field is None)}
+
+
+def in_guest(machine: Machine, text: str, regime: str | None, supposed: Collection[str] = ()) -> Machine:
     """Return the machine as a guest has it: its second stage loaded and, where the guest's own is asked, in force.
 
-    `regime` is `--regime`'s; that of a second stage needs no more than the root.  Raises `Unavailable` where the
+    `regime` is `--regime`'s; that of a second stage needs no more than the root.  `supposed` are registers, in lower
+    case, that are said to be the guest's.  Raises `Unavailable` where the
     registers of the guest's own stage cannot be shown to be its.
     """
     guests = machine.architecture.guests
@@ -78,6 +90,8 @@ def in_guest(machine: Machine, text: str, regime: str | None) -> Machine:
         return _on_paper(machine, guest) if on is None else replace(machine, current=on.cpu.number)
     if on is None:
         raise Unavailable(not_held(guest, stage))
+    if guests.kept_root and guests.kept_root.lower() in supposed:
+        return replace(machine, current=on.cpu.number, assumed=(*machine.assumed, _as_here(guest, on)))
     entered = guests.entered(on.cpu.registers.read)
     there = with_registers(replace(machine, current=on.cpu.number), entered, WHENCE)
     return there if on.loaded.runs else replace(there, assumed=(*machine.assumed, last_loaded(guest, on)))
@@ -118,6 +132,26 @@ def not_held(guest: KnownGuest, stage: str) -> str:
         f"no CPU holds guest {guest.number}: the registers of its own stage are in what its hypervisor keeps for it; "
         f"ask its second stage, by its addresses: --regime {stage} --guest {guest.number}"
     )
+
+
+def closer(machine: Machine, guest: KnownGuest) -> tuple[str, ...]:
+    """Return commands that look closer at a guest, as far as what they need is there."""
+    guests = machine.architecture.guests
+    asked = f"--guest {guest.number}"
+    on = _cpu_of(guest, machine.current)
+    walked = f"walk {guest.regime.input_label} --regime {guests.stage(machine.register)} {asked}"
+    if on is not None and guests.kept_root:
+        walked = f"walk VA {asked} --with {guests.kept_root}=0x..."
+    elif on is not None:
+        with suppress(Unavailable):
+            guests.entered(on.cpu.registers.read)
+            walked = f"walk VA {asked}"
+    return f"stage2 {asked}", walked
+
+
+def _as_here(guest: KnownGuest, on: GuestOnCpu) -> Assumption:
+    said = f"what is not supposed of its own stage is taken to be as CPU {on.cpu.number} has it"
+    return Assumption("guest", f"guest {guest.number}: {said}")
 
 
 def last_loaded(guest: KnownGuest, on: GuestOnCpu) -> Assumption:

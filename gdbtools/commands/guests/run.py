@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gdbtools.analysis.guests.census import Census, census
 from gdbtools.analysis.guests.known import GuestOnCpu, KnownGuest
-from gdbtools.commands.guests.asked import known_guests
+from gdbtools.commands.guests.asked import closer, known_guests
 from gdbtools.commands.session import Session
 from gdbtools.machine.dumps.extents import map_of
 
@@ -29,14 +29,17 @@ class CountedGuest:
 class GuestList:
     """The guests that are known, and what could not be looked at.
 
-    `empty` are CPUs that hold a second stage with nothing in it, `idle` those that hold none at all.
+    `empty` are CPUs that hold a second stage with nothing in it, `idle` those that hold none at all, `unread`
+    those whose registers do not say.  `following` are commands that look closer at the first guest.
     """
 
     guests: tuple[CountedGuest, ...]
     identifier: str
     empty: tuple[GuestOnCpu, ...]
     idle: tuple[int, ...]
+    unread: tuple[int, ...]
     limits: tuple[str, ...]
+    following: tuple[str, ...]
 
 
 def run(session: Session, options: Options) -> Sequence[GuestList]:  # noqa: ARG001
@@ -45,5 +48,7 @@ def run(session: Session, options: Options) -> Sequence[GuestList]:  # noqa: ARG
     memory = map_of(machine.memory)
     counted = tuple(CountedGuest(each, census(each.regime, machine.memory.read, memory)) for each in found.known)
     holding = {on.cpu.number for on in (*found.empty, *(on for each in found.known for on in each.cpus))}
-    idle = tuple(cpu.number for cpu in machine.cpus if cpu.number not in holding)
-    return (GuestList(counted, machine.architecture.guests.identifier, found.empty, idle, found.limits),)
+    idle = tuple(cpu.number for cpu in machine.cpus if cpu.number not in holding and cpu.number not in found.unread)
+    following = closer(machine, found.known[0]) if found.known else ()
+    identifier = machine.architecture.guests.identifier
+    return (GuestList(counted, identifier, found.empty, idle, tuple(found.unread), found.limits, following),)

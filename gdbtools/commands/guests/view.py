@@ -20,9 +20,17 @@ def view(answer: GuestList) -> Document:
         return Document([Line([Span("No guest is known", Role.HEADING), "."]), Facts([*_facts(answer)])])
     running = [on.cpu.number for each in found for on in each.cpus if on.loaded.runs]
     said = f" {number_of(len(running), 'CPU')} runs one." if len(running) == 1 else f" {len(running)} CPUs run one."
-    title = Line([Span(number_of(len(found), "guest"), Role.HEADING), ".", said if running else " None runs now."])
+    title = Line([Span(number_of(len(found), "guest"), Role.HEADING), ".", said if running else _none_seen(answer)])
     blocks: list[Block] = [title, _table(answer)]
     return Document([*blocks, Facts([*_facts(answer)])])
+
+
+def _none_seen(answer: GuestList) -> str:
+    """Return what is known of what runs, where nothing is seen to."""
+    unknown = answer.unread or any(on.loaded.runs is None for each in answer.guests for on in each.guest.cpus)
+    if not unknown:
+        return " None runs now."
+    return f" Whether {'it' if len(answer.guests) == 1 else 'any'} runs now is not known."
 
 
 def _table(answer: GuestList) -> Table:
@@ -57,14 +65,15 @@ def _facts(answer: GuestList) -> Iterator[tuple[str, Text]]:
     said = {on.cpu.number: _holds(each.guest, on) for each in answer.guests for on in each.guest.cpus}
     said |= {on.cpu.number: _empty(answer, on) for on in answer.empty}
     said |= dict.fromkeys(answer.idle, "holds none")
+    said |= dict.fromkeys(answer.unread, "what it holds is not known")
     yield from ((f"CPU {number}", said[number]) for number in sorted(said))
     for each in answer.guests:
         yield from _shown(each.guest)
     limits = dict.fromkeys(text for each in answer.guests if each.guest.kept for text in each.guest.kept.limits)
     yield from (("note", text) for text in (*limits, *answer.limits))
-    if answer.guests:
-        asked = f"--guest {answer.guests[0].guest.number}"
-        yield "next", [Span(f"stage2 {asked}", Role.COMMAND), ", ", Span(f"walk VA {asked}", Role.COMMAND)]
+    if answer.following:
+        first, *others = (Span(each, Role.COMMAND) for each in answer.following)
+        yield "next", [first, *(piece for each in others for piece in (", ", each))]
 
 
 def _empty(answer: GuestList, on: GuestOnCpu) -> str:
@@ -94,6 +103,7 @@ def record(answer: GuestList) -> JsonObject:
         "guests": [_guest_record(each) for each in answer.guests],
         "empty": [cpu_record(on) for on in answer.empty],
         "cpus_without": list(answer.idle),
+        "cpus_unread": list(answer.unread),
         "notes": list(answer.limits),
     }
 

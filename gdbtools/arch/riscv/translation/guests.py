@@ -34,11 +34,12 @@ class HartGuests(GuestRegisters):
         regime = regimes.guest_stage(register, self.bits)
         if regime is None:
             return None
-        runs, caveat = False, "the hart is not in a guest's mode: hgatp is that of the last guest that was loaded"
+        runs: bool | None = None
+        caveat = "the hart is not in a guest's mode: hgatp is that of the last guest that was loaded"
         try:
             runs = regimes.privilege(register) in (VS, VU)
         except Unavailable as unknown:
-            caveat = str(unknown)
+            caveat = f"whether it runs is not known: {unknown}"
         return LoadedGuest(regime, regime.hgatp.VMID, runs, "" if runs else caveat)
 
     def entered(self, register: ReadRegister) -> Mapping[str, int]:

@@ -26,6 +26,7 @@ class VirtualMachines(GuestRegisters):
     """Guests of VMX root mode, or of an SVM host, as far as somebody says which."""
 
     identifier = "VPID or ASID"
+    kept_root = "cr3"
 
     def stage(self, register: ReadRegister) -> str:
         known = [name for name, holder in ROOTS.items() if optional(register, holder) is not None]
@@ -38,7 +39,7 @@ class VirtualMachines(GuestRegisters):
         name = self.stage(register)
         holder = "VMCB" if name == NPT else "VMCS"
         why = f"whether it runs is not known: {ROOTS[name]} is a field of its {holder}"
-        return LoadedGuest(stage(register, name), None, False, why)
+        return LoadedGuest(stage(register, name), None, None, why)
 
     def entered(self, register: ReadRegister) -> Mapping[str, int]:
         """Refuse: cr3 is the hypervisor's own, and the guest's is kept with its second stage."""

@@ -41,8 +41,11 @@ def pictureless(text: str) -> str:
 
 def test_the_roots_of_an_image_without_registers(linux: LinuxGuest, tmp_path: Path) -> None:
     (transcript,) = marked("find-roots")
-    with linux.process("sleep 1000"), linux.stopped():
-        (tmp_path / "ram.bin").write_bytes(linux.read(RAM, linux.memory_bytes))
+    with linux.process("sleep 1000") as pid:
+        # Until then it has begun, and less of it is mapped than the page shows.
+        linux.run(f"until grep -q sleeping /proc/{pid}/status; do :; done")
+        with linux.stopped():
+            (tmp_path / "ram.bin").write_bytes(linux.read(RAM, linux.memory_bytes))
     done = subprocess.run(
         [*GDBTOOLS, *transcript.words[1:]], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
     )

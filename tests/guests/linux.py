@@ -11,7 +11,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -45,6 +45,8 @@ done
 REGISTER_NAMES = {"SCTLR": "SCTLR_EL1", "VBAR": "VBAR_EL1", "CPACR": "CPACR_EL1"}
 """What QEMU's gdbstub names without their level (7.2, 10.0)."""
 WIDEST_BITS = 64
+PRESENT, FRAME = 1 << 63, (1 << 55) - 1
+"""Of a word of /proc/PID/pagemap."""
 
 
 def typed(line: str, most: int | None) -> list[str]:
@@ -380,3 +382,38 @@ def pagemap(guest: LinuxGuest, pid: int, area: Area, page_bytes: int) -> dict[in
     words = guest.run(rf"""{read} | hexdump -v -e '1/4 "%08x" 1/4 " %08x\n"'""").splitlines()
     halves = ([int(half, 16) for half in line.split()] for line in words)
     return {area.first + at * page_bytes: high << 32 | low for at, (low, high) in enumerate(halves)}
+
+
+@contextmanager
+def filling(guest: LinuxGuest, buffer_mb: int, page_bytes: int) -> Iterator[dict[int, int]]:
+    """Keep a process filling a buffer; yields where its own pagemap says that each of its present pages is."""
+    with guest.process(f"exec dd if=/dev/zero of=/dev/null bs={buffer_mb}M") as pid:
+        resident = f"$(awk '/VmRSS/ {{ print $2 }}' /proc/{pid}/status)"
+        guest.run(f"until test {resident} -gt {buffer_mb << 10}; do :; done")
+        said = {va: word for area in areas(guest, pid) for va, word in pagemap(guest, pid, area, page_bytes).items()}
+        yield {va: (word & FRAME) * page_bytes for va, word in said.items() if word & PRESENT}
+
+
+def translated(
+    guest: LinuxGuest,
+    frames: Mapping[int, int],
+    mapped: Callable[[], Mapping[int, int]],
+    by_walk: Callable[[], dict[int, int]],
+    tries: int,
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Return what `mapped` and `by_walk` have of the pages in `frames`, at a stop that finds their process.
+
+    Or the kernel on its behalf.  The second is empty where no stop did.
+    """
+    own: dict[int, int] = {}
+    walked: dict[int, int] = {}
+    for _ in range(tries):
+        guest.stop()
+        found = mapped()
+        own = {va: found[va] for va in frames if va in found}
+        if own.keys() == frames.keys():
+            walked = by_walk()
+        guest.cont()
+        if walked:
+            break
+    return own, walked

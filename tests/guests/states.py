@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
 
@@ -434,3 +434,8 @@ class Drawing:
         registers = {**self.oracle.identity, **self.state.registers, "HCR_EL2": HCR_RW, "cpsr": 5, "HCRX_EL2": 1 << 14}
         found = walk(ARM.regime_for(reader(registers), va, "el1"), va, self.oracle.read)
         return [found.destination.address] if found.destination is not None else []
+
+
+def first_of(differing: Sequence[str], compared: int, where: str) -> str:
+    """Return how many of the cases compared differ there, and the first of them; empty where none does."""
+    return f"{len(differing)} of {compared} differ on {where}; the first:\n{differing[0]}" if differing else ""

@@ -14,12 +14,11 @@ from gdbtools.arch.model import Mapped, ReadRegister, Run
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable
 from tests.guests.arm.linux import KERNELS, LINEAR, PAGE_BYTES, ArmLinux, booted
-from tests.guests.linux import areas, pagemap
+from tests.guests.linux import filling, translated
 from tests.guests.states import SEED
 from tests.said import say
 from tests.tables import reader
 
-PRESENT, FRAME = 1 << 63, (1 << 55) - 1
 BUFFER_MB = 8
 SAMPLED = 1500
 USER = 0b10000
@@ -70,23 +69,10 @@ def test_the_kernels_pages_are_where_qemu_says_and_what_it_says_is_unmapped_is(g
 
 def test_every_present_page_of_a_process_is_where_its_own_pagemap_says(guest: ArmLinux) -> None:
     """By `map`, and by a walk of each: text, stack and a buffer that is filled again and again."""
-    with guest.process(f"exec dd if=/dev/zero of=/dev/null bs={BUFFER_MB}M") as pid:
-        resident = f"$(awk '/VmRSS/ {{ print $2 }}' /proc/{pid}/status)"
-        guest.run(f"until test {resident} -gt {BUFFER_MB << 10}; do :; done")
-        said = {va: word for area in areas(guest, pid) for va, word in pagemap(guest, pid, area, PAGE_BYTES).items()}
+    with filling(guest, BUFFER_MB, PAGE_BYTES) as said:
         # The vectors' page is the kernel's.
-        frames = {va: (word & FRAME) * PAGE_BYTES for va, word in said.items() if word & PRESENT and va < LINEAR}
-        own: dict[int, int] = {}
-        walked: dict[int, int] = {}
-        for _ in range(100):  # until a stop finds it, or the kernel on its behalf
-            guest.stop()
-            found = mapped(guest)
-            own = {va: found[va] for va in frames if va in found}
-            if own.keys() == frames.keys():
-                walked = by_walk(guest, frames)
-            guest.cont()
-            if walked:
-                break
+        frames = {va: pa for va, pa in said.items() if va < LINEAR}
+        own, walked = translated(guest, frames, lambda: mapped(guest), lambda: by_walk(guest, frames), 100)
     say(f"{len(frames)} pages of a process, each by map and by walk")
     assert len(frames) > BUFFER_MB << 8
     assert own == frames

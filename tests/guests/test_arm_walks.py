@@ -51,7 +51,7 @@ from tests.guests.arm.oracle import (
 from tests.guests.arm.rules import Kind, Rules, Seen, Touch
 from tests.guests.arm.states import Drawing, State
 from tests.guests.packages import QEMU_SUITES
-from tests.guests.states import FULL_RUN, SEED, counting
+from tests.guests.states import FULL_RUN, SEED, counting, first_of
 
 CASES = int(os.environ.get("GDBTOOLS_ORACLE_CASES", "25000" if FULL_RUN else "3000"))
 """Of each configuration: two of the system's QEMU, and in a full run of others, too."""
@@ -222,8 +222,7 @@ class Run:
             oracle.write(pa, bytes(len(entry)))
 
     def first(self, differing: list[str]) -> str:
-        where = f"{len(differing)} of {self.compared} differ on {self.oracle.cpu}, QEMU {self.oracle.version}"
-        return f"{where}; the first:\n{differing[0]}" if differing else ""
+        return first_of(differing, self.compared, f"{self.oracle.cpu}, QEMU {self.oracle.version}")
 
 
 def _in_words(seen: Seen) -> str:

@@ -15,14 +15,13 @@ from gdbtools.arch.model import Mapped, Run
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable
 from tests.guests.audits import PASSED, audited, checks_itself, unexplained
-from tests.guests.linux import areas, pagemap
+from tests.guests.linux import filling, translated
 from tests.guests.packages import QEMU_SUITES
 from tests.guests.riscv import ours
 from tests.guests.riscv.linux import COMMAND_LINES, PAGE_BYTES, RiscvLinux, booted, info_mem, pages
 from tests.said import say
 from tests.tables import reader
 
-PRESENT, FRAME = 1 << 63, (1 << 55) - 1
 RIGHTS = {"r": "read", "w": "write", "x": "execute"}
 QUICK = "system"
 """Whose QEMU every scheme is tried on in each run."""
@@ -89,22 +88,8 @@ def test_the_map_is_what_info_mem_lists_page_for_page(guest: RiscvLinux) -> None
 
 def test_every_present_page_of_a_process_is_where_its_own_pagemap_says(guest: RiscvLinux) -> None:
     """By `map`, and by a walk of each: text, stack and a buffer that is filled again and again."""
-    with guest.process(f"exec dd if=/dev/zero of=/dev/null bs={BUFFER_MB}M") as pid:
-        resident = f"$(awk '/VmRSS/ {{ print $2 }}' /proc/{pid}/status)"
-        guest.run(f"until test {resident} -gt {BUFFER_MB << 10}; do :; done")
-        said = {va: word for area in areas(guest, pid) for va, word in pagemap(guest, pid, area, PAGE_BYTES).items()}
-        frames = {va: (word & FRAME) * PAGE_BYTES for va, word in said.items() if word & PRESENT}
-        own: dict[int, int] = {}
-        walked: dict[int, int] = {}
-        for _ in range(50):  # until a stop finds it, or the kernel on its behalf
-            guest.stop()
-            found, _ = mapped(guest)
-            own = {va: found[va] for va in frames if va in found}
-            if own.keys() == frames.keys():
-                walked = by_walk(guest, frames)
-            guest.cont()
-            if walked:
-                break
+    with filling(guest, BUFFER_MB, PAGE_BYTES) as frames:
+        own, walked = translated(guest, frames, lambda: mapped(guest)[0], lambda: by_walk(guest, frames), 50)
     say(f"{len(frames)} pages of a process, each by map and by walk")
     assert len(frames) > BUFFER_MB << 8
     assert own == frames

@@ -27,7 +27,7 @@ from tests.guests.riscv.comparison import Case, Comparison, Seen
 from tests.guests.riscv.departures import Known
 from tests.guests.riscv.oracle import CPUS, MPP_S, MPRV, MPV, RAM, Operation, RiscvOracle
 from tests.guests.riscv.states import Drawing
-from tests.guests.states import FULL_RUN, SEED, counting
+from tests.guests.states import FULL_RUN, SEED, counting, first_of
 
 CASES = int(os.environ.get("GDBTOOLS_ORACLE_CASES", "35000" if FULL_RUN else "1000"))
 """Of each of the six configurations; all in all 210,000 and 6,000."""
@@ -117,8 +117,7 @@ class Run:
             self.differing += [f"GDBTOOLS_SEED={number}: {each}" for each in left]
 
     def first(self, differing: list[str]) -> str:
-        where = f"{len(differing)} of {self.compared} differ on {self.oracle.cpu}, QEMU {self.oracle.version}"
-        return f"{where}; the first:\n{differing[0]}" if differing else ""
+        return first_of(differing, self.compared, f"{self.oracle.cpu}, QEMU {self.oracle.version}")
 
 
 @pytest.fixture(scope="module")

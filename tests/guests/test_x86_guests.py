@@ -24,7 +24,7 @@ from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.sources import open_source
 from tests.guests import packages
 from tests.guests.packages import QEMU_SUITES
-from tests.guests.states import FULL_RUN, SEED, counting
+from tests.guests.states import FULL_RUN, SEED, counting, first_of
 from tests.guests.x86.accesses import FULL, LENGTHS, X86, Accesses, is_the_tests, touch
 from tests.guests.x86.guest_departures import Known, departs
 from tests.guests.x86.guest_rules import GuestRules, Nested, NestedFault
@@ -194,8 +194,7 @@ class Run:
         comparison.put_back()
 
     def first(self, differing: list[str]) -> str:
-        where = f"{len(differing)} of {self.compared.total()} differ on QEMU {self.hypervisor.version}"
-        return f"{where}; the first:\n{differing[0]}" if differing else ""
+        return first_of(differing, self.compared.total(), f"QEMU {self.hypervisor.version}")
 
 
 def said(got: object) -> str:

@@ -22,13 +22,12 @@ from gdbtools.errors import Unavailable
 from gdbtools.machine.sources import open_source
 from gdbtools.places import gdbinit
 from tests.guests.audits import PASSED, audited, checks_itself, unexplained
-from tests.guests.linux import Area, areas, pagemap
+from tests.guests.linux import FRAME, PRESENT, Area, areas, pagemap
 from tests.guests.packages import QEMU_SUITES
 from tests.guests.x86.linux import COMMAND_LINES, PAGE_BYTES, X86Linux, booted, info_tlb
 from tests.said import say
 from tests.tables import reader
 
-PRESENT, FRAME = 1 << 63, (1 << 55) - 1
 QUICK = [("system", "5-level"), ("system", "4-level, PTI")]
 SHAPES = [(name, shape) for name in ("system", *QEMU_SUITES) for shape in COMMAND_LINES]
 X86 = ARCHITECTURES["x86_64"]

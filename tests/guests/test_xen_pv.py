@@ -25,7 +25,7 @@ from gdbtools.cli import main
 from gdbtools.errors import Unavailable
 from gdbtools.systems.guest_frames import FrameMark, GuestFrames
 from gdbtools.systems.xen.paravirtual import XenGuest
-from tests.guests.linux import areas, pagemap
+from tests.guests.linux import FRAME, PRESENT, areas, pagemap
 from tests.guests.test_x86_linux import inside_gdb, results
 from tests.guests.x86.linux import PAGE_BYTES
 from tests.guests.x86.xen import DOM0_BYTES, PvGuest, booted_pv
@@ -35,7 +35,6 @@ from tests.tables import reader
 pytestmark = pytest.mark.guest
 
 X86 = ARCHITECTURES["x86_64"]
-PRESENT, FRAME = 1 << 63, (1 << 55) - 1
 WRITABLE = 1 << 1
 KERNEL_HALF = 1 << 63
 LINEAR_MAP = 0xFFFF_8880_0000_0000

@@ -136,8 +136,7 @@ def _short(given: _Stage, ttbcr: TTBCR) -> tuple[Regime, ...]:
     remap = None if prrr is None or nmrr is None else (PRRR(prrr), NMRR(nmrr))
     lacking += [] if remap is not None or not sctlr.TRE else ["PRRR, NMRR: unknown, so are memory types"]
 
-    def a_range(upper: bool) -> Regime:
-        ttbr = "TTBR1" if upper else "TTBR0"
+    def a_range(ttbr: str, upper: bool) -> Regime:
         return ShortStage(
             ttbr=ttbr,
             upper=upper,
@@ -153,7 +152,7 @@ def _short(given: _Stage, ttbcr: TTBCR) -> tuple[Regime, ...]:
             notes=given.notes,
         )
 
-    return (a_range(False), a_range(True)) if ttbcr.N else (a_range(False),)
+    return _ranges(a_range, bool(ttbcr.N))
 
 
 def _long(given: _Stage) -> tuple[Regime, ...]:
@@ -163,8 +162,7 @@ def _long(given: _Stage) -> tuple[Regime, ...]:
     mair = None if low is None or high is None else high << 32 | low
     lacking = () if mair is not None else ("MAIR0, MAIR1: unknown, so are memory types",)
 
-    def a_range(upper: bool) -> Regime:
-        ttbr = "TTBR1" if upper else "TTBR0"
+    def a_range(ttbr: str, upper: bool) -> Regime:
         return LongStage(
             ttbr=ttbr,
             upper=upper,
@@ -178,7 +176,13 @@ def _long(given: _Stage) -> tuple[Regime, ...]:
             notes=given.notes,
         )
 
-    return (a_range(False), a_range(True)) if ttbcr.T0SZ or ttbcr.T1SZ else (a_range(False),)
+    return _ranges(a_range, bool(ttbcr.T0SZ or ttbcr.T1SZ))
+
+
+def _ranges(a_range: Callable[[str, bool], Regime], are_two: bool) -> tuple[Regime, ...]:
+    """Return the range of each TTBR that counts: TTBR1's is the upper one."""
+    lower = a_range("TTBR0", False)
+    return (lower, a_range("TTBR1", True)) if are_two else (lower,)
 
 
 def _low(value: int) -> int:

@@ -103,11 +103,18 @@ def hypervisors_of(name: str) -> Sequence[System]:
 def crash_grammars() -> Sequence[Grammar]:
     """Return what is known of the lines that systems print when they crash; the last resorts come last."""
     from gdbtools.systems.linux.crashes import other as other_of_linux
+    from gdbtools.systems.linux.crashes import riscv as linux_on_riscv
     from gdbtools.systems.linux.crashes import x86_64 as linux_on_x86_64
     from gdbtools.systems.linux.crashes.aarch64 import crash as linux_on_aarch64
     from gdbtools.systems.xen.crashes import aarch64 as xen_on_aarch64
 
-    return linux_on_aarch64.GRAMMAR, linux_on_x86_64.GRAMMAR, xen_on_aarch64.GRAMMAR, other_of_linux.GRAMMAR
+    return (
+        linux_on_aarch64.GRAMMAR,
+        linux_on_riscv.GRAMMAR,
+        linux_on_x86_64.GRAMMAR,
+        xen_on_aarch64.GRAMMAR,
+        other_of_linux.GRAMMAR,
+    )
 
 
 def systems_of(architecture: Architecture) -> Sequence[System]:

@@ -23,8 +23,14 @@ from gdbtools.render.text import render
 from tests.places import ROOT
 
 LOGS = sorted((ROOT / "fixtures/logs").glob("*.log"))
-OF_KERNELS = [each for each in LOGS if not each.stem.endswith("-process")]
-OF_PROCESSES = [each for each in LOGS if each.stem.endswith("-process")]
+WITHOUT_TABLES = {
+    "linux-6.1-process": "the fault address, ",
+    "linux-6.12-riscv-null-write": "the line `Current ... pgtable: ...`, which kernels newer than 6.12 print",
+    "linux-6.12-riscv-process": "the line `Current ... pgtable: ...`, which a kernel prints of its own faults only",
+    "linux-7.2-riscv-process": "the line `Current ... pgtable: ...`, which a kernel prints of its own faults only",
+}
+"""Logs of systems that print no tables, or none of such a crash: what is asked for first."""
+WITH_TABLES = [each for each in LOGS if each.stem not in WITHOUT_TABLES]
 NULL_WRITE = (ROOT / "fixtures/logs/linux-6.1-null-write.log").read_text()
 ARM64 = next(iter(ARCHITECTURES))
 OLD = """\
@@ -57,13 +63,15 @@ def asked(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, An
     return status, json.loads(capsys.readouterr().out)["result"]
 
 
-@pytest.mark.parametrize("log", OF_KERNELS, ids=lambda log: log.stem)
+@pytest.mark.parametrize("log", WITH_TABLES, ids=lambda log: log.stem)
 def test_a_log_says_what_a_dump_of_the_same_moment_says(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, answer = asked(["explain", str(log)], capsys)
     dump_status, dumped = asked(["fault", "-s", str(log.with_suffix(".core"))], capsys)
     assert status == dump_status == 1
     found = answer["fault"]
     assert dumped["verdict"] == "tables agree"
+    # sstatus is a part of mstatus, and a log has no more than that.
+    dumped = json.loads(json.dumps(dumped).replace('"mstatus"', '"sstatus"'))
     for each in ("verdict", "sentence", "syndrome", "address", "access", "predicted"):
         assert found[each] == dumped[each], each
     assert found["saved_state"] in (None, dumped["saved_state"])
@@ -72,7 +80,7 @@ def test_a_log_says_what_a_dump_of_the_same_moment_says(log: Path, capsys: pytes
     assert answer["crash"]["contradictions"] == answer["crash"]["wanted"] == []
 
 
-@pytest.mark.parametrize("log", OF_KERNELS, ids=lambda log: log.stem)
+@pytest.mark.parametrize("log", WITH_TABLES, ids=lambda log: log.stem)
 def test_a_log_is_a_source_for_the_other_commands(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, through_explain = asked(["explain", str(log)], capsys)
     _, through_source = asked(["fault", "-s", str(log)], capsys)
@@ -86,15 +94,19 @@ def test_a_log_is_a_source_for_the_other_commands(log: Path, capsys: pytest.Capt
     assert through_source["sentence"].split(":")[0] in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("log", OF_PROCESSES, ids=lambda log: log.stem)
-def test_of_a_process_there_is_the_syndrome_and_what_to_ask_for(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", WITHOUT_TABLES)
+def test_without_tables_there_is_the_syndrome_and_what_to_ask_for(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = ROOT / "fixtures/logs" / f"{name}.log"
     status, answer = asked(["explain", str(log)], capsys)
     _, dumped = asked(["fault", "-s", str(log.with_suffix(".core"))], capsys)
     assert status == 1
     assert answer["fault"] is None
     assert answer["syndrome"]["value"] == dumped["syndrome"]["value"]
     assert answer["syndrome"]["fault"] == dumped["syndrome"]["fault"]
-    assert answer["crash"]["wanted"][0].startswith("the fault address, ")
+    assert answer["crash"]["wanted"][0].startswith(WITHOUT_TABLES[name])
+    assert answer["crash"]["contradictions"] == []
 
 
 def test_a_source_is_not_taken_for_the_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -381,10 +393,7 @@ def test_a_host_with_vhe_has_the_registers_of_its_own_level() -> None:
     [
         ("Internal error: Oops: 00000805 [#1] SMP ARM\nFlags: nZcv  IRQs on\n", "Linux on 32-bit Arm"),
         ("BUG: unable to handle kernel paging request at deadbeef\nEIP: foo+0x1/0x2\n", "Linux on 32-bit x86"),
-        (
-            "Current insmod pgtable: 4K pagesize, 39-bit VAs, pgdp=0x80a4b000\nepc : ffffffff800a1b2c\n",
-            "Linux on RISC-V",
-        ),
+        ("Oops [#1]\nepc : c00a1b2c ra : c00a1b00 sp : c0a4bd20\n", "Linux on 32-bit RISC-V"),
     ],
 )
 def test_another_architectures_crash_is_named_and_not_read(lines: str, system: str) -> None:

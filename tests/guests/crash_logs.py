@@ -185,12 +185,12 @@ def record_xen(name: str, to: int, executes: bool) -> None:
         (LOGS / f"{name}.log").write_bytes(guest._output)
 
 
-def program(folder: Path) -> tuple[Path, int]:
-    """Return a static program that faults, and where it does."""
+def program(folder: Path, text: str = PROGRAM, tools: str = "aarch64-linux-gnu-") -> tuple[Path, int]:
+    """Return a static program, made of assembly with a label `faults`, and where that is."""
     source, made = folder / "faulting.s", folder / "faulting"
-    source.write_text(PROGRAM)
-    subprocess.run([COMPILER, "-static", "-nostdlib", "-no-pie", "-o", made, source], check=True)
-    said = subprocess.run(["aarch64-linux-gnu-nm", made], check=True, capture_output=True, text=True).stdout
+    source.write_text(text)
+    subprocess.run([f"{tools}gcc", "-static", "-nostdlib", "-no-pie", "-o", made, source], check=True)
+    said = subprocess.run([f"{tools}nm", made], check=True, capture_output=True, text=True).stdout
     return made, next(int(line.split()[0], 16) for line in said.splitlines() if line.endswith(" faults"))
 
 

@@ -42,6 +42,7 @@ KERNELS = {
     "6.1-armmp": ("bookworm", "armhf", r"linux-image-6\.1\.[\w.+-]*\d-armmp"),
     "6.1-armmp-lpae": ("bookworm", "armhf", r"linux-image-6\.1\.[\w.+-]*\d-armmp-lpae"),
     "6.12-riscv64": ("trixie", "riscv64", r"linux-image-6\.12\.[\w.+-]*\d-riscv64"),
+    "7-riscv64": ("sid", "riscv64", r"linux-binary-7\.[\w.+-]*\d-riscv64"),
 }
 """Of each, the suite, the architecture and the package; the ABI number is part of its name, and the newest is taken."""
 
@@ -235,7 +236,7 @@ def once(get: Callable[..., Path], *arguments: str) -> Path:
 
 def _kernel(name: str) -> Path:
     suite, architecture, pattern = KERNELS[name]
-    return kept(f"kernel-{name}", lambda made: _one_file(Suite(suite, architecture), pattern, "boot/vmlinu*", made))
+    return kept(f"kernel-{name}", lambda made: _one_file(Suite(suite, architecture), pattern, "**/vmlinu*", made))
 
 
 def kernel(name: str) -> Path:

@@ -3,9 +3,6 @@
     user pgtable: 4k pages, 48-bit VAs, pgdp=0000000048122000
     [0000000000000010] pgd=080000004812a003, p4d=080000004812a003, pud=080000004812b003, pmd=0000000000000000
 
-The entries end at the first that is empty or a block.  Levels that are folded have a name all the same, with the next
-one's value.  Before 5.8 there is no p4d, and pgd is the name of its level.
-
 Source: Linux, `show_pte` in `arch/arm64/mm/fault.c`, `arch/arm64/include/asm/pgtable.h`.
 """
 
@@ -20,7 +17,6 @@ from gdbtools.addresses import PA, VA
 from gdbtools.arch.aarch64.registers.translation import SCTLR, TCR_EL1, TG0_GRANULE, TTBR, WIDE_BASE
 from gdbtools.arch.aarch64.tables.geometry import (
     GRANULE_BITS,
-    LAST_LEVEL,
     NARROW_BITS,
     WIDE_BITS,
     MINIMUM_TnSZ,
@@ -30,18 +26,13 @@ from gdbtools.arch.aarch64.translation import regimes
 from gdbtools.arch.model import Assumption, written_down
 from gdbtools.systems.crash import CrashFacts, followed
 from gdbtools.systems.linux.aarch64 import MAIR_SINCE, NORMAL_MAIR, OUTPUT_SIZE, TG1_OF_BYTES
+from gdbtools.systems.linux.crashes.entries import LINES_OF_ENTRIES, behind_the_end, printed_entries, unfolded
 from gdbtools.systems.linux.notes import release_of
-from gdbtools.wording import number_of
 
 LINES_OF_TABLES: Final = {
     "pgtable": re.compile(r"\b(swapper|user) pgtable: (\d{1,3})k pages, (\d{1,3})-bit VAs, pgdp( = |=)(\S+)"),
-    "entries": re.compile(r"\[([0-9a-f]{8,16})\] \*?pgd ?= ?([0-9a-f]{16})\b(.*)"),
-    "more entries": re.compile(r"^((?:,? ?\*?(?:p4d|pud|pmd|pte) ?= ?[0-9a-f]{16}\b)+)"),
+    **LINES_OF_ENTRIES,
 }
-_ENTRY: Final = re.compile(r"\b(p4d|pud|pmd|pte) ?= ?([0-9a-f]{16})\b")
-_NAMES: Final = ("pgd", "p4d", "pud", "pmd", "pte")
-_LEVEL_OF: Final = {name: LAST_LEVEL - back for back, name in enumerate(reversed(_NAMES))}
-"""The level that each of Linux's names is of, where that is not folded; pgd's is that of p4d where there is no p4d."""
 _TG0_OF_BYTES: Final = {1 << GRANULE_BITS[name]: code for code, name in TG0_GRANULE.items()}
 _SMALLEST_BITS: Final = 36
 """The narrowest addresses that Linux can be built for: 16 KiB pages, two levels."""
@@ -73,8 +64,8 @@ class _Range:
     root: int | None
 
     @property
-    def start(self) -> int:
-        return levels_for(self.page_bytes.bit_length() - 1, self.input_bits)[0].number
+    def depth(self) -> int:
+        return len(levels_for(self.page_bytes.bit_length() - 1, self.input_bits))
 
 
 def printed(facts: CrashFacts, suffix: str, address: VA | None, others: Mapping[str, int]) -> PrintedTables:
@@ -82,7 +73,7 @@ def printed(facts: CrashFacts, suffix: str, address: VA | None, others: Mapping[
 
     `suffix` is that of the registers of the level that took the exception, `others` what else is known of those.
     """
-    entries = _entries(facts)
+    entries = printed_entries(facts)
     doubts: list[str] = []
     if entries is not None and address is not None and (entries.address ^ address) & ~_TAG:
         doubts.append(f"the entries are of {entries.address:#x}, and the fault is of {address:#x}")
@@ -99,15 +90,13 @@ def printed(facts: CrashFacts, suffix: str, address: VA | None, others: Mapping[
         doubts.append(f"{entries.address:#x} is of the other half than the pgtable line")
         return PrintedTables(True, True, values, assumed, {}, tuple(doubts))
     try:
-        descriptors = _unfolded(entries.named, found.start)
+        descriptors = unfolded(entries.named, found.depth)
     except ValueError as why:
         return PrintedTables(True, True, values, assumed, {}, (*doubts, str(why)))
     name = "el2-vhe" if suffix == "EL2" else "el1"
     regime = regimes.regime_for(written_down({**others, **values}), entries.address, name)
     placed, left = followed(regime, entries.address, descriptors)
-    if left:
-        ends = number_of(len(left), "entry is", "entries are")
-        doubts.append(f"{ends} printed behind the one that ends the walk")
+    doubts += behind_the_end(left)
     return PrintedTables(True, True, values, assumed, placed, tuple(doubts))
 
 
@@ -166,41 +155,3 @@ def _registers(found: _Range, suffix: str, facts: CrashFacts) -> tuple[Mapping[s
         since = ".".join(map(str, MAIR_SINCE))
         assumed.append(Assumption(mair, f"{mair}={int(NORMAL_MAIR):#x}, as Linux sets it since {since}"))
     return values, tuple(assumed)
-
-
-@dataclass(frozen=True)
-class _Entries:
-    """The entries that were printed on the way to an address, by Linux's names for their levels, root first."""
-
-    address: VA
-    named: Mapping[str, int]
-
-
-def _entries(facts: CrashFacts) -> _Entries | None:
-    said = facts.first("entries")
-    if said is None:
-        return None
-    rest = ", ".join([said[2], *(more for (more,) in facts.all("more entries"))])
-    named = {"pgd": int(said[1], 16)}
-    for name, value in _ENTRY.findall(rest):
-        named.setdefault(name, int(value, 16))
-    return _Entries(VA(int(said[0], 16)), named)
-
-
-def _unfolded(named: Mapping[str, int], start: int) -> list[int]:
-    """Return the descriptors of the levels that there are; raises ValueError where no such tables have those names."""
-    names = [name for name in _NAMES if name in named]
-    with_p4d = "p4d" in names or start < _LEVEL_OF["p4d"]
-    expected = _NAMES if with_p4d else tuple(name for name in _NAMES if name != "p4d")
-    if names != [*expected[: len(names)]]:
-        missing = next(name for name, is_there in zip(expected, names, strict=False) if name != is_there)
-        raise ValueError(f"an entry is missing: {missing}")
-    levels = _LEVEL_OF if with_p4d else {**_LEVEL_OF, "pgd": _LEVEL_OF["p4d"]}
-    folded = [named[name] for name in names if levels[name] < start]
-    real = [named[name] for name in names if levels[name] >= start]
-    # The line may end before the first level's own name: what it ends with is that level's value.
-    descriptors = real or folded[-1:]
-    # Levels that are folded as the kernel starts, and not as it is built, are printed as 0.
-    if any(value not in (0, descriptors[0]) for value in folded):
-        raise ValueError("the names of one folded level have different values")
-    return descriptors

@@ -19,6 +19,7 @@ from gdbtools.systems.system import System
 
 if TYPE_CHECKING:
     from gdbtools.systems.crash import Grammar
+    from gdbtools.systems.qemu.exceptions import LogGrammar
 
 
 def _aarch64() -> Sequence[System]:
@@ -102,19 +103,44 @@ def hypervisors_of(name: str) -> Sequence[System]:
 
 def crash_grammars() -> Sequence[Grammar]:
     """Return what is known of the lines that systems print when they crash; the last resorts come last."""
+    from gdbtools.systems.freebsd.crashes import aarch64 as freebsd
+    from gdbtools.systems.hafnium.crashes import aarch64 as hafnium
+    from gdbtools.systems.illumos.crashes import aarch64 as illumos
     from gdbtools.systems.linux.crashes import other as other_of_linux
     from gdbtools.systems.linux.crashes import riscv as linux_on_riscv
     from gdbtools.systems.linux.crashes import x86_64 as linux_on_x86_64
     from gdbtools.systems.linux.crashes.aarch64 import crash as linux_on_aarch64
+    from gdbtools.systems.m1n1.crashes import aarch64 as m1n1
+    from gdbtools.systems.osv.crashes import aarch64 as osv_on_aarch64
+    from gdbtools.systems.osv.crashes import x86_64 as osv_on_x86_64
+    from gdbtools.systems.sel4.crashes import aarch64 as sel4
+    from gdbtools.systems.solo5.crashes import aarch64 as solo5
     from gdbtools.systems.xen.crashes import aarch64 as xen_on_aarch64
+    from gdbtools.systems.xnu.crashes import aarch64 as xnu
 
     return (
         linux_on_aarch64.GRAMMAR,
         linux_on_riscv.GRAMMAR,
         linux_on_x86_64.GRAMMAR,
         xen_on_aarch64.GRAMMAR,
+        osv_on_aarch64.GRAMMAR,
+        osv_on_x86_64.GRAMMAR,
+        freebsd.GRAMMAR,
+        solo5.GRAMMAR,
+        m1n1.GRAMMAR,
+        xnu.GRAMMAR,
+        sel4.GRAMMAR,
+        illumos.GRAMMAR,
+        hafnium.GRAMMAR,
         other_of_linux.GRAMMAR,
     )
+
+
+def exception_logs() -> Sequence[LogGrammar]:
+    """Return what is known of the logs of exceptions that an emulator writes."""
+    from gdbtools.systems.qemu import aarch64, riscv, x86_64
+
+    return aarch64.GRAMMAR, riscv.GRAMMAR, x86_64.GRAMMAR
 
 
 def systems_of(architecture: Architecture) -> Sequence[System]:

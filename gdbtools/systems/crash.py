@@ -72,6 +72,8 @@ class Crash:
     descriptors: Mapping[PA, int] = field(default_factory=dict)
     where: str = ""
     """Where the code was, as the text names it."""
+    repeats: tuple[str, ...] = ()
+    """How often it happened, and behind what, where the text has it more than once."""
     doubts: tuple[str, ...] = ()
     wanted: tuple[str, ...] = ()
     unread: str = ""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.cli import main
-from gdbtools.commands.explain.run import Explained, NoCrash, Options, run
+from gdbtools.commands.explain.run import Explained, Options, run
 from gdbtools.commands.explain.view import record, view
 from gdbtools.commands.session import Session
 from gdbtools.machine.dumps.crash_text import CrashText
@@ -30,7 +30,9 @@ WITHOUT_TABLES = {
     "linux-7.2-riscv-process": "the line `Current ... pgtable: ...`, which a kernel prints of its own faults only",
 }
 """Logs of systems that print no tables, or none of such a crash: what is asked for first."""
-WITH_TABLES = [each for each in LOGS if each.stem not in WITHOUT_TABLES]
+REGISTERS_ALONE = ("osv-", "freebsd-", "solo5-", "m1n1-", "xnu-", "illumos-", "hafnium-", "sel4-", "qemu-")
+"""How the names of logs begin of systems that never print tables: test_explain_registers.py has those."""
+WITH_TABLES = [each for each in LOGS if each.stem not in WITHOUT_TABLES and not each.stem.startswith(REGISTERS_ALONE)]
 NULL_WRITE = (ROOT / "fixtures/logs/linux-6.1-null-write.log").read_text()
 ARM64 = next(iter(ARCHITECTURES))
 OLD = """\
@@ -151,10 +153,12 @@ def test_entries_may_be_on_lines_of_their_own() -> None:
 
 
 def test_each_crash_of_a_text_is_answered_with_its_line() -> None:
-    text = "".join(log.read_text() for log in LOGS)
+    # An emulator's log has a loop at its end, and no other.
+    logs = [log for log in LOGS if not log.stem.startswith("qemu-")]
+    text = "".join(log.read_text() for log in logs)
     crashes = [each.crash for each in explained(text)]
     titles = [text.splitlines()[crash.line - 1] for crash in crashes]
-    assert len(crashes) == len(LOGS)
+    assert len(crashes) == len(logs)
     assert all(crash.title in title for crash, title in zip(crashes, titles, strict=True))
 
 
@@ -537,7 +541,7 @@ def test_no_text_is_too_strange(text: bytes) -> None:
         json.dumps(record(answer))
         shown = render(view(answer))
         assert shown.isprintable() or all(each.isprintable() for each in shown.split("\n"))
-        assert isinstance(answer, NoCrash) or answer.crash.title
+        assert not isinstance(answer, Explained) or answer.crash.title
 
 
 def test_what_a_log_says_cannot_act_on_a_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,15 @@ class NoCrash:
 
 
 @dataclass(frozen=True)
+class Counted:
+    """How many exceptions an emulator logged of one architecture, by CPU and name, in a text of so many lines."""
+
+    whose: str
+    counted: Mapping[tuple[str, str], int]
+    lines: int
+
+
+@dataclass(frozen=True)
 class Explained:
     """A crash, and its diagnosis; where it says too little for one, its syndrome alone and `why`.
 
@@ -53,14 +62,18 @@ def sourceless(options: Options) -> bool:  # noqa: ARG001
     return True
 
 
-def run(session: Session, options: Options) -> Sequence[Explained | NoCrash]:
+Answer = Explained | Counted | NoCrash
+
+
+def run(session: Session, options: Options) -> Sequence[Answer]:
     with closing(_text(session, options.log)) as file:
         text = CrashText(file)
-        found: list[Explained | NoCrash] = []
+        found: list[Answer] = []
         for crash in text:
             found.append(_explained(crash, len(found) + 1 == MOST))
             if len(found) == MOST:
                 break
+    found += [Counted(each.grammar.whose, each.counted, text.lines) for each in text.exceptions if each.counted]
     return found or [NoCrash(text.lines)]
 
 
@@ -88,6 +101,6 @@ def _explained(crash: Crash, last: bool) -> Explained:
         return Explained(crash, why=why, last=last)
 
 
-def finding(answer: Explained | NoCrash) -> bool:
+def finding(answer: Answer) -> bool:
     """Return whether there was a crash: exit status 1."""
     return isinstance(answer, Explained)

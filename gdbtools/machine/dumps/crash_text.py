@@ -15,8 +15,9 @@ from gdbtools.errors import UsageError
 from gdbtools.machine.dumps import magic
 from gdbtools.machine.dumps.files import open_file
 from gdbtools.printable import without_sequences
-from gdbtools.systems import crash_grammars
+from gdbtools.systems import crash_grammars, exception_logs
 from gdbtools.systems.crash import Crash, CrashFacts, Grammar
+from gdbtools.systems.qemu.exceptions import ExceptionLog
 
 BLOCK_BYTES: Final = 1 << 20
 LONGEST: Final = 1 << 10
@@ -45,6 +46,8 @@ class _Gathering:
 
     def take(self, number: int, line: str) -> CrashFacts | None:
         """Look at a line; return the crash that is over by it, if one is."""
+        if self.facts is None and not any(sign in line for sign in self.grammar.signs):
+            return None
         over = None
         found = {name: [*pattern.finditer(line)] for name, pattern in self._looked_for()}
         begins = next((name for chain in self.grammar.begins for name in chain if found.get(name)), None)
@@ -79,10 +82,16 @@ class _Gathering:
 
 @dataclass
 class CrashText:
-    """The crashes of a text, in the order in which they end; `lines` says how many lines have been read."""
+    """The crashes of a text, in the order in which they end; `lines` says how many lines have been read.
+
+    `exceptions` are what an emulator logged of them, an architecture each; a loop of those is the last crash.
+    """
 
     file: BinaryIO
     lines: int = 0
+    exceptions: Sequence[ExceptionLog] = field(
+        default_factory=lambda: [ExceptionLog(each) for each in exception_logs()]
+    )
     _quiet_until: int = 0
     """The last line in which the words of a last resort are those of a crash before it."""
     _gathering: Sequence[_Gathering] = field(default_factory=lambda: [_Gathering(each) for each in crash_grammars()])
@@ -98,8 +107,14 @@ class CrashText:
         yield from self._of_block(rest)
         for each in self._gathering:
             yield from _made(each.grammar, each.facts)
+        for log in self.exceptions:
+            loop = log.end()
+            if loop is not None:
+                yield log.grammar.crash(loop)
 
     def _of_block(self, block: bytes) -> Iterator[Crash]:
+        for log in self.exceptions:
+            log.take(block, self.lines + 1)
         inside = any(each.facts is not None for each in self._gathering)
         if not inside and not any(sign in block for sign in self._signs):
             self.lines += block.count(b"\n") + (not block.endswith(b"\n") and bool(block))

@@ -1,0 +1,1 @@
+"""What the crashes of several systems have in common, an architecture each."""

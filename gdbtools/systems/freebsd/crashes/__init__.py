@@ -1,0 +1,1 @@
+"""What FreeBSD prints when it crashes."""

@@ -1,0 +1,1 @@
+"""What Hafnium prints when it crashes."""

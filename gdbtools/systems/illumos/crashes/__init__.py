@@ -1,0 +1,1 @@
+"""What illumos prints when it crashes."""

@@ -1,0 +1,37 @@
+"""What illumos prints on AArch64 when its kernel takes a trap that it has no answer to.
+
+    panic[cpu0]/thread=fffffffffbc2f9c0: BAD TRAP: type=25 (#da Data abort) rp=... addr=10 esr=96000045
+
+That on x86 is named, and no more: its error code and control registers are in the lines behind.  Source: illumos,
+`usr/src/uts/armv8/ml/trap.c` of its port to Arm, and `usr/src/uts/i86pc/os/trap.c` (die).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gdbtools.systems.crash import Crash, CrashFacts, Grammar
+from gdbtools.systems.crashes import aarch64
+
+_LINES: Final = {
+    "trap": re.compile(r"\bBAD TRAP: type=([0-9a-f]{1,4}) \(#(\S+ .*?)\) rp=[0-9a-f]{1,16}"),
+    "far": re.compile(r"\bBAD TRAP: .*\baddr=(?:0x)?([0-9a-f]{1,16})\b"),
+    "esr": re.compile(r"\bBAD TRAP: .*\besr=(?:0x)?([0-9a-f]{1,16})\b"),
+}
+
+
+def crash(facts: CrashFacts) -> Crash | None:
+    """Return what the line of a bad trap comes to."""
+    if not facts.all("esr"):
+        return Crash("illumos on x86", facts.line, facts.title, unread="its registers are not read yet")
+    return aarch64.of_registers(facts, "illumos", 1)
+
+
+GRAMMAR: Final = Grammar(
+    signs=("BAD TRAP: type=",),
+    begins=(("trap",),),
+    lines=_LINES,
+    ends=re.compile(r"^dumping to "),
+    crash=crash,
+)

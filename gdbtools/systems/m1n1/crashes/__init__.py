@@ -1,0 +1,1 @@
+"""What m1n1 prints when it crashes."""

@@ -1,0 +1,1 @@
+"""What OSv prints when it crashes."""

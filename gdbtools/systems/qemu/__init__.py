@@ -1,0 +1,1 @@
+"""QEMU's own log of exceptions, `-d int`, an architecture each."""

@@ -1,0 +1,1 @@
+"""What seL4 prints when it crashes."""

@@ -1,0 +1,1 @@
+"""What Solo5 prints when it crashes."""

@@ -1,0 +1,1 @@
+"""What XNU prints when it crashes."""

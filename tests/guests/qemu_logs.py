@@ -22,8 +22,10 @@ from tests.guests.printed_crashes import FAULTS, GUEST, capture, stopped
 from tests.live.session import Session
 from tests.places import ROOT
 
-KEPT: Final = 12
+KEPT: Final = 20
 """How many exceptions of a loop a log is cut to."""
+PASTED: Final = ("qemu-arm-absent", "qemu-riscv-read", "qemu-x86-read")
+"""Those beside which there is what `info registers` printed, GDB's and the monitor's."""
 GUESTS: Final = ROOT / "fixtures/guests"
 
 
@@ -83,10 +85,9 @@ QEMU_OF_ARM: Final = {"absent": "system", "read-only": "system", "access-flag": 
 def cut(log: Path, sign: bytes) -> bytes:
     """Return a log up to so many exceptions of its loop, which is what it ends with."""
     lines, count = log.read_bytes().splitlines(keepends=True), 0
-    before = sum(sign in line for line in lines[:200]) and 8
     for place, line in enumerate(lines):
         count += sign in line
-        if count > KEPT + before:
+        if count > KEPT:
             return b"".join(lines[:place])
     return b"".join(lines)
 
@@ -94,6 +95,12 @@ def cut(log: Path, sign: bytes) -> bytes:
 def loop(session: Session, log: Path, sign: bytes, name: str) -> None:
     """Capture the exception that a guest stands at, let it run into its loop, and keep the log."""
     capture(session, name)
+    if name in PASTED:
+        for asked, of in (("monitor info registers -a", "monitor"), ("info registers", "gdb")):
+            said = session.say(f'python print(gdb.execute("{asked}", to_string=True))')
+            # Vectors are wide, and not read.
+            kept = [line for line in said.splitlines() if not line.startswith(("xmm", "ymm", "v", "k"))]
+            (LOGS / f"{name}.{of}").write_text("\n".join(kept) + "\n")
     session.say("detach")
     time.sleep(1)
     (LOGS / f"{name}.log").write_bytes(cut(log, sign))

@@ -53,7 +53,7 @@ IDENTITY: Final = Identity(
     ),
     constants=re.compile("maxphyaddr|ept_vpid_cap"),
     stub_names={},
-    monitor_names={name.upper(): name for name in GENERAL},
+    monitor_names={**{name.upper(): name for name in GENERAL}, "RFL": "eflags", "CS": "cs"},
     emulator=Emulator(
         "qemu-system-x86_64",
         "qemu-system-x86",

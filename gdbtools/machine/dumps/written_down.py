@@ -1,9 +1,14 @@
-"""Registers that somebody wrote down: a JSON object of their names to hex strings, as `--registers` takes it."""
+"""Registers that somebody wrote down, as `--registers` takes them.
+
+A JSON object of their names to hex strings, or what `info registers` printed: of that, whatever has another name than a
+register that is known is left out.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +20,7 @@ from gdbtools.arch.model import Assumption, Derived, Privilege
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.dumps.assumptions import assumptions
 from gdbtools.machine.dumps.files import read_small
+from gdbtools.machine.dumps.pasted import pasted
 from gdbtools.machine.layers import FixedRegisters, Overridden
 from gdbtools.machine.model import Registers
 from gdbtools.spelling import nearest
@@ -29,7 +35,10 @@ def read_registers(path: Path, architecture: Architecture, own: Registers) -> De
     Names may be in any case; those without a level are of the one that the CPU is at.  Raises `UsageError` for a name
     that no register has and for what is no value, and names the entry.
     """
-    entries, assumed = _entries(path)
+    found = _entries(path)
+    entries, assumed = found.values, found.assumed
+    if found.pasted:
+        entries = _of_this_architecture(entries, architecture)
     values: dict[str, int] = {}
     said: list[Assumption] = []
     level = _level(path, entries, architecture, own)
@@ -50,26 +59,53 @@ def read_registers(path: Path, architecture: Architecture, own: Registers) -> De
 
 def written_names(path: Path) -> Collection[str]:
     """Return the names in a file of registers, whatever they are: they tell whose they are."""
-    return _entries(path)[0].keys()
+    return _entries(path).values.keys()
 
 
 def written_bits(path: Path) -> int:
     """Return how many bits the largest value in a file of registers has: narrow registers hold no wide ones."""
-    values = _entries(path)[0].items()
+    values = _entries(path).values.items()
     return max((_value(path, name, value).value.bit_length() for name, value in values), default=0)
 
 
-def _entries(path: Path) -> tuple[dict[str, Any], Sequence[Assumption]]:
-    """Return what a file has for each name, and what it says was assumed."""
+@dataclass(frozen=True)
+class _Written:
+    """What a file has for each name, what it says was assumed, and whether it is what `info registers` printed."""
+
+    values: Mapping[str, Any]
+    assumed: Sequence[Assumption] = ()
+    pasted: bool = False
+
+
+def _entries(path: Path) -> _Written:
     text = read_small(path)
     try:
         entries = json.loads(text)
         assumed = assumptions(entries.pop(ASSUMED, []))
     except (ValueError, TypeError, AttributeError, RecursionError):
-        raise UsageError(
-            f"{path} is not a JSON object of register names to hex strings, like {_like(ARCHITECTURES.identities[0])}"
-        ) from None
-    return entries, assumed
+        narrow = {name for identity in ARCHITECTURES.identities for name in identity.monitor_names}
+        found = pasted(text.decode(errors="replace"), narrow)
+        if not found:
+            like = _like(ARCHITECTURES.identities[0])
+            raise UsageError(
+                f"{path} is not a JSON object of register names to hex strings, like {like}, and not what "
+                "`info registers` prints"
+            ) from None
+        return _Written(found, pasted=True)
+    return _Written(entries, assumed)
+
+
+def _of_this_architecture(found: Mapping[str, Any], architecture: Architecture) -> Mapping[str, Any]:
+    """Return, of what was pasted, the registers that are known, by the architecture's own names for them."""
+    identity = architecture.identity
+    theirs = {**{stubs: own for own, stubs in identity.stub_names.items()}, **identity.monitor_names}
+    named: dict[str, Any] = {}
+    for name, value in found.items():
+        own = theirs.get(name) or architecture.register_name(name, architecture.supervisor)
+        # A name without its level would be that of the CPU's, and need not be meant so.
+        if own is not None and (name in theirs or own.lower() == name.lower()):
+            named.setdefault(own, value)
+    return named
 
 
 def _like(identity: Identity) -> str:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from gdbtools.commands.explain.view import view
 from gdbtools.machine.sources import open_source
+from gdbtools.render.text import render
 from tests.commands.test_explain import LOGS, REGISTERS_ALONE, asked, one
 from tests.places import ROOT
 
@@ -43,6 +45,19 @@ def test_what_is_asked_for_is_where_the_tables_are(log: Path) -> None:
     assert crash.wanted == (
         f"the tables and {register}, which {system} does not print: `mmu capture FILE` in GDB, or a dump",
     )
+
+
+def test_the_report_that_this_project_began_with_is_an_access_flag_fault() -> None:
+    """OSv's issue 1131: flags that the page scanner had cleared, met by cache maintenance."""
+    answer = one("""\
+page fault outside application, addr: 0x0000100000000000
+[registers]
+PC: 0x000000004047a070 <???+1078435952>
+X30: 0x00000000401e4ac4 SP:  0x00002000001000e0 ESR: 0x000000009600014b
+PSTATE: 0x0000000080000345
+""")
+    shown = " ".join(render(view(answer)).split())
+    assert "access flag fault, level 3, cache maintenance address FAR_EL1 0x100000000000" in shown
 
 
 def test_a_kernels_half_has_a_root_of_its_own() -> None:

@@ -58,6 +58,7 @@ rmap --virtual $pc $FAR_EL1
 rmap 0x40000000 0x4180c000
 tables
 tables --regime stage2
+tasks
 guests
 stage2
 audit

@@ -46,6 +46,7 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("gdbtools walk -s crash.core '$FAR_EL1' --access write --privilege EL0", "may a user write there?"),
         ("gdbtools walk -s crash.core 0x1000 --with TCR_EL1.HPD0=1", "and if hierarchical permissions were off?"),
         ("mmu walk 0xffff800008010000 --guest 1", "a guest's address, from a stop in its hypervisor"),
+        ("mmu walk 0x400000 --task bash", "a process's own tables, whatever the CPU runs"),
     ),
     "map": (
         ("gdbtools map -s crash.core --perm wx --expect-none", "exit status 1: something may be written and executed"),
@@ -58,6 +59,10 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "tables": (
         ("mmu tables", "how many there are, how full, and which stand out"),
         ("gdbtools tables -s crash.core --orphans", "and pages of tables that nothing leads to any more"),
+    ),
+    "tasks": (
+        ("mmu tasks", "every process, and the root of its tables"),
+        ("gdbtools tasks -s crash.elf bash", "the areas of one, with their files"),
     ),
     "guests": (("gdbtools guests -s xen.core", "which there are, and which CPU holds which"),),
     "stage2": (

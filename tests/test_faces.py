@@ -102,6 +102,8 @@ HARDWARE_COULD = "max"
 """A CPU that could set access flags, were it asked to."""
 OF_RECORDINGS = ("who",)
 """Which wants a guest that is replayed, and says so everywhere: tests/live/test_who.py."""
+OF_KERNELS = ("tasks",)
+"""Which wants a stock kernel, and says so everywhere: tests/guests/test_tasks.py."""
 OF_THE_MOMENT = ("seconds", "began", "number", "source")
 OF_THE_WAY = ("memory", "connection", "catching", "system registers", "writes")
 """What `status` says of how it looks at the machine."""
@@ -254,7 +256,7 @@ def on_the_command_line(dump: Path, folder: Path) -> Answers:
     return by_command(lines)
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in OF_RECORDINGS])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in (*OF_RECORDINGS, *OF_KERNELS)])
 @pytest.mark.parametrize("face", [face for face in (*LIVE, *OFFLINE) if face != "GDB"])
 def test_each_face_gives_the_model_that_gdb_gives(answers: Callable[[str], Answers], face: str, name: str) -> None:
     asked = READING if face in OFFLINE else (*READING, *CHANGING, *ELSEWHERE)
@@ -268,5 +270,6 @@ def test_each_face_gives_the_model_that_gdb_gives(answers: Callable[[str], Answe
 
 def test_every_command_is_asked_for() -> None:
     asked = {each.name for each in (*READING, *CHANGING, *ELSEWHERE)}
-    assert asked | set(OF_RECORDINGS) == set(COMMANDS)
-    assert {each.name for each in READING} == {name for name, command in COMMANDS.items() if not command.live_only}
+    assert asked | {*OF_RECORDINGS, *OF_KERNELS} == set(COMMANDS)
+    of_dumps = {name for name, command in COMMANDS.items() if not command.live_only}
+    assert {*OF_KERNELS, *(each.name for each in READING)} == of_dumps

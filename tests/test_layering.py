@@ -79,7 +79,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "commands": (
         "commands", "render", "analysis", "repair", "systems", "machine.model", "machine.layers",
         "machine.dumps.capture", "machine.dumps.crash_log", "machine.dumps.crash_text", "machine.dumps.extents",
-        "machine.dumps.files", "machine.dumps.vmcoreinfo", *ARCH, *LEAVES,
+        "machine.dumps.files", "systems.vmcoreinfo", *ARCH, *LEAVES,
     ),
     "live": (
         "live", "commands", "render", "repair", "analysis", "machine.model", "machine.layers", "machine.live",

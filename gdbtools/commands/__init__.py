@@ -29,6 +29,7 @@ from gdbtools.commands.stage2.declared import STAGE2
 from gdbtools.commands.status.declared import STATUS
 from gdbtools.commands.syndrome.declared import SYNDROME
 from gdbtools.commands.tables.declared import TABLES
+from gdbtools.commands.tasks.declared import TASKS
 from gdbtools.commands.tlbi.declared import TLBI
 from gdbtools.commands.trace.declared import TRACE
 from gdbtools.commands.undo.declared import UNDO
@@ -45,6 +46,7 @@ _IN_ORDER = (
     MAP,
     RMAP,
     TABLES,
+    TASKS,
     GUESTS,
     STAGE2,
     AUDIT,

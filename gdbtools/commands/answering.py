@@ -15,7 +15,7 @@ from gdbtools.commands.files import keep_apart, write_whole
 from gdbtools.commands.model import Argument, Command
 from gdbtools.commands.parser import Words, parse, read
 from gdbtools.commands.reading import Evaluate
-from gdbtools.commands.session import OfGuest, Session
+from gdbtools.commands.session import OfGuest, OfTask, Session
 from gdbtools.errors import ANSWERED, FINDING, UsageError
 from gdbtools.render.document import Document, Facts, Line, Role, Span, labelled
 from gdbtools.render.json import json_line
@@ -189,6 +189,10 @@ def respond(query: Query, session: Session) -> Response:
         from gdbtools.commands.guests.asked import for_guest  # only such a question needs it
 
         session = for_guest(session, query.options, query.sourceless)
+    if isinstance(query.options, OfTask) and query.options.task is not None:
+        from gdbtools.commands.tasks.asked import for_task  # only such a question needs it
+
+        session = for_task(session, query.options.task)
     answers = query.command.run(session, query.options)
     return Response(
         query, answers, (*query.readings, *(each.text for each in session.machine.assumed)), session.resume_wanted

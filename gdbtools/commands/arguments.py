@@ -79,6 +79,9 @@ GUEST = Argument(
     "ask for this guest of a hypervisor, by its number in `guests` or as vmid=NUMBER, whatever level the CPU is at",
     metavar="GUEST",
 )
+TASK = Argument(
+    "--task", "ask of the tables of this task, by its number or name, as `tasks` lists them", metavar="TASK"
+)
 PV_SPACES = (*SPACES, "pv")
 SPACE_OR_GUESTS = replace(
     SPACE,

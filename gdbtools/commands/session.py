@@ -13,6 +13,7 @@ from gdbtools.machine.model import Live, Machine
 
 if TYPE_CHECKING:
     from gdbtools.analysis.faults.descriptor_history import DescriptorHistory
+    from gdbtools.analysis.own_kernel import FoundKernel
     from gdbtools.analysis.reverse_index import ReverseIndexes
     from gdbtools.repair.log import Log
 
@@ -40,6 +41,14 @@ class OfGuest:
     """Whether it is its second stage that is asked, unless a regime is named."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class OfTask:
+    """What every command is asked that may answer for a task of the guest's kernel."""
+
+    task: str | None = None
+    """Which, by number or name; None: for whatever the CPU's registers have."""
+
+
 @dataclass
 class Kept:
     """What was worked out for one question and may serve the next: it knows by itself whether it still holds."""
@@ -50,6 +59,9 @@ class Kept:
         from gdbtools.analysis.reverse_index import ReverseIndexes
 
         return ReverseIndexes()
+
+    kernel: FoundKernel | None = None
+    """The guest's kernel, as far as it was asked about."""
 
 
 @dataclass

@@ -16,7 +16,7 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import Assumption
 from gdbtools.errors import Malformed, UsageError
-from gdbtools.machine.dumps import magic, vmcoreinfo
+from gdbtools.machine.dumps import magic
 from gdbtools.machine.dumps.derived import with_linux_registers
 from gdbtools.machine.dumps.dump import Dump
 from gdbtools.machine.dumps.files import one_line, open_file
@@ -24,6 +24,7 @@ from gdbtools.machine.dumps.written_down import read_registers, written_bits, wr
 from gdbtools.machine.layers import FixedRegisters, Overridden, no_source
 from gdbtools.machine.model import Cpu, Machine, with_dirty
 from gdbtools.numbers import Literal
+from gdbtools.systems import vmcoreinfo
 
 QMP: Final = "qmp:"
 """What the name of a QEMU's monitor begins with."""

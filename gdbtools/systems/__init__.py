@@ -20,6 +20,7 @@ from gdbtools.systems.system import System
 if TYPE_CHECKING:
     from gdbtools.systems.crash import Grammar
     from gdbtools.systems.qemu.exceptions import LogGrammar
+    from gdbtools.systems.tasks import OwnKernel, ReadVirtual
 
 
 def _aarch64() -> Sequence[System]:
@@ -182,6 +183,24 @@ def registers_from_notes(architecture: Architecture, info: Mapping[str, str], pr
         if derived is not None:
             return derived
     raise Unavailable(f"nothing that is known of {architecture.identity.title} here derives registers from VMCOREINFO")
+
+
+def own_kernel(architecture: Architecture, info: Mapping[str, str], read: ReadVirtual) -> OwnKernel:
+    """Return the kernel that wrote VMCOREINFO, as its memory shows it; raise `Unavailable` for what does not hold."""
+    for each in systems_of(architecture):
+        found = each.own_kernel(info, read)
+        if found is not None:
+            return found
+    raise Unavailable(f"no kernel that is known here on {architecture.identity.title} is read by its own memory")
+
+
+def task_registers(architecture: Architecture, register: ReadRegister, root: PA) -> Mapping[str, int]:
+    """Return the registers by which a process's own tables are in force, for the first system that says so."""
+    for each in systems_of(architecture):
+        found = each.task_registers(register, root)
+        if found:
+            return found
+    raise Unavailable(f"nothing here says how a process's tables are loaded on {architecture.identity.title}")
 
 
 def reduced_root(architecture: Architecture, root: PA, root_bytes: int) -> PA | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from gdbtools.addresses import PA, VA
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.isolation import Isolation, Switch
 from gdbtools.arch.model import Derived, EntryNeed, Privilege, Read, ReadRegister, Regime, Step, Syndrome
 from gdbtools.systems.guest_frames import GuestFrames
+
+if TYPE_CHECKING:
+    from gdbtools.systems.tasks import OwnKernel, ReadVirtual
 
 
 class System:
@@ -43,6 +47,14 @@ class System:
     def registers_from_notes(self, info: Mapping[str, str], privilege: Privilege) -> Derived | None:  # noqa: ARG002
         """Return the registers that VMCOREINFO implies, None for a system that writes none."""
         return None
+
+    def own_kernel(self, info: Mapping[str, str], read: ReadVirtual) -> OwnKernel | None:  # noqa: ARG002
+        """Return the kernel that wrote VMCOREINFO, None for a system that is not read by its own memory."""
+        return None
+
+    def task_registers(self, register: ReadRegister, root: PA) -> Mapping[str, int]:  # noqa: ARG002
+        """Return the registers by which the process whose root table is there runs; none where that is not known."""
+        return {}
 
     def full_roots(self, register: ReadRegister, reduced: Regime, name: str | None) -> Sequence[Switch]:  # noqa: ARG002
         """Return where the full root may be while a reduced one is in force, for vectors that cannot be read."""

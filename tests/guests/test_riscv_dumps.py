@@ -14,8 +14,7 @@ from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.riscv.registers.translation import SATP64
 from gdbtools.cli import main
 from gdbtools.errors import Unavailable
-from gdbtools.machine.dumps import vmcoreinfo
-from gdbtools.systems import registers_from_notes
+from gdbtools.systems import registers_from_notes, vmcoreinfo
 from tests.guests.riscv.linux import COMMAND_LINES, booted
 from tests.guests.riscv.oracle import RAM
 

@@ -14,9 +14,8 @@ from gdbtools.arch.aarch64.registers.translation import MAIR, TCR_EL1, TTBR
 from gdbtools.arch.model import Mapped
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable
-from gdbtools.machine.dumps import vmcoreinfo
 from gdbtools.machine.sources import open_source
-from gdbtools.systems import registers_from_notes
+from gdbtools.systems import registers_from_notes, vmcoreinfo
 from tests.guests.linux import RAM, LinuxGuest
 from tests.guests.packages import busybox, kernel, kernel_module
 from tests.guests.test_linux import OWN_SHAPES, SHAPES, Shape

@@ -21,9 +21,8 @@ from gdbtools.children.mi import Gdb
 from gdbtools.children.processes import find_gdb
 from gdbtools.cli import main
 from gdbtools.errors import Unavailable
-from gdbtools.machine.dumps import vmcoreinfo
 from gdbtools.machine.sources import open_source
-from gdbtools.systems import registers_from_notes
+from gdbtools.systems import registers_from_notes, vmcoreinfo
 from tests.guests.x86.linux import COMMAND_LINES, PAGE_BYTES, X86Linux, booted
 from tests.live.session import INIT, INSIDE, Session
 from tests.machine.dumps.formats import rearranged

@@ -34,7 +34,7 @@ ASKED: dict[str, tuple[str, ...]] = {
     "report": ("0x1000",), "find-roots": (), "diff": (DEMO,), "redact": ("/dev/null",), "capture": ("/dev/null",),
     "fixup": ("--dry-run",), "pte": ("0x1000", "AF=1", "--dry-run"), "clear-af": ("0x1000", "--dry-run"),
     "rmap": ("--virtual", "0x1000", "--roots"), "tables": ("--orphans",), "audit": (),
-    "guests": (), "stage2": (),
+    "guests": (), "stage2": (), "tasks": (),
 }  # fmt: skip
 
 

@@ -10,11 +10,10 @@ from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.registers.translation import TCR_EL1
 from gdbtools.arch.x86_64.registers.control import CR4
 from gdbtools.errors import Unavailable, Unreadable
-from gdbtools.machine.dumps import vmcoreinfo
 from gdbtools.machine.dumps.derived import with_linux_registers
 from gdbtools.machine.layers import FixedRegisters
 from gdbtools.machine.model import Cpu
-from gdbtools.systems import registers_from_notes
+from gdbtools.systems import registers_from_notes, vmcoreinfo
 
 ARM = ARCHITECTURES["aarch64"]
 INFO = {

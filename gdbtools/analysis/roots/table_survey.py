@@ -10,6 +10,7 @@ from gdbtools.addresses import PA, moved
 from gdbtools.arch.model import Read
 from gdbtools.arch.table_heuristics import TableHeuristics, words
 from gdbtools.errors import Unreadable
+from gdbtools.systems.vmcoreinfo import FIRST_KEY
 from gdbtools.units import PAGE_BYTES
 
 Extent = tuple[PA, int]
@@ -20,8 +21,6 @@ MAXIMUM_TABLES = 1 << 16
 """From this many pages on, what looks like tables is something else, or too much to compare."""
 MAXIMUM_POINTERS = 1 << 12
 FEW_POINTERS = 1 << 9
-VMCOREINFO = b"OSRELEASE="
-"""How the page begins in which a Linux kernel describes itself for those who read its dumps."""
 _SAMPLED_BYTES = PAGE_BYTES // 8
 """One word of so many is looked at, the one behind the first eight bytes."""
 _ZEROS = bytes(PAGE_BYTES)
@@ -57,21 +56,21 @@ def survey(appearance: TableHeuristics, extents: Sequence[Extent], read: Read) -
     """Look at every page; returns the same growing survey again and again, to be shown, or left as it is."""
     found = Survey(sum(size for _, size in extents))
     yield found
-    for pa, data in _chunks(extents, read, found):
+    for pa, data in chunks(extents, read, found):
         _look(appearance, pa, data, found)
         yield found
         if len(found.tables) >= MAXIMUM_TABLES:
             found.full = True
             return
     if len(found.pointers) < FEW_POINTERS:
-        for pa, data in _chunks(extents, read, None):
+        for pa, data in chunks(extents, read, None):
             _look_for_pointers(appearance, pa, data, found)
             yield found
             if len(found.pointers) >= FEW_POINTERS:
                 return
 
 
-def _chunks(extents: Iterable[Extent], read: Read, found: Survey | None) -> Iterator[tuple[PA, bytes]]:
+def chunks(extents: Iterable[Extent], read: Read, found: Survey | None) -> Iterator[tuple[PA, bytes]]:
     """Yield all that can be read and is not zeros, in whole pages."""
     for first, size in extents:
         end = (first + size) & -PAGE_BYTES
@@ -113,7 +112,7 @@ def _look(appearance: TableHeuristics, pa: PA, data: bytes, found: Survey) -> No
             continue
         if len(pointers) < MAXIMUM_POINTERS:
             pointers.update(word // PAGE_BYTES for word in sample.unpack(page) if word >= upper_first)
-        if page.startswith(VMCOREINFO):
+        if page.startswith(FIRST_KEY):
             found.notes.append(FoundNote(moved(pa, offset), page))
 
 
@@ -140,7 +139,7 @@ def holding(extents: Sequence[Extent], read: Read, wanted: frozenset[bytes]) -> 
         ours = frozenset(each for each in wanted if len(each) == size_bytes)
         firsts = {each[0] for each in ours}
         marks = bytes(first in firsts for first in range(256))
-        for pa, data in _chunks(extents, read, None):
+        for pa, data in chunks(extents, read, None):
             for offset in range(0, len(data), PAGE_BYTES):
                 marked = data[offset : offset + PAGE_BYTES : size_bytes].translate(marks)
                 index = marked.find(1)

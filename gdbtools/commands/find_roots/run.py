@@ -21,11 +21,10 @@ from gdbtools.commands.find_roots.written_registers import as_held, registers, w
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import in_use
 from gdbtools.errors import Unavailable, UsageError
-from gdbtools.machine.dumps import vmcoreinfo
 from gdbtools.machine.dumps.extents import data_of, memory_of
 from gdbtools.machine.layers import FixedRegisters, Overridden
 from gdbtools.machine.model import Cpu, Machine
-from gdbtools.systems import registers_from_notes
+from gdbtools.systems import registers_from_notes, vmcoreinfo
 from gdbtools.systems.contradicted import contradicted
 
 Told = tuple[LinuxNotes, "int | None", "Derived | None"]

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gdbtools.commands.arguments import EVERY_SPACE_OR_GUESTS, GUEST, PRIVILEGE, REGIME, ROOT, USER_OR_ABOVE, WHAT_IF
+from gdbtools.commands.arguments import (
+    EVERY_SPACE_OR_GUESTS,
+    GUEST,
+    PRIVILEGE,
+    REGIME,
+    ROOT,
+    TASK,
+    USER_OR_ABOVE,
+    WHAT_IF,
+)
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 MAP = Command(
@@ -27,6 +36,7 @@ MAP = Command(
         REGIME,
         ROOT,
         GUEST,
+        TASK,
         EVERY_SPACE_OR_GUESTS,
         Argument("--perm", "only what grants at least these (wx, rw) or exactly these (r-x, --x)", dashes=True),
         replace(PRIVILEGE, help="ask about the rights of the level of privilege of that name (default: of any)"),

@@ -23,7 +23,7 @@ from gdbtools.arch.model import Hole, Privilege, Regime, Rights, Run
 from gdbtools.commands.guest_frames import guest_wanted
 from gdbtools.commands.map.looking import Broken, MapRanges, Part
 from gdbtools.commands.privileges import check_runs_in, privilege_asked
-from gdbtools.commands.session import OfGuest, Session
+from gdbtools.commands.session import OfGuest, OfTask, Session
 from gdbtools.commands.spaces import KERNEL, PV, all_ranges, limit_text
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
 from gdbtools.errors import Unavailable, UsageError
@@ -110,7 +110,7 @@ class Map:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(WhatIf, OfGuest):
+class Options(WhatIf, OfGuest, OfTask):
     """What may be asked of `map`, as `declared` has it."""
 
     range: tuple[Input, int] | None = None

@@ -12,6 +12,7 @@ from gdbtools.commands.arguments import (
     REGIME,
     ROOT,
     SPACE_OR_GUESTS,
+    TASK,
     WHAT_IF,
 )
 from gdbtools.commands.model import Argument, Command, Kind, loaded
@@ -41,6 +42,7 @@ WALK = Command(
         REGIME,
         ROOT,
         GUEST,
+        TASK,
         SPACE_OR_GUESTS,
         *WHAT_IF,
     ),

@@ -16,7 +16,7 @@ from gdbtools.arch.model import Access, AccessKind, Privilege, Refusal, Regime, 
 from gdbtools.arch.walk import walk
 from gdbtools.commands.guest_frames import WalkFrames, frames_on, guest_of, guest_wanted
 from gdbtools.commands.privileges import any_of, check_kind, check_runs_in, privilege_asked
-from gdbtools.commands.session import OfGuest, Session
+from gdbtools.commands.session import OfGuest, OfTask, Session
 from gdbtools.commands.spaces import CURRENT, KERNEL, PV
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
 from gdbtools.errors import MissingRegister, Unavailable, UsageError
@@ -60,7 +60,7 @@ class Translation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(WhatIf, OfGuest):
+class Options(WhatIf, OfGuest, OfTask):
     """What may be asked of `walk`, as `declared` has it."""
 
     address: Sequence[Input]

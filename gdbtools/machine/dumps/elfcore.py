@@ -16,7 +16,6 @@ from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.identity import Identity, StatusLayout
 from gdbtools.arch.model import Assumption
 from gdbtools.errors import Malformed
-from gdbtools.machine.dumps import vmcoreinfo
 from gdbtools.machine.dumps.assumptions import assumptions
 from gdbtools.machine.dumps.capture import (
     ANY_ALIGNMENT,
@@ -35,6 +34,7 @@ from gdbtools.machine.dumps.dump import RANGES, Dump, map_file, placed
 from gdbtools.machine.dumps.files import one_line, open_file
 from gdbtools.machine.layers import FixedRegisters, Ranges
 from gdbtools.machine.model import Cpu, unsigned
+from gdbtools.systems import vmcoreinfo
 
 DAMAGED = (struct.error, ValueError, OverflowError, UnicodeDecodeError, AttributeError, AssertionError)
 """What pyelftools raises for a file that is damaged, besides its own."""

@@ -8,9 +8,9 @@ vmcoreinfo.rst`; for what is assumed, `arch/arm64/mm/proc.S` and `arch/arm64/inc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gdbtools.addresses import VA
+from gdbtools.addresses import PA, VA
 from gdbtools.arch.aarch64.exceptions import record
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2
 from gdbtools.arch.aarch64.registers.processor_state import VBAR
@@ -23,6 +23,9 @@ from gdbtools.arch.model import Assumption, Derived, EntryNeed, Privilege, ReadR
 from gdbtools.errors import GIVE_REGISTERS, Unavailable
 from gdbtools.systems.linux.notes import number, placed, release_of
 from gdbtools.systems.system import System
+
+if TYPE_CHECKING:
+    from gdbtools.systems.tasks import OwnKernel, ReadVirtual
 
 TG1_OF_BYTES: Final = {1 << GRANULE_BITS[name]: code for code, name in TG1_GRANULE.items() if name in GRANULE_BITS}
 OUTPUT_SIZE: Final = {48: 0b101, 52: 0b110}
@@ -116,6 +119,19 @@ class Linux(System):
 
     def registers_from_notes(self, info: Mapping[str, str], privilege: Privilege) -> Derived:
         return registers_of(info, privilege)
+
+    def own_kernel(self, info: Mapping[str, str], read: ReadVirtual) -> OwnKernel:
+        from gdbtools.systems.linux.kernel.own import OwnLinux  # only such a question needs it
+
+        return OwnLinux.of_notes(info, read)
+
+    def task_registers(self, register: ReadRegister, root: PA) -> Mapping[str, int]:
+        """TTBR0, and its walks enabled; its range is as wide as the kernel's where nobody says otherwise."""
+        upper = ttbr1_name(register, None)
+        name = upper.replace("TTBR1", "TCR")
+        control = TCR_EL1(register(name))
+        width = control.T0SZ or control.T1SZ
+        return {upper.replace("TTBR1", "TTBR0"): int(root), name: int(control.with_(EPD0=0, T0SZ=width))}
 
     def full_roots(self, register: ReadRegister, reduced: Regime, name: str | None) -> Sequence[Switch]:
         ttbr1 = ttbr1_name(register, name)

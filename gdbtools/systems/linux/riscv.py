@@ -9,15 +9,19 @@ kernel's half is the same in every process's tables; a process's own is in its o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gdbtools.arch.model import Assumption, Derived, Privilege
+from gdbtools.addresses import PA
+from gdbtools.arch.model import Assumption, Derived, Privilege, ReadRegister
 from gdbtools.arch.riscv.registers.translation import PAGE, SATP32, SATP64
 from gdbtools.arch.riscv.tables.geometry import SCHEMES
 from gdbtools.arch.riscv.translation.regimes import SUPERVISOR
 from gdbtools.errors import GIVE_REGISTERS, Unavailable
 from gdbtools.systems.linux.notes import number, placed
 from gdbtools.systems.system import System
+
+if TYPE_CHECKING:
+    from gdbtools.systems.tasks import OwnKernel, ReadVirtual
 
 _SATP: Final[Mapping[int, type[SATP64] | type[SATP32]]] = {64: SATP64, 32: SATP32}
 
@@ -56,6 +60,14 @@ class RiscVLinux(System):
 
     def registers_from_notes(self, info: Mapping[str, str], privilege: Privilege) -> Derived:  # noqa: ARG002
         return registers_of(info, self.bits)
+
+    def own_kernel(self, info: Mapping[str, str], read: ReadVirtual) -> OwnKernel:
+        from gdbtools.systems.linux.kernel.own import OwnLinux  # only such a question needs it
+
+        return OwnLinux.of_notes(info, read)
+
+    def task_registers(self, register: ReadRegister, root: PA) -> Mapping[str, int]:
+        return {"satp": int(_SATP[self.bits](register("satp")).with_(PPN=root // PAGE, ASID=0))}
 
 
 LINUX64: Final = RiscVLinux(64)

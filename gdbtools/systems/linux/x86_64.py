@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gdbtools.addresses import PA, VA
 from gdbtools.arch.isolation import Switch
@@ -27,6 +27,9 @@ from gdbtools.errors import GIVE_REGISTERS, Unavailable
 from gdbtools.systems.linux import x86_64_entries
 from gdbtools.systems.linux.notes import number, placed
 from gdbtools.systems.system import System
+
+if TYPE_CHECKING:
+    from gdbtools.systems.tasks import OwnKernel, ReadVirtual
 
 _ADDRESSES: Final = 1 << 64
 _IMAGE: Final = _ADDRESSES - (1 << 31)
@@ -81,6 +84,14 @@ class X86Linux(System):
 
     def registers_from_notes(self, info: Mapping[str, str], privilege: Privilege) -> Derived:  # noqa: ARG002
         return registers_of(info)
+
+    def own_kernel(self, info: Mapping[str, str], read: ReadVirtual) -> OwnKernel:
+        from gdbtools.systems.linux.kernel.own import OwnLinux  # only such a question needs it
+
+        return OwnLinux.of_notes(info, read)
+
+    def task_registers(self, register: ReadRegister, root: PA) -> Mapping[str, int]:  # noqa: ARG002
+        return {"cr3": int(root)}
 
     def full_roots(self, register: ReadRegister, reduced: Regime, name: str | None) -> Sequence[Switch]:  # noqa: ARG002
         cr3 = register("cr3")

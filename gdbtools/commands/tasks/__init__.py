@@ -1,0 +1,1 @@
+"""`tasks`: declared, run, and shown."""

@@ -1,0 +1,73 @@
+"""`--task`: the machine as it is while a process runs, whichever command asks; and which process that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gdbtools import systems
+from gdbtools.addresses import PA, VA
+from gdbtools.analysis.own_kernel import FoundKernel, own_kernel
+from gdbtools.arch.model import Assumption, Mapped
+from gdbtools.arch.walk import walk
+from gdbtools.commands.session import Session
+from gdbtools.errors import Unavailable, UsageError
+from gdbtools.machine.dumps.extents import data_of
+from gdbtools.machine.layers import with_registers
+from gdbtools.machine.model import Machine
+from gdbtools.systems.tasks import Task
+from gdbtools.wording import number_of
+
+WHENCE = "what was asked with --task"
+_SHOWN = 6
+
+
+def kernel_of(session: Session) -> FoundKernel:
+    """Return the kernel of a session's machine, which is looked for once and then kept for as long as it is there."""
+    machine = session.machine
+    found = own_kernel(machine, data_of(machine.memory), session.kept.kernel)
+    session.kept.kernel = found
+    return found
+
+
+def named_task(tasks: Sequence[Task], text: str) -> Task:
+    """Return the task of a number, or of a name that only one has; raise `UsageError` for none, and for several."""
+    wanted = text.strip()
+    found = [task for task in tasks if (str(task.number) == wanted if wanted.isdigit() else task.name == wanted)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UsageError(
+            f"there is no task {wanted}: {number_of(len(tasks), 'task is', 'tasks are')} known, see `tasks`"
+        )
+    numbers = ", ".join(str(task.number) for task in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+    raise UsageError(f"{len(found)} tasks are called {wanted}; write the number of one: {numbers}")
+
+
+def root_of(kernel: FoundKernel, task: Task, machine: Machine) -> PA:
+    """Return where the root of a process's tables is; raise `Unavailable` for a thread of the kernel's own."""
+    if task.root is None:
+        raise Unavailable(f"task {task.number}, {task.name}, is a thread of the kernel's own, without an address space")
+    return translated(kernel, task.root, machine)
+
+
+def translated(kernel: FoundKernel, at: VA, machine: Machine) -> PA:
+    """Return where an address of the kernel's is in memory."""
+    outcome = walk(kernel.regime, at, machine.memory.read).outcome
+    if not isinstance(outcome, Mapped):
+        raise Unavailable(f"the kernel's tables do not map {at:#x}, where a task is said to have its root")
+    return PA(outcome.address)
+
+
+def for_task(session: Session, text: str) -> Session:
+    """Return the session as it is while a task runs: with the registers that its kernel would load for it."""
+    kernel = kernel_of(session)
+    task = named_task(list(kernel.own.tasks()), text)
+    machine = session.machine
+    root = root_of(kernel, task, machine)
+    registers = systems.task_registers(machine.architecture, machine.register, root)
+    said = (
+        f"the tables are those of task {task.number}, {task.name}, by {kernel.own.title}'s own list: root PA {root:#x}"
+    )
+    there = with_registers(machine, registers, WHENCE)
+    return replace(session, machine=replace(there, assumed=(*there.assumed, Assumption("task", said))))

@@ -46,7 +46,7 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("gdbtools walk -s crash.core '$FAR_EL1' --access write --privilege EL0", "may a user write there?"),
         ("gdbtools walk -s crash.core 0x1000 --with TCR_EL1.HPD0=1", "and if hierarchical permissions were off?"),
         ("mmu walk 0xffff800008010000 --guest 1", "a guest's address, from a stop in its hypervisor"),
-        ("mmu walk 0x400000 --task bash", "a process's own tables, whatever the CPU runs"),
+        ("mmu walk 0x400000 --task bash", "a process's own tables, and the file that is there"),
     ),
     "map": (
         ("gdbtools map -s crash.core --perm wx --expect-none", "exit status 1: something may be written and executed"),

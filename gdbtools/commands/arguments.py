@@ -82,6 +82,11 @@ GUEST = Argument(
 TASK = Argument(
     "--task", "ask of the tables of this task, by its number or name, as `tasks` lists them", metavar="TASK"
 )
+NAMES = Argument(
+    "--names",
+    "also say what the guest's own kernel has there: a region of its own, or a process's area and file",
+    Kind.FLAG,
+)
 PV_SPACES = (*SPACES, "pv")
 SPACE_OR_GUESTS = replace(
     SPACE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +46,15 @@ class MemoryArea:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of the kernel's own half, from `first` to before `end`, and what the kernel calls it."""
+
+    first: VA
+    end: VA
+    name: str
+
+
 class OwnKernel(Protocol):
     """A kernel as its own memory shows it.  What does not hold together raises `Unavailable`, and is never guessed."""
 
@@ -69,6 +78,10 @@ class OwnKernel(Protocol):
 
     def areas(self, task: Task, /) -> Iterator[MemoryArea]:
         """Yield the areas of a process, by rising address; those of a thread of the kernel's own are none."""
+        ...
+
+    def regions(self) -> Sequence[Region]:
+        """Return the parts of its own half, what lies in another in front of that."""
         ...
 
     def symbol(self, address: VA, /) -> str:

@@ -41,6 +41,7 @@ REGISTERS = {
     "amd64": ("cr0", "cr3", "cr4", "efer", "eflags", "cs"),
     "riscv64": ("satp", "mstatus", "priv"),
 }
+USER = {"arm64": "EL0", "amd64": "user", "riscv64": "U"}
 PAGES = 1000
 ROUNDS = 2000 if os.environ.get("GDBTOOLS_FULL") == "1" else 60
 MOST_READS = 50_000
@@ -142,9 +143,13 @@ def ask(capsys: pytest.CaptureFixture[str], said: Said, *words: str) -> Any:
     return json.loads(out.splitlines()[0])["result"]
 
 
-def test_every_symbol_is_where_the_kernel_has_it(said: Said) -> None:
+def own(said: Said) -> OwnKernel:
     machine = open_source(said.source[1], said.source[3])
-    found = own_kernel(machine, data_of(machine.memory)).own
+    return own_kernel(machine, data_of(machine.memory)).own
+
+
+def test_every_symbol_is_where_the_kernel_has_it(said: Said) -> None:
+    found = own(said)
     assert isinstance(found, OwnLinux)
     symbols = found.kernel.symbols
     assert sorted(zip(symbols.addresses, symbols.kinds, symbols.names, strict=True)) == said.symbols
@@ -188,6 +193,47 @@ def test_pagemap_has_the_frames_that_a_tasks_tables_lead_to(capsys: pytest.Captu
         assert not err, err
         answers = [json.loads(line)["result"] for line in out.splitlines()]
         assert {int(each["input"], 16): int(each["output"], 16) for each in answers} == frames
+
+
+def test_an_address_is_named_by_the_area_or_the_region_that_it_is_in(
+    capsys: pytest.CaptureFixture[str], said: Said
+) -> None:
+    pid = next(reversed(said.maps))
+    first, end = (int(each, 16) for each in said.maps[pid][0].split()[0].split("-"))
+    place = ask(capsys, said, "walk", hex(first), "--task", str(pid))["place"]
+    assert (place["task"]["pid"], place["area"]["what"]) == (pid, "/bin/busybox")
+    assert (int(place["area"]["first"], 16), int(place["area"]["last"], 16) + 1) == (first, end)
+    wild = ask(capsys, said, "walk", "0x10000", "--task", str(pid))["place"]
+    assert (wild["task"]["pid"], wild["area"], wild["region"]) == (pid, None, None)
+    code = next(at for at, _, name in said.symbols if name == "vfs_read")
+    place = ask(capsys, said, "walk", hex(code), "--names")["place"]
+    assert (place["region"], place["symbol"], place["task"]) == ("kernel code", "vfs_read", None)
+    # The root of a process is reached by the kernel through its linear map.
+    at = next(task.root for task in own(said).tasks() if task.root is not None)
+    assert ask(capsys, said, "walk", hex(at), "--names")["place"]["region"] == "linear map"
+
+
+def test_what_the_tables_refuse_is_told_by_what_the_area_permits(
+    capsys: pytest.CaptureFixture[str], said: Said
+) -> None:
+    pid = next(reversed(said.maps))
+    text = next(line.split("-")[0] for line in said.maps[pid] if " r-xp " in line)
+    main(
+        [
+            "walk",
+            "0x" + text,
+            "--task",
+            str(pid),
+            "--access",
+            "write",
+            "--privilege",
+            USER[said.stock.guest.architecture],
+            *said.source,
+        ]
+    )
+    assert "does not permit this either (r-xp)" in " ".join(capsys.readouterr().out.split())
+    main(["walk", "0x10000", "--task", str(pid), *said.source])
+    assert "the access is outside every area" in " ".join(capsys.readouterr().out.split())
 
 
 def test_whatever_is_in_the_structures_is_read_or_refused(said: Said) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.arguments import WHAT_IF
+from gdbtools.commands.arguments import NAMES, WHAT_IF
 from gdbtools.commands.model import Command, loaded
 
 FAULT = Command(
@@ -12,6 +12,6 @@ FAULT = Command(
         "Join the syndrome and the fault address with a walk of that address and a replay of the permission check,\n"
         "and say which bit decided and where it lives; or that the tables disagree with what the hardware said."
     ),
-    arguments=WHAT_IF,
+    arguments=(NAMES, *WHAT_IF),
     implementation=loaded("fault"),
 )

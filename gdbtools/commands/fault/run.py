@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gdbtools.addresses import VA
 from gdbtools.analysis.conventions import of_deciding_entry
@@ -24,6 +25,9 @@ from gdbtools.commands.what_if import Supposition, WhatIf, suppose
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Span
+
+if TYPE_CHECKING:
+    from gdbtools.analysis.own_places import OwnPlace
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class Answer:
     """What software's own bits say of the entry that decided; empty where no convention says anything."""
     second_stage: SecondStageAnswer | None = None
     """What a fault of the second stage comes of."""
+    place: OwnPlace | None = None
+    """What the guest's own kernel has at the address; None where nobody asks."""
 
     @property
     def verdict(self) -> list[str | Span]:
@@ -85,6 +91,8 @@ class Answer:
 @dataclass(frozen=True, kw_only=True)
 class Options(WhatIf):
     """What may be asked of `fault`, as `declared` has it."""
+
+    names: bool = False
 
 
 def run(session: Session, options: Options) -> Sequence[Answer]:
@@ -121,8 +129,18 @@ def run(session: Session, options: Options) -> Sequence[Answer]:
         passed_on=() if passed is None else passed.said,
         software=of_deciding_entry(architecture, found.walk, found.predicted),
         second_stage=second_stage(machine, found),
+        place=_place(session, found) if options.names else None,
     )
     return (answer,)
+
+
+def _place(session: Session, found: Diagnosis) -> OwnPlace | None:
+    from gdbtools.commands.tasks.naming import places_of  # only such a question needs it
+
+    walked = found.walk
+    if walked is None or walked.regime.stage != 1:
+        return None
+    return places_of(session).at(VA(walked.input), walked.regime)
 
 
 def finding(answer: Answer) -> bool:

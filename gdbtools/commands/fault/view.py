@@ -47,6 +47,15 @@ def named(address: int, symbol: str) -> str:
     return f"{address:#x} <{symbol}>" if symbol else f"{address:#x}"
 
 
+def _place_rows(answer: Answer) -> list[tuple[str, Text]]:
+    if answer.place is None:
+        return []
+    from gdbtools.commands.tasks.naming import place_rows  # only such an answer needs it
+
+    predicted = answer.diagnosis.predicted
+    return place_rows(answer.place, None if predicted is None else predicted.fault, answer.diagnosis.access)
+
+
 def _rows(answer: Answer) -> list[tuple[str, Text]]:
     diagnosis, suspected, symbols = answer.diagnosis, answer.suspicions, answer.symbols
     exception, predicted = diagnosis.exception, diagnosis.predicted
@@ -67,6 +76,7 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
     elif predicted is not None:
         rows.append(("deciding bit", decider_text(predicted.decider)))
     rows += [("software", answer.software)] if answer.software else []
+    rows += _place_rows(answer)
     rows += second_stage_rows(answer.second_stage, ipa_label(diagnosis), exception.syndrome.transfer is not None)
     if diagnosis.controls:
         rows.append(("hardware", _hardware(diagnosis, answer.asked_since)))
@@ -320,6 +330,10 @@ def record(answer: Answer) -> JsonObject:
     result |= routing_record(exception)
     if answer.software:
         result["software"] = answer.software
+    if answer.place is not None:
+        from gdbtools.commands.tasks.naming import place_record  # only such an answer needs it
+
+        result["place"] = place_record(answer.place)
     if exception.ipa_unknown:
         result["ipa_unknown"] = exception.ipa_unknown
     if answer.second_stage is not None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from gdbtools.addresses import VA, Input
 from gdbtools.analysis.contiguity import Contiguity, contiguity
@@ -21,6 +22,9 @@ from gdbtools.commands.spaces import CURRENT, KERNEL, PV
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
 from gdbtools.errors import MissingRegister, Unavailable, UsageError
 from gdbtools.machine.model import Machine
+
+if TYPE_CHECKING:
+    from gdbtools.analysis.own_places import OwnPlace, OwnPlaces
 
 _ACCESSES = {
     "read": AccessKind.READ,
@@ -57,6 +61,8 @@ class Translation:
     """What is known of an emulator that does not refuse this."""
     software: str = ""
     """What software's own bits say of the entry that refused; empty where no convention says anything."""
+    place: OwnPlace | None = None
+    """What the guest's own kernel has at the address; None where nobody asks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +77,7 @@ class Options(WhatIf, OfGuest, OfTask):
     regime: str | None = None
     root: int | None = None
     space: str | None = None
+    names: bool = False
 
 
 def run(session: Session, options: Options) -> Sequence[Translation]:
@@ -83,6 +90,7 @@ def run(session: Session, options: Options) -> Sequence[Translation]:
     wanted = bool(options.access or asked is not None or options.unprivileged)
     if options.unprivileged and options.access == "execute":
         raise UsageError("--unprivileged asks for a load or a store, and --access execute for neither; leave one out")
+    places = _places(session, options)
     answers: list[Translation] = []
     for address in options.address:
         # Registers before memory: a live source switches modes between the two.
@@ -113,9 +121,18 @@ def run(session: Session, options: Options) -> Sequence[Translation]:
                 frames_on(found, guest),
                 architecture.done_otherwise(refused, register) if refused is not None else "",
                 software=of_deciding_entry(architecture, found, refused),
+                place=None if places is None or regime.stage != 1 else places.at(VA(address), regime),
             )
         )
     return answers
+
+
+def _places(session: Session, options: Options) -> OwnPlaces | None:
+    if not options.names and options.task is None:
+        return None
+    from gdbtools.commands.tasks.naming import places_of  # only such a question needs it
+
+    return places_of(session)
 
 
 def _question(

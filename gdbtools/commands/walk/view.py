@@ -19,6 +19,7 @@ def view(answer: Translation) -> Document:
     found = answer.walk
     rows = [*supposition_rows(answer.suppositions), *_contiguity_rows(answer.contiguity)]
     rows += [("software", answer.software)] if answer.software else []
+    rows += _place_rows(answer)
     rows += space_rows(answer.isolation, answer.space)
     if answer.may_refuse is not None:
         fault = _called(answer, answer.may_refuse.fault)
@@ -45,6 +46,15 @@ def view(answer: Translation) -> Document:
         through = f"{found.final.regime.input_label} {found.destination.address:#x} -> "
     headline = Line([f"{found.input:#x}{symbol} -> {through}", target, f" ({allowed}{leaf})"])
     return Document([headline, *notes, *illustrated(found), *frame_blocks(answer.frames)])
+
+
+def _place_rows(answer: Translation) -> list[tuple[str, Text]]:
+    if answer.place is None:
+        return []
+    from gdbtools.commands.tasks.naming import place_rows  # only such an answer needs it
+
+    refused = None if answer.refused is None else answer.refused.fault
+    return place_rows(answer.place, refused, answer.access)
 
 
 def _called(answer: Translation, fault: Fault) -> str:
@@ -86,6 +96,10 @@ def record(answer: Translation) -> JsonObject:
         }
     if answer.software:
         result["software"] = answer.software
+    if answer.place is not None:
+        from gdbtools.commands.tasks.naming import place_record  # only such an answer needs it
+
+        result["place"] = place_record(answer.place)
     if answer.isolation is not None:
         result["isolation"] = isolation_record(answer.isolation)
     result["space"] = answer.space

@@ -122,8 +122,9 @@ class Linux(System):
 
     def own_kernel(self, info: Mapping[str, str], read: ReadVirtual) -> OwnKernel:
         from gdbtools.systems.linux.kernel.own import OwnLinux  # only such a question needs it
+        from gdbtools.systems.linux.kernel.regions import of_aarch64
 
-        return OwnLinux.of_notes(info, read)
+        return OwnLinux.of_notes(info, read, of_aarch64)
 
     def task_registers(self, register: ReadRegister, root: PA) -> Mapping[str, int]:
         """TTBR0, and its walks enabled; its range is as wide as the kernel's where nobody says otherwise."""

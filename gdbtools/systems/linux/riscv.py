@@ -63,8 +63,9 @@ class RiscVLinux(System):
 
     def own_kernel(self, info: Mapping[str, str], read: ReadVirtual) -> OwnKernel:
         from gdbtools.systems.linux.kernel.own import OwnLinux  # only such a question needs it
+        from gdbtools.systems.linux.kernel.regions import of_riscv
 
-        return OwnLinux.of_notes(info, read)
+        return OwnLinux.of_notes(info, read, of_riscv)
 
     def task_registers(self, register: ReadRegister, root: PA) -> Mapping[str, int]:
         return {"satp": int(_SATP[self.bits](register("satp")).with_(PPN=root // PAGE, ASID=0))}

@@ -87,8 +87,9 @@ class X86Linux(System):
 
     def own_kernel(self, info: Mapping[str, str], read: ReadVirtual) -> OwnKernel:
         from gdbtools.systems.linux.kernel.own import OwnLinux  # only such a question needs it
+        from gdbtools.systems.linux.kernel.regions import of_x86_64
 
-        return OwnLinux.of_notes(info, read)
+        return OwnLinux.of_notes(info, read, of_x86_64)
 
     def task_registers(self, register: ReadRegister, root: PA) -> Mapping[str, int]:  # noqa: ARG002
         return {"cr3": int(root)}

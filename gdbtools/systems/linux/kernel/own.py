@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gdbtools.addresses import VA
 from gdbtools.systems.linux.kernel.areas import areas
 from gdbtools.systems.linux.kernel.kernel import Kernel, read_kernel
+from gdbtools.systems.linux.kernel.regions import Layout, regions
 from gdbtools.systems.linux.kernel.tasks import tasks
 from gdbtools.systems.linux.kernel.view import View
-from gdbtools.systems.tasks import MemoryArea, ReadVirtual, Task
+from gdbtools.systems.tasks import MemoryArea, ReadVirtual, Region, Task
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,12 @@ class OwnLinux:
     """A Linux kernel, by its VMCOREINFO, kallsyms and BTF."""
 
     kernel: Kernel
+    layout: Layout
 
     @classmethod
-    def of_notes(cls, info: Mapping[str, str], read: ReadVirtual) -> OwnLinux:
+    def of_notes(cls, info: Mapping[str, str], read: ReadVirtual, layout: Layout) -> OwnLinux:
         """Return the kernel that wrote this VMCOREINFO; raise `Unavailable` for what does not hold together."""
-        return cls(read_kernel(info, read))
+        return cls(read_kernel(info, read), layout)
 
     @property
     def title(self) -> str:
@@ -40,13 +42,16 @@ class OwnLinux:
     def reading(self, read: ReadVirtual) -> OwnLinux:
         memory = replace(self.kernel.memory, read=read)
         first = View(memory, self.kernel.first_task.at, self.kernel.first_task.type)
-        return OwnLinux(replace(self.kernel, memory=memory, first_task=first))
+        return replace(self, kernel=replace(self.kernel, memory=memory, first_task=first))
 
     def tasks(self) -> Iterator[Task]:
         return tasks(self.kernel)
 
     def areas(self, task: Task) -> Iterator[MemoryArea]:
         return iter(()) if task.memory is None else areas(self.kernel, task.memory)
+
+    def regions(self) -> Sequence[Region]:
+        return regions(self.kernel, self.layout)
 
     def symbol(self, address: VA) -> str:
         found = self.kernel.symbols.at(address)

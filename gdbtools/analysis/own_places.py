@@ -13,7 +13,7 @@ from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import AccessKind, Mapped, Read, Regime
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable, Unreadable
-from gdbtools.systems.tasks import MemoryArea, Region, Task
+from gdbtools.systems.tasks import KernelRegion, MemoryArea, Task
 from gdbtools.units import PAGE_BYTES
 
 _LETTERS = {AccessKind.READ: "r", AccessKind.WRITE: "w", AccessKind.EXECUTE: "x"}
@@ -26,7 +26,7 @@ class OwnPlace:
     `task` is None where nothing shows whose tables are asked, and for the kernel's own half.
     """
 
-    region: Region | None = None
+    region: KernelRegion | None = None
     symbol: str = ""
     task: Task | None = None
     area: MemoryArea | None = None
@@ -53,7 +53,7 @@ class OwnPlaces:
         return tuple(task for task in self.kernel.own.tasks() if task.root is not None)
 
     @cached_property
-    def regions(self) -> tuple[Region, ...]:
+    def regions(self) -> tuple[KernelRegion, ...]:
         return tuple(self.kernel.own.regions())
 
     @cached_property

@@ -47,7 +47,7 @@ class MemoryArea:
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class KernelRegion:
     """A part of the kernel's own half, from `first` to before `end`, and what the kernel calls it."""
 
     first: VA
@@ -80,7 +80,7 @@ class OwnKernel(Protocol):
         """Yield the areas of a process, by rising address; those of a thread of the kernel's own are none."""
         ...
 
-    def regions(self) -> Sequence[Region]:
+    def regions(self) -> Sequence[KernelRegion]:
         """Return the parts of its own half, what lies in another in front of that."""
         ...
 

@@ -11,7 +11,7 @@ from gdbtools.systems.linux.kernel.kernel import Kernel, read_kernel
 from gdbtools.systems.linux.kernel.regions import Layout, regions
 from gdbtools.systems.linux.kernel.tasks import tasks
 from gdbtools.systems.linux.kernel.view import View
-from gdbtools.systems.tasks import MemoryArea, ReadVirtual, Region, Task
+from gdbtools.systems.tasks import KernelRegion, MemoryArea, ReadVirtual, Task
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class OwnLinux:
     def areas(self, task: Task) -> Iterator[MemoryArea]:
         return iter(()) if task.memory is None else areas(self.kernel, task.memory)
 
-    def regions(self) -> Sequence[Region]:
+    def regions(self) -> Sequence[KernelRegion]:
         return regions(self.kernel, self.layout)
 
     def symbol(self, address: VA) -> str:

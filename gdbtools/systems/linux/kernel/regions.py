@@ -15,9 +15,9 @@ from gdbtools.addresses import VA
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.systems.linux.kernel.kernel import Kernel
 from gdbtools.systems.linux.notes import number
-from gdbtools.systems.tasks import Region
+from gdbtools.systems.tasks import KernelRegion
 
-Layout = Callable[[Kernel], Iterator[Region]]
+Layout = Callable[[Kernel], Iterator[KernelRegion]]
 """Yield the regions of an architecture's kernel, what lies in another in front of that."""
 
 _ADDRESSES: Final = 1 << 64
@@ -36,7 +36,7 @@ _X86_FIXMAP: Final = 0xFFFF_FFFF_FF00_0000
 """Modules end where fixmap may begin, of a kernel whose own image may be moved (CONFIG_RANDOMIZE_BASE)."""
 
 
-def regions(kernel: Kernel, layout: Layout) -> Sequence[Region]:
+def regions(kernel: Kernel, layout: Layout) -> Sequence[KernelRegion]:
     """Return the regions of a kernel that can be shown; those whose bounds it does not have are left out."""
     found = [*_image(kernel)]
     with suppress(Unavailable, Unreadable):
@@ -44,45 +44,47 @@ def regions(kernel: Kernel, layout: Layout) -> Sequence[Region]:
     return [each for each in found if each.first < each.end]
 
 
-def of_aarch64(kernel: Kernel) -> Iterator[Region]:
+def of_aarch64(kernel: Kernel) -> Iterator[KernelRegion]:
     yield from _noted(kernel)
     # _PAGE_OFFSET(VA_BITS), to the middle of what is the kernel's.
     bits = number(kernel.info, "NUMBER(VA_BITS)")
-    yield Region(VA(_ADDRESSES - (1 << bits)), VA(_ADDRESSES - (1 << bits - 1)), LINEAR_MAP)
+    yield KernelRegion(VA(_ADDRESSES - (1 << bits)), VA(_ADDRESSES - (1 << bits - 1)), LINEAR_MAP)
 
 
-def of_riscv(kernel: Kernel) -> Iterator[Region]:
+def of_riscv(kernel: Kernel) -> Iterator[KernelRegion]:
     yield from _noted(kernel)
     # Up to what lies above it: modules, of the last two gigabytes.
     end = number(kernel.info, "NUMBER(MODULES_VADDR)")
-    yield Region(VA(number(kernel.info, "NUMBER(PAGE_OFFSET)")), VA(end), LINEAR_MAP)
+    yield KernelRegion(VA(number(kernel.info, "NUMBER(PAGE_OFFSET)")), VA(end), LINEAR_MAP)
 
 
-def of_x86_64(kernel: Kernel) -> Iterator[Region]:
-    yield from (Region(VA(first), VA(end), name) for first, end, name in _X86_FIXED)
-    yield Region(VA(_X86_MODULES), VA(_X86_FIXMAP), "modules")
-    yield Region(VA(_X86_FIXMAP), VA(_ADDRESSES), "fixmap")
+def of_x86_64(kernel: Kernel) -> Iterator[KernelRegion]:
+    yield from (KernelRegion(VA(first), VA(end), name) for first, end, name in _X86_FIXED)
+    yield KernelRegion(VA(_X86_MODULES), VA(_X86_FIXMAP), "modules")
+    yield KernelRegion(VA(_X86_FIXMAP), VA(_ADDRESSES), "fixmap")
     linear, mapped, pages = (_variable(kernel, name) for name in ("page_offset_base", "vmalloc_base", "vmemmap_base"))
     five = number(kernel.info, "NUMBER(pgtable_l5_enabled)")
-    yield Region(VA(linear), VA(mapped), LINEAR_MAP)
-    yield Region(VA(mapped), VA(min(pages, mapped + (12800 if five else 32) * _TERABYTE)), "vmalloc")
-    yield Region(VA(pages), VA(pages + (_TERABYTE << 9 if five else _TERABYTE)), _PAGES[-1])
+    yield KernelRegion(VA(linear), VA(mapped), LINEAR_MAP)
+    yield KernelRegion(VA(mapped), VA(min(pages, mapped + (12800 if five else 32) * _TERABYTE)), "vmalloc")
+    yield KernelRegion(VA(pages), VA(pages + (_TERABYTE << 9 if five else _TERABYTE)), _PAGES[-1])
 
 
-def _noted(kernel: Kernel) -> Iterator[Region]:
+def _noted(kernel: Kernel) -> Iterator[KernelRegion]:
     """Yield the regions whose bounds VMCOREINFO has."""
     for first, end, name in (*_BETWEEN, _PAGES):
         with suppress(Unavailable):
-            yield Region(VA(number(kernel.info, f"NUMBER({first})")), VA(number(kernel.info, f"NUMBER({end})")), name)
+            yield KernelRegion(
+                VA(number(kernel.info, f"NUMBER({first})")), VA(number(kernel.info, f"NUMBER({end})")), name
+            )
 
 
-def _image(kernel: Kernel) -> Iterator[Region]:
+def _image(kernel: Kernel) -> Iterator[KernelRegion]:
     """Yield the kernel's own image, or its code where kallsyms has nothing else."""
     first, code, end = (kernel.symbols.address(name) for name in ("_stext", "_etext", "_end"))
     if first is not None and code is not None:
-        yield Region(first, code, "kernel code")
+        yield KernelRegion(first, code, "kernel code")
     if code is not None and end is not None:
-        yield Region(code, end, "kernel data")
+        yield KernelRegion(code, end, "kernel data")
 
 
 def _variable(kernel: Kernel, name: str) -> int:

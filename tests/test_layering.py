@@ -113,7 +113,7 @@ _WORDS = re.compile(
 )
 LEFT: Mapping[str, tuple[int, str]] = {
     "arch": (2, "the one line that registers it"),
-    "systems": (18, "the lines that register what is known of its systems"),
+    "systems": (24, "the lines that register what is known of its systems"),
     "commands": (2, "the command `tlbi` is called so"),
     "commands.tlbi.declared": (1, "its name"),
 }

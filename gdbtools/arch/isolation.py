@@ -39,7 +39,8 @@ class Isolation:
 
     `full` is the same range in the full space, None where that is not proven; `switch` is what leads there.
     `entries` are where the full space takes synchronous exceptions, with the name of each; empty where that is not
-    known.  `evidence` is in words what proves it, or why nothing does.
+    known.  `evidence` is in words what proves it, or why nothing does.  `of_guest` says that the spaces are a
+    paravirtual guest's, whose kernel hardware does not take for a privileged one.
     """
 
     reduced: Regime
@@ -48,6 +49,7 @@ class Isolation:
     switch: Switch | None
     evidence: tuple[str, ...]
     entries: Mapping[VA, str]
+    of_guest: bool = False
 
     @property
     def registers(self) -> Mapping[str, int]:

@@ -61,9 +61,19 @@ def passed_on(machine: Machine, guest: GuestFrames | None) -> tuple[Machine, Gue
 
 
 def frames_on(walk: Walk, guest: GuestFrames | None) -> WalkFrames | None:
-    """Return both numbers of every frame that a walk of a guest's address met; None where there is no guest."""
+    """Return both numbers of every frame that a walk of a guest's address met.
+
+    None where there is no guest, and where a dump does not have what the hypervisor says of one of them.
+    """
     if guest is None or not any(first <= walk.input <= last for first, last in guest.ranges):
         return None
+    try:
+        return _numbered(walk, guest)
+    except (Unavailable, Unreadable):
+        return None
+
+
+def _numbered(walk: Walk, guest: GuestFrames) -> WalkFrames:
     found = [(f"level {step.level.number} table", guest.of(step.pa >> guest.page_bits)) for step in walk.steps]
     target = walk.outcome if isinstance(walk.outcome, Mapped) else walk.destination
     if target is not None:

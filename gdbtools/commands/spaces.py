@@ -70,6 +70,9 @@ def of_last_exception(spaces: Spaces) -> tuple[Machine, Isolation | None, str]:
         return machine, None, CURRENT
     # The class says so too, and is of the address even where the saved state is of a later exception.
     privileged = exception.origin or exception.syndrome.from_lower is False
+    if privileged and spaces.isolation.of_guest:
+        # It is the hypervisor's own then, which runs on whichever of its guest's roots is loaded.
+        return machine, None, CURRENT
     full = spaces.full if privileged else None
     return (machine, spaces.isolation, CURRENT) if full is None else (full, spaces.isolation, KERNEL)
 

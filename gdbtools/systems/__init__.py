@@ -104,6 +104,8 @@ def hypervisors_of(name: str) -> Sequence[System]:
 
 def crash_grammars() -> Sequence[Grammar]:
     """Return what is known of the lines that systems print when they crash; the last resorts come last."""
+    from gdbtools.systems.edk2.crashes import aarch64 as edk2_on_aarch64
+    from gdbtools.systems.edk2.crashes import x86_64 as edk2_on_x86_64
     from gdbtools.systems.freebsd.crashes import aarch64 as freebsd
     from gdbtools.systems.hafnium.crashes import aarch64 as hafnium
     from gdbtools.systems.illumos.crashes import aarch64 as illumos
@@ -112,12 +114,18 @@ def crash_grammars() -> Sequence[Grammar]:
     from gdbtools.systems.linux.crashes import x86_64 as linux_on_x86_64
     from gdbtools.systems.linux.crashes.aarch64 import crash as linux_on_aarch64
     from gdbtools.systems.m1n1.crashes import aarch64 as m1n1
+    from gdbtools.systems.op_tee.crashes import aarch64 as op_tee
     from gdbtools.systems.osv.crashes import aarch64 as osv_on_aarch64
     from gdbtools.systems.osv.crashes import x86_64 as osv_on_x86_64
     from gdbtools.systems.sel4.crashes import aarch64 as sel4
     from gdbtools.systems.solo5.crashes import aarch64 as solo5
-    from gdbtools.systems.xen.crashes import aarch64 as xen_on_aarch64
+    from gdbtools.systems.tf_a.crashes import aarch64 as tf_a
+    from gdbtools.systems.u_boot.crashes import aarch64 as u_boot
+    from gdbtools.systems.xen.crashes import x86_64 as xen_on_x86_64
+    from gdbtools.systems.xen.crashes.aarch64 import crash as xen_on_aarch64
+    from gdbtools.systems.xen.crashes.aarch64 import second_stage as xens_second_stage
     from gdbtools.systems.xnu.crashes import aarch64 as xnu
+    from gdbtools.systems.zephyr.crashes import aarch64 as zephyr
 
     return (
         linux_on_aarch64.GRAMMAR,
@@ -133,6 +141,14 @@ def crash_grammars() -> Sequence[Grammar]:
         sel4.GRAMMAR,
         illumos.GRAMMAR,
         hafnium.GRAMMAR,
+        xens_second_stage.GRAMMAR,
+        xen_on_x86_64.GRAMMAR,
+        u_boot.GRAMMAR,
+        tf_a.GRAMMAR,
+        edk2_on_aarch64.GRAMMAR,
+        edk2_on_x86_64.GRAMMAR,
+        op_tee.GRAMMAR,
+        zephyr.GRAMMAR,
         other_of_linux.GRAMMAR,
     )
 

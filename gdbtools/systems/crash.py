@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from gdbtools.addresses import PA, VA
+from gdbtools.addresses import PA, Input
 from gdbtools.arch.model import Assumption, Derived, Regime
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unreadable
@@ -74,6 +74,8 @@ class Crash:
     """Where the code was, as the text names it."""
     repeats: tuple[str, ...] = ()
     """How often it happened, and behind what, where the text has it more than once."""
+    told: tuple[tuple[str, str], ...] = ()
+    """What else the text says, that no register and no descriptor is: of what, and in words."""
     doubts: tuple[str, ...] = ()
     wanted: tuple[str, ...] = ()
     unread: str = ""
@@ -96,6 +98,13 @@ class Deduction:
         self.values[name] = value
         self.say(name, f"{name}={value:#x}: {why}")
 
+    def agree(self, name: str, value: int, what: str, stated: Mapping[str, int]) -> None:
+        """Hold what a text says otherwise of a register against it; where the register is not stated, it is that."""
+        if name not in stated:
+            self.assume(name, value, what)
+        elif stated[name] != value:
+            self.doubts.append(f"{what} is {value:#x}, and {name} has {stated[name]:#x}")
+
     @property
     def derived(self) -> Derived:
         return Derived(self.values, tuple(self.assumed))
@@ -107,7 +116,8 @@ class Grammar:
 
     `signs` are words of which every crash has one in its first line: a text without any of them has none.  `begins`
     names the `lines` that may be the first: of each kind of crash, in the order in which one has them.  `crash` returns
-    None for lines that turn out to be no crash.  One that `is_last_resort` has a crash only where no other has one.
+    None for lines that turn out to be no crash.  One that `is_last_resort` has a crash only where no other has one; one
+    that `says_twice` prints its first line on two consoles, which may be one.
     """
 
     signs: tuple[str, ...]
@@ -116,9 +126,10 @@ class Grammar:
     ends: re.Pattern[str]
     crash: Callable[[CrashFacts], Crash | None]
     is_last_resort: bool = False
+    says_twice: bool = False
 
 
-def followed(regime: Regime, address: VA, descriptors: Sequence[int]) -> tuple[Mapping[PA, int], Sequence[int]]:
+def followed(regime: Regime, address: Input, descriptors: Sequence[int]) -> tuple[Mapping[PA, int], Sequence[int]]:
     """Return where the descriptors lie that lead to an address, given root first, and those that no walk reads.
 
     Each one's address follows from the one before it.
@@ -136,3 +147,18 @@ def followed(regime: Regime, address: VA, descriptors: Sequence[int]) -> tuple[M
     with suppress(Unreadable):
         walk(regime, address, read)
     return placed, [*reversed(left)]
+
+
+def followed_by_index(
+    regime: Regime, address: Input, entries: Sequence[tuple[int, int, int]], deduced: Deduction
+) -> Mapping[PA, int]:
+    """Return where the entries of a printed walk lie, each with its level and index, which have to be the address's."""
+    levels = {level.number: level for level in regime.levels}
+    wrong = any(level not in levels or levels[level].index(address) != index for level, index, _ in entries)
+    if wrong or [level for level, *_ in entries] != [*levels][: len(entries)]:
+        deduced.doubts.append("the levels or indices of the walk are not those of its address")
+        return {}
+    placed, left = followed(regime, address, [value for *_, value in entries])
+    if left:
+        deduced.doubts.append("an entry is printed behind the one that ends the walk")
+    return placed

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.cli import main
-from gdbtools.commands.explain.run import Explained, Options, run
+from gdbtools.commands.explain.run import Explained, NoCrash, Options, run
 from gdbtools.commands.explain.view import record, view
 from gdbtools.commands.session import Session
 from gdbtools.machine.dumps.crash_text import CrashText
@@ -32,7 +32,10 @@ WITHOUT_TABLES = {
 """Logs of systems that print no tables, or none of such a crash: what is asked for first."""
 REGISTERS_ALONE = ("osv-", "freebsd-", "solo5-", "m1n1-", "xnu-", "illumos-", "hafnium-", "sel4-", "qemu-")
 """How the names of logs begin of systems that never print tables: test_explain_registers.py has those."""
-WITH_TABLES = [each for each in LOGS if each.stem not in WITHOUT_TABLES and not each.stem.startswith(REGISTERS_ALONE)]
+FIRMWARE = ("u-boot-", "tf-a-", "op-tee-", "edk2-")
+"""The same of firmware: test_explain_firmware.py has those."""
+ELSEWHERE = (*REGISTERS_ALONE, *FIRMWARE)
+WITH_TABLES = [each for each in LOGS if each.stem not in WITHOUT_TABLES and not each.stem.startswith(ELSEWHERE)]
 NULL_WRITE = (ROOT / "fixtures/logs/linux-6.1-null-write.log").read_text()
 ARM64 = next(iter(ARCHITECTURES))
 OLD = """\
@@ -77,6 +80,9 @@ def test_a_log_says_what_a_dump_of_the_same_moment_says(log: Path, capsys: pytes
     for each in ("verdict", "sentence", "syndrome", "address", "access", "predicted"):
         assert found[each] == dumped[each], each
     assert found["saved_state"] in (None, dumped["saved_state"])
+    if (found["walk"].get("attributes") or {}).get("memory", "").startswith("MAIR "):
+        # No line says what an index stands for.
+        dumped["walk"]["attributes"]["memory"] = found["walk"]["attributes"]["memory"]
     for each in ("input", "regime", "steps", "outcome", "attributes"):
         assert found["walk"].get(each) == dumped["walk"].get(each), each
     assert answer["crash"]["contradictions"] == answer["crash"]["wanted"] == []
@@ -319,6 +325,75 @@ def test_of_xens_first_lines_alone_registers_follow() -> None:
     assert few.fault.diagnosis.verdict is whole.fault.diagnosis.verdict
     assert few.crash.deduced.values["ESR_EL2"] == whole.crash.stated["ESR_EL2"]
     assert few.crash.deduced.values["FAR_EL2"] == whole.crash.stated["FAR_EL2"]
+
+
+XEN_X86 = (ROOT / "fixtures/logs/xen-4.17-x86-null-write.log").read_text()
+PV_GUEST = (ROOT / "fixtures/logs/xen-4.17-x86-guest-write.log").read_text()
+
+
+def test_xens_walk_on_x86_is_held_against_its_panic_and_its_registers() -> None:
+    torn = re.sub(r"linear address: \w+", "linear address: 0000000000000018", XEN_X86)
+    assert one(torn).crash.doubts == ("the faulting linear address is 0x18, and cr2 has 0x10",)
+    elsewhere = one(XEN_X86.replace("L3[0x000]", "L3[0x001]")).crash
+    assert elsewhere.doubts == ("the levels or indices of the walk are not those of its address",)
+    assert not elsewhere.descriptors
+
+
+def test_both_numbers_of_a_paravirtual_guests_frames_are_said() -> None:
+    own = re.findall(r"L([43])\[0x000\] = \w+ 0*(\w+)", XEN_X86)
+    assert one(XEN_X86).crash.told == (
+        ("guest's frame", ", ".join(f"L{level} leads to 0x{number}" for level, number in own)),
+    )
+
+
+def test_a_paravirtual_kernel_is_a_user_to_hardware() -> None:
+    """Xen prints the error code as its guest is to have it: without U/S."""
+    crash = one(PV_GUEST).crash
+    assert crash.system == "Xen on x86-64, pv guest (d0v0)"
+    assert "#PF[0002]" in PV_GUEST
+    assert crash.deduced.values["error_code"] == 6
+    of_a_process = one(PV_GUEST.replace("#PF[0002]", "#PF[0006]")).crash
+    assert of_a_process.stated["error_code"] == 6
+
+
+def test_registers_that_xen_prints_of_no_fault_are_no_crash() -> None:
+    registers = XEN_X86[: XEN_X86.index("(XEN) Pagetable walk")]
+    (answer,) = explained(f"(XEN) *** Dumping CPU0 host state: ***\n{registers}")
+    assert isinstance(answer, NoCrash)
+    other = one(f"{registers}(XEN) Panic on CPU 0:\n(XEN) FATAL TRAP: vector = 13 (general protection fault)\n").crash
+    assert (other.system, other.unread) == ("Xen on x86-64", "only page faults are")
+
+
+P2M = """\
+(XEN) dom0 IPA 0x0000000088080000
+(XEN) P2M @ 0000000803fc3d40 mfn:0x17f0f5
+(XEN) 0TH[0x0] = 0x004000017f0f377f
+(XEN) 1ST[0x2] = 0x02c00000800006fd
+(XEN) Mem access check
+"""
+
+
+def test_xens_walk_of_a_second_stage_says_where_it_leads_and_is_a_source(tmp_path: Path) -> None:
+    answer = one(P2M)
+    assert answer.crash.system == "Xen on AArch64, the second stage of dom0"
+    assert answer.crash.deduced.values["VTTBR_EL2"] == 0x17F0F5000
+    assert answer.crash.descriptors == {0x17F0F5000: 0x004000017F0F377F, 0x17F0F3010: 0x02C00000800006FD}
+    assert answer.crash.told == (("leads", "to PA 0x88080000, EL1 rw-, EL0 rw-"),)
+    shown = render(view(answer))
+    assert "ask for" in shown
+    log = tmp_path / "p2m.log"
+    log.write_text(P2M)
+    assert main(["walk", "0x88080000", "--regime", "stage2", "-s", str(log)]) == 0
+
+
+def test_xens_second_stage_may_begin_at_two_tables_side_by_side() -> None:
+    """At level 1 with 40 bits; Xen prints the index within one of them."""
+    beyond = P2M.replace("0000000088080000", "0000008088080000").replace("(XEN) 0TH[0x0] = 0x004000017f0f377f\n", "")
+    beyond = beyond.replace("mfn:0x17f0f5", "mfn:0x17f0f4")
+    assert one(beyond).crash.descriptors == {0x17F0F5010: 0x02C00000800006FD}
+    invalid = one(beyond.replace("02c00000800006fd", "0000000000000000")).crash
+    assert invalid.told[0][1].startswith("nowhere: ")
+    assert one(beyond.replace("1ST[0x2]", "1ST[0x3]")).crash.doubts
 
 
 def test_an_old_kernel_states_its_registers_and_hides_its_tables() -> None:

@@ -46,6 +46,17 @@ KERNELS = {
 }
 """Of each, the suite, the architecture and the package; the ABI number is part of its name, and the newest is taken."""
 
+FIRMWARE = {
+    "u-boot-2023.01": ("bookworm", "u-boot-qemu", "usr/lib/u-boot/qemu_arm64/u-boot.bin"),
+    "u-boot-2025.01": ("trixie", "u-boot-qemu", "usr/lib/u-boot/qemu_arm64/u-boot.bin"),
+    "tf-a-2.12": ("trixie", "arm-trusted-firmware", "usr/lib/arm-trusted-firmware/rpi4/bl31.bin"),
+    "op-tee-4.5": ("trixie", "optee-os", "usr/lib/optee/vexpress-qemu_armv8a/tee-pager_v2.bin"),
+    "edk2-2022.11-aarch64": ("bookworm", "qemu-efi-aarch64", "usr/share/qemu-efi-aarch64/QEMU_EFI.fd"),
+    "edk2-2022.11-x86": ("bookworm", "ovmf", "usr/share/OVMF/OVMF_CODE_4M.fd"),
+    "edk2-2022.11-x86-variables": ("bookworm", "ovmf", "usr/share/OVMF/OVMF_VARS_4M.fd"),
+}
+"""Of each, the suite, the package for arm64 or all architectures, and the file in it."""
+
 XENS = {"4.17": "bookworm", "4.20": "trixie"}
 """Of each version of Xen, the suite that has it."""
 
@@ -272,6 +283,16 @@ def _xen(architecture: str, version: str) -> Path:
 def xen(architecture: str = "arm64", version: str = "4.17") -> Path:
     """Return a Xen of `XENS`, or raise `Unavailable`."""
     return once(_xen, architecture, version)
+
+
+def _firmware(name: str) -> Path:
+    suite, package, inside = FIRMWARE[name]
+    return kept(f"firmware-{name}", lambda made: _one_file(Suite(suite, "arm64"), re.escape(package), inside, made))
+
+
+def firmware(name: str) -> Path:
+    """Return a part of `FIRMWARE`, or raise `Unavailable`."""
+    return once(_firmware, name)
 
 
 def _busybox(architecture: str) -> Path:

@@ -16,6 +16,7 @@ from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Regime
 from gdbtools.commands.files import write_whole
+from gdbtools.commands.guest_frames import frames_on, guest_of
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, all_ranges, of_last_exception, spaces
 from gdbtools.errors import Unavailable, Unreadable
@@ -108,6 +109,8 @@ def captured_tables(
             # What is looked at without being kept is looked at past the recording.
             fetch = read if code else machine.memory.read
             found = diagnose(asked.architecture, asked.register, read, fetch=fetch)
+            if code and found.walk is not None:
+                frames_on(found.walk, guest_of(here.machine))
             if every and code:
                 of_diagnosis(found, read, map_of(machine.memory))
             if code and found.verdict in (Verdict.TABLES_PERMIT, Verdict.LEFT_TO_HARDWARE):

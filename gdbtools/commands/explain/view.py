@@ -20,11 +20,11 @@ def view(answer: Answer) -> Document:
         return _counted(answer)
     crash = answer.crash
     blocks: list[Block] = [Line([f"line {crash.line}, {crash.system}: ", Span(crash.title, Role.HEADING)])]
+    rows: list[tuple[str, Text]] = []
     if answer.fault is not None:
         blocks += fault.view(answer.fault).blocks
     elif answer.syndrome is not None:
         blocks.append(Line(syndrome.with_reason(answer.syndrome.syndrome)))
-    rows: list[tuple[str, Text]] = []
     if answer.syndrome is not None:
         rows += _address(answer.syndrome)
     if crash.unread:
@@ -32,6 +32,7 @@ def view(answer: Answer) -> Document:
     if crash.where:
         rows.append(("code", crash.where))
     rows += labelled("repeats", crash.repeats)
+    rows += crash.told
     rows += labelled("contradicts", [Span(doubt, Role.WARNING) for doubt in crash.doubts])
     rows += labelled("ask for", crash.wanted)
     if answer.syndrome is not None and not (crash.wanted or crash.doubts):
@@ -81,6 +82,7 @@ def record(answer: Answer) -> JsonObject:
                 {"pa": hexadecimal(pa), "value": hexadecimal(value)} for pa, value in crash.descriptors.items()
             ],
             "repeats": list(crash.repeats),
+            "told": [{"of": what, "says": said} for what, said in crash.told],
             "assumed": [each.text for each in crash.deduced.assumed],
             "contradictions": list(crash.doubts),
             "wanted": list(crash.wanted),

@@ -6,7 +6,7 @@ A text without any grammar's signs is looked at by the megabyte; only where ther
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -51,7 +51,7 @@ class _Gathering:
         over = None
         found = {name: [*pattern.finditer(line)] for name, pattern in self._looked_for()}
         begins = next((name for chain in self.grammar.begins for name in chain if found.get(name)), None)
-        if begins is not None and (self.facts is None or self._again(begins)):
+        if begins is not None and (self.facts is None or self._again(begins, line, found)):
             over, self.facts = self.facts, CrashFacts(number, line)
             if over is None:
                 # The other patterns have not been asked of this line yet.
@@ -71,9 +71,12 @@ class _Gathering:
         names = firsts if self.facts is None else self.grammar.lines
         return ((name, self.grammar.lines[name]) for name in names)
 
-    def _again(self, begins: str) -> bool:
+    def _again(self, begins: str, line: str, found: Mapping[str, Sequence[re.Match[str]]]) -> bool:
         """Return whether a line that begins a crash begins another one: each has those of a chain once, in order."""
         assert self.facts is not None, "asked inside a crash"
+        if self.grammar.says_twice and line == self.facts.title and all(found[name] for name in self.facts.found):
+            # It has said nothing else yet.
+            return False
         own = next(chain for chain in self.grammar.begins if begins in chain)
         earlier = own[: own.index(begins)]
         others = [name for chain in self.grammar.begins for name in chain if name not in earlier]

@@ -10,6 +10,8 @@ from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx, decode
 from gdbtools.arch.aarch64.translation import regimes
 from gdbtools.systems.crash import Crash, CrashFacts, Deduction
 
+INTERRUPT: Final = "it is an interrupt that nobody handles, which leaves the syndrome of an earlier exception"
+"""Why nothing is read of registers that a system prints of an interrupt."""
 _SAME_LEVEL: Final = (
     EC.DATA_ABORT_SAME_EL, EC.INSTRUCTION_ABORT_SAME_EL, EC.BREAKPOINT_SAME_EL, EC.WATCHPOINT_SAME_EL,
 )  # fmt: skip

@@ -33,7 +33,8 @@ class X86Xen(System):
         leaves = sum(each.leaves for each in found if isinstance(each, Run))
         root = guest.kernel.get("cr3")
         if root is None:
-            return Isolation(upper, leaves, None, None, ("no root of this process has the guest's kernel in it",), {})
+            why = "no root of this process has the guest's kernel in it"
+            return Isolation(upper, leaves, None, None, (why,), {}, of_guest=True)
         said = f"{guest.name}'s kernel has its own root, which Xen keeps beside that of its processes"
         evidence = (
             f"{said}, at PA {root:#x}",
@@ -41,7 +42,7 @@ class X86Xen(System):
             "their lower halves lead to the same tables",
         )
         full = replace(upper, root=PA(root))
-        return Isolation(upper, leaves, full, Switch({"cr3": root}, {}, said), evidence, {})
+        return Isolation(upper, leaves, full, Switch({"cr3": root}, {}, said), evidence, {}, of_guest=True)
 
 
 XEN: Final = X86Xen()

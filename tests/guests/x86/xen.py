@@ -25,6 +25,8 @@ class PvGuest(X86Linux):
 
     cpu: str = CPU
     memory_bytes: int = 512 << 20
+    options: str = ""
+    """More of Xen's own."""
 
     def _command(self, folder: Path) -> list[str]:
         backend = f"memory-backend-file,id=ram,size={self.memory_bytes},mem-path={folder / 'ram'},share=on"
@@ -32,7 +34,7 @@ class PvGuest(X86Linux):
         shape += ["-object", backend]
         ports = ["-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"]
         ports += ["-monitor", "none", "-gdb", f"unix:{self.gdbstub},server=on,wait=off"]
-        options = f"console=com1 com1=115200,8n1 dom0_mem={DOM0_BYTES >> 20}M noreboot"
+        options = f"console=com1 com1=115200,8n1 dom0_mem={DOM0_BYTES >> 20}M noreboot {self.options}".strip()
         dom0 = f"{self.kernel} console=hvc0 quiet panic=-1 rdinit=/init {self.append}".strip()
         # Multiboot modules, the first of which is dom0's kernel.
         boot = ["-kernel", str(xen("amd64")), "-append", options, "-initrd", f"{dom0},{folder / 'initramfs'}"]

@@ -17,22 +17,23 @@ from typing import Final
 from gdbtools.addresses import PA, VA
 from gdbtools.arch.aarch64.registers.translation import MAIR, TCR_EL2
 from gdbtools.arch.aarch64.syndrome import EC, ESR_ELx, decode
-from gdbtools.arch.aarch64.tables.geometry import GRANULE_BITS, levels_for
 from gdbtools.arch.aarch64.translation import regimes
 from gdbtools.arch.model import written_down
 from gdbtools.errors import Unavailable
-from gdbtools.systems.crash import Crash, CrashFacts, Deduction, Grammar, followed
+from gdbtools.systems.crash import Crash, CrashFacts, Deduction, Grammar, followed_by_index
 
 INPUT_BITS: Final = 48
 _REGISTER_NAMES: Final = (
     "ESR_EL[12]", "FAR_EL[12]", "SCTLR_EL[12]", "TTBR0_EL[12]", "TTBR1_EL1", "TCR_EL1", "ELR_EL1", "SPSR_EL1",
     "VTCR_EL2", "VTTBR_EL2", "HCR_EL2", "HPFAR_EL2",
 )  # fmt: skip
+ENTRY: Final = re.compile(r"\b([0-3])(?:TH|ST|ND|RD)\[0x([0-9a-f]{1,4})\] = 0x([0-9a-f]{1,16})\b")
+"""A level of a walk: its number, the index and the entry."""
 _LINES: Final = {
     "trap": re.compile(r"\b(Data|Instruction|Prefetch) Abort Trap\. Syndrome=(?:0x)?([0-9a-f]{1,8})\b"),
     "unexpected": re.compile(r"\bUnexpected Trap: (.+)"),
     "walk": re.compile(r"\bWalking Hypervisor VA 0x([0-9a-f]{1,16}) on CPU\d+ via TTBR 0x([0-9a-f]{1,16})\b"),
-    "entry": re.compile(r"\b([0-3])(?:TH|ST|ND|RD)\[0x([0-9a-f]{1,4})\] = 0x([0-9a-f]{1,16})\b"),
+    "entry": ENTRY,
     "pc": re.compile(r"\bPC: +([0-9a-f]{16})\b ?(\S*)"),
     "lr": re.compile(r"\bLR: +([0-9a-f]{16})\b"),
     "sp": re.compile(r"\bSP: +([0-9a-f]{16})\b"),
@@ -69,8 +70,8 @@ def crash(facts: CrashFacts) -> Crash | None:
     if syndrome is None and address is None:
         return None
     if address is not None:
-        _agree("FAR_EL2", address, "the address that Xen walked", stated, deduced)
-        _agree("TTBR0_EL2", facts.number("walk", 1) or 0, "where Xen's walk began", stated, deduced)
+        deduced.agree("FAR_EL2", address, "the address that Xen walked", stated)
+        deduced.agree("TTBR0_EL2", facts.number("walk", 1) or 0, "where Xen's walk began", stated)
     descriptors = {} if address is None else _placed({**deduced.values, **stated}, VA(address), facts, deduced)
     at = facts.first("pc")
     return Crash(
@@ -111,14 +112,6 @@ def _syndrome(facts: CrashFacts, stated: int | None, deduced: Deduction) -> int 
     return stated
 
 
-def _agree(name: str, value: int, what: str, stated: Mapping[str, int], deduced: Deduction) -> None:
-    """Hold what a walk says of a register against that register; without it, it is what the walk says."""
-    if name not in stated:
-        deduced.assume(name, value, what)
-    elif stated[name] != value:
-        deduced.doubts.append(f"{what} is {value:#x}, and {name} has {stated[name]:#x}")
-
-
 def _stated(facts: CrashFacts) -> dict[str, int]:
     general = {f"x{number}": int(value, 16) for number, value in facts.all("general")}
     special = {
@@ -133,21 +126,12 @@ def _stated(facts: CrashFacts) -> dict[str, int]:
 
 
 def _placed(values: Mapping[str, int], address: VA, facts: CrashFacts, deduced: Deduction) -> Mapping[PA, int]:
-    """Return where the entries of Xen's walk lie, whose levels and indices have to be those of the address."""
-    levels = {level.number: level for level in levels_for(GRANULE_BITS["4KB"], INPUT_BITS)}
     entries = [(int(level), int(index, 16), int(value, 16)) for level, index, value in facts.all("entry")]
-    wrong = [f"{level}" for level, index, _ in entries if levels[level].index(address) != index]
-    if wrong or [level for level, *_ in entries] != [*levels][: len(entries)]:
-        deduced.doubts.append("the levels or indices of the walk are not those of its address")
-        return {}
     try:
         regime = regimes.regime_for(written_down(values), address, "el2")
     except Unavailable:
         return {}
-    placed, left = followed(regime, address, [value for *_, value in entries])
-    if left:
-        deduced.doubts.append("an entry is printed behind the one that ends the walk")
-    return placed
+    return followed_by_index(regime, address, entries, deduced)
 
 
 def _wanted(syndrome: int | None, facts: CrashFacts) -> tuple[str, ...]:

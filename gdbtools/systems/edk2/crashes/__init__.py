@@ -1,0 +1,1 @@
+"""What edk2 prints when it crashes, an architecture each."""

@@ -1,0 +1,1 @@
+"""OP-TEE: what it prints when it crashes."""

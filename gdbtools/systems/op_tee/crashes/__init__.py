@@ -1,0 +1,1 @@
+"""What OP-TEE prints when it crashes, an architecture each."""

@@ -1,0 +1,1 @@
+"""Trusted Firmware-A: what it prints when it crashes."""

@@ -1,0 +1,1 @@
+"""What Trusted Firmware-A prints when it crashes, an architecture each."""

@@ -1,0 +1,1 @@
+"""U-Boot: what it prints when it crashes."""

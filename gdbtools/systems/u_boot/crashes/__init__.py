@@ -1,0 +1,1 @@
+"""What U-Boot prints when it crashes, an architecture each."""

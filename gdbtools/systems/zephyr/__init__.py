@@ -1,0 +1,1 @@
+"""Zephyr: what it prints when it crashes."""

@@ -1,0 +1,1 @@
+"""What Zephyr prints when it crashes, an architecture each."""

@@ -108,7 +108,8 @@ def crash_grammars() -> Sequence[Grammar]:
     from gdbtools.systems.edk2.crashes import x86_64 as edk2_on_x86_64
     from gdbtools.systems.freebsd.crashes import aarch64 as freebsd
     from gdbtools.systems.hafnium.crashes import aarch64 as hafnium
-    from gdbtools.systems.illumos.crashes import aarch64 as illumos
+    from gdbtools.systems.illumos.crashes import aarch64 as illumos_on_aarch64
+    from gdbtools.systems.illumos.crashes import x86_64 as illumos_on_x86_64
     from gdbtools.systems.linux.crashes import other as other_of_linux
     from gdbtools.systems.linux.crashes import riscv as linux_on_riscv
     from gdbtools.systems.linux.crashes import x86_64 as linux_on_x86_64
@@ -139,7 +140,8 @@ def crash_grammars() -> Sequence[Grammar]:
         m1n1.GRAMMAR,
         xnu.GRAMMAR,
         sel4.GRAMMAR,
-        illumos.GRAMMAR,
+        illumos_on_aarch64.GRAMMAR,
+        illumos_on_x86_64.GRAMMAR,
         hafnium.GRAMMAR,
         xens_second_stage.GRAMMAR,
         xen_on_x86_64.GRAMMAR,

@@ -2,7 +2,8 @@
 
     python -m tests.guests.printed_crashes [NAME...]
 
-The guest is fixtures/guests/crashes: it is told which fault to make, and whose lines to print of it.
+The guests are fixtures/guests/crashes and fixtures/guests/x86/crashes: each is told which fault to make, and whose
+lines to print of it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,42 +20,61 @@ from typing import Final
 from gdbtools.children.mi import Gdb
 from gdbtools.children.processes import find_gdb, find_qemu
 from tests.guests.crash_logs import FROM_KERNEL, FROM_USER, LOGS
+from tests.guests.packages import qemu
 from tests.live.session import INIT, INSIDE, Session
 from tests.places import ROOT
 
 GUEST: Final = ROOT / "fixtures/guests/crashes/crashes.elf"
 FAULTS: Final = {"absent": 0, "read-only": 1, "access-flag": 2}
 """As the guest numbers them."""
+X86_FAULTS: Final = {"absent": 0, "read-only": 1, "execute": 2}
 
 
 @dataclass(frozen=True)
-class Printer:
-    """One system's lines: its number in the guest, and where it runs and is called from."""
+class Guest:
+    """One of the two guests, as QEMU runs it: its first instruction, and where GDB captures a fault of it."""
 
-    number: int
-    el2: bool = False
-    from_user: bool = False
+    elf: Path
+    command: Sequence[str]
+    start: str
+    taken: str
+    faults: Mapping[str, int]
 
 
-PRINTERS: Final[Mapping[str, Printer]] = {
-    "osv": Printer(0),
-    "freebsd": Printer(1),
-    "solo5": Printer(2),
-    "m1n1": Printer(3, el2=True),
-    "xnu": Printer(4),
-    "illumos": Printer(5),
-    "hafnium": Printer(6, el2=True),
-    "sel4-kernel": Printer(7),
-    "sel4": Printer(8, from_user=True),
+def _arm(virt: str = "virt", offset: int = FROM_KERNEL) -> Guest:
+    machine = (find_qemu(), "-M", virt, "-cpu", "cortex-a57", "-m", "64")
+    faults = {name: number for name, number in FAULTS.items() if offset == FROM_KERNEL or name != "read-only"}
+    return Guest(GUEST, machine, "_start", f"((long)&vectors + {offset})", faults)
+
+
+def _at_el2() -> Guest:
+    return _arm("virt,virtualization=on")
+
+
+def _from_user() -> Guest:
+    """Return the guest whose process reads, and does no more."""
+    return _arm(offset=FROM_USER)
+
+
+def _x86() -> Guest:
+    machine = (*qemu("system", "qemu-system-x86_64").command, "-M", "q35", "-cpu", "max", "-m", "64")
+    return Guest(ROOT / "fixtures/guests/x86/crashes/crashes.elf", machine, "start", "(long)&page_fault", X86_FAULTS)
+
+
+PRINTERS: Final[Mapping[str, tuple[int, Callable[[], Guest]]]] = {
+    "osv": (0, _arm),
+    "freebsd": (1, _arm),
+    "solo5": (2, _arm),
+    "m1n1": (3, _at_el2),
+    "xnu": (4, _arm),
+    "illumos": (5, _arm),
+    "hafnium": (6, _at_el2),
+    "sel4-kernel": (7, _arm),
+    "sel4": (8, _from_user),
+    "osv-x86": (0, _x86),
+    "illumos-x86": (1, _x86),
 }
-
-
-def wanted() -> Iterator[tuple[str, Printer, str]]:
-    """Yield each log's name, its printer, and its fault; a process only reads."""
-    for system, printer in PRINTERS.items():
-        for fault in FAULTS:
-            if not (printer.from_user and fault == "read-only"):
-                yield f"{system}-{fault}", printer, fault
+"""By system: its number in the guest, and the guest."""
 
 
 @contextmanager
@@ -81,28 +101,32 @@ def capture(session: Session, name: str) -> None:
     session.say("delete")
 
 
-def record(name: str, printer: Printer, fault: str, folder: Path) -> None:
-    """Record one log, and the capture at the vector entry of its fault."""
-    virt = "virt,virtualization=on" if printer.el2 else "virt"
-    machine = [find_qemu(), "-M", virt, "-cpu", "cortex-a57", "-m", "64"]
+def record(name: str, number: int, guest: Guest, fault: str, folder: Path) -> None:
+    """Record one log, and the capture at the first instruction of the handler of its fault."""
     serial, stub = folder / f"{name}.txt", folder / f"{name}.sock"
-    with stopped(GUEST, machine, serial, stub) as session:
-        session.say(f"set var *(unsigned long *)&fault = {FAULTS[fault]}")
-        session.say(f"set var *(unsigned long *)&system = {printer.number}")
-        offset = FROM_USER if printer.from_user else FROM_KERNEL
-        session.say(f"hbreak *{session.value('(unsigned long)&vectors') + offset:#x}")
+    with stopped(guest.elf, guest.command, serial, stub) as session:
+        # A loader may put the guest into memory as late as its start, if that is not where it stands.
+        if session.value("$pc") != session.value(f"(long)&{guest.start}"):
+            session.say(f"hbreak *(long)&{guest.start}")
+            session.say("continue")
+            session.say("delete")
+        session.say(f"set var *(unsigned long *)&fault = {guest.faults[fault]}")
+        session.say(f"set var *(unsigned long *)&system = {number}")
+        session.say(f"hbreak *{guest.taken}")
         session.say("continue")
         capture(session, name)
-        session.say("hbreak finished")
+        session.say("hbreak *(long)&finished")
         session.say("continue")
     (LOGS / f"{name}.log").write_bytes(serial.read_bytes())
 
 
 def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="gdbtools-logs-") as folder:
-        for name, printer, fault in wanted():
-            if not names or name in names:
-                record(name, printer, fault, Path(folder))
+        for system, (number, made) in PRINTERS.items():
+            guest = made()
+            for fault in guest.faults:
+                if not names or f"{system}-{fault}" in names:
+                    record(f"{system}-{fault}", number, guest, fault, Path(folder))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import traceback
 from gdbtools.errors import Unavailable
 
 OURS = (
-    "start", "source", "prompt", "walks", "maps", "stage2", "sources", "roots", "differences", "reverse", "linux",
-    "faults",
+    "start", "source", "prompt", "walks", "maps", "stage2", "sources", "roots", "differences", "reverse", "logs",
+    "linux", "faults",
 )  # fmt: skip
 BENCHES = (*OURS, "rivals")
 """Beside our own, what is measured only when it is named: it needs somebody else's program."""

@@ -19,10 +19,9 @@ from typing import BinaryIO
 
 from gdbtools import __version__
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.model import ReadRegister
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.answering import query, query_of, respond
-from gdbtools.commands.arguments import OUTPUT
+from gdbtools.commands.arguments import OUTPUT, RECORD
 from gdbtools.commands.complaints import is_file
 from gdbtools.commands.expressions import Expressions
 from gdbtools.commands.model import Argument, Command, Kind
@@ -34,6 +33,7 @@ from gdbtools.commands.sources import SOURCE_OPTIONS, Sources, sources
 from gdbtools.errors import ANSWERED, INTERRUPTED, MISSING, NOT_READ, USAGE, GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine.layers import no_source, unsaid
 from gdbtools.machine.model import Machine
+from gdbtools.machine.naming import named, symbol_values
 from gdbtools.machine.symbols import Symbols
 from gdbtools.numbers import number
 from gdbtools.places import gdbinit
@@ -117,6 +117,12 @@ def _main(words: Sequence[str]) -> int:
         Parser(prog="gdbtools gdbinit", description=_GDBINIT, formatter_class=HelpFormatter).parse_args(rest)
         print(gdbinit())
         return ANSWERED
+    if name == "bundle":
+        Parser(prog="gdbtools bundle", description=_BUNDLE, formatter_class=HelpFormatter).parse_args(rest)
+        from gdbtools.machine.logs import bundle  # only this needs it
+
+        print(bundle.TEXT, end="")
+        return ANSWERED
     if name == "demo":
         from gdbtools.repl.demo import demo  # the launcher's face: only this command needs it
 
@@ -128,7 +134,7 @@ def _main(words: Sequence[str]) -> int:
     if name == "completion":
         from gdbtools import shells  # the same
 
-        print(shells.completion(rest, SHARED, ("gdbinit", "demo", "help")))
+        print(shells.completion(rest, SHARED, ("gdbinit", "bundle", "demo", "help")))
         return ANSWERED
     if name == "mcp":
         from gdbtools.mcp import server  # the same
@@ -143,7 +149,7 @@ def _no_command(name: str) -> str:
     if is_file(name):
         return f"{name} is a file; say what to ask of it: gdbtools fault -s {name}"
     listed = "`gdbtools --help` lists them"
-    meant = nearest(name, (*COMMANDS.spellings, *PROMPTS, "gdbinit", "demo", "mcp", "help"))
+    meant = nearest(name, (*COMMANDS.spellings, *PROMPTS, "gdbinit", "bundle", "demo", "mcp", "help"))
     return f"there is no command {name!r}; {f'did you mean {meant}? ' if meant else ''}{listed}"
 
 
@@ -156,17 +162,18 @@ def _answer(command: Command, arguments: Sequence[str], called: str) -> int:
             f"`{command.name}` needs a live guest: gdbtools attach, or in GDB source {gdbinit()} and mmu {command.name}"
         )
     _refuse_files(words)
-    cpu = words.given["cpu"]
-    wanted = sources({**words.given, "cpu": None if cpu is None else number(cpu)})
+    numbers = {name: words.given[name] for name in ("cpu", "record")}
+    wanted = sources({**words.given, **{name: word and number(word) for name, word in numbers.items()}})
     with contextlib.ExitStack() as held:
         symbols = Symbols(None if wanted.elf is None else Path(wanted.elf))
         # Opened when it is first asked: by `$pc` among the words, else when they have been read.
         opening = cache(lambda: held.enter_context(_machine(words, wanted, symbols, called)))
-        asked = query_of(words, _evaluator(symbols, lambda name: opening().value_of(name)))
+        asked = query_of(words, _evaluator(symbols, opening))
         if not wanted.names and not asked.sourceless:
             raise _no_source(command)
         session = Session(opening(), called=" -s ".join(wanted.names) or "SOURCE", open=_opener(wanted))
         session.source_words = wanted.words
+        session.elf = symbols.elf
         session.standard_input = _standard_input
         try:
             response = respond(asked, session)
@@ -238,10 +245,11 @@ def _machine(words: Words, wanted: Sources, symbols: Symbols, called: str) -> It
 
         with opened(wanted.names, **wanted.choice) as machine:
             ARCHITECTURES.check_called(called, machine.architecture)
-            yield symbols.of(machine)
+            yield named(machine, symbols)
         return
     if not command.may_be_sourceless:
         raise _no_source(command)
+    _refuse_choices(command, wanted)
     registers = [each.key for each in command.arguments if each.kind is Kind.REGISTER]
     names = [re.split("[=:.]", word)[0].strip() for key in registers for word in words.given[key] or ()]
     # What an architecture calls it says whose a value is.  Without any such word it is taken for what is decoded first,
@@ -260,6 +268,30 @@ def _machine(words: Words, wanted: Sources, symbols: Symbols, called: str) -> It
     yield replace(machine, files=symbols.files)
 
 
+def _refuse_choices(command: Command, wanted: Sources) -> None:
+    """Refuse options that say something of a source where there is none, or where a text says it itself.
+
+    A command that neither decodes nor reads a text opens sources of its own by them.
+    """
+    choice = wanted.choice
+    given: dict[str, object] = {"--cpu": choice["cpu"], "--stop": choice["stop"] or None}
+    if not any(each.name == RECORD.name for each in command.arguments):
+        given[RECORD.name] = choice["record"]
+    if command.of_text:
+        given |= {
+            "--arch": choice["architecture"],
+            "--registers": choice["registers"],
+            "--dirty-convention": choice["dirty"],
+        }
+    option = next((name for name, value in given.items() if value is not None), None)
+    if option is not None and command.of_text:
+        raise UsageError(f"{option} is not for `{command.name}`, whose log says itself what it is of; leave it out")
+    if option is not None and command.decodes:
+        raise UsageError(
+            f"{option} is about a source, and `{command.name}` has none here; name one (-s), or leave it out"
+        )
+
+
 @contextlib.contextmanager
 def _offline(wanted: Sources, acts: bool) -> Iterator[Callable[[str, Sequence[str]], Sequence[str]]]:
     """Yield what answers a command's words with lines of JSON, from these sources; one that `acts` if that is so."""
@@ -267,14 +299,14 @@ def _offline(wanted: Sources, acts: bool) -> Iterator[Callable[[str, Sequence[st
 
     symbols = Symbols(None if wanted.elf is None else Path(wanted.elf))
     with opened(wanted.names, **wanted.choice) as machine:
-        evaluate = _evaluator(symbols, machine.value_of)
+        evaluate = _evaluator(symbols, lambda: machine)
 
         def ask(name: str, words: Sequence[str]) -> Sequence[str]:
             ARCHITECTURES.check_called(name, machine.architecture)
             command = COMMANDS[name] if acts else COMMANDS[name].looking()
             if command is None:
                 raise UsageError(f"`{name}` does more than look, and that is not allowed here")
-            session = Session(symbols.of(machine), open=_opener(wanted))
+            session = Session(named(machine, symbols), open=_opener(wanted))
             return respond(query(command, words, evaluate, "gdbtools"), session).lines()
 
         yield ask
@@ -294,18 +326,21 @@ def _opener(wanted: Sources) -> Open:
         from gdbtools.machine.sources import open_source  # the same
 
         chosen = choice["registers"] if registers is None else registers
-        return open_source(name, chosen, choice["cpu"], choice["dirty"], choice["architecture"])
+        architecture, record = choice["architecture"], choice["record"]
+        return open_source(name, chosen, choice["cpu"], choice["dirty"], architecture, record=record)
 
     return open_other
 
 
-def _evaluator(symbols: Symbols, register: ReadRegister) -> Evaluate:
+def _evaluator(symbols: Symbols, opening: Callable[[], Machine]) -> Evaluate:
     """Read an address: a register, or a symbol of the ELF file that `--elf` names, with an offset if need be."""
-    return Expressions(lambda: symbols.values, symbols.whence, register).evaluate
+    values = symbol_values(symbols, opening)
+    return Expressions(values, symbols.whence, lambda name: opening().value_of(name)).evaluate
 
 
 _OF_THIS_PROGRAM = {
     "gdbinit": 'Print the file to source inside GDB: gdb -x "$(gdbtools gdbinit)"',
+    "bundle": "Print a line of shell: what to ask of whoever reports a crash",
     "mcp": "Serve the commands to an assistant (Model Context Protocol)",
     "demo": "Watch an access-flag fault be explained and repaired in a real guest",
     "completion": "Print what a shell needs to complete all this: bash, zsh, fish or tcsh",
@@ -317,6 +352,12 @@ _GDBINIT = (
     "installation. `gdbtools attach` and `gdbtools run` source it by themselves.\n\n"
     '  gdb -x "$(gdbtools gdbinit)"                      this time\n'
     '  echo "source $(gdbtools gdbinit)" >> ~/.gdbinit   every time\n'
+)
+
+
+_BUNDLE = (
+    "Print a line of shell for whoever reports a crash of Linux: it writes the log, and what\n"
+    "else is to be known of the machine, to one file that `gdbtools explain` reads.\n"
 )
 
 

@@ -86,6 +86,7 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "explain": (
         ("gdbtools explain console.txt", "every crash in it, each with its verdict"),
         ("gdbtools explain -", "in what is piped to it, by `journalctl -k |`"),
+        ("gdbtools explain console.txt --record 2 --elf vmlinux", "the second alone, with the kernel's symbols"),
     ),
     "catch": (
         ("mmu catch access-flag", "every set of vectors that the guest uses"),

@@ -78,7 +78,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "children": ("children", "arch.ARCHITECTURES", "machine.live", "render.document", *LEAVES),
     "commands": (
         "commands", "render", "analysis", "repair", "systems", "machine.model", "machine.layers",
-        "machine.dumps.capture", "machine.dumps.crash_log", "machine.dumps.crash_text", "machine.dumps.extents",
+        "machine.dumps.capture", "machine.dumps.crash_log", "machine.dumps.crash_text", "machine.logs.crash_symbols",
+        "machine.dumps.extents",
         "machine.dumps.files", "systems.vmcoreinfo", *ARCH, *LEAVES,
     ),
     "live": (
@@ -113,7 +114,7 @@ _WORDS = re.compile(
 )
 LEFT: Mapping[str, tuple[int, str]] = {
     "arch": (2, "the one line that registers it"),
-    "systems": (24, "the lines that register what is known of its systems"),
+    "systems": (25, "the lines that register what is known of its systems"),
     "commands": (2, "the command `tlbi` is called so"),
     "commands.tlbi.declared": (1, "its name"),
 }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ExceptionRecord,
         Fault,
         FaultKind,
+        InstructionAccess,
         Privilege,
         ReadRegister,
         RecordNames,
@@ -125,6 +126,13 @@ class Exceptions(abc.ABC):
 
         `instruction` is None where it cannot be read; `register` is given where the general registers are still its.
         """
+
+    def access_by(self, code: bytes, register: ReadRegister, at: VA | None = None) -> InstructionAccess | None:  # noqa: ARG002
+        """Return what the instruction that code begins with does with memory; None for none, and where nobody knows.
+
+        `register` reads the general registers as they were before it, and `at` is where it is, if that is known.
+        """
+        return None
 
     @abc.abstractmethod
     def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[VA, str]:

@@ -136,6 +136,10 @@ SERVICED = ("access-flag", "dirty")
 """What `service` repairs."""
 DIRTY_CONVENTIONS = ("none", "bit55", "bit56", "bit57", "bit58", "dbm")
 """How a guest may mark what was written: the values of `DirtyConvention`."""
+RECORD = Argument("--record", "which crash of a log, counted from 1 (default: the first)", Kind.NUMBER)
+"""Of a source, and of a text."""
+LOG_FORMS = ("github",)
+"""What the crashes of a text are written in for others."""
 AUDITED = (
     "writable-executable",
     "user-writable-executable",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from gdbtools.analysis.faults.belonging import Belonging
 from gdbtools.arch.capabilities import Architecture
@@ -26,6 +27,8 @@ from gdbtools.wording import name_of, size
 
 _ADDRESSES = ("NextTable", "OutputAddress")
 _UNSAID = ("TYPE", "IGNORED", "IGNORED_LOW")
+ASSUMED: Final = "assumed"
+"""What rows are called that say what nobody has read."""
 
 
 def fault_name(fault: Fault) -> str:
@@ -153,7 +156,7 @@ def regime_text(walk: Walk) -> str:
 def evidence(walk: Walk, show: Callable[[Walk], Block] = steps_table) -> list[Block]:
     """Show a whole walk: the steps of each stage, in the way of `show`, the regime, what it grants."""
     rows: list[tuple[str, Text]] = [("regime", regime_text(walk)), *attribute_rows(walk)]
-    rows += labelled("assumed", walk.regime.assumed)
+    rows += labelled(ASSUMED, walk.regime.assumed)
     rows += [("note", note) for note in walk.regime.notes]
     return [*_stages(walk, show), Facts(rows)]
 

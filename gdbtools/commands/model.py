@@ -178,6 +178,8 @@ class Command:
     implementation: Callable[[], Implementation]
     may_be_sourceless: bool = False
     decodes: bool = True
+    of_text: bool = False
+    """Whether what it looks at without a source says itself whose it is, so that nobody else may."""
     live_only: bool = False
     changes_guest: bool = False
     runs_guest: bool = False

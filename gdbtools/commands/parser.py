@@ -148,9 +148,15 @@ def parser_for(command: Command, program: str, shared: Sequence[Argument] = (), 
         formatter_class=partial(HelpFormatter, width=width),
         allow_abbrev=False,
     )
-    for argument in (*command.arguments, *shared):
+    for argument in _all(command, shared):
         add(parser, argument)
     return parser
+
+
+def _all(command: Command, shared: Sequence[Argument]) -> Sequence[Argument]:
+    """Return a command's arguments and those that a face adds; of one that both have, the command's own."""
+    own = {argument.name for argument in command.arguments}
+    return *command.arguments, *(each for each in shared if each.name not in own)
 
 
 def add(parser: Parser, argument: Argument, read: Callable[[str], Any] = str) -> None:
@@ -233,7 +239,7 @@ def read(words: Words, evaluate: Evaluate) -> tuple[Mapping[str, Any], tuple[str
         Kind.SCOPE: reader.scope,
     }
     values = dict(words.given)
-    for argument in (*words.command.arguments, *words.shared):
+    for argument in _all(words.command, words.shared):
         make = readers.get(_kind_of(argument, words))
         given = values[argument.key]
         if make is not None and given is not None:

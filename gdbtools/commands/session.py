@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from gdbtools.arch.capabilities import DirtyConvention
@@ -87,6 +88,8 @@ class Session:
     kept: Kept = field(default_factory=Kept)
     make_sure: Callable[[], None] = lambda: None
     """Raises `Unavailable` if what was read cannot be believed after all: asked before it goes into a file."""
+    elf: Path | None = None
+    """The file whose symbols name addresses, for a command that opens what it looks at itself."""
     standard_input: Callable[[], BinaryIO] = no_input
     """What is piped to the face, where that is not what it is asked by."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict
 
-from gdbtools.commands.arguments import DIRTY_CONVENTIONS
+from gdbtools.commands.arguments import DIRTY_CONVENTIONS, RECORD
 from gdbtools.commands.model import Argument, Kind
 from gdbtools.commands.parser import Parser, add
 
@@ -15,6 +15,7 @@ SOURCE_OPTIONS: Final = (
     Argument("--arch", "whose a source is that does not say so itself", metavar="NAME"),
     Argument("--registers", "a JSON object of register names to hex strings"),
     Argument("--cpu", "which CPU of the source (default: the one that was current)", Kind.NUMBER),
+    RECORD,
     Argument(
         "--dirty-convention",
         "how the guest marks what was written: that software bit of a leaf, as `set mmu-dirty` in GDB",
@@ -38,6 +39,7 @@ class SourceChoice(TypedDict):
     stop: bool
     dirty: str | None
     architecture: str | None
+    record: int | None
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Sources:
             "--arch": choice["architecture"],
             "--registers": choice["registers"],
             "--cpu": choice["cpu"],
+            "--record": choice["record"],
             "--dirty-convention": choice["dirty"],
         }
         said = [word for name in self.names for word in ("-s", name)]
@@ -76,4 +79,5 @@ def source_choice(values: Mapping[str, Any]) -> SourceChoice:
         "stop": values["stop"],
         "dirty": values["dirty_convention"],
         "architecture": values["arch"],
+        "record": values["record"],
     }

@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gdbtools.addresses import PA, VA
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.model import Assumption, CpuRegisters, ExceptionRecord
 from gdbtools.errors import Unavailable
+
+if TYPE_CHECKING:
+    from gdbtools.systems.crash import Crash
 
 
 class PhysicalMemory(Protocol):
@@ -238,6 +241,9 @@ class Machine:
     """Whether the source says how many CPUs there are: a raw image does not."""
     files: tuple[str, ...] = ()
     """The names of the files that it is read from, `PATH@BASE` among them."""
+
+    crash: Crash | None = None
+    """What it is made of, where that is lines of a log."""
 
     @cached_property
     def cpu(self) -> Cpu:

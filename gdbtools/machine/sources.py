@@ -65,6 +65,7 @@ def opened(
     stop: bool = False,
     dirty: str | None = None,
     architecture: str | None = None,
+    record: int | None = None,
 ) -> Iterator[Machine]:
     """Open a source as a machine: whatever `open_source` does, or the QEMU whose monitor is at `qmp:ADDRESS`.
 
@@ -77,8 +78,10 @@ def opened(
             f"--stop holds a guest that runs, and {names[0]} is no QEMU's monitor ({QMP}PATH); leave it out"
         )
     if monitor is None:
-        yield open_source(names, registers, cpu, dirty, architecture)
+        yield open_source(names, registers, cpu, dirty, architecture, record=record)
         return
+    if record is not None:
+        raise UsageError(_no_log(monitor))
     if len(names) > 1:
         raise UsageError(f"{monitor} is one of several sources; give it alone")
     from gdbtools.machine.live.qemu import attached  # sockets and processes: no dump needs them
@@ -94,6 +97,7 @@ def open_source(
     dirty: str | None = None,
     architecture: str | None = None,
     like: Machine | None = None,
+    record: int | None = None,
 ) -> Machine:
     """Open a dump (`PATH`), or one or more raw images (`PATH@BASE`), as a machine without a live guest.
 
@@ -101,10 +105,12 @@ def open_source(
     `architecture` is the name of its own, for a source that does not say; it is that of `like`, which it is held
     against, where nobody says at all.
     `dirty` is the convention by which its guest marks what is dirty (`DirtyConvention`), if the user has stated one.
+    `record` is which crash of a log, counted from 1; None: the first.
     In front of a name `~` is a home directory: not every face has a shell before it.
     """
     names = (source,) if isinstance(source, str) else source
-    machine = _machine(_opened([expanduser(name) for name in names]), registers, cpu, dirty, architecture, like)
+    dump = _opened([expanduser(name) for name in names], record)
+    machine = _machine(dump, registers, cpu, dirty, architecture, like)
     return replace(machine, files=(*names, *machine.files))
 
 
@@ -149,6 +155,7 @@ def _machine(
         current,
         assumed=dump.assumed + assumed,
         counted=bool(dump.cpus) and dump.counted,
+        crash=dump.crash,
     )
     if registers is not None:
         machine = replace(machine, files=(str(registers),))
@@ -178,10 +185,16 @@ def _architecture(dump: Dump, registers: str | Path | None, wanted: str | None, 
     return ARCHITECTURES[dump.architecture]
 
 
-def _opened(names: Sequence[str]) -> Dump:
+def _no_log(name: str) -> str:
+    return f"--record chooses among the crashes of a log, and {name} is none; leave it out"
+
+
+def _opened(names: Sequence[str], record: int | None) -> Dump:
     """Return what the named files hold: raw images together, or one file that says by its contents what it is."""
     images = [_raw(name) for name in names]
     raw = [image for image in images if image is not None]
+    if record is not None and any(raw):
+        raise UsageError(_no_log(names[0]))
     if len(raw) == len(names):
         said = tuple(Assumption("", f"{path}@{base.said}") for path, base in raw if base.said)
         from gdbtools.machine.dumps.raw import open_raw
@@ -196,14 +209,16 @@ def _opened(names: Sequence[str]) -> Dump:
         raise Malformed(f"{name} is empty; name a dump that has something in it")
     for beginning, opened in FORMATS.items():
         if begins.startswith(beginning):
+            if record is not None:
+                raise UsageError(_no_log(name))
             return opened(Path(name))
     for beginning, what in magic.NEARLY.items():
         if begins.startswith(beginning):
             raise UsageError(f"{name} is {what}")
-    if b"\0" not in begins:
+    if b"\0" not in begins or magic.utf_16(begins):
         from gdbtools.machine.dumps.crash_log import open_crash_log
 
-        return open_crash_log(Path(name))
+        return open_crash_log(Path(name), record)
     raise UsageError(f"{name} is no dump that is known here; for a raw image say where it starts: {name}@0x40000000")
 
 

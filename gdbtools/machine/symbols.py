@@ -23,6 +23,7 @@ SECTIONS: Final = {64: struct.Struct("<IIQQQQIIQQ"), 32: struct.Struct("<10I")}
 SYMBOLS: Final = {64: struct.Struct("<I4xQ8x"), 32: struct.Struct("<II8x")}
 """st_name and st_value, of what a symbol has."""
 ALLOCATED = 1 << 1  # SHF_ALLOC
+PROGRAM_BITS = 1  # SHT_PROGBITS
 SYMBOL_TABLES = (2, 11)  # SHT_SYMTAB, SHT_DYNSYM
 NAME_BYTES, TIMES = 1 << 12, 4
 """How long a name may be (C++ and Rust stay below), and how much of the file all together: linkers share their ends."""
@@ -92,6 +93,20 @@ def section_places(path: Path) -> Sequence[tuple[int, int]]:
 
     sections, _ = _sections(path, map_file(path))
     return [(each[3], each[3] + each[5]) for each in sections if each[2] & ALLOCATED and each[5]]
+
+
+def section_bytes(path: Path, address: int, size_bytes: int) -> bytes:
+    """Return what a file has at an address where the program runs; fewer bytes, or none, where no section has them."""
+    from gdbtools.machine.dumps.dump import map_file  # the same
+
+    view = map_file(path)
+    sections, _ = _sections(path, view)
+    for each in sections:
+        first, offset, length = each[3:6]
+        if each[1] == PROGRAM_BITS and each[2] & ALLOCATED and first <= address < first + length:
+            at = offset + address - first
+            return bytes(view[at : at + min(size_bytes, first + length - address)])
+    return b""
 
 
 def symbol_values(path: Path) -> dict[str, int]:

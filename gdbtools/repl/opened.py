@@ -16,6 +16,7 @@ from gdbtools.commands.expressions import Expressions
 from gdbtools.commands.session import Kept
 from gdbtools.errors import GdbtoolsError, Unavailable, UsageError
 from gdbtools.machine.model import Machine
+from gdbtools.machine.naming import named
 from gdbtools.machine.symbols import Symbols
 from gdbtools.render.json import JsonObject
 from gdbtools.repl.command_line import OWN, PREFIX, ForGdb, Question, first_word
@@ -60,7 +61,7 @@ class Opened(PromptSubject):
     async def open(self) -> None:
         self._held.close()
         machine = self._held.enter_context(self._opened())
-        self._machine = self._symbols.of(machine)
+        self._machine = named(machine, self._symbols)
         self.state = State(Doing.SOURCE)
 
     async def close(self) -> None:

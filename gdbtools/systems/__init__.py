@@ -114,6 +114,7 @@ def crash_grammars() -> Sequence[Grammar]:
     from gdbtools.systems.linux.crashes import riscv as linux_on_riscv
     from gdbtools.systems.linux.crashes import x86_64 as linux_on_x86_64
     from gdbtools.systems.linux.crashes.aarch64 import crash as linux_on_aarch64
+    from gdbtools.systems.linux.crashes.aarch64 import kvm
     from gdbtools.systems.m1n1.crashes import aarch64 as m1n1
     from gdbtools.systems.op_tee.crashes import aarch64 as op_tee
     from gdbtools.systems.osv.crashes import aarch64 as osv_on_aarch64
@@ -130,6 +131,7 @@ def crash_grammars() -> Sequence[Grammar]:
 
     return (
         linux_on_aarch64.GRAMMAR,
+        kvm.GRAMMAR,
         linux_on_riscv.GRAMMAR,
         linux_on_x86_64.GRAMMAR,
         xen_on_aarch64.GRAMMAR,
@@ -189,6 +191,20 @@ def of_entry(architecture: Architecture, address: VA, step: Step) -> str:
     """Return what software's own bits say of an entry by each system's convention, and by whose; else empty."""
     told = ((each.title, each.of_entry(address, step)) for each in systems_of(architecture))
     return ", ".join(f"by {title}'s convention: {said}" for title, said in told if said)
+
+
+def of_address(architecture: Architecture, system: str, address: VA) -> str:
+    """Return what an address is by the list of the system of that name, and is no pointer; empty for any other."""
+    return next(filter(None, (each.of_address(address) for each in _named(architecture, system))), "")
+
+
+def users_helpers(architecture: Architecture, system: str) -> str:
+    """Return what the kernel of the system of that name has for accesses to a process's memory."""
+    return next(filter(None, (each.users_helpers for each in _named(architecture, system))), "")
+
+
+def _named(architecture: Architecture, system: str) -> Sequence[System]:
+    return [each for each in systems_of(architecture) if each.title and system.startswith(each.title)]
 
 
 def registers_from_notes(architecture: Architecture, info: Mapping[str, str], privilege: Privilege) -> Derived:

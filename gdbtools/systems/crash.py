@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from gdbtools.addresses import PA, Input
+from gdbtools.addresses import PA, VA, Input
 from gdbtools.arch.model import Assumption, Derived, Regime
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unreadable
@@ -20,6 +20,14 @@ from gdbtools.errors import Unreadable
 MOST: Final = 64
 """How many times one crash may say one thing, before the rest of them is not kept."""
 HEX: Final = 16
+
+
+@dataclass(frozen=True)
+class TornLine:
+    """A line that is cut, or into which another one has been written, by its number."""
+
+    line: int
+    text: str
 
 
 @dataclass
@@ -31,6 +39,8 @@ class CrashFacts:
     title: str
     """The first line, without its prefixes."""
     found: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
+    torn: list[TornLine] = field(default_factory=list)
+    """Lines that have the words of one of the grammar's, and not the rest of it."""
 
     def add(self, name: str, groups: tuple[str, ...]) -> None:
         """Keep what a pattern matched, unless it has been said too often."""
@@ -76,9 +86,30 @@ class Crash:
     """How often it happened, and behind what, where the text has it more than once."""
     told: tuple[tuple[str, str], ...] = ()
     """What else the text says, that no register and no descriptor is: of what, and in words."""
+    pc: str = ""
+    """The register that has that as a number."""
+    address: VA | None = None
+    """What address it is of, where the text says so."""
+    code: bytes = b""
+    """The instruction there, and what is printed of those behind it."""
+    code_before: bytes = b""
+    exception: str = ""
+    """What was taken, where that is nothing that tables decide: then there is no syndrome of a fault either."""
+    width_register: str = ""
+    """The register that has the width of physical addresses, which the same text may say elsewhere."""
+    code_at: int | None = None
+    """Where the system's code began in the same boot."""
+    claims: tuple[str, ...] = ()
+    """What the system itself says that it comes of."""
+    release: str = ""
+    """Which build of the system it was, as the text says."""
+    slide: int | None = None
+    """How far the system's code was moved from where it is linked; None where the text does not say."""
     doubts: tuple[str, ...] = ()
     wanted: tuple[str, ...] = ()
     unread: str = ""
+    torn: tuple[TornLine, ...] = ()
+    """The lines of it that could not be read, in order."""
 
 
 @dataclass
@@ -127,6 +158,23 @@ class Grammar:
     crash: Callable[[CrashFacts], Crash | None]
     is_last_resort: bool = False
     says_twice: bool = False
+    torn: re.Pattern[str] | None = None
+    """What only a line has that is cut short: the words of one of these, and behind them not what belongs there."""
+    after: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
+    """Lines that come behind the end of a crash and are its own all the same."""
+
+
+def slide(facts: CrashFacts) -> int | None:
+    """Return how far the code was moved, by the line `offset`; None where there is none."""
+    said = facts.first("offset")
+    return None if said is None else facts.number("offset") or 0
+
+
+def mixed(facts: CrashFacts) -> list[str]:
+    """Return that the lines of several CPUs are mixed, where a crash has more than one by its lines `cpu`."""
+    cpus = sorted({int(said[0]) for said in facts.all("cpu")})
+    named = " and ".join(map(str, cpus))
+    return [f"lines of CPUs {named} are mixed: which registers are whose is not shown"] if len(cpus) > 1 else []
 
 
 def followed(regime: Regime, address: Input, descriptors: Sequence[int]) -> tuple[Mapping[PA, int], Sequence[int]]:

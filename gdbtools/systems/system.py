@@ -26,6 +26,8 @@ class System:
     spent_at_entry: frozenset[str] = frozenset()
     """The general registers that its way in from a reduced space has used before it is at its own vector entry."""
 
+    users_helpers: str = ""
+    """What its kernel has for accesses to a process's memory, in a few words."""
     fresh: frozenset[int] = frozenset()
     """What its hypervisor has in a new guest's registers until the guest writes them."""
 
@@ -42,6 +44,10 @@ class System:
 
         That is of one that is not valid, or of what withholds a right.
         """
+        return ""
+
+    def of_address(self, address: VA) -> str:  # noqa: ARG002
+        """Return what no pointer ought to be and this address is, by the system's own list; empty for any other."""
         return ""
 
     def registers_from_notes(self, info: Mapping[str, str], privilege: Privilege) -> Derived | None:  # noqa: ARG002

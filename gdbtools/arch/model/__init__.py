@@ -7,7 +7,16 @@ so that comparing the two is both the diagnosis and the test oracle.  Meaning is
 from __future__ import annotations
 
 from gdbtools.arch.model.access import Access, AccessKind, Privilege, Rights
-from gdbtools.arch.model.exception import Agreement, EntryNeed, ExceptionRecord, Fit, RecordNames, Shown, VectorEntry
+from gdbtools.arch.model.exception import (
+    Agreement,
+    EntryNeed,
+    ExceptionRecord,
+    Fit,
+    InstructionAccess,
+    RecordNames,
+    Shown,
+    VectorEntry,
+)
 from gdbtools.arch.model.fault import Cause, Decider, Fault, FaultKind, Refusal
 from gdbtools.arch.model.mapping import Hole, LeafKind, Run
 from gdbtools.arch.model.registers import (
@@ -47,6 +56,7 @@ __all__ = [
     "Fetch",
     "Fit",
     "Hole",
+    "InstructionAccess",
     "LeafKind",
     "Level",
     "Mapped",

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from gdbtools.addresses import IPA, VA
-from gdbtools.arch.model.access import Privilege
+from gdbtools.arch.model.access import AccessKind, Privilege
 from gdbtools.arch.model.fault import Refusal
 from gdbtools.arch.model.syndrome import Syndrome
 from gdbtools.bits import Field, FieldValue
@@ -25,6 +25,22 @@ class RecordNames:
     state: str
     ipa: str = ""
     ipa_holds: str = "the page of the IPA, if this is a fault of stage 2"
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionAccess:
+    """What one instruction does with memory: as it is written, and the ways in which it may be refused.
+
+    `address` is where its registers lead, None where not all are known; `base` names the one that the address is made
+    of, and `pointer` is its value.  `size_bytes` is how much it moves, None where that is not told.
+    """
+
+    text: str
+    kinds: frozenset[AccessKind]
+    size_bytes: int | None = None
+    address: VA | None = None
+    base: str = ""
+    pointer: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

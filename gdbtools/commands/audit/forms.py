@@ -15,6 +15,7 @@ from gdbtools.commands.audit.baseline import known_of
 from gdbtools.commands.audit.next_command import next_command, typed
 from gdbtools.commands.audit.run import Audit, RuleList
 from gdbtools.render.json import JsonObject
+from gdbtools.render.workflow import message
 from gdbtools.wording import name_of
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -86,6 +87,5 @@ def github(answers: Sequence[Audit | RuleList]) -> str:
         for each in answer.findings:
             following = next_command(each)
             text = f"{each.said}; next: {typed(following, answer.source_words)}" if following else each.said
-            escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-            lines.append(f"::{name_of(each.rule.severity)} title={each.rule.name}::{escaped}\n")
+            lines.append(message(name_of(each.rule.severity), text, {"title": each.rule.name}))
     return "".join(lines)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from gdbtools.analysis.crashes.causes import causes
+from gdbtools.analysis.crashes.instruction import PrintedInstruction, printed_instruction
+from gdbtools.analysis.crashes.model import CrashCause
 from gdbtools.commands.fault import run as fault
 from gdbtools.commands.session import Session
 from gdbtools.commands.syndrome import run as syndrome
 from gdbtools.errors import GdbtoolsError, UsageError
-from gdbtools.machine.dumps.crash_log import machine_of
-from gdbtools.machine.dumps.crash_text import CrashText, open_text
+from gdbtools.machine.dumps.crash_log import chosen, machine_of
+from gdbtools.machine.dumps.crash_text import MOST, CrashText, crashes_of, open_text
+from gdbtools.machine.logs.crash_symbols import placed_symbols, with_symbols
 from gdbtools.systems.crash import Crash
 
-MOST: Final = 100
-"""How many crashes of one text are explained; it is not read further."""
+STANDARD_INPUT: Final = "-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,8 @@ class Options:
     """What may be asked of `explain`, as `declared` has it."""
 
     log: str | None = None
+    record: int | None = None
+    format: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,13 @@ class Explained:
     syndrome: syndrome.Decoded | None = None
     why: str = ""
     last: bool = False
+    text: str = ""
+    """The name of the text, where that is a file."""
+    symbols: str = ""
+    """Why the file of symbols that was given names nothing."""
+    instruction: PrintedInstruction | None = None
+    causes: Sequence[CrashCause] = ()
+    """What it may come of, the strongest first."""
 
 
 def sourceless(options: Options) -> bool:  # noqa: ARG001
@@ -68,37 +80,56 @@ Answer = Explained | Counted | NoCrash
 def run(session: Session, options: Options) -> Sequence[Answer]:
     with closing(_text(session, options.log)) as file:
         text = CrashText(file)
-        found: list[Answer] = []
-        for crash in text:
-            found.append(_explained(crash, len(found) + 1 == MOST))
-            if len(found) == MOST:
-                break
-    found += [Counted(each.grammar.whose, each.counted, text.lines) for each in text.exceptions if each.counted]
-    return found or [NoCrash(text.lines)]
+        crashes = crashes_of(text)
+    name = "" if options.log in (None, STANDARD_INPUT) else options.log
+    last = crashes[-1] if len(crashes) == MOST else None
+    if crashes and options.record is not None:
+        crashes = [chosen(crashes, options.record, name or "the text")]
+    found = [replace(explained(crash, session.elf), last=crash is last, text=name) for crash in crashes]
+    counted = [Counted(each.grammar.whose, each.counted, text.lines) for each in text.exceptions if each.counted]
+    return [*found, *([] if options.record is not None else counted)] or [NoCrash(text.lines)]
 
 
 def _text(session: Session, log: str | None) -> BinaryIO:
     if log is None and session.machine.cpus:
         raise UsageError("name the text itself: explain LOG; a source (-s LOG) is for the other commands")
-    if log is None or log == "-":
+    if log is None or log == STANDARD_INPUT:
         return session.standard_input()
     return open_text(Path(log).expanduser())
 
 
-def _explained(crash: Crash, last: bool) -> Explained:
+def explained(crash: Crash, elf: Path | None) -> Explained:
+    """Explain one crash, with the symbols of a file where one is given."""
     if crash.unread:
-        return Explained(crash, last=last)
-    asked = Session(machine_of(crash))
+        return Explained(crash)
+    symbols = None if elf is None else placed_symbols(crash, elf)
+    if symbols is not None:
+        crash = with_symbols(crash, symbols)
+    machine = machine_of(crash)
+    asked = Session(machine if symbols is None else replace(machine, named=symbols.name))
+    found = Explained(crash, symbols="" if symbols is None else symbols.refused)
+    found = found if crash.exception else _diagnosed(found, asked)
+    diagnosis = None if found.fault is None else found.fault.diagnosis
+    try:
+        exception = None if crash.exception else machine.exception()
+    except GdbtoolsError:
+        exception = None
+    instruction = printed_instruction(crash, machine.architecture, machine.register, exception)
+    return replace(found, instruction=instruction, causes=causes(crash, machine.architecture, diagnosis, instruction))
+
+
+def _diagnosed(found: Explained, asked: Session) -> Explained:
+    """Add what tables and syndrome say of a crash: where it says too little for the tables, the syndrome alone."""
     try:
         (answer,) = fault.run(asked, fault.Options())
-        return Explained(crash, fault=answer, last=last)
+        return replace(found, fault=answer)
     except GdbtoolsError as error:
-        why = str(error)
+        found = replace(found, why=str(error))
     try:
         (decoded,) = syndrome.run(asked, syndrome.Options())
-        return Explained(crash, syndrome=decoded, why=why, last=last)
+        return replace(found, syndrome=decoded)
     except GdbtoolsError:
-        return Explained(crash, why=why, last=last)
+        return found
 
 
 def finding(answer: Answer) -> bool:

@@ -11,6 +11,7 @@ from gdbtools.addresses import VA
 from gdbtools.analysis.areas import Area, areas
 from gdbtools.analysis.mappings import mappings_of
 from gdbtools.arch.model import Hole, Regime, Run
+from gdbtools.commands.explain import run as explain_run
 from gdbtools.commands.fault import run as fault_run
 from gdbtools.commands.regs import run as regs_run
 from gdbtools.commands.session import OfGuest, Session
@@ -68,6 +69,8 @@ class Report:
     walked: Sequence[walk_run.Translation] | Missing
     spaces: Sequence[Space] | Missing
     registers: Sequence[regs_run.Register] | Missing
+    log: explain_run.Explained | None = None
+    """What the log says of its crash, where the source is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +93,9 @@ def run(session: Session, options: Options) -> Sequence[Report]:
     walked = _walked(session, here, addresses, options.space)
     found = faults if isinstance(faults, Missing) else faults[0]
     registers = _attempt(partial(regs_run.run, session, regs_run.Options()))
-    return (Report(live, of_source, found, walked, _spaces(here, options.space), registers),)
+    crash = session.machine.crash
+    log = None if crash is None else explain_run.explained(crash, session.elf)
+    return (Report(live, of_source, found, walked, _spaces(here, options.space), registers, log),)
 
 
 def _attempt(ask: Callable[[], Sequence[Part]]) -> Sequence[Part] | Missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gdbtools.commands.explain import view as explain_view
 from gdbtools.commands.fault import view as fault_view
 from gdbtools.commands.map import view as map_view
 from gdbtools.commands.map.area_table import area_record, area_table
@@ -24,7 +25,10 @@ from gdbtools.wording import number_of
 def view(answer: Report) -> Document:
     blocks: list[Block] = []
     walked: list[Block] = []
-    if isinstance(answer.fault, Missing):
+    if answer.log is not None:
+        # What is read of its crash, the walk with it, is what the log itself leads to.
+        blocks += explain_view.view(answer.log).blocks
+    elif isinstance(answer.fault, Missing):
         blocks.append(Line([Span("No fault can be told:", Role.WARNING), f" {answer.fault.why}"]))
     else:
         verdict, facts, *walked = fault_view.view(answer.fault).blocks
@@ -77,7 +81,9 @@ def record(answer: Report) -> JsonObject:
         return {"missing": found.why} if isinstance(found, Missing) else [each(one) for one in found]
 
     faulted = answer.fault
+    log = {} if answer.log is None else {"log": explain_view.record(answer.log)}
     return {
+        **log,
         "status": status_view.record(answer.status),
         "fault": {"missing": faulted.why} if isinstance(faulted, Missing) else fault_view.record(faulted),
         "walked": part(answer.walked, walk_view.record),

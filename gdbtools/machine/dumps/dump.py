@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gdbtools.addresses import PA
 from gdbtools.arch.model import Assumption
@@ -16,6 +17,9 @@ from gdbtools.errors import Malformed
 from gdbtools.machine.dumps.files import one_line, open_file
 from gdbtools.machine.layers import MemoryRange
 from gdbtools.machine.model import Cpu, PhysicalMemory
+
+if TYPE_CHECKING:
+    from gdbtools.systems.crash import Crash
 
 RANGES = 1 << 17
 """How many ranges a dump may have: a thousand times as many as real ones do, and few enough to be kept."""
@@ -39,6 +43,8 @@ class Dump:
     dirty: str = ""
     counted: bool = True
     """Whether it says how many CPUs there were."""
+    crash: Crash | None = None
+    """What it is made of, where that is lines of a log."""
 
 
 def map_file(path: Path) -> mmap.mmap:

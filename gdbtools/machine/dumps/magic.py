@@ -20,9 +20,24 @@ NEARLY: Final[Mapping[bytes, str]] = {
 """What a file that begins so is, and how to come to one that can be opened."""
 LOOKED_AT: Final = 1 << 12
 """How many bytes tell what a file is; a dump's have a zero among them."""
-_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+_UTF_16: Final[Mapping[bytes, str]] = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_FEWEST: Final = 16
+"""Fewer bytes do not tell an encoding."""
+_MANY: Final = 0.8
+"""Which part of the bytes of a text in UTF-16, every second of them, is 0 where its letters are Latin."""
 _TEXTS: Final = frozenset(b"\t\n\r\b\f\x1b")
 """The control characters that a terminal's text has."""
+
+
+def utf_16(begins: bytes) -> str:
+    """Return the name of the encoding of a text that begins so and is in UTF-16; empty for any other."""
+    marked = next((name for mark, name in _UTF_16.items() if begins.startswith(mark)), "")
+    if marked or len(begins) < _FEWEST:
+        return marked
+    halves = {"utf-16-be": begins[0:LOOKED_AT:2], "utf-16-le": begins[1:LOOKED_AT:2]}
+    zeros = {name: half.count(0) / len(half) for name, half in halves.items()}
+    name = max(zeros, key=zeros.__getitem__)
+    return name if zeros[name] >= _MANY and min(zeros.values()) <= 1 - _MANY else ""
 
 
 def not_text(begins: bytes, name: str) -> str:
@@ -32,8 +47,8 @@ def not_text(begins: bytes, name: str) -> str:
     nearly = next((what for beginning, what in NEARLY.items() if begins.startswith(beginning)), "")
     if nearly:
         return nearly
-    if begins.startswith(_UTF_16):
-        return f"a text in UTF-16: iconv -f UTF-16 -t UTF-8 {name} | gdbtools explain"
+    if encoding := utf_16(begins):
+        begins = begins.decode(encoding, errors="replace").encode()
     strange = sum(byte < 0x20 and byte not in _TEXTS for byte in begins) + begins.decode(errors="replace").count(
         "\ufffd"
     )

@@ -19,9 +19,12 @@ from gdbtools.arch.aarch64.tables.geometry import GRANULE_BITS, MINIMUM_TnSZ
 from gdbtools.arch.aarch64.translation.isolation import ttbr1_name
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.isolation import Switch
-from gdbtools.arch.model import Assumption, Derived, EntryNeed, Privilege, ReadRegister, Regime, optional
+from gdbtools.arch.model import Assumption, Derived, EntryNeed, Privilege, ReadRegister, Regime, Step, optional
+from gdbtools.bits import Field
 from gdbtools.errors import GIVE_REGISTERS, Unavailable
+from gdbtools.systems.linux import aarch64_entries, poison
 from gdbtools.systems.linux.notes import number, placed, release_of
+from gdbtools.systems.linux.poison import USERS_HELPERS
 from gdbtools.systems.system import System
 
 if TYPE_CHECKING:
@@ -33,6 +36,12 @@ OUTPUT_SIZE: Final = {48: 0b101, 52: 0b110}
 NORMAL_MAIR: Final = MAIR(0).with_(Attr0=0xFF, Attr1=0xFF, Attr2=0x44, Attr3=0x00, Attr4=0x04)
 MAIR_SINCE: Final = (5, 11)
 _ADDRESSES: Final = 1 << 64
+# KASAN_SHADOW_OFFSET: since 5.12, from 5.4 on, and before; of 48-bit addresses.
+_SHADOWS: Final = (0xDFFF_8000_0000_0000, 0xDFFF_A000_0000_0000, 0xDFFF_2000_0000_0000)
+_UPPER: Final = Field(55)
+_TAGGED: Final = Field((63, 60))
+_TAG: Final = Field((59, 56))
+_NIBBLE: Final = 0xF
 _PER_CPU_ALIGNMENT: Final = 1 << 12
 # Debian's images have 30 MB from the vectors to the end.
 _IMAGE_BYTES: Final = 1 << 25
@@ -113,6 +122,18 @@ class Linux(System):
     spent_at_entry = frozenset(("x30",))
     # arch/arm64/kvm/sys_regs.c: reset_unknown(), for what the manual has UNKNOWN after a reset.
     fresh = frozenset((0x1DE7_EC7E_DBAD_C0DE,))
+
+    users_helpers = USERS_HELPERS
+
+    def of_address(self, address: VA) -> str:
+        tag = _TAG.of(address)
+        said = poison.named(address, _SHADOWS)
+        if not said and _UPPER.of(address) and _TAGGED.of(address) == _NIBBLE and tag != _NIBBLE:
+            return f"it has the tag {tag:#x} in bits 59 to 56, which KASAN or MTE compares"
+        return said
+
+    def of_entry(self, address: VA, step: Step) -> str:
+        return aarch64_entries.absent(address, int(step.entry.word), step.level.number)
 
     def flag_habit(self, of_kernel: bool) -> str:
         return "Linux has a handler for user addresses" + (", and dies of a kernel's" if of_kernel else "")

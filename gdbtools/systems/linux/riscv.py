@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from gdbtools.addresses import PA
+from gdbtools.addresses import PA, VA
 from gdbtools.arch.model import Assumption, Derived, Privilege, ReadRegister
 from gdbtools.arch.riscv.registers.translation import PAGE, SATP32, SATP64
 from gdbtools.arch.riscv.tables.geometry import SCHEMES
 from gdbtools.arch.riscv.translation.regimes import SUPERVISOR
 from gdbtools.errors import GIVE_REGISTERS, Unavailable
+from gdbtools.systems.linux import poison
 from gdbtools.systems.linux.notes import number, placed
+from gdbtools.systems.linux.poison import USERS_HELPERS
 from gdbtools.systems.system import System
 
 if TYPE_CHECKING:
@@ -47,6 +49,10 @@ def registers_of(info: Mapping[str, str], bits: int) -> Derived:
     return Derived({"satp": satp}, (Assumption("satp", said),), SUPERVISOR, places)
 
 
+# KASAN_SHADOW_OFFSET.
+_SHADOWS: Final = (0xDFFF_FFFF_0000_0000,)
+
+
 class RiscVLinux(System):
     """Linux on RISC-V, where MXLEN is `bits`."""
 
@@ -54,6 +60,11 @@ class RiscVLinux(System):
 
     def __init__(self, bits: int) -> None:
         self.bits = bits
+
+    users_helpers = USERS_HELPERS
+
+    def of_address(self, address: VA) -> str:
+        return poison.named(address, _SHADOWS)
 
     def flag_habit(self, of_kernel: bool) -> str:
         return "Linux has a handler for user addresses" + (", and dies of a kernel's" if of_kernel else "")

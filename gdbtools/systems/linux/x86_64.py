@@ -24,8 +24,9 @@ from gdbtools.arch.x86_64.tables.descriptors import PresentEntry
 from gdbtools.arch.x86_64.tables.geometry import LEVELS_4, LEVELS_5, PHYSICAL_BITS
 from gdbtools.arch.x86_64.translation import root_registers
 from gdbtools.errors import GIVE_REGISTERS, Unavailable
-from gdbtools.systems.linux import x86_64_entries
+from gdbtools.systems.linux import poison, x86_64_entries
 from gdbtools.systems.linux.notes import number, placed
+from gdbtools.systems.linux.poison import USERS_HELPERS
 from gdbtools.systems.system import System
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 _ADDRESSES: Final = 1 << 64
 _IMAGE: Final = _ADDRESSES - (1 << 31)
 """`__START_KERNEL_map`: what the image is linked above."""
+# KASAN_SHADOW_OFFSET, of four levels and of five.
+_SHADOWS: Final = (0xDFFF_FC00_0000_0000,)
 _UPPER_PAGE: Final = 1 << 12
 _USERS_IDENTIFIER: Final = 1 << 11
 
@@ -75,6 +78,11 @@ class X86Linux(System):
     """Linux on x86-64."""
 
     title = "Linux"
+
+    users_helpers = USERS_HELPERS
+
+    def of_address(self, address: VA) -> str:
+        return poison.named(address, _SHADOWS)
 
     def of_entry(self, address: VA, step: Step) -> str:
         word = int(step.entry.word)

@@ -7,53 +7,17 @@ swap entry"), `pgtable_types.h`, `pgtable-invert.h`, `include/linux/swap.h`, `in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gdbtools.addresses import VA
 from gdbtools.arch.x86_64.tables.descriptors import MappingEntry, PresentEntry
 from gdbtools.bits import NO_YES, Field, Word
+from gdbtools.systems.linux.swap_kinds import kind
 
 _ALL: Final = (1 << 64) - 1
 _HALVES: Final = 1 << 63
 _LARGEST: Final = 3
 """The highest level whose entries may be of a page."""
-MARKER: Final = 31
-"""Of the kinds that are no swap area, the last: whichever the kernel's configuration has."""
-_MARKERS: Final[Mapping[int, str]] = {1: "userfaultfd write-protects it", 2: "poisoned", 4: "a guard (6.13 and later)"}
-_KINDS: Final[Sequence[str]] = (
-    "a page with a hardware error",
-    "a page on its way elsewhere (migration), for reading",
-    "a page on its way elsewhere (migration), for reading, exclusive",
-    "a page on its way elsewhere (migration), for writing",
-)
-_DEVICES: Final[Mapping[str, tuple[int, Sequence[str]]]] = {
-    "6.1 to 6.14": (
-        23,
-        (
-            "a device's page, for writing",
-            "a device's page, for reading",
-            "a device has it to itself, for writing",
-            "a device has it to itself, for reading",
-        ),
-    ),
-    "6.15 to 6.18": (
-        24,
-        ("a device's page, for writing", "a device's page, for reading", "a device has it to itself"),
-    ),
-    "6.19": (
-        21,
-        (
-            "a device's page, for writing",
-            "a device's page, for reading",
-            "a device has it to itself",
-            "a device's page on its way elsewhere, for reading",
-            "a device's page on its way elsewhere, for reading, exclusive",
-            "a device's page on its way elsewhere, for writing",
-        ),
-    ),
-}
-"""By versions, of a kernel that is configured with all kinds: which is the first that is no swap area, and devices'."""
 
 
 class SwapEntry(Word):
@@ -89,29 +53,11 @@ def absent(address: VA, entry: int, level: int) -> str:
         return f"{said}, inverted in the entry"
     offset = SwapEntry(~word & _ALL).OFFSET
     flags = [field.doc for field in (SwapEntry.EXCLUSIVE, SwapEntry.UFFD_WP, SwapEntry.SOFT_DIRTY) if field.of(word)]
-    return "; ".join([_kind(word.TYPE, offset), *flags])
+    return "; ".join([kind(word.TYPE, offset), *flags])
 
 
 def _place(word: int, level: int) -> int:
     return _ADDRESS.of(~word & _ALL) & -(1 << 12 + 9 * (level - 1))
-
-
-def _kind(number: int, offset: int) -> str:
-    if number == MARKER:
-        what = ", ".join(said for bit, said in _MARKERS.items() if offset & bit) or f"{offset:#x}"
-        return f"a marker: {what}"
-    told = {versions: _special(number, first, devices) for versions, (first, devices) in _DEVICES.items()}
-    if not any(told.values()):
-        return f"swapped out: page {offset:#x} of swap area {number}"
-    by_meaning: dict[str, list[str]] = {}
-    for versions, said in told.items():
-        by_meaning.setdefault(said or f"page {offset:#x} of swap area {number}", []).append(versions)
-    return f"type {number}: " + ", or ".join(f"{said} ({', '.join(which)})" for said, which in by_meaning.items())
-
-
-def _special(number: int, first: int, devices: Sequence[str]) -> str:
-    kinds = (*_KINDS, *devices)
-    return kinds[number - first] if first <= number < first + len(kinds) else ""
 
 
 def withheld(address: VA, entry: int) -> str:

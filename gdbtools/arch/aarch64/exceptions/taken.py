@@ -9,7 +9,7 @@ from gdbtools.addresses import VA
 from gdbtools.arch.aarch64 import syndrome
 from gdbtools.arch.aarch64.exceptions import agreement, named_exceptions, record
 from gdbtools.arch.aarch64.exceptions.entry_needs import VECTORS_BYTES
-from gdbtools.arch.aarch64.instructions import effects
+from gdbtools.arch.aarch64.instructions import accesses, effects
 from gdbtools.arch.aarch64.instructions.gadgets import INSTRUCTION_BYTES, is_unprivileged, maintenance
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.translation import regimes, shown_controls
@@ -24,6 +24,7 @@ from gdbtools.arch.model import (
     ExceptionRecord,
     Fault,
     FaultKind,
+    InstructionAccess,
     Privilege,
     ReadRegister,
     Shown,
@@ -55,6 +56,9 @@ class A64Exceptions(Exceptions):
     named = named_exceptions.NAMES
     named_by_regime = True
     named_regimes = named_exceptions.REGIMES
+
+    def access_by(self, code: bytes, register: ReadRegister, at: VA | None = None) -> InstructionAccess | None:  # noqa: ARG002
+        return accesses.access_by(code, register)
 
     def instruction_bytes(self, begins: bytes) -> int:  # noqa: ARG002
         return INSTRUCTION_BYTES

@@ -12,7 +12,16 @@ from __future__ import annotations
 from typing import Final
 
 from gdbtools.addresses import VA
-from gdbtools.arch.model import AccessKind, AddressMeaning, Agreement, ExceptionRecord, Fit, ReadRegister
+from gdbtools.arch.model import (
+    AccessKind,
+    AddressMeaning,
+    Agreement,
+    ExceptionRecord,
+    Fit,
+    InstructionAccess,
+    ReadRegister,
+    optional,
+)
 from gdbtools.arch.riscv import X
 from gdbtools.arch.riscv.instructions.memory import SYSTEM, LoadStore, Wide, memory_access
 from gdbtools.arch.riscv.syndrome import CALLS, code_of
@@ -20,6 +29,7 @@ from gdbtools.errors import Unavailable
 
 _ECALL, _EBREAK, _COMPACT_EBREAK = 0x73, 0x0010_0073, 0x9002
 ILLEGAL, BREAKPOINT, VIRTUAL = 2, 3, 22
+_COMPACT_BYTES: Final = 2
 _LAST_HALF: Final = 2
 """Where the other half of an instruction of four bytes is: a fetch may be refused there alone."""
 
@@ -53,6 +63,18 @@ def fits(
     if found.access_kind in (AccessKind.READ, AccessKind.WRITE):
         return _accessed(exception, instruction, bits, register, where)
     return _other(exception, code, instruction, where)
+
+
+def access_by(code: bytes, bits: int, register: ReadRegister) -> InstructionAccess | None:
+    """Return what the instruction that code begins with does with memory where XLEN is `bits`; None for nothing."""
+    found = memory_access(int.from_bytes(code[:4], "little"), bits) if len(code) >= _COMPACT_BYTES else None
+    if found is None:
+        return None
+    base = X[found.base]
+    pointer = 0 if not found.base else optional(register, base)
+    leads = None if pointer is None or found.offset is None else VA((pointer + found.offset) % (1 << bits))
+    text = f"{found.name} [{base}{f'{found.offset:+#x}' if found.offset else ''}]"
+    return InstructionAccess(text, found.kinds, found.size_bytes, leads, base, pointer)
 
 
 def _fetched(exception: ExceptionRecord, at: VA) -> Agreement:

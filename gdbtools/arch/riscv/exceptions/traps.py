@@ -13,6 +13,7 @@ from gdbtools.arch.model import (
     Agreement,
     ExceptionRecord,
     FaultKind,
+    InstructionAccess,
     Privilege,
     ReadRegister,
     Syndrome,
@@ -109,6 +110,9 @@ class Traps(Exceptions):
     def maintenance(self, instruction: int) -> AccessKind:  # noqa: ARG002
         """A cache block operation's fault is a store's: there is no syndrome of its own."""
         return AccessKind.MAINTENANCE
+
+    def access_by(self, code: bytes, register: ReadRegister, at: VA | None = None) -> InstructionAccess | None:  # noqa: ARG002
+        return agreement.access_by(code, self.bits, register)
 
     def is_unprivileged(self, instruction: int) -> bool:  # noqa: ARG002
         """A supervisor has no loads that are checked as a user's, but HLV, which are of another regime."""

@@ -10,8 +10,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from gdbtools.arch.model import AccessKind, AddressMeaning, Agreement, ExceptionRecord, Fit, ReadRegister
-from gdbtools.arch.x86_64.instructions.decoding import LONGEST_BYTES, TWO, X86Instruction, address, codes, decode
+from gdbtools.addresses import VA
+from gdbtools.arch.model import (
+    AccessKind,
+    AddressMeaning,
+    Agreement,
+    ExceptionRecord,
+    Fit,
+    InstructionAccess,
+    ReadRegister,
+    optional,
+)
+from gdbtools.arch.x86_64.instructions.decoding import (
+    LONGEST_BYTES,
+    REGISTERS,
+    TWO,
+    X86Instruction,
+    address,
+    codes,
+    decode,
+)
 from gdbtools.arch.x86_64.instructions.effects import store
 
 _LOADS: Final = codes("02 03 0a 0b 12 13 1a 1b 22 23 2a 2b 32 33 38-3b 63 84 85 8a 8b 1af 1b6 1b7 1be 1bf 140-14f")
@@ -29,6 +47,22 @@ def accesses(instruction: X86Instruction) -> tuple[AccessKind, ...]:
     if not store(instruction):
         return ()
     return (AccessKind.WRITE,) if instruction.opcode in _PLAIN_STORES else (AccessKind.READ, AccessKind.WRITE)
+
+
+def access_by(code: bytes, register: ReadRegister, at: VA | None) -> InstructionAccess | None:
+    """Return what the instruction that code begins with does to its memory operand; None for one that has none.
+
+    An operand that is relative to the next instruction leads somewhere only where `at` is known.
+    """
+    instruction = decode(code)
+    if instruction is None or instruction.memory is None:
+        return None
+    operand = instruction.memory
+    base = "" if operand.base is None else REGISTERS[operand.base]
+    known = at is not None or not operand.relative
+    leads = address(instruction, at or VA(0), register) if known else None
+    pointer = optional(register, base) if base else None
+    return InstructionAccess(operand.text, frozenset(accesses(instruction)), None, leads, base, pointer)
 
 
 def fits(exception: ExceptionRecord, code: bytes | None, register: ReadRegister | None = None) -> Agreement:

@@ -21,6 +21,7 @@ from gdbtools.arch.model import (
     ExceptionRecord,
     Fault,
     FaultKind,
+    InstructionAccess,
     Privilege,
     ReadRegister,
     RecordNames,
@@ -212,6 +213,9 @@ class PageFaults(Exceptions):
 
     def maintenance(self, instruction: int) -> AccessKind:  # noqa: ARG002
         return AccessKind.MAINTENANCE
+
+    def access_by(self, code: bytes, register: ReadRegister, at: VA | None = None) -> InstructionAccess | None:
+        return agreement.access_by(code, register, at)
 
     def is_unprivileged(self, instruction: int) -> bool:  # noqa: ARG002
         return False

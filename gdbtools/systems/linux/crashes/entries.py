@@ -33,11 +33,16 @@ class PrintedEntries:
     named: Mapping[str, int]
 
 
-def printed_entries(facts: CrashFacts) -> PrintedEntries | None:
-    """Return the first entries of a crash; None where there are none."""
-    said = facts.first("entries")
-    if said is None:
+def printed_entries(facts: CrashFacts, address: VA | None, tag: int = 0) -> PrintedEntries | None:
+    """Return the entries of the fault's own address, or else the first that were printed; None where there are none.
+
+    Lines of two crashes may be mixed.  `tag` has the bits that may be another's in one address of the two.
+    """
+    all_said = facts.all("entries")
+    if not all_said:
         return None
+    own = (each for each in all_said if address is not None and not (int(each[0], 16) ^ address) & ~tag)
+    said = next(own, all_said[0])
     rest = ", ".join([said[2], *(more for (more,) in facts.all("more entries"))])
     named = {"pgd": int(said[1], 16)}
     for name, value in _ENTRY.findall(rest):

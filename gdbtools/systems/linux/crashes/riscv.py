@@ -24,8 +24,17 @@ from gdbtools.arch.riscv.registers.translation import PAGE, SATP64
 from gdbtools.arch.riscv.syndrome import decode
 from gdbtools.arch.riscv.tables.geometry import SCHEMES
 from gdbtools.arch.riscv.translation import regimes
-from gdbtools.systems.crash import Crash, CrashFacts, Deduction, Grammar, followed
+from gdbtools.systems.crash import Crash, CrashFacts, Deduction, Grammar, followed, mixed, slide
 from gdbtools.systems.linux.crashes.entries import LINES_OF_ENTRIES, behind_the_end, printed_entries, unfolded
+from gdbtools.systems.linux.crashes.lines import (
+    AFTER,
+    ENDS,
+    LINE_OF_CPU,
+    LINE_OF_KASAN,
+    LINE_OF_RELEASE,
+    LINE_OF_STACK,
+    claims,
+)
 
 _LINES: Final = {
     "fault": re.compile(r"\bUnable to handle (kernel .*?) at virtual address ([0-9a-f]{8,16})\b"),
@@ -35,6 +44,11 @@ _LINES: Final = {
         r"\bCurrent (.{1,20}?) pgtable: (\d{1,3})K pagesize, (\d{1,3})-bit VAs, pgdp=0x([0-9a-f]{1,16})\b"
     ),
     **LINES_OF_ENTRIES,
+    "cpu": LINE_OF_CPU,
+    "release": LINE_OF_RELEASE,
+    "kasan": LINE_OF_KASAN,
+    "stack": LINE_OF_STACK,
+    "code": re.compile(r"\bCode: ((?:[0-9a-f]{4} )*)\(([0-9a-f]{4})\)((?: [0-9a-f]{4})*)"),
     "epc": re.compile(r"\bs?epc ?: ([0-9a-f]{8,16})\b"),
     "symbol": re.compile(r"\bepc ?: ([^\s0-9]\S*\+0x\S+)"),
     "general": re.compile(r"\b(ra|[sgt]p|t[0-6]|s1?\d|a[0-7]) ?: ([0-9a-f]{16})\b"),
@@ -68,7 +82,14 @@ def crash(facts: CrashFacts) -> Crash | None:
         deduced=deduced.derived,
         descriptors=descriptors,
         where="" if at is None else at[0],
-        doubts=tuple(deduced.doubts),
+        pc="sepc",
+        address=None if address is None else VA(address),
+        code=_code(facts, 1, 2),
+        code_before=_code(facts, 0),
+        claims=claims(facts),
+        release=(facts.first("release") or ("",))[0],
+        slide=slide(facts),
+        doubts=(*deduced.doubts, *mixed(facts)),
         wanted=tuple(_wanted(stated, tables, facts)),
     )
 
@@ -77,9 +98,17 @@ GRAMMAR: Final = Grammar(
     signs=("Unable to handle", ": unhandled signal ", "Oops [#", "Oops - ", "Kernel BUG [#"),
     begins=(("fault", "died"), ("process",)),
     lines=_LINES,
-    ends=re.compile(r"---\[ end (?:trace|Kernel panic)"),
+    ends=ENDS,
     crash=crash,
+    after=AFTER,
 )
+
+
+def _code(facts: CrashFacts, *groups: int) -> bytes:
+    """Return the parcels of two bytes from the marked one on, or those before it."""
+    said = facts.first("code")
+    parcels = [] if said is None else " ".join(said[group] for group in groups).split()
+    return b"".join(int(parcel, 16).to_bytes(2, "little") for parcel in parcels)
 
 
 def _stated(facts: CrashFacts, deduced: Deduction) -> dict[str, int]:
@@ -122,7 +151,7 @@ def _satp(facts: CrashFacts, deduced: Deduction) -> bool:
 
 def _placed(values: Mapping[str, int], address: VA, facts: CrashFacts, deduced: Deduction) -> Mapping[PA, int]:
     """Return where the entries lie that were printed on the way to the address."""
-    entries = printed_entries(facts)
+    entries = printed_entries(facts, address)
     if entries is None:
         return {}
     if entries.address != address:

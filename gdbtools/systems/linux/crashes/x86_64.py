@@ -19,15 +19,33 @@ from typing import Final
 
 from gdbtools.addresses import PA, VA
 from gdbtools.arch.model import written_down
-from gdbtools.arch.x86_64.registers.control import CR4, EFER
+from gdbtools.arch.x86_64.registers.control import CR4, EFER, PAGE
+from gdbtools.arch.x86_64.syndrome.page_fault import PageFaultCode
+from gdbtools.arch.x86_64.tables.geometry import PHYSICAL_BITS
 from gdbtools.arch.x86_64.translation import regimes
 from gdbtools.errors import GdbtoolsError
-from gdbtools.systems.crash import Crash, CrashFacts, Deduction, Grammar, followed
+from gdbtools.systems.crash import Crash, CrashFacts, Deduction, Grammar, followed, mixed, slide
+from gdbtools.systems.linux.crashes.lines import (
+    AFTER,
+    LINE_OF_CPU,
+    LINE_OF_KASAN,
+    LINE_OF_RELEASE,
+    LINE_OF_STACK,
+    claims,
+)
 
 _GENERAL: Final = (
     "RSP", "RAX", "RBX", "RCX", "RDX", "RSI", "RDI", "RBP", "R08", "R09", "R10", "R11", "R12", "R13", "R14", "R15",
 )  # fmt: skip
 _OTHERWISE: Final = {"R08": "r8", "R09": "r9"}
+_TRAPS: Final[Mapping[str, str]] = {
+    "general protection fault": "general protection fault (#GP), no page fault: mostly a non-canonical address",
+    "stack segment": "stack-segment fault (#SS), no page fault: mostly a non-canonical address",
+    "double fault": "double fault (#DF): an exception as the processor entered the handler of another",
+    r"kernel stack overflow \(double-fault\)": "double fault (#DF): the handler's own stack could not be written",
+    "stack guard page": "double fault (#DF): the handler's own stack could not be written",
+}
+"""Exceptions that are no page faults, as Linux names them, and what they are."""
 _LINES: Final = {
     "bug": re.compile(
         r"\bBUG: ((?:unable to handle|kernel NULL pointer).*?)(?:,? (?:for )?address:| at) ([0-9a-f]{8,16})\b"
@@ -35,6 +53,16 @@ _LINES: Final = {
     "code": re.compile(r"#PF: error_code\(0x([0-9a-f]{1,8})\)"),
     "oops": re.compile(r"\bOops: ([0-9a-f]{4}) \[#\d+\]"),
     "tables": re.compile(r"\bPGD ([0-9a-f]{1,16})\b(.*)"),
+    "trap": re.compile(
+        rf"\b({'|'.join(_TRAPS)})(?:, (?:probably|maybe) for (?:non-canonical )?address 0x([0-9a-f]{{1,16}}))?"
+        r": [0-9a-f]{4} \[#\d+\]"
+    ),
+    "kasan": LINE_OF_KASAN,
+    "stack": LINE_OF_STACK,
+    "code bytes": re.compile(r"\bCode: (?:RIP: 0x\S+ )?((?:[0-9a-f]{2} )*)<([0-9a-f]{2})>((?: [0-9a-f]{2})*)"),
+    "more tables": re.compile(r"^((?:(?:P4D|PUD|PMD|PTE) [0-9a-f]{1,16}\b ?)+)"),
+    "cpu": LINE_OF_CPU,
+    "release": LINE_OF_RELEASE,
     "bad": re.compile(r"\bPGD (?:.* )?BAD\b"),
     "rip": re.compile(r"\bRIP: ([0-9a-f]{4}):(\S+)"),
     "ip": re.compile(r"^IP: (?:\[<[0-9a-f]+>\] )?(\S+)"),
@@ -45,21 +73,41 @@ _LINES: Final = {
     "control": re.compile(r"\b(CR[0234]): ([0-9a-f]{8,16})\b"),
     "pkru": re.compile(r"\bPKRU: ([0-9a-f]{1,8})\b"),
 }
+_ADDRESS: Final = (1 << PHYSICAL_BITS) - PAGE
+_NARROWEST: Final = 36
+"""No processor of 64 bits has narrower physical addresses."""
+_APART: Final = 4
+"""By how many bits the highest of one entry has to be above those of all others."""
+_SIGNS: Final = ("general protection fault", "stack segment", "double fault", "(double-fault)", "stack guard page")
+_DIGITS: Final = 16
+"""Of an address of 64 bits."""
+_FAULTS: Final = re.compile(r"BUG: ")
+_TORN: Final = re.compile(
+    r"#PF: error_code\((?!0x[0-9a-f]{1,8}\))|\bCR[0234]: (?![0-9a-f]{8,16}\b)|\bRIP: (?![0-9a-f]{4}:)"
+    r"|\bEFLAGS: (?![0-9a-f]{8,16}\b)|^(?:PGD|P4D|PUD|PMD|PTE) (?![0-9a-f]{1,16}\b|BAD\b)"
+)
 _ENTRY: Final = re.compile(r"\b(P4D|PUD|PMD|PTE) ([0-9a-f]{1,16})\b")
 _EFER: Final = EFER(0).with_(SCE=1, LME=1, LMA=1, NXE=1)
 
 
 def crash(facts: CrashFacts) -> Crash | None:
     """Return what the lines of a page fault come to; None for a BUG that is none."""
-    if facts.all("i386"):
+    said = facts.first("bug")
+    if facts.all("i386") or (said is not None and len(said[1]) < _DIGITS):
         return Crash("Linux on 32-bit x86", facts.line, facts.title, unread="its registers and tables are not read yet")
     code = facts.number("code" if facts.all("code") else "oops")
-    address = facts.number("bug", 1)
-    if code is None and not facts.all("tables"):
+    trap = facts.first("trap")
+    if trap is not None and code is None and not facts.all("tables"):
+        return _of_trap(facts, trap)
+    if code is None and not facts.all("tables") and not _FAULTS.match(facts.title):
+        # The words alone, in a sentence of somebody's.
         return None
+    address = facts.number("bug", 1)
     deduced = Deduction({"efer": int(_EFER)})
     deduced.say("efer", f"efer={int(_EFER):#x}: a 64-bit kernel with execute-disable")
     stated = _stated(facts, code, address, deduced)
+    address = stated.get("cr2") if address is None else address
+    _assume_width(code, _named(facts), stated, deduced)
     values = {**deduced.values, **stated}
     descriptors = {} if "cr3" not in stated or address is None else _placed(values, VA(address), facts, deduced)
     at, at_first = facts.first("rip"), facts.first("ip")
@@ -72,19 +120,66 @@ def crash(facts: CrashFacts) -> Crash | None:
         deduced=deduced.derived,
         descriptors=descriptors,
         where=at_first[0] if at_first else "" if at is None else at[1],
-        doubts=tuple(deduced.doubts),
-        wanted=tuple(_wanted(facts, code, stated)),
+        pc="rip",
+        address=None if address is None else VA(address),
+        code=_code(facts, 1, 2),
+        code_before=_code(facts, 0),
+        width_register="maxphyaddr",
+        claims=claims(facts),
+        release=(facts.first("release") or ("",))[0],
+        slide=slide(facts),
+        doubts=(*deduced.doubts, *mixed(facts)),
+        wanted=tuple(_wanted(facts, code, {**deduced.values, **stated})),
+    )
+
+
+def _of_trap(facts: CrashFacts, trap: Sequence[str]) -> Crash:
+    """Return what the lines of an exception come to that is no page fault: its registers, and what it may be of."""
+    deduced = Deduction()
+    stated = _stated(facts, None, None, deduced)
+    what = next(said for pattern, said in _TRAPS.items() if re.fullmatch(pattern, trap[0]))
+    if "rsp" not in stated:
+        return Crash("Linux on x86-64", facts.line, facts.title, unread=f"{what}; none of its registers is there")
+    at, address = facts.first("rip"), facts.number("trap", 1)
+    if address is None and "double" in what:
+        # Of the first of the two, where that was a page fault.
+        address = stated.get("cr2")
+    return Crash(
+        system="Linux on x86-64",
+        line=facts.line,
+        title=facts.title,
+        architecture="x86_64",
+        stated=stated,
+        where="" if at is None else at[1],
+        pc="rip",
+        address=None if address is None else VA(address),
+        code=_code(facts, 1, 2),
+        code_before=_code(facts, 0),
+        exception=what,
+        claims=claims(facts),
+        release=(facts.first("release") or ("",))[0],
+        slide=slide(facts),
+        doubts=tuple(mixed(facts)),
     )
 
 
 GRAMMAR: Final = Grammar(
-    signs=("BUG: unable to handle", "BUG: kernel NULL pointer"),
-    begins=(("bug",),),
+    signs=(*_SIGNS, "BUG: unable to handle", "BUG: kernel NULL pointer", "#PF: error_code", "Oops: "),
+    # A text may begin in the middle of one.
+    begins=(("bug", "code", "trap", "oops"),),
     lines=_LINES,
     # The registers behind it are those of the system call's caller.
     ends=re.compile(r"</TASK>|---\[ end (?:trace|Kernel panic)"),
     crash=crash,
+    torn=_TORN,
+    after=AFTER,
 )
+
+
+def _code(facts: CrashFacts, *groups: int) -> bytes:
+    """Return the bytes from the marked one on, or those before it; those of a system call's caller come later."""
+    said = facts.first("code bytes")
+    return b"" if said is None else bytes.fromhex("".join(said[group] for group in groups))
 
 
 def _stated(facts: CrashFacts, code: int | None, address: int | None, deduced: Deduction) -> dict[str, int]:
@@ -104,12 +199,29 @@ def _stated(facts: CrashFacts, code: int | None, address: int | None, deduced: D
     return stated
 
 
-def _wanted(facts: CrashFacts, code: int | None, stated: Mapping[str, int]) -> Sequence[str]:
+def _assume_width(code: int | None, named: Mapping[str, int], stated: Mapping[str, int], deduced: Deduction) -> None:
+    """Take the width of physical addresses for one that reserves a bit, where the fault is of a reserved bit.
+
+    That is the highest of one entry's address, where it stands apart from those of all others and of the root.
+    """
+    if code is None or not PageFaultCode(code).RSVD or not named:
+        return
+    bits = {name: (value & _ADDRESS).bit_length() for name, value in {**named, "cr3": stated.get("cr3", 0)}.items()}
+    name = max(bits, key=bits.__getitem__)
+    highest, others = bits[name], [each for other, each in bits.items() if named.get(other) != named.get(name)]
+    if name == "cr3" or highest <= _NARROWEST or highest < max(others, default=0) + _APART:
+        return
+    deduced.values["maxphyaddr"] = highest - 1
+    why = f"a reserved bit is set, and bit {highest - 1} of {name} {named[name]:#x} stands apart from all others"
+    deduced.say("maxphyaddr", f"maxphyaddr={highest - 1}: {why}")
+
+
+def _wanted(facts: CrashFacts, code: int | None, known: Mapping[str, int]) -> Sequence[str]:
     """Return what else an answer would need, and which line has it."""
     wanted = [] if code is not None else ["the error code: the line `#PF: error_code(...)`"]
-    wanted += [] if "cr0" in stated else ["the line `CS: ... CR0: ...`"]
-    wanted += [] if "cr3" in stated and "cr4" in stated else ["the line `CR2: ... CR3: ... CR4: ...`"]
-    if facts.all("bad"):
+    wanted += [] if "cr0" in known else ["the line `CS: ... CR0: ...`"]
+    wanted += [] if "cr3" in known and "cr4" in known else ["the line `CR2: ... CR3: ... CR4: ...`"]
+    if facts.all("bad") and "maxphyaddr" not in known:
         named = _named(facts)
         last = "CR3"
         for name, value in named.items():
@@ -126,7 +238,7 @@ def _named(facts: CrashFacts) -> dict[str, int]:
     if said is None:
         return {}
     named = {"PGD": int(said[0], 16)}
-    for name, value in _ENTRY.findall(said[1]):
+    for name, value in _ENTRY.findall(" ".join([said[1], *(more for (more,) in facts.all("more tables"))])):
         named.setdefault(name, int(value, 16))
     return named
 

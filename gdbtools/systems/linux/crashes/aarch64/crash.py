@@ -11,12 +11,22 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gdbtools.addresses import VA
+from gdbtools.arch.aarch64.instructions.gadgets import INSTRUCTION_BYTES
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.syndrome import decode
 from gdbtools.arch.model import Assumption, Derived
-from gdbtools.systems.crash import Crash, CrashFacts, Grammar
+from gdbtools.systems.crash import Crash, CrashFacts, Grammar, mixed, slide
 from gdbtools.systems.linux.crashes.aarch64.tables import LINES_OF_TABLES, PrintedTables, printed
+from gdbtools.systems.linux.crashes.lines import (
+    AFTER,
+    ENDS,
+    LINE_OF_CPU,
+    LINE_OF_KASAN,
+    LINE_OF_RELEASE,
+    LINE_OF_STACK,
+    claims,
+)
 
 _LINES: Final = {
     # What happened, in the order in which a kernel says it.
@@ -30,11 +40,17 @@ _LINES: Final = {
     "esr": re.compile(r"\bESR = (?:0x)?([0-9a-f]{8,16})\b"),
     **LINES_OF_TABLES,
     "pstate": re.compile(r"\bpstate ?: ([0-9a-f]{8,16})\b"),
-    "pc": re.compile(r"\bpc ?: (\S+)"),
+    "pc": re.compile(r"\bpc ?: (?!lr\b)(\S+)"),
+    "pc is at": re.compile(r"^(?:PC|pc) is at (\S+)"),
     "lr": re.compile(r"\blr ?: \[?<?([0-9a-f]{16})\b"),
     "sp": re.compile(r"\bsp ?: ([0-9a-f]{16})\b"),
     "general": re.compile(r"\bx([12]?\d) ?: ([0-9a-f]{16})\b"),
-    "release": re.compile(r"\bPID: \d+ Comm: .* (\d+\.\d+\.\d\S*) #"),
+    "cpu": LINE_OF_CPU,
+    "kasan": LINE_OF_KASAN,
+    "stack": LINE_OF_STACK,
+    "code": re.compile(r"\bCode: ((?:[0-9a-f]{8} )*)\(([0-9a-f]{8})\)"),
+    "level": re.compile(r"\bFSC = 0x([0-9a-f]{1,2}): (.+)"),
+    "release": LINE_OF_RELEASE,
     "no tables": re.compile(
         r"\] (address between user and kernel address ranges|user address but active_mm is swapper)"
     ),
@@ -42,6 +58,11 @@ _LINES: Final = {
     "riscv": re.compile(r"\bepc ?: |\bbadaddr: |\bCurrent .{1,20} pgtable: "),
     "arm32": re.compile(r"\[[0-9a-f]{8}\] \*pgd=[0-9a-f]{8}\b|\br10: [0-9a-f]{8}\b|\bFlags: [nN][zZ]"),
 }
+_FAULTS: Final = re.compile(r"Unable to handle ")
+_TORN: Final = re.compile(
+    r"\bESR = (?!(?:0x)?[0-9a-f]{8,16}\b)|\bpgtable: (?!\d+k pages, \d+-bit VAs, pgdp ?=)"
+    r"|\bp(?:gd|4d|ud|md|te)=(?![0-9a-f]{16}\b)|\bpstate: (?![0-9a-f]{8,16}\b)"
+)
 _SYNDROMES: Final = {"esr": 0, "unhandled fault": 1, "process": 2, "serror": 1, "error": 1}
 """The lines that have the syndrome, each with the group that it is in; the first is taken."""
 _ADDRESSES: Final = {"fault": 1, "unhandled fault": 2, "address of a process": 0}
@@ -58,12 +79,13 @@ def crash(facts: CrashFacts) -> Crash | None:
         return Crash("Linux on 32-bit Arm", facts.line, facts.title, unread="its registers and tables are not read yet")
     syndrome = next(iter(syndromes.values()), None)
     if syndrome is None and not facts.all("entries"):
-        return None
+        # Words in a sentence of somebody's are no crash.
+        alone = "only its first line is there, and every architecture has that; what is behind it has the syndrome"
+        return Crash("Linux", facts.line, facts.title, unread=alone) if _FAULTS.match(facts.title) else None
     named = (facts.number(name, group) for name, group in _ADDRESSES.items())
     address = next((VA(each) for each in named if each is not None), None)
     taken = _taken(facts)
     tables = printed(facts, taken.suffix, address, taken.values)
-    at = facts.first("pc")
     return Crash(
         system="Linux on AArch64",
         line=facts.line,
@@ -72,18 +94,36 @@ def crash(facts: CrashFacts) -> Crash | None:
         stated=_stated(facts, taken.suffix, syndrome, address),
         deduced=Derived({**taken.values, **tables.values}, (*taken.assumed, *tables.assumed)),
         descriptors=tables.descriptors,
-        where="" if at is None else at[0],
-        doubts=(*_differing(syndromes), *tables.doubts),
+        where=_place(facts),
+        pc=f"ELR_{taken.suffix}",
+        address=address,
+        code=_code(facts, 1),
+        code_before=_code(facts, 0),
+        claims=claims(facts),
+        release=(facts.first("release") or ("",))[0],
+        slide=slide(facts),
+        doubts=(*_differing(syndromes), *_denied(facts, syndrome), *tables.doubts, *mixed(facts)),
         wanted=tuple(_wanted(syndrome, address, tables, facts)),
     )
 
 
 GRAMMAR: Final = Grammar(
-    signs=("Unable to handle", "Unhandled fault: ", ": unhandled ", "SError Interrupt on CPU", "Internal error: "),
-    begins=(("fault", "unhandled fault", "serror", "error"), ("process",)),
+    signs=(
+        "Unable to handle",
+        "Unhandled fault: ",
+        ": unhandled ",
+        "SError Interrupt on CPU",
+        "Internal error: ",
+        "ESR = ",
+        " pgtable: ",
+    ),
+    # A text may begin in the middle of one.
+    begins=(("fault", "unhandled fault", "serror", "esr", "pgtable", "error"), ("process",)),
     lines=_LINES,
-    ends=re.compile(r"---\[ end (?:trace|Kernel panic)"),
+    ends=ENDS,
     crash=crash,
+    torn=_TORN,
+    after=AFTER,
 )
 
 
@@ -118,6 +158,27 @@ def _differing(syndromes: dict[str, int]) -> list[str]:
         for name, other in others
         if other != value
     ]
+
+
+def _denied(facts: CrashFacts, syndrome: int | None) -> list[str]:
+    """Return what the decoded status has against the syndrome that it was decoded from."""
+    said, status = facts.first("level"), facts.number("level")
+    if syndrome is None or said is None or status is None or status == decode(syndrome).status:
+        return []
+    return [f"FSC is said to be {status:#x}, {said[1].strip()}, and the syndrome is {syndrome:#x}"]
+
+
+def _place(facts: CrashFacts) -> str:
+    """Return where the code was: by its symbol, which older kernels have in a line of its own."""
+    at = facts.first("pc is at") or facts.first("pc")
+    return "" if at is None else at[0]
+
+
+def _code(facts: CrashFacts, group: int) -> bytes:
+    """Return the instruction in parentheses, or those that stand before it."""
+    said = facts.first("code")
+    words = [] if said is None else said[group].split()
+    return b"".join(int(word, 16).to_bytes(INSTRUCTION_BYTES, "little") for word in words)
 
 
 def _stated(facts: CrashFacts, suffix: str, syndrome: int | None, address: VA | None) -> dict[str, int]:

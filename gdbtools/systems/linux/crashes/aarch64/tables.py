@@ -73,7 +73,7 @@ def printed(facts: CrashFacts, suffix: str, address: VA | None, others: Mapping[
 
     `suffix` is that of the registers of the level that took the exception, `others` what else is known of those.
     """
-    entries = printed_entries(facts)
+    entries = printed_entries(facts, address, _TAG)
     doubts: list[str] = []
     if entries is not None and address is not None and (entries.address ^ address) & ~_TAG:
         doubts.append(f"the entries are of {entries.address:#x}, and the fault is of {address:#x}")
@@ -106,7 +106,7 @@ def _range(facts: CrashFacts) -> _Range | None:
     if said is None:
         return None
     page_bytes, input_bits = int(said[1]) << 10, int(said[2])
-    if page_bytes not in _TG0_OF_BYTES or not _SMALLEST_BITS <= input_bits <= WIDE_BITS:
+    if page_bytes not in _TG0_OF_BYTES or not (_SMALLEST_BITS <= input_bits <= NARROW_BITS or input_bits == WIDE_BITS):
         raise ValueError(f"{said[1]}k pages with {said[2]}-bit addresses are none of Linux's")
     # With blanks around it, it was printed by %p: the hash of a pointer.
     hidden = said[3] != "=" or not re.fullmatch(r"[0-9a-f]{8,16}", said[4])

@@ -43,6 +43,10 @@ _LINES: Final = {
     "system": re.compile(rf"\b({'|'.join(_REGISTER_NAMES)}): +(?:0x)?([0-9a-f]{{8,16}})\b"),
     "arm32": re.compile(r"----\[ Xen-\S+ +arm32\b"),
 }
+_TORN: Final = re.compile(
+    r"\b[A-Z0-9]+_EL[12]: +(?!(?:0x)?[0-9a-f]{8,16}\b)|\b[0-3](?:TH|ST|ND|RD)\[(?!0x[0-9a-f]{1,4}\] = 0x[0-9a-f]{16}\b)"
+    r"|Syndrome=(?!(?:0x)?[0-9a-f])|Walking Hypervisor VA (?!0x[0-9a-f]+ on CPU\d+ via TTBR 0x[0-9a-f]{16}\b)"
+)
 _CLASSES: Final = {
     "Data": EC.DATA_ABORT_SAME_EL,
     "Instruction": EC.INSTRUCTION_ABORT_SAME_EL,
@@ -83,18 +87,20 @@ def crash(facts: CrashFacts) -> Crash | None:
         deduced=deduced.derived,
         descriptors=descriptors,
         where="" if at is None else at[1] or at[0],
+        pc="ELR_EL2",
         doubts=tuple(deduced.doubts),
         wanted=_wanted(syndrome, facts),
     )
 
 
 GRAMMAR: Final = Grammar(
-    signs=(" Abort Trap. Syndrome=", "Unexpected Trap: "),
-    begins=(("trap", "unexpected"),),
+    signs=(" Abort Trap", "Walking Hypervisor VA ", "Unexpected Trap: "),
+    begins=(("trap", "walk", "unexpected"),),
     lines=_LINES,
     # Whatever of it comes behind has registers of its own.
     ends=re.compile(r"\bXen (?:stack|call) trace|\bXen BUG at |\bPanic on CPU "),
     crash=crash,
+    torn=_TORN,
 )
 
 

@@ -1,0 +1,1 @@
+"""What a crash in a log may come of, each with what speaks for it."""

@@ -7,13 +7,13 @@ name lead where they say that the kernel is, and if what they lead to there hold
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gdbtools import systems
 from gdbtools.addresses import PA, VA
 from gdbtools.analysis.roots.table_survey import Extent, chunks
 from gdbtools.arch.isolation import overlaid
-from gdbtools.arch.model import Mapped, Read, Regime
+from gdbtools.arch.model import Derived, Mapped, Read, Regime
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Machine
@@ -25,11 +25,12 @@ from gdbtools.units import PAGE_BYTES
 
 @dataclass(frozen=True)
 class FoundKernel:
-    """A kernel, where its notes are, the regime of its own tables, and the place that it says its text is at."""
+    """A kernel, where its notes are and what they are, the registers that they imply, and the regime of its tables."""
 
     own: OwnKernel
     notes: PA
     text: bytes
+    derived: Derived
     regime: Regime
 
     @property
@@ -42,7 +43,7 @@ class FoundKernel:
         """Return it as memory is now; raise `Unavailable` where its notes are not there any more."""
         if read(self.notes, len(self.text)) != self.text:
             raise Unavailable(f"the kernel that was at PA {self.notes:#x} is not there any more")
-        return FoundKernel(self.own.reading(Paged(self.regime, read)), self.notes, self.text, self.regime)
+        return replace(self, own=self.own.reading(Paged(self.regime, read)))
 
 
 @dataclass
@@ -118,4 +119,4 @@ def _of_notes(machine: Machine, pa: PA, text: bytes) -> FoundKernel:
     if start is None:
         raise Unavailable("it does not say where the kernel's text is")
     regime = architecture.regime_for(overlaid(machine.register, derived.values), start, derived.regime).alone()
-    return FoundKernel(systems.own_kernel(architecture, info, Paged(regime, read)), pa, text, regime)
+    return FoundKernel(systems.own_kernel(architecture, info, Paged(regime, read)), pa, text, derived, regime)

@@ -11,7 +11,7 @@ import os
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ REGISTERS = {
     "amd64": ("cr0", "cr3", "cr4", "efer", "eflags", "cs"),
     "riscv64": ("satp", "mstatus", "priv"),
 }
+ARCHITECTURES = {"arm64": "aarch64", "amd64": "x86_64", "riscv64": "riscv64"}
 USER = {"arm64": "EL0", "amd64": "user", "riscv64": "U"}
 PAGES = 1000
 ROUNDS = 2000 if os.environ.get("GDBTOOLS_FULL") == "1" else 60
@@ -171,6 +172,14 @@ def test_the_tasks_are_those_of_ps(capsys: pytest.CaptureFixture[str], said: Sai
         assert (found[pid]["root"] is None) == own
         assert name.startswith(found[pid]["name"]) if own else found[pid]["name"] == name
     assert [each["pid"] for each in ask(capsys, said, "tasks")["tasks"]] == sorted(said.maps)
+
+
+def test_an_image_of_memory_needs_no_registers(capsys: pytest.CaptureFixture[str], said: Said) -> None:
+    bare = replace(said, source=[*said.source[:2], "--arch", ARCHITECTURES[said.stock.guest.architecture]])
+    assert ask(capsys, bare, "tasks") == ask(capsys, said, "tasks")
+    pid, frames = next(iter(said.frames.items()))
+    address, frame = next(iter(frames.items()))
+    assert int(ask(capsys, bare, "walk", hex(address), "--task", str(pid))["output"], 16) == frame
 
 
 def test_each_area_is_that_of_proc_maps(capsys: pytest.CaptureFixture[str], said: Said) -> None:

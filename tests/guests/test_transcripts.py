@@ -39,6 +39,11 @@ def pictureless(text: str) -> str:
     return numberless(re.sub(r"EL0 (read|write|read write), ", "EL0 wanted, ", BARS.sub("bars", text)))
 
 
+def stateless(text: str) -> str:
+    """Return text without numbers, and without what the shell is doing at the moment."""
+    return numberless(re.sub(r"running|ready|sleeping", "waiting", text))
+
+
 def test_the_roots_of_an_image_without_registers(linux: LinuxGuest, tmp_path: Path) -> None:
     (transcript,) = marked("find-roots")
     with linux.process("sleep 1000") as pid:
@@ -52,6 +57,20 @@ def test_the_roots_of_an_image_without_registers(linux: LinuxGuest, tmp_path: Pa
     assert (done.returncode, done.stderr) == (0, "")
     compare(done.stdout, transcript, numberless)
     assert (tmp_path / "registers.json").is_file()
+
+
+def test_the_tasks_of_an_image_of_memory(linux: LinuxGuest, tmp_path: Path) -> None:
+    transcripts = marked("tasks")
+    with linux.process("exec sleep 1000") as pid:
+        linux.run(f"until grep -q sleeping /proc/{pid}/status; do :; done")
+        with linux.stopped():
+            (tmp_path / "ram.bin").write_bytes(linux.read(RAM, linux.memory_bytes))
+    for each in transcripts:
+        done = subprocess.run(
+            [*GDBTOOLS, *each.words[1:]], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+        )
+        assert (done.returncode, done.stderr) == (int("fault" in done.stdout), "")
+        compare(done.stdout, each, stateless)
 
 
 def test_the_working_set_of_a_process(linux: LinuxGuest) -> None:

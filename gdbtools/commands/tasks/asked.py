@@ -8,7 +8,7 @@ from dataclasses import replace
 from gdbtools import systems
 from gdbtools.addresses import PA, VA
 from gdbtools.analysis.own_kernel import FoundKernel, own_kernel
-from gdbtools.arch.model import Assumption, Mapped
+from gdbtools.arch.model import Assumption, Mapped, optional
 from gdbtools.arch.walk import walk
 from gdbtools.commands.session import Session
 from gdbtools.errors import Unavailable, UsageError
@@ -63,7 +63,7 @@ def for_task(session: Session, text: str) -> Session:
     """Return the session as it is while a task runs: with the registers that its kernel would load for it."""
     kernel = kernel_of(session)
     task = named_task(list(kernel.own.tasks()), text)
-    machine = session.machine
+    machine = _with_registers_of(kernel, session.machine)
     root = root_of(kernel, task, machine)
     registers = systems.task_registers(machine.architecture, machine.register, root)
     said = (
@@ -71,3 +71,12 @@ def for_task(session: Session, text: str) -> Session:
     )
     there = with_registers(machine, registers, WHENCE)
     return replace(session, machine=replace(there, assumed=(*there.assumed, Assumption("task", said))))
+
+
+def _with_registers_of(kernel: FoundKernel, machine: Machine) -> Machine:
+    """Return the machine with what a kernel's notes imply where the source has no such register: a raw image."""
+    lacking = {name: at for name, at in kernel.derived.values.items() if optional(machine.register, name) is None}
+    if not lacking:
+        return machine
+    told = tuple(each for each in kernel.derived.assumed if each.about in lacking)
+    return replace(with_registers(machine, lacking, "VMCOREINFO"), assumed=(*machine.assumed, *told))

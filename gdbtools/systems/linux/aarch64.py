@@ -22,9 +22,8 @@ from gdbtools.arch.isolation import Switch
 from gdbtools.arch.model import Assumption, Derived, EntryNeed, Privilege, ReadRegister, Regime, Step, optional
 from gdbtools.bits import Field
 from gdbtools.errors import GIVE_REGISTERS, Unavailable
-from gdbtools.systems.linux import aarch64_entries, poison
+from gdbtools.systems.linux import USERS_HELPERS
 from gdbtools.systems.linux.notes import number, placed, release_of
-from gdbtools.systems.linux.poison import USERS_HELPERS
 from gdbtools.systems.system import System
 
 if TYPE_CHECKING:
@@ -126,6 +125,8 @@ class Linux(System):
     users_helpers = USERS_HELPERS
 
     def of_address(self, address: VA) -> str:
+        from gdbtools.systems.linux import poison  # only an address that faulted needs it
+
         tag = _TAG.of(address)
         said = poison.named(address, _SHADOWS)
         if not said and _UPPER.of(address) and _TAGGED.of(address) == _NIBBLE and tag != _NIBBLE:
@@ -133,6 +134,8 @@ class Linux(System):
         return said
 
     def of_entry(self, address: VA, step: Step) -> str:
+        from gdbtools.systems.linux import aarch64_entries  # only an entry that refuses needs it
+
         return aarch64_entries.absent(address, int(step.entry.word), step.level.number)
 
     def flag_habit(self, of_kernel: bool) -> str:

@@ -11,8 +11,6 @@ from typing import Final
 
 from gdbtools.addresses import VA
 
-USERS_HELPERS: Final = "copy_from_user, get_user and their like"
-"""What may access a process's memory: `include/linux/uaccess.h`."""
 _ADDRESSES: Final = 1 << 64
 _ILLEGAL: Final = 0xDEAD << 48
 _POINTERS: Final[Mapping[int, str]] = {

@@ -17,9 +17,8 @@ from gdbtools.arch.riscv.registers.translation import PAGE, SATP32, SATP64
 from gdbtools.arch.riscv.tables.geometry import SCHEMES
 from gdbtools.arch.riscv.translation.regimes import SUPERVISOR
 from gdbtools.errors import GIVE_REGISTERS, Unavailable
-from gdbtools.systems.linux import poison
+from gdbtools.systems.linux import USERS_HELPERS, poison
 from gdbtools.systems.linux.notes import number, placed
-from gdbtools.systems.linux.poison import USERS_HELPERS
 from gdbtools.systems.system import System
 
 if TYPE_CHECKING:

@@ -24,9 +24,8 @@ from gdbtools.arch.x86_64.tables.descriptors import PresentEntry
 from gdbtools.arch.x86_64.tables.geometry import LEVELS_4, LEVELS_5, PHYSICAL_BITS
 from gdbtools.arch.x86_64.translation import root_registers
 from gdbtools.errors import GIVE_REGISTERS, Unavailable
-from gdbtools.systems.linux import poison, x86_64_entries
+from gdbtools.systems.linux import USERS_HELPERS, poison, x86_64_entries
 from gdbtools.systems.linux.notes import number, placed
-from gdbtools.systems.linux.poison import USERS_HELPERS
 from gdbtools.systems.system import System
 
 if TYPE_CHECKING:

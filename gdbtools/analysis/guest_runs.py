@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from gdbtools.addresses import PA, moved
 from gdbtools.arch.model import Run
-from gdbtools.systems.guest_frames import FrameMark, GuestFrames, NumberedFrame
+from gdbtools.systems.guest_frames import GuestFrames, NumberedFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def _goes_on(held: GuestRun, run: Run, offset: int, frame: NumberedFrame, page: 
     before, first = held.run, held.frame
     if before.kind != run.kind or before.leaf_bytes != run.leaf_bytes or before.last + 1 != run.first + offset:
         return False
-    if first.mark is not frame.mark or (first.mark is not FrameMark.OWN and first.said != frame.said):
+    if first.mark is not frame.mark or first.said != frame.said:
         return False
     count = before.size_bytes // page
     if first.pseudo is None or frame.pseudo is None:

@@ -11,7 +11,7 @@ from gdbtools.machine.layers import Patched, with_registers
 from gdbtools.machine.model import Machine, PhysicalMemory
 from gdbtools.render.document import Block, Line, Role, Span, Table, Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
-from gdbtools.systems.guest_frames import FrameMark, GuestFault, GuestFrames, NumberedFrame
+from gdbtools.systems.guest_frames import GuestFault, GuestFrames, NumberedFrame
 from gdbtools.wording import name_of
 
 
@@ -99,7 +99,7 @@ def pseudo_text(frame: NumberedFrame) -> str:
 
 def mark_text(frame: NumberedFrame) -> Text:
     """Return whose a frame is, and what shows it where it is not the guest's own."""
-    role = Role.BAD if frame.mark is FrameMark.FOREIGN else Role.PLAIN
+    role = Role.PLAIN if frame.mark.is_explained else Role.BAD
     said = f": {frame.said}" if frame.said else ""
     return [Span(frame.mark.value, role), said]
 

@@ -24,14 +24,18 @@ class FrameMark(enum.Enum):
     """The hypervisor's, which it has given to this guest."""
     DEVICE = "device"
     """No memory that anybody is given: a device's, or what the machine keeps for itself."""
+    GRANTED = "granted"
+    """Memory of another guest, which has granted it to this one."""
     OTHERS = "another domain's"
-    """Memory of another guest: granted by it, or mapped by a privilege."""
+    """Memory of another guest that it has not granted: mapped by a privilege."""
+    HYPERVISORS = "the hypervisor's own"
+    """Memory that the hypervisor has for itself, and has given to nobody."""
     FOREIGN = "foreign"
     """It does not lead back to itself, and nothing that the hypervisor keeps explains that."""
 
     @property
     def is_explained(self) -> bool:
-        return self is not FrameMark.FOREIGN
+        return self not in (FrameMark.HYPERVISORS, FrameMark.FOREIGN)
 
 
 @dataclass(frozen=True, slots=True)

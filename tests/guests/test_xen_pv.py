@@ -23,7 +23,7 @@ from gdbtools.arch.model import Mapped, Stub, Walk
 from gdbtools.arch.walk import walk
 from gdbtools.cli import main
 from gdbtools.errors import Unavailable
-from gdbtools.systems.guest_frames import FrameMark, GuestFrames
+from gdbtools.systems.guest_frames import FrameMark, GuestFrames, NumberedFrame
 from gdbtools.systems.xen.paravirtual import XenGuest
 from tests.guests.linux import FRAME, PRESENT, areas, pagemap
 from tests.guests.test_x86_linux import inside_gdb, results
@@ -285,8 +285,66 @@ def test_a_foreign_frame_is_the_one_finding_and_says_whose_it_is(guest: PvGuest)
     places = [(each.rule.name, each.first, each.entry and each.entry.pa) for each in planted]
     assert places == [("foreign-frame", va, leaf.pa)]
     assert planted[0].output == PA(foreign * PAGE_BYTES)
-    assert (shown.mark, shown.pseudo) == (FrameMark.FOREIGN, None)
+    assert (shown.mark, shown.pseudo) == (FrameMark.HYPERVISORS, None)
     assert "Xen's heap" in shown.use
+
+
+@dataclass(frozen=True)
+class Granting:
+    """Where a process of dom0 has another domain's pages, by a grant and without, and one that dom0 grants itself."""
+
+    granted: int
+    mapped: int
+    own: int
+    frames: tuple[int, int]
+    references: tuple[int, int]
+
+    def seen_by(self, stop: Stop) -> dict[int, NumberedFrame]:
+        """Return the frame of each page, by the one root that has them all."""
+        frames = stop.frames()
+        for root in frames.roots():
+            found = [stop.walk(va, cr3=root.pa).outcome for va in (self.granted, self.mapped, self.own)]
+            places = [int(each.address) // PAGE_BYTES for each in found if isinstance(each, Mapped)]
+            if len(places) == len(found):
+                return dict(zip((self.granted, self.mapped, self.own), map(frames.of, places), strict=True))
+        raise AssertionError("no root has the pages of the process")
+
+
+@pytest.fixture(scope="module")
+def granting(guest: PvGuest) -> Iterator[Granting]:
+    with guest.process("granting > /granted"):
+        said = guest.run("until grep -q 'own\\|failed' /granted; do sleep 1; done; cat /granted")
+        pages = re.findall(r"0x([0-9a-f]{16})", said)
+        assert len(pages) == 7, said
+        granted, frame, reference, mapped, another, own, of_own = (int(each, 16) for each in pages)
+        yield Granting(granted, mapped, own, (frame, another), (reference, of_own))
+
+
+def test_a_granted_frame_is_told_from_one_that_only_a_privilege_maps(guest: PvGuest, granting: Granting) -> None:
+    """By Xen's own entries: the process has both from a domain that it made, and that never ran."""
+    with stopped(guest) as stop:
+        seen = granting.seen_by(stop)
+    granted, mapped = seen[granting.granted], seen[granting.mapped]
+    assert (granted.machine, mapped.machine) == granting.frames
+    assert (granted.mark, granted.pseudo) == (FrameMark.GRANTED, None)
+    assert granted.said == f"by d1, reference {granting.references[0]}, writable"
+    assert (mapped.mark, mapped.pseudo) == (FrameMark.OTHERS, None)
+    assert mapped.said == "memory of d1, of which no grant is in use: only a privilege maps it"
+
+
+def test_a_frame_of_its_own_that_the_guest_has_granted_says_to_whom(guest: PvGuest, granting: Granting) -> None:
+    with stopped(guest) as stop:
+        own = granting.seen_by(stop)[granting.own]
+    assert own.mark is FrameMark.OWN
+    assert own.said == f"granted to d0, reference {granting.references[1]}, writable"
+
+
+def test_an_audit_explains_what_is_granted_and_by_whom(guest: PvGuest, granting: Granting) -> None:
+    with stopped(guest) as stop:
+        found = paravirtual.foreign_frame(stop.survey())
+    assert found.findings == ()
+    assert any("granted: by d1" in each for each in found.explained)
+    assert any("another domain's: memory of d1" in each for each in found.explained)
 
 
 def test_inside_gdb_walk_map_and_audit_have_both_numbers(guest: PvGuest, held: int) -> None:

@@ -18,7 +18,7 @@ from gdbtools.addresses import PA, VA
 from gdbtools.arch.model import Read
 from gdbtools.errors import Unreadable
 from gdbtools.systems.xen.frame_table import ROOT_TABLE, FrameTable
-from gdbtools.systems.xen.layout import DIRECT_MAP, DIRECT_MAP_END, PAGE_BITS, in_direct_map
+from gdbtools.systems.xen.layout import DIRECT_MAP, DIRECT_MAP_END, PAGE_BITS, WORD_BYTES, in_direct_map
 
 _PAGE_BYTES: Final = 1 << PAGE_BITS
 _OFFSET: Final = _PAGE_BYTES - 1
@@ -68,7 +68,14 @@ class Domain:
 
     def __init__(self, owner: int, frames: FrameTable, read: Read) -> None:
         self.owner, self.frames, self.read = owner, frames, read
+        self.address = DIRECT_MAP + (owner << PAGE_BITS)
         self._words = _PAGE.unpack(read(PA(owner << PAGE_BITS), _PAGE_BYTES))
+
+    def pointers(self) -> Iterator[PA]:
+        """Yield the places in memory that its structure leads to."""
+        for word in dict.fromkeys(self._words):
+            if in_direct_map(word) and not word % WORD_BYTES:
+                yield PA(word - DIRECT_MAP)
 
     def shared(self) -> list[SharedInfo]:
         """Return each page that may be its shared information page: one of Xen's heap that is its own, and fits."""
@@ -100,27 +107,26 @@ class Domain:
 
     def vcpus(self) -> list[Vcpu]:
         """Return its virtual CPUs, by number: the array of them is found by where its first entry leads back."""
-        own = DIRECT_MAP + (self.owner << PAGE_BITS)
-        for word in dict.fromkeys(self._words):
-            first = self._vcpu(self._pointer(word), own) if in_direct_map(word) and not word % 8 else None
+        for array in self.pointers():
+            first = self._vcpu(self._pointer(array))
             if first is not None and first.number == 0:
-                return [first, *self._following(word, own)]
+                return [first, *self._following(array)]
         return []
 
-    def _following(self, array: int, own: int) -> Iterator[Vcpu]:
+    def _following(self, array: PA) -> Iterator[Vcpu]:
         for number in range(1, MOST_CPUS):
-            found = self._vcpu(self._pointer(array + 8 * number), own)
+            found = self._vcpu(self._pointer(PA(array + WORD_BYTES * number)))
             if found is None or found.number != number:
                 return
             yield found
 
-    def _pointer(self, at: int) -> int:
+    def _pointer(self, at: PA) -> int:
         try:
-            return int.from_bytes(self.read(PA(at - DIRECT_MAP), 8), "little")
+            return int.from_bytes(self.read(at, WORD_BYTES), "little")
         except Unreadable:
             return 0
 
-    def _vcpu(self, at: int, own: int) -> Vcpu | None:
+    def _vcpu(self, at: int) -> Vcpu | None:
         if not in_direct_map(at) or at & _OFFSET:
             return None
         pa = PA(at - DIRECT_MAP)
@@ -129,7 +135,7 @@ class Domain:
         except Unreadable:
             return None
         number, _, info, domain = _VCPU.unpack_from(page)
-        if domain != own or not in_direct_map(info):
+        if domain != self.address or not in_direct_map(info):
             return None
         return Vcpu(number, PA(info - DIRECT_MAP), _PAGE.unpack(page))
 

@@ -26,17 +26,10 @@ from gdbtools.systems.guest_frames import FrameMark, GuestFault, GuestFrames, Gu
 from gdbtools.systems.xen import layout
 from gdbtools.systems.xen.arrays import WordArray
 from gdbtools.systems.xen.domains import CR2_AT, Domain, SharedInfo, Vcpu
-from gdbtools.systems.xen.frame_table import (
-    DOMID_IO,
-    DOMID_XEN,
-    FREE,
-    ROOT_TABLE,
-    FrameRecord,
-    FrameTable,
-    domain_name,
-)
+from gdbtools.systems.xen.frame_table import ROOT_TABLE, FrameTable, domain_name
 from gdbtools.systems.xen.guest_table import GuestTable, LinearTable, ListedTable
 from gdbtools.systems.xen.roots import whole_root
+from gdbtools.systems.xen.strange_frames import StrangeFrames
 
 _ROOT_ENTRIES: Final = struct.Struct("<512Q")
 _LOWER: Final = slice(0, 256)
@@ -137,6 +130,7 @@ class XenGuest(GuestFrames):
         self.name = domain_name(self.domain)
         self.title = f"{self.name}, a paravirtual guest of Xen"
         self._known: dict[int, NumberedFrame] = {}
+        self._strange = StrangeFrames(parts.domain, parts.table)
         shared, table = parts.shared, parts.table
         self.evidence = (
             *evidence,
@@ -238,40 +232,15 @@ class XenGuest(GuestFrames):
 
     def _of(self, machine: int) -> NumberedFrame:
         pseudo, record = self.parts.m2p.word(machine), self.parts.frames.of(machine)
-        use = record.use if record is not None else ""
         if pseudo is not None and pseudo != layout.INVALID:
             back = self.parts.table.machine(pseudo)
             if back == machine and (record is None or record.owner == self.parts.domain.owner):
-                return NumberedFrame(machine, pseudo, FrameMark.OWN, use, "")
-        return self._strange(machine, pseudo, record, use)
-
-    def _strange(self, machine: int, pseudo: int | None, record: FrameRecord | None, use: str) -> NumberedFrame:
-        """Return a frame that does not lead back, with whatever Xen's records have of it."""
-        called = machine if self.parts.table.is_identity(machine) else None
+                said = self._strange.granted_by_the_guest(machine)
+                return NumberedFrame(machine, pseudo, FrameMark.OWN, "" if record is None else record.use, said)
         if machine == self._upper.root >> layout.PAGE_BITS and self._upper.root != self.parts.regime.root:
             said = f"Xen's copy of the root at PA {self.parts.regime.root:#x}"
-            return NumberedFrame(machine, None, FrameMark.SHARED, use, said)
-        if record is None:
-            said = "Xen keeps no record of it: no memory that it gives to anybody"
-            if pseudo is None:
-                said += ", and past the end of machine-to-physical"
-            return NumberedFrame(machine, called, FrameMark.DEVICE, use, said)
-        owner = self.parts.frames.domain(record.owner)
-        whose = domain_name(owner)
-        if owner == DOMID_IO:
-            return NumberedFrame(machine, called, FrameMark.DEVICE, use, f"{whose} has it")
-        if record.counts.XEN_HEAP and record.owner == self.parts.domain.owner:
-            return NumberedFrame(machine, None, FrameMark.SHARED, use, f"Xen's heap, given to {whose}")
-        if owner not in (None, self.domain, DOMID_XEN):
-            return NumberedFrame(machine, None, FrameMark.OTHERS, use, f"memory of {whose}")
-        if record.counts.STATE == FREE:
-            return NumberedFrame(machine, None, FrameMark.FOREIGN, use, "it is free: nobody's")
-        if pseudo is None or pseudo == layout.INVALID:
-            return NumberedFrame(machine, None, FrameMark.FOREIGN, use, f"of {whose}, and no guest's frame")
-        back = self.parts.table.machine(pseudo)
-        elsewhere = "has none" if back is None else f"has {back:#x}"
-        said = f"machine-to-physical has {pseudo:#x}, for which the guest's table {elsewhere}"
-        return NumberedFrame(machine, pseudo, FrameMark.FOREIGN, use, said)
+            return NumberedFrame(machine, None, FrameMark.SHARED, "" if record is None else record.use, said)
+        return self._strange.of(machine, pseudo, record)
 
     def passed_on(self) -> GuestFault | None:
         """Return the page fault that Xen has put on the guest's own stack, as the processor would have.

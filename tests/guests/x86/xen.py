@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import ClassVar
 
 from gdbtools.children.processes import DIES_WITH_PARENT
-from tests.guests.packages import kernel, xen
+from tests.guests.packages import kernel, kernel_module, xen
 from tests.guests.x86.linux import X86Linux
 from tests.guests.xen import UNREAD_CHARACTERS
+from tests.places import ROOT
 
 DOM0_BYTES = 256 << 20
 CPU = "Haswell,-x2apic"
 """One without SMAP: QEMU 7.2 reads the frame of an iretq in user mode as the supervisor, which SMAP then refuses."""
+
+KERNEL = "6.1-amd64-pv"
+GRANTING = ROOT / "fixtures/guests/x86/linux/granting.elf"
+MODULES = ("xen-privcmd", "xen-gntdev", "xen-gntalloc")
+"""What a process of dom0 asks Xen by, and maps and makes grants by."""
 
 
 @dataclass
@@ -44,4 +50,5 @@ class PvGuest(X86Linux):
 
 def booted_pv() -> PvGuest:
     """Return a guest, not booted yet; raises `Unavailable` where a part of it cannot be had."""
-    return PvGuest(kernel("6.1-amd64-pv"))
+    modules = tuple(kernel_module(KERNEL, each) for each in MODULES)
+    return PvGuest(kernel(KERNEL), modules=modules, programs=(GRANTING,))

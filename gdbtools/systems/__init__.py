@@ -44,9 +44,10 @@ def _riscv32() -> Sequence[System]:
 
 
 def _x86_64() -> Sequence[System]:
+    from gdbtools.systems.illumos.x86_64 import ILLUMOS
     from gdbtools.systems.linux.x86_64 import LINUX
 
-    return *hypervisors_of("x86_64"), LINUX
+    return *hypervisors_of("x86_64"), LINUX, ILLUMOS
 
 
 def _hypervisors_of_x86_64() -> Sequence[System]:
@@ -205,6 +206,18 @@ def users_helpers(architecture: Architecture, system: str) -> str:
 
 def _named(architecture: Architecture, system: str) -> Sequence[System]:
     return [each for each in systems_of(architecture) if each.title and system.startswith(each.title)]
+
+
+def of_leaf(architecture: Architecture, step: Step, register: ReadRegister, read: Read) -> str:
+    """Return what software's own bits say of a leaf by the convention of a system that is there, and by whose."""
+    told = ((each.title, each.of_leaf(step, register, read)) for each in systems_of(architecture))
+    return ", ".join(f"by {title}'s convention: {said}" for title, said in told if said)
+
+
+def present(architecture: Architecture, register: ReadRegister, read: Read) -> Mapping[str, str]:
+    """Return the systems that the tables in force are shown to be of, each with what shows it."""
+    shown = {each.title: each.presence(register, read) for each in systems_of(architecture)}
+    return {title: said for title, said in shown.items() if said}
 
 
 def registers_from_notes(architecture: Architecture, info: Mapping[str, str], privilege: Privilege) -> Derived:

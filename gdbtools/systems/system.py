@@ -50,6 +50,14 @@ class System:
         """Return what no pointer ought to be and this address is, by the system's own list; empty for any other."""
         return ""
 
+    def of_leaf(self, step: Step, register: ReadRegister, read: Read) -> str:  # noqa: ARG002
+        """Return what the bits that are software's say of a leaf; empty where nothing does, or it is not there."""
+        return ""
+
+    def presence(self, register: ReadRegister, read: Read) -> str:  # noqa: ARG002
+        """Return what of the tables in force shows that it is this system; empty where nothing does."""
+        return ""
+
     def registers_from_notes(self, info: Mapping[str, str], privilege: Privilege) -> Derived | None:  # noqa: ARG002
         """Return the registers that VMCOREINFO implies, None for a system that writes none."""
         return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from gdbtools import systems
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Privilege, ReadRegister, Regime
 from gdbtools.commands.guest_frames import guest_of
@@ -33,6 +34,8 @@ class Status:
     isolation: Isolation | None = None
     guest: GuestFrames | None = None
     """The paravirtual guest whose tables are in force."""
+    systems: Mapping[str, str] = field(default_factory=dict)
+    """The systems that the tables in force are shown to be of, each with what shows it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,7 @@ def run(session: Session, options: Options) -> Sequence[Status]:  # noqa: ARG001
     trouble = ""
     isolation: Isolation | None = None
     guest: GuestFrames | None = None
+    present: Mapping[str, str] = {}
     lacking: list[str] = []
     with suppress(Unavailable):
         level = machine.architecture.privilege(_noting(machine, lacking))
@@ -54,6 +58,7 @@ def run(session: Session, options: Options) -> Sequence[Status]:  # noqa: ARG001
         regimes = machine.architecture.regimes(machine.register)
         isolation = spaces(machine).isolation
         guest = guest_of(machine)
+        present = systems.present(machine.architecture, machine.register, machine.memory.read)
     except Unavailable as missing:
         trouble = str(missing)
         # What stands in for a register is believed where the rest shows a system's state, and nothing does here.
@@ -67,7 +72,8 @@ def run(session: Session, options: Options) -> Sequence[Status]:  # noqa: ARG001
     asked = machine.architecture.privileges[0].record
     privilege = dict.fromkeys(asked) if level is None else level.record
     number = machine.current
-    return (Status(name, cpus, number, memory, level, privilege, regimes, trouble, abilities, isolation, guest),)
+    known = regimes, trouble, abilities, isolation, guest, present
+    return (Status(name, cpus, number, memory, level, privilege, *known),)
 
 
 def _noting(machine: Machine, lacking: list[str]) -> ReadRegister:

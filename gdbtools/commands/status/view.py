@@ -35,6 +35,7 @@ def view(answer: Status) -> Document:
         rows += [_row(full, "kernel")] if full is not None else []
         facts = [*limit_rows(answer.isolation), *evidence_rows(answer.isolation), *facts]
     facts = [*guest_evidence(answer.guest), *facts]
+    facts = [*(("system", f"{title}: {said}") for title, said in answer.systems.items()), *facts]
     if rows:
         blocks.append(Table(("range", "from", "to", "granule", "levels", "root at PA"), rows))
     return Document([*blocks, Facts(facts)])
@@ -70,5 +71,6 @@ def record(answer: Status) -> JsonObject:
         ],
         "isolation": isolation_record(answer.isolation),
         "abilities": dict(answer.abilities),
+        **({"systems": answer.systems} if answer.systems else {}),
         **({} if answer.guest is None else {"guest_frames": guest_record(answer.guest)}),
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gdbtools.addresses import VA, Input
 from gdbtools.analysis.contiguity import Contiguity, contiguity
-from gdbtools.analysis.conventions import of_deciding_entry
+from gdbtools.analysis.conventions import of_deciding_entry, of_mapped_leaf
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Access, AccessKind, Privilege, Refusal, Regime, Walk
@@ -60,7 +60,7 @@ class Translation:
     done_otherwise: str = ""
     """What is known of an emulator that does not refuse this."""
     software: str = ""
-    """What software's own bits say of the entry that refused; empty where no convention says anything."""
+    """What software's own bits say of the entry that refused, or of the leaf; empty where no convention does."""
     place: OwnPlace | None = None
     """What the guest's own kernel has at the address; None where nobody asks."""
 
@@ -120,7 +120,8 @@ def run(session: Session, options: Options) -> Sequence[Translation]:
                 machine.symbol(VA(address)) if regime.stage == 1 else "",
                 frames_on(found, guest),
                 architecture.done_otherwise(refused, register) if refused is not None else "",
-                software=of_deciding_entry(architecture, found, refused),
+                software=of_deciding_entry(architecture, found, refused)
+                or of_mapped_leaf(architecture, found, register, machine.memory.read),
                 place=None if places is None or regime.stage != 1 else places.at(VA(address), regime),
             )
         )

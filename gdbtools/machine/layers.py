@@ -133,6 +133,36 @@ class Patched:
         raise Refused("what is supposed is not written; ask without --with and --pte")
 
 
+@dataclass(frozen=True)
+class Remembered:
+    """Physical memory of which nothing is asked twice: for one question, while nothing runs.
+
+    A live source changes modes for every read, and several parts of an answer begin at the same tables.
+    """
+
+    under: PhysicalMemory
+    known: dict[tuple[PA, int], bytes | Unreadable] = field(default_factory=dict)
+
+    @property
+    def description(self) -> str:
+        return self.under.description
+
+    def read(self, pa: PA, size_bytes: int) -> bytes:
+        found = self.known.get((pa, size_bytes))
+        if found is None:
+            try:
+                found = self.under.read(pa, size_bytes)
+            except Unreadable as missing:
+                found = missing
+            self.known[pa, size_bytes] = found
+        if isinstance(found, Unreadable):
+            raise found
+        return found
+
+    def write(self, pa: PA, data: bytes) -> None:  # noqa: ARG002
+        raise Refused("an answer that only looks writes nothing")
+
+
 @dataclass
 class Recording:
     """Physical memory that remembers what was read from it: the evidence of an analysis.

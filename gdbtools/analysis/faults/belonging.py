@@ -92,10 +92,12 @@ def belonging(
     exception: ExceptionRecord,
     fetch: Read | None = None,
     look_at_entry: bool = True,
+    is_reduced: bool | None = None,
 ) -> Belonging:
     """Return what is known of an exception that a CPU's registers have; `fetch` is as `instruction_at` has it.
 
-    Without `look_at_entry` it goes by the entry alone where the CPU is at one, and reads no instruction.
+    Without `look_at_entry` it goes by the entry alone where the CPU is at one, and reads no instruction.  Whether the
+    space in force is a reduced one is found out unless `is_reduced` says it.
     """
 
     def word() -> int | None:
@@ -121,9 +123,11 @@ def belonging(
                     evidence = BelongingEvidence.OVERWRITTEN if agreed.of_address else evidence
         return Belonging(evidence, entry.name, reason=against)
     if stands is not None and may_be_overwritten(architecture, register, exception):
-        from gdbtools.analysis.isolation import isolation  # only there a reduced space is looked for
+        if is_reduced is None:
+            from gdbtools.analysis.isolation import isolation  # only there a reduced space is looked for
 
-        if isolation(architecture, register, read) is not None:
+            is_reduced = isolation(architecture, register, read) is not None
+        if is_reduced:
             by = overwritten(architecture, register, exception)
             return Belonging(BelongingEvidence.OVERWRITTEN, stands, reason=by)
     found = word()

@@ -150,11 +150,12 @@ def diagnose(
     read: Read,
     regime_for: RegimeFor | None = None,
     fetch: Read | None = None,
+    is_reduced: bool | None = None,
 ) -> Diagnosis:
     """Join the exception registers with a walk of the faulting address.
 
     `regime_for` is the architecture's own, or stands in for it where many faults share a regime.  `read` reads tables;
-    instructions too, unless `fetch` is what does.
+    instructions too, unless `fetch` is what does.  `is_reduced` says of the space in force what is known already.
     Raises `Unavailable` for a register and `Unreadable` for a table that is not there.
     """
     register = with_memory(register, read)
@@ -165,7 +166,7 @@ def diagnose(
     exception = architecture.exceptions.record(register)
     if alone:
         _ask_registers(architecture, register, exception)
-    belongs = belonging(architecture, register, read, exception, fetch, look_at_entry=alone)
+    belongs = belonging(architecture, register, read, exception, fetch, look_at_entry=alone, is_reduced=is_reduced)
     syndrome = exception.syndrome
     if systems.untaken(architecture, exception):
         return Diagnosis(Verdict.NONE_TAKEN, exception, belongs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gdbtools.addresses import VA
@@ -23,6 +23,7 @@ from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, of_last_exception
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
 from gdbtools.errors import Unavailable
+from gdbtools.machine.layers import Remembered
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Span
 
@@ -96,11 +97,13 @@ class Options(WhatIf):
 
 
 def run(session: Session, options: Options) -> Sequence[Answer]:
-    guest = guest_of(session.machine)
-    machine, passed = passed_on(session.machine, guest)
+    stopped = replace(session.machine, memory=Remembered(session.machine.memory))
+    guest = guest_of(stopped)
+    machine, passed = passed_on(stopped, guest)
     supposed = suppose(machine, options)
     machine, isolation, space = of_last_exception(supposed.spaces)
-    found = diagnose(machine.architecture, machine.register, machine.memory.read)
+    is_reduced = supposed.spaces.isolation is not None
+    found = diagnose(machine.architecture, machine.register, machine.memory.read, is_reduced=is_reduced)
     suspected: tuple[Suspicion, ...] = ()
     if found.verdict is Verdict.TABLES_PERMIT:
         around = spurious_evidence(machine, found, session.seen, session.written.last_change)

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from gdbtools.addresses import PA, moved
 from gdbtools.errors import Unavailable
-from gdbtools.machine.layers import Patched, Ranges
+from gdbtools.machine.layers import Patched, Ranges, Remembered
 from gdbtools.machine.live.qemu_ram import GuestRam
 from gdbtools.machine.model import PhysicalMemory
 from gdbtools.machine.progress import CountedMemory
@@ -77,7 +77,7 @@ def _places(memory: PhysicalMemory, wanted: Extent | None) -> Sequence[Extent]:
 
 def _bare(memory: PhysicalMemory) -> PhysicalMemory:
     """Return the memory under what only watches it, or supposes something of it."""
-    while isinstance(memory, Patched | CountedMemory):
+    while isinstance(memory, Patched | CountedMemory | Remembered):
         memory = memory.under
     return memory
 

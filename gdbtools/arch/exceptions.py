@@ -40,6 +40,8 @@ class Exceptions(abc.ABC):
     """
 
     names: RecordNames
+    recorded_as: tuple[str, str, str] = ("address_valid", "address_meaning", "ipa_valid")
+    """The keys in JSON of what a syndrome says of addresses: that there is one, what it is of, that there is an IPA."""
     effect_words: EffectWords
     vectors_bytes: int
     """How much there is of vectors, from the first entry's beginning."""

@@ -149,8 +149,8 @@ def regime_text(walk: Walk) -> str:
     regime = walk.regime
     if not regime.levels:
         return regime.name
-    granule = size(regime.levels[-1].size_bytes)
-    return f"{regime.name}: {granule} granule, {len(regime.levels)} levels from {regime.levels[0].number}"
+    pages = f"{size(regime.levels[-1].size_bytes)} {regime.called_pages}"
+    return f"{regime.name}: {pages}, {len(regime.levels)} levels from {regime.levels[0].number}"
 
 
 def evidence(walk: Walk, show: Callable[[Walk], Block] = steps_table) -> list[Block]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from gdbtools.arch.model import Fault, FaultKind
 
+RECORDED_AS = ("far_valid", "far", "hpfar_valid")
+"""The keys in JSON of what a syndrome says of addresses, by the registers that have them."""
 _KIND = FaultKind
 FAULT_STATUS: Mapping[int, tuple[FaultKind, int | None]] = {
     0b000000: (_KIND.ADDRESS_SIZE, 0),

@@ -7,12 +7,18 @@ stage 1 goes through the other's stage 2, and knows of it what is here.
 from __future__ import annotations
 
 import abc
+from typing import Final
 
 from gdbtools.arch.model import AccessKind, Attributes, Refusal, Regime, Walk
+
+GRANULE: Final = "granule"
+"""What both execution states call the smallest unit of translation."""
 
 
 class ArmSecondStage(Regime):
     """A stage 2 of EL1&0, as a stage 1 above it sees it."""
+
+    called_pages = GRANULE
 
     @abc.abstractmethod
     def check(self, walk: Walk, kind: AccessKind, el: int) -> Refusal | None:

@@ -7,7 +7,7 @@ import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Generic, Literal, TypeVar, cast
+from typing import ClassVar, Generic, Literal, TypeVar, cast
 
 from gdbtools.addresses import PA, Input, Output
 from gdbtools.arch.model.access import Privilege, Rights
@@ -170,6 +170,8 @@ class Regime(abc.ABC):
     assumed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     byte_order: Literal["little", "big"] = "little"
+    called_pages: ClassVar[str] = "pages"
+    """What the smallest unit of translation is called, behind its size."""
 
     @cached_property
     def name(self) -> str:

@@ -160,15 +160,15 @@ def view(answer: Bare) -> Document:
         rows = [_row(each) for each in answer.readings]
         blocks.append(Table(("level", "is", "leads to", "rights", "says"), rows))
         blocks.append(Line([Span("--level N explains every field of one of them.", Role.QUIET)]))
-    granule = size(answer.regime.levels[-1].size_bytes)
+    pages = f"{size(answer.regime.levels[-1].size_bytes)} {answer.regime.called_pages}"
     if answer.by_registers:
-        told = f"{answer.regime.own_name}, {granule} granule: the registers have that in force"
+        told = f"{answer.regime.own_name}, {pages}: the registers have that in force"
         facts: list[tuple[str, Text]] = [("read as", told)]
         facts += labelled("assumed", answer.regime.assumed)
         blocks.append(Facts(facts))
         return Document(blocks)
     width = f"{answer.width}, " if answer.width else ""
-    said = f"{width}{granule} granule; memory types, output size and hardware's updates are not known without registers"
+    said = f"{width}{pages}; memory types, output size and hardware's updates are not known without registers"
     blocks.append(Facts([("taken for", f"{answer.regime.regime_name}, {said}")]))
     return Document(blocks)
 

@@ -37,7 +37,8 @@ def view(answer: Status) -> Document:
     facts = [*guest_evidence(answer.guest), *facts]
     facts = [*(("system", f"{title}: {said}") for title, said in answer.systems.items()), *facts]
     if rows:
-        blocks.append(Table(("range", "from", "to", "granule", "levels", "root at PA"), rows))
+        pages = next(each.called_pages for each in stages if each.levels)
+        blocks.append(Table(("range", "from", "to", pages, "levels", "root at PA"), rows))
     return Document([*blocks, Facts(facts)])
 
 

@@ -117,6 +117,7 @@ def syndrome_record(
     """Record a syndrome: the value, its fields from the most significant down, and what follows from them."""
     fault, transfer, kind = syndrome.fault, syndrome.transfer, syndrome.access_kind
     access = None if kind is None else Access(kind, architecture.supervisor)
+    address_valid, address_meaning, ipa_valid = architecture.exceptions.recorded_as
     return {
         "value": hexadecimal(syndrome.word),
         "class": syndrome.name,
@@ -129,9 +130,9 @@ def syndrome_record(
         "transfer": None if transfer is None else transfer_record(transfer),
         "trapped_by": [trap_record(*trap) for trap in traps],
         "from_lower": syndrome.from_lower,
-        "far_valid": syndrome.address_valid,
-        "far": name_of(syndrome.address),
-        "hpfar_valid": syndrome.ipa_valid,
+        address_valid: syndrome.address_valid,
+        address_meaning: name_of(syndrome.address),
+        ipa_valid: syndrome.ipa_valid,
         "returns_to": name_of(syndrome.returns),
         "notes": list(syndrome.notes),
         "fields": [field_record(each) for each in syndrome.word.decoded()],

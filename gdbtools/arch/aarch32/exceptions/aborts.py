@@ -11,6 +11,7 @@ from gdbtools.arch.aarch32.exceptions import record, vectors
 from gdbtools.arch.aarch32.syndrome import DATA, FETCH, decode
 from gdbtools.arch.aarch32.syndrome.fault_status import IFSR, IFSR_LONG
 from gdbtools.arch.aarch32.translation import regimes
+from gdbtools.arch.arm.fault_status import RECORDED_AS
 from gdbtools.arch.exceptions import Exceptions
 from gdbtools.arch.instruction_effects import Effect, EffectWords
 from gdbtools.arch.model import (
@@ -38,6 +39,7 @@ class Aborts(Exceptions):
     """Data aborts and prefetch aborts that PL1 takes."""
 
     names = record.NAMES[DATA]
+    recorded_as = RECORDED_AS
     effect_words = EffectWords("DSB", "ISB", "TLBIMVA")
     vectors_bytes = vectors.VECTORS_BYTES
     longest_instruction_bytes = LONGEST_BYTES

@@ -17,7 +17,7 @@ from gdbtools.arch.aarch32.registers.processor_state import CPSR
 from gdbtools.arch.aarch32.registers.translation import SCTLR32
 from gdbtools.arch.aarch32.tables import memory_types
 from gdbtools.arch.aarch32.tables.geometry import INPUT_LAST, LARGE_PAGE_BITS, PAGE_BITS
-from gdbtools.arch.arm.second_stage import ArmSecondStage
+from gdbtools.arch.arm.second_stage import GRANULE, ArmSecondStage
 from gdbtools.arch.model import (
     AccessKind,
     Attributes,
@@ -48,6 +48,7 @@ class PagedStage32(Regime):
     """PL1 and PL0 as they are called here: unprivileged last."""
 
     stage = 1
+    called_pages = GRANULE
 
     @property
     def regime_name(self) -> str:

@@ -15,6 +15,7 @@ from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.translation import regimes, shown_controls
 from gdbtools.arch.aarch64.translation.check import check
 from gdbtools.arch.aarch64.traps.deciders import deciders
+from gdbtools.arch.arm.fault_status import RECORDED_AS
 from gdbtools.arch.exceptions import Exceptions
 from gdbtools.arch.instruction_effects import Effect, EffectWords
 from gdbtools.arch.model import (
@@ -46,6 +47,7 @@ class A64Exceptions(Exceptions):
     """Exceptions that are taken to AArch64 state."""
 
     names = record.names_at("x")
+    recorded_as = RECORDED_AS
     effect_words = EffectWords("DSB", "ISB", "TLBI")
     vectors_bytes = VECTORS_BYTES
     longest_instruction_bytes = INSTRUCTION_BYTES

@@ -29,6 +29,7 @@ from gdbtools.arch.aarch64.translation.security import Fetches
 from gdbtools.arch.aarch64.translation.stage2 import Stage2, attributes_of_both
 from gdbtools.arch.arm.grants import Grant, Limit
 from gdbtools.arch.arm.memory_names import memory_type
+from gdbtools.arch.arm.second_stage import GRANULE
 from gdbtools.arch.model import (
     AccessKind,
     Attributes,
@@ -70,6 +71,8 @@ class Permissions:
 @dataclass(frozen=True)
 class Stage1(Regime):
     """One range of a stage 1, as its registers describe it."""
+
+    called_pages = GRANULE
 
     controls: Controls
     range: RangeControls

@@ -96,13 +96,14 @@ SPACE_OR_GUESTS = replace(
 EVERY_SPACE_OR_GUESTS = replace(
     EVERY_SPACE, help=f"{EVERY_SPACE.help}; pv: a paravirtual guest's, by its own frames", choices=PV_SPACES
 )
+WITH = Argument(
+    "--with",
+    "ask as if a field of a register, or all of it, were otherwise; writes nothing",
+    Kind.REGISTER_CHANGE,
+    many="*",
+)
 WHAT_IF = (
-    Argument(
-        "--with",
-        "ask as if a field of a register, or all of it, were otherwise; writes nothing",
-        Kind.REGISTER_CHANGE,
-        many="*",
-    ),
+    WITH,
     Argument(
         "--pte",
         "ask as if the leaf that translates ADDRESS were otherwise, like 0x1000.AP=3; writes nothing",

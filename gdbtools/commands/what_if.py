@@ -85,6 +85,13 @@ def suppose(
     return Supposed(found.chosen(space), tuple(made), found)
 
 
+def with_registers_changed(machine: Machine, changes: Sequence[RegisterChange]) -> Machine:
+    """Return the machine with registers otherwise; raise `UsageError` for a register or a field that there is not."""
+    for each in changes:
+        machine, _ = _with_register(machine, each)
+    return machine
+
+
 def _with_register(machine: Machine, change: RegisterChange) -> tuple[Machine, Supposition]:
     declared = {name.lower(): name for name in machine.architecture.registers}
     name = declared.get(change.register.lower())

@@ -205,7 +205,7 @@ def test_the_second_source_may_be_the_one_that_every_command_takes(capsys) -> No
 @pytest.mark.parametrize(
     ("status", "given", "says"),
     [
-        (2, [], "BEFORE is missing"),
+        (2, [], "gdbtools diff -s DUMP"),
         (2, [OSV], "-s DUMP"),
         (2, [OSV, OSV, OSV], "one word too many"),
         (2, [OSV, OSV, "--ignore", "everything"], "not 'everything'"),
@@ -301,3 +301,41 @@ def test_softwares_dirty_bit_is_use_and_hides_no_change_of_rights(
     assert set(change["aspects"]) == {"dirty", "rights"}
     (change,) = ask(capsys, *words(written, protected), *stated, "--ignore", "dirty", status=1)["changes"]
     assert change["aspects"] == ["rights"]
+
+
+def two_processes(folder: Path) -> tuple[list[str], int, int]:
+    """Write one image with the tables of two processes; give the words of the source, and the two roots."""
+    first, second = Tables(_next=0x4000_1000), Tables(root=0x4001_0000, _next=0x4001_1000)
+    for tables, writable in ((first, 0), (second, READ_ONLY)):
+        tables.map(0x20_0000, 0x8000_0000, AttrIndx=4)
+        tables.map(0x20_1000, 0x8000_1000, AttrIndx=4, AP=writable)
+    first.memory.update(second.memory)
+    image, registers = saved(first, folder, "both")
+    return ["-s", image, "--registers", registers], int(first.root), int(second.root)
+
+
+def test_two_processes_of_one_source_are_compared_by_their_roots(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, first, second = two_processes(tmp_path)
+    roots = ["--before-with", f"TTBR0_EL1={first:#x}", "--after-with", f"TTBR0_EL1={second:#x}"]
+    result = ask(capsys, *source, *roots, status=1)
+    (change,) = [each for each in result["changes"] if each["kind"] != "registers"]
+    assert (change["first"], change["last"]) == ("0x0000000000201000", "0x0000000000201fff")
+    assert result["before"]["source"] == f"the raw image both.bin with TTBR0_EL1={first:#x}"
+    assert result["after"]["source"] == f"the raw image both.bin with TTBR0_EL1={second:#x}"
+    # The one in force needs no saying.
+    assert ask(capsys, *source, *roots[2:], status=1)["changes"] == result["changes"]
+    assert ask(capsys, *source, *roots[:2], "--ignore", "registers", status=0)["changes"] == []
+
+
+def test_without_a_source_or_a_register_it_says_what_to_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, *_ = two_processes(tmp_path)
+    assert main(["diff", *source]) == 2
+    assert "name an older source, or two roots of this one: --before-with TTBR" in capsys.readouterr().err
+    assert main(["diff", *source, "--before-registers", "x.json", "--after-with", "TTBR0_EL1=0"]) == 2
+    assert "--before-registers is for an older source; name it first" in capsys.readouterr().err
+    assert main(["diff", *source, "--after-with", "TTBR9_EL1=0"]) == 2
+    assert "is not a register that is decoded here" in capsys.readouterr().err

@@ -14,8 +14,10 @@ from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Hole, Regime, Run
 from gdbtools.commands.arguments import IGNORABLE
+from gdbtools.commands.model import RegisterChange
 from gdbtools.commands.session import OfGuest, Session
 from gdbtools.commands.spaces import CURRENT, KERNEL, Spaces, limit_text, size_of, spaces
+from gdbtools.commands.what_if import with_registers_changed
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Machine, with_dirty
 
@@ -74,13 +76,15 @@ class Difference:
 class Options(OfGuest):
     """What may be asked of `diff`, as `declared` has it."""
 
-    before: str
+    before: str | None = None
     after: str | None = None
     regime: str | None = None
     space: str | None = None
     ignore: Sequence[str] = ()
     before_registers: str | None = None
     after_registers: str | None = None
+    before_with: Sequence[RegisterChange] = ()
+    after_with: Sequence[RegisterChange] = ()
 
 
 def sourceless(options: Options) -> bool:
@@ -91,7 +95,7 @@ def run(session: Session, options: Options) -> Sequence[Difference]:
     before, after = _machines(session, options)
     if before.architecture.name != after.architecture.name:
         raise UsageError(
-            f"{options.before} is of {before.architecture.name}, the other of {after.architecture.name}: "
+            f"{before.memory.description} is of {before.architecture.name}, the other of {after.architecture.name}: "
             "compare two of one architecture"
         )
     architecture = after.architecture
@@ -126,10 +130,9 @@ def run(session: Session, options: Options) -> Sequence[Difference]:
         uncompared += unknown
         leaves += sum(0 if isinstance(each, Hole) else each.size_bytes // each.leaf_bytes for each in now)
         page_bytes = min([page_bytes, *(level.size_bytes for level in pair.after.levels)])
-    name = options.after or ("the guest as it is now" if after.live else after.memory.description)
     found = Difference(
-        Looked(options.before, before.current, sides[0].isolation, before_space),
-        Looked(name, after.current, sides[1].isolation, after_space),
+        Looked(_name(options.before, before, options.before_with), before.current, sides[0].isolation, before_space),
+        Looked(_name(options.after, after, options.after_with), after.current, sides[1].isolation, after_space),
         architecture,
         pairs,
         registers,
@@ -174,9 +177,29 @@ def _machines(session: Session, options: Options) -> tuple[Machine, Machine]:
     """Open what is compared: two sources, or one with what the session works on."""
     if options.after is None and options.after_registers is not None:
         raise UsageError("--after-registers is for a second source; name it behind the first")
-    before = session.open(options.before, options.before_registers)
+    if options.before is None:
+        if options.before_registers is not None:
+            raise UsageError("--before-registers is for an older source; name it first")
+        if not (options.before_with or options.after_with):
+            root, value = session.machine.architecture.identity.examples.root
+            raise UsageError(
+                "name an older source, or two roots of this one: "
+                f"--before-with {root}={value} --after-with {root}=0x..."
+            )
+    before = session.machine if options.before is None else session.open(options.before, options.before_registers)
     after = session.machine if options.after is None else session.open(options.after, options.after_registers)
+    before, after = (
+        with_registers_changed(before, options.before_with),
+        with_registers_changed(after, options.after_with),
+    )
     return _alike(before, after), _alike(after, before)
+
+
+def _name(source: str | None, machine: Machine, changes: Sequence[RegisterChange]) -> str:
+    """Return what a side is called, with what was supposed of it."""
+    name = source or ("the guest as it is now" if machine.live else machine.memory.description)
+    supposed = [f"{each.register}{f'.{each.field}' if each.field else ''}={each.value:#x}" for each in changes]
+    return " with ".join([name, *([", ".join(supposed)] if supposed else [])])
 
 
 def _alike(machine: Machine, other: Machine) -> Machine:

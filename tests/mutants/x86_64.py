@@ -35,6 +35,8 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
 
 _AS_MANY = "as many are unpacked as there are names"
 _NO_LEAF = "a walk that nothing refuses ends in a leaf, and one that something refuses does not"
+_BIT_0 = "bit 0 is set or cleared anyway"
+_NOT_FETCHED = "who asks makes a difference to a fetch of an instruction alone"
 _NO_BIT_64 = "an entry has no bit 64"
 _SAME = "it is that already"
 EQUIVALENT: Mapping[tuple[str, str], str] = {
@@ -53,7 +55,7 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
     (
         "syndrome/page_fault.py:PageFaultCode.of_fault",
         "return cls([0 -> 1]).with_(",
-    ): "bit 0 is set or cleared anyway",
+    ): _BIT_0,
     (
         "tables/extended_entries.py:_NOWHERE",
         "_NOWHERE: Final = PA([0 -> 1])",
@@ -90,6 +92,22 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "translation/address_masking.py:Masking.translated",
         "kept = ([2 -> 1] << sign) - 1",
     ): "the highest bit that counts is the same as bit 63, of which the masked ones are made",
+    (
+        "translation/extended.py:ExtendedTables.fetch_refused_through",
+        "refused = self.implicit(self.check(via, AccessKind.READ, user=[False -> True]))",
+    ): _NOT_FETCHED,
+    (
+        "translation/extended.py:ExtendedTables.status",
+        "return int(ExitQualification([0 -> 1]).with_(**{name: int(value) for name, value in said.items()}))",
+    ): _BIT_0,
+    (
+        "translation/nested.py:NestedTables.status",
+        "info = NestedPageFaultInfo([0 -> 1]).with_(",
+    ): _BIT_0,
+    (
+        "translation/second_stage.py:SecondStage.update_refused",
+        "return self.implicit(self.check(via, AccessKind.WRITE, user=[False -> True]))",
+    ): _NOT_FETCHED,
     (
         "translation/linear.py:Linear.admit",
         'decider = Decider([PagingCause.ADDRESS_TOO_LARGE -> PagingCause.ADDRESS_TOO_LARGE], "cr4", CR4.PAE, '

@@ -132,7 +132,7 @@ class ExtendedTables(SecondStage):
 
     def update_refused(self, via: Walk) -> Refusal | None:
         leaf = via.leaf
-        if self.paging_writes and via.refusal is None and leaf is not None and ExtendedPage.PW.of(leaf.entry.word):
+        if self.paging_writes and leaf is not None and ExtendedPage.PW.of(leaf.entry.word):
             return None
         return super().update_refused(via)
 

@@ -71,7 +71,7 @@ class NestedTables(SecondStage, PagingTables):
         for field, granted, cause, asked in (
             (PresentEntry.US, 1, PagingCause.NOT_A_GUESTS, True),
             (PresentEntry.RW, 1, PagingCause.READ_ONLY, kind.is_write),
-            (Entry64.NX, 0, PagingCause.NO_EXECUTE, kind is AccessKind.EXECUTE and self.layout.nx),
+            (Entry64.NX, 0, PagingCause.NO_EXECUTE, kind is AccessKind.EXECUTE),
         ):
             step = lacking(walk.steps, field, granted) if asked else None
             if step is not None:
@@ -80,7 +80,8 @@ class NestedTables(SecondStage, PagingTables):
 
     def combined(self, memory: str, final: Walk) -> str:
         own = final.attributes
-        if own is None or own.memory in ("WB", memory) or memory == "UC":
+        assert own is not None, "it leads somewhere"
+        if own.memory in ("WB", memory) or memory == "UC":
             return memory
         return f"{memory} through {own.memory}"
 
@@ -116,7 +117,7 @@ class NestedTables(SecondStage, PagingTables):
             granted = Rights(
                 read=True,
                 write=lacking(steps, PresentEntry.RW) is None,
-                execute=not self.layout.nx or lacking(steps, Entry64.NX, 0) is None,
+                execute=lacking(steps, Entry64.NX, 0) is None,
             )
         memory = self.memory_of(steps[-1])
         return Attributes(

@@ -13,6 +13,7 @@ import pytest
 
 from gdbtools.addresses import VA
 from gdbtools.arch.model import written_down
+from gdbtools.arch.scan import scan
 from gdbtools.arch.x86_64.architecture import X86_64
 from gdbtools.arch.x86_64.privileges import SUPERVISOR
 from gdbtools.errors import Unavailable, UsageError
@@ -206,6 +207,7 @@ def test_what_the_second_stage_maps_by_itself_has_its_attributes(stage: str) -> 
         assert found.attributes is not None
         assert (found.attributes.memory, found.attributes.device) == (memory, memory != "WB")
         assert (found.attributes.accessed, found.attributes.contiguous) == (True, False)
+        assert found.attributes.is_global
         assert {str(each) for each in found.attributes.rights.values()} == {"rwx"}
     if stage == "npt":
         found, _, _ = guest(stage, changed={DATA: P | RW | US | NX}).ask(DATA, "read", regime=stage)
@@ -215,6 +217,48 @@ def test_what_the_second_stage_maps_by_itself_has_its_attributes(stage: str) -> 
         found, _, _ = guest(stage, changed={DATA: P | RW}).ask(DATA, "read", regime=stage)
         assert found.attributes is not None
         assert {str(each) for each in found.attributes.rights.values()} == {"---"}
+
+
+@pytest.mark.parametrize("stage", ["ept", "npt"])
+def test_an_address_that_is_too_large_has_no_attributes_for_want_of_a_step(stage: str) -> None:
+    found, _, _ = guest(stage).ask(1 << 48, "read", regime=stage)
+    assert found.steps == ()
+    assert found.attributes is None
+
+
+@pytest.mark.parametrize("stage", ["ept", "npt"])
+def test_addresses_are_as_wide_as_the_processor_has_them(stage: str) -> None:
+    """MAXPHYADDR is 46 here: what an entry of each level has of an address, and the highest of all."""
+    below = guest(stage).ask(0, "read", regime=stage)[0].regime
+    assert below.output_last == 0x3FFF_FFFF_FFFF
+    assert below.table_bits() == 0x3FFF_FFFF_F000
+    assert {level.number: below.linear_bits(level) for level in below.levels[1:]} == {
+        3: 0x3FFF_C000_0000, 2: 0x3FFF_FFE0_0000, 1: 0x3FFF_FFFF_F000,
+    }  # fmt: skip
+
+
+def test_a_table_that_is_reached_twice_grants_what_each_way_to_it_does() -> None:
+    """The map reads it once, and by either way has the rights of that way."""
+    shared = guest("ept")
+    whole = {root: [0] * 512 for root in ROOTS}
+    for at, value in shared.memory.items():
+        if at & -4096 in whole:
+            whole[at & -4096][at % 4096 // 8] = value
+    whole[ROOTS[2]][1] = ROOTS[3] | 1
+    tables = {root: b"".join(each.to_bytes(8, "little") for each in words) for root, words in whole.items()}
+    regime = X86_64.regime_for(written_down(shared.registers), VA(0), "ept")
+    runs = list(scan(regime, lambda pa, size: tables[pa][:size]))
+    assert [(run.first, run.size_bytes, str(run.attributes.rights[SUPERVISOR])) for run in runs] == [  # type: ignore[union-attr]
+        (0, 0x10000, "rwx"), (0x20_0000, 0x10000, "r--"),
+    ]  # fmt: skip
+
+
+def test_a_page_that_the_guests_tables_are_not_in_is_no_paging_write_either() -> None:
+    """Paging-write access needs an entry that has its bit, and there is none."""
+    absent = guest("ept", changed={0x3000: 0}, tertiary_controls=1 << 2)
+    _, refused, status = absent.ask(0, "write")
+    assert refused is not None
+    assert (refused.fault.stage, refused.fault.s1ptw, status) == (2, True, 1 | LINEAR)
 
 
 def test_nested_tables_have_the_hosts_levels_and_its_nx() -> None:

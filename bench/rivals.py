@@ -1,9 +1,10 @@
 """`map` of a Linux kernel beside what others have for it: of the same stopped guest, in one GDB and in turns.
 
-They are not ours and not fetched: GDBTOOLS_RIVALS is a folder that has gdb-pt-dump as `gdb-pt-dump` and, where GEF is
-to be measured too, in a GDB of its own, bata24's as `gef`.  pwndbg, of 2024, has gdb-pt-dump read the tables, so that
-its `vmmap` takes longer than that; with `kernel-vmmap monitor`, and in hugsy's GEF always, it is QEMU's own `info mem`
-of x86-64 instead: ranges without physical addresses, which is asked for here as they ask.
+They are not ours and not fetched: GDBTOOLS_RIVALS is a folder that has gdb-pt-dump as `gdb-pt-dump` and, where they
+are to be measured too, each in a GDB of its own, bata24's GEF as `gef` and pwndbg as `pwndbg`, whose packages are
+where it looks for them itself: in its `.venv`, or in that of PWNDBG_VENV_PATH.  pwndbg, of 2024, has gdb-pt-dump read
+the tables; with `kernel-vmmap monitor`, and in hugsy's GEF always, it is QEMU's own `info mem` of x86-64 instead:
+ranges without physical addresses, which is asked for here as they ask.
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ from tests.guests.linux import LinuxGuest
 from tests.guests.riscv import linux as riscv
 from tests.guests.x86 import linux as x86
 
-IN_GDB, GEF_IN_GDB = (Path(__file__).with_name(f"{name}_in_gdb.py") for name in ("rival", "gef"))
+IN_GDB, GEF_IN_GDB, PWNDBG_IN_GDB = (
+    Path(__file__).with_name(f"{name}_in_gdb.py") for name in ("rival", "gef", "pwndbg")
+)
 HOME = "https://github.com/martinradev/gdb-pt-dump"
 MEMORY_BYTES = 512 << 20
 TARGETS = {"map, gdbstub": 4, "map, RAM's file": 10}
 """How many times as fast each has to be."""
 RISCV = dict.fromkeys(("Sv39", "Sv48", "Sv57"), ("Linux 6.12 for riscv64", riscv.booted))
 X86 = dict.fromkeys(("4-level", "5-level", "4-level, PTI"), ("Linux 6.1 for x86-64", x86.booted))
-OTHERS = ("GEF pagewalk", "info mem")
+OTHERS = ("GEF pagewalk", "pwndbg vmmap", "info mem")
 """Whose whole command is timed."""
 
 
@@ -44,6 +47,8 @@ def report(smallest: bool = False) -> None:
                 said = _in_gdb(started.gdbstub, folder)
                 if kernels is X86 and (folder / "gef/gef.py").exists():
                     said += _with_gef(started.gdbstub, folder)
+                if kernels is X86 and (folder / "pwndbg/gdbinit.py").exists():
+                    said += _with_pwndbg(started.gdbstub, folder)
             _report(f"{name}, {shape}", said)
 
 
@@ -86,6 +91,13 @@ def _with_gef(gdbstub: Path, folder: Path) -> str:
     """Have GEF, which asks what the architecture is when it is sourced, measured."""
     before = ("set architecture i386:x86-64", f"source {folder / 'gef/gef.py'}")
     return _said_by_gdb("GEF", "GEF pagewalk: ", (*before, f"target remote {gdbstub}", f"source {GEF_IN_GDB}"), {})
+
+
+def _with_pwndbg(gdbstub: Path, folder: Path) -> str:
+    """Have pwndbg measured, which is told of the architecture before it is sourced as GEF is."""
+    before = ("set architecture i386:x86-64", f"source {folder / 'pwndbg/gdbinit.py'}")
+    commands = (*before, f"target remote {gdbstub}", f"source {PWNDBG_IN_GDB}")
+    return _said_by_gdb("pwndbg", "pwndbg vmmap: ", commands, {"PYTHONPATH": str(folder / "gdb-pt-dump")})
 
 
 def _said_by_gdb(whose: str, told: str, commands: Sequence[str], environment: Mapping[str, str]) -> str:

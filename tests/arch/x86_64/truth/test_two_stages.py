@@ -167,6 +167,8 @@ def test_advanced_information_tells_of_the_guests_page() -> None:
         _, _, said = guest("ept", leaf, changed={DATA: 0}, **told).ask(0, "read")
         assert said == 1 | LINEAR | FINAL | wanted
     assert guest("ept", changed={0x3000: 0}, **told).ask(0, "read")[2] == 1 | LINEAR, "of a table nothing is told"
+    flat = guest("ept", changed={DATA: 0}, cr0=0, **told)
+    assert flat.ask(DATA, "read")[2] == 1 | LINEAR | FINAL | 3 << 9, "without paging all is a user's, and writable"
     read_only = dict.fromkeys(GUEST_TABLES, 5 | 6 << 3)
     assert guest("ept", P | RW | US, GUEST, read_only, **told).ask(0, "read")[2] == 2 | 5 << 3 | LINEAR
     assert guest("ept", changed={DATA: 0}, **told).ask(DATA, "read", regime="ept")[2] == 1 | LINEAR | FINAL
@@ -230,7 +232,7 @@ def test_an_address_that_is_too_large_has_no_attributes_for_want_of_a_step(stage
 def test_addresses_are_as_wide_as_the_processor_has_them(stage: str) -> None:
     """MAXPHYADDR is 46 here: what an entry of each level has of an address, and the highest of all."""
     below = guest(stage).ask(0, "read", regime=stage)[0].regime
-    assert below.output_last == 0x3FFF_FFFF_FFFF
+    assert (below.first, below.last, below.output_last) == (0, 0xFFFF_FFFF_FFFF, 0x3FFF_FFFF_FFFF)
     assert below.table_bits() == 0x3FFF_FFFF_F000
     assert {level.number: below.linear_bits(level) for level in below.levels[1:]} == {
         3: 0x3FFF_C000_0000, 2: 0x3FFF_FFE0_0000, 1: 0x3FFF_FFFF_F000,

@@ -95,7 +95,8 @@ def run(session: Session, options: Options) -> Sequence[Difference]:
     before, after = _machines(session, options)
     if before.architecture.name != after.architecture.name:
         raise UsageError(
-            f"{before.memory.description} is of {before.architecture.name}, the other of {after.architecture.name}: "
+            f"{options.before or before.memory.description} is of {before.architecture.name}, "
+            f"the other of {after.architecture.name}: "
             "compare two of one architecture"
         )
     architecture = after.architecture

@@ -64,6 +64,7 @@ def test_an_address_goes_through_both_stages_and_each_fetch_is_kept(stage: str) 
 def test_a_second_stage_is_called_what_its_manual_calls_it(stage: str, name: str, label: str, register: str) -> None:
     below = guest(stage).ask(0, "read", regime=stage)[0].regime
     assert (below.short_name, below.stage_label, below.root_register) == (name, label, register)
+    assert (below.own_name, below.input_label) == (f"guest physical addresses, {name}", "GPA")
 
 
 @pytest.mark.parametrize(("stage", "status"), [("ept", 1 | LINEAR), ("npt", RW | US | GPT)])

@@ -34,6 +34,7 @@ from gdbtools.commands import COMMANDS
 from gdbtools.repair.log import Way
 from gdbtools.repair.probe import ProbeVerdict
 from gdbtools.repair.sampling import Method
+from gdbtools.systems.guest_frames import FrameMark
 from gdbtools.wording import name_of
 from tests import schema
 from tests.places import ROOT
@@ -198,7 +199,8 @@ LISTS: tuple[tuple[Sequence[str], type[enum.Enum], bool], ...] = (
     (("evidence", "properties", "kind"), BelongingEvidence, False),
     (("suspicion", "properties", "cause"), SpuriousCause, False),
     (("suspicion", "properties", "weight"), Weight, False),
-    (("syndrome", "properties", "far"), AddressMeaning, False),
+    (("address_meaning",), AddressMeaning, False),
+    (("frame_mark",), FrameMark, False),
     (("syndrome", "properties", "returns_to"), Return, False),
     (("syndrome_result", "properties", "returns_to"), Return, False),
     (("invalidation", "properties", "scopes", "items", "properties", "extent"), Extent, False),

@@ -86,7 +86,8 @@ def second_walk(walk: Walk, fault: Fault) -> tuple[Walk | None, bool]:
     if walk.fetch is not None:
         return walk.fetch.via, True
     below = walk.regime.below
-    if fault.s1ptw and isinstance(below, SecondStage):
+    if fault.s1ptw:
+        assert isinstance(below, SecondStage), "nothing else refuses what paging itself does"
         vias = (step.via for step in walk.steps if step.via is not None)
         return next((via for via in vias if below.update_refused(via) is not None), None), True
     return walk.final, False

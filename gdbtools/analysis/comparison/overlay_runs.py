@@ -23,8 +23,9 @@ def pieces(before: Sequence[Run | Hole], after: Sequence[Run | Hole]) -> Iterato
     """Yield the pieces of two lists that are in order of address; what neither has is left out.
 
     Where only one side has anything, whole leaves are apart from parts of leaves: the rest of such a leaf is on both.
+    Where all leaves of one side lead to one place, the one that the other side leads there, too, is apart.
     """
-    yield from _by_leaf(_by_end(before, after))
+    yield from _by_meeting(_by_leaf(_by_end(before, after)))
 
 
 def part(run: Run, first: Input, end: int) -> Run:
@@ -79,3 +80,28 @@ def _by_leaf(found: Iterable[Piece]) -> Iterator[Piece]:
         for first, end in ((int(piece.first), head), (head, tail), (tail, piece.end)):
             if first < end:
                 yield piece._replace(first=cast(Input, first), end=end)
+
+
+def _by_meeting(found: Iterable[Piece]) -> Iterator[Piece]:
+    for piece in found:
+        at = _meeting(piece)
+        if at is None:
+            yield piece
+            continue
+        assert isinstance(piece.before, Run), "both are runs, of leaves of one size"
+        behind = at + piece.before.leaf_bytes
+        for first, end in ((int(piece.first), at), (at, behind), (behind, piece.end)):
+            if first < end:
+                yield piece._replace(first=cast(Input, first), end=end)
+
+
+def _meeting(piece: Piece) -> int | None:
+    """Return the leaf that both sides lead to one place, if one of them leads all of its leaves there."""
+    before, after = piece.before, piece.after
+    if not isinstance(before, Run) or not isinstance(after, Run) or before.leaf_bytes != after.leaf_bytes:
+        return None
+    if bool(before.stride_bytes) is bool(after.stride_bytes) or before.output is None or after.output is None:
+        return None
+    still, going = (after, before) if before.stride_bytes else (before, after)
+    at = int(going.first) + int(still.output or 0) - int(going.output or 0)
+    return at if piece.first <= at < piece.end else None

@@ -313,6 +313,15 @@ def test_a_stage_2_that_leads_elsewhere_is_seen_through_an_unchanged_stage_1() -
     assert difference(two_stages(0x7000_0000), two_stages(0x7000_0000)) == ([], [])
 
 
+def test_a_leaf_that_two_runs_lead_to_one_place_did_not_change() -> None:
+    """One run goes on from leaf to leaf, and of the other all lead to the second's place."""
+    going: list[Any] = [({"AttrIndx": 4}, BASE), ({"AttrIndx": 4}, BASE + BLOCK), None, None]
+    still: list[Any] = [({"AttrIndx": 4}, BASE + BLOCK), ({"AttrIndx": 4}, BASE + BLOCK), None, None]
+    for before, after in ((going, still), (still, going)):
+        [change] = changes(built(before), built(after))
+        assert (change.first, change.last, change.size_bytes) == (0, BLOCK - 1, BLOCK)
+
+
 # Four slots of 2 MB, each nothing, a block, or a table with a few pages or with all of them.
 LEAVES = st.fixed_dictionaries(
     {"AP": st.integers(0, 3), "AF": st.integers(0, 1), "AttrIndx": st.sampled_from([1, 4]), "DBM": st.integers(0, 1)}

@@ -32,8 +32,7 @@ _LINES: Final = {
     "at": re.compile(r"^elr: +[0-9a-f]{1,16} \((\S.*?)\)$"),
     "state": re.compile(r"^spsr: +([0-9a-f]{1,16})\b"),
     "far": re.compile(r"^far: +([0-9a-f]{1,16})\b"),
-    "esr": re.compile(r"(?:^esr: +|\bpanic: .* esr_el1 )([0-9a-f]{8,16})\b"),
-    "panic": re.compile(r"^panic: (\S.*)"),
+    "esr": re.compile(r"(?:^esr: +|\bpanic: .*? esr_el1 )([0-9a-f]{8,16})\b"),
 }
 
 

@@ -15,8 +15,8 @@ from gdbtools.systems.crashes import aarch64
 
 _LINES: Final = {
     "trap": re.compile(r"\bBAD TRAP: type=([0-9a-f]{1,4}) \(#(\S+ .*?)\) rp=[0-9a-f]{1,16}"),
-    "far": re.compile(r"\bBAD TRAP: .*\baddr=(?:0x)?([0-9a-f]{1,16})\b"),
-    "esr": re.compile(r"\bBAD TRAP: .*\besr=(?:0x)?([0-9a-f]{1,16})\b"),
+    "far": re.compile(r"\bBAD TRAP: .*?\baddr=(?:0x)?([0-9a-f]{1,16})\b"),
+    "esr": re.compile(r"\bBAD TRAP: .*?\besr=(?:0x)?([0-9a-f]{1,16})\b"),
 }
 
 

@@ -20,8 +20,8 @@ _GENERAL: Final = ("rdi", "rsi", "rdx", "rcx", "rax", "rbx", "rbp", "rsp", *(f"r
 _OTHERS: Final = {"err": "error_code", "rip": "rip", "cs": "cs", "rfl": "eflags"}
 _LINES: Final = {
     "trap": re.compile(r"\bBAD TRAP: type=([0-9a-f]{1,4}) \(#(\S+ .*?)\) rp="),
-    "address": re.compile(r"\bBAD TRAP: .*\baddr=(?:0x)?([0-9a-f]{1,16})\b"),
-    "of arm": re.compile(r"\bBAD TRAP: .*\b(esr)="),
+    "address": re.compile(r"\bBAD TRAP: .*?\baddr=(?:0x)?([0-9a-f]{1,16})\b"),
+    "of arm": re.compile(r"\bBAD TRAP: .*?\b(esr)="),
     "cr0": re.compile(r"\bcr0: ([0-9a-f]{1,16})<"),
     "cr2": re.compile(r"\bcr2: ([0-9a-f]{1,16}?)\s*(?:cr3:|$)"),
     "cr3": re.compile(r"cr3: ([0-9a-f]{1,16}?)\s*(?:cr8:|$)"),

@@ -27,8 +27,8 @@ _LINES: Final = {
     "kernel": re.compile(r"\bKERNEL (DATA|PREFETCH) ABORT!"),
     "far": re.compile(r"(?:\bvm fault on \w+ at address |\bFAR: )0x([0-9a-f]{1,16})\b"),
     "null": re.compile(r"\bvm fault on \w+ at address (\(nil\)) "),
-    "esr": re.compile(r"(?:\bvm fault on .* with status |\bESR \([ID]FSR\): )0x([0-9a-f]{1,16})\b"),
-    "elr": re.compile(r"(?:^in thread .* at address |\bFaulting instruction: )0x([0-9a-f]{1,16})$"),
+    "esr": re.compile(r"(?:\bvm fault on .*? with status |\bESR \([ID]FSR\): )0x([0-9a-f]{1,16})\b"),
+    "elr": re.compile(r"(?:^in thread .*? at address |\bFaulting instruction: )0x([0-9a-f]{1,16})$"),
 }
 _ABORTS: Final = {
     "thread": (EC.DATA_ABORT_LOWER_EL, EC.INSTRUCTION_ABORT_LOWER_EL),

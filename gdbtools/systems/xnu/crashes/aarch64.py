@@ -17,8 +17,8 @@ from gdbtools.systems.crash import Crash, CrashFacts, Deduction, Grammar
 from gdbtools.systems.crashes import aarch64
 
 _LINES: Final = {
-    "panic": re.compile(r"\bpanic\(cpu (\d+) caller 0x[0-9a-f]{1,16}\): (?:\")?(\S.*)"),
-    "named": re.compile(r"\): .*\bat pc 0x([0-9a-f]{1,16}), lr 0x[0-9a-f]{1,16}"),
+    "panic": re.compile(r"\bpanic\(cpu (\d+) caller 0x[0-9a-f]{1,16}\): \S"),
+    "named": re.compile(r"\): .*?\bat pc 0x([0-9a-f]{1,16}), lr 0x[0-9a-f]{1,16}"),
     "general": re.compile(r"\bx([12]?\d): +0x([0-9a-f]{16})\b"),
     "fp": re.compile(r"\bfp: +0x([0-9a-f]{16})\b"),
     "lr": re.compile(r"\blr: +0x([0-9a-f]{16})\b"),

@@ -134,6 +134,12 @@ def test_another_kernels_file_names_nothing(other: bytes, vmlinux: Path, capsys:
     assert "give the file of that kernel" in capsys.readouterr().err
 
 
+def test_beside_a_source_the_symbols_are_that_ones(vmlinux: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (alone,) = answers(["explain", str(LOG)], capsys)
+    assert answers(["explain", str(LOG), "-s", str(CORE), "--elf", str(vmlinux)], capsys) == [alone]
+    assert answers(["explain", str(LOG), "--elf", str(vmlinux)], capsys) != [alone]
+
+
 def test_what_is_assumed_is_said_in_one_place(capsys: pytest.CaptureFixture[str]) -> None:
     main(["explain", str(LOG)])
     assert capsys.readouterr().out.count("assumed") == 1

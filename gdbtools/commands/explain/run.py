@@ -85,7 +85,9 @@ def run(session: Session, options: Options) -> Sequence[Answer]:
     last = crashes[-1] if len(crashes) == MOST else None
     if crashes and options.record is not None:
         crashes = [chosen(crashes, options.record, name or "the text")]
-    found = [replace(explained(crash, session.elf), last=crash is last, text=name) for crash in crashes]
+    # Beside a source, the symbols are that one's.
+    elf = None if session.machine.cpus else session.elf
+    found = [replace(explained(crash, elf), last=crash is last, text=name) for crash in crashes]
     counted = [Counted(each.grammar.whose, each.counted, text.lines) for each in text.exceptions if each.counted]
     return [*found, *([] if options.record is not None else counted)] or [NoCrash(text.lines)]
 

@@ -132,7 +132,8 @@ class ExtendedTables(SecondStage):
 
     def update_refused(self, via: Walk) -> Refusal | None:
         leaf = via.leaf
-        if self.paging_writes and leaf is not None and ExtendedPage.PW.of(leaf.entry.word):
+        assert leaf is not None, "an entry has been fetched through it"
+        if self.paging_writes and ExtendedPage.PW.of(leaf.entry.word):
             return None
         return super().update_refused(via)
 

@@ -11,7 +11,7 @@ import time
 
 import gdb
 
-ROUNDS = 3
+ROUNDS = 9
 LINE = re.compile(r"(?m)^0x([0-9a-f]{16})-0x([0-9a-f]{16})")
 seconds, mapped = float("inf"), 0
 for _ in range(ROUNDS):

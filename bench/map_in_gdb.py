@@ -11,10 +11,11 @@ import os
 import time
 from pathlib import Path
 
-from gdbtools.analysis.mappings import mappings
+from gdbtools.analysis.mappings import CountedRead, mappings
 from gdbtools.live.core import CoreFile
 from gdbtools.live.stub.target import Target
 from gdbtools.machine.layers import FixedRegisters
+from gdbtools.machine.model import expected_by
 
 ROUNDS = 3
 core = CoreFile(lambda: None)
@@ -28,12 +29,10 @@ if "BENCH_REGISTERS" in os.environ:
 pages: dict[int, int] = {}
 
 
-class Noted:
-    """Memory that notes what was read, so that the bare transfer is of the same bytes in the same pieces."""
-
-    def read(self, pa: int, size_bytes: int) -> bytes:
-        pages[pa] = size_bytes
-        return memory.read(pa, size_bytes)
+def noted(pa: int, size_bytes: int) -> bytes:
+    """Note what was read, so that the bare transfer is of the same bytes in the same pieces."""
+    pages[pa] = size_bytes
+    return memory.read(pa, size_bytes)
 
 
 def released() -> None:
@@ -41,14 +40,14 @@ def released() -> None:
         target.attachment.release()
 
 
-runs = len(list(mappings(machine.architecture, register, Noted().read)))
+runs = len(list(mappings(machine.architecture, register, noted)))
 best = {"map": float("inf"), "bare": float("inf")}
 for _ in range(ROUNDS):
     for name in best:
         released()
         started = time.perf_counter()
         if name == "map":
-            list(mappings(machine.architecture, register, memory.read))
+            list(mappings(machine.architecture, register, CountedRead(memory.read, expected_by(memory))))
         else:
             for pa, size_bytes in pages.items():
                 memory.read(pa, size_bytes)

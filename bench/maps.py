@@ -15,6 +15,8 @@ from pathlib import Path
 
 from gdbtools.analysis.mappings import mappings
 from gdbtools.arch.model import Read, Run
+from gdbtools.arch.runs import Runs
+from gdbtools.arch.scan import Scanner
 from gdbtools.children.processes import DIES_WITH_PARENT, Qemu, find_gdb
 from gdbtools.machine.model import Machine
 from gdbtools.machine.sources import open_source
@@ -99,6 +101,12 @@ def runs_of(machine: Machine) -> list[Run]:
     return [each for each in found if isinstance(each, Run)]
 
 
+def columns_of(machine: Machine) -> list[Runs]:
+    """Scan without making an object of each run."""
+    regimes = machine.architecture.regimes(machine.register)
+    return [Scanner(regime, machine.memory.read).runs() for regime in regimes if regime.levels]
+
+
 def read_once(machine: Machine, tables: int) -> None:
     for table in range(tables):
         machine.memory.read(RAM + table * TABLE, TABLE)
@@ -130,10 +138,12 @@ def offline(half: Half) -> None:
         tables = (Path(name) / "ram.bin").stat().st_size // TABLE
         ours = timed(lambda: runs_of(machine))
         bare = timed(lambda: read_once(machine, tables))
+        columns = timed(lambda: columns_of(machine))
         plain = timed(lambda: plain_walk(machine.memory.read, RAM, KERNEL), rounds=2)
         print(
-            f"  {half.entries:9} {len(found):8} {tables:6} {1000 * ours:8.1f} ms {1000 * bare:8.1f} ms "
-            f"{1000 * plain:8.1f} ms {1e6 * ours / tables:8.1f} us {plain / ours:7.1f}x"
+            f"  {half.entries:9} {len(found):8} {tables:6} {1000 * ours:8.1f} ms {1000 * columns:8.1f} ms "
+            f"{1000 * bare:8.1f} ms {1000 * plain:8.1f} ms {1e6 * ours / tables:8.1f} us {plain / ours:7.2f}x "
+            f"{plain / columns:7.2f}x"
         )
 
 
@@ -182,9 +192,11 @@ def in_gdb(gdbstub: Path, environment: Mapping[str, str], past_stub: bool) -> Li
 def report(smallest: bool = False) -> None:
     sizes, runs = ((4096,), (64,)) if smallest else ((131_072, 1_048_576), (1 << 30, 64))
     print("map of a kernel half of 4 KiB pages, offline, read through a mapped image:")
-    print("    entries     runs tables         map   read once      plain    per table  plain/map")
+    print(
+        "    entries     runs tables         map     columns   read once       plain   per table  plain/map  /columns"
+    )
     for entries in sizes:
-        for run in (*runs, 8):
+        for run in (*runs, 8, 1):
             offline(Half(entries, run))
     print("the same inside GDB, live:")
     print("    entries     runs tables         map   read once  map/read  read through")

@@ -20,6 +20,7 @@ from gdbtools.children.processes import DIES_WITH_PARENT, find_gdb
 from gdbtools.errors import Unavailable
 from gdbtools.places import gdbinit
 from tests.guests.linux import LinuxGuest
+from tests.guests.packages import kernel
 from tests.guests.riscv import linux as riscv
 from tests.guests.x86 import linux as x86
 
@@ -31,6 +32,7 @@ MEMORY_BYTES = 512 << 20
 TARGETS = {"map, gdbstub": 4, "map, RAM's file": 10}
 """How many times as fast each has to be."""
 RISCV = dict.fromkeys(("Sv39", "Sv48", "Sv57"), ("Linux 6.12 for riscv64", riscv.booted))
+ARM = {"4 KB pages": ("Linux 6.1 for arm64", lambda _: LinuxGuest(kernel("6.1-4k")))}
 X86 = dict.fromkeys(("4-level", "5-level", "4-level, PTI"), ("Linux 6.1 for x86-64", x86.booted))
 OTHERS = ("GEF pagewalk", "pwndbg vmmap", "info mem")
 """Whose whole command is timed."""
@@ -40,7 +42,7 @@ def report(smallest: bool = False) -> None:
     folder = Path(os.environ.get("GDBTOOLS_RIVALS", ""))
     if "GDBTOOLS_RIVALS" not in os.environ or not (folder / "gdb-pt-dump/pt_gdb").is_dir():
         raise Unavailable(f"GDBTOOLS_RIVALS names no folder with a checkout of gdb-pt-dump ({HOME}) in it")
-    for kernels in (RISCV, X86):
+    for kernels in (ARM, RISCV, X86):
         for shape, (name, booted) in list(kernels.items())[: 1 if smallest else None]:
             guest: LinuxGuest = booted(shape)
             with replace(guest, memory_bytes=MEMORY_BYTES) as started:

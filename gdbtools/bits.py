@@ -164,10 +164,15 @@ class Word(int):
     @classmethod
     def field(cls, name: str) -> Field:
         """Return a field by its name, in any case; an unknown one raises KeyError."""
-        for field in cls.fields():
-            if field.name.lower() == name.lower():
-                return field
-        raise KeyError(name)
+        named = cls._named()
+        return named[name] if name in named else named[name.lower()]
+
+    @classmethod
+    @cache
+    def _named(cls) -> Mapping[str, Field]:
+        """Return the fields by their names as they are, and in small letters."""
+        small = {field.name.lower(): field for field in reversed(cls.fields())}
+        return small | {field.name: field for field in cls.fields()}
 
     @property
     def padded(self) -> str:

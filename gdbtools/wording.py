@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from functools import lru_cache
 
 _UNITS = ((1 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"))
 
@@ -22,6 +23,7 @@ def number_of(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or f'{one}s'}"
 
 
+@lru_cache(maxsize=1 << 10)
 def size(size_bytes: int) -> str:
     """Return a size in the largest unit that divides it."""
     for unit, name in _UNITS:

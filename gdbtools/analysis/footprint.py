@@ -26,7 +26,7 @@ def read_tables(regimes: Sequence[Regime], read: Read) -> int:
     for regime in regimes:
         # Both halves have the same stage below.
         stages += [each for each in (regime, regime.below) if each is not None and each not in stages]
-    return sum(len(page.unread) for stage in stages for page in table_pages(stage, read))
+    return sum(len(page.unread) for stage in stages for page in table_pages(stage, read, last_too=False))
 
 
 def read_range(architecture: Architecture, register: ReadRegister, read: Read, first: VA, size_bytes: int) -> int:

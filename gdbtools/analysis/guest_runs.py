@@ -48,7 +48,7 @@ def guest_runs(runs: Iterable[Run], frames: GuestFrames) -> Iterator[GuestRun]:
             known = frames.of(frame)
             if held is not None and _goes_on(held, run, offset, known, page):
                 places = held.places + (frame != machine + 1)
-                held = replace(held, run=replace(held.run, size_bytes=held.run.size_bytes + page), places=places)
+                held = replace(held, run=held.run._replace(size_bytes=held.run.size_bytes + page), places=places)
             else:
                 if held is not None:
                     yield held

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import cast
 
 from gdbtools.addresses import IPA, PA, Input, Output, moved
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import Fault, FaultKind, Hole, LeafKind, Read, ReadRegister, Regime, Run
+from gdbtools.arch.model import Expect, Fault, FaultKind, Hole, LeafKind, Read, ReadRegister, Regime, Run, expecting
 from gdbtools.arch.scan import Scanner, scan
 from gdbtools.arch.walk import walk
 
@@ -47,7 +47,7 @@ def mappings_of(regime: Regime, read: Read, wanted: tuple[int, int] | None = Non
         last = min(last, cast(Input, wanted[0] + wanted[1] - 1))
     if first > last:
         return
-    counted = CountedRead(read)
+    counted = CountedRead(read, expecting(read))
     if regime.below is None:
         yield from _bounded(scan(regime, counted, first, last), regime.root, counted, last)
     else:
@@ -76,6 +76,7 @@ class CountedRead:
     """Physical memory, with the tables that were read of it; a descriptor alone is of one that is known already."""
 
     under: Read
+    expect: Expect | None = None
     tables: set[tuple[int, int]] = field(default_factory=set)
 
     def __call__(self, pa: PA, size_bytes: int) -> bytes:
@@ -128,16 +129,16 @@ class _Composition:
 
     def _repeated(self, run: Run) -> Iterator[Run | Hole]:
         """Put many addresses that lead to one place through stage 2: one leaf, said of all if that is one run."""
-        one = replace(run, size_bytes=run.leaf_bytes, stride_bytes=run.leaf_bytes)
+        one = run._replace(size_bytes=run.leaf_bytes, stride_bytes=run.leaf_bytes)
         parts = list(islice(self._through(one), 2))
         if len(parts) == 1 and isinstance(parts[0], Run):
             part = parts[0]
             # What stage 2 repeats within the leaf has smaller leaves of its own.
             leaf = run.leaf_bytes if part.stride_bytes else part.leaf_bytes
-            yield replace(part, size_bytes=run.size_bytes, leaf_bytes=leaf, stride_bytes=0)
+            yield part._replace(size_bytes=run.size_bytes, leaf_bytes=leaf, stride_bytes=0)
             return
         for first in range(run.first, run.first + run.size_bytes, run.leaf_bytes):
-            yield from self._through(replace(one, first=cast(Input, first)))
+            yield from self._through(one._replace(first=cast(Input, first)))
 
     def _through(self, run: Run) -> Iterator[Run | Hole]:
         """Put a run through stage 2, or, where another run led before, say again what was said of that."""
@@ -150,7 +151,7 @@ class _Composition:
         for each in _joined(_bounded(self._afresh(run), self.below.root, self.read, run.last)):
             yield each
             if len(kept) <= KEPT_RUNS:
-                kept.append(replace(each, first=moved(each.first, -run.first)))
+                kept.append(each._replace(first=moved(each.first, -run.first)))
         if len(kept) <= KEPT_RUNS:
             self._known[key] = kept
 
@@ -230,8 +231,8 @@ class _Composition:
 def _moved(piece: Run | Hole, run: Run) -> Run | Hole:
     """Return what is kept of a run, with addresses from its own first one on, as part of another."""
     if isinstance(piece, Hole):
-        return replace(piece, first=moved(run.first, piece.first))
-    return replace(piece, first=moved(run.first, piece.first), descriptor_pa=run.descriptor_pa)
+        return piece._replace(first=moved(run.first, piece.first))
+    return piece._replace(first=moved(run.first, piece.first), descriptor_pa=run.descriptor_pa)
 
 
 def _joined(runs: Iterator[Run | Hole]) -> Iterator[Run | Hole]:
@@ -239,7 +240,7 @@ def _joined(runs: Iterator[Run | Hole]) -> Iterator[Run | Hole]:
     held: Run | None = None
     for run in runs:
         if held is not None and isinstance(run, Run) and _follows(held, run):
-            held = replace(held, size_bytes=held.size_bytes + run.size_bytes)
+            held = held._replace(size_bytes=held.size_bytes + run.size_bytes)
             continue
         if held is not None:
             yield held

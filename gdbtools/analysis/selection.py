@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from gdbtools.addresses import moved
@@ -113,8 +113,7 @@ def _cut(run: Run, start: int, end: int) -> Run:
     if (start, end) == (0, run.size_bytes):
         return run
     led = start if run.stride_bytes else 0
-    return replace(
-        run,
+    return run._replace(
         first=moved(run.first, start),
         size_bytes=end - start,
         output=None if run.output is None else moved(run.output, led),

@@ -13,8 +13,8 @@ from typing import cast
 from gdbtools.addresses import PA, Input
 from gdbtools.arch.entry_runs import EntryLayout, entry_runs
 from gdbtools.arch.model import EntryKind, FaultKind, Level, Read, Refusal, Regime, Step
-from gdbtools.arch.scan import Scanner, TableSlice
 from gdbtools.arch.table_pages import TablePage
+from gdbtools.arch.table_reader import TableReader, TableSlice
 from gdbtools.bits import Field, FieldValue
 
 
@@ -47,25 +47,26 @@ class EntryInspector:
 
     def __init__(self, regime: Regime, read: Read) -> None:
         self.regime = regime
-        self._scanner = Scanner(regime, read)
-        self._layout = EntryLayout(regime.entry_bytes, regime.byte_order, regime.may_be_valid)
+        self._tables = TableReader(regime, read)
         self._sound: set[tuple[int, int, int]] = set()
         """Level, an entry without its address, and of how many bits that is: how far it leads is a power of two."""
 
     def flaws(self, page: TablePage) -> Iterator[FlawedEntries]:
         """Yield what is wrong in a table of the regime, in order of its entries."""
         level = page.level
-        others, stride = ~self.regime.linear_bits(level), self.regime.stride(level)
+        layout = EntryLayout.of(self.regime, level)
+        others = ~layout.counting
         base = page.first - level.index(page.first) * level.size_bytes
-        for part in self._scanner.table(page.address, level):
+        for part in self._tables.table(page.address, level):
             if not isinstance(part, TableSlice):
                 continue
-            for index, many, value, step in entry_runs(part.raw, self._layout, stride):
-                last = value + (many - 1) * step
+            runs = entry_runs(part.raw, layout)
+            for index, many, value in runs.rows():
+                last = value + (many - 1) * runs.step
                 ends = [(level.number, each & others, (each & ~others).bit_length()) for each in (value, last)]
                 if all(each in self._sound for each in ends):
                     continue
-                found = self._neighbours(part, level, base, index, [value + at * step for at in range(many)])
+                found = self._neighbours(part, level, base, index, [value + at * runs.step for at in range(many)])
                 if not found and ends[0][:2] == ends[1][:2]:
                     self._sound.update(ends)
                 yield from found

@@ -7,53 +7,77 @@ descriptor is decoded once for each kind that is met.  So the cost is that of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from itertools import islice
+from operator import eq
 from typing import NamedTuple, cast
 
-from gdbtools.addresses import PA, VA, Input, Output
-from gdbtools.arch.entry_runs import EntryLayout, entry_runs
-from gdbtools.arch.model import EntryKind, Fault, Hole, LeafKind, Level, Read, Regime, Run, Step
-from gdbtools.arch.walk import address_of, fetch, whole
-from gdbtools.errors import Unreadable
+from gdbtools.addresses import PA, Input, Output, moved
+from gdbtools.arch.entry_runs import EntryLayout, EntryRuns, entry_runs
+from gdbtools.arch.model import (
+    Entry,
+    EntryKind,
+    Fault,
+    Hole,
+    LeafKind,
+    Level,
+    Read,
+    Refusal,
+    Regime,
+    Run,
+    Step,
+    expecting,
+)
+from gdbtools.arch.runs import Runs, RunShape
+from gdbtools.arch.table_reader import TableReader, TableSlice
+from gdbtools.arch.walk import whole
 
-_FIRST = VA(0)
-"""Within one table."""
+MANY = 8
+"""Runs of a table that are worth being looked at together."""
 SMALL = 256
-"""How many pieces of a shared subtree are kept for the next time it is met."""
-PROTECTED = "physical memory is protected from the reading of this table"
+"""How many runs of a shared subtree are kept for the next time it is met."""
 HANDED_BITS = 64
 """What tables hand down is below this bit; from it on stands the number of the fault of a soft-invalid entry."""
 
 
-class _Piece(NamedTuple):
-    """Leaves of one kind that follow one another; `stride` is how far apart they lead."""
+class _Tier(NamedTuple):
+    """A level of the tables: how much address space an entry covers, and a whole table, and how entries stand there."""
 
-    first: int
-    leaves: int
-    output: int
-    stride: int
-    size: int
-    kind: LeafKind
-    pa: int
+    level: Level
+    size_bytes: int
+    table_bytes: int
+    layout: EntryLayout
 
 
-class TableSlice(NamedTuple):
-    """A part of a table that lies together in physical memory."""
+class _LeafForm(NamedTuple):
+    """What leaves of one kind are: `output` is their counting bits, times `scale`, and what others add to it."""
 
-    pa: PA
-    entry: int
-    """Which entry of the table is its first."""
-    raw: bytes
-    refused: Fault | None = None
-    """What hardware would meet instead, where only soft-invalid entries of the stage below lead here."""
+    shape: int
+    scale: int
+    high: int
 
 
 class _Seen(NamedTuple):
-    """A subtree that is met again: its pieces for the base where they were found; None if they are too many to keep."""
+    """A subtree that is met again: its runs for the base where they were found; None if they are too many to keep."""
 
     base: int
-    pieces: tuple[_Piece | Hole, ...] | None
+    runs: Runs | None
+
+
+class _Met:
+    """A descriptor on the way down, decoded when a new kind of leaf asks for it."""
+
+    __slots__ = ("depth", "entry", "pa", "step", "value")
+
+    def __init__(self, depth: int, entry: int, pa: int, value: int) -> None:
+        self.depth, self.entry, self.pa, self.value = depth, entry, pa, value
+        self.step: tuple[Step, Fault | None] | None = None
+
+
+_Path = tuple[_Met, ...]
+_NOTHING: Iterable[None] = ()
 
 
 def scan(regime: Regime, read: Read, first: Input | None = None, last: Input | None = None) -> Iterator[Run | Hole]:
@@ -66,186 +90,217 @@ def scan(regime: Regime, read: Read, first: Input | None = None, last: Input | N
     yield from Scanner(regime, read).within(*wanted)
 
 
-def _runs(pieces: Iterator[_Piece | Hole]) -> Iterator[Run | Hole]:
-    run: Callable[..., Run] = Run  # a piece has ints: to say of each address what it is would cost as much as the run
-    for piece in pieces:
-        if isinstance(piece, Hole):
-            yield piece
-        else:
-            first, count, output, stride, size, kind, pa = piece
-            yield run(first, count * size, output, size, stride, kind, pa)
-
-
-def _merged(pieces: Iterator[_Piece | Hole]) -> Iterator[_Piece | Hole]:
-    """Join neighbours of one kind that go on where the one before ended, or that lead to the same place again."""
-    held: _Piece | None = None
-    for piece in pieces:
-        if held is None or isinstance(piece, Hole):
-            if held is not None:
-                yield held
-            if isinstance(piece, Hole):
-                held = None
-                yield piece
-            else:
-                held = piece
-            continue
-        first, count, output, stride, size, kind, pa = held
-        if piece.kind is kind and piece.size == size and piece.first == first + count * size:
-            if piece.output == output + count * size and (stride or count == 1) and (piece.stride or piece.leaves == 1):
-                held = _Piece(first, count + piece.leaves, output, size, size, kind, pa)
-                continue
-            if piece.output == output and not (stride and count > 1) and not (piece.stride and piece.leaves > 1):
-                held = _Piece(first, count + piece.leaves, output, 0, size, kind, pa)
-                continue
-        yield held
-        held = piece
-    if held is not None:
-        yield held
-
-
-class _Met(NamedTuple):
-    """A descriptor on the way down, not decoded yet: only a new kind of leaf asks for it again."""
-
-    depth: int
-    entry: int
-    pa: int
-    value: int
-
-
 class Scanner:
     """One scan of one regime, of all of it or of some ranges: what has been read and decoded so far is kept."""
 
     def __init__(self, regime: Regime, read: Read) -> None:
         self.regime = regime
-        self.read = read
-        self._raw: dict[tuple[int, int], list[TableSlice | Hole]] = {}
+        self.tables = TableReader(regime, read)
         self._seen: dict[tuple[int, int, int], _Seen | None] = {}
-        self._kinds: list[dict[tuple[int, int], tuple[LeafKind, int, int]]] = [{} for _ in regime.levels]
-        """By depth: from a leaf without its address, and what it inherits, to its kind, high address bits and scale."""
+        self._kinds: dict[tuple[int, int], dict[int | None, _LeafForm]] = defaultdict(dict)
+        """By depth and what is inherited: from a leaf without its address to its kind."""
         self._tables: dict[tuple[int, int], tuple[int, Fault | None]] = {}
         """From depth and a table entry without its address to what it hands down, and what hardware meets at it."""
-        self._distinct: list[LeafKind] = []
+        self._shapes: list[RunShape] = []
         self._refused: list[Fault] = []
         """What hardware meets at soft-invalid entries; the place of one is handed down from there."""
-        self._leaf_bits = [regime.linear_bits(level) for level in regime.levels]
         self._table_bits = regime.table_bits()
-        self._strides = [regime.stride(level) for level in regime.levels]
+        self._tiers = [
+            _Tier(level, level.size_bytes, level.size_bytes * level.entries, EntryLayout.of(regime, level))
+            for level in regime.levels
+        ]
+        self._expect = expecting(read) if regime.below is None else None
         self._first, self._last = regime.first, regime.last
 
-    def tables_read(self) -> Iterator[tuple[PA, int]]:
-        """Yield every table that was read so far: where it is, and the number of the level that it was met at."""
-        for (_, level), parts in self._raw.items():
-            for part in parts:
-                if isinstance(part, TableSlice):
-                    yield part.pa, level
-
     def within(self, first: Input, last: Input) -> Iterator[Run | Hole]:
-        """Yield the mappings that hold any of first..last, in whole leaves; one such question at a time."""
+        """Yield the mappings that hold any of first..last, in whole leaves; one such question at a time.
+
+        Of each it is certain where it ends before the next table is read.
+        """
         regime = self.regime
         if not regime.levels:
             if attributes := regime.attributes(()):
                 size = regime.last - regime.first + 1
                 output = cast(Output, regime.first)
                 yield Run(regime.first, size, output, size, size, LeafKind(0, attributes, None), PA(0))
-        elif regime.admit(regime.first) is None:
+            return
+        found = Runs(self._shapes)
+        for _ in self._collecting(found, first, last):
+            yield from found.taken()
+        yield from found
+
+    def runs(self) -> Runs:
+        """Return all mappings at once, of a regime that has levels."""
+        found = Runs(self._shapes)
+        for _ in self._collecting(found, self.regime.first, self.regime.last):
+            pass
+        return found
+
+    def _collecting(self, found: Runs, first: Input, last: Input) -> Iterator[None]:
+        """Add what holds any of first..last; pause wherever a table is to be read and there is something to take."""
+        regime = self.regime
+        if regime.admit(regime.first) is None:
             self._first, self._last = max(first, regime.first), min(last, regime.last)
             # A root may have another half's entries before this one's, which may begin within an entry.
             top = regime.levels[0]
             base = (regime.first // top.size_bytes - top.index(regime.first)) * top.size_bytes
-            yield from _runs(_merged(self.subtree(regime.root, 0, base, (), 0)))
+            yield from self._subtree(found, regime.root, 0, base, (), 0)
+        found.close()
 
-    def subtree(
-        self, table: int, depth: int, base: int, path: tuple[_Met, ...], inherited: int
-    ) -> Iterator[_Piece | Hole]:
-        """Yield the pieces below a table; one that is met again is looked up, not walked."""
-        level = self.regime.levels[depth]
-        if base < self._first or base + level.entries * level.size_bytes - 1 > self._last:
-            return self._fresh(table, depth, base, path, inherited)
+    def _subtree(self, found: Runs, table: int, depth: int, base: int, path: _Path, inherited: int) -> Iterable[None]:
+        """Add what is below a table; one that is met again is looked up, not walked."""
+        if base < self._first or base + self._tiers[depth].table_bytes - 1 > self._last:
+            return self._walked(found, table, depth, base, path, inherited)
         key = table, depth, inherited
         if key not in self._seen:
             self._seen[key] = None
-            return self._fresh(table, depth, base, path, inherited)
+            return self._walked(found, table, depth, base, path, inherited)
         seen = self._seen[key]
         if seen is None:
-            found = tuple(islice(_merged(self._fresh(table, depth, base, path, inherited)), SMALL + 1))
-            seen = self._seen[key] = _Seen(base, found if len(found) <= SMALL else None)
-        if seen.pieces is None:
-            return self._fresh(table, depth, base, path, inherited)
-        return (_moved(piece, base - seen.base) for piece in seen.pieces)
+            seen = self._seen[key] = _Seen(base, self._few(table, depth, base, path, inherited))
+        if seen.runs is None:
+            return self._walked(found, table, depth, base, path, inherited)
+        found.add_moved(seen.runs, base - seen.base)
+        return _NOTHING
 
-    def _fresh(
-        self, table: int, depth: int, base: int, path: tuple[_Met, ...], inherited: int
-    ) -> Iterator[_Piece | Hole]:
-        level, stride, others = self.regime.levels[depth], self._strides[depth], ~self._leaf_bits[depth]
-        size, entry_bytes = level.size_bytes, self.regime.entry_bytes
-        kinds, output_last = self._kinds[depth], self.regime.output_last
-        layout = EntryLayout(entry_bytes, self.regime.byte_order, self.regime.may_be_valid)
-        for part in self.table(table, level):
+    def _few(self, table: int, depth: int, base: int, path: _Path, inherited: int) -> Runs | None:
+        """Return what is below a table; None where it is too much to keep."""
+        found = Runs(self._shapes)
+        for _ in self._walked(found, table, depth, base, path, inherited):
+            if len(found) > SMALL:
+                return None
+        found.close()
+        return found if len(found) <= SMALL else None
+
+    def _walked(self, found: Runs, table: int, depth: int, base: int, path: _Path, inherited: int) -> Iterator[None]:
+        if found.has_finished:
+            yield None
+        tier = self._tiers[depth]
+        for part in self.tables.table(table, tier.level):
             if isinstance(part, Hole):
-                yield Hole(cast(Input, base + part.first), part.size_bytes, part.pa, part.why, part.refusal)
+                found.add_hole(part._replace(first=cast(Input, base + part.first)))
                 continue
-            entry, raw = part.entry, part.raw
             handed = inherited if part.refused is None else self._refusing(inherited, part.refused)
-            skipped = max(self._first - base, 0) // size - entry
-            wanted = (self._last - base) // size + 1 - entry
-            if skipped > 0 or wanted < len(raw) // entry_bytes:
-                skipped = max(skipped, 0)
-                raw = raw[skipped * entry_bytes : max(wanted, 0) * entry_bytes]
-                entry += skipped
-            for index, count, value, step in entry_runs(raw, layout, stride) if raw else ():
-                at = entry + index
-                pa, first = part.pa + (at - part.entry) * entry_bytes, base + at * size
-                known = kinds.get((value & others, handed))
-                while known is None or not _is_one(value, count, step, others, known, output_last):
-                    # Of a kind not met before, or a run that crosses what it may not: its first alone, then the rest.
-                    yield from self._single(_Met(depth, at, pa, value), first, path, handed)
-                    at, pa, first, value, count = at + 1, pa + entry_bytes, first + size, value + step, count - 1
-                    if not count:
-                        break
-                    known = kinds.get((value & others, handed))
-                else:
-                    kind, high, scale = known
-                    output = (value & ~others) * scale + high
-                    yield _Piece(first, count, output, size if step else 0, size, kind, pa)
+            if not (self._first <= base and base + tier.table_bytes - 1 <= self._last):
+                part = self._wanted(part, tier.size_bytes, base)
+            cut = entry_runs(part.raw, tier.layout)
+            if not cut.starts:
+                continue
+            if self._expect is not None and depth + 1 < len(self._tiers):
+                self._expect(self._tables_below(cut, depth))
+            known = self._kinds[depth, handed].get(cut.kind) if len(cut.starts) >= MANY else None
+            first = base + part.entry * tier.size_bytes
+            if known is None or not self._at_once(found, cut, tier, known, first, part.pa):
+                yield from self._one_by_one(found, cut, depth, first, part, path, handed)
 
-    def _single(self, met: _Met, first: int, path: tuple[_Met, ...], inherited: int) -> Iterator[_Piece | Hole]:
+    def _wanted(self, part: TableSlice, size_bytes: int, base: int) -> TableSlice:
+        """Return those entries of a table that the question is about."""
+        entry_bytes = self.regime.entry_bytes
+        skipped = max((self._first - base) // size_bytes - part.entry, 0)
+        wanted = max((self._last - base) // size_bytes + 1 - part.entry, 0)
+        raw = part.raw[skipped * entry_bytes : wanted * entry_bytes]
+        return TableSlice(moved(part.pa, skipped * entry_bytes), part.entry + skipped, raw)
+
+    def _tables_below(self, cut: EntryRuns, depth: int) -> list[tuple[PA, int]]:
+        """Return the tables that entries lead to and that have not been read: (where, size in bytes)."""
+        level, below, bits = self._tiers[depth].level, self._tiers[depth + 1].level, self._table_bits
+        are_tables: dict[int, bool] = {}
+        found: dict[int, None] = {}
+        for _, count, first in cut.rows():
+            for value in (first + at * cut.step for at in range(count if cut.step else 1)):
+                if value & ~bits not in are_tables:
+                    are_tables[value & ~bits] = self._decode(value, level).kind is EntryKind.TABLE
+                if are_tables[value & ~bits]:
+                    found[(value & bits) * self.regime.table_scale] = None
+        size_bytes = below.entries * self.regime.entry_bytes
+        return [(PA(table), size_bytes) for table in found if not self.tables.has(table, below)]
+
+    def _decode(self, value: int, level: Level) -> Entry:
+        return self.regime.decode(value.to_bytes(self.regime.entry_bytes, self.regime.byte_order), level)
+
+    def _at_once(self, found: Runs, cut: EntryRuns, tier: _Tier, known: _LeafForm, first: int, pa: int) -> bool:
+        """Add a table whose entries are all of one kind, unless some lead too far, or to the same place again."""
+        shape, scale, high = known
+        size, counting, entry_bytes = tier.size_bytes, tier.layout.counting, tier.layout.entry_bytes
+        outputs = array("Q", [(value & counting) * scale + high for value in cut.firsts])
+        if max(outputs) + max(cut.counts) * size - 1 > self.regime.output_last:
+            return False
+        if any(map(eq, cut.firsts, islice(cut.firsts, 1, None))):
+            return False
+        firsts = array("Q", [first + index * size for index in cut.starts])
+        pas = array("Q", [pa + index * entry_bytes for index in cut.starts])
+        found.add_many(firsts, array("Q", cut.counts), outputs, shape, pas)
+        return True
+
+    def _one_by_one(
+        self, found: Runs, cut: EntryRuns, depth: int, first: int, part: TableSlice, path: _Path, handed: int
+    ) -> Iterator[None]:
+        tier, kinds, output_last = self._tiers[depth], self._kinds[depth, handed], self.regime.output_last
+        size, counting, entry_bytes, step = tier.size_bytes, tier.layout.counting, tier.layout.entry_bytes, cut.step
+        others, repeats = ~counting, not step
+        for index, count, value in cut.rows():
+            while count:
+                known = kinds.get(value & others)
+                if known is not None:
+                    shape, scale, high = known
+                    output, last = (value & counting) * scale + high, value + (count - 1) * step
+                    if (last & counting) * scale + high <= output_last and not (last ^ value) & others:
+                        at = first + index * size
+                        found.add(at, count, output, shape, part.pa + index * entry_bytes, repeats)
+                        break
+                # Of a kind not met before, or a run that crosses what it may not: its first alone, then the rest.
+                met = _Met(depth, part.entry + index, part.pa + index * entry_bytes, value)
+                yield from self._single(found, met, first + index * size, path, handed)
+                index, value, count = index + 1, value + step, count - 1
+
+    def _single(self, found: Runs, met: _Met, first: int, path: _Path, inherited: int) -> Iterable[None]:
         """Go on below a table, or decode a leaf with all care and remember its kind."""
-        depth, table_bits, regime = met.depth, self._table_bits, self.regime
-        known = self._tables.get((depth, met.value & ~table_bits))
-        below = (met.value & table_bits) * regime.table_scale
-        if known is not None and 0 < below <= regime.output_last:
-            handed, refused = known
-            yield from self.subtree(below, depth + 1, first, (*path, met), self._refusing(inherited, refused) | handed)
-            return
+        depth, regime, rest = met.depth, self.regime, met.value & ~self._table_bits
+        below = (met.value & self._table_bits) * regime.table_scale
+        if (depth, rest) in self._tables and 0 < below <= regime.output_last:
+            handed, refused = self._tables[depth, rest]
+            handed |= self._refusing(inherited, refused)
+            return self._subtree(found, below, depth + 1, first, (*path, met), handed)
         step, refused = self._step(met)
         entry = step.entry
         if entry.kind is EntryKind.INVALID:
-            return
+            return _NOTHING
         refusal, passed = regime.accept(step), self._refusing(inherited, refused)
-        if entry.kind is EntryKind.TABLE:
-            if refusal is None:
-                handed = regime.handed_down(entry)
-                if entry.address == below:
-                    self._tables[depth, met.value & ~table_bits] = handed, refused
-                yield from self.subtree(entry.address, depth + 1, first, (*path, met), passed | handed)
-            return
-        attributes = regime.attributes((*(self._step(each)[0] for each in path), step))
+        if entry.kind is not EntryKind.TABLE:
+            shape = self._shape((*path, met), refusal, passed)
+            self._leaf(found, met, first, shape, inherited)
+            return _NOTHING
+        if refusal is not None:
+            return _NOTHING
+        handed = regime.handed_down(entry)
+        if entry.address == below:
+            self._tables[depth, rest] = handed, refused
+        return self._subtree(found, entry.address, depth + 1, first, (*path, met), passed | handed)
+
+    def _shape(self, path: _Path, refusal: Refusal | None, passed: int) -> int:
+        """Return the number of what the leaves are that a path like this leads to; those that say the same are one."""
+        attributes = self.regime.attributes(tuple(self._step(each)[0] for each in path))
         assert attributes is not None, "the path ends in a leaf"
-        fault = self._refused[(passed >> HANDED_BITS) - 1] if passed >> HANDED_BITS else None
-        soft = fault is not None
-        if fault is None and refusal is not None:
-            fault = refusal.fault
-        kind = self._distinct_kind(LeafKind(step.level.number, attributes, fault, soft))
-        size, bits = step.level.size_bytes, self._leaf_bits[depth]
+        soft = bool(passed >> HANDED_BITS)
+        fault = self._refused[(passed >> HANDED_BITS) - 1] if soft else refusal.fault if refusal else None
+        tier = self._tiers[path[-1].depth]
+        shape = RunShape(tier.size_bytes, LeafKind(tier.level.number, attributes, fault, soft))
+        if shape not in self._shapes:
+            self._shapes.append(shape)
+        return self._shapes.index(shape)
+
+    def _leaf(self, found: Runs, met: _Met, first: int, shape: int, inherited: int) -> None:
+        """Add a leaf, and remember its kind."""
+        tier, entry = self._tiers[met.depth], self._step(met)[0].entry
         if entry.span_bytes:
             # Of identical entries each leads elsewhere: by itself, and not by what it has in common with others.
-            yield _Piece(first, 1, entry.address | first & (entry.span_bytes - 1), size, size, kind, met.pa)
+            found.add(first, 1, entry.address | first & (entry.span_bytes - 1), shape, met.pa)
             return
-        if entry.address <= regime.output_last:
-            scale = size // self._strides[depth]
-            high = entry.address - (met.value & bits) * scale
-            self._kinds[depth][met.value & ~bits, inherited] = kind, high, scale
-        yield _Piece(first, 1, entry.address, size, size, kind, met.pa)
+        if entry.address <= self.regime.output_last:
+            counting, scale = tier.layout.counting, tier.size_bytes // tier.layout.stride
+            high = entry.address - (met.value & counting) * scale
+            self._kinds[met.depth, inherited][met.value & ~counting] = _LeafForm(shape, scale, high)
+        found.add(first, 1, entry.address, shape, met.pa)
 
     def _refusing(self, inherited: int, fault: Fault | None) -> int:
         """Add to what is inherited what hardware meets here; what it met before, it met first."""
@@ -257,76 +312,7 @@ class Scanner:
 
     def _step(self, met: _Met) -> tuple[Step, Fault | None]:
         """Decode an entry; a soft-invalid one as if it were valid, with what hardware meets there."""
-        level = self.regime.levels[met.depth]
-        raw = met.value.to_bytes(self.regime.entry_bytes, self.regime.byte_order)
-        return whole(self.regime, Step(level, met.entry, PA(met.pa), self.regime.decode(raw, level)))
-
-    def _distinct_kind(self, kind: LeafKind) -> LeafKind:
-        for known in self._distinct:
-            if known == kind:
-                return known
-        self._distinct.append(kind)
-        return kind
-
-    def table(self, table: int, level: Level) -> list[TableSlice | Hole]:
-        """Return a table's parts: one, unless the stage below scatters it or withholds some of it."""
-        key = table, level.number
-        found = self._raw.get(key)
-        if found is None:
-            found = self._raw[key] = (
-                self._whole(PA(table), level) if self.regime.below is None else [*self._parts(table, level)]
-            )
-        return found
-
-    def _whole(self, table: PA, level: Level) -> list[TableSlice | Hole]:
-        size_bytes = level.entries * self.regime.entry_bytes
-        if refusal := self.regime.read_refused(table, size_bytes, level):
-            return [Hole(_FIRST, level.entries * level.size_bytes, table, PROTECTED, refusal)]
-        try:
-            return [TableSlice(table, 0, self.read(table, size_bytes))]
-        except Unreadable as missing:
-            return [Hole(_FIRST, level.entries * level.size_bytes, missing.pa, missing.why)]
-
-    def _parts(self, table: int, level: Level) -> Iterator[TableSlice | Hole]:
-        entry_bytes = self.regime.entry_bytes
-        at, end = table, table + level.entries * entry_bytes
-        while at < end:
-            index = (at - table) // entry_bytes
-            where = cast(Output, at)
-            pa, take = PA(at), end - at
-            via, refusal = fetch(self.regime, where, self.read)
-            refused = None
-            if via is not None and via.kept is not None and refusal is not None:
-                refused = refusal.fault
-                via = via.kept
-                refusal = self.regime.fetch_refused(via)
-            if via is not None:
-                # Where stage 2 has no leaf, its last entry says how far that goes.
-                page = via.steps[-1].level.size_bytes if via.steps else end - at
-                take = min(page - at % page, end - at)
-                if refusal is None:
-                    pa = address_of(via)
-            covered = cast(Input, index * level.size_bytes), take // entry_bytes * level.size_bytes
-            protected = self.regime.read_refused(pa, take, level) if refusal is None else None
-            if refusal is not None:
-                yield Hole(*covered, where, "stage 2 refuses to fetch this table", refusal)
-            elif protected is not None:
-                yield Hole(*covered, pa, PROTECTED, protected)
-            else:
-                try:
-                    yield TableSlice(pa, index, self.read(pa, take), refused)
-                except Unreadable as missing:
-                    yield Hole(*covered, missing.pa, missing.why)
-            at += take
-
-
-def _is_one(value: int, count: int, step: int, others: int, known: tuple[LeafKind, int, int], output_last: int) -> bool:
-    """Return whether descriptors that count up are all of one kind: no carry out of the address, none out of range."""
-    last = value + (count - 1) * step
-    return last & others == value & others and (last & ~others) * known[2] + known[1] <= output_last
-
-
-def _moved(piece: _Piece | Hole, offset: int) -> _Piece | Hole:
-    if isinstance(piece, Hole):
-        return Hole(cast(Input, piece.first + offset), piece.size_bytes, piece.pa, piece.why, piece.refusal)
-    return piece._replace(first=piece.first + offset)
+        if met.step is None:
+            level = self._tiers[met.depth].level
+            met.step = whole(self.regime, Step(level, met.entry, PA(met.pa), self._decode(met.value, level)))
+        return met.step

@@ -14,7 +14,7 @@ from typing import cast
 from gdbtools.addresses import PA, Input, Output
 from gdbtools.arch.entry_runs import EntryLayout, entry_runs, not_zero
 from gdbtools.arch.model import Entry, EntryKind, Hole, Level, Read, Regime, Step
-from gdbtools.arch.scan import Scanner, TableSlice
+from gdbtools.arch.table_reader import TableReader, TableSlice
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,11 @@ class TablePage:
         return sum(size_bytes for _, size_bytes in self.parts)
 
 
-def table_pages(regime: Regime, read: Read) -> Iterator[TablePage]:
+def table_pages(regime: Regime, read: Read, last_too: bool = True) -> Iterator[TablePage]:
     """Yield every table of a regime, the root first, then level by level in order of address.
 
-    A table that is met again at the same level, or through itself, is not followed again.
+    A table that is met again at the same level, or through itself, is not followed again.  Unless `last_too`, tables of
+    the last level are read, and none of their entries is looked at or counted.
     """
     if not regime.levels or regime.admit(regime.first) is not None:
         return
@@ -66,7 +67,7 @@ def table_pages(regime: Regime, read: Read) -> Iterator[TablePage]:
     seen = {(regime.root, 0)}
     while pending:
         table, depth, base = pending.popleft()
-        page = counter.page(table, depth, base)
+        page = counter.page(table, depth, base, last_too or depth + 1 < len(regime.levels))
         yield page
         for index, address in page.leads_to:
             first = base + index * page.level.size_bytes
@@ -98,21 +99,21 @@ class _Counter:
 
     def __init__(self, regime: Regime, read: Read) -> None:
         self.regime = regime
-        self.scanner = Scanner(regime, read)
-        self.layout = EntryLayout(regime.entry_bytes, regime.byte_order, regime.may_be_valid)
+        self.tables = TableReader(regime, read)
+        self._layouts = [EntryLayout.of(regime, level) for level in regime.levels]
         self._kinds: dict[tuple[int, int], tuple[EntryKind, bool]] = {}
         """From depth and an entry without its address to what it is, and whether only its valid bit is clear."""
 
-    def page(self, table: Output, depth: int, base: int) -> TablePage:
+    def page(self, table: Output, depth: int, base: int, counted: bool) -> TablePage:
         """Return a table, whose first entry translates `base`: a root may have entries of another range."""
         level, regime = self.regime.levels[depth], self.regime
         counts, below, parts, unread = _Counts(), list[tuple[int, Output]](), list[tuple[PA, int]](), list[Hole]()
-        for part in self.scanner.table(table, level):
+        for part in self.tables.table(table, level):
             if isinstance(part, Hole):
                 unread.append(part)
                 continue
             parts.append((part.pa, len(part.raw)))
-            for index, to in self._counted(part, depth, counts):
+            for index, to in self._counted(part, depth, counts) if counted else ():
                 first = base + index * level.size_bytes
                 if first <= regime.last and regime.first < first + level.size_bytes:
                     below.append((index, to))
@@ -132,11 +133,17 @@ class _Counter:
 
     def _counted(self, part: TableSlice, depth: int, counts: _Counts) -> Iterator[tuple[int, Output]]:
         """Count the entries of a part; yield (index, address) of each that leads to a table."""
-        level, entry_bytes = self.regime.levels[depth], self.regime.entry_bytes
-        stride, others = self.regime.stride(level), ~self.regime.linear_bits(level)
-        skipped = not_zero(part.raw, entry_bytes)
-        for index, many, value, step in entry_runs(part.raw, self.layout, stride):
+        level, entry_bytes, layout = self.regime.levels[depth], self.regime.entry_bytes, self._layouts[depth]
+        runs = entry_runs(part.raw, layout)
+        if runs.kind is not None:
+            kind, soft = self._kind(depth, runs.firsts[0], runs.kind)
+            if kind is not EntryKind.TABLE:
+                counts.add(kind, soft, sum(runs.counts))
+                return
+        skipped, others = not_zero(part.raw, entry_bytes), ~layout.counting
+        for index, many, value in runs.rows():
             skipped -= many
+            step = runs.step
             kind, soft = self._kind(depth, value, value & others)
             carries = (value + (many - 1) * step) & others != value & others
             if kind is not EntryKind.TABLE and not carries:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gdbtools.addresses import PA, VA
 from gdbtools.arch.capabilities import Architecture, DirtyConvention
-from gdbtools.arch.model import Assumption, CpuRegisters, ExceptionRecord
+from gdbtools.arch.model import Assumption, CpuRegisters, ExceptionRecord, Expect
 from gdbtools.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ class PhysicalMemory(Protocol):
     def write(self, pa: PA, data: bytes, /) -> None:
         """Put `data` at `pa`; raise `Refused` where the source is evidence, not a guest."""
         ...
+
+
+def expected_by(memory: PhysicalMemory) -> Expect | None:
+    """Return how to tell memory what is going to be read of it; None where that makes no difference to it."""
+    found: Expect | None = getattr(memory, "expect", None)
+    return found
 
 
 class Registers(Protocol):

@@ -267,7 +267,7 @@ def test_two_stages_fault_at_stage_2_and_keep_what_both_would_come_to(cleared: i
     [mapped] = mappings_of(regime, whole.read, (VA, 1))
     assert isinstance(mapped, Run)
     assert run.attributes == mapped.attributes, "what both stages would grant"
-    assert mapped == replace(run, kind=replace(run.kind, fault=None, soft_invalid=False))
+    assert mapped == run._replace(kind=replace(run.kind, fault=None, soft_invalid=False))
 
 
 def test_nothing_is_written_to_what_hardware_does_not_reach() -> None:

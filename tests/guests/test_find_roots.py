@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -179,7 +178,7 @@ def joined(runs: list[Run]) -> list[Run]:
         if before is not None and before.output is not None and run.output is not None:
             follows = (before.last + 1, before.output + before.size_bytes) == (run.first, run.output)
             if follows and (before.leaf_bytes, before.stride_bytes) == (run.leaf_bytes, run.stride_bytes):
-                found[-1] = replace(before, size_bytes=before.size_bytes + run.size_bytes)
+                found[-1] = before._replace(size_bytes=before.size_bytes + run.size_bytes)
                 continue
         found.append(run)
     return found

@@ -54,6 +54,8 @@ class Stub:
     """What it says to `monitor COMMAND`; without any there is no monitor."""
     mode: bool = field(default=False, init=False)
     reads: list[int] = field(default_factory=list, init=False)
+    together: list[int] = field(default_factory=list, init=False)
+    """How many physical reads came in one piece, of each piece that had any."""
     modes: list[bool] = field(default_factory=list, init=False)
     ended: str = field(default="", init=False)
     """How it was parted from: `D` let go, `k` or `v` killed."""
@@ -84,6 +86,7 @@ class Stub:
             pending = b""
             while data := self._client.recv(1 << 12):
                 pending += data
+                before = len(self.reads)
                 while b"#" in pending[:-2]:
                     start, end = pending.index(b"$"), pending.index(b"#")
                     text, pending = pending[start + 1 : end].decode("latin-1"), pending[end + 3 :]
@@ -93,6 +96,8 @@ class Stub:
                         return
                     checksum = sum(answer.encode()) & 0xFF
                     self._client.sendall(f"+${answer}#{checksum:02x}".encode())
+                if len(self.reads) > before:
+                    self.together.append(len(self.reads) - before)
         except OSError:
             return
 

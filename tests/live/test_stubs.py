@@ -60,6 +60,28 @@ def test_a_table_that_cannot_be_read_is_named_and_the_mode_is_off(gdb_path: str,
         assert LEAF_TABLE in stub.reads
 
 
+def test_tables_are_asked_for_together(gdb_path: str, tmp_path: Path) -> None:
+    """Two packets are a table; all tables that one leads to are fetched in a round trip, or as many as it may have."""
+    with on_a_stub(gdb_path, tmp_path) as (session, stub):
+        (answer,) = session.ask("map")
+        tables = answer["looked_at"]["tables"]
+        assert (sum(stub.together), len(set(stub.reads))) == (2 * tables, 2 * tables)
+        assert len(stub.together) < tables
+        assert not stub.mode
+
+
+def test_a_table_that_cannot_be_fetched_takes_no_other_with_it(gdb_path: str, tmp_path: Path) -> None:
+    with on_a_stub(gdb_path, tmp_path) as (session, _):
+        (whole,) = session.ask("map")
+    (tmp_path / "other").mkdir()
+    with on_a_stub(gdb_path, tmp_path / "other", unreadable=frozenset({LEAF_TABLE})) as (session, stub):
+        (answer,) = session.ask("map")
+        assert [each["table_address"] for each in answer["unreadable"]] == [f"{LEAF_TABLE:#018x}"]
+        # But for the one table that it leads to.
+        assert answer["looked_at"]["tables"] == whole["looked_at"]["tables"] - 1
+        assert not stub.mode
+
+
 def test_a_capture_counts_the_tables_that_it_could_not_read(gdb_path: str, tmp_path: Path) -> None:
     with on_a_stub(gdb_path, tmp_path, unreadable=frozenset({LEAF_TABLE})) as (session, stub):
         (answer,) = session.ask(f"capture {tmp_path / 'core'}")
@@ -73,6 +95,13 @@ def test_a_connection_that_drops_in_the_middle_of_a_walk_is_one_line(gdb_path: s
         assert session.refusal(f"mmu walk {FAR:#x}")
         assert "nothing is attached" in session.refusal("mmu status")
         assert len(stub.reads) == read
+
+
+def test_a_connection_that_drops_while_tables_are_fetched_is_one_line(gdb_path: str, tmp_path: Path) -> None:
+    with on_a_stub(gdb_path, tmp_path, drop_at=9) as (session, stub):
+        assert "the connection to the gdbstub broke" in session.refusal("mmu map")
+        assert session.refusal("mmu map")
+        assert len(stub.reads) == 9
 
 
 def test_another_connection_starts_afresh(gdb_path: str, tmp_path: Path) -> None:

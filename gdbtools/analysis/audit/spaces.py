@@ -31,7 +31,7 @@ class Gathered:
                 else:
                     self.leaves += each.leaves
                     yield each
-        for pa, level in scanner.tables_read():
+        for pa, level in scanner.tables.met():
             self.tables.setdefault(pa, level)
 
     def _unseen(self, regime: Regime, ranges: Sequence[tuple[Input, Input]]) -> Iterator[tuple[Input, Input]]:

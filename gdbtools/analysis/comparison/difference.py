@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, cast
 
 from gdbtools.addresses import Input
@@ -145,7 +145,7 @@ class _Tally:
         if not self.places:
             self.run = here
         elif goes_on and self.places == 1 and self.run is not None:
-            self.run = replace(self.run, size_bytes=end - self.run.first)
+            self.run = self.run._replace(size_bytes=end - self.run.first)
         led = end - first if here is not None and here.stride_bytes else 0
         self._next = end, None if output is None else output + led, None if ipa is None else ipa + led
         self.size_bytes += end - first

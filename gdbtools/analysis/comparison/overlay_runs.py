@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple, cast
 
 from gdbtools.addresses import Input, moved
@@ -31,8 +30,7 @@ def pieces(before: Sequence[Run | Hole], after: Sequence[Run | Hole]) -> Iterato
 def part(run: Run, first: Input, end: int) -> Run:
     """Return the part of a run from `first` to `end` (not included), which need not be whole leaves."""
     led = run.offset_of(first)
-    return replace(
-        run,
+    return run._replace(
         first=first,
         size_bytes=end - first,
         output=None if run.output is None else moved(run.output, led),

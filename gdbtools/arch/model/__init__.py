@@ -33,7 +33,20 @@ from gdbtools.arch.model.registers import (
     written_down,
 )
 from gdbtools.arch.model.syndrome import AddressMeaning, Return, Syndrome, Transfer
-from gdbtools.arch.model.walk import Attributes, Entry, EntryKind, Fetch, Level, Mapped, Read, Regime, Step, Walk
+from gdbtools.arch.model.walk import (
+    Attributes,
+    Entry,
+    EntryKind,
+    Expect,
+    Fetch,
+    Level,
+    Mapped,
+    Read,
+    Regime,
+    Step,
+    Walk,
+    expecting,
+)
 
 __all__ = [
     "Access",
@@ -51,6 +64,7 @@ __all__ = [
     "EntryKind",
     "EntryNeed",
     "ExceptionRecord",
+    "Expect",
     "Fault",
     "FaultKind",
     "Fetch",
@@ -77,6 +91,7 @@ __all__ = [
     "VectorEntry",
     "Walk",
     "by_cpu",
+    "expecting",
     "memory_of",
     "optional",
     "with_memory",

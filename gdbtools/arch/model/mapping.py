@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gdbtools.addresses import IPA, PA, Input, Output, moved
 from gdbtools.arch.model.fault import Fault, Refusal
@@ -24,8 +25,7 @@ class LeafKind:
     soft_invalid: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """A maximal range of input addresses that leaves of one kind and size map, one after another.
 
     `output` is where `first` leads; the next leaf leads `stride_bytes` further: the leaf's own size, or 0 where every
@@ -64,8 +64,7 @@ class Run:
         return offset if self.stride_bytes else offset % self.leaf_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
+class Hole(NamedTuple):
     """A part of the input address space whose table could not be read: neither mapped nor unmapped.
 
     `refusal` is set where it is the stage below that refuses the table.

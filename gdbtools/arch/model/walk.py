@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Generic, Literal, TypeVar, cast
@@ -17,6 +17,16 @@ from gdbtools.wording import hyphenated
 
 Read = Callable[[PA, int], bytes]
 """Return `size_bytes` of physical memory at `pa`, or raise `Unreadable`: what a walk is handed."""
+
+Expect = Callable[[Sequence[tuple[PA, int]]], None]
+"""Hear what is going to be read soon, (physical address, size in bytes): a source may fetch it in one piece."""
+
+
+def expecting(read: Read) -> Expect | None:
+    """Return how to say what is going to be read, of a `read` that has a way to."""
+    found: Expect | None = getattr(read, "expect", None)
+    return found
+
 
 To = TypeVar("To", bound=Output, covariant=True)
 

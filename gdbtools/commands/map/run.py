@@ -27,7 +27,7 @@ from gdbtools.commands.session import OfGuest, OfTask, Session
 from gdbtools.commands.spaces import KERNEL, PV, all_ranges, limit_text
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
 from gdbtools.errors import Unavailable, UsageError
-from gdbtools.machine.model import Machine
+from gdbtools.machine.model import Machine, expected_by
 from gdbtools.systems.guest_frames import GuestFrames
 from gdbtools.units import PAGE_BYTES
 from gdbtools.wording import number_of
@@ -76,7 +76,7 @@ class Map:
     def guest_runs(self) -> Sequence[GuestRun]:
         return [run for part in self.parts for run in part.guest_runs]
 
-    @property
+    @cached_property
     def runs(self) -> Sequence[Run]:
         return [run for part in self.parts for run in part.runs]
 
@@ -139,7 +139,7 @@ def run(session: Session, options: Options) -> Sequence[Map]:
     listing = _listing(options)
     supposed = suppose(session.machine, options, options.regime, options.space, options.root)
     keep = _filters(options, supposed.machine.architecture)
-    counted = CountedRead(supposed.machine.memory.read)
+    counted = CountedRead(supposed.machine.memory.read, expected_by(supposed.machine.memory))
     guest = guest_wanted(supposed.spaces.machine) if options.space == PV else None
     looked = MapRanges(counted, options.range, options.physical, keep, limit, guest)
     ranges = _of_range(all_ranges(supposed.spaces, options.space, options.regime), options.range)

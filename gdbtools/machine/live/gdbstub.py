@@ -43,6 +43,10 @@ class StubLost(Exception):
     """The stub has closed the connection, or does not answer."""
 
 
+class OutOfStep(StubLost):
+    """The stub says more than it was asked: its answers are not those of these questions."""
+
+
 class Silent(StubLost):
     """The stub does not answer, although the connection stands: what it says later would be other questions'."""
 
@@ -94,16 +98,28 @@ class Wire:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
-    def ask(self, packets: Sequence[str]) -> list[bytes]:
-        """Return the answers to packets that are sent in one piece, in their order."""
+    def ask(self, packets: Sequence[str]) -> Sequence[bytes]:
+        """Return the answers to packets that are sent in one piece, in their order.
+
+        What somebody types meanwhile is raised once they have come: nobody else is to find them.
+        """
+        typed: KeyboardInterrupt | None = None
         self.send(packets)
-        while (whole := len(_PACKET.findall(self._pending))) < len(packets):
-            self._await()
-        if whole > len(packets):
-            raise StubLost("the gdbstub says more than it was asked")
-        answers = _PACKET.findall(bytes(self._pending))
+        while len(answers := self._whole(len(packets))) < len(packets):
+            try:
+                self._await()
+            except KeyboardInterrupt as interrupt:
+                typed = interrupt
         del self._pending[:]
+        if typed is not None:
+            raise typed
+        if len(answers) > len(packets):
+            raise OutOfStep("the gdbstub says more than it was asked")
         return answers
+
+    def _whole(self, wanted: int) -> Sequence[bytes]:
+        """Return the packets that have come whole; none where there cannot be as many as are wanted."""
+        return _PACKET.findall(self._pending) if self._pending.count(b"#") >= wanted else ()
 
     def monitor(self, command: str) -> str:
         """Return what a command of QEMU's monitor prints; empty where the stub has no monitor."""

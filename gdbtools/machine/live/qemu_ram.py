@@ -16,8 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gdbtools.addresses import PA
+from gdbtools.arch.model import Expect
 from gdbtools.machine.live.process import Mapping, covering, is_qemu, mappings, open_mapped
-from gdbtools.machine.model import PhysicalMemory
+from gdbtools.machine.model import PhysicalMemory, expected_by
 
 Monitor = Callable[[str], str]
 """Return what QEMU's monitor (HMP) answers to a command."""
@@ -195,6 +196,12 @@ class GuestRam:
             # Zeros prove nothing: much of anybody's memory is.
             window.proved = True
         return expected
+
+    @property
+    def expect(self) -> Expect | None:
+        """The stub's, which fetches together what is going to be read; None where a window is proved."""
+        proved = any(each.proved for each in self._windows or ())
+        return None if self.past_stub and proved else expected_by(self.stub)
 
     def write(self, pa: PA, data: bytes) -> None:
         window = self._window(pa, len(data))

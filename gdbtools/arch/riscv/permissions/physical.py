@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from gdbtools.arch.model import AccessKind, Decider, Fault, FaultKind, ReadRegister, Refusal, optional
@@ -83,18 +84,10 @@ class Protection:
             return self._unmatched(kind, machine, stage, level)
         if not matching.first <= pa <= last <= matching.last:
             return self._refusal(PagedCause.PARTLY_PROTECTED, matching, stage, level)
-        granted = self.granted(matching.configuration, machine)
+        granted = _granted(matching.configuration, machine, self.lockdown)
         if all(letter in granted for letter in _NEEDS.get(kind, "r")):
             return None
         return self._refusal(PagedCause.PROTECTED, matching, stage, level)
-
-    def granted(self, word: PmpConfiguration, machine: bool) -> str:
-        """Return what an entry grants: some of `rwx`."""
-        if self.lockdown:
-            return LOCKDOWN[word.L, word.R, word.W, word.X][0 if machine else 1]
-        if machine and not word.L:
-            return "rwx"
-        return "r" * word.R + "w" * word.W + "x" * word.X
 
     def _unmatched(self, kind: AccessKind, machine: bool, stage: int, level: int | None) -> Refusal | None:
         if not machine:
@@ -110,6 +103,16 @@ class Protection:
         return Refusal(Fault(FaultKind.ACCESS, stage, level), Decider(cause, name, field, int(entry.configuration)))
 
 
+@cache
+def _granted(word: PmpConfiguration, machine: bool, lockdown: bool) -> str:
+    """Return what an entry grants: some of `rwx`."""
+    if lockdown:
+        return LOCKDOWN[word.L, word.R, word.W, word.X][0 if machine else 1]
+    if machine and not word.L:
+        return "rwx"
+    return "r" * word.R + "w" * word.W + "x" * word.X
+
+
 def protection(register: ReadRegister, bits: int) -> Protection | None:
     """Return what protects physical memory; None where that is not known, as where an address that counts is missing.
 
@@ -122,18 +125,21 @@ def protection(register: ReadRegister, bits: int) -> Protection | None:
         if value is None:
             break
         configured[entry] = PmpConfiguration(configuration_field(entry, bits).of(value))
-    addresses = {entry: optional(register, f"pmpaddr{entry}") for entry in configured}
-    if not any(configured.values()) and not any(addresses.values()):
+
+    def address_of(entry: int) -> int | None:
+        return optional(register, f"pmpaddr{entry}")
+
+    if not any(configured.values()) and not any(address_of(entry) for entry in configured):
         return None
     on = []
     for entry, word in configured.items():
-        # An entry's range may begin where the one before it ends; the first one's begins at 0.
-        address, before = addresses[entry], addresses[entry - 1] if entry else 0
         if word.A == OFF:
             continue
-        if address is None or (before is None and word.A == TOR):
+        # An entry's range may begin where the one before it ends; the first one's begins at 0.
+        address, before = address_of(entry), address_of(entry - 1) if entry and word.A == TOR else 0
+        if address is None or before is None:
             return None
-        on.append(ProtectedRange(entry, word, *_range(word.A, address, before or 0)))
+        on.append(ProtectedRange(entry, word, *_range(word.A, address, before)))
     security = MSECCFG(optional(register, "mseccfg") or 0)
     last = on[-1] if on else ProtectedRange(0, configured[0], *NOWHERE)
     return Protection(tuple(on), last, bits, bool(security.MML), bool(security.MMWP))

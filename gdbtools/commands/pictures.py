@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from gdbtools.arch.model import Decider, FaultKind, Hole, Mapped, Privilege, Refusal, Regime, Rights, Run, Step, Walk
@@ -32,12 +33,12 @@ def illustrated(walk: Walk, refused: Refusal | None = None) -> list[Block]:
     """Show a whole walk with a picture of each stage; `refused` is what refuses the access, if it was asked about."""
     refusal = refused or walk.refused
     decider = refusal.decider if refusal else None
-    return evidence(walk, lambda stage: Picture(ladder(stage, decider), [steps_table(stage)]))
+    return evidence(walk, lambda stage: Picture(partial(ladder, stage, decider), [steps_table(stage)]))
 
 
 def word_picture(word: Word, title: str) -> Picture:
     """Show a word by its fields, drawn and as a table."""
-    return Picture(Strip(title, boxes(word)), [word_table(word)])
+    return Picture(lambda: Strip(title, boxes(word)), [word_table(word)])
 
 
 def boxes(word: Word, decider: Decider | None = None) -> list[Box]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 
 def columns(text: str) -> int:
@@ -13,6 +13,11 @@ def columns(text: str) -> int:
 
     found = int(wcswidth(text))
     return found if found >= 0 else len(text)
+
+
+def lengths(texts: Sequence[str]) -> list[int]:
+    """Return how many columns each text takes; that they are as many as characters is seen of all at once."""
+    return [*map(len if "".join(texts).isascii() else columns, texts)]
 
 
 def filled(text: str, width: int) -> list[str]:

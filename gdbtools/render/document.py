@@ -8,10 +8,15 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from gdbtools.render.drawing import Drawing
+
+
+T = TypeVar("T")
+Deferred = Callable[[], T]
+"""What is made when it is needed: not every face shows it."""
 
 
 class Role(enum.Enum):
@@ -54,6 +59,11 @@ def spans(text: Text) -> list[Span]:
 def plain(text: Text) -> str:
     """Return a text without roles."""
     return text if isinstance(text, str) else "".join(span.text for span in spans(text))
+
+
+def plains(texts: Iterable[Text]) -> list[str]:
+    """Return texts without roles."""
+    return [text if isinstance(text, str) else plain(text) for text in texts]
 
 
 def reworded(text: Text, say: Callable[[str], str]) -> Text:
@@ -105,8 +115,12 @@ class Table:
 class Picture:
     """Something that is drawn where that can be done, and `instead`, which says the same in words and numbers."""
 
-    drawing: Drawing
+    drawing: Drawing | Deferred[Drawing]
     instead: Sequence[Block]
+
+    def drawn(self) -> Drawing:
+        """Return what is to be drawn."""
+        return self.drawing() if callable(self.drawing) else self.drawing
 
 
 @dataclass(frozen=True)
@@ -148,11 +162,15 @@ class Document:
 
     blocks: Sequence[Block]
     title: str = ""
-    short: Sequence[Block] = ()
+    short: Sequence[Block] | Deferred[Sequence[Block]] = ()
+
+    def in_short(self) -> Sequence[Block]:
+        """Return the short form; nothing where it has none."""
+        return self.short() if callable(self.short) else self.short
 
     def reworded(self, say: Callable[[str], str]) -> Document:
         """Return it with each piece of its sentences, facts and tables as `say` has it."""
-        whole, short = ([_reworded(each, say) for each in blocks] for blocks in (self.blocks, self.short))
+        whole, short = ([_reworded(each, say) for each in blocks] for blocks in (self.blocks, self.in_short()))
         return replace(self, blocks=whole, short=short)
 
 

@@ -39,7 +39,8 @@ _ROLES = {name_of(role): role for role in Role}
 
 def carried(document: Document) -> list[JsonObject]:
     """Return a document as JSON has it."""
-    short: list[JsonObject] = [{"short": _blocks(document.short)}] if document.short else []
+    shorter = document.in_short()
+    short: list[JsonObject] = [{"short": _blocks(shorter)}] if shorter else []
     return [*_blocks(document.blocks), *short]
 
 

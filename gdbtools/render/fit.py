@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
-from gdbtools.render.columns import columns, filled
-from gdbtools.render.document import Block, Facts, Picture, Section, Table, Text, plain
+from gdbtools.render.columns import columns, filled, lengths
+from gdbtools.render.document import Block, Facts, Picture, Section, Table, Text, plain, plains
 
 GAP = "  "
 """What is between two columns."""
@@ -31,16 +32,12 @@ def fitting(blocks: Sequence[Block], width: int) -> list[Block]:
 
 def column_widths(headers: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[int]:
     """Return how wide each column is where nothing wraps."""
-    widths = [0] * max(len(headers), *(len(row) for row in rows)) if rows else [0] * len(headers)
-    for row in (headers, *rows):
-        for column, cell in enumerate(row):
-            widths[column] = max(widths[column], columns(plain(cell)))
-    return widths
+    return [max(lengths(plains(cells))) for cells in zip_longest(headers, *rows, fillvalue="")]
 
 
 def word_width(headers: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:
     """Return how wide the last column is at least: its longest word, or its header."""
-    words = [word for row in rows for word in plain(row[-1]).split()]
+    words = {word for text in {*plains([row[-1] for row in rows])} for word in text.split()}
     return max(map(columns, [*headers[-1:], *words]), default=0)
 
 

@@ -114,9 +114,10 @@ def _blocks(blocks: Sequence[Block], anchors: _Anchors, depth: int, main: Table 
             yield from _blocks(block.blocks, anchors, depth + 1)
             yield "</section>"
         elif isinstance(block, Picture):
-            yield _drawing(block.drawing)
+            drawing = block.drawn()
+            yield _drawing(drawing)
             # A map is an overview of its table; the other pictures already have all that is in theirs.
-            folded = block.instead and not isinstance(block.drawing, AddressMap)
+            folded = block.instead and not isinstance(drawing, AddressMap)
             yield "<details><summary>as a table</summary>" if folded else ""
             yield from _blocks(block.instead, anchors, depth)
             yield "</details>" if folded else ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import textwrap
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import add
 
-from gdbtools.render.columns import columns, filled
+from gdbtools.render.columns import columns, filled, lengths
 from gdbtools.render.document import (
     Block,
     Document,
@@ -82,10 +83,16 @@ def render(
         shown = fitting(blocks, width) if fit else blocks
         return "\n\n".join(_blocks(shown, palette, width, table_width or width, encoding)) + "\n"
 
+    short = document.in_short() if height is not None else ()
+    if height is not None and short and _least_lines(document.blocks) >= height:
+        return written(short)
     text = written(document.blocks)
-    if document.short and height is not None and text.count("\n") >= height:
-        return written(document.short)
-    return text
+    return written(short) if height is not None and short and text.count("\n") >= height else text
+
+
+def _least_lines(blocks: Sequence[Block]) -> int:
+    """Return how many lines there are at least: a row has one."""
+    return sum(len(block.rows) for block in blocks if isinstance(block, Table))
 
 
 def _blocks(
@@ -187,23 +194,28 @@ def _grid(table: Table, colour: Palette, width: int) -> str:
         return ""
     widths = column_widths(headers, rows)
     for_last = width_for_last(widths, word_width(headers, rows), width)
-    cells: list[list[str]] = []
-    for *fixed, last in rows:
-        first, *more = _wrapped(last, for_last, colour)
-        cells.append([*(_inline(cell, colour) for cell in fixed), first])
-        cells += [[*("" for _ in fixed), line] for line in more]
-    if headers:
-        cells.insert(0, [_paint(header, Role.QUIET, colour) if colour else header for header in headers])
-    return "\n".join(_padded(cells, table.right))
+    if widths[-1] > for_last:
+        rows = [each for row in rows for each in _wrapped_row(row, for_last, colour)]
+    columns_of = [*zip(*rows, strict=True)] or [()] * len(headers)
+    padded = []
+    for column, cells in enumerate(columns_of):
+        head = [Span(headers[column], Role.QUIET)] if headers else []
+        padded.append(_padded([*head, *cells], column in table.right, colour))
+    return "\n".join([GAP.join(line).rstrip() for line in zip(*padded, strict=True)])
 
 
-def _padded(rows: Sequence[Sequence[str]], right: Collection[int]) -> Iterator[str]:
-    """Yield rows of cells as lines, each column as wide as its widest cell; colour has no width."""
-    wide = [[columns(_COLOUR.sub("", cell)) for cell in row] for row in rows]
-    widths = [max(column) for column in zip(*wide, strict=True)]
-    for row, taken in zip(rows, wide, strict=True):
-        cells = []
-        for column, cell in enumerate(row):
-            space = " " * (widths[column] - taken[column])
-            cells.append(space + cell if column in right else cell + space)
-        yield GAP.join(cells).rstrip()
+def _wrapped_row(row: Sequence[Text], width: int, colour: Palette) -> Iterator[Sequence[Text]]:
+    """Yield a row whose last cell is wrapped: below its first line, what is left of it stands alone."""
+    *fixed, last = row
+    first, *more = _wrapped(last, width, colour)
+    yield [*fixed, first]
+    yield from ([*("" for _ in fixed), line] for line in more)
+
+
+def _padded(cells: Sequence[Text], right: bool, colour: Palette) -> list[str]:
+    """Return a column's cells, each as wide as the widest of them; colour has no width."""
+    shown = [cell if isinstance(cell, str) else _inline(cell, colour) for cell in cells]
+    taken = lengths([_COLOUR.sub("", text) for text in shown] if colour else shown)
+    width = max(taken)
+    spaces = [" " * (width - length) for length in taken]
+    return [*map(add, *((spaces, shown) if right else (shown, spaces)))]

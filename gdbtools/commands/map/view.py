@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 from gdbtools.arch.capabilities import Architecture
@@ -27,14 +28,14 @@ MANY = 40
 
 
 def view(answer: Map) -> Document:
-    pictures = [Picture(_drawn(part), ()) for part in answer.parts] if answer.runs else []
+    pictures = [Picture(partial(_drawn, part), ()) for part in answer.parts] if answer.runs else []
     if answer.guest is not None:
         return Document(_blocks(answer, pictures, by_area=False))
-    merged = _blocks(answer, pictures, by_area=True)
     if answer.listing is Listing.AREAS:
-        return Document(merged)
+        return Document(_blocks(answer, pictures, by_area=True))
     # Where nothing merges, areas would have as many rows, and say less in each.
     short = answer.listing is Listing.FITTING and len(answer.areas) < len(answer.runs)
+    merged = partial(_blocks, answer, pictures, by_area=True)
     return Document(_blocks(answer, pictures, by_area=False), short=merged if short else ())
 
 
@@ -119,14 +120,17 @@ def _table(answer: Map) -> Table:
     levels = sorted({el for run in answer.runs for el in run.attributes.rights}, reverse=True)
     two = any(run.ipa is not None for run in answer.runs)
     headers = ["from", "to", "size", "of", *([_between(answer)] if two else []), "PA", *(each.label for each in levels)]
+    said: dict[tuple[int, bool], list[Text]] = {}
     rows = []
     for run in answer.runs:
-        attributes = run.attributes
-        row: list[Text] = [f"{run.first:#018x}", f"{run.last:#018x}", size(run.size_bytes), size(run.leaf_bytes)]
-        row += ["" if run.ipa is None else f"{run.ipa:#x}"] if two else []
-        row.append("-" if run.output is None else f"{run.output:#x}")
-        row += [str(attributes.rights.get(el, "")) for el in levels]
-        rows.append([*row, attributes.memory, state_of(run)])
+        key = id(run.kind), bool(run.stride_bytes)
+        if key not in said:
+            rights = [str(run.attributes.rights.get(el, "")) for el in levels]
+            said[key] = [*rights, run.attributes.memory, state_of(run)]
+        ipa = ["" if run.ipa is None else f"{run.ipa:#x}"] if two else []
+        output = "-" if run.output is None else f"{run.output:#x}"
+        extent = f"{run.first:#018x}", f"{run.last:#018x}", size(run.size_bytes), size(run.leaf_bytes)
+        rows.append([*extent, *ipa, output, *said[key]])
     return Table([*headers, "memory", "state"], rows, frozenset((2, 3)), spare=("to",), coded=("memory",))
 
 

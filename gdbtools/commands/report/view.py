@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from gdbtools.commands.explain import view as explain_view
@@ -73,7 +74,7 @@ def _one_space(space: Space) -> list[Block]:
     between = space.regime.below.input_label if space.regime.below else ""
     table = [area_table(space.areas[:AREAS], between)] if space.areas else []
     said = f"{amount(space.mapped_bytes)} in {number_of(len(space.areas), 'area')}."
-    return [Line(said), Picture(address_map(space.regime, space.found), [*table, Facts(rows)])]
+    return [Line(said), Picture(partial(address_map, space.regime, space.found), [*table, Facts(rows)])]
 
 
 def record(answer: Report) -> JsonObject:

@@ -115,7 +115,6 @@ _WORDS = re.compile(
 LEFT: Mapping[str, tuple[int, str]] = {
     "arch": (2, "the one line that registers it"),
     "systems": (25, "the lines that register what is known of its systems"),
-    "commands": (2, "the command `tlbi` is called so"),
     "commands.tlbi.declared": (1, "its name"),
 }
 """What of it is outside, how often, and why it stays."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -17,17 +18,29 @@ from gdbtools.cli import main
 with contextlib.redirect_stdout(io.StringIO()):
     status = main(sys.argv[1:])
 print(status, *sys.modules)
+made = {
+    each
+    for name, module in sys.modules.items() if name.startswith("gdbtools")
+    for each in vars(module).values()
+    if isinstance(each, type) and "__dataclass_fields__" in vars(each) and each.__module__ == name
+}
+print(len(made))
 """
 
 
-def loaded(*words: str) -> list[str]:
-    """Return what is imported when these words have been answered."""
+@cache
+def answered(*words: str) -> tuple[list[str], int]:
+    """Return what is imported when these words have been answered, and how many dataclasses of ours have been made."""
     done = subprocess.run(
         [sys.executable, "-c", ONE_LINE, *words], capture_output=True, text=True, cwd=ROOT, check=True
     )
-    status, *modules = done.stdout.split()
+    status, *modules, classes = done.stdout.split()
     assert status in ("0", "1"), done.stderr
-    return modules
+    return modules, int(classes)
+
+
+def loaded(*words: str) -> list[str]:
+    return answered(*words)[0]
 
 
 def within(modules: list[str], *folders: str) -> list[str]:
@@ -71,3 +84,23 @@ def test_no_answer_as_text_needs_a_prompt_or_a_process(words: tuple[str, ...]) -
     """Of what is slow to import: the widths of characters, prompts, processes, the network, mail."""
     slow = ("wcwidth", "pygdbmi", "prompt_toolkit", "subprocess", "socket", "email", "ctypes", "difflib")
     assert within(loaded(*words), *slow) == []
+
+
+MAP = ("map", "-s", CAPTURE)
+
+
+@pytest.mark.parametrize(
+    ("words", "modules", "classes"), [(ESR, 192, 128), (WALK, 192, 121), (MAP, 190, 123)], ids=["esr", "walk", "map"]
+)
+def test_what_an_answer_makes_is_within_its_budget(words: tuple[str, ...], modules: int, classes: int) -> None:
+    """A dataclass takes half a millisecond to make, as much as importing a module of a page."""
+    loaded_modules, made = answered(*words)
+    assert len(within(loaded_modules, "gdbtools")) <= modules
+    assert made <= classes
+
+
+def test_no_command_is_declared_that_is_not_asked() -> None:
+    """But those that are listed before the one that has the name among its others."""
+    declared = [each for each in loaded(*WALK) if each.endswith(".declared")]
+    assert declared == ["gdbtools.commands.walk.declared"]
+    assert [each.split(".")[2] for each in loaded(*ESR) if each.endswith(".declared")] == ["status", "regs", "syndrome"]

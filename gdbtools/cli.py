@@ -136,6 +136,10 @@ def _main(words: Sequence[str]) -> int:
 
         print(shells.completion(rest, SHARED, ("gdbinit", "bundle", "demo", "help")))
         return ANSWERED
+    if name == "batch":
+        from gdbtools.batch import batch  # the same
+
+        return batch(rest, main)
     if name == "mcp":
         from gdbtools.mcp import server  # the same
 
@@ -149,7 +153,7 @@ def _no_command(name: str) -> str:
     if is_file(name):
         return f"{name} is a file; say what to ask of it: gdbtools fault -s {name}"
     listed = "`gdbtools --help` lists them"
-    meant = nearest(name, (*COMMANDS.spellings, *PROMPTS, "gdbinit", "bundle", "demo", "mcp", "help"))
+    meant = nearest(name, (*COMMANDS.spellings, *PROMPTS, "batch", "gdbinit", "bundle", "demo", "mcp", "help"))
     return f"there is no command {name!r}; {f'did you mean {meant}? ' if meant else ''}{listed}"
 
 
@@ -339,6 +343,7 @@ def _evaluator(symbols: Symbols, opening: Callable[[], Machine]) -> Evaluate:
 
 
 _OF_THIS_PROGRAM = {
+    "batch": "Ask one question of many dumps: a line of JSON each, by as many processes as there are CPUs",
     "gdbinit": 'Print the file to source inside GDB: gdb -x "$(gdbtools gdbinit)"',
     "bundle": "Print a line of shell: what to ask of whoever reports a crash",
     "mcp": "Serve the commands to an assistant (Model Context Protocol)",

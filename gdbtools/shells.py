@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 
 from gdbtools.arch import ARCHITECTURES
+from gdbtools.batch import parser as batch_parser
 from gdbtools.commands import COMMANDS
 from gdbtools.commands.model import Argument, Kind
 from gdbtools.commands.parser import Parser, parser_for
@@ -57,6 +58,7 @@ def _whole(shared: Sequence[Argument], others: Iterable[str], file: object) -> a
         _add(below, name, command.summary, made, file)
     for name, said in PROMPTS.items():
         _add(below, name, said, prompt_parser(name), file)
+    _add(below, "batch", "Ask one question of many dumps", batch_parser(), file)
     _add(below, "mcp", "Serve the commands to an assistant", server.parser(), file)
     _add(below, "completion", "Print what a shell needs to complete gdbtools", parser(), file)
     for name in others:

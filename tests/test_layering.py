@@ -91,9 +91,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # The launcher: it starts the demo, which is the one place where a face calls another.
     "cli": (
         "commands", "render", "machine", "arch.ARCHITECTURES", *MODEL, *LEAVES, "repl.PROMPTS", "repl.start",
-        "repl.demo", "shells", "mcp.server",
+        "repl.demo", "shells", "mcp.server", "batch",
     ),
-    "shells": ("commands", "repl.PROMPTS", "repl.start", "mcp.server", "arch.ARCHITECTURES", *LEAVES),
+    "batch": ("commands", *LEAVES),
+    "shells": ("commands", "repl.PROMPTS", "repl.start", "mcp.server", "batch", "arch.ARCHITECTURES", *LEAVES),
 }  # fmt: skip
 # A library, and the only places that may import it.
 ONLY: dict[str, tuple[str, ...]] = {

@@ -40,7 +40,7 @@ def completed(bash: Path, *words: str) -> set[str]:
 def test_bash_completes_commands_options_choices_registers_and_files(bash: Path) -> None:
     (bash.parent / "crash.core").touch()
     assert {name for name, each in COMMANDS.items() if not each.live_only} <= completed(bash, "")
-    assert {"attach", "run", "open", "mcp", "completion", "gdbinit", "demo"} <= completed(bash, "")
+    assert {"attach", "run", "open", "mcp", "batch", "completion", "gdbinit", "demo"} <= completed(bash, "")
     assert completed(bash, "wal") == {"walk"}
     assert {"--access", "--el", "--source"} <= completed(bash, "walk", "--")
     assert completed(bash, "walk", "--access", "r") == {"read", "read-code"}

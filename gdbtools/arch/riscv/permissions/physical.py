@@ -120,8 +120,12 @@ def protection(register: ReadRegister, bits: int) -> Protection | None:
     or none at all, as a hart may have.
     """
     configured: dict[int, PmpConfiguration] = {}
+    held: dict[str, int | None] = {}
     for entry in range(ENTRIES):
-        value = optional(register, holder(entry, bits)[0])
+        name = holder(entry, bits)[0]
+        if name not in held:
+            held[name] = optional(register, name)
+        value = held[name]
         if value is None:
             break
         configured[entry] = PmpConfiguration(configuration_field(entry, bits).of(value))

@@ -6,8 +6,12 @@ Paging", and the truth table of Smepmp.
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
+from gdbtools.arch.riscv.permissions.physical import protection
+from gdbtools.errors import Unavailable
 from tests.arch.riscv.machine import AD, ADUE, RAM, A, Hart, R, V, W, X, paged
 
 TOR, NA4, NAPOT, LOCK = 1 << 3, 2 << 3, 3 << 3, 1 << 7
@@ -155,3 +159,20 @@ def test_a_missing_address_of_an_entry_that_counts_is_not_taken_for_zero(
     found, refused, _ = hart.ask(RAM, "write", "s")
     assert (found.regime.assumed == ()) is known
     assert (refused is not None) is known
+
+
+def test_registers_that_say_nothing_are_not_asked_and_the_others_once() -> None:
+    """Each is a question of the debugger's, and there are 80."""
+    asked: Counter[str] = Counter()
+    values = {"pmpcfg0": NAPOT | PR | (TOR | PR) << 16, "pmpcfg2": 0} | {f"pmpaddr{entry}": RAM for entry in range(16)}
+
+    def register(name: str) -> int:
+        asked[name] += 1
+        if name in values:
+            return values[name]
+        raise Unavailable(name)
+
+    found = protection(register, 64)
+    assert found is not None
+    assert [each.number for each in found.ranges] == [0, 2]
+    assert asked == dict.fromkeys(("pmpcfg0", "pmpcfg2", "pmpcfg4", "pmpaddr0", "pmpaddr1", "pmpaddr2", "mseccfg"), 1)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         RecordNames,
         Shown,
         Syndrome,
+        TrappedOperand,
         VectorEntry,
         Walk,
     )
@@ -221,6 +222,10 @@ class Exceptions(abc.ABC):
 
         `state` is None where the saved processor state is not known.
         """
+        return None
+
+    def operand(self, exception: ExceptionRecord, register: ReadRegister) -> TrappedOperand | None:  # noqa: ARG002
+        """Return what a trapped instruction was handed, by registers that are still its; None for nothing."""
         return None
 
     @abc.abstractmethod

@@ -270,6 +270,10 @@ class Face:
             machine = self.guest.machine()
             found = diagnose(machine.architecture, machine.register, machine.memory.read)
             self.make_sure()
+            if found.exception.syndrome.fault is None:
+                # Software traps what it will, as often as it is done: nothing is to be mapped or repaired.
+                self.loops.forget(machine.current)
+                return
             place = place_of(found)
             if found.walk is not None:
                 self.seen.remember(steps_of(found.walk), machine.current)

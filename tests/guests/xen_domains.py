@@ -34,9 +34,9 @@ def image(**values: int) -> bytes:
     return bytes(data)
 
 
-def _domain(number: int, size_bytes: int) -> Node:
+def _domain(number: int, size_bytes: int, arguments: str) -> Node:
     at = IMAGES_AT + number * IMAGE_SPACE
-    module = node(f"module@{at:x}", reg=(0, at, 0, size_bytes))
+    module = node(f"module@{at:x}", reg=(0, at, 0, size_bytes), **({"bootargs": arguments} if arguments else {}))
     module.properties["compatible"] = b"multiboot,kernel\0multiboot,module\0"
     return node(
         f"domU{number + 1}",
@@ -46,18 +46,22 @@ def _domain(number: int, size_bytes: int) -> Node:
         cells_size=2,
         memory=(0, GUEST_BYTES >> 10),
         cpus=1,
+        **({"vpl011": None} if arguments else {}),
     )
 
 
 @contextmanager
-def domains(cpu: str, images: Sequence[bytes]) -> Iterator[Qemu]:
-    """Yield a Xen before its first instruction, which will have one guest for each image."""
+def domains(cpu: str, images: Sequence[bytes], arguments: str = "") -> Iterator[Qemu]:
+    """Yield a Xen before its first instruction, which will have one guest for each image.
+
+    Those that are handed `arguments` have a serial port, too.
+    """
     with tempfile.TemporaryDirectory(prefix="gdbtools-xen-") as folder:
         tree = Path(folder) / "tree"
         shape = ["-cpu", cpu, "-m", MEMORY, "-display", "none"]
         dump = [find_qemu(), "-M", f"{MACHINE},dumpdtb={tree}", *shape]
         subprocess.run(dump, check=True, capture_output=True, timeout=120)
-        chosen = node("chosen", *(_domain(number, len(each)) for number, each in enumerate(images)))
+        chosen = node("chosen", *(_domain(number, len(each), arguments) for number, each in enumerate(images)))
         chosen.properties["xen,xen-bootargs"] = value("console=dtuart dtuart=serial0 sync_console")
         chosen.properties["stdout-path"] = value("/pl011@9000000")
         tree.write_bytes(with_nodes(tree.read_bytes(), "chosen", chosen))

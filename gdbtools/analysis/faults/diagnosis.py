@@ -25,6 +25,7 @@ from gdbtools.arch.model import (
     Regime,
     Shown,
     Syndrome,
+    TrappedOperand,
     Walk,
     with_memory,
 )
@@ -33,8 +34,6 @@ from gdbtools.bits import FieldValue
 from gdbtools.errors import GdbtoolsError, Unavailable, Unreadable
 from gdbtools.wording import name_of
 
-IPA_OFFSET = (1 << 12) - 1
-"""What of an intermediate physical address no register holds but the virtual address."""
 TABLE_FAULTS = (
     FaultKind.TRANSLATION,
     FaultKind.ACCESS_FLAG,
@@ -108,7 +107,8 @@ class Diagnosis:
     `walk` and `access` are None where the syndrome names no address; `predicted` is what walk and permission check
     refuse now (None: nothing).  `belongs` says whether the registers are of one exception, and of the current one: at
     no vector entry they describe the last one, whenever that was.  `controls` decide who sets the access flag;
-    `traps` are what trapped the instruction, and `convention` what a call or a breakpoint instruction is for.
+    `traps` are what trapped the instruction, `convention` what a call or a breakpoint instruction is for, and `operand`
+    what a trapped one was handed, at the vector entry alone.
     `shown` is what the fault shows of a control that is not known.
     `leads_to` is the intermediate physical address that stage 1's tables give now, for a fault of stage 2 that has one.
     `access` is what was replayed; where only the instruction tells that it is checked as a user's, or which cache
@@ -124,6 +124,7 @@ class Diagnosis:
     controls: Sequence[tuple[str, FieldValue]] = ()
     traps: Sequence[tuple[str, FieldValue]] = ()
     convention: str = ""
+    operand: TrappedOperand | None = None
     aborted: Aborted | None = None
     leads_to: IPA | None = None
     shown: Shown | None = None
@@ -177,13 +178,16 @@ def diagnose(
     if syndrome.fault is None or syndrome.access_kind is None or not syndrome.address_valid:
         traps = architecture.exceptions.trap_controls(exception, register)
         convention = systems.convention(architecture, syndrome, register if belongs.current else None)
-        return Diagnosis(Verdict.NOT_THE_TABLES, exception, belongs, traps=traps, convention=convention)
+        operand = architecture.exceptions.operand(exception, register) if belongs.current else None
+        return Diagnosis(
+            Verdict.NOT_THE_TABLES, exception, belongs, traps=traps, convention=convention, operand=operand
+        )
     # Registers before memory: a live source switches modes between the two.
     stage = (exception.second_stage if syndrome.fault.stage == 2 else "") or exception.regime
     controls = architecture.repair.access_flag_controls(register, stage) if architecture.has("repair") else ()
     access = Access(syndrome.access_kind, exception.asked)
     state = exception.state or 0
-    name, address = _looked_up(exception)
+    name, address = exception.regime, exception.address
     regime = (regime_for or architecture.regime_for)(register, address, name)
     if syndrome.fault.kind is FaultKind.EXTERNAL_ABORT and syndrome.fault.level is not None:
         aborted = _aborted(regime, address, read, syndrome.fault)
@@ -191,8 +195,6 @@ def diagnose(
     refuses = partial(architecture.check, access=access, state=state)
     found, shown = _walked(architecture, register, read, exception, regime, address, refuses)
     predicted = architecture.check(found, access, state)
-    if exception.undecoded and predicted is not None:
-        predicted = replace(predicted, fault=replace(predicted.fault, s1ptw=syndrome.fault.s1ptw))
     inferred = False
     if _may_be_unprivileged(syndrome.fault, access, predicted):
         as_user = replace(access, unprivileged=True)
@@ -314,18 +316,7 @@ def _ask_registers(architecture: Architecture, register: ReadRegister, exception
         with suppress(GdbtoolsError):
             register(name)
     with suppress(GdbtoolsError):
-        name, address = _looked_up(exception)
-        architecture.regime_for(register, address, name)
-
-
-def _looked_up(exception: ExceptionRecord) -> tuple[str, Input]:
-    """Return the regime to walk, and the address to begin with: stage 2's where the first cannot be decoded."""
-    if not exception.undecoded:
-        return exception.regime, exception.address
-    if exception.ipa is None:
-        raise Unavailable(f"{exception.undecoded}, and no register holds the intermediate physical address")
-    on_walk = exception.syndrome.fault is not None and exception.syndrome.fault.s1ptw
-    return exception.second_stage, IPA(exception.ipa | (0 if on_walk else exception.address & IPA_OFFSET))
+        architecture.regime_for(register, exception.address, exception.regime)
 
 
 def level_of_lookup(fault: Fault, found: Walk) -> Fault:
@@ -381,7 +372,7 @@ def _aborted(regime: Regime, address: Input, read: Read, fault: Fault) -> Aborte
 
 def _leads_to(found: Walk, exception: ExceptionRecord) -> IPA | None:
     """Return the IPA that stage 1 asks stage 2 for now: of a descriptor where that is refused, else of the output."""
-    if (exception.ipa is None and not exception.ipa_unknown) or exception.undecoded:
+    if exception.ipa is None and not exception.ipa_unknown:
         return None
     if found.fetch is not None:
         return IPA(found.fetch.via.input)

@@ -34,7 +34,7 @@ IDENTITY: Final = Identity(
     register_names=re.compile(rf"\w+_EL[0-3]|{_SHORT}|x\d+|lr|cpsr|pstate|ID_AA64\w+", re.IGNORECASE),
     constants=re.compile("ID_"),
     # QEMU's gdbstub names these without their level (seen in 7.2 and 10.0).
-    stub_names={"SCTLR_EL1": "SCTLR", "VBAR_EL1": "VBAR", "CPACR_EL1": "CPACR"},
+    stub_names={"SCTLR_EL1": "SCTLR", "VBAR_EL1": "VBAR", "CPACR_EL1": "CPACR", "CSSELR_EL1": "CSSELR"},
     monitor_names={**{f"X{n:02}": f"x{n}" for n in range(31)}, "SP": "sp", "PC": "pc", "PSTATE": "cpsr"},
     emulator=Emulator("qemu-system-aarch64", "qemu-system-arm", ("virt", "sbsa-ref"), "virt", "cortex-a57"),
     vector_groups={

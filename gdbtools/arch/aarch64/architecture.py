@@ -104,6 +104,8 @@ DECLARED: Final[Mapping[str, type[Word]]] = {
     **_OF_TRANSLATION,
     "DACR32_EL2": hypervisor.DACR32_EL2,
     "CTR_EL0": identification.CTR_EL0,
+    "CSSELR_EL1": identification.CSSELR,
+    "CCSIDR_EL1": identification.CCSIDR,
     "VMPIDR_EL2": identification.MPIDR,
     **trap_registers.DECLARED,
     **fine_grained.DECLARED,
@@ -191,6 +193,8 @@ class AArch64(Architecture):
         value = register(name)
         if name.startswith("ESR"):
             return syndrome.decode(value).word
+        if DECLARED[name] is SPSR and SPSR(value).is_aarch32:
+            return processor_state.SPSR_AArch32(value)
         host = hypervisor.HCR_EL2(optional(register, "HCR_EL2") or 0).E2H
         return (DECLARED if host else {**DECLARED, **_WITHOUT_HOST})[name](value)
 

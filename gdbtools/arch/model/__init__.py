@@ -32,7 +32,7 @@ from gdbtools.arch.model.registers import (
     with_memory,
     written_down,
 )
-from gdbtools.arch.model.syndrome import AddressMeaning, Return, Syndrome, Transfer
+from gdbtools.arch.model.syndrome import AddressMeaning, Return, Syndrome, Transfer, TrappedOperand
 from gdbtools.arch.model.walk import (
     Attributes,
     Entry,
@@ -88,6 +88,7 @@ __all__ = [
     "Stub",
     "Syndrome",
     "Transfer",
+    "TrappedOperand",
     "VectorEntry",
     "Walk",
     "by_cpu",

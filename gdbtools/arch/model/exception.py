@@ -51,16 +51,15 @@ class ExceptionRecord:
     names the regime that translated for it, and `ipa` is the page of the intermediate physical address that stage 2
     refused, None where no register holds one.  What a source does not have is None: `origin` where neither the saved
     state nor the syndrome tells it.  `address` is 0 where the syndrome says that no register holds one, and none does.
-    `names` are those of the registers; `undecoded` says why that regime's own stage cannot be decoded, empty where it
-    can.  `second_stage` names the one below it, for a fault that may be that one's.  `untaken` names the registers
-    whose being 0, as after reset, says that no exception was ever taken; empty where one was.  `asking` is the level as
-    which the access was checked, where that is not the one it came from.  `routing` has the register fields that decide
-    which level takes such an exception, `routed_to` which that is: software may have handed on what another has taken.
-    `ipa_unknown` says why no register holds the intermediate physical address of a fault of the second stage, empty
-    where one does or none ever could.  `loaded` says whose second stage the registers have, where it need not be that
-    of the guest which the exception came from.
-    `origin_said` is how `origin` is known where there is no saved state, `origin_shown` what register beside that state
-    shows it, with its value: empty where the state does.
+    `names` are those of the registers; `second_stage` names the one below it, for a fault that may be that one's.
+    `untaken` names the registers whose being 0, as after reset, says that no exception was ever taken; empty where one
+    was.  `asking` is the level as which the access was checked, where that is not the one it came from.  `routing` has
+    the register fields that decide which level takes such an exception, `routed_to` which that is: software may have
+    handed on what another has taken.  `ipa_unknown` says why no register holds the intermediate physical address of a
+    fault of the second stage, empty where one does or none ever could.  `loaded` says whose second stage the registers
+    have, where it need not be that of the guest which the exception came from.  `origin_said` is how `origin` is known
+    where there is no saved state, `origin_shown` what register beside that state shows it, with its value: empty where
+    the state does.
     """
 
     target: Privilege
@@ -72,7 +71,6 @@ class ExceptionRecord:
     regime: str
     names: RecordNames
     ipa: IPA | None = None
-    undecoded: str = ""
     second_stage: str = ""
     untaken: tuple[str, ...] = ()
     asking: Privilege | None = None

@@ -60,13 +60,29 @@ class Return(enum.Enum):
 class Transfer:
     """What a faulting load or store would have moved: bytes between memory and one register.
 
-    `signed` loads extend the sign; `ordered` ones have acquire or release semantics.
+    `signed` loads extend the sign; `ordered` ones have acquire or release semantics.  `held_in` is the register in
+    which who took the exception finds `register`, empty where it has one name.
     """
 
     size_bytes: int
     register: str
     signed: bool
     ordered: bool
+    held_in: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrappedOperand:
+    """What a trapped instruction was handed: a register's value, and the parts of it that are known to be some.
+
+    `held_in` is as `Transfer` has it.  `unknown` says why more of it is not told apart, empty where all is.
+    """
+
+    register: str
+    value: int
+    held_in: str = ""
+    parts: tuple[FieldValue, ...] = ()
+    unknown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +131,12 @@ class Syndrome:
         levels = (None, fault.level)
         same_stage = fault.stage == self.fault.stage or not self.stage_told
         return fault.kind in self.not_told_apart and same_stage and self.fault.level in levels
+
+    @property
+    def named_instruction(self) -> str:
+        """The instruction, with its target behind it where the assembler has no name for that."""
+        named = not self.target or self.target in self.instruction
+        return self.instruction if named else f"{self.instruction} ({self.target})"
 
     @property
     def kinds(self) -> frozenset[FaultKind]:

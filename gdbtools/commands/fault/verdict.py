@@ -55,7 +55,7 @@ def _interrupted(diagnosis: Diagnosis) -> list[str | Span]:
 def _apart(diagnosis: Diagnosis, architecture: Architecture) -> list[str | Span]:
     """Return what the syndrome is of, and that the state beside it is not."""
     exception, syndrome = diagnosis.exception, diagnosis.exception.syndrome
-    said: list[str | Span] = [Span(syndrome.instruction or syndrome.name, Role.HEADING)]
+    said: list[str | Span] = [Span(syndrome.named_instruction or syndrome.name, Role.HEADING)]
     if syndrome.fault is not None:
         said = [f"{syndrome.access_kind.label} of " if syndrome.access_kind else ""]
         said += [
@@ -141,7 +141,7 @@ def _untranslated(diagnosis: Diagnosis, architecture: Architecture) -> list[str 
     """Return what happened where no address was translated: who did what, and what kept it from being done."""
     exception, syndrome = diagnosis.exception, diagnosis.exception.syndrome
     said: list[str | Span] = ["" if exception.origin is None else f"{exception.origin.label} "]
-    said += [Span(syndrome.instruction or syndrome.name, Role.HEADING)]
+    said += [Span(syndrome.named_instruction or syndrome.name, Role.HEADING)]
     if syndrome.fault is not None:
         said += [": ", Span(fault_called(syndrome.fault, architecture), Role.BAD)]
         said += [] if syndrome.address_valid else [f", {exception.names.address} is not valid"]

@@ -98,7 +98,7 @@ def _rows(answer: Answer) -> list[tuple[str, Text]]:
         other = "" if diagnosis.entry else ", or these registers are of another exception"
         rows.append(("perhaps", f"the tables changed since the fault{other}"))
     syndrome = exception.syndrome
-    rows += syndrome_rows(syndrome, exception, diagnosis.traps, diagnosis.convention)
+    rows += syndrome_rows(syndrome, exception, diagnosis.traps, diagnosis.convention, diagnosis.operand)
     rows.append(("syndrome", _syndrome(exception)))
     if syndrome.address_valid:
         rows.append(("address", _address(diagnosis, symbols)))
@@ -233,8 +233,6 @@ def _limits(diagnosis: Diagnosis) -> list[tuple[str, Text]]:
 
 def _ipa(exception: ExceptionRecord, page: int, leads_to: int | None, label: str) -> str:
     said = f"{exception.names.ipa}: {f'in the page at {page:#x}' if page % PAGE_BYTES == 0 else f'{page:#x}'}"
-    if exception.undecoded:
-        return f"{said}, by which stage 2 was asked: {exception.undecoded}"
     if leads_to is None:
         return f"{said}; the guest's tables lead to no {label} now"
     agrees = leads_to // PAGE_BYTES == page // PAGE_BYTES
@@ -301,7 +299,9 @@ def record(answer: Answer) -> JsonObject:
     result: JsonObject = {
         "verdict": name_of(diagnosis.verdict),
         "sentence": "".join(each if isinstance(each, str) else each.text for each in answer.verdict),
-        "syndrome": syndrome_record(exception.syndrome, architecture, diagnosis.traps, diagnosis.convention),
+        "syndrome": syndrome_record(
+            exception.syndrome, architecture, diagnosis.traps, diagnosis.convention, diagnosis.operand
+        ),
         "address": hexadecimal(exception.address),
         "ipa": optional_hexadecimal(exception.ipa),
         "return_address": optional_hexadecimal(exception.return_address),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gdbtools import systems
 from gdbtools.analysis.faults.belonging import Belonging
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import Access, ExceptionRecord, Syndrome, Transfer
+from gdbtools.arch.model import Access, ExceptionRecord, Syndrome, Transfer, TrappedOperand
 from gdbtools.bits import FieldValue
 from gdbtools.commands.evidence import belonging_record, control_text, fault_name, fault_record, field_value, none_taken
 from gdbtools.commands.pictures import word_picture
@@ -26,7 +26,7 @@ def sentence(syndrome: Syndrome) -> list[str | Span]:
     if syndrome.access_kind is not None:
         said.append(f", {syndrome.access_kind.label}")
     if syndrome.instruction and syndrome.instruction != syndrome.name:
-        said += [": ", Span(syndrome.instruction, Role.NAME)]
+        said += [": ", Span(syndrome.named_instruction, Role.NAME)]
     return said
 
 
@@ -36,13 +36,18 @@ def with_reason(syndrome: Syndrome) -> list[str | Span]:
 
 
 def syndrome_rows(
-    syndrome: Syndrome, exception: ExceptionRecord | None, traps: TrapControls, convention: str
+    syndrome: Syndrome,
+    exception: ExceptionRecord | None,
+    traps: TrapControls,
+    convention: str,
+    operand: TrappedOperand | None = None,
 ) -> list[tuple[str, Text]]:
     """Return what follows from a syndrome, and from the registers around it."""
     rows: list[tuple[str, Text]] = []
     if exception is not None and syndrome.instruction and not traps and syndrome.target:
         rows.append(("trapped by", "no control that is set now: the registers changed, or are not available"))
     rows += [("trapped by" if number == 0 else "", trap_text(*trap)) for number, trap in enumerate(traps)]
+    rows += [("operand", operand_text(operand))] if operand is not None else []
     rows += [("convention", convention)] if convention else []
     rows += _routing_rows(exception) if exception is not None else []
     rows += [("transfer", transfer_text(syndrome.transfer))] if syndrome.transfer else []
@@ -65,9 +70,20 @@ def trap_text(register: str, control: FieldValue) -> list[str | Span]:
     return [*said, f": {control.field.doc}"] if control.field.doc else said
 
 
+def _held(register: str, held_in: str) -> str:
+    """Return a register's name, with where it is to be read where that is another's."""
+    return f"{register} (in {held_in})" if held_in else register
+
+
+def operand_text(operand: TrappedOperand) -> str:
+    said = f"{_held(operand.register, operand.held_in)} = {operand.value:#x}"
+    parts = ", ".join(f"{each.field.doc} {each.meaning or each.value}" for each in operand.parts)
+    return "".join((said, f": {parts}" if parts else "", f"; {operand.unknown}" if operand.unknown else ""))
+
+
 def transfer_text(transfer: Transfer) -> str:
     unit = "byte" if transfer.size_bytes == 1 else f"{transfer.size_bytes} bytes"
-    said = f"{unit}, register {transfer.register}"
+    said = f"{unit}, register {_held(transfer.register, transfer.held_in)}"
     said += ", sign extended" if transfer.signed else ""
     return said + (", acquire or release" if transfer.ordered else "")
 
@@ -112,7 +128,11 @@ def _not_of_it(belongs: Belonging) -> str:
 
 
 def syndrome_record(
-    syndrome: Syndrome, architecture: Architecture, traps: TrapControls = (), convention: str = ""
+    syndrome: Syndrome,
+    architecture: Architecture,
+    traps: TrapControls = (),
+    convention: str = "",
+    operand: TrappedOperand | None = None,
 ) -> JsonObject:
     """Record a syndrome: the value, its fields from the most significant down, and what follows from them."""
     fault, transfer, kind = syndrome.fault, syndrome.transfer, syndrome.access_kind
@@ -120,6 +140,7 @@ def syndrome_record(
     address_valid, address_meaning, ipa_valid = architecture.exceptions.recorded_as
     return {
         "value": hexadecimal(syndrome.word),
+        **({} if operand is None else {"operand": operand_record(operand)}),
         "class": syndrome.name,
         "fault": None if fault is None else {**fault_record(fault, architecture, access), "s1ptw": syndrome.s1ptw},
         "access": None if syndrome.access_kind is None else name_of(syndrome.access_kind),
@@ -160,8 +181,19 @@ def transfer_record(transfer: Transfer) -> JsonObject:
     return {
         "size_bytes": transfer.size_bytes,
         "register": transfer.register,
+        **({"held_in": transfer.held_in} if transfer.held_in else {}),
         "signed": transfer.signed,
         "ordered": transfer.ordered,
+    }
+
+
+def operand_record(operand: TrappedOperand) -> JsonObject:
+    return {
+        "register": operand.register,
+        **({"held_in": operand.held_in} if operand.held_in else {}),
+        "value": hexadecimal(operand.value),
+        "parts": [field_record(each) for each in operand.parts],
+        "unknown": operand.unknown or None,
     }
 
 

@@ -10,7 +10,7 @@ from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict, diagnose
 from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
 from gdbtools.arch.aarch64.causes import VMSACause
 from gdbtools.arch.model import Access, AccessKind
-from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.errors import Unreadable
 from tests.arch.aarch64.truth.machine import EL1H, EL2H, S1_ROOT, S2_ROOT, Memory, el2, guest
 from tests.tables import Tables, reader
 
@@ -295,33 +295,3 @@ def test_a_refused_fetch_from_device_memory_is_no_stale_entry() -> None:
     assert refused.predicted.decider.cause is VMSACause.DEVICE_FETCH
     # A load that was refused had another reason.
     assert found(t, PERMISSION_3).verdict is Verdict.TABLES_PERMIT
-
-
-def aarch32_fault(iss: int, hpfar_valid: bool = True) -> Diagnosis:
-    """Return a fault of stage 2 that a guest took in Supervisor mode, its EL1 being AArch32."""
-    ipa = 0x6543_2000
-    memory = Memory()
-    memory.stage2(0b1111 << 2, ipa, 0x7000_0000)
-    registers = {
-        **el2(), **guest(), "ID_AA64PFR0_EL1": 0x0222, "HCR_EL2": 1, "cpsr": EL2H, "VBAR_EL2": 0, "pc": 0x600,
-        "ESR_EL2": DATA_LOWER | iss, "FAR_EL2": 0x5123, "ELR_EL2": 0x1000, "SPSR_EL2": 0b10011,
-        "HPFAR_EL2": (ipa if hpfar_valid else ipa + 0x1000) >> 12 << 4,
-    }  # fmt: skip
-    memory.words[memory.leaf_at(S2_ROOT, ipa)] &= ~(1 << 10)
-    return diagnose(ARM, reader(registers), memory.read)
-
-
-def test_stage_2_of_an_aarch32_guest_is_asked_by_the_ipa_that_hardware_left() -> None:
-    refused = aarch32_fault(ACCESS_FLAG_3)
-    assert refused.verdict is Verdict.TABLES_AGREE
-    assert refused.access == Access(AccessKind.READ, 1)
-    assert refused.walk is not None
-    assert refused.walk.input == 0x6543_2123
-    assert "AArch32" in refused.exception.undecoded
-    assert aarch32_fault(ACCESS_FLAG_3 | S1PTW).verdict is Verdict.TABLES_AGREE
-    assert aarch32_fault(ACCESS_FLAG_3, hpfar_valid=False).verdict is Verdict.TABLES_DIFFER
-
-
-def test_without_an_ipa_the_fault_of_an_aarch32_guest_is_refused_by_name() -> None:
-    with pytest.raises(Unavailable, match="EL1 is AArch32"):
-        aarch32_fault(PERMISSION_3)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gdbtools.addresses import VA
+from gdbtools.arch.aarch64.exceptions.execution_state import AARCH32_ONLY, AARCH64_ONLY
 from gdbtools.arch.aarch64.instructions.classes import is_always_defined, text
 from gdbtools.arch.aarch64.instructions.gadgets import INSTRUCTION_BYTES
 from gdbtools.arch.aarch64.instructions.memory_instructions import InstructionEncoding, MemoryAccess, memory_access
@@ -37,48 +38,11 @@ from gdbtools.errors import Unavailable
 _PAGE: Final = -1 << 12
 _TAG: Final = Field((63, 56))
 _IMMEDIATE: Final = Field((20, 5), doc="imm16 of an exception generating instruction")
+_HALFWORD_BYTES: Final = 2
+"""Of a T32 instruction of which ESR_ELx.IL is 0."""
 _SP: Final = 31
 _MOST_BYTES: Final = 64
 """The most that an instruction with a base register moves, where its size is not told."""
-
-AARCH32_ONLY: Final = frozenset(
-    (
-        EC.CP15_MCR_MRC,
-        EC.CP15_MCRR_MRRC,
-        EC.CP14_MCR_MRC,
-        EC.LDC_STC,
-        EC.VMRS,
-        EC.CP14_MRRC,
-        EC.SVC_AARCH32,
-        EC.HVC_AARCH32,
-        EC.SMC_AARCH32,
-        EC.FLOATING_POINT_AARCH32,
-        EC.BKPT_AARCH32,
-        EC.VECTOR_CATCH_AARCH32,
-    )
-)
-AARCH64_ONLY: Final = frozenset(
-    (
-        EC.POINTER_AUTHENTICATION,
-        EC.BRANCH_TARGET,
-        EC.SYSTEM_128,
-        EC.SVC,
-        EC.HVC,
-        EC.SMC,
-        EC.SYSTEM,
-        EC.SVE_ACCESS,
-        EC.ERET,
-        EC.TSTART,
-        EC.POINTER_AUTHENTICATION_FAILURE,
-        EC.SME_ACCESS,
-        EC.SP_ALIGNMENT,
-        EC.MEMORY_OPERATION,
-        EC.FLOATING_POINT,
-        EC.GUARDED_CONTROL_STACK,
-        EC.BRK,
-    )
-)
-"""The classes that only one execution state can raise."""
 
 _MAINTENANCE: Final = (AccessKind.MAINTENANCE, AccessKind.INVALIDATION, AccessKind.CLEAN_INVALIDATION)
 Words = tuple[InstructionEncoding, ...]
@@ -250,11 +214,14 @@ RULES: Final[Mapping[int, AgreementRule]] = {
 
 
 def raised_at(exception: ExceptionRecord) -> VA | None:
-    """Return the address of the A64 instruction that an exception is about: ELR_ELx, or behind which ELR_ELx is."""
+    """Return the address of the instruction that an exception is about: ELR_ELx, or behind which ELR_ELx is."""
     if exception.return_address is None:
         return None
-    behind = exception.syndrome.returns is Return.NEXT_INSTRUCTION
-    return VA(exception.return_address - (INSTRUCTION_BYTES if behind else 0) & (1 << 64) - 1)
+    if exception.syndrome.returns is not Return.NEXT_INSTRUCTION:
+        return exception.return_address
+    in_aarch32 = exception.state is not None and SPSR(exception.state).is_aarch32
+    of_t32 = in_aarch32 and not ESR_ELx.IL.of(exception.syndrome.word)
+    return VA(exception.return_address - (_HALFWORD_BYTES if of_t32 else INSTRUCTION_BYTES) & (1 << 64) - 1)
 
 
 def fits(exception: ExceptionRecord, instruction: int | None, register: ReadRegister | None = None) -> Agreement:
@@ -271,14 +238,16 @@ def fits(exception: ExceptionRecord, instruction: int | None, register: ReadRegi
         return Agreement(Fit.NOT_SHOWN, f"there is no {elr}")
     if found.access_kind is AccessKind.EXECUTE or ESR_ELx.EC.of(found.word) == EC.PC_ALIGNMENT:
         return Agreement(Fit.FITS, f"{elr} is where it was fetched from")
+    where = f"{elr} {at:#x}" if at == exception.return_address else f"{at:#x}, before {elr},"
+    if exception.state is not None and SPSR(exception.state).is_aarch32:
+        from gdbtools.arch.aarch64.exceptions import agreement_aarch32  # only for what AArch32 code has raised
+
+        return agreement_aarch32.agreement(found, exception.state, instruction, where, _what(found))
     rule = RULES.get(ESR_ELx.EC.of(found.word))
     if rule is None:
         return Agreement(Fit.NOT_SHOWN, "this class says nothing of an instruction")
     if exception.state is None:
         return Agreement(Fit.NOT_SHOWN, f"there is no SPSR_EL{exception.target}, so that {elr} may be in AArch32 code")
-    if SPSR(exception.state).is_aarch32:
-        return Agreement(Fit.NOT_SHOWN, f"{elr} is in AArch32 code, which is not decoded")
-    where = f"{elr} {at:#x}" if at == exception.return_address else f"{at:#x}, before {elr},"
     if instruction is None:
         return Agreement(Fit.NOT_SHOWN, f"the instruction at {where} cannot be read")
     said = text(instruction)

@@ -1,4 +1,4 @@
-"""Whether EL1 runs in AArch32, and how that is known.
+"""Whether EL1 runs in AArch32, how that is known, and which exceptions only one execution state raises.
 
 Source: DDI 0487, "HCR_EL2.RW", "SCR_EL3.RW", "ID_AA64PFR0_EL1.EL1", "Execution state".
 """
@@ -10,12 +10,51 @@ from typing import Final
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2
 from gdbtools.arch.aarch64.registers.identification import ID_AA64PFR0_EL1
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
+from gdbtools.arch.aarch64.syndrome import EC
 from gdbtools.arch.aarch64.translation.security import SecurityState, scr_el3, security_state
 from gdbtools.arch.model import ReadRegister, optional
 
 EL1: Final = 1
 BOTH_STATES: Final = 2
 """ID_AA64PFR0_EL1.EL1 of a level that has AArch32, too."""
+AARCH32_ONLY: Final = frozenset(
+    (
+        EC.CP15_MCR_MRC,
+        EC.CP15_MCRR_MRRC,
+        EC.CP14_MCR_MRC,
+        EC.LDC_STC,
+        EC.VMRS,
+        EC.CP14_MRRC,
+        EC.SVC_AARCH32,
+        EC.HVC_AARCH32,
+        EC.SMC_AARCH32,
+        EC.FLOATING_POINT_AARCH32,
+        EC.BKPT_AARCH32,
+        EC.VECTOR_CATCH_AARCH32,
+    )
+)
+AARCH64_ONLY: Final = frozenset(
+    (
+        EC.POINTER_AUTHENTICATION,
+        EC.BRANCH_TARGET,
+        EC.SYSTEM_128,
+        EC.SVC,
+        EC.HVC,
+        EC.SMC,
+        EC.SYSTEM,
+        EC.SVE_ACCESS,
+        EC.ERET,
+        EC.TSTART,
+        EC.POINTER_AUTHENTICATION_FAILURE,
+        EC.SME_ACCESS,
+        EC.SP_ALIGNMENT,
+        EC.MEMORY_OPERATION,
+        EC.FLOATING_POINT,
+        EC.GUARDED_CONTROL_STACK,
+        EC.BRK,
+    )
+)
+"""The classes that only one execution state can raise."""
 
 
 def aarch32_el1(register: ReadRegister) -> str:

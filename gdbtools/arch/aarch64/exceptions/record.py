@@ -13,6 +13,7 @@ from gdbtools.addresses import IPA, VA
 from gdbtools.arch.aarch64 import syndrome
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.exceptions.execution_state import EL1, aarch32_el1
+from gdbtools.arch.aarch64.registers import aarch32_registers
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, HPFAR_EL2
 from gdbtools.arch.aarch64.registers.processor_state import SPSR, VBAR
 from gdbtools.arch.aarch64.syndrome import EC
@@ -27,9 +28,11 @@ from gdbtools.arch.model import (
     RecordNames,
     Return,
     Syndrome,
+    Transfer,
     VectorEntry,
     optional,
 )
+from gdbtools.bits import Word
 from gdbtools.errors import MissingRegister, Unavailable
 
 FROM_LOWER: Final = 0x400
@@ -137,11 +140,9 @@ def record(register: ReadRegister) -> ExceptionRecord:
     word = found.word
     through_vncr = isinstance(word, syndrome.Encoding) and word.through_vncr
     regime = regimes.of_level(register, el if through_vncr or origin is None else origin)
-    ipa, undecoded, ipa_unknown, loaded = None, "", "", ""
+    ipa, ipa_unknown, loaded = None, "", ""
     second_stage = regimes.STAGE2 if found.fault is not None and found.fault.stage == 2 else ""
     if found.fault is not None and el == 2 and regime == "el1":
-        if why := aarch32_el1(register):
-            undecoded = f"EL1 is AArch32 ({why}), whose own stage 1 is not decoded"
         secure = security_state(register, EL1) is SecurityState.SECURE
         second_stage = "secure-stage2" if secure else regimes.STAGE2
         # What a guest's own tables refuse, the guest takes; what comes to EL2 is stage 2's.
@@ -150,6 +151,8 @@ def record(register: ReadRegister) -> ExceptionRecord:
         ipa = None if hpfar is None else IPA(HPFAR_EL2(hpfar).FIPA)
         ipa_unknown = "" if found.ipa_valid else _ipa_unknown(found)
         loaded = stage2_owner.loaded(register, "VSTTBR_EL2" if secure else "VTTBR_EL2")
+    if found.transfer is not None and state is not None and SPSR(state).is_aarch32:
+        found = replace(found, transfer=_of_aarch32(found.transfer, found.word))
     if _discards(found, origin):
         found = replace(found, access_kind=AccessKind.INVALIDATION)
     if found.returns is Return.NEXT_UNLESS_TRAPPED:
@@ -166,12 +169,17 @@ def record(register: ReadRegister) -> ExceptionRecord:
         regime=regime,
         names=names_at(el),
         ipa=ipa,
-        undecoded=undecoded,
         second_stage=second_stage,
         untaken=_untaken(register, el),
         ipa_unknown=ipa_unknown,
         loaded=loaded,
     )
+
+
+def _of_aarch32(transfer: Transfer, word: Word) -> Transfer:
+    """Return a transfer of a register by AArch32's name of it."""
+    number = type(word).field("SRT").of(word)
+    return replace(transfer, register=aarch32_registers.name(number), held_in=aarch32_registers.holder(number))
 
 
 def _ipa_unknown(found: Syndrome) -> str:

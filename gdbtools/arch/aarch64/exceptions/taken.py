@@ -14,7 +14,6 @@ from gdbtools.arch.aarch64.instructions.gadgets import INSTRUCTION_BYTES, is_unp
 from gdbtools.arch.aarch64.registers.processor_state import SPSR
 from gdbtools.arch.aarch64.translation import regimes, shown_controls
 from gdbtools.arch.aarch64.translation.check import check
-from gdbtools.arch.aarch64.traps.deciders import deciders
 from gdbtools.arch.arm.fault_status import RECORDED_AS
 from gdbtools.arch.exceptions import Exceptions
 from gdbtools.arch.instruction_effects import Effect, EffectWords
@@ -30,6 +29,7 @@ from gdbtools.arch.model import (
     ReadRegister,
     Shown,
     Syndrome,
+    TrappedOperand,
     VectorEntry,
     Walk,
     optional,
@@ -147,7 +147,14 @@ class A64Exceptions(Exceptions):
             return by_tables
         return shown_controls.privileged_access_never(fault, check(walk, access, int(SPSR(0).with_(PAN=1))))
 
+    def operand(self, exception: ExceptionRecord, register: ReadRegister) -> TrappedOperand | None:
+        from gdbtools.arch.aarch64.exceptions.operand import operand  # only a trap has one
+
+        return operand(exception, register)
+
     def trap_controls(self, exception: ExceptionRecord, register: ReadRegister) -> Sequence[tuple[str, FieldValue]]:
         if exception.origin is None:
             return ()
+        from gdbtools.arch.aarch64.traps.deciders import deciders  # a syndrome by itself needs no controls
+
         return deciders(exception.syndrome, exception.origin, exception.target, register)

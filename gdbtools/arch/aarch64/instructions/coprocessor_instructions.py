@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gdbtools.arch.aarch64.registers import aarch32_registers
 from gdbtools.arch.aarch64.registers.system_register_names import register_name
 
 __all__ = [
@@ -19,12 +20,6 @@ __all__ = [
 
 _NO_NAME = "-"
 _FLOATING_POINT, _DEBUG, _SYSTEM = 10, 14, 15
-
-# "Mapping of the general-purpose registers between the Execution states": an ISS numbers a register of AArch32 by the
-# one of AArch64 that holds it, and 31 is R15.
-_BANKED = {15: 13, 16: 14, 17: 13, 18: 14, 19: 13, 20: 14, 21: 13, 22: 14, 23: 13}
-_BANKED_FIQ = {number: number - 16 for number in range(24, 31)}
-_R15 = 31
 
 # What is read and what is written at one encoding, where the two are different registers.
 _READ: Mapping[tuple[int, ...], str] = {(14, 0, 0, 5, 0): "DBGDTRRXint"}
@@ -225,10 +220,9 @@ def coprocessor_pair_name(coproc: int, opc1: int, CRm: int) -> str:
     return _at(_PAIR_NAMES.get((coproc, CRm), ""), opc1)
 
 
-def _r(number: int, read: bool) -> str:
-    if number == _R15:
-        return "APSR_nzcv" if read else "R15"
-    return f"R{_BANKED.get(number) or _BANKED_FIQ.get(number, number)}"
+def _r(held_in: int, read: bool) -> str:
+    number = aarch32_registers.number(held_in)
+    return "APSR_nzcv" if read and number == aarch32_registers.PC else f"R{number}"
 
 
 def coprocessor_assembly(coproc: int, opc1: int, CRn: int, CRm: int, opc2: int, rt: int, read: bool) -> str:

@@ -135,6 +135,34 @@ class CTR_EL0(Word):
     IminLine = Field((3, 0), doc="smallest instruction cache line, log2 of words")
 
 
+class CSSELR(Word):
+    """Cache Size Selection Register: the cache that CCSIDR_EL1 is about."""
+
+    TnD = Field(4, doc="tags, not data", values=NO_YES)
+    Level = Field((3, 1), doc="level of the cache, less 1")
+    InD = Field(0, doc="instructions, not data", values=NO_YES)
+
+
+class CCSIDR(Word):
+    """Cache Size ID Register, without FEAT_CCIDX."""
+
+    NumSets = Field((27, 13), doc="sets, less 1")
+    Associativity = Field((12, 3), doc="ways, less 1")
+    LineSize = Field((2, 0), doc="line, log2 of words, less 2")
+
+    @property
+    def line_bits(self) -> int:
+        """log2 of the bytes of a line."""
+        return self.LineSize + 4
+
+
+class CCSIDR_CCIDX(CCSIDR):
+    """Cache Size ID Register, with FEAT_CCIDX."""
+
+    NumSets = Field((55, 32), doc="sets, less 1")
+    Associativity = Field((23, 3), doc="ways, less 1")
+
+
 class MPIDR(Word):
     """Multiprocessor Affinity Register (MPIDR_EL1, and VMPIDR_EL2, which is what a guest reads for it)."""
 

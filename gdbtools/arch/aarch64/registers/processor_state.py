@@ -69,6 +69,29 @@ class SPSR(Word):
         return bool(self.M & 0b10000)
 
 
+class SPSR_AArch32(Word):
+    """Saved Program Status Register, for an exception taken from AArch32."""
+
+    N = Field(31, doc="negative")
+    Z = Field(30, doc="zero")
+    C = Field(29, doc="carry")
+    V = Field(28, doc="overflow")
+    Q = Field(27, doc="saturated", values=NO_YES)
+    DIT = Field(24, doc="data independent timing", values=OFF_ON)
+    SSBS = Field(23, doc="speculative store bypass safe", values=NO_YES)
+    PAN = Field(22, doc="Privileged Access Never", values=OFF_ON)
+    SS = Field(21, doc="software step")
+    IL = Field(20, doc="illegal execution state", values=NO_YES)
+    GE = Field((19, 16), doc="greater than or equal")
+    IT = Field((15, 10), (26, 25), doc="If-Then state")
+    E = Field(9, doc="byte order of data", values={0: "little-endian", 1: "big-endian"})
+    A = Field(8, doc="SError", values=_MASKED)
+    I = Field(7, doc="IRQ", values=_MASKED)  # noqa: E741
+    F = Field(6, doc="FIQ", values=_MASKED)
+    T = Field(5, doc="instruction set", values={0: "A32", 1: "T32"})
+    M = SPSR.M
+
+
 class FAR(Word):
     """Fault Address Register: the faulting virtual address."""
 

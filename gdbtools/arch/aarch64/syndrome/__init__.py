@@ -43,7 +43,19 @@ from gdbtools.arch.aarch64.syndrome.trapped.wait import Wait
 from gdbtools.arch.arm.fault_status import status
 from gdbtools.arch.model import AddressMeaning, FaultKind, Return, Syndrome
 
-__all__ = ["CLASSES", "EC", "DataAbort", "ESR_ELx", "Encoding", "InstructionAbort", "decode", "status"]
+__all__ = [
+    "CLASSES",
+    "EC",
+    "Coprocessor",
+    "CoprocessorPair",
+    "DataAbort",
+    "ESR_ELx",
+    "Encoding",
+    "InstructionAbort",
+    "TrappedSystem",
+    "decode",
+    "status",
+]
 
 _FAR, _ELR = AddressMeaning, Return
 

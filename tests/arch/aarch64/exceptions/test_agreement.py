@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import pytest
 
 from gdbtools.arch.aarch64.architecture import ARCHITECTURE as ARM
-from gdbtools.arch.aarch64.exceptions.agreement import AARCH32_ONLY, AARCH64_ONLY, RULES
+from gdbtools.arch.aarch64.exceptions.agreement import RULES
+from gdbtools.arch.aarch64.exceptions.execution_state import AARCH32_ONLY, AARCH64_ONLY
 from gdbtools.arch.aarch64.syndrome import EC
 from gdbtools.arch.model import Agreement, Fit
 from tests.guests.assembly import ASSEMBLER, assemble

@@ -65,9 +65,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "arch": ("arch", "addresses", "bits", "errors", "units", "wording"),
     "arch.model": ("arch.model", "addresses", "bits", "errors", "wording"),
     "arch.arm": ("arch.arm", *ARCH),
-    # What translates for an EL1 in AArch32 state is asked for by its name.
+    # What translates for an EL1 in AArch32 state, and what a Hyp mode has of AArch64, is asked for by its name.
     "arch.aarch64": ("arch.aarch64", "arch.arm", "arch.ARCHITECTURES", *ARCH),
-    "arch.aarch32": ("arch.aarch32", "arch.arm", *ARCH),
+    "arch.aarch32": ("arch.aarch32", "arch.arm", "arch.ARCHITECTURES", *ARCH),
     "arch.riscv": ("arch.riscv", *ARCH),
     "arch.x86_64": ("arch.x86_64", *ARCH),
     "systems": ("systems", "arch.aarch64", "arch.aarch32", "arch.riscv", "arch.x86_64", *ARCH),

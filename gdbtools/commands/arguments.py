@@ -39,6 +39,7 @@ REGIMES = (
     "npt",
     "ept",
     "pl1",
+    "pl2",
 )
 REGIME = Argument(
     "--regime",

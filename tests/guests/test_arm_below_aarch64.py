@@ -20,6 +20,7 @@ from gdbtools.arch.model import Access, AccessKind, Mapped, written_down
 from gdbtools.arch.walk import walk
 from gdbtools.errors import Unreadable
 from tests.guests.arm.oracle import DATA
+from tests.guests.arm.second_stage import second_stage
 from tests.guests.arm.states import Drawing, State
 from tests.guests.oracle import RAM, RAM_BYTES, VTCR_RES1, Operation, Oracle, Outcome, Request, missing
 from tests.guests.states import FULL_RUN, SEED, counting
@@ -31,11 +32,11 @@ ASKED = {
     Operation.AT_S12E1R: (EL1, AccessKind.READ), Operation.AT_S12E1W: (EL1, AccessKind.WRITE),
     Operation.AT_S12E0R: (EL0, AccessKind.READ), Operation.AT_S12E0W: (EL0, AccessKind.WRITE),
 }  # fmt: skip
-ROOT, SECOND, GIGABYTE = 0x4F00_0000, 0x4F00_2000, 1 << 30
+ROOT, SECOND = 0x4F00_0000, 0x4F00_2000
 # 40 bits of IPA from level 1 on, and of physical address.
 VTCR = VTCR_RES1 | 24 | 1 << 6 | 0b010 << 16
 VM = 1 << 0
-EL2H, AF = 0b1001, 1 << 10
+EL2H = 0b1001
 SUPERVISOR = 0b10011
 
 pytestmark = [pytest.mark.guest, pytest.mark.skipif(bool(missing()), reason=missing())]
@@ -58,27 +59,6 @@ class Seen:
 
     fault: tuple[int, bool, bool] | None = None
     page: int | None = None
-
-
-def second_stage(random: Random) -> dict[int, int]:
-    """Return a stage 2 of blocks: of the gigabyte that tables and data are in, 2MB each, and one for each other.
-
-    Most lead to themselves, and some refuse: where the tables are, more seldom.
-    """
-
-    def block(ipa: int, one_in: int) -> int:
-        odd = random.randrange(one_in) == 0
-        if odd and random.randrange(3) == 0:
-            return 0
-        rights, flag = (random.randrange(4), random.choice((0, AF, AF))) if odd else (0b11, AF)
-        return ipa | 0xF << 2 | rights << 6 | 3 << 8 | flag | 1
-
-    entries = {ROOT + 8 * number: block(number << 30, 3) for number in range(1 << 10)}
-    entries[ROOT + 8 * (RAM // GIGABYTE)] = SECOND | 3
-    for number in range(1 << 9):
-        ipa = RAM + (number << 21)
-        entries[SECOND + 8 * number] = block(ipa, 8 if ipa < DATA else 3)
-    return entries
 
 
 def drawn(number: int) -> State:
@@ -136,7 +116,7 @@ def run(oracle: Oracle, counted: Counter[str]) -> Run:
         state = drawn(number)
         tables = {
             **state.tables,
-            **{pa: each.to_bytes(8, "little") for pa, each in second_stage(Random(number)).items()},
+            **{pa: each.to_bytes(8, "little") for pa, each in second_stage(Random(number), ROOT, SECOND, DATA).items()},
         }
         for pa, entry in tables.items():
             oracle.write(pa, entry)

@@ -144,7 +144,7 @@ def mutants(rules: Rules, file: str) -> Iterator[Mutant]:
     """Yield every mutant of one file, each once."""
     text = (ROOT / rules.folder / file).read_text()
     tree, lines = ast.parse(text), text.split("\n")
-    seen: set[str] = set()
+    seen = {ast.unparse(tree)}
     for owner, path in _places(tree, rules.targets[file]):
         node = _at(tree, path)
         for changed in (*replacements(node, rules.instead), *broken_statements(node)):

@@ -15,7 +15,10 @@ GENERAL: Final = (*(f"r{n}" for n in range(13)), "sp", "lr", "pc", "cpsr")
 EM_ARM: Final = 40
 _SHARED: Final = "sctlr|ttbr[01]|vbar|cpsr|lr"
 """Names that AArch64's registers have as well where somebody leaves their level out."""
-_OWN: Final = "ttbcr2?|dacr|mair[01]|prrr|nmrr|[di]fsr|[di]far|contextidr|par|h?cr|vtcr|vttbr|id_mmfr0"
+_OWN: Final = (
+    "ttbcr2?|dacr|mair[01]|prrr|nmrr|[di]fsr|[di]far|contextidr|par|h?cr|vtcr|vttbr|id_mmfr0|"
+    "hsctlr|htcr|httbr|hmair[01]|hsr|hvbar|h[di]far|hpfar"
+)
 
 GDB_NAMES: Final = (
     *("arm", "armv2", "armv2a", "armv3", "armv3m", "armv4", "armv4t", "armv5", "armv5t", "armv5te", "armv5tej"),
@@ -42,8 +45,19 @@ IDENTITY: Final = Identity(
     syndrome="dfsr",
     register_names=re.compile(rf"{_OWN}|{_SHARED}|r\d+", re.IGNORECASE),
     constants=re.compile("ID_"),
-    # QEMU's gdbstub names these with AArch64's level (seen in 7.2 and 10.0).
-    stub_names={"CONTEXTIDR": "CONTEXTIDR_EL1"},
+    # QEMU's gdbstub names these as AArch64 has them: with its level (seen in 7.2 and 10.0), and where there is a Hyp
+    # mode as what they are mapped to (7.2).
+    stub_names={
+        "CONTEXTIDR": "CONTEXTIDR_EL1",
+        "SCTLR": "SCTLR_EL1",
+        "VBAR": "VBAR_EL1",
+        "HSCTLR": "SCTLR_EL2",
+        "HTCR": "TCR_EL2",
+        "HMAIR0": "MAIR_EL2",
+        "HSR": "ESR_EL2",
+        "HVBAR": "VBAR_EL2",
+        "HDFAR": "FAR_EL2",
+    },
     monitor_names={**{f"R{n:02}": name for n, name in enumerate(GENERAL[:-1])}, "PSR": "cpsr"},
     emulator=Emulator("qemu-system-arm", "qemu-system-arm", ("virt",), "virt", "cortex-a15"),
     vector_groups={},

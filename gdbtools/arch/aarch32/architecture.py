@@ -1,4 +1,4 @@
-"""AArch32: the VMSAv8-32 translation system of PL1 and PL0, as one `Architecture`."""
+"""AArch32: the VMSAv8-32 translation systems of PL1 and PL0, and of PL2, as one `Architecture`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Final
 
 from gdbtools.addresses import Input
 from gdbtools.arch.aarch32 import GENERAL, IDENTITY
+from gdbtools.arch.aarch32.exceptions import hyp_record
 from gdbtools.arch.aarch32.exceptions.aborts import Aborts
-from gdbtools.arch.aarch32.privilege_levels import LEVELS, of_mode
+from gdbtools.arch.aarch32.privilege_levels import LEVELS, PL0, PL2, of_mode
 from gdbtools.arch.aarch32.registers import catalog
 from gdbtools.arch.aarch32.registers.processor_state import CPSR
 from gdbtools.arch.aarch32.registers.translation import SCTLR32, TTBCR, TTBCR_LONG
@@ -18,9 +19,12 @@ from gdbtools.arch.aarch32.tables.geometry import LAST_LONG_LEVEL, long_levels
 from gdbtools.arch.aarch32.tables.long_descriptors import long_leaf
 from gdbtools.arch.aarch32.tables.short_descriptors import Shape, short_leaf
 from gdbtools.arch.aarch32.translation import regimes
-from gdbtools.arch.aarch32.translation.long_stage import LongStage
+from gdbtools.arch.aarch32.translation.hyp_stage import HypStage
+from gdbtools.arch.aarch32.translation.second_stage import SecondStage32, memory_names
+from gdbtools.arch.aarch32.translation.short_stage import ShortStage
+from gdbtools.arch.aarch32.translation.translation_off import TranslationOff
 from gdbtools.arch.aarch32.translation.under_aarch64 import UnderAArch64, check
-from gdbtools.arch.capabilities import Architecture
+from gdbtools.arch.capabilities import Architecture, part
 from gdbtools.arch.model import (
     Access,
     Fault,
@@ -36,8 +40,12 @@ from gdbtools.bits import Word
 from gdbtools.errors import UsageError
 
 
+def _memory_types() -> Collection[str]:
+    return memory_types.NAMES | frozenset(memory_names())
+
+
 class AArch32(Architecture):
-    """The Arm 32-bit execution state: what translates for PL1 and PL0."""
+    """The Arm 32-bit execution state: what translates for PL1 and PL0, and for Hyp mode above them."""
 
     identity = IDENTITY
     registers = catalog.DECLARED
@@ -47,7 +55,7 @@ class AArch32(Architecture):
         *(short_leaf(shape, False, False) for shape in Shape),
         *(long_leaf(level.low) for level in long_levels(32)),
     )
-    memory_types = memory_types.NAMES
+    memory_types = part(_memory_types)
     regime_names = regimes.NAMES
     bare_regimes = (regimes.PL1_REGIME, "")
     privileges = LEVELS
@@ -57,6 +65,8 @@ class AArch32(Architecture):
     other_state = UnderAArch64()
 
     def word(self, name: str, register: ReadRegister) -> Word:
+        if name == hyp_record.HSR:
+            return hyp_record.decode(register(name)).word
         return catalog.layout(name, register)(register(name))
 
     def register_name(self, text: str, level: int) -> str | None:
@@ -69,7 +79,9 @@ class AArch32(Architecture):
         return ("TTBCR", "EAE") if catalog.depends(name) else None
 
     def in_force(self, register: ReadRegister) -> Sequence[str]:
-        return [name for name in catalog.DECLARED if name in catalog.IN_FORCE or optional(register, name)]
+        hyp = regimes.is_in_hyp_mode(register)
+        shown = ("cpsr", *catalog.HYP) if hyp else catalog.IN_FORCE
+        return [name for name in catalog.DECLARED if name in shown or (not hyp and optional(register, name))]
 
     def bare_regime(self, granule: str, name: str, level: int | None) -> Regime:
         if granule != "4k":
@@ -94,14 +106,20 @@ class AArch32(Architecture):
         return regimes.regime_for(register, address, name)
 
     def check(self, walk: Walk, access: Access, state: int) -> Refusal | None:
+        if isinstance(walk.regime, HypStage):
+            return walk.regime.check(walk, access.kind)
+        if isinstance(walk.regime, SecondStage32):
+            return walk.regime.check(walk, access.kind, 0 if access.privilege == PL0 or access.unprivileged else 1)
         return check(walk, access, state)
 
     def status(self, fault: Fault, access: Access | None = None, walk: Walk | None = None) -> int | None:  # noqa: ARG002
         """Return the fault status that DFSR or IFSR would have, in the format of the tables that were walked."""
-        return None if walk is None else fault_status.status(fault, isinstance(walk.regime, LongStage))
+        is_short = walk is None or isinstance(walk.regime, ShortStage)
+        return None if walk is None else fault_status.status(fault, not is_short or fault.stage > 1)
 
-    def privileges_of(self, regime: Regime) -> tuple[Privilege, ...]:  # noqa: ARG002
-        return LEVELS[:2]
+    def privileges_of(self, regime: Regime) -> tuple[Privilege, ...]:
+        is_hyps = isinstance(regime, HypStage) or (isinstance(regime, TranslationOff) and PL2 in regime.names)
+        return (PL2,) if is_hyps else LEVELS[:2]
 
 
 def _bare(control: Word, name: str) -> Regime:

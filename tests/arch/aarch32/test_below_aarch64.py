@@ -121,6 +121,13 @@ def test_both_stages_together() -> None:
     assert {str(rights) for rights in given.rights.values()} == {"r-x"}
 
 
+def test_stage_2_may_tell_el0_from_el1() -> None:
+    """XN with FEAT_XNX: 0b01 keeps EL1 from executing, 0b11 EL0."""
+    for xn, refused in ((0b01, ("EXECUTE_NEVER", "")), (0b11, ("", "EXECUTE_NEVER"))):
+        guest = through(SECTION, BLOCK | xn << 53, ID_AA64MMFR1_EL1=1 << 28)
+        assert (guest.refused(EXECUTE), guest.refused(EXECUTE, user=True)) == refused
+
+
 def test_stage_2_may_refuse_the_tables_themselves() -> None:
     found = through(SECTION, BLOCK & ~(1 << 6)).walk()
     assert found.refusal is not None

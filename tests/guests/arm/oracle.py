@@ -24,6 +24,9 @@ MOST_REQUESTS = 4096
 _REGISTERS = "<5I2Q"
 REGISTER_NAMES = ("SCTLR", "TTBCR", "DACR", "MAIR0", "MAIR1")
 """What is given in 32 bits, in the mailbox's order; TTBR0 and TTBR1 follow, of 64 each."""
+HYP_REGISTERS, _HYP_REGISTERS = 0x200, "<2IQ4IQ"
+HYP_REGISTER_NAMES = ("HCR", "VTCR", "VTTBR", "HSCTLR", "HTCR", "HMAIR0", "HMAIR1", "HTTBR")
+"""What is given of Hyp mode's, in the mailbox's order; 0 where it is not given."""
 IDENTITIES = ("ID_MMFR0", "ID_MMFR3", "MIDR")
 VECTOR_TAKEN, COMPLETED = 0x100, 0x200
 UNDEFINED, SVC, PREFETCH_ABORT, DATA_ABORT = (VECTOR_TAKEN + n for n in range(1, 5))
@@ -39,25 +42,31 @@ class Operation(enum.IntEnum):
     ATS12NSOPW = 1
     ATS12NSOUR = 2
     ATS12NSOUW = 3
-    LOAD_PL1 = 4
-    STORE_PL1 = 5
-    FETCH_PL1 = 6
-    LOAD_PL0 = 7
-    STORE_PL0 = 8
-    FETCH_PL0 = 9
-    LDRT_PL1 = 10
-    STRT_PL1 = 11
+    ATS1HR = 4
+    ATS1HW = 5
+    LOAD_PL1 = 6
+    STORE_PL1 = 7
+    FETCH_PL1 = 8
+    LOAD_PL0 = 9
+    STORE_PL0 = 10
+    FETCH_PL0 = 11
+    LDRT_PL1 = 12
+    STRT_PL1 = 13
 
     @property
     def is_translation(self) -> bool:
         return self < Operation.LOAD_PL1
 
 
-STORES = (Operation.ATS12NSOPW, Operation.ATS12NSOUW, Operation.STORE_PL1, Operation.STORE_PL0, Operation.STRT_PL1)
+STORES = (
+    Operation.ATS12NSOPW, Operation.ATS12NSOUW, Operation.ATS1HW, Operation.STORE_PL1, Operation.STORE_PL0,
+    Operation.STRT_PL1,
+)  # fmt: skip
 FETCHES = (Operation.FETCH_PL1, Operation.FETCH_PL0)
 BY_USER = (
     Operation.ATS12NSOUR, Operation.ATS12NSOUW, Operation.LOAD_PL0, Operation.STORE_PL0, Operation.FETCH_PL0,
 )  # fmt: skip
+BY_HYP = (Operation.ATS1HR, Operation.ATS1HW)
 UNPRIVILEGED = (Operation.LDRT_PL1, Operation.STRT_PL1)
 
 
@@ -128,6 +137,8 @@ class ArmOracle(SharedRam):
         narrow = [registers.get(name, 0) for name in REGISTER_NAMES]
         packed = struct.pack(_REGISTERS, *narrow, registers.get("TTBR0", 0), registers.get("TTBR1", 0))
         self.write(MAILBOX + REGISTERS, packed)
+        of_hyp = [registers.get(name, 0) for name in HYP_REGISTER_NAMES]
+        self.write(MAILBOX + HYP_REGISTERS, struct.pack(_HYP_REGISTERS, *of_hyp))
         self.write(MAILBOX + COUNT + 4, struct.pack("<2I", *stub_va))
         self._ring(b"")
         found = struct.unpack(_REGISTERS, self.read(MAILBOX + READ_BACK, len(packed)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.guests.arm.oracle import (
+    BY_HYP,
     DATA,
     DATA_BYTES,
     FETCHES,
@@ -28,7 +29,7 @@ SCTLR_RES1 = 1 << 23 | 1 << 22 | 1 << 18 | 1 << 16 | 1 << 11 | 1 << 5 | 1 << 4 |
 EAE = 1 << 31
 MANAGER, STUB_DOMAIN = 3, 15
 REAL = tuple(each for each in Operation if not each.is_translation)
-TRANSLATIONS = tuple(each for each in Operation if each.is_translation)
+TRANSLATIONS = tuple(each for each in Operation if each.is_translation and each not in BY_HYP)
 DATA_PL1 = (Operation.LOAD_PL1, Operation.STORE_PL1)
 QUARTERS = {**dict.fromkeys(STORES, 0xC00), **dict.fromkeys(FETCHES, 0)}
 

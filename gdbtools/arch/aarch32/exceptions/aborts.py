@@ -8,6 +8,7 @@ from typing import Final
 
 from gdbtools.addresses import VA
 from gdbtools.arch.aarch32.exceptions import record, vectors
+from gdbtools.arch.aarch32.privilege_levels import PL2
 from gdbtools.arch.aarch32.syndrome import DATA, FETCH, decode
 from gdbtools.arch.aarch32.syndrome.fault_status import IFSR, IFSR_LONG
 from gdbtools.arch.aarch32.translation import regimes
@@ -32,11 +33,18 @@ from gdbtools.bits import FieldValue
 
 LONGEST_BYTES: Final = 4
 _TAKEN_FOR: Final = f"taken for a value of {DATA}; --fetch takes it for one of {FETCH}, of a prefetch abort"
+_CONTEXT: Final = ("TTBCR", "TTBR0", "TTBR1", "SCTLR", "VBAR")
 _OTHER_SET: Final = "whether it was of A32 or of T32 is in SPSR_abt, which QEMU's gdbstub does not give"
 
 
+def _taken_by_hyp_mode(register: ReadRegister, regime: str | None) -> bool:
+    if regime is None:
+        return regimes.is_in_hyp_mode(register)
+    return regime in (regimes.PL2_REGIME, regimes.STAGE2_REGIME)
+
+
 class Aborts(Exceptions):
-    """Data aborts and prefetch aborts that PL1 takes."""
+    """Data aborts and prefetch aborts that PL1 takes, and what Hyp mode does."""
 
     names = record.NAMES[DATA]
     recorded_as = RECORDED_AS
@@ -76,7 +84,8 @@ class Aborts(Exceptions):
         return record.syndrome(register)
 
     def context(self, register: ReadRegister) -> tuple[int, ...]:
-        return tuple(optional(register, name) or 0 for name in ("TTBCR", "TTBR0", "TTBR1", "SCTLR", "VBAR"))
+        own = ("HTCR", "HTTBR", "HSCTLR", "HVBAR") if regimes.is_in_hyp_mode(register) else _CONTEXT
+        return tuple(optional(register, name) or 0 for name in own)
 
     def record(self, register: ReadRegister) -> ExceptionRecord:
         return record.record(register)
@@ -92,7 +101,8 @@ class Aborts(Exceptions):
     ) -> Agreement:
         names, at = exception.names, exception.return_address
         if at is None:
-            return Agreement(Fit.NOT_SHOWN, f"LR_abt may have changed since: {names.return_address} is not known")
+            since = "" if exception.target == PL2 else "LR_abt may have changed since: "
+            return Agreement(Fit.NOT_SHOWN, f"{since}{names.return_address} is not known")
         if exception.syndrome.access_kind is not AccessKind.EXECUTE:
             return Agreement(Fit.NOT_SHOWN, _OTHER_SET)
         # A T32 instruction may lie across two pages, and its second half be refused.
@@ -101,25 +111,40 @@ class Aborts(Exceptions):
         said = f"{names.address} is {exception.address:#x} and {names.return_address} {at:#x}"
         return Agreement(Fit.CONTRADICTS, f"{said}, of which a fetch has but one", of_address=True)
 
-    def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[VA, str]:  # noqa: ARG002
+    def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[VA, str]:
+        """Return where aborts are taken: PL1's of its own tables in PL1, those of its second stage in Hyp mode."""
+        if _taken_by_hyp_mode(register, regime):
+            own = regime != regimes.STAGE2_REGIME
+            return vectors.of_hyp_mode(register, own, regime != regimes.PL2_REGIME)
         return vectors.aborts(register)
 
-    def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:  # noqa: ARG002
+    def vector_base(self, register: ReadRegister, regime: str | None = None) -> str:
+        if _taken_by_hyp_mode(register, regime):
+            return "HVBAR"
         return "SCTLR" if vectors.has_high_vectors(register) else "VBAR"
 
     def vector_entry(self, register: ReadRegister) -> VectorEntry | None:
         return vectors.entry_at(register, register("pc"))
 
     def fits_entry(self, exception: ExceptionRecord, entry: VectorEntry) -> str:
+        if exception.target == PL2:
+            is_lower = entry.name == vectors.HYP_TRAP
+            if exception.syndrome.from_lower in (None, is_lower):
+                return ""
+            whose = "a lower level" if exception.syndrome.from_lower else "Hyp mode itself"
+            return f"pc is at the vector entry {entry.name}, and {exception.names.syndrome} is of {whose}"
         if exception.syndrome.name == entry.name:
             return ""
         return f"pc is at the vector entry {entry.name}, which leaves {exception.names.syndrome} as it was"
 
     def is_of(self, exception: ExceptionRecord, regime: str) -> bool:
-        return exception.syndrome.fault is not None and exception.regime == regime
+        fault = exception.syndrome.fault
+        if fault is None:
+            return False
+        return fault.stage == 2 if regime == regimes.STAGE2_REGIME else fault.stage == 1 and exception.regime == regime
 
     def regime_of(self, register: ReadRegister, privilege: Privilege) -> str:  # noqa: ARG002
-        return regimes.PL1_REGIME
+        return regimes.PL2_REGIME if privilege == PL2 else regimes.PL1_REGIME
 
     def maintenance(self, instruction: int) -> AccessKind:  # noqa: ARG002
         return AccessKind.MAINTENANCE

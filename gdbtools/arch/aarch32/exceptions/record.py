@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from gdbtools.addresses import VA
-from gdbtools.arch.aarch32.exceptions import vectors
+from gdbtools.arch.aarch32.exceptions import hyp_record, vectors
 from gdbtools.arch.aarch32.privilege_levels import ABORT, PL0, PL1
 from gdbtools.arch.aarch32.registers.processor_state import CPSR
 from gdbtools.arch.aarch32.syndrome import DATA, FETCH, decode
@@ -29,7 +29,9 @@ NAMES: Final = {
 
 
 def syndrome(register: ReadRegister) -> Syndrome:
-    """Decode the fault status of the last abort, as far as it can be told which that was."""
+    """Decode the fault status of the last abort, as far as it can be told which that was; in Hyp mode, HSR."""
+    if regimes.is_in_hyp_mode(register):
+        return hyp_record.decode(register(hyp_record.HSR))
     name = which(register)
     return decode(register(name), name)
 
@@ -55,6 +57,8 @@ def which(register: ReadRegister) -> str:
 
 def record(register: ReadRegister) -> ExceptionRecord:
     """Join fault status, fault address and, where it is still there, the return address."""
+    if regimes.is_in_hyp_mode(register):
+        return hyp_record.record(register)
     name = which(register)
     names = NAMES[name]
     found = decode(register(name), name)

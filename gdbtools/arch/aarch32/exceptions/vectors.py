@@ -5,22 +5,24 @@ Source: DDI 0487, "Exception vectors and the exception base address", "The vecto
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from gdbtools.addresses import VA
 from gdbtools.arch.aarch32.registers.processor_state import VBAR32
 from gdbtools.arch.aarch32.registers.translation import SCTLR32
+from gdbtools.arch.aarch32.translation.regimes import is_in_hyp_mode
 from gdbtools.arch.model import ReadRegister, VectorEntry
 
 ENTRY_BYTES: Final = 4
-PREFETCH_ABORT, DATA_ABORT = "Prefetch Abort", "Data Abort"
+PREFETCH_ABORT, DATA_ABORT, HYP_TRAP = "Prefetch Abort", "Data Abort", "Hyp Trap"
 ENTRIES: Final = (
     VectorEntry("Reset"),
     VectorEntry("Undefined Instruction"),
     VectorEntry("Supervisor Call"),
     VectorEntry(PREFETCH_ABORT),
     VectorEntry(DATA_ABORT),
-    VectorEntry("Hyp Trap"),
+    VectorEntry(HYP_TRAP),
     VectorEntry("IRQ", "IRQ"),
     VectorEntry("FIQ", "FIQ"),
 )
@@ -40,12 +42,25 @@ def base(register: ReadRegister) -> VA:
 
 def aborts(register: ReadRegister) -> dict[VA, str]:
     """Return where aborts are taken: the exceptions that leave a fault status."""
-    first = base(register)
+    return _named(base(register), (PREFETCH_ABORT, DATA_ABORT))
+
+
+def of_hyp_mode(register: ReadRegister, own: bool, lower: bool) -> dict[VA, str]:
+    """Return where Hyp mode takes aborts: its `own`, and all that comes from `lower` levels."""
+    wanted = (*((PREFETCH_ABORT, DATA_ABORT) if own else ()), *((HYP_TRAP,) if lower else ()))
+    return _named(hyp_base(register), wanted)
+
+
+def hyp_base(register: ReadRegister) -> VA:
+    return VA(VBAR32(register("HVBAR")).VBA)
+
+
+def _named(first: VA, wanted: Collection[str]) -> dict[VA, str]:
     named = ((VA(first + at * ENTRY_BYTES), each.name) for at, each in enumerate(ENTRIES))
-    return {at: name for at, name in named if name in (PREFETCH_ABORT, DATA_ABORT)}
+    return {at: name for at, name in named if name in wanted}
 
 
 def entry_at(register: ReadRegister, pc: int) -> VectorEntry | None:
     """Return the entry that is at `pc`; None where there is none."""
-    place, beyond = divmod(pc - base(register), ENTRY_BYTES)
+    place, beyond = divmod(pc - (hyp_base if is_in_hyp_mode(register) else base)(register), ENTRY_BYTES)
     return None if beyond or not 0 <= place < len(ENTRIES) else ENTRIES[place]

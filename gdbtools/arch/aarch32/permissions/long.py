@@ -24,16 +24,16 @@ def long_granted(steps: tuple[Step, ...], sctlr: SCTLR32) -> Granted:
     leaf = steps[-1]
     word = leaf.entry.word
     assert isinstance(word, LongLeaf), "it ends in a leaf"
-    read_only = _by_table(steps, LongTable.APTable, NO_WRITE_BELOW, VMSA32Cause.READ_ONLY)
-    private = _by_table(steps, LongTable.APTable, NO_USER_BELOW, VMSA32Cause.PRIVILEGED_ONLY)
+    read_only = by_table(steps, LongTable.APTable, NO_WRITE_BELOW, VMSA32Cause.READ_ONLY)
+    private = by_table(steps, LongTable.APTable, NO_USER_BELOW, VMSA32Cause.PRIVILEGED_ONLY)
     if read_only is None and word.AP & AP_READ_ONLY:
         read_only = Limit(VMSA32Cause.READ_ONLY, LongLeaf.AP, word.AP, leaf)
     if private is None and not word.AP & AP_USER:
         private = Limit(VMSA32Cause.PRIVILEGED_ONLY, LongLeaf.AP, word.AP, leaf)
-    never = _by_table(steps, LongTable.XNTable, 1, VMSA32Cause.EXECUTE_NEVER)
+    never = by_table(steps, LongTable.XNTable, 1, VMSA32Cause.EXECUTE_NEVER)
     if never is None and word.XN:
         never = Limit(VMSA32Cause.EXECUTE_NEVER, LongLeaf.XN, 1, leaf)
-    privileged_never = _by_table(steps, LongTable.PXNTable, 1, VMSA32Cause.PRIVILEGED_EXECUTE_NEVER)
+    privileged_never = by_table(steps, LongTable.PXNTable, 1, VMSA32Cause.PRIVILEGED_EXECUTE_NEVER)
     if privileged_never is None and word.PXN:
         privileged_never = Limit(VMSA32Cause.PRIVILEGED_EXECUTE_NEVER, LongLeaf.PXN, 1, leaf)
     return granted((None, read_only), (private, private or read_only), never, privileged_never, sctlr)
@@ -46,7 +46,7 @@ def is_non_secure(steps: tuple[Step, ...]) -> bool:
     )
 
 
-def _by_table(steps: tuple[Step, ...], field: Field, bit: int, cause: VMSA32Cause) -> Limit | None:
+def by_table(steps: tuple[Step, ...], field: Field, bit: int, cause: VMSA32Cause) -> Limit | None:
     """Return the limit that the first table with one of these bits imposes."""
     for step in steps[:-1]:
         value = field.of(step.entry.word)

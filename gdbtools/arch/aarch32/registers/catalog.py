@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gdbtools.arch.aarch32.registers import processor_state, translation
+from gdbtools.arch.aarch32.registers import hypervisor, processor_state, translation
 from gdbtools.arch.aarch32.syndrome import fault_status
 from gdbtools.arch.model import Brief, ReadRegister, optional
 from gdbtools.bits import Word
@@ -36,7 +36,19 @@ DECLARED: Final[Mapping[str, type[Word]]] = {
     "IFSR": fault_status.IFSR,
     "IFAR": processor_state.IFAR,
     "VBAR": processor_state.VBAR32,
-    "HCR": processor_state.HCR,
+    "HSCTLR": hypervisor.HSCTLR,
+    "HTCR": hypervisor.HTCR,
+    "HTTBR": hypervisor.HTTBR,
+    "HMAIR0": translation.MAIR0,
+    "HMAIR1": translation.MAIR1,
+    "HSR": hypervisor.HSR,
+    "HVBAR": processor_state.VBAR32,
+    "HDFAR": processor_state.DFAR,
+    "HIFAR": processor_state.IFAR,
+    "HPFAR": hypervisor.HPFAR,
+    "HCR": hypervisor.HCR,
+    "VTCR": hypervisor.VTCR,
+    "VTTBR": hypervisor.VTTBR32,
     "SCR": processor_state.SCR,
     "ID_MMFR0": translation.ID_MMFR0,
 }
@@ -52,11 +64,35 @@ BRIEF: Final[Mapping[str, Brief]] = {
     "DFSR": Brief(("FS", "WnR"), ("Domain", "LPAE")),
     "IFSR": Brief(("FS",), ("LPAE",)),
     "VBAR": Brief(("VBA",)),
+    "HSCTLR": Brief(("M",), ("EE", "WXN")),
+    "HTCR": Brief(("T0SZ",)),
+    "HTTBR": Brief(("BADDR",)),
+    "HVBAR": Brief(("VBA",)),
+    "HSR": Brief(("EC",)),
+    "HPFAR": Brief(("FIPA",)),
     "HCR": Brief((), ("VM", "TSW", "TVM", "TGE", "DC")),
+    "VTCR": Brief(("T0SZ", "SL0")),
+    "VTTBR": Brief(("BADDR",)),
     "SCR": Brief(("NS",)),
 }
 """What says most of a register, by its name."""
-IN_FORCE: Final = tuple(name for name in DECLARED if name not in ("HCR", "SCR", CONSTANT))
+HYP: Final = (
+    "HSCTLR",
+    "HTCR",
+    "HTTBR",
+    "HMAIR0",
+    "HMAIR1",
+    "HVBAR",
+    "HSR",
+    "HDFAR",
+    "HIFAR",
+    "HPFAR",
+    "HCR",
+    "VTCR",
+    "VTTBR",
+)
+"""Which registers are those of Hyp mode, and of what it makes of PL1."""
+IN_FORCE: Final = tuple(name for name in DECLARED if name not in (*HYP, "SCR", CONSTANT))
 
 
 def layout(name: str, register: ReadRegister) -> type[Word]:

@@ -68,14 +68,3 @@ class SCR(Word32):
     FIQ = Field(2, doc="FIQ goes to Monitor mode", values=NO_YES)
     IRQ = Field(1, doc="IRQ goes to Monitor mode", values=NO_YES)
     NS = Field(0, doc="security state", values={0: "Secure", 1: "Non-secure"})
-
-
-class HCR(Word32):
-    """Hyp Configuration Register: what of it concerns translation."""
-
-    TGE = Field(27, doc="general exceptions are trapped to Hyp mode", values=OFF_ON)
-    TVM = Field(26, doc="writes of virtual memory controls are trapped", values=OFF_ON)
-    TSW = Field(22, doc="set/way cache maintenance is trapped", values=OFF_ON)
-    DC = Field(12, doc="default cacheable: memory is Normal while stage 1 is off", values=OFF_ON)
-    PTW = Field(2, doc="walks of Device memory fault at stage 2", values=OFF_ON)
-    VM = Field(0, doc="stage 2 translation", values=OFF_ON)

@@ -14,8 +14,8 @@ from gdbtools.bits import NO_YES, OFF_ON, Field, Word
 
 _SHORT_LONG: Final = {0: "short descriptors", 1: "long descriptors"}
 _WALK: Final = {0: "no", 1: "yes, a TLB miss faults"}
-_SHAREABILITY: Final = {0b00: "Non-shareable", 0b10: "Outer Shareable", 0b11: "Inner Shareable"}
-_REGION: Final = {
+SHAREABILITY: Final = {0b00: "Non-shareable", 0b10: "Outer Shareable", 0b11: "Inner Shareable"}
+REGION: Final = {
     0b00: "Non-cacheable",
     0b01: "Write-Back Write-Allocate",
     0b10: "Write-Through no Write-Allocate",
@@ -69,15 +69,15 @@ class TTBCR_LONG(Word32):
     """Translation Table Base Control Register while EAE is 1."""
 
     EAE = Field(31, doc="translation table format", values=_SHORT_LONG)
-    SH1 = Field((29, 28), doc="shareability of TTBR1's walks", values=_SHAREABILITY)
-    ORGN1 = Field((27, 26), doc="outer cacheability of TTBR1's walks", values=_REGION)
-    IRGN1 = Field((25, 24), doc="inner cacheability of TTBR1's walks", values=_REGION)
+    SH1 = Field((29, 28), doc="shareability of TTBR1's walks", values=SHAREABILITY)
+    ORGN1 = Field((27, 26), doc="outer cacheability of TTBR1's walks", values=REGION)
+    IRGN1 = Field((25, 24), doc="inner cacheability of TTBR1's walks", values=REGION)
     EPD1 = Field(23, doc="walks of TTBR1 disabled", values=_WALK)
     A1 = Field(22, doc="which register defines the ASID", values={0: "TTBR0.ASID", 1: "TTBR1.ASID"})
     T1SZ = Field((18, 16), doc="size offset of TTBR1's range: the highest 2^(32-T1SZ) bytes")
-    SH0 = Field((13, 12), doc="shareability of TTBR0's walks", values=_SHAREABILITY)
-    ORGN0 = Field((11, 10), doc="outer cacheability of TTBR0's walks", values=_REGION)
-    IRGN0 = Field((9, 8), doc="inner cacheability of TTBR0's walks", values=_REGION)
+    SH0 = Field((13, 12), doc="shareability of TTBR0's walks", values=SHAREABILITY)
+    ORGN0 = Field((11, 10), doc="outer cacheability of TTBR0's walks", values=REGION)
+    IRGN0 = Field((9, 8), doc="inner cacheability of TTBR0's walks", values=REGION)
     EPD0 = Field(7, doc="walks of TTBR0 disabled", values=_WALK)
     T2E = Field(6, doc="TTBCR2 counts", values=NO_YES)
     T0SZ = Field((2, 0), doc="size offset of TTBR0's range: the lowest 2^(32-T0SZ) bytes")
@@ -88,10 +88,10 @@ class TTBR_SHORT(Word32):
 
     BADDR = Field((31, 7), doc="translation table base address", scale=1 << 7)
     NOS = Field(5, doc="shareable walks are Inner Shareable only", values=NO_YES)
-    RGN = Field((4, 3), doc="outer cacheability of walks", values=_REGION)
+    RGN = Field((4, 3), doc="outer cacheability of walks", values=REGION)
     IMP = Field(2, doc="IMPLEMENTATION DEFINED")
     S = Field(1, doc="walks are shareable", values=NO_YES)
-    IRGN = Field(0, 6, doc="inner cacheability of walks", values=_REGION)
+    IRGN = Field(0, 6, doc="inner cacheability of walks", values=REGION)
 
 
 class TTBR_LONG(Word):
@@ -149,11 +149,11 @@ class NMRR(Word32):
     """Normal Memory Remap Register: MAIR1 while TTBCR.EAE is 0."""
 
     OR7, OR6, OR5, OR4, OR3, OR2, OR1, OR0 = (
-        Field((2 * n + 17, 2 * n + 16), doc=f"outer cacheability of type {n}", values=_REGION)
+        Field((2 * n + 17, 2 * n + 16), doc=f"outer cacheability of type {n}", values=REGION)
         for n in reversed(range(REMAPPED))
     )
     IR7, IR6, IR5, IR4, IR3, IR2, IR1, IR0 = (
-        Field((2 * n + 1, 2 * n), doc=f"inner cacheability of type {n}", values=_REGION)
+        Field((2 * n + 1, 2 * n), doc=f"inner cacheability of type {n}", values=REGION)
         for n in reversed(range(REMAPPED))
     )
 

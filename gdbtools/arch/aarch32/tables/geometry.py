@@ -18,8 +18,6 @@ LARGE_PAGE_BITS: Final = 16
 PAGE_BITS: Final = 12
 SHORT_TABLE_BITS: Final = 10
 """log2 of the bytes of a second-level table of short descriptors."""
-REPEATED: Final = 16
-"""How many identical entries make a supersection, or a large page, or a contiguous run of long descriptors."""
 LONG_INDEX_BITS: Final = 9
 LAST_LONG_LEVEL: Final = 3
 

@@ -7,12 +7,14 @@ translation table control register", and "Execution privilege, Exception levels,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from gdbtools.addresses import Input
 from gdbtools.arch.aarch32.privilege_levels import MONITOR, PL2, of_mode
-from gdbtools.arch.aarch32.registers.processor_state import CPSR, HCR, SCR
+from gdbtools.arch.aarch32.registers.hypervisor import HCR, HSCTLR, HTCR, HTTBR, VTTBR32
+from gdbtools.arch.aarch32.registers.processor_state import CPSR, SCR
 from gdbtools.arch.aarch32.registers.translation import (
     DACR,
     HAS_PXN,
@@ -25,7 +27,10 @@ from gdbtools.arch.aarch32.registers.translation import (
     TTBR_LONG,
 )
 from gdbtools.arch.aarch32.tables.short_entries import ShortRules
+from gdbtools.arch.aarch32.translation.hyp_stage import NAME as HYP_NAME
+from gdbtools.arch.aarch32.translation.hyp_stage import HypStage
 from gdbtools.arch.aarch32.translation.long_stage import LongStage
+from gdbtools.arch.aarch32.translation.second_stage import NAME, SecondStage32, second_stage
 from gdbtools.arch.aarch32.translation.short_stage import ShortStage
 from gdbtools.arch.aarch32.translation.stage import OWN_NAMES
 from gdbtools.arch.aarch32.translation.translation_off import TranslationOff
@@ -33,27 +38,26 @@ from gdbtools.arch.arm.second_stage import ArmSecondStage
 from gdbtools.arch.model import Privilege, ReadRegister, Regime, optional
 from gdbtools.errors import Unavailable, UsageError
 
-PL1_REGIME: Final = "pl1"
+PL1_REGIME, PL2_REGIME, STAGE2_REGIME = "pl1", "pl2", NAME
 _SECURE: Final = (
     "the CPU is in Secure state, which has its own SCTLR, TTBCR, TTBR0, TTBR1 and DACR; QEMU's gdbstub gives those of "
     "Non-secure state alone; those are: --with SCR.NS=1"
 )
-_HYP: Final = "the CPU is in Hyp mode, whose own tables are not decoded; those of PL1 and PL0 are: --regime pl1"
-_STAGE_2: Final = "HCR.{} is 1: what PL1's tables give goes through a stage 2 of AArch32, which is not decoded"
+_ABOVE: Final = "the CPU is in Hyp mode: VTTBR (VMID {}) and HCR are those of the last guest that was loaded"
 _ASSUMED_SCTLR: Final = "SCTLR: M=1, AFE=0, TRE=0, WXN=0, EE=0"
+_ASSUMED_HSCTLR: Final = "HSCTLR: M=1, WXN=0, EE=0"
 _ASSUMED_DACR: Final = "DACR: every domain a client's"
 _CLIENTS: Final = DACR(0x5555_5555)
 
 
 def current(register: ReadRegister) -> str:
-    """Return the name of the regime that the CPU is using; a source without cpsr is taken for a kernel's.
+    """Return the name of the regime that the CPU is using; a source without cpsr is taken for a kernel's."""
+    return PL2_REGIME if is_in_hyp_mode(register) else PL1_REGIME
 
-    Raises `Unavailable` in Hyp mode.
-    """
+
+def is_in_hyp_mode(register: ReadRegister) -> bool:
     cpsr = optional(register, "cpsr")
-    if cpsr is not None and of_mode(CPSR(cpsr).M) == PL2:
-        raise Unavailable(_HYP)
-    return PL1_REGIME
+    return cpsr is not None and of_mode(CPSR(cpsr).M) == PL2
 
 
 def regimes(register: ReadRegister, name: str | None = None) -> tuple[Regime, ...]:
@@ -84,10 +88,32 @@ def _pl1(register: ReadRegister) -> tuple[Regime, ...]:
     if is_secure(register):
         raise Unavailable(_SECURE)
     hcr = HCR(optional(register, "HCR") or 0)
-    for field in (HCR.VM, HCR.DC):
-        if field.of(hcr):
-            raise Unavailable(_STAGE_2.format(field.name))
-    return ranges(register, OWN_NAMES, None, "HCR.TGE is 1" if hcr.TGE else "")
+    below = _stage2(register)[0] if hcr.VM or hcr.DC else None
+    off = next((f"HCR.{field.name} is 1" for field in (HCR.DC, HCR.TGE) if field.of(hcr)), "")
+    return ranges(register, OWN_NAMES, below, off, bool(hcr.DC))
+
+
+def _pl2(register: ReadRegister) -> tuple[Regime, ...]:
+    value = optional(register, "HSCTLR")
+    hsctlr = HSCTLR(0).with_(M=1, C=1, I=1) if value is None else HSCTLR(value)
+    if not hsctlr.M:
+        return (TranslationOff("HSCTLR.M is 0", names=(PL2,), called=HYP_NAME),)
+    low, high = optional(register, "HMAIR0"), optional(register, "HMAIR1")
+    mair = None if low is None or high is None else high << 32 | low
+    assumed = [] if value is not None else [_ASSUMED_HSCTLR]
+    assumed += [] if mair is not None else ["HMAIR0, HMAIR1: unknown, so are memory types"]
+    return (HypStage(HTTBR(register("HTTBR")), HTCR(register("HTCR")), hsctlr, mair, tuple(assumed)),)
+
+
+def _stage2(register: ReadRegister) -> tuple[SecondStage32, ...]:
+    hcr, base = HCR(optional(register, "HCR") or 0), VTTBR32(register("VTTBR"))
+    is_on = hcr.VM or hcr.DC
+    if not is_on and not base.BADDR:
+        raise Unavailable("HCR.VM is 0, and VTTBR names no table: there is no stage 2")
+    built = second_stage(register)
+    notes = [*built.notes, *([] if is_on else ["HCR.VM is 0: stage 2 is off"])]
+    notes += [_ABOVE.format(base.VMID)] if is_in_hyp_mode(register) else []
+    return (replace(built, notes=tuple(notes)),)
 
 
 def ranges(
@@ -190,6 +216,8 @@ def _low(value: int) -> int:
     return value & 0xFFFF_FFFF
 
 
-BUILDERS: Final[Mapping[str, Callable[[ReadRegister], tuple[Regime, ...]]]] = MappingProxyType({PL1_REGIME: _pl1})
+BUILDERS: Final[Mapping[str, Callable[[ReadRegister], tuple[Regime, ...]]]] = MappingProxyType(
+    {PL1_REGIME: _pl1, PL2_REGIME: _pl2, STAGE2_REGIME: _stage2}
+)
 """Each regime by its name: from registers to its ranges."""
 NAMES: Final = tuple(BUILDERS)

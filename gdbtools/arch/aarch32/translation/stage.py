@@ -150,7 +150,10 @@ OWN_NAMES = PL1, PL0
 
 def refused_below(below: ArmSecondStage | None, walk: Walk, kind: AccessKind, as_user: bool) -> Refusal | None:
     """Return what stage 2 refuses of an access that stage 1 allows; None where there is none."""
-    return None if below is None or walk.final is None else below.check(walk.final, kind, 0 if as_user else 1)
+    if walk.final is None:
+        return None
+    assert below is not None, "what is walked below is a stage that there is"
+    return below.check(walk.final, kind, 0 if as_user else 1)
 
 
 def refused_by_address() -> Refusal:

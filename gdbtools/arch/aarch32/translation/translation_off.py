@@ -18,14 +18,18 @@ from gdbtools.arch.model import AccessKind, Attributes, Entry, Level, Privilege,
 
 @dataclass(frozen=True)
 class TranslationOff(Regime):
-    """The PL1&0 regime while `why` is so; `default_cacheable` is HCR.DC: memory is then Normal Write-Back."""
+    """A regime while `why` is so; `default_cacheable` is HCR.DC: memory is then Normal Write-Back.
+
+    `names` are those whose regime it is, unprivileged last; `called` is its own name where it is not made of those.
+    """
 
     why: str
     default_cacheable: bool = False
-    names: tuple[Privilege, Privilege] = OWN_NAMES
+    names: tuple[Privilege, ...] = OWN_NAMES
     below: ArmSecondStage | None = None
     assumed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    called: str = ""
 
     stage = 1
     levels = ()
@@ -36,7 +40,7 @@ class TranslationOff(Regime):
 
     @property
     def regime_name(self) -> str:
-        return f"{self.names[0].label}&0 stage 1"
+        return self.called or f"{self.names[0].label}&0 stage 1"
 
     @property
     def short_name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gdbtools.arch.model import AccessKind, FaultKind, Mapped, Run
+from gdbtools.arch.model import AccessKind, EntryKind, FaultKind, Mapped, Run
 from gdbtools.arch.scan import scan
 from tests.arch.aarch32.machine import (
     EAE,
@@ -44,6 +44,28 @@ def test_a_page_and_blocks_of_both_sizes() -> None:
     assert leads(long_page(0x80_1234_5000 | PAGE), 0xABC) == (0x80_1234_5ABC, 1 << 12)
     assert leads(long_page(0, second=0x80_1220_0000 | BLOCK), 0x1F_FABC) == (0x80_123F_FABC, 1 << 21)
     assert leads(long_page(0, first=0x80_0000_0000 | BLOCK), 0x3FFF_FABC) == (0x80_3FFF_FABC, 1 << 30)
+
+
+def test_the_kinds_of_entries() -> None:
+    machines = long_page(PAGE), long_page(0, second=BLOCK), long_page(0, first=BLOCK), long_page(0b10)
+    kinds = [machine.walk(0).steps[-1].entry.kind for machine in machines]
+    assert kinds == [EntryKind.PAGE, EntryKind.BLOCK, EntryKind.BLOCK, EntryKind.INVALID]
+    assert machines[-1].walk(0).steps[-1].entry.address == 0
+
+
+def test_a_root_of_four_entries_is_on_a_boundary_of_32_bytes() -> None:
+    machine = Machine({"TTBCR": EAE, "TTBR0": ROOT0 | 0x20}, {ROOT0 | 0x20: 0x80_0000_0000 | BLOCK}, 8)
+    assert leads(machine, 0) == (0x80_0000_0000, 1 << 30)
+
+
+def test_a_walk_that_is_disabled_is_refused_before_its_root() -> None:
+    machine = long_page(PAGE, TTBCR=EAE | 1 << 7, TTBR0=ROOT0 | 1 << 40)
+    assert why(machine.refused(0)) == ("RANGE_DISABLED", "EPD0", 1)
+
+
+@pytest.mark.parametrize(("attr", "device"), [(0x00, True), (0x0C, True), (0x11, False), (0x44, False)])
+def test_what_is_a_device(attr: int, device: bool) -> None:
+    assert long_page(PAGE, MAIR0=attr).attributes(0).device is device
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,6 @@ def test_what_stands_in_for_registers_that_are_not_there_is_said() -> None:
 @pytest.mark.parametrize(
     ("registers", "said"),
     [
-        ({"cpsr": HYP}, "Hyp mode"),
-        ({"HCR": 1}, "HCR.VM is 1"),
-        ({"HCR": 1 << 12}, "HCR.DC is 1"),
         ({"SCR": 0}, "Secure state"),
         ({"SCR": 1, "cpsr": MONITOR}, "Secure state"),
     ],

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from gdbtools.arch import ARCHITECTURES
+from gdbtools.arch.aarch32.tables import memory_types
+from gdbtools.arch.arm.memory_names import memory_type
 from gdbtools.arch.model import AccessKind, EntryKind, FaultKind, Mapped
 from gdbtools.arch.scan import scan
 from tests.arch.aarch32.machine import (
+    AARCH32,
     AFE,
     EE,
     EXECUTE,
@@ -61,6 +65,27 @@ def test_a_small_page_and_a_large_one() -> None:
     assert [step.entry.kind for step in section(SECTION).walk(0).steps] == [EntryKind.BLOCK]
 
 
+def test_a_second_level_table_has_256_entries_wherever_it_is() -> None:
+    """By VA[19:12], and on a boundary of 1 KB."""
+    table = SECOND | 0x400
+    machine = Machine({}, {ROOT0: table | 1, ROOT0 + 4: table | 1})
+    machine.entries |= {table: 0x8000_1000 | SMALL | PAGE_FULL, table + 4 * 255: 0x8000_2000 | SMALL | PAGE_FULL}
+    assert [leads(machine, va)[0] for va in (0, 0x10_0000, 0xF_F000, 0x1F_F000)] == [
+        0x8000_1000, 0x8000_1000, 0x8000_2000, 0x8000_2000,
+    ]  # fmt: skip
+
+
+def test_the_last_address_is_one_like_others() -> None:
+    machine = Machine({}, {ROOT0 + 4 * 0xFFF: 0x8010_0000 | SECTION | FULL})
+    assert leads(machine, 0xFFFF_FFFF) == (0x801F_FFFF, 1 << 20)
+
+
+def test_what_is_no_entry_leads_nowhere_and_has_no_attributes() -> None:
+    machine = section(0)
+    assert machine.walk(0).steps[0].entry.address == 0
+    assert machine.regimes()[0].attributes(()) is None
+
+
 def test_a_whole_table_of_them_is_as_each_walk_says() -> None:
     machine = page(0x8000_1000 | SMALL | PAGE_FULL)
     machine.entries |= {SECOND + 4 * n: 0x8001_0000 | LARGE | PAGE_FULL for n in range(16, 32)}
@@ -83,6 +108,7 @@ def test_a_whole_table_of_them_is_as_each_walk_says() -> None:
         (section(0), ("INVALID_ENTRY", "TYPE", 1)),
         (page(0), ("INVALID_ENTRY", "TYPE", 2)),
         (section(0x8010_0000 | 0b11 | FULL, ID_MMFR0=3), ("RESERVED_WITHOUT_PXN", "TYPE", 1)),
+        (section(0x8010_0000 | SECTION | FULL, ID_MMFR0=3), None),
         (section(0x8010_0000 | 0b11 | FULL), None),
         (section(0x8010_0000 | 0b11 | FULL, ID_MMFR0=4), None),
         (section(0x8010_0000 | SECTION | 0b10 << 10, SCTLR=M | AFE), ("NOT_ACCESSED", "AF", 1)),
@@ -95,6 +121,21 @@ def test_a_whole_table_of_them_is_as_each_walk_says() -> None:
 def test_what_is_no_entry_is_refused(machine: Machine, refused: tuple[str, str, int] | None) -> None:
     assert why(machine.refused(0)) == refused
     assert why(machine.walk(0).refusal) == refused
+
+
+@pytest.mark.parametrize(
+    ("machine", "kind"),
+    [
+        (section(0), FaultKind.TRANSLATION),
+        (section(0x8010_0000 | SECTION | FULL, TTBCR=1 << 4), FaultKind.TRANSLATION),
+        (section(SECTION | 0b10 << 10, SCTLR=M | AFE), FaultKind.ACCESS_FLAG),
+        (section(SECTION | FULL, DACR=0), FaultKind.DOMAIN),
+    ],
+)
+def test_the_kinds_of_refusals_are_stage_1s(machine: Machine, kind: FaultKind) -> None:
+    found = machine.refused(0)
+    assert found is not None
+    assert (found.fault.kind, found.fault.stage) == (kind, 1)
 
 
 # AP[2:0], and what PL1 and PL0 may do where nothing is executable: "AP[2:0] access permissions control".
@@ -135,6 +176,8 @@ def test_the_two_bits_of_ap_where_the_third_is_the_access_flag(ap: int) -> None:
         (section(SECTION | 0b10 << 10), WRITE, False, None),
         (section(SECTION | 1 << 15 | FULL), WRITE, False, ("READ_ONLY", "AP", 1)),
         (section(SECTION | 1 << 15 | FULL), WRITE, True, ("READ_ONLY", "AP", 1)),
+        (section(SECTION | 1 << 10, SCTLR=M | AFE), READ, True, ("PRIVILEGED_ONLY", "AP", 1)),
+        (section(SECTION | 1 << 15 | FULL, SCTLR=M | AFE), WRITE, False, ("READ_ONLY", "AP", 1)),
         (section(SECTION | FULL | 1 << 4), EXECUTE, True, ("EXECUTE_NEVER", "XN", 1)),
         (section(SECTION | 1), EXECUTE, True, ("NO_ACCESS", "AP", 1)),
         (section(SECTION | FULL | 1), EXECUTE, False, ("PRIVILEGED_EXECUTE_NEVER", "PXN", 1)),
@@ -337,3 +380,20 @@ def test_without_prrr_and_nmrr_memory_is_not_guessed() -> None:
     assert (found.memory, found.shareability, found.device) == ("as PRRR and NMRR have it", "Outer Shareable", False)
     (regime,) = machine.regimes()
     assert "PRRR, NMRR: unknown, so are memory types" in regime.assumed
+
+
+def test_tex0_c_and_b_are_the_number_of_a_remapped_type() -> None:
+    """Of all but the one that is IMPLEMENTATION DEFINED."""
+    for number in (0, 1, 2, 3, 4, 5, 7):
+        machine = section(SECTION | (number >> 2) << 12 | (number & 3) << 2, SCTLR=M | TRE, MAIR0=1 << 2 * number)
+        assert machine.attributes(0).memory == "Device-nGnRE"
+        machine.registers["MAIR0"] = 0x5555 & ~(3 << 2 * number)
+        assert machine.attributes(0).memory == "Device-nGnRnE"
+
+
+def test_every_memory_type_that_may_be_named_is_listed() -> None:
+    by_attribute = {memory_type(attr) for attr in range(256)}
+    unknown = {f"MAIR Attr{index}" for index in range(8)} | {"as PRRR and NMRR have it"}
+    own = by_attribute | unknown | {"IMPLEMENTATION DEFINED", "reserved"}
+    assert own == memory_types.NAMES
+    assert own | ARCHITECTURES["aarch64"].memory_types == AARCH32.memory_types, "and those of a second stage"

@@ -13,7 +13,6 @@ from gdbtools.addresses import IPA, VA
 from gdbtools.arch.aarch64 import syndrome
 from gdbtools.arch.aarch64.exception_levels import LEVELS
 from gdbtools.arch.aarch64.exceptions.execution_state import EL1, aarch32_el1
-from gdbtools.arch.aarch64.registers import aarch32_registers
 from gdbtools.arch.aarch64.registers.hypervisor import HCR_EL2, HPFAR_EL2
 from gdbtools.arch.aarch64.registers.processor_state import SPSR, VBAR
 from gdbtools.arch.aarch64.syndrome import EC
@@ -178,6 +177,8 @@ def record(register: ReadRegister) -> ExceptionRecord:
 
 def _of_aarch32(transfer: Transfer, word: Word) -> Transfer:
     """Return a transfer of a register by AArch32's name of it."""
+    from gdbtools.arch.aarch64.registers import aarch32_registers  # not before there is one of AArch32
+
     number = type(word).field("SRT").of(word)
     return replace(transfer, register=aarch32_registers.name(number), held_in=aarch32_registers.holder(number))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gdbtools.arch.aarch64.registers import aarch32_registers
 from gdbtools.arch.aarch64.registers.system_register_names import register_name
 
 __all__ = [
@@ -221,6 +220,8 @@ def coprocessor_pair_name(coproc: int, opc1: int, CRm: int) -> str:
 
 
 def _r(held_in: int, read: bool) -> str:
+    from gdbtools.arch.aarch64.registers import aarch32_registers  # not before there is an instruction of AArch32
+
     number = aarch32_registers.number(held_in)
     return "APSR_nzcv" if read and number == aarch32_registers.PC else f"R{number}"
 

@@ -7,15 +7,17 @@ name lead where they say that the kernel is, and if what they lead to there hold
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from gdbtools import systems
 from gdbtools.addresses import PA, VA
 from gdbtools.analysis.roots.table_survey import Extent, chunks
+from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.isolation import overlaid
 from gdbtools.arch.model import Derived, Mapped, Read, Regime
 from gdbtools.arch.walk import walk
-from gdbtools.errors import Unavailable
+from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.model import Machine
 from gdbtools.systems import vmcoreinfo
 from gdbtools.systems.contradicted import contradicted
@@ -90,7 +92,10 @@ def own_kernel(machine: Machine, extents: Sequence[Extent], known: FoundKernel |
         try:
             return _of_notes(machine, pa, text)
         except Unavailable as missing:
-            why.append(f"VMCOREINFO at PA {pa:#x}: {missing}")
+            why.append(f"VMCOREINFO at PA {pa:#x}: {_other(machine, text) or missing}")
+        except Unreadable as missing:
+            base = "is this where the image begins?"
+            why.append(f"VMCOREINFO at PA {pa:#x} leads to PA {missing.pa:#x}, which this source does not have: {base}")
     raise Unavailable(why[0] if why else "no kernel's VMCOREINFO is in memory, by which its tasks would be found")
 
 
@@ -102,6 +107,17 @@ def notes_in(extents: Sequence[Extent], read: Read) -> Iterator[tuple[PA, bytes]
             if place % PAGE_BYTES == 0:
                 yield PA(pa + place), data[place : place + PAGE_BYTES].split(b"\0")[0]
             place = data.find(vmcoreinfo.FIRST_KEY, place + 1)
+
+
+def _other(machine: Machine, text: bytes) -> str:
+    """Return whose notes these are, where they are another architecture's; empty where they are of none."""
+    info = vmcoreinfo.parse(text)
+    for name, each in ARCHITECTURES.items():
+        if name != machine.architecture.name:
+            with suppress(Unavailable):
+                systems.registers_from_notes(each, info, each.supervisor)
+                return f"it is that of a kernel for {each.identity.title}: --arch {name}"
+    return ""
 
 
 def _of_notes(machine: Machine, pa: PA, text: bytes) -> FoundKernel:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from gdbtools import systems
-from gdbtools.addresses import PA, VA
+from gdbtools.addresses import PA, VA, Input
 from gdbtools.analysis.own_kernel import FoundKernel
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import AccessKind, Mapped, Read, Regime
@@ -16,6 +16,7 @@ from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.systems.tasks import KernelRegion, MemoryArea, Task
 from gdbtools.units import PAGE_BYTES
 
+_KERNELS_HALF = 63
 _LETTERS = {AccessKind.READ: "r", AccessKind.WRITE: "w", AccessKind.EXECUTE: "x"}
 
 
@@ -32,6 +33,10 @@ class OwnPlace:
     area: MemoryArea | None = None
     below: MemoryArea | None = None
     """The area that follows, where there is none here: a stack grows towards lower addresses."""
+    of_kernel: bool = False
+    """Whether it is in the kernel's half, where no region of its is known."""
+    mapped: bool = True
+    """Whether the kernel's own tables have it: a region is larger than what is in it."""
 
     def permits(self, kind: AccessKind) -> bool | None:
         """Return whether the area would have such an access; None where no area is known."""
@@ -79,19 +84,34 @@ class OwnPlaces:
                 return PA(outcome.address)
         return None
 
-    def at(self, address: VA, regime: Regime) -> OwnPlace:
-        """Return what is at an address of a regime."""
-        region = next((each for each in self.regions if each.first <= address < each.end), None)
+    def at(self, address: Input, regime: Regime) -> OwnPlace | None:
+        """Return what is at an address of a regime; None for one that is no address of its."""
+        plain = regime.translated(address)
+        if regime.levels and regime.admit(plain) is not None:
+            return None
+        at = VA(plain)
+        if not regime.first <= at <= regime.last:
+            # Its tag is no part of it.
+            at = VA(at & regime.last if at & regime.last >= regime.first else at | regime.first)
+        region = next((each for each in self.regions if each.first <= at < each.end), None)
         if region is not None:
-            return OwnPlace(region, self.kernel.own.symbol(address) if "code" in region.name else "")
+            return OwnPlace(region, self.kernel.own.symbol(at) if "code" in region.name else "", mapped=self._maps(at))
+        if at >> _KERNELS_HALF & 1:
+            return OwnPlace(of_kernel=True)
         task = self._by_root.get(PA(regime.root))
         if task is None:
             return OwnPlace()
         following = None
         for area in self.kernel.own.areas(task):
-            if area.first <= address < area.end:
+            if area.first <= at < area.end:
                 return OwnPlace(task=task, area=area)
-            if area.first > address:
+            if area.first > at:
                 following = area
                 break
         return OwnPlace(task=task, below=following)
+
+    def _maps(self, at: VA) -> bool:
+        """Return whether the kernel's own tables have an address of its half."""
+        with suppress(Unreadable):
+            return isinstance(walk(self.kernel.regime, at, self.read).outcome, Mapped)
+        return True

@@ -185,14 +185,14 @@ def respond(query: Query, session: Session) -> Response:
     What would overwrite what it reads is refused before there is anything to lose.
     """
     keep_apart(query.writes, [*session.machine.files, *query.reads])
+    if isinstance(query.options, OfTask) and query.options.task is not None:
+        from gdbtools.commands.tasks.asked import for_task  # only such a question needs it
+
+        session = for_task(session, query.options)
     if isinstance(query.options, OfGuest) and query.options.guest is not None:
         from gdbtools.commands.guests.asked import for_guest  # only such a question needs it
 
         session = for_guest(session, query.options, query.sourceless)
-    if isinstance(query.options, OfTask) and query.options.task is not None:
-        from gdbtools.commands.tasks.asked import for_task  # only such a question needs it
-
-        session = for_task(session, query.options.task)
     answers = query.command.run(session, query.options)
     return Response(
         query, answers, (*query.readings, *(each.text for each in session.machine.assumed)), session.resume_wanted

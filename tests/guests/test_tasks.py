@@ -182,6 +182,28 @@ def test_an_image_of_memory_needs_no_registers(capsys: pytest.CaptureFixture[str
     assert int(ask(capsys, bare, "walk", hex(address), "--task", str(pid))["output"], 16) == frame
 
 
+def test_another_architecture_and_another_base_are_told(capsys: pytest.CaptureFixture[str], said: Said) -> None:
+    own_name = ARCHITECTURES[said.stock.guest.architecture]
+    other = next(name for name in ARCHITECTURES.values() if name != own_name)
+    assert main(["tasks", *said.source[:2], "--arch", other]) == 3
+    assert capsys.readouterr().err.endswith(f": --arch {own_name}\n")
+    path, _, base = said.source[1].rpartition("@")
+    assert main(["tasks", "-s", f"{path}@{int(base, 16) + (1 << 32):#x}", "--arch", own_name]) == 3
+    assert capsys.readouterr().err.endswith("is this where the image begins?\n")
+
+
+def test_a_task_is_named_by_what_one_has(capsys: pytest.CaptureFixture[str], said: Said) -> None:
+    for words, expected in (
+        (("tasks", "sleeep"), "did you mean sleep?"),
+        (("tasks", "kthreadd"), "a thread of the kernel's own"),
+        (("walk", "0", "--task", "sleep", "--root", "0x1000"), "leave one out"),
+    ):
+        assert main([*words, *said.source]) in (2, 3)
+        err = capsys.readouterr().err
+        assert expected in err
+        assert len(err.splitlines()) == 1
+
+
 def test_each_area_is_that_of_proc_maps(capsys: pytest.CaptureFixture[str], said: Said) -> None:
     for pid, lines in said.maps.items():
         found = ask(capsys, said, "tasks", str(pid))["areas"]
@@ -212,7 +234,10 @@ def test_an_address_is_named_by_the_area_or_the_region_that_it_is_in(
     place = ask(capsys, said, "walk", hex(first), "--task", str(pid))["place"]
     assert (place["task"]["pid"], place["area"]["what"]) == (pid, "/bin/busybox")
     assert (int(place["area"]["first"], 16), int(place["area"]["last"], 16) + 1) == (first, end)
-    wild = ask(capsys, said, "walk", "0x10000", "--task", str(pid))["place"]
+    if said.stock.guest.architecture == "arm64":
+        tagged = ask(capsys, said, "walk", hex(first | 0x5A << 56), "--task", str(pid))["place"]
+        assert tagged["area"] == place["area"]
+    wild = ask(capsys, said, "walk", "0x1000", "--task", str(pid))["place"]
     assert (wild["task"]["pid"], wild["area"], wild["region"]) == (pid, None, None)
     code = next(at for at, _, name in said.symbols if name == "vfs_read")
     place = ask(capsys, said, "walk", hex(code), "--names")["place"]
@@ -220,6 +245,22 @@ def test_an_address_is_named_by_the_area_or_the_region_that_it_is_in(
     # The root of a process is reached by the kernel through its linear map.
     at = next(task.root for task in own(said).tasks() if task.root is not None)
     assert ask(capsys, said, "walk", hex(at), "--names")["place"]["region"] == "linear map"
+
+
+def test_an_address_of_neither_is_said_to_be_of_none(capsys: pytest.CaptureFixture[str], said: Said) -> None:
+    """In the kernel's half no process is asked, and where nothing is mapped of a region, that is said."""
+    pid = next(reversed(said.maps))
+    linear = next(each for each in own(said).regions() if each.name == "linear map")
+    main(["walk", hex(linear.end - said.stock.page_bytes), "--task", str(pid), *said.source])
+    assert "of which the kernel's tables map nothing here" in " ".join(capsys.readouterr().out.split())
+    regions = own(said).regions()
+    bounds = sorted({at for each in regions for at in (each.first - 1, each.end) if at < 1 << 64})
+    between = [at for at in bounds if not any(each.first <= at < each.end for each in regions)]
+    places = [ask(capsys, said, "walk", hex(at), "--task", str(pid)).get("place") for at in between]
+    # What lies outside the range of the tables is at no place at all.
+    inside = [place for place in places if place is not None]
+    assert inside
+    assert all(place == {"region": None, "symbol": None, "task": None, "area": None} for place in inside)
 
 
 def test_what_the_tables_refuse_is_told_by_what_the_area_permits(
@@ -241,7 +282,7 @@ def test_what_the_tables_refuse_is_told_by_what_the_area_permits(
         ]
     )
     assert "does not permit this either (r-xp)" in " ".join(capsys.readouterr().out.split())
-    main(["walk", "0x10000", "--task", str(pid), *said.source])
+    main(["walk", "0x1000", "--task", str(pid), *said.source])
     assert "the access is outside every area" in " ".join(capsys.readouterr().out.split())
 
 

@@ -143,7 +143,7 @@ def _place(session: Session, found: Diagnosis) -> OwnPlace | None:
     walked = found.walk
     if walked is None or walked.regime.stage != 1:
         return None
-    return places_of(session).at(VA(walked.input), walked.regime)
+    return places_of(session).at(walked.input, walked.regime)
 
 
 def finding(answer: Answer) -> bool:

@@ -10,13 +10,13 @@ from gdbtools.addresses import PA, VA
 from gdbtools.analysis.own_kernel import FoundKernel, own_kernel
 from gdbtools.arch.model import Assumption, Mapped, optional
 from gdbtools.arch.walk import walk
-from gdbtools.commands.session import Session
+from gdbtools.commands.session import OfTask, Session
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.dumps.extents import data_of
 from gdbtools.machine.layers import with_registers
 from gdbtools.machine.model import Machine
+from gdbtools.spelling import did_you_mean
 from gdbtools.systems.tasks import Task
-from gdbtools.wording import number_of
 
 WHENCE = "what was asked with --task"
 _SHOWN = 6
@@ -37,9 +37,8 @@ def named_task(tasks: Sequence[Task], text: str) -> Task:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise UsageError(
-            f"there is no task {wanted}: {number_of(len(tasks), 'task is', 'tasks are')} known, see `tasks`"
-        )
+        more = did_you_mean(wanted, (task.name for task in tasks), "`tasks --all` lists those that there are")
+        raise UsageError(f"there is no task {wanted or 'without a name'}; {more}")
     numbers = ", ".join(str(task.number) for task in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
     raise UsageError(f"{len(found)} tasks are called {wanted}; write the number of one: {numbers}")
 
@@ -59,8 +58,12 @@ def translated(kernel: FoundKernel, at: VA, machine: Machine) -> PA:
     return PA(outcome.address)
 
 
-def for_task(session: Session, text: str) -> Session:
+def for_task(session: Session, asked: OfTask) -> Session:
     """Return the session as it is while a task runs: with the registers that its kernel would load for it."""
+    text = asked.task or ""
+    other = next((name for name in ("root", "guest") if getattr(asked, name, None) is not None), None)
+    if other is not None:
+        raise UsageError(f"--task and --{other} each say whose tables are asked; leave one out")
     kernel = kernel_of(session)
     task = named_task(list(kernel.own.tasks()), text)
     machine = _with_registers_of(kernel, session.machine)

@@ -33,9 +33,14 @@ def place_rows(
 
 def _said(place: OwnPlace) -> str:
     if place.region is not None:
-        return f"{place.region.name}: {visible(place.symbol)}" if place.symbol else place.region.name
+        name = (
+            place.region.name if place.mapped else f"{place.region.name}, of which the kernel's tables map nothing here"
+        )
+        return f"{name}: {visible(place.symbol)}" if place.symbol else name
+    if place.of_kernel:
+        return "the kernel's half, no region of which is known here"
     if place.task is None:
-        return "no region of the kernel's, and these tables are those of no task that it lists"
+        return "these tables are those of no task that the kernel lists"
     whose = f"task {place.task.number}, {visible(place.task.name)}"
     if place.area is not None:
         return f"{_area(place.area)} of {whose}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gdbtools.addresses import PA
 from gdbtools.commands.session import Session
 from gdbtools.commands.tasks.asked import kernel_of, named_task, root_of
-from gdbtools.errors import Unavailable, Unreadable
+from gdbtools.errors import Unavailable, Unreadable, UsageError
 from gdbtools.systems.tasks import MemoryArea, Task
 
 
@@ -57,8 +57,12 @@ def run(session: Session, options: Options) -> Sequence[TaskList | TaskAreas]:
         except (Unavailable, Unreadable):
             return ListedTask(task, None)
 
+    if options.task and options.all:
+        raise UsageError("--all lists the kernel's own threads, and a task is named; leave one out")
     if options.task:
         chosen = [named_task(tasks, text) for text in options.task]
+        for task in chosen:
+            root_of(kernel, task, session.machine)
         return [TaskAreas(kernel.own.title, listed(task), tuple(kernel.own.areas(task))) for task in chosen]
     shown = [task for task in tasks if options.all or task.memory is not None]
     left_out = len(tasks) - len(shown)

@@ -122,7 +122,7 @@ def run(session: Session, options: Options) -> Sequence[Translation]:
                 architecture.done_otherwise(refused, register) if refused is not None else "",
                 software=of_deciding_entry(architecture, found, refused)
                 or of_mapped_leaf(architecture, found, register, machine.memory.read),
-                place=None if places is None or regime.stage != 1 else places.at(VA(address), regime),
+                place=None if places is None or regime.stage != 1 else places.at(address, regime),
             )
         )
     return answers

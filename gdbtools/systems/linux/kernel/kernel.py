@@ -16,7 +16,7 @@ from gdbtools.systems.linux.notes import number
 from gdbtools.systems.tasks import ReadVirtual
 
 _PAGE_BYTES: Final = 4096
-_IMAGE_BYTES: Final = 1 << 26
+IMAGE_BYTES: Final = 1 << 26
 """How far behind the text something of the image is looked for: stock kernels have 30 to 45 MB."""
 _DATA_BYTES: Final = 1 << 23
 _IDLE: Final = re.compile(rb"swapper(?:/0)?\0")
@@ -63,7 +63,7 @@ def _types(info: Mapping[str, str], symbols: KernelSymbols, read: ReadVirtual) -
 def _behind(start: int, wanted: bytes, read: ReadVirtual) -> VA | None:
     """Return where bytes are, in one page, behind an address of the image."""
     first = start & -_PAGE_BYTES
-    for at in range(first, first + _IMAGE_BYTES, _PAGE_BYTES):
+    for at in range(first, first + IMAGE_BYTES, _PAGE_BYTES):
         try:
             place = read(VA(at), _PAGE_BYTES).find(wanted)
         except (Unavailable, Unreadable):

@@ -13,9 +13,10 @@ from typing import Final
 
 from gdbtools.addresses import VA
 from gdbtools.errors import Unavailable, Unreadable
-from gdbtools.systems.linux.kernel.kernel import Kernel
+from gdbtools.systems.linux.kernel.kernel import IMAGE_BYTES, Kernel
 from gdbtools.systems.linux.notes import number
 from gdbtools.systems.tasks import KernelRegion
+from gdbtools.units import PAGE_BYTES
 
 Layout = Callable[[Kernel], Iterator[KernelRegion]]
 """Yield the regions of an architecture's kernel, what lies in another in front of that."""
@@ -53,9 +54,12 @@ def of_aarch64(kernel: Kernel) -> Iterator[KernelRegion]:
 
 def of_riscv(kernel: Kernel) -> Iterator[KernelRegion]:
     yield from _noted(kernel)
-    # Up to what lies above it: modules, of the last two gigabytes.
-    end = number(kernel.info, "NUMBER(MODULES_VADDR)")
-    yield KernelRegion(VA(number(kernel.info, "NUMBER(PAGE_OFFSET)")), VA(end), LINEAR_MAP)
+    # In front of _stext is the head that firmware starts.
+    link, text = number(kernel.info, "NUMBER(KERNEL_LINK_ADDR)"), number(kernel.info, "SYMBOL(_stext)", 16)
+    yield KernelRegion(VA(link), VA(text), "kernel code")
+    # A quarter of all that there is; modules lie above it.
+    first, bits = number(kernel.info, "NUMBER(PAGE_OFFSET)"), number(kernel.info, "NUMBER(VA_BITS)")
+    yield KernelRegion(VA(first), VA(first + (1 << bits - 2)), LINEAR_MAP)
 
 
 def of_x86_64(kernel: Kernel) -> Iterator[KernelRegion]:
@@ -83,8 +87,15 @@ def _image(kernel: Kernel) -> Iterator[KernelRegion]:
     first, code, end = (kernel.symbols.address(name) for name in ("_stext", "_etext", "_end"))
     if first is not None and code is not None:
         yield KernelRegion(first, code, "kernel code")
-    if code is not None and end is not None:
-        yield KernelRegion(code, end, "kernel data")
+    if code is not None:
+        yield KernelRegion(code, _end_of_data(kernel, code) if end is None else end, "kernel data")
+
+
+def _end_of_data(kernel: Kernel, code: VA) -> VA:
+    """Return the end of the page of the last thing behind the code that is known: kallsyms may have code only."""
+    named = [int(value, 16) for key, value in kernel.info.items() if key.startswith("SYMBOL(") and value.isalnum()]
+    known = [at for at in (*named, int(kernel.first_task.at)) if code <= at < code + IMAGE_BYTES]
+    return VA((max(known, default=int(code)) | PAGE_BYTES - 1) + 1)
 
 
 def _variable(kernel: Kernel, name: str) -> int:

@@ -6,14 +6,12 @@ name lead where they say that the kernel is, and if what they lead to there hold
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from gdbtools import systems
 from gdbtools.addresses import PA, VA
 from gdbtools.analysis.roots.table_survey import Extent, chunks
-from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.isolation import overlaid
 from gdbtools.arch.model import Derived, Mapped, Read, Regime
 from gdbtools.arch.walk import walk
@@ -74,16 +72,10 @@ class Paged:
         return self._pages[at]
 
 
-def own_kernel(
-    machine: Machine,
-    extents: Sequence[Extent],
-    known: FoundKernel | None = None,
-    architectures: Iterable[Architecture] = (),
-) -> FoundKernel:
+def own_kernel(machine: Machine, extents: Sequence[Extent], known: FoundKernel | None = None) -> FoundKernel:
     """Return the kernel of a machine: the `known` one, as it is now, where that is still there.
 
-    `extents` are where memory is that may hold its notes: (first physical address, size in bytes); `architectures`
-    those whose notes are told from the machine's own.
+    `extents` are where memory is that may hold its notes: (first physical address, size in bytes).
 
     Raises `Unavailable` where no kernel's notes are found, or those that are do not hold together.
     """
@@ -98,7 +90,7 @@ def own_kernel(
         try:
             return _of_notes(machine, pa, text)
         except Unavailable as missing:
-            why.append(f"VMCOREINFO at PA {pa:#x}: {_other(machine, text, architectures) or missing}")
+            why.append(f"VMCOREINFO at PA {pa:#x}: {_other(machine, text) or missing}")
         except Unreadable as missing:
             base = "is this where the image begins?"
             why.append(f"VMCOREINFO at PA {pa:#x} leads to PA {missing.pa:#x}, which this source does not have: {base}")
@@ -115,15 +107,10 @@ def notes_in(extents: Sequence[Extent], read: Read) -> Iterator[tuple[PA, bytes]
             place = data.find(vmcoreinfo.FIRST_KEY, place + 1)
 
 
-def _other(machine: Machine, text: bytes, architectures: Iterable[Architecture]) -> str:
-    """Return whose notes these are, where they are another architecture's; empty where they are of none."""
-    info = vmcoreinfo.parse(text)
-    for each in architectures:
-        if each.name != machine.architecture.name:
-            with suppress(Unavailable):
-                systems.registers_from_notes(each, info, each.supervisor)
-                return f"it is that of a kernel for {each.identity.title}: --arch {each.name}"
-    return ""
+def _other(machine: Machine, text: bytes) -> str:
+    """Return whose notes these are, where they are another architecture's; else empty."""
+    name = systems.architecture_of_notes(vmcoreinfo.parse(text))
+    return f"it is that of a kernel for {name}: --arch {name}" if name not in (None, machine.architecture.name) else ""
 
 
 def _of_notes(machine: Machine, pa: PA, text: bytes) -> FoundKernel:

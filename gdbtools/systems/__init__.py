@@ -232,6 +232,14 @@ def registers_from_notes(architecture: Architecture, info: Mapping[str, str], pr
     raise Unavailable(f"nothing that is known of {architecture.identity.title} here derives registers from VMCOREINFO")
 
 
+def architecture_of_notes(info: Mapping[str, str]) -> str | None:
+    """Return the name of the architecture whose kernel wrote VMCOREINFO; None where nothing in it says so."""
+    for name, systems in _KNOWN.items():
+        if any(each.notes_have and each.notes_have in info for each in systems()):
+            return name
+    return None
+
+
 def own_kernel(architecture: Architecture, info: Mapping[str, str], read: ReadVirtual) -> OwnKernel:
     """Return the kernel that wrote VMCOREINFO, as its memory shows it; raise `Unavailable` for what does not hold."""
     for each in systems_of(architecture):

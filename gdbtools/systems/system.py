@@ -62,6 +62,9 @@ class System:
         """Return the registers that VMCOREINFO implies, None for a system that writes none."""
         return None
 
+    notes_have: str = ""
+    """What VMCOREINFO has of its kernel on this architecture, and on no other."""
+
     def own_kernel(self, info: Mapping[str, str], read: ReadVirtual) -> OwnKernel | None:  # noqa: ARG002
         """Return the kernel that wrote VMCOREINFO, None for a system that is not read by its own memory."""
         return None

@@ -8,7 +8,6 @@ from dataclasses import replace
 from gdbtools import systems
 from gdbtools.addresses import PA, VA
 from gdbtools.analysis.own_kernel import FoundKernel, own_kernel
-from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Assumption, Mapped, optional
 from gdbtools.arch.walk import walk
 from gdbtools.commands.session import OfTask, Session
@@ -26,7 +25,7 @@ _SHOWN = 6
 def kernel_of(session: Session) -> FoundKernel:
     """Return the kernel of a session's machine, which is looked for once and then kept for as long as it is there."""
     machine = session.machine
-    found = own_kernel(machine, data_of(machine.memory), session.kept.kernel, ARCHITECTURES.values())
+    found = own_kernel(machine, data_of(machine.memory), session.kept.kernel)
     session.kept.kernel = found
     return found
 

@@ -117,6 +117,7 @@ class Linux(System):
     dirty = DirtyConvention.BIT55
     # arch/arm64/kernel/entry.S: kernel_exit saves x29 in FAR_EL1, and tramp_exit takes it from there before its ERET.
     left_in_address = "x29"
+    notes_have = "NUMBER(kimage_voffset)"
     # The same file, tramp_ventry: it branches to the kernel's own entry by x30, whose value is in TPIDRRO_EL0.
     spent_at_entry = frozenset(("x30",))
     # arch/arm64/kvm/sys_regs.c: reset_unknown(), for what the manual has UNKNOWN after a reset.

@@ -56,6 +56,7 @@ class RiscVLinux(System):
     """Linux on RISC-V, where MXLEN is `bits`."""
 
     title = "Linux"
+    notes_have = "NUMBER(va_kernel_pa_offset)"
 
     def __init__(self, bits: int) -> None:
         self.bits = bits

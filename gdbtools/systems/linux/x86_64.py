@@ -77,6 +77,7 @@ class X86Linux(System):
     """Linux on x86-64."""
 
     title = "Linux"
+    notes_have = "SYMBOL(init_top_pgt)"
 
     users_helpers = USERS_HELPERS
 

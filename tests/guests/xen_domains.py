@@ -51,8 +51,8 @@ def _domain(number: int, size_bytes: int, arguments: str) -> Node:
 
 
 @contextmanager
-def domains(cpu: str, images: Sequence[bytes], arguments: str = "") -> Iterator[Qemu]:
-    """Yield a Xen before its first instruction, which will have one guest for each image.
+def domains(cpu: str, images: Sequence[bytes], arguments: str = "", options: Sequence[str] = ()) -> Iterator[Qemu]:
+    """Yield a Xen before its first instruction, which will have one guest for each image; `options` are QEMU's.
 
     Those that are handed `arguments` have a serial port, too.
     """
@@ -65,7 +65,7 @@ def domains(cpu: str, images: Sequence[bytes], arguments: str = "") -> Iterator[
         chosen.properties["xen,xen-bootargs"] = value("console=dtuart dtuart=serial0 sync_console")
         chosen.properties["stdout-path"] = value("/pl011@9000000")
         tree.write_bytes(with_nodes(tree.read_bytes(), "chosen", chosen))
-        extra = ["-m", MEMORY, "-dtb", str(tree)]
+        extra = ["-m", MEMORY, "-dtb", str(tree), *options]
         for number, each in enumerate(images):
             file = Path(folder) / f"image{number}"
             file.write_bytes(each)

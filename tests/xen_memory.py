@@ -42,8 +42,11 @@ def direct(pa: int) -> int:
     return DIRECT_MAP + pa - HEAP
 
 
-def xen() -> Memory:
-    """Return two domains of a virtual CPU each, and what Xen's own tables map of them."""
+def xen(domain_at: int = 16) -> Memory:
+    """Return two domains of a virtual CPU each, and what Xen's own tables map of them.
+
+    `domain_at` is where a `struct vcpu` has the pointer to its domain: 16 bytes into it, from 4.18 on 24.
+    """
     memory = Memory()
     for page in range(HEAP, HEAP + 0x8000, PAGE_BYTES):
         memory.stage1(0, va=direct(page), output=page)
@@ -57,7 +60,7 @@ def xen() -> Memory:
             array: direct(cpu),
             cpu: number << 32,
             cpu + 8: 0,
-            cpu + 16: direct(domain),
+            cpu + domain_at: direct(domain),
         }
         _second_stage(memory, root, ram)
         _own_stage(memory, ram, vmid)

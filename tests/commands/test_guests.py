@@ -88,6 +88,15 @@ def test_a_page_whose_pointer_does_not_lead_back_to_it_is_no_domain(tmp_path: Pa
     assert listed(found)[0] == (0, 1, None, ROOTS[0]), "nothing that can be shown says whose it is"
 
 
+@pytest.mark.parametrize("domain_at", [16, 24])
+def test_a_virtual_cpu_is_found_wherever_the_release_has_its_pointer_to_the_domain(
+    tmp_path: Path, capsys: Capsys, domain_at: int
+) -> None:
+    words = source(tmp_path / "xen.core", held(0), memory=xen(domain_at))
+    found = ask(capsys, "guests", *words)["result"]["guests"]
+    assert [each["virtual_cpus"] for each in found] == [[{"number": 0, "processor": each}] for each in (0, 1)]
+
+
 def test_a_virtual_cpu_that_does_not_point_back_is_not_told(tmp_path: Path, capsys: Capsys) -> None:
     memory = xen()
     memory.words[xen_memory.HEAP + 0x5000 + 16] += 0x1000

@@ -21,11 +21,15 @@ pytestmark = pytest.mark.guest
 
 FULL = pytest.mark.full
 CONFIGURATIONS = [
-    pytest.param(("cortex-a53", 1), id="a53"),
-    pytest.param(("cortex-a57", 2), id="a57-2", marks=FULL),
-    pytest.param(("max", 1), id="max", marks=FULL),
-    pytest.param(("cortex-a53", 2), id="a53-2", marks=FULL),
+    pytest.param(("cortex-a53", 1, "4.17"), id="a53"),
+    pytest.param(("cortex-a57", 2, "4.17"), id="a57-2", marks=FULL),
+    pytest.param(("max", 1, "4.17"), id="max", marks=FULL),
+    pytest.param(("cortex-a53", 2, "4.17"), id="a53-2", marks=FULL),
+    pytest.param(("cortex-a53", 1, "4.20"), id="a53-4.20", marks=FULL),
+    pytest.param(("cortex-a57", 2, "4.20"), id="a57-2-4.20", marks=FULL),
+    pytest.param(("max", 1, "4.20"), id="max-4.20", marks=FULL),
 ]
+"""CPU, how many, and the version of Xen."""
 SECONDS = 60
 ROOT_BITS = (1 << 48) - 2
 LEAVES = {"cortex-a53": (3, 40), "cortex-a57": (4, 44), "max": (4, 48)}
@@ -34,9 +38,9 @@ LEAVES = {"cortex-a53": (3, 40), "cortex-a57": (4, 44), "max": (4, 48)}
 
 @pytest.fixture(scope="module", params=CONFIGURATIONS)
 def xen(request: pytest.FixtureRequest) -> Iterator[XenPair]:
-    cpu, cpus = request.param
+    cpu, cpus, version = request.param
     try:
-        with XenPair(kernel("6.1-4k"), cpu, cpus=cpus) as guest:
+        with XenPair(kernel("6.1-4k"), cpu, cpus=cpus, version=version) as guest:
             yield guest
     except Unavailable as why:
         pytest.skip(str(why))

@@ -28,8 +28,11 @@ from gdbtools.units import PAGE_BYTES
 _PAGE: Final = struct.Struct("<512Q")
 _HEAD: Final = struct.Struct("<H2xI")
 """The domain's number, and how many virtual CPUs it may have."""
-_VCPU: Final = struct.Struct("<IIQQ")
-"""The number, the processor, and pointers to `struct vcpu_info` and `struct domain`."""
+_VCPU: Final = struct.Struct("<II3Q")
+"""The number, the processor, and what has the pointer to `struct domain`.
+
+Before that is where the guest has its `struct vcpu_info`: a pointer, from 4.18 on a `struct guest_area` of two.
+"""
 _WORD_BYTES: Final = 8
 _EL1H: Final = 0b0101
 _ROOT_BYTES: Final = 6
@@ -142,8 +145,8 @@ def _cpus(own: Regime, read: Read, word: int, most: int, domain: int) -> tuple[K
             if pointer and at is None:
                 return ()
             if at is not None:
-                number, processor, _, back = _VCPU.unpack(read(PA(at), _VCPU.size))
-                if (number, back) != (index, domain):
+                number, processor, *pointing = _VCPU.unpack(read(PA(at), _VCPU.size))
+                if number != index or domain not in pointing[1:]:
                     return ()
                 found.append(KeptCpu(number, processor))
     except Unreadable:

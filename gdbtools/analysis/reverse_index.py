@@ -1,39 +1,20 @@
-"""What regimes map, by where it leads: kept from one question to the next for as long as their tables are the same.
-
-That is not taken from what a debugger knows of its guest, which others may have changed: every byte that an index was
-made of is read again and compared, which costs a small part of making it.
-"""
+"""What regimes map, by where it leads: kept from one question to the next for as long as their tables are the same."""
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Final, NamedTuple, cast
 
 from gdbtools.addresses import PA, Input
+from gdbtools.analysis.kept_answers import KeptAnswers
 from gdbtools.analysis.mappings import mappings_of
 from gdbtools.analysis.reverse import Alias, leading
 from gdbtools.arch.model import Hole, Read, Regime, Run
-from gdbtools.errors import Unreadable
 
 WORD: Final = "Q"
 """How `array` calls an address."""
-MOST_KEPT: Final = 256
-"""How many regimes are kept: those that were asked about last."""
-
-
-@dataclass
-class _Noted:
-    """Physical memory, with what was read of it."""
-
-    under: Read
-    seen: dict[tuple[PA, int], bytes] = field(default_factory=dict)
-
-    def __call__(self, pa: PA, size_bytes: int) -> bytes:
-        data = self.seen[pa, size_bytes] = self.under(pa, size_bytes)
-        return data
 
 
 class _Columns(NamedTuple):
@@ -49,36 +30,22 @@ class _Columns(NamedTuple):
 
 
 class ReverseIndex:
-    """The runs of one regime by physical address, and the bytes of its tables that say so.
-
-    `holes` are what could not be read; an index that has any is of no use for another question.
-    """
+    """The runs of one regime by physical address; `holes` are what could not be read."""
 
     def __init__(self, regime: Regime, read: Read) -> None:
-        noted = _Noted(read)
         self.regime = regime
         self.holes: list[Hole] = []
         found: dict[int, list[tuple[int, int, int, int]]] = {}
-        for each in mappings_of(regime, noted):
+        for each in mappings_of(regime, read):
             if isinstance(each, Hole):
                 self.holes.append(each)
             elif each.output is not None:
                 reach = each.size_bytes if each.stride_bytes else each.leaf_bytes
                 found.setdefault(reach.bit_length(), []).append((each.output, each.first, each.size_bytes, reach))
-        self._tables: Mapping[tuple[PA, int], bytes] = noted.seen
         self._places = {
             bits: _Columns(*(array(WORD, column) for column in zip(*sorted(places), strict=True)))
             for bits, places in found.items()
         }
-
-    def is_current(self, read: Read) -> bool:
-        """Return whether every table is there as it was."""
-        if any(hole.refusal is None for hole in self.holes):
-            return False
-        try:
-            return all(read(pa, size_bytes) == data for (pa, size_bytes), data in self._tables.items())
-        except Unreadable:
-            return False
 
     def leading_to(self, pa: PA, read: Read) -> list[Alias]:
         """Return what leads to the byte at `pa`, in order of address."""
@@ -105,13 +72,8 @@ class ReverseIndexes:
     """The indexes that a face keeps from one question to the next."""
 
     def __init__(self) -> None:
-        self._kept: list[ReverseIndex] = []
+        self._kept = KeptAnswers[ReverseIndex]()
 
     def of(self, regime: Regime, read: Read) -> ReverseIndex:
         """Return the index of a regime: the one that is kept, where its tables are as they were, else a new one."""
-        known = next((each for each in self._kept if each.regime == regime), None)
-        if known is not None:
-            self._kept.remove(known)
-        found = known if known is not None and known.is_current(read) else ReverseIndex(regime, read)
-        self._kept = [*self._kept[1 - MOST_KEPT :], found]
-        return found
+        return self._kept.of(regime, read, lambda noted: ReverseIndex(regime, noted.read))

@@ -13,7 +13,9 @@ from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Live, Machine
 
 if TYPE_CHECKING:
+    from gdbtools.analysis.devices.second_stage_cause import KeptTrees
     from gdbtools.analysis.faults.descriptor_history import DescriptorHistory
+    from gdbtools.analysis.guests.census import Censuses
     from gdbtools.analysis.own_kernel import FoundKernel
     from gdbtools.analysis.reverse_index import ReverseIndexes
     from gdbtools.repair.log import Log
@@ -61,6 +63,19 @@ class Kept:
 
         return ReverseIndexes()
 
+    @cached_property
+    def censuses(self) -> Censuses:
+        """What second stages map."""
+        from gdbtools.analysis.guests.census import Censuses
+
+        return Censuses()
+
+    @cached_property
+    def trees(self) -> KeptTrees:
+        """Which device trees are in guests' memory."""
+        from gdbtools.analysis.devices.second_stage_cause import KeptTrees
+
+        return KeptTrees(self.censuses)
     kernel: FoundKernel | None = None
     """The guest's kernel, as far as it was asked about."""
 

@@ -19,6 +19,7 @@ from gdbtools.systems.system import System
 
 if TYPE_CHECKING:
     from gdbtools.systems.crash import Grammar
+    from gdbtools.systems.device_trees import TreeMarks
     from gdbtools.systems.qemu.exceptions import LogGrammar
     from gdbtools.systems.tasks import OwnKernel, ReadVirtual
 
@@ -95,6 +96,13 @@ def kept_guests(
     """
     known = _KEEPING.get(architecture.name)
     return known()(register, read, data, roots) if known is not None and roots else ()
+
+
+def tree_marks() -> Sequence[TreeMarks]:
+    """Return what hypervisors write into the device trees of their guests, and what they are told in their own."""
+    from gdbtools.systems.xen.device_tree import MARKS
+
+    return (MARKS,)
 
 
 def hypervisors_of(name: str) -> Sequence[System]:

@@ -10,7 +10,7 @@ import pytest
 
 from gdbtools.addresses import PA
 from gdbtools.analysis.guests.census import census
-from gdbtools.analysis.guests.memory import own_physical
+from gdbtools.analysis.guests.memory import GuestMemory, OwnPhysical
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.cli import main
 from gdbtools.errors import Unreadable
@@ -240,7 +240,7 @@ def test_a_guest_has_its_memory_by_its_own_addresses() -> None:
     )
     machine = Machine(ARCHITECTURES["aarch64"], memory, (Cpu(0, FixedRegisters(held(1), "a test")),))
     [regime] = machine.architecture.regimes(machine.register, "stage2")
-    ours = own_physical(census(regime, memory.read, None), memory.read, "guest 1")
+    ours = OwnPhysical(GuestMemory(census(regime, memory.read, None), memory.read), "the memory of guest 1")
     assert ours.places() == [(ipa, 8 * 4096)]
     memory.words |= {RAM[1] + 0x1000 + 4088: 11, RAM[1] + 0x2000: 22, RAM[1] + 0x2000 + 4088: 33}
     assert ours.read(PA(ipa + 0x1000), 8) == (22).to_bytes(8, "little"), "the second page is the machine's third"

@@ -10,7 +10,7 @@ from gdbtools.cli import main
 from tests.arch.aarch64.truth.machine import EL1H, EL2H, S2_ROOT, Memory, el2, guest
 from tests.commands.test_map import saved
 from tests.commands.test_what_if import ask
-from tests.device_trees import flattened, node
+from tests.device_trees import Node, flattened, node
 
 DATA_LOWER, S1PTW, TRANSLATION_3, PERMISSION_3 = 0b100100 << 26, 1 << 7, 0b000111, 0b001111
 TRANSLATION_1 = 0b000101
@@ -20,18 +20,25 @@ VMID, WNR = 3, 1 << 6
 AT_ENTRY, ELSEWHERE = 0x400, 0x5000_0000
 TREE_IPA, TREE_PA, PAGE_PA = 0x4060_0000, 0x4010_0000, 0x4020_0000
 MEMORY_IPA, DEVICE_IPA, NOTHING_IPA = 0x4070_0000, 0x0301_0000, 0x0900_0000
-TREE = flattened(
-    node(
+TREE_BYTES = 8 << 20
+"""How much memory it says: less than the machine has, and all that is mapped for the guest."""
+
+
+def tree(size_bytes: int = TREE_BYTES) -> bytes:
+    return flattened(_root(size_bytes))
+
+
+def _root(size_bytes: int) -> Node:
+    return node(
         "",
-        node("memory@40600000", device_type="memory", reg=(0, 0x4060_0000, 0, 0x20_0000)),
+        node("memory@40000000", device_type="memory", reg=(0, 0x4000_0000, 0, size_bytes)),
         node("serial@3010000", compatible="arm,sbsa-uart", reg=(0, DEVICE_IPA, 0, 0x1000)),
         cells_address=2,
         cells_size=2,
     )
-)
 
 
-def with_tree(ipa: int, leaf: int | None = None) -> Memory:
+def with_tree(ipa: int, leaf: int | None = None, data: bytes | None = None) -> Memory:
     """Return a guest whose VA 0x5000 leads to an IPA, which is mapped by `leaf` or not at all, and its device tree."""
     memory = Memory()
     memory.stage1(EVERYTHING & ~(0xFF << 2), va=0x5000, output=ipa)
@@ -39,8 +46,9 @@ def with_tree(ipa: int, leaf: int | None = None) -> Memory:
     memory.stage2(EVERYTHING, TREE_IPA, TREE_PA)
     if leaf is not None:
         memory.stage2(leaf, ipa, PAGE_PA)
-    for at in range(0, len(TREE), 8):
-        memory.words[TREE_PA + at] = int.from_bytes(TREE[at : at + 8].ljust(8, b"\0"), "little")
+    data = data or tree()
+    for at in range(0, len(data), 8):
+        memory.words[TREE_PA + at] = int.from_bytes(data[at : at + 8].ljust(8, b"\0"), "little")
     return memory
 
 
@@ -82,8 +90,31 @@ def test_the_verdict_tells_what_the_guest_has_at_the_address(
     assert answer["sentence"].endswith(f"the descriptor is not valid, and {said}.")
     assert (answer["second_stage"]["cause"], int(answer["second_stage"]["ipa"], 16)) == (cause, ipa + 0x18)
     assert int(answer["second_stage"]["device_tree"]["pa"], 16) == TREE_PA
-    found = f"device tree at IPA {TREE_IPA:#x}, PA {TREE_PA:#x}: 1 device region and 2MB of memory"
+    found = f"device tree at IPA {TREE_IPA:#x}, PA {TREE_PA:#x}: 1 device region and 8MB of memory"
     assert found in shown(capsys, given)
+    assert answer["second_stage"]["device_tree"]["whose"] == "guest"
+
+
+@pytest.mark.parametrize(
+    ("ipa", "said"),
+    [
+        (DEVICE_IPA, "IPA 0x3010018 is serial@3010000 (arm,sbsa-uart) by {}: left to be emulated."),
+        (MEMORY_IPA, "IPA 0x40700018 is memory by {}: never populated, or taken away."),
+        (NOTHING_IPA, "{} has nothing at IPA 0x9000018."),
+    ],
+)
+def test_a_tree_that_is_not_shown_to_be_the_guests_is_not_called_so(
+    capsys, tmp_path: Path, ipa: int, said: str
+) -> None:
+    """It says as much memory as the machine has, of which most is not mapped for the guest."""
+    status = TRANSLATION_3 if ipa == MEMORY_IPA else TRANSLATION_1
+    given = words(with_tree(ipa, data=tree(1 << 30)), tmp_path, status, HPFAR_EL2=ipa >> 12 << 4)
+    (answer,) = ask(capsys, "fault", *given, status=1)
+    assert answer["sentence"].endswith(said.format("a device tree that is not shown to be the guest's"))
+    assert "the guest's device" not in answer["sentence"]
+    found = answer["second_stage"]["device_tree"]
+    assert found["whose"] == "not shown"
+    assert f"1 device region and 1GB of memory {found['why']}" in shown(capsys, given)
 
 
 def test_a_soft_invalid_page_is_no_hole(capsys, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ the raw tables.
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 from collections import Counter
@@ -13,8 +14,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from gdbtools.analysis.devices.device_map import device_map
+from gdbtools.analysis.devices.flattened_tree import HEADER_BYTES, MAGIC, header, parse
+from gdbtools.analysis.devices.guest_tree import guest_trees
+from gdbtools.analysis.devices.tree_owner import TreeOwner, ownership
+from gdbtools.analysis.guests.census import census
+from gdbtools.analysis.guests.memory import GuestMemory
+from gdbtools.commands.guests.asked import known_guests
 from gdbtools.errors import Unavailable
+from gdbtools.machine.dumps.extents import map_of
 from tests.guests.packages import kernel
+from tests.guests.xen import DOM0_BYTES
 from tests.guests.xen_pair import DOMU_BYTES, MARK, PAGE_BYTES, XenPair
 
 pytestmark = pytest.mark.guest
@@ -148,6 +158,25 @@ def count(xen: XenPair, table: int, level: int, bits: int, valid: bool, counted:
             count(xen, entry & 0xFFFF_FFFF_F000, level + 1, shift, down, counted)
         else:
             counted[1 << shift, down] += 1
+
+
+def test_the_tree_of_each_guest_is_found_in_its_memory_and_the_machines_is_told_from_it(running: XenPair) -> None:
+    """The one that QEMU made lies where its RAM begins, and a copy of Xen's elsewhere: both in no guest's memory."""
+    machine = running.machine()
+    places, read = map_of(machine.memory), machine.memory.read
+    everything = bytes(running.ram)
+    trees = {at.start() for at in re.finditer(re.escape(MAGIC), everything) if at.start() % PAGE_BYTES == 0}
+    for each in known_guests(machine).known:
+        memory = GuestMemory(census(each.regime, read, places), read)
+        [tree] = guest_trees(memory, read, places).believed
+        assert tree.whose.owner is TreeOwner.GUEST
+        assert sum(one.size_bytes for one in tree.map.memory) == {1: DOM0_BYTES, 2: DOMU_BYTES}[each.identifier or 0]
+        trees.remove(tree.pa - running.ram_base)
+    assert trees
+    for at in trees:
+        root = parse(everything[at : at + header(everything[at : at + HEADER_BYTES]).used_bytes])
+        pa = at + running.ram_base
+        assert ownership(root, device_map(root), (pa, pa), memory, places).owner is TreeOwner.MACHINE
 
 
 def test_at_a_stop_in_xen_itself_the_last_guest_is_asked_and_that_is_said(xen: XenPair) -> None:

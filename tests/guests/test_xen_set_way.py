@@ -306,6 +306,7 @@ def test_an_abort_of_stage_2_is_decoded_to_the_ipa_and_the_device(
     assert int(fault["walk"]["ipa"], 16) == ipa, "by the guest's own tables"
     found = fault["second_stage"]
     assert (int(found["ipa"], 16), FIRST <= int(found["device_tree"]["ipa"], 16) < FIRST + GUEST_BYTES) == (ipa, True)
+    assert found["device_tree"]["whose"] == "guest"
 
 
 def test_what_qemu_has_at_that_number_is_said_and_not_taken_for_the_guests(course: Course) -> None:

@@ -176,11 +176,13 @@ def test_its_level_is_that_of_stage_2_where_qemu_follows_the_manual(gdb: Gdb, ne
 
 
 def assert_no_table(live: Planted, level: int) -> None:
+    """QEMU's device tree lies in the memory that the guest has one to one, which is all of the machine's."""
     live.to_fault(symbol("vectors_el2"))
     sentence, answer = live.verdict()
+    whose = "a device tree that is not shown to be the guest's"
     assert sentence == (
         f"EL1 read of {PAGE:#x}: stage 2 translation fault of a stage 1 table walk, level {level}, "
-        f"and the tables agree: {NOT_VALID}, and the guest's device tree has nothing at IPA {HOLE_PA:#x}."
+        f"and the tables agree: {NOT_VALID}, and {whose} has nothing at IPA {HOLE_PA:#x}."
     )
     assert int(answer["ipa"], 16) == HOLE_PA == live.value("$HPFAR_EL2") >> 4 << 12
     assert answer["predicted"]["deciding"]["level"] == 2

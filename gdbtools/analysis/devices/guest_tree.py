@@ -1,118 +1,119 @@
 """The device tree that a guest was given, found in the memory that the second stage maps for it.
 
-A tree is taken for the guest's own if all of it is in memory that the guest has, where hypervisors and QEMU put one (at
-a multiple of 2 MiB), and if its memory nodes have the very place at which it lies.  Source: Linux,
-Documentation/arch/arm64/booting.rst; Xen, place_modules(); QEMU, arm_load_dtb().
+All of it is in memory that the guest has, and its memory nodes have the very place at which it lies.  It is looked for
+where hypervisors and QEMU put one, at multiples of 2 MiB, and else wherever a loader may have, at every page.  Source:
+Linux, Documentation/arch/arm64/booting.rst; Xen, place_modules(), and libxl, xc_dom_arm.c; QEMU, arm_load_dtb().
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from gdbtools.addresses import IPA, PA
 from gdbtools.analysis.devices.device_map import DeviceMap, device_map
 from gdbtools.analysis.devices.flattened_tree import HEADER_BYTES, MAGIC, NoTree, header, parse
-from gdbtools.analysis.guests.census import Census
-from gdbtools.arch.model import Read, Run
+from gdbtools.analysis.devices.tree_owner import Ownership, TreeOwner, ownership
+from gdbtools.analysis.guests.memory import GuestMemory
+from gdbtools.analysis.roots.table_survey import Extent
+from gdbtools.arch.model import Read
 from gdbtools.errors import Unreadable
+from gdbtools.units import PAGE_BYTES
 
 STEP: Final = 2 << 20
+MOST_PAGES: Final = 1 << 16
+"""How many pages are looked at: 256 MB, in which the tools of Xen put a tree."""
 
 
 @dataclass(frozen=True)
 class GuestTree:
-    """A device tree in a guest's memory, and what it says is where."""
+    """A device tree in a guest's memory, what it says is where, and whose it is."""
 
     ipa: IPA
     pa: PA
     map: DeviceMap
-
-
-@dataclass(frozen=True)
-class GuestMemory:
-    """What a second stage maps: `runs` of memory, in order of address, and how much leads to the address that it has.
-
-    Soft-invalid leaves are among them: what they keep is where the memory is.  `lost_tables` could not be read.
-    """
-
-    runs: Sequence[Run]
-    read: Read
-    mapped_bytes: int
-    identity_bytes: int
-    lost_tables: int
-
-    def read_ipa(self, ipa: int, size_bytes: int) -> bytes:
-        """Return bytes of the guest's memory; raise `Unreadable` where it has none."""
-        parts: list[bytes] = []
-        for run in self.runs:
-            while size_bytes and run.first <= ipa <= run.last:
-                offset = run.offset_of(IPA(ipa))
-                take = min(size_bytes, run.last - ipa + 1)
-                take = take if run.stride_bytes else min(take, run.leaf_bytes - offset)
-                assert run.output is not None, "these have an output"
-                parts.append(self.read(PA(run.output + offset), take))
-                ipa, size_bytes = ipa + take, size_bytes - take
-        if size_bytes:
-            raise Unreadable(PA(ipa), size_bytes, "the second stage maps no memory there")
-        return b"".join(parts)
-
-    def pa_of(self, ipa: int) -> PA:
-        """Return where an address of the guest's memory is."""
-        run = next(each for each in self.runs if each.first <= ipa <= each.last)
-        assert run.output is not None, "these have an output"
-        return PA(run.output + run.offset_of(IPA(ipa)))
-
-
-def guest_memory(found: Census, read: Read) -> GuestMemory:
-    """Return the memory that a second stage maps, of which `found` is the census."""
-    own = sum(each.own_address * each.leaf_bytes for each in found.groups)
-    return GuestMemory(found.memory, read, sum(each.size_bytes for each in found.groups), own, len(found.unread))
+    whose: Ownership
 
 
 @dataclass(frozen=True)
 class TreeSearch:
-    """The device trees that may be the guest's own, in order of address, and how much could not be looked at."""
+    """The device trees in a guest's memory, in order of address.
+
+    `places` are how many places were looked at, of which so many were `unreadable`.  `looked_through` is how much of
+    the memory, in bytes, where that is not all of it.
+    """
 
     trees: tuple[GuestTree, ...]
     unreadable: int
     places: int
+    looked_through: int | None
+
+    @property
+    def believed(self) -> Sequence[GuestTree]:
+        """Those that are shown to be the guest's, else those that are not shown to be another's."""
+        for owner in (TreeOwner.GUEST, TreeOwner.NOT_SHOWN):
+            found = [each for each in self.trees if each.whose.owner is owner]
+            if found:
+                return found
+        return ()
 
 
-def guest_trees(memory: GuestMemory) -> TreeSearch:
-    """Look for the guest's device tree at each place where one may be."""
-    found: dict[bytes, GuestTree] = {}
-    unreadable, places = 0, list(_places(memory))
-    for ipa in places:
-        try:
-            data = _tree_at(ipa, memory.read_ipa)
-        except Unreadable:
-            unreadable += 1
-            continue
-        what = None if data is None or data in found else _mapped_by(data)
-        if data is not None and what is not None and what.memory_at(ipa) is not None:
-            found[data] = GuestTree(IPA(ipa), memory.pa_of(ipa), what)
-    return TreeSearch(tuple(found.values()), unreadable, len(places))
+def guest_trees(memory: GuestMemory, glance: Read, machine: Sequence[Extent] | None) -> TreeSearch:
+    """Look for device trees in a guest's memory; where the likely places have none of its own, page by page.
+
+    Pages are looked at by `glance`.  `machine` is where the machine has memory, None where nobody says.
+    """
+    looked = _Looked(memory, machine)
+    looked.through([*_places(memory, STEP)], memory.read)
+    likely = looked.search()
+    if likely.believed:
+        return likely
+    pages = [*islice(_places(memory, PAGE_BYTES), MOST_PAGES + 1)]
+    looked.through([each for each in pages[:MOST_PAGES] if each[0] % STEP], glance)
+    return looked.search(MOST_PAGES * PAGE_BYTES if len(pages) > MOST_PAGES else None)
 
 
-def _places(memory: GuestMemory) -> Iterator[int]:
+def _places(memory: GuestMemory, step: int) -> Iterator[tuple[int, PA]]:
+    """Yield where a tree may begin: the guest's address, and the physical one."""
     for run in memory.runs:
-        yield from range(-(-run.first // STEP) * STEP, run.last + 1, STEP)
+        for ipa in range(-(-run.first // step) * step, run.last + 1, step):
+            yield ipa, PA((run.output or 0) + run.offset_of(IPA(ipa)))
 
 
-def _tree_at(ipa: int, read: Callable[[int, int], bytes]) -> bytes | None:
-    """Return the bytes of a tree, None where none begins."""
-    if read(ipa, len(MAGIC)) != MAGIC:
-        return None
-    try:
-        return read(ipa, header(read(ipa, HEADER_BYTES)).used_bytes)
-    except NoTree:
-        return None
+@dataclass
+class _Looked:
+    """What was found so far, by the bytes of each tree."""
 
+    memory: GuestMemory
+    machine: Sequence[Extent] | None
+    found: dict[bytes, GuestTree] = field(default_factory=dict)
+    unreadable: int = 0
+    places: int = 0
 
-def _mapped_by(data: bytes) -> DeviceMap | None:
-    try:
-        return device_map(parse(data))
-    except NoTree:
-        return None
+    def search(self, looked_through: int | None = None) -> TreeSearch:
+        trees = sorted(self.found.values(), key=lambda each: each.ipa)
+        return TreeSearch(tuple(trees), self.unreadable, self.places, looked_through)
+
+    def through(self, places: Sequence[tuple[int, PA]], glance: Read) -> None:
+        self.places += len(places)
+        for ipa, pa in places:
+            try:
+                if glance(pa, len(MAGIC)) == MAGIC:
+                    self._at(ipa, pa)
+            except Unreadable:
+                self.unreadable += 1
+
+    def _at(self, ipa: int, pa: PA) -> None:
+        """Take what lies at an address for a tree, if it is one, and says that there is memory where it lies."""
+        read = self.memory.read_ipa
+        try:
+            data = read(ipa, header(read(ipa, HEADER_BYTES)).used_bytes)
+            root = parse(data)
+            said = device_map(root)
+        except NoTree:
+            return
+        if data not in self.found and said.memory_at(ipa) is not None:
+            whose = ownership(root, said, (ipa, pa), self.memory, self.machine)
+            self.found[data] = GuestTree(IPA(ipa), pa, said, whose)

@@ -9,12 +9,14 @@ from typing import Final
 
 from gdbtools.addresses import IPA
 from gdbtools.analysis.devices.device_map import DeviceRegion
-from gdbtools.analysis.devices.guest_tree import GuestMemory, GuestTree, TreeSearch, guest_memory, guest_trees
+from gdbtools.analysis.devices.guest_tree import GuestTree, TreeSearch, guest_trees
 from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict
-from gdbtools.analysis.guests.census import census
+from gdbtools.analysis.guests.census import Census, Censuses
+from gdbtools.analysis.guests.memory import GuestMemory
+from gdbtools.analysis.kept_answers import KeptAnswers
 from gdbtools.analysis.roots.table_survey import Extent
-from gdbtools.arch.model import EntryKind, FaultKind, Read, Refusal, Walk
-from gdbtools.wording import name_of, number_of
+from gdbtools.arch.model import EntryKind, FaultKind, Read, Refusal, Regime, Walk
+from gdbtools.wording import name_of, number_of, size
 
 
 class SecondStageCause(enum.Enum):
@@ -23,13 +25,13 @@ class SecondStageCause(enum.Enum):
     SOFT_INVALID = enum.auto()
     """All is there but the valid bit: the hypervisor sets it again."""
     NEVER_POPULATED = enum.auto()
-    """Memory by the guest's device tree, of which there is none (yet, or any more)."""
+    """Memory by a device tree in the guest's memory, of which there is none (yet, or any more)."""
     DEVICE = enum.auto()
-    """A device by the guest's device tree, which the hypervisor emulates."""
+    """A device by it, which the hypervisor emulates."""
     NOTHING = enum.auto()
-    """Neither memory nor a device by the guest's device tree."""
+    """Neither memory nor a device by it."""
     NOT_KNOWN = enum.auto()
-    """Nothing is mapped, and no device tree of the guest's says what should be."""
+    """Nothing is mapped, and no device tree that may be the guest's says what should be."""
     PERMISSION = enum.auto()
     """It is there, and a right is withheld."""
     ACCESS_FLAG = enum.auto()
@@ -66,20 +68,53 @@ class SecondStageRefusal:
     identity_bytes: int = 0
 
 
-def of_diagnosis(found: Diagnosis, read: Read, places: Sequence[Extent] | None) -> SecondStageRefusal | None:
-    """Return why the second stage refused, where its tables agree that it did; None for other faults.
+@dataclass(frozen=True)
+class MachineMemory:
+    """The memory of a machine: `places` is where it has any, None where its source does not say.
 
-    `places` is where the machine has memory, None where its source does not say.
+    `glance` reads what no answer rests on.  Where a device `may_notice` a read, nothing else than memory is looked at.
     """
+
+    read: Read
+    glance: Read
+    places: Sequence[Extent] | None
+    may_notice: bool
+
+
+class KeptTrees:
+    """The device trees that were found in guests' memory, and the censuses of it, kept from one question to the next.
+
+    A hypervisor puts a guest's tree where it is before the guest begins, so that places without one are not looked at
+    again for as long as the second stage and the trees that were found are the same.
+    """
+
+    def __init__(self, censuses: Censuses) -> None:
+        self._censuses = censuses
+        self._searches = KeptAnswers[TreeSearch]()
+
+    def of(self, regime: Regime, machine: MachineMemory) -> tuple[GuestMemory, TreeSearch]:
+        """Return the memory that a second stage maps, and the trees in it."""
+        counted = self._censuses.of(regime, machine.read, machine.places)
+        asked: tuple[Census, object] = counted, machine.places
+        found = self._searches.of(
+            asked,
+            machine.read,
+            lambda noted: guest_trees(GuestMemory(counted, noted.read), machine.glance, machine.places),
+        )
+        return GuestMemory(counted, machine.read), found
+
+
+def of_diagnosis(found: Diagnosis, machine: MachineMemory, kept: KeptTrees) -> SecondStageRefusal | None:
+    """Return why the second stage refused, where its tables agree that it did; None for other faults."""
     walked, predicted = found.walk, found.predicted
     if found.verdict is not Verdict.TABLES_AGREE or walked is None or predicted is None or predicted.fault.stage == 1:
         return None
     below = walked.below if walked.regime.stage == 1 else walked
-    return None if below is None else second_stage_refusal(below, predicted, read, places)
+    return None if below is None else second_stage_refusal(below, predicted, machine, kept)
 
 
 def second_stage_refusal(
-    below: Walk, predicted: Refusal, read: Read, places: Sequence[Extent] | None
+    below: Walk, predicted: Refusal, machine: MachineMemory, kept: KeptTrees
 ) -> SecondStageRefusal:
     """Return why a walk of the second stage was refused by `predicted`.
 
@@ -93,23 +128,26 @@ def second_stage_refusal(
         return SecondStageRefusal(_OF_PRESENT[predicted.fault.kind], ipa)
     if not below.steps or below.steps[-1].entry.kind is not EntryKind.INVALID:
         return SecondStageRefusal(SecondStageCause.OTHER, ipa)
-    if places is None:
+    if machine.places is None and machine.may_notice:
         return SecondStageRefusal(SecondStageCause.NOT_KNOWN, ipa, why_unknown=UNPLACED)
-    return _absent(ipa, guest_memory(census(below.regime, read, places), read))
+    return _absent(ipa, *kept.of(below.regime, machine))
 
 
-def _absent(ipa: IPA, memory: GuestMemory) -> SecondStageRefusal:
-    search = guest_trees(memory)
-    trees = search.trees
+def _absent(ipa: IPA, memory: GuestMemory, search: TreeSearch) -> SecondStageRefusal:
+    trees = search.believed
     said = {_by_tree(ipa, each) for each in trees}
     cause, region = said.pop() if len(said) == 1 else (SecondStageCause.NOT_KNOWN, None)
     why = ""
-    if not trees:
+    if not trees and search.trees:
+        other = search.trees[0]
+        why = f"the one at IPA {other.ipa:#x}, PA {other.pa:#x}, is the machine's own: {other.whose.why}"
+    elif not trees:
         why = f"none was found in the memory that stage 2 maps{_unread(memory, search)}"
     elif cause is SecondStageCause.NOT_KNOWN:
         why = f"{len(trees)} are in the memory that stage 2 maps, and they differ on it"
     tree = None if why else trees[0]
-    return SecondStageRefusal(cause, ipa, region, tree, why, memory.mapped_bytes, memory.identity_bytes)
+    mapped = memory.census.count(lambda each: each.size_bytes)
+    return SecondStageRefusal(cause, ipa, region, tree, why, mapped, memory.own_address_bytes)
 
 
 def _by_tree(ipa: int, tree: GuestTree) -> tuple[SecondStageCause, DeviceRegion | None]:
@@ -121,7 +159,9 @@ def _by_tree(ipa: int, tree: GuestTree) -> tuple[SecondStageCause, DeviceRegion 
 
 def _unread(memory: GuestMemory, search: TreeSearch) -> str:
     """Return what of a guest's memory was not looked at, as the end of a sentence."""
-    said = [f"{number_of(memory.lost_tables, 'table')} cannot be read"] if memory.lost_tables else []
+    lost = len(memory.census.unread)
+    said = [f"{number_of(lost, 'table')} cannot be read"] if lost else []
     said += [f"nor can {search.unreadable} of {search.places} places"] if said and search.unreadable else []
     said += [f"{search.unreadable} of {search.places} places cannot be read"] if not said and search.unreadable else []
+    said += [f"only its first {size(search.looked_through)} were looked through"] if search.looked_through else []
     return f", but {', '.join(said)}" if said else ""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from gdbtools.addresses import PA, Input, moved
+from gdbtools.addresses import Input, moved
+from gdbtools.analysis.kept_answers import KeptAnswers, NotedMemory
 from gdbtools.analysis.mappings import mappings_of
 from gdbtools.analysis.roots.table_survey import Extent
 from gdbtools.analysis.selection import onto, within
@@ -124,26 +125,12 @@ class _Counted:
         return LeafGroup(**vars(self))
 
 
-@dataclass
-class _Once:
-    """Physical memory of which each table is read once, whoever asks first."""
-
-    under: Read
-    known: dict[tuple[PA, int], bytes] = field(default_factory=dict)
-
-    def __call__(self, pa: PA, size_bytes: int) -> bytes:
-        found = self.known.get((pa, size_bytes))
-        if found is None:
-            found = self.known[pa, size_bytes] = self.under(pa, size_bytes)
-        return found
-
-
 def census(regime: Regime, read: Read, memory: Sequence[Extent] | None) -> Census:
     """Count what a second stage maps; each of its tables is read once.
 
     `memory` is where there is memory, in order of address; None where nobody says.
     """
-    once = _Once(read)
+    once = NotedMemory(read).read
     unread: list[Hole] = []
     groups: dict[tuple[object, ...], _Counted] = {}
     ours: list[Run] = []
@@ -173,6 +160,18 @@ def census(regime: Regime, read: Read, memory: Sequence[Extent] | None) -> Censu
         table_bytes=sum(page.size_bytes for page in pages),
         passed=0 if first is None or last is None else sum(_passed(page, first, last) for page in pages),
     )
+
+
+class Censuses:
+    """The censuses that a face keeps from one question to the next."""
+
+    def __init__(self) -> None:
+        self._kept = KeptAnswers[Census]()
+
+    def of(self, regime: Regime, read: Read, memory: Sequence[Extent] | None) -> Census:
+        """Return the census of a second stage: the one that is kept, where its tables are as they were, else anew."""
+        asked = regime, None if memory is None else tuple(memory)
+        return self._kept.of(asked, read, lambda noted: census(regime, noted.read, memory))
 
 
 def _parted(run: Run, memory: Sequence[Extent] | None) -> Iterator[tuple[Run, bool]]:

@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gdbtools.addresses import PA, VA
-from gdbtools.analysis.devices.second_stage_cause import of_diagnosis
+from gdbtools.analysis.devices.second_stage_cause import KeptTrees, of_diagnosis
 from gdbtools.analysis.faults.diagnosis import Verdict, diagnose
 from gdbtools.analysis.faults.writer import writer
 from gdbtools.analysis.footprint import read_code, read_range, read_tables
+from gdbtools.analysis.guests.census import Censuses
 from gdbtools.arch.capabilities import DirtyConvention
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Regime
 from gdbtools.commands.files import write_whole
 from gdbtools.commands.guest_frames import frames_on, guest_of
+from gdbtools.commands.guests.memory import machine_memory
 from gdbtools.commands.session import Session
 from gdbtools.commands.spaces import CURRENT, all_ranges, of_last_exception, spaces
 from gdbtools.errors import Unavailable, Unreadable
@@ -112,7 +114,7 @@ def captured_tables(
             if code and found.walk is not None:
                 frames_on(found.walk, guest_of(here.machine))
             if every and code:
-                of_diagnosis(found, read, map_of(machine.memory))
+                of_diagnosis(found, machine_memory(machine, read), KeptTrees(Censuses()))
             if code and found.verdict in (Verdict.TABLES_PERMIT, Verdict.LEFT_TO_HARDWARE):
                 writer(asked.architecture, asked.register, read, found)
     return unreadable

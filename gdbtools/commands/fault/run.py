@@ -131,7 +131,7 @@ def run(session: Session, options: Options) -> Sequence[Answer]:
         frames=None if found.walk is None else frames_on(found.walk, guest),
         passed_on=() if passed is None else passed.said,
         software=of_deciding_entry(architecture, found.walk, found.predicted),
-        second_stage=second_stage(machine, found),
+        second_stage=second_stage(machine, found, session.kept.trees),
         place=_place(session, found) if options.names else None,
     )
     return (answer,)

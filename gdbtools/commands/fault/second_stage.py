@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from gdbtools.addresses import PA
 from gdbtools.analysis.devices.second_stage_cause import (
+    KeptTrees,
     SecondStageCause,
     SecondStageRefusal,
     of_diagnosis,
 )
+from gdbtools.analysis.devices.tree_owner import TreeOwner
 from gdbtools.analysis.faults.diagnosis import Diagnosis
+from gdbtools.commands.guests.memory import machine_memory
 from gdbtools.errors import Unavailable, Unreadable
-from gdbtools.machine.dumps.extents import Extent, map_of
 from gdbtools.machine.model import Machine
-from gdbtools.render.document import Text
+from gdbtools.render.document import Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.wording import number_of, size
-
-ANYWHERE: Final[Sequence[Extent]] = ((PA(0), 1 << 64),)
 
 
 @dataclass(frozen=True)
@@ -34,10 +32,10 @@ class SecondStageAnswer:
     machine_has: str | None = None
 
 
-def second_stage(machine: Machine, diagnosis: Diagnosis) -> SecondStageAnswer | None:
+def second_stage(machine: Machine, diagnosis: Diagnosis, kept: KeptTrees) -> SecondStageAnswer | None:
     """Return what a fault of the second stage comes of, where its tables agree; None for others."""
     try:
-        found = of_diagnosis(diagnosis, machine.memory.read, _places(machine))
+        found = of_diagnosis(diagnosis, machine_memory(machine), kept)
     except (Unavailable, Unreadable):
         return None
     if found is None:
@@ -47,25 +45,19 @@ def second_stage(machine: Machine, diagnosis: Diagnosis) -> SecondStageAnswer | 
     return SecondStageAnswer(found, has)
 
 
-def _places(machine: Machine) -> Sequence[Extent] | None:
-    """Return where memory is; a file may be read wherever it has something, whether it says so or not."""
-    found = map_of(machine.memory)
-    return ANYWHERE if found is None and machine.live is None else found
-
-
 def at_address(found: SecondStageAnswer | None, label: str) -> str:
     """Return what the guest has at the address, to be put behind why its entry refuses; empty where nobody says."""
-    if found is None:
+    if found is None or found.refusal.tree is None:
         return ""
-    refusal = found.refusal
-    at = f"{label} {refusal.ipa:#x}"
+    refusal, whose = found.refusal, found.refusal.tree.whose
+    at, is_guests = f"{label} {refusal.ipa:#x}", whose.owner is TreeOwner.GUEST
+    tree = "the guest's device tree" if is_guests else "a device tree that is not shown to be the guest's"
     if refusal.cause is SecondStageCause.DEVICE and refusal.region is not None:
-        return f", and {at} is the guest's device {refusal.region.name}: left to be emulated"
+        device = f"the guest's device {refusal.region.name}" if is_guests else f"{refusal.region.name} by {tree}"
+        return f", and {at} is {device}: left to be emulated"
     if refusal.cause is SecondStageCause.NEVER_POPULATED:
-        return f", and {at} is memory by the guest's device tree: never populated, or taken away"
-    if refusal.cause is SecondStageCause.NOTHING:
-        return f", and the guest's device tree has nothing at {at}"
-    return ""
+        return f", and {at} is memory by {tree}: never populated, or taken away"
+    return f", and {tree} has nothing at {at}"
 
 
 def second_stage_rows(found: SecondStageAnswer | None, label: str, has_transfer: bool) -> list[tuple[str, Text]]:
@@ -79,7 +71,8 @@ def second_stage_rows(found: SecondStageAnswer | None, label: str, has_transfer:
         tree = refusal.tree
         devices, memory = len(tree.map.devices), sum(each.size_bytes for each in tree.map.memory)
         said = f"{number_of(devices, 'device region')} and {size(memory)} of memory"
-        rows.append(("device tree", f"at {label} {tree.ipa:#x}, PA {tree.pa:#x}: {said}"))
+        place = f"at {label} {tree.ipa:#x}, PA {tree.pa:#x}: {said}"
+        rows += labelled("device tree", (place, tree.whose.why))
     elif refusal.why_unknown:
         rows.append(("device tree", refusal.why_unknown))
     if found.machine_has is not None:
@@ -109,7 +102,12 @@ def second_stage_record(found: SecondStageAnswer) -> JsonObject:
             "last": hexadecimal(region.last),
         }
     if tree is not None:
-        record["device_tree"] = {"ipa": hexadecimal(tree.ipa), "pa": hexadecimal(tree.pa)}
+        record["device_tree"] = {
+            "ipa": hexadecimal(tree.ipa),
+            "pa": hexadecimal(tree.pa),
+            "whose": tree.whose.owner.label,
+            "why": tree.whose.why,
+        }
     record |= {"why_unknown": refusal.why_unknown} if refusal.why_unknown else {}
     record |= {} if found.machine_has is None else {"machine_has": found.machine_has}
     return record

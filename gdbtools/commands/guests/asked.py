@@ -11,7 +11,7 @@ from gdbtools import systems
 from gdbtools.analysis.footprint import read_tables
 from gdbtools.analysis.guests.census import census
 from gdbtools.analysis.guests.known import GuestOnCpu, Guests, KnownGuest, guests
-from gdbtools.analysis.guests.memory import own_physical
+from gdbtools.analysis.guests.memory import GuestMemory, OwnPhysical
 from gdbtools.arch.model import Assumption, Read
 from gdbtools.commands.session import OfGuest, Session
 from gdbtools.commands.what_if import WhatIf
@@ -113,7 +113,7 @@ def guest_alone(machine: Machine, text: str) -> Machine:
         with suppress(Unavailable):
             alone = FixedRegisters(guests.alone(on.cpu.registers.read), name)
             cpus = (Cpu(0, Overridden(on.cpu.registers, alone)),)
-    memory = own_physical(counted, machine.memory.read, name)
+    memory = OwnPhysical(GuestMemory(counted, machine.memory.read), f"the memory of {name}")
     return replace(machine, memory=memory, cpus=cpus, current=0, live=None, counted=False)
 
 

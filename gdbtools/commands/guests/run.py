@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gdbtools.analysis.guests.census import Census, census
+from gdbtools.analysis.guests.census import Census
 from gdbtools.analysis.guests.known import GuestOnCpu, KnownGuest
 from gdbtools.commands.guests.asked import closer, known_guests
 from gdbtools.commands.session import Session
@@ -45,8 +45,8 @@ class GuestList:
 def run(session: Session, options: Options) -> Sequence[GuestList]:  # noqa: ARG001
     machine = session.machine
     found = known_guests(machine)
-    memory = map_of(machine.memory)
-    counted = tuple(CountedGuest(each, census(each.regime, machine.memory.read, memory)) for each in found.known)
+    memory, count = map_of(machine.memory), session.kept.censuses.of
+    counted = tuple(CountedGuest(each, count(each.regime, machine.memory.read, memory)) for each in found.known)
     holding = {on.cpu.number for on in (*found.empty, *(on for each in found.known for on in each.cpus))}
     idle = tuple(cpu.number for cpu in machine.cpus if cpu.number not in holding and cpu.number not in found.unread)
     following = closer(machine, found.known[0]) if found.known else ()

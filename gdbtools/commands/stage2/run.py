@@ -61,7 +61,8 @@ def run(session: Session, options: Options) -> Sequence[GuestMap]:
         )
     memory = map_of(machine.memory)
     started = time.perf_counter()
-    found = census(regime, machine.memory.read, memory)
+    count = census if options.measure else session.kept.censuses.of
+    found = count(regime, machine.memory.read, memory)
     seconds = time.perf_counter() - started
     if found.unread and not found.leaves:
         hole = found.unread[0]

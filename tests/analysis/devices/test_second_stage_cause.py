@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gdbtools.analysis.devices.guest_tree import guest_memory
 from gdbtools.analysis.devices.second_stage_cause import (
     UNPLACED,
+    KeptTrees,
+    MachineMemory,
     SecondStageCause,
     SecondStageRefusal,
     second_stage_refusal,
 )
-from gdbtools.analysis.guests.census import census
+from gdbtools.analysis.guests.census import Censuses, census
+from gdbtools.analysis.guests.memory import GuestMemory
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.model import Access, AccessKind
 from gdbtools.arch.walk import walk
@@ -53,6 +55,7 @@ class Guest:
     lost: int | None = None
     places: Sequence[tuple[int, int]] | None = ((0x4000_0000, 0x8000_0000),)
     looked_at: list[int] = field(default_factory=list)
+    kept: KeptTrees = field(default_factory=lambda: KeptTrees(Censuses()))
 
     def __post_init__(self) -> None:
         table = S2_ROOT + 0x1000
@@ -77,7 +80,8 @@ class Guest:
         found = walk(ARM.regime_for(reader(guest()), ipa, "stage2"), ipa, self.read)
         predicted = ARM.check(found, Access(kind, ARM.privileges[1]), 0)
         assert predicted is not None
-        return second_stage_refusal(found, predicted, self.read, self.places)
+        machine = MachineMemory(self.read, self.read, self.places, may_notice=True)
+        return second_stage_refusal(found, predicted, machine, self.kept)
 
 
 @pytest.fixture
@@ -144,7 +148,7 @@ def test_memory_that_cannot_be_read_is_not_said_to_have_no_tree(with_tree: Guest
     with_tree.lost = TREE_IPA + with_tree.offset
     found = with_tree.refused(0x300_1000)
     assert found.cause is SecondStageCause.NOT_KNOWN
-    assert found.why_unknown.endswith("maps, but 1 of 4 places cannot be read")
+    assert found.why_unknown.endswith("maps, but 1 of 2048 places cannot be read")
 
 
 def test_only_memory_is_looked_at_as_a_device_might_notice(with_tree: Guest) -> None:
@@ -193,7 +197,7 @@ def test_a_guests_memory_is_read_across_blocks_that_are_apart() -> None:
     across.memory.words[table + 8 * 3] = 0x7000_0000 | BLOCK | EVERYTHING
     across.data = {TREE_IPA + across.offset + 2 * MIB - 8: b"12345678", 0x7000_0000: b"abcdefgh"}
     regime = ARM.regime_for(reader(guest()), 0, "stage2")
-    apart = guest_memory(census(regime, across.read, across.places), across.read)
+    apart = GuestMemory(census(regime, across.read, across.places), across.read)
     assert apart.read_ipa(TREE_IPA + 2 * MIB - 8, 16) == b"12345678abcdefgh"
     with pytest.raises(Unreadable):
         apart.read_ipa(TREE_IPA + 4 * MIB - 8, 16)

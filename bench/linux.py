@@ -46,8 +46,8 @@ def report(smallest: bool = False) -> None:
     print(f"  plain walker     {1000 * plain:7.1f} ms, {plain / ours:.1f} times as long")
     print(f"  read once        {1000 * bare:7.1f} ms")
     for live in lives:
-        print(f"  map, inside GDB  {1000 * live.map:7.1f} ms, {live.runs} runs, read through {live.through}")
-        print(f"  bare transfer    {1000 * live.bare:7.1f} ms; map takes {live.map / live.bare:.2f} times that")
+        print(f"  map, inside GDB  {1000 * live.asked:7.1f} ms, {live.count} runs, read through {live.through}")
+        print(f"  bare transfer    {1000 * live.bare:7.1f} ms; map takes {live.asked / live.bare:.2f} times that")
 
 
 def whole_command(guest: LinuxGuest, registers: dict[str, int]) -> str:

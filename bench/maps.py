@@ -154,24 +154,24 @@ def live(half: Half, past_stub: bool) -> None:
         loader = ("-device", f"loader,file={folder}/ram.bin,addr={RAM:#x},force-raw=on")
         with Qemu(GUEST, extra=loader) as qemu:
             found = in_gdb(qemu.gdbstub, {"BENCH_REGISTERS": str(folder / "registers.json")}, past_stub)
-    counts = f"{half.entries:9} {found.runs:8} {found.tables:6}"
-    times = f"{1000 * found.map:8.1f} ms {1000 * found.bare:8.1f} ms {found.map / found.bare:7.2f}x"
+    counts = f"{half.entries:9} {found.count:8} {found.tables:6}"
+    times = f"{1000 * found.asked:8.1f} ms {1000 * found.bare:8.1f} ms {found.asked / found.bare:7.2f}x"
     print(f"  {counts} {times}  {found.through}")
 
 
 @dataclass(frozen=True)
 class Live:
-    """What map_in_gdb.py printed: seconds of `map` and of the bare transfer, runs, pieces of tables, through what."""
+    """What map_in_gdb.py printed: seconds of what was asked and of the bare transfer, and what each of them counted."""
 
-    map: float
+    asked: float
     bare: float
-    runs: int
+    count: int
     tables: int
     through: str
 
 
-def in_gdb(gdbstub: Path, environment: Mapping[str, str], past_stub: bool) -> Live:
-    """Map what a guest maps, in GDB, from its RAM's file if that can be had and may be used."""
+def in_gdb(gdbstub: Path, environment: Mapping[str, str], past_stub: bool, asked: str = "map") -> Live:
+    """Ask what a guest maps, in GDB, from its RAM's file if that can be had and may be used."""
     words = [*DIES_WITH_PARENT, find_gdb(), "-nx", "-batch"]
     for command in (f"target remote {gdbstub}", f"source {gdbinit()}", f"source {IN_GDB}"):
         words += ["-ex", command]
@@ -180,13 +180,14 @@ def in_gdb(gdbstub: Path, environment: Mapping[str, str], past_stub: bool) -> Li
         check=True,
         capture_output=True,
         text=True,
-        env={**os.environ, **environment, "BENCH_PAST_STUB": str(int(past_stub))},
+        env={**os.environ, **environment, "BENCH_PAST_STUB": str(int(past_stub)), "BENCH_ASKED": asked},
     )
     told = {
-        name: (float(seconds), int(count)) for name, seconds, count in re.findall(r"(map|bare) (\S+) (\d+)", run.stdout)
+        name: (float(seconds), int(count))
+        for name, seconds, count in re.findall(r"(asked|bare) (\S+) (\d+)", run.stdout)
     }
     (through,) = re.findall(r"(?m)^through (.+)$", run.stdout)
-    return Live(told["map"][0], told["bare"][0], told["map"][1], told["bare"][1], through)
+    return Live(told["asked"][0], told["bare"][0], told["asked"][1], told["bare"][1], through)
 
 
 def report(smallest: bool = False) -> None:

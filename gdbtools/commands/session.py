@@ -76,6 +76,7 @@ class Kept:
         from gdbtools.analysis.devices.second_stage_cause import KeptTrees
 
         return KeptTrees(self.censuses)
+
     kernel: FoundKernel | None = None
     """The guest's kernel, as far as it was asked about."""
 

@@ -24,6 +24,7 @@ class XenGuest(LinuxGuest):
     unread_characters: ClassVar[int | None] = UNREAD_CHARACTERS
 
     memory_bytes: int = 768 << 20
+    dom0_bytes: int = DOM0_BYTES
     version: str = "4.17"
     """Of `XENS`."""
 
@@ -33,7 +34,7 @@ class XenGuest(LinuxGuest):
         shape = ["-M", machine, "-cpu", self.cpu, "-m", f"{self.memory_bytes >> 20}M", "-object", backend]
         ports = ["-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"]
         ports += ["-monitor", "none", "-gdb", f"unix:{self.gdbstub},server=on,wait=off"]
-        options = f"dom0_mem={DOM0_BYTES >> 20}M console=dtuart sync_console"
+        options = f"dom0_mem={self.dom0_bytes >> 20}M console=dtuart sync_console"
         boot = ["-kernel", str(xen(version=self.version)), "-append", options]
         dom0 = f"guest-loader,addr={KERNEL_AT:#x},kernel={self.kernel},bootargs=console=hvc0 quiet rdinit=/init"
         initrd = f"guest-loader,addr={INITRD_AT:#x},initrd={folder / 'initramfs'}"

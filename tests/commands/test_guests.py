@@ -292,3 +292,34 @@ def test_what_is_suggested_of_a_guest_can_be_asked(tmp_path: Path, capsys: Capsy
     words = source(tmp_path / "xen.core", held(1))
     assert "next stage2 --guest 0, walk IPA --regime stage2 --guest 0" in text(capsys, "guests", *words)
     ask(capsys, "walk", f"{xen_memory.IPA:#x}", "--regime", "stage2", "--guest", "0", *words)
+
+
+# What an audit says of them.
+
+
+def test_an_audit_holds_guests_against_each_other_that_no_cpu_holds(tmp_path: Path, capsys: Capsys) -> None:
+    """One CPU has one of them; the other one's second stage is known by what Xen keeps of it."""
+    words = ["--rule", "guest-isolation"]
+    ask(capsys, "audit", *words, *source(tmp_path / "xen.core", held(0)))
+    memory = xen()
+    memory.words[ROOTS[1] + 0x2000 + 7 * 8] -= RAM[1] - RAM[0]
+    given = source(tmp_path / "planted.core", held(0), memory=memory)
+    [found] = ask(capsys, "audit", *words, *given, status=1)["result"]["findings"]
+    assert found["said"] == (
+        f"guest 0 (domain 0) and guest 1 (domain 1) have the same 4KB of memory at PA {RAM[0] + 7 * 4096:#x}"
+    )
+    memory.words[ROOTS[1] + 0x2000 + 7 * 8] &= ~1
+    given = source(tmp_path / "planted.core", held(0), memory=memory)
+    assert ask(capsys, "audit", *words, *given, status=1)["result"]["findings"], "Xen sets that bit again"
+
+
+def test_a_finding_of_a_guest_that_no_cpu_holds_is_asked_about_by_its_number(tmp_path: Path, capsys: Capsys) -> None:
+    memory = xen()
+    memory.words[ROOTS[1] + 0x2000 + 7 * 8] = ROOTS[0] | memory.words[ROOTS[1] + 0x2000 + 7 * 8] & 0xFFFF_0000_0000_0FFF
+    given = source(tmp_path / "planted.core", held(0), memory=memory)
+    [found] = ask(capsys, "audit", "--rule", "guest-isolation", *given, status=1)["result"]["findings"]
+    assert found["said"].startswith("guest 1 (domain 1) reaches the level 1 table of a second stage")
+    command = found["next"].removeprefix("gdbtools ").split(" -s ")[0]
+    assert command == f"walk {0x4400_7000:#x} --regime stage2 --guest 1"
+    name, *words = command.split()
+    assert ask(capsys, name, *words, *given)["result"]["output"] == f"{ROOTS[0]:#018x}"

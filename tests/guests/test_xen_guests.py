@@ -179,6 +179,13 @@ def test_the_tree_of_each_guest_is_found_in_its_memory_and_the_machines_is_told_
         assert ownership(root, device_map(root), (pa, pa), memory, places).owner is TreeOwner.MACHINE
 
 
+def test_an_audit_holds_both_guests_against_each_other_whichever_is_loaded(running: XenPair) -> None:
+    [asked] = running.ask("audit --rule guest-isolation")[0]["rules"]
+    counted = [running.ask(f"stage2 --guest {number}")[0]["leaves"] for number in (0, 1)]
+    leaves = sum(group["leaves"] for groups in counted for group in groups)
+    assert (asked["findings"], asked["examined"]) == (0, leaves)
+
+
 def test_at_a_stop_in_xen_itself_the_last_guest_is_asked_and_that_is_said(xen: XenPair) -> None:
     deadline = time.monotonic() + SECONDS
     xen.stop()

@@ -39,7 +39,8 @@ class AuditedRange:
     """A range that is looked through, or a second stage by itself.
 
     `cpus` are those that use it or have it loaded; `registers` and `regime_name` are what a question needs to be put to
-    it, where it is not the one in force.  `reduced` says that it is the part of a kernel that a process has.
+    it, where it is not the one in force.  `reduced` says that it is the part of a kernel that a process has.  Of a
+    guest's second stage `guest` is its number, as `guests` lists them, and `guest_name` what its hypervisor calls it.
     """
 
     regime: Regime
@@ -47,10 +48,24 @@ class AuditedRange:
     registers: Mapping[str, int] = field(default_factory=dict)
     regime_name: str = ""
     reduced: bool = False
+    guest: int | None = None
+    guest_name: str = ""
 
     @property
     def is_second(self) -> bool:
         return self.regime.stage == 2
+
+    @property
+    def is_kept(self) -> bool:
+        """Return whether no CPU has it, and only the hypervisor of its guest tells of it."""
+        return self.guest is not None and not self.cpus
+
+    @property
+    def whose(self) -> str:
+        """Return what the guest is called whose second stage this is."""
+        if self.guest is None:
+            return f"the guest of the root at PA {self.regime.root:#x}"
+        return f"guest {self.guest}{f' ({self.guest_name})' if self.guest_name else ''}"
 
 
 @dataclass(frozen=True, slots=True)

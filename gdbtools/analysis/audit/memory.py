@@ -50,7 +50,7 @@ def _differing(one: tuple[str, str], other: tuple[str, str]) -> str:
 def beyond_memory(found: Surveyed) -> Checked:
     if found.memory is None:
         return Checked(BEYOND_MEMORY, 0, (), unasked="the source does not say where all of the machine's memory is")
-    asked = [each for each in (*found.mapped, *found.second) if is_in_force(each.run)]
+    asked = [each for each in (*found.mapped, *found.second) if is_in_force(each.run) and not each.range.is_kept]
     asked = [each for each in asked if not each.run.attributes.device]
     beyond = [*outside(asked, found.memory)]
     sure_bytes = sum(end - first for first, end, each in beyond if not each.run.attributes.physical_type)

@@ -119,9 +119,10 @@ def _table_shared(pa: int, one: AuditedTable, other: AuditedTable) -> Finding:
 
 
 def guest_isolation(found: Surveyed) -> Checked:
+    """A hypervisor sets the valid bit of what is soft-invalid again: that is the guest's as much as the rest."""
     guests: dict[int, list[RootedRun]] = {}
     for each in found.second:
-        if is_in_force(each.run):
+        if is_in_force(each.run) or each.run.kind.soft_invalid:
             guests.setdefault(each.regime.root, []).append(each)
     if not guests:
         return Checked(GUEST_ISOLATION, 0, (), unasked="no second stage is known here")
@@ -129,18 +130,37 @@ def guest_isolation(found: Surveyed) -> Checked:
     devices = 0
     for one, other in combinations(guests, 2):
         for first, size_bytes, mine, theirs in same_places(shared(guests[one], guests[other])):
-            if mine.run.attributes.device and theirs.run.attributes.device:
-                devices += size_bytes
-                continue
-            said = f"two guests have {size(size_bytes)} of memory at PA {first:#x}"
-            also = f"of the root at PA {other:#x}: {found.evidence.also(theirs, theirs.address_of(first))}"
-            place = mine.address_of(first), size_bytes
-            findings.append(found.evidence.finding(GUEST_ISOLATION, said, mine, *place, (also,)))
+            parts = [*_memory_within(found, first, size_bytes, mine, theirs)]
+            findings += (_shared_memory(found, *part, mine, theirs) for part in parts)
+            devices += size_bytes - sum(part_bytes for _, part_bytes in parts)
     for runs in guests.values():
         findings += _tables_reached(found, runs)
     explained = (f"{size(devices)} that two guests have are a device's",) if devices else ()
     return Checked(GUEST_ISOLATION, sum(each.run.leaves for runs in guests.values() for each in runs), tuple(findings),
                    explained)  # fmt: skip
+
+
+def _memory_within(
+    found: Surveyed, first: int, size_bytes: int, mine: RootedRun, theirs: RootedRun
+) -> Iterator[tuple[int, int]]:
+    """Yield what of a place is memory: where the source says there is, else all that is not a device's for both.
+
+    A hypervisor may map a device with the type of memory, and memory with that of a device.
+    """
+    if found.memory is None:
+        if not (mine.run.attributes.device and theirs.run.attributes.device):
+            yield first, size_bytes
+        return
+    for start, stop in found.memory:
+        low, high = max(first, start), min(first + size_bytes, stop)
+        if low < high:
+            yield low, high - low
+
+
+def _shared_memory(found: Surveyed, pa: int, size_bytes: int, mine: RootedRun, theirs: RootedRun) -> Finding:
+    said = f"{mine.range.whose} and {theirs.range.whose} have the same {size(size_bytes)} of memory at PA {pa:#x}"
+    also = f"of {theirs.range.whose}: {found.evidence.also(theirs, theirs.address_of(pa))}"
+    return found.evidence.finding(GUEST_ISOLATION, said, mine, mine.address_of(pa), size_bytes, (also,))
 
 
 @dataclass(frozen=True)
@@ -164,7 +184,7 @@ def _tables_reached(found: Surveyed, runs: Sequence[RootedRun]) -> Iterator[Find
     for number, places in reached.items():
         pa, level = places[0]
         more = f", and {number_of(len(places) - 1, 'further one')}" if len(places) > 1 else ""
-        said = f"a guest reaches the level {level} table of a second stage at PA {pa:#x}{more}"
+        said = f"{runs[number].range.whose} reaches the level {level} table of a second stage at PA {pa:#x}{more}"
         where = runs[number]
         size_bytes = places[-1][0] - pa + PAGE_BYTES
         yield found.evidence.finding(GUEST_ISOLATION, said, where, where.address_of(pa), size_bytes)

@@ -12,6 +12,8 @@ def next_command(each: Finding) -> str:
     """Return the command that looks closer at a finding; empty where it is of no address."""
     if each.range is None:
         return ""
+    if each.range.is_kept:
+        return f"walk {each.first:#x} --regime {each.range.regime_name} --guest {each.range.guest}"
     leads = "".join(f" --with {name}={value:#x}" for name, value in each.range.registers.items())
     regime = f" --regime {each.range.regime_name}" if each.range.regime_name else ""
     return f"walk {each.first:#x}{regime}{leads}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from gdbtools.addresses import VA
 from gdbtools.analysis.audit.findings import ADDRESSES, AuditedRange
+from gdbtools.analysis.guests.known import KnownGuest, on_cpus
 from gdbtools.analysis.isolation import vector_entries
 from gdbtools.arch.walk import walk
+from gdbtools.commands.guests.asked import known_guests
 from gdbtools.commands.rmap.known_regimes import KnownRegime, regimes_in_memory, regimes_in_use
 from gdbtools.commands.spaces import Spaces
 from gdbtools.errors import Unavailable, Unreadable
@@ -16,15 +19,16 @@ from gdbtools.machine.model import Machine
 
 
 def audited_ranges(machine: Machine, with_roots: bool) -> list[AuditedRange]:
-    """Return every range with tables that a CPU uses or has loaded; with `with_roots`, those of found roots too.
+    """Return every range with tables that a CPU uses or has loaded, and the second stage of every guest that is known.
 
-    Raises `Unavailable` where the current CPU lacks a register that is needed.
+    With `with_roots`, also those of roots that are found in memory.  Raises `Unavailable` where the current CPU lacks a
+    register that is needed.
     """
     own = machine.architecture.regimes(machine.register)
     known = regimes_in_use(machine)
     if with_roots:
         known += regimes_in_memory(machine, [each.regime for each in known])
-    return [
+    found = [
         AuditedRange(
             each.regime, tuple(each.cpus), _leading(machine, each), "" if each.regime in own else _name(machine, each),
             each.reduced,
@@ -32,6 +36,29 @@ def audited_ranges(machine: Machine, with_roots: bool) -> list[AuditedRange]:
         for each in known
         if each.regime.levels
     ]  # fmt: skip
+    for each in _guests(machine, with_roots):
+        found = _with_guest(found, each, machine.architecture.guests.stage(machine.register))
+    return found
+
+
+def _guests(machine: Machine, with_roots: bool) -> Sequence[KnownGuest]:
+    """Return the guests that are known; none where no CPU has anything of a guest's, which is where there are none."""
+    with suppress(Unavailable):
+        if on_cpus(machine):
+            return known_guests(machine, with_roots).known
+    return ()
+
+
+def _with_guest(ranges: Sequence[AuditedRange], guest: KnownGuest, stage: str) -> list[AuditedRange]:
+    """Return the ranges with a guest's second stage among them, which may be there without its name."""
+    name = guest.kept.name if guest.kept else ""
+    root = guest.regime.root
+    if not any(each.is_second and each.regime.root == root for each in ranges):
+        return [*ranges, AuditedRange(guest.regime, regime_name=stage, guest=guest.number, guest_name=name)]
+    return [
+        replace(each, guest=guest.number, guest_name=name) if each.is_second and each.regime.root == root else each
+        for each in ranges
+    ]
 
 
 def _leading(machine: Machine, known: KnownRegime) -> Mapping[str, int]:

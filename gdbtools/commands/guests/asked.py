@@ -25,9 +25,9 @@ _WRITTEN = re.compile(r"(?:(?P<identifier>[a-z]+)=)?(?P<number>\d+|0x[0-9a-f]+)"
 WHENCE = "what was asked with --guest"
 
 
-def known_guests(machine: Machine) -> Guests:
-    """Return every guest that is known at this stop."""
-    memory = map_of(machine.memory)
+def known_guests(machine: Machine, searched: bool = True) -> Guests:
+    """Return every guest that is known at this stop; roots are searched for only if that is `searched` for them."""
+    memory = map_of(machine.memory) if searched else None
     try:
         data = data_of(machine.memory)
     except Unavailable:

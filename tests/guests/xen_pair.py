@@ -12,7 +12,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from gdbtools.addresses import PA
 from gdbtools.arch import ARCHITECTURES
@@ -54,6 +54,9 @@ while :; do :; done
 @dataclass
 class XenPair(XenGuest):
     """Xen with dom0 and a domU; `heap` has the domU's frame of each page of its process that has one."""
+
+    patience_seconds: ClassVar[int] = 300
+    """Two of them boot at once."""
 
     cpus: int = 1
     heap: dict[int, int] = field(default_factory=dict, init=False)

@@ -140,7 +140,7 @@ def _absent(ipa: IPA, memory: GuestMemory, search: TreeSearch) -> SecondStageRef
     why = ""
     if not trees and search.trees:
         other = search.trees[0]
-        why = f"the one at IPA {other.ipa:#x}, PA {other.pa:#x}, is the machine's own: {other.whose.why}"
+        why = f"the one at its address {other.ipa:#x}, PA {other.pa:#x}, is the machine's own: {other.whose.why}"
     elif not trees:
         why = f"none was found in the memory that stage 2 maps{_unread(memory, search)}"
     elif cause is SecondStageCause.NOT_KNOWN:

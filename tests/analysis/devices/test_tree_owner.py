@@ -65,7 +65,7 @@ def test_a_tree_that_tells_xen_what_to_start_is_the_machines_and_not_believed() 
     found = guest(tree(8 * MIB, compatible="multiboot,module", reg=(0, 0x5000_0000, 0, 0x1000))).refused(DEVICE)
     assert (found.cause, found.tree) == (SecondStageCause.NOT_KNOWN, None)
     assert found.why_unknown == (
-        "the one at IPA 0x40400000, PA 0x90400000, is the machine's own: it tells Xen what to start, in a node "
+        "the one at its address 0x40400000, PA 0x90400000, is the machine's own: it tells Xen what to start, in a node "
         "multiboot,module"
     )
 

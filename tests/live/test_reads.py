@@ -170,13 +170,17 @@ def parts(core: Path) -> tuple[list[bytes], dict[str, Any], dict[int, bytes]]:
 
 
 def test_the_capture_is_the_recorded_one_again(just_captured: Path) -> None:
-    """And has besides what is kept since: the instruction at ELR, where there is memory, and two registers more."""
+    """And has besides what is kept since: the instruction at ELR, where there is memory, and three registers more."""
     (notes, told, memory), (recorded_notes, recorded_told, recorded) = parts(just_captured), parts(CAPTURE)
     assert notes == recorded_notes
     assert told.pop("memory") == [["0x40000000", "0x8000000"]]
     (cpu,), (recorded_cpu,) = told.pop("cpus"), recorded_told.pop("cpus")
     assert recorded_cpu["registers"].items() <= cpu["registers"].items()
-    assert cpu["registers"].keys() - recorded_cpu["registers"].keys() == {"CTR_EL0", "DACR32_EL2"}
+    assert cpu["registers"].keys() - recorded_cpu["registers"].keys() == {
+        "CSSELR_EL1",
+        "CTR_EL0",
+        "DACR32_EL2",
+    }
     assert told == recorded_told
     assert recorded.items() <= memory.items()
     assert [len(memory[pa]) for pa in memory.keys() - recorded.keys()] == [4]

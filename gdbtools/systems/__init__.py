@@ -72,13 +72,13 @@ _HYPERVISORS: Final[Mapping[str, Callable[[], Sequence[System]]]] = {"x86_64": c
 KeptGuests = Callable[[ReadRegister, Read, Sequence[tuple[PA, int]], Collection[int]], Sequence[KeptGuest]]
 
 
-def _domains_of_aarch64() -> KeptGuests:
-    from gdbtools.systems.xen.aarch64 import domains
+def _keeping_on_aarch64() -> Sequence[KeptGuests]:
+    from gdbtools.systems.aarch64 import KEEPING
 
-    return domains
+    return KEEPING
 
 
-_KEEPING: Final[Mapping[str, Callable[[], KeptGuests]]] = {"aarch64": cache(_domains_of_aarch64)}
+_KEEPING: Final[Mapping[str, Callable[[], Sequence[KeptGuests]]]] = {"aarch64": cache(_keeping_on_aarch64)}
 """Hypervisors whose own structures tell of their guests: asked where guests are asked for, and nowhere else."""
 
 
@@ -95,7 +95,8 @@ def kept_guests(
     are known: they are what such structures are found by.
     """
     known = _KEEPING.get(architecture.name)
-    return known()(register, read, data, roots) if known is not None and roots else ()
+    found = (each(register, read, data, roots) for each in known()) if known is not None and roots else ()
+    return next(filter(None, found), ())
 
 
 def tree_marks() -> Sequence[TreeMarks]:

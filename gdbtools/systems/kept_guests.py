@@ -10,23 +10,23 @@ from gdbtools.addresses import PA
 
 @dataclass(frozen=True, slots=True)
 class KeptCpu:
-    """A virtual CPU: its number, and that of the processor that it ran on last."""
+    """A virtual CPU: its number, and that of the processor that it ran on last; None where it is on none."""
 
     number: int
-    processor: int
+    processor: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class KeptGuest:
     """A guest that a hypervisor keeps.
 
-    `name` is what it is called there, `identifier` marks its TLB entries, `root` is its second stage's, and `registers`
-    what a CPU has that runs it, as far as that is known.  `evidence` is in words what shows all that; `limits` what is
-    not known of it.
+    `name` is what it is called there, empty where that is not known, `identifier` marks its TLB entries, None before
+    its first, `root` is its second stage's, and `registers` what a CPU has that runs it, as far as that is known.
+    `evidence` is in words what shows all that; `limits` what is not known of it.
     """
 
     name: str
-    identifier: int
+    identifier: int | None
     root: PA
     registers: Mapping[str, int]
     cpus: tuple[KeptCpu, ...]

@@ -18,12 +18,13 @@ PASSED = "passed, no W+X pages found"
 """What Linux says of its own check (CONFIG_DEBUG_WX)."""
 
 
-def audited(guest: LinuxGuest, architecture: str, registers: Mapping[str, int]) -> Audit:
-    """Return the audit of a guest that stands still, all of whose RAM is known."""
+def audited(guest: LinuxGuest, architecture: str, registers: Mapping[str, int], roots: bool = False) -> Audit:
+    """Return the audit of a guest that stands still, all of whose RAM is known; of found `roots`, too."""
     size_bytes = guest.memory_bytes
     ram = MemoryRange(PA(guest.ram_base), size_bytes, lambda at, wanted: bytes(guest.ram[at : at + wanted]))
     cpu = Cpu(0, FixedRegisters(registers, "the guest"))
-    [found] = run(Session(Machine(ARCHITECTURES[architecture], Ranges((ram,), "the guest"), (cpu,))), Options())
+    machine = Machine(ARCHITECTURES[architecture], Ranges((ram,), "the guest"), (cpu,))
+    [found] = run(Session(machine), Options(roots=roots))
     assert isinstance(found, Audit)
     asked = [each.rule.name for each in found.checked if not each.unasked]
     say(f"{len(asked)} rules asked of {found.leaves} leaves in {found.tables} tables: {len(found.findings)} findings")

@@ -24,7 +24,7 @@ PAGE_BYTES = 4096
 _FRAME = (1 << 55) - 1
 _PRESENT = 1 << 63
 """What a word of /proc/PID/pagemap has: Documentation/admin-guide/mm/pagemap.rst."""
-_START = r": > /said; kvm > /said & until grep -q 'running\|refused' /said; do :; done; cat /said"
+_START = r": > /said; {program} > /said & until grep -q 'running\|refused' /said; do :; done; "
 PATIENCE_SECONDS = 60
 
 
@@ -68,12 +68,21 @@ class Kvm:
 
     def __init__(self, host: LinuxGuest) -> None:
         self.host = host
-        *said, running = host.run(_START).splitlines()
+        *said, running = host.run(f"{_START.format(program='kvm')} cat /said").splitlines()
         if running != "running":
             raise Unavailable(f"the process on {host.cpu} said: {running}")
         lines = [[int(each, 16) for each in line.split()] for line in said]
         assert all(word & _PRESENT for _, _, word in lines), "the machine has touched them"
         self.pages = [MachinePage(va, ipa, (word & _FRAME) * PAGE_BYTES) for va, ipa, word in lines]
+
+    @contextmanager
+    def another(self) -> Iterator[int]:
+        """Run one more such machine, of a process that is called `second`; gives that one's number."""
+        pid = int(self.host.run(f"cp /bin/kvm /bin/second; {_START.format(program='second')} pidof second"))
+        try:
+            yield pid
+        finally:
+            self.host.run(f"kill -9 {pid}; while kill -0 {pid} 2>/dev/null; do :; done")
 
     @contextmanager
     def stopped(self, in_machine: bool) -> Iterator[Mapping[str, int]]:

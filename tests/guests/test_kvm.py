@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
+from gdbtools.analysis.audit.findings import Finding
 from gdbtools.analysis.faults.diagnosis import Verdict, diagnose
 from gdbtools.arch import ARCHITECTURES
-from gdbtools.arch.aarch64.registers.hypervisor import VTTBR
+from gdbtools.arch.aarch64.registers.hypervisor import VTCR_EL2, VTTBR
 from gdbtools.arch.model import Access, AccessKind, FaultKind, Mapped, Run
 from gdbtools.arch.scan import scan
 from gdbtools.arch.walk import walk
 from gdbtools.cli import main
 from gdbtools.errors import Unavailable
+from tests.guests.audits import audited
 from tests.guests.kvm import PAGE_BYTES, RAM_IPA, TABLES, HostMode, Kvm, as_source
 from tests.tables import reader
 
@@ -128,6 +130,73 @@ def test_the_machine_that_runs_is_the_one_guest_and_is_walked_as_such(
     ]
 
 
+def listed(kvm: Kvm, in_machine: bool, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[Any]:
+    """Return the guests that are known, but for a protected host, which is one of VMID 0."""
+    with kvm.stopped(in_machine) as registers:
+        assert main(["guests", *as_source(kvm.host, registers, folder), "--json"]) == 0
+    (found,) = answers(capsys)
+    return [each for each in found["guests"] if each["identifier"]]
+
+
+ANYWHERE = pytest.mark.parametrize("in_machine", [False, True], ids=["in the host", "in the machine"])
+
+
+@ANYWHERE
+def test_the_machine_is_its_processs_with_its_vmid_and_layout_wherever_the_cpu_is(
+    kvm: Kvm, machines: Mapping[str, int], in_machine: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (guest,) = listed(kvm, in_machine, tmp_path, capsys)
+    assert guest["name"] == f"kvm ({kvm.host.run('pidof kvm')})"
+    held = VTTBR(machines["VTTBR_EL2"])
+    assert (int(guest["root"], 16), guest["identifier"]) == (held.BADDR, held.VMID)
+    assert guest["input_bits"] == 64 - VTCR_EL2(machines["VTCR_EL2"]).T0SZ
+    assert [each["number"] for each in guest["virtual_cpus"]] == [0]
+    assert guest["memory"] == (TABLES + len(kvm.pages)) * PAGE_BYTES
+
+
+@pytest.mark.full
+@ANYWHERE
+def test_a_second_machine_is_listed_beside_the_first_whichever_runs(
+    kvm: Kvm, in_machine: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with kvm.another() as pid:
+        guests = listed(kvm, in_machine, tmp_path, capsys)
+    assert [each["name"] for each in guests] == [f"kvm ({kvm.host.run('pidof kvm')})", f"second ({pid})"]
+    assert len({each["root"] for each in guests}) == 2
+    assert [each["memory"] for each in guests] == [(TABLES + len(kvm.pages)) * PAGE_BYTES] * 2
+    # Of one CPU.
+    assert sum(one["processor"] is not None for each in guests for one in each["virtual_cpus"]) <= 1
+
+
+def test_an_audit_of_the_machine_finds_the_block_that_it_runs_in_and_writes(kvm: Kvm) -> None:
+    with kvm.stopped(in_machine=True) as registers:
+        found = audited(kvm.host, "aarch64", registers)
+    assert [(each.rule.name, each.first) for each in found.findings] == [("writable-executable", RAM_IPA)]
+    asked = {each.rule.name: each for each in found.checked}
+    assert asked["guest-isolation"].examined == TABLES + len(kvm.pages)
+
+
+@pytest.mark.full
+def test_an_audit_of_the_host_finds_whose_tables_and_memory_it_has_in_reach(kvm: Kvm, mode: HostMode) -> None:
+    """Beside its pools for DMA: without protection an nVHE host writes the tables of EL2, with it it does not."""
+    sizes = map(int, kvm.host.run("cat /sys/kernel/debug/dma_pools/pool_size_*").split())
+    with kvm.stopped(in_machine=False) as registers:
+        found = audited(kvm.host, "aarch64", registers, roots=True)
+    by: dict[str, list[Finding]] = {}
+    for each in found.findings:
+        by.setdefault(each.rule.name, []).append(each)
+    pools = by.pop("mismatched-attributes", [])
+    # pKVM gives its host memory as it is touched, and devices have not touched the pools.
+    assert sum(each.size_bytes for each in pools) == (0 if mode is PROTECTED else sum(sizes))
+    above = by.pop("writable-table", [])
+    assert [each.said.endswith("of EL2, which is above it") for each in above] == [True] * (mode is NVHE)
+    # A machine that is not protected is in all its memory its host's, its tables too: and that is a guest under pKVM.
+    shared = by.pop("guest-isolation", [])
+    assert all(each.said.startswith(("two guests have", "a guest reaches the level")) for each in shared)
+    assert bool(shared) is (mode is PROTECTED)
+    assert not by
+
+
 def test_in_the_host_the_machine_is_listed_by_its_registers(
     kvm: Kvm, machines: Mapping[str, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,7 +209,7 @@ def test_in_the_host_the_machine_is_listed_by_its_registers(
     assert found["looked_at"]["leaves"] == TABLES + len(kvm.pages)
 
 
-@pytest.mark.parametrize("in_machine", [False, True], ids=["in the host", "in the machine"])
+@ANYWHERE
 def test_whoever_runs_the_host_and_the_machine_are_found_in_memory(
     kvm: Kvm, machines: Mapping[str, int], in_machine: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -122,7 +122,10 @@ def _tables_written(found: Surveyed, where: RootedRun, wrong: Sequence[tuple[int
     who = " and ".join(level.label for level, rights in sorted(where.run.attributes.rights.items()) if rights.write)
     level = table.page.level.number
     more = f", and {number_of(len(wrong) - 1, 'further table')}" if len(wrong) > 1 else ""
-    said = f"{who} may write the level {level} table at PA {pa:#x}{more}, by neither linear map nor kernel image"
+    levels = found.architecture.privileges_of
+    mine, theirs = max(levels(where.regime)), max(levels(table.range.regime))
+    why = f"of {theirs.label}, which is above it" if mine < theirs else "by neither linear map nor kernel image"
+    said = f"{who} may write the level {level} table at PA {pa:#x}{more}, {why}"
     size_bytes = wrong[-1][0] + table.page.parts[0][1] - pa
     place = where.address_of(pa)
     root = f"a root that leads to it: {table.range.regime.root:#x} ({table.range.regime.root_register})"

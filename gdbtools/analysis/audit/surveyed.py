@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gdbtools.addresses import PA
@@ -11,7 +11,7 @@ from gdbtools.analysis.audit.findings import AuditedRange, RootedRun
 from gdbtools.analysis.audit.linear_map import LinearMap, LinearPiece, linear_bases, linear_map
 from gdbtools.analysis.mappings import CountedRead, mappings_of
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import FaultKind, Hole, Read, Run
+from gdbtools.arch.model import FaultKind, Hole, Privilege, Read, Run
 from gdbtools.arch.table_pages import TablePage, table_pages
 
 UPPER = 1 << 63
@@ -32,7 +32,8 @@ class Surveyed:
 
     `mapped` are the mappings of first stages, through the second one, `second` those of second stages by themselves:
     those that lead somewhere.  `memory` is where memory is, (first, end), None where the source does not say.
-    `linear` is the linear map, `linear_bases` where address 0 would be in each of them: some systems have several.
+    `linear` is the linear map, `linear_bases` where address 0 would be in each of them: each level of privilege has its
+    own, some systems have several.
     `kernel_at` are the distances between an address and where it leads at which the kernel has its own code.
     """
 
@@ -94,7 +95,7 @@ def survey_ranges(
                     seen.add(key)
                 found[each.is_second].append(RootedRun(run, each))
     tables = [AuditedTable(each, page) for each in ranges for page in table_pages(each.regime, counted)]
-    pieces = [*_pieces(architecture, ranges, found[False])]
+    pieces = _pieces(architecture, ranges, found[False])
     return Surveyed(
         architecture=architecture,
         evidence=Evidence(read),
@@ -105,21 +106,24 @@ def survey_ranges(
         holes=holes,
         memory=memory,
         kernel_at=kernel_at,
-        linear=linear_map(pieces),
-        linear_bases=linear_bases(pieces),
+        linear=linear_map([each for ours in pieces.values() for each in ours]),
+        linear_bases=frozenset(base for ours in pieces.values() for base in linear_bases(ours)),
         table_count=len(counted.tables),
     )
 
 
 def _pieces(
     architecture: Architecture, ranges: Sequence[AuditedRange], found: Sequence[RootedRun]
-) -> Iterator[LinearPiece]:
-    """Yield what the linear map is looked for in: a reduced space has none."""
+) -> Mapping[Privilege, Sequence[LinearPiece]]:
+    """Return what each level's linear map is looked for in: a reduced space has none, and a device is in none."""
     reduced = [each.regime for each in ranges if each.reduced]
     supervisor = architecture.privileges[-1]
+    pieces: dict[Privilege, list[LinearPiece]] = {}
     for each in found:
         run = each.run
-        if run.output is not None and run.stride_bytes and each.regime not in reduced:
+        if run.output is not None and run.stride_bytes and each.regime not in reduced and not run.attributes.device:
             rights = run.attributes.rights
             own = run.output if run.ipa is None else run.ipa
-            yield LinearPiece(run.first, run.size_bytes, own, rights.get(supervisor) or rights[max(rights)])
+            piece = LinearPiece(run.first, run.size_bytes, own, rights.get(supervisor) or rights[max(rights)])
+            pieces.setdefault(max(rights), []).append(piece)
+    return pieces

@@ -6,7 +6,7 @@ at the next stop, as long as the same guests are known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -118,12 +118,12 @@ def guests(machine: Machine, memory: Sequence[Extent] | None, data: Sequence[Ext
     if not kept and memory is None:
         limits.append("memory was not searched for others: the source does not say where there is any")
     elif not kept:
-        _search(machine, memory or (), data, found)
-        kept = _kept(machine, data, found)
+        supposed = _search(machine, memory or (), data, found)
+        kept = _kept(machine, data, (*found, *supposed))
     for one in kept:
         with suppress(Unavailable):
             ours = found.setdefault(one.root, _laid_out(machine, one.registers))
-            ours.kept, ours.identifier = one, one.identifier
+            ours.kept, ours.identifier = one, one.identifier if ours.identifier is None else ours.identifier
     ordered = sorted(found.items(), key=lambda each: (each[1].identifier is None, each[1].identifier or 0, each[0]))
     return Guests(
         tuple(
@@ -141,8 +141,8 @@ def _is_empty(regime: Regime, read: Read) -> bool:
     return root is not None and not (root.live or root.soft_invalid or root.unread)
 
 
-def _kept(machine: Machine, data: Sequence[Extent], found: dict[int, _Gathered]) -> Sequence[KeptGuest]:
-    return systems.kept_guests(machine.architecture, machine.register, machine.memory.read, data, tuple(found))
+def _kept(machine: Machine, data: Sequence[Extent], roots: Collection[int]) -> Sequence[KeptGuest]:
+    return systems.kept_guests(machine.architecture, machine.register, machine.memory.read, data, roots)
 
 
 def _laid_out(machine: Machine, registers: Mapping[str, int]) -> _Gathered:
@@ -153,16 +153,21 @@ def _laid_out(machine: Machine, registers: Mapping[str, int]) -> _Gathered:
     return _Gathered(regime, registers=registers)
 
 
-def _search(machine: Machine, memory: Sequence[Extent], data: Sequence[Extent], found: dict[int, _Gathered]) -> None:
-    """Search memory for roots of second stages."""
+def _search(
+    machine: Machine, memory: Sequence[Extent], data: Sequence[Extent], found: dict[int, _Gathered]
+) -> Sequence[int]:
+    """Search memory for roots of second stages; return those that look alone does not show, for others to confirm."""
     architecture = machine.architecture
     if not architecture.has("table_heuristics"):
-        return
+        return ()
     search = Search(architecture, machine.memory.read, memory, data)
     search.look_through()
     held = (holder(each.regime, machine.memory.read) for each in [*found.values()])
-    for each in search.rank(holders=[one for one in held if one is not None]).found:
-        if each.owner is Owner.VIRTUAL_MACHINE and each.likely and each.place.root not in found:
+    ranked = search.rank(holders=[one for one in held if one is not None]).found
+    ours = [each for each in ranked if each.owner is Owner.VIRTUAL_MACHINE and each.place.root not in found]
+    for each in ours:
+        if each.likely:
             registers = architecture.table_heuristics.registers((each.place,)).values
             regime = architecture.table_heuristics.regime(each.place)
             found[each.place.root] = _Gathered(regime, searched=True, registers=registers)
+    return [each.place.root for each in ours if not each.likely]

@@ -11,6 +11,7 @@ from gdbtools.commands.stage2.view import cpu_record
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.render.scale import amount
+from gdbtools.systems.kept_guests import KeptCpu
 from gdbtools.wording import number_of
 
 
@@ -39,7 +40,7 @@ def _table(answer: GuestList) -> Table:
     for each in answer.guests:
         guest, regime = each.guest, each.census.regime
         row: list[Text] = [str(guest.number), "-" if guest.identifier is None else str(guest.identifier)]
-        row += [guest.kept.name if guest.kept else "-"] if named else []
+        row += [(guest.kept and guest.kept.name) or "-"] if named else []
         row += [f"{regime.root:#x}", str((regime.last + 1).bit_length() - 1)]
         row += [_amount(each.census, memory=True), _amount(each.census, memory=False)]
         rows.append([*row, str(each.census.tables), _virtual(guest)])
@@ -57,8 +58,12 @@ def _amount(found: Census, memory: bool) -> str:
 def _virtual(guest: KnownGuest) -> str:
     """Return which virtual CPU is where: what the hypervisor keeps of it, or what the CPUs' registers say."""
     if guest.kept is not None:
-        return ", ".join(f"{each.number} on CPU {each.processor}" for each in guest.kept.cpus) or "not known"
+        return ", ".join(map(_virtual_cpu, guest.kept.cpus)) or "not known"
     return "not known"
+
+
+def _virtual_cpu(each: KeptCpu) -> str:
+    return f"{each.number} on {'no CPU' if each.processor is None else f'CPU {each.processor}'}"
 
 
 def _facts(answer: GuestList) -> Iterator[tuple[str, Text]]:
@@ -113,7 +118,7 @@ def _guest_record(each: CountedGuest) -> JsonObject:
     return {
         "number": guest.number,
         "identifier": guest.identifier,
-        "name": kept.name if kept else None,
+        "name": (kept and kept.name) or None,
         "root": hexadecimal(regime.root),
         "regime": regime.name,
         "input_bits": (regime.last + 1).bit_length() - 1,

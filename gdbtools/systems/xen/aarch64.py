@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from gdbtools.addresses import PA, VA
+from gdbtools.addresses import PA
 from gdbtools.arch.aarch64.registers.hypervisor import VTTBR
 from gdbtools.arch.aarch64.translation import regimes
-from gdbtools.arch.model import Mapped, Read, ReadRegister, Regime
-from gdbtools.arch.walk import walk
+from gdbtools.arch.model import Read, ReadRegister, Regime
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.systems.kept_guests import KeptCpu, KeptGuest
+from gdbtools.systems.structures import WORD_BYTES, Extent, chunks, leads_to, places_of
 from gdbtools.units import PAGE_BYTES
 
 _PAGE: Final = struct.Struct("<512Q")
@@ -37,14 +36,10 @@ _WORD_BYTES: Final = 8
 _EL1H: Final = 0b0101
 _ROOT_BYTES: Final = 6
 """Of a word of VTTBR_EL2, whose others are the VMID."""
-_CHUNK_BYTES: Final = 1 << 16
-_ZEROS: Final = bytes(_CHUNK_BYTES)
 _DOMAINS: Final = 0x7FF0
 """Numbers from here on are no domains', but stand for something (`DOMID_FIRST_RESERVED`)."""
 _MOST_CPUS: Final = 4096
 _NO_NAMES: Final = "Xen itself keeps no names of its domains: those are in XenStore, in the memory of one of them"
-
-Extent = tuple[PA, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,50 +69,37 @@ def domains(register: ReadRegister, read: Read, data: Sequence[Extent], roots: C
 
 def _anchors(own: Regime, read: Read, data: Sequence[Extent], roots: Collection[int]) -> Iterator[_Places]:
     """Yield where a page has a word for VTTBR_EL2, with the root of a second stage, and a pointer to itself."""
-    for first, chunk in _chunks(data, read):
+    for first, chunk in chunks(data, read):
         for root in roots:
-            for at in _words(chunk, root):
-                if chunk[at + _ROOT_BYTES : at + _WORD_BYTES] != b"\0\0":
+            for at in places_of(root.to_bytes(_ROOT_BYTES, "little"), chunk):
+                if chunk[at + _ROOT_BYTES : at + WORD_BYTES] != b"\0\0":
                     yield from _pointing_back(own, read, first + at)
-
-
-def _words(chunk: bytes, root: int) -> Iterator[int]:
-    """Yield where words are whose low bits are a root: found by what of it is not zero, which most of memory is."""
-    whole = root.to_bytes(_ROOT_BYTES, "little")
-    core = whole.strip(b"\0")
-    skipped = whole.index(core)
-    at = chunk.find(core)
-    while at >= 0:
-        word = at - skipped
-        if word >= 0 and word % _WORD_BYTES == 0 and chunk[word : word + _ROOT_BYTES] == whole:
-            yield word
-        at = chunk.find(core, at + 1)
 
 
 def _pointing_back(own: Regime, read: Read, pa: int) -> Iterator[_Places]:
     page = pa & -PAGE_BYTES
     words = _PAGE.unpack(read(PA(page), PAGE_BYTES))
     for index, word in enumerate(words):
-        if word and word % PAGE_BYTES == 0 and _leads_to(own, read, word) == page and _is_domain(words):
-            yield _Places(pa - page, index * _WORD_BYTES, word - page)
+        if word and word % PAGE_BYTES == 0 and leads_to(own, read, word) == page and _is_domain(words):
+            yield _Places(pa - page, index * WORD_BYTES, word - page)
             return
 
 
 def _all(own: Regime, places: _Places, read: Read, data: Sequence[Extent]) -> Iterator[KeptGuest]:
     """Yield the domains of all pages that have the pointer to themselves at the same place."""
-    for first, chunk in _chunks(data, read):
-        backs = memoryview(chunk)[places.back : places.back + len(chunk) - PAGE_BYTES + _WORD_BYTES].cast("Q")
-        for number, back in enumerate(backs[:: PAGE_BYTES // _WORD_BYTES]):
+    for first, chunk in chunks(data, read):
+        backs = memoryview(chunk)[places.back : places.back + len(chunk) - PAGE_BYTES + WORD_BYTES].cast("Q")
+        for number, back in enumerate(backs[:: PAGE_BYTES // WORD_BYTES]):
             page = first + number * PAGE_BYTES
-            if back == page + places.offset and _leads_to(own, read, back) == page:
+            if back == page + places.offset and leads_to(own, read, back) == page:
                 words = _PAGE.unpack_from(chunk, number * PAGE_BYTES)
-                loaded = VTTBR(words[places.loaded // _WORD_BYTES])
+                loaded = VTTBR(words[places.loaded // WORD_BYTES])
                 if loaded.BADDR and loaded.VMID and _is_domain(words):
                     yield _domain(own, PA(page), back, loaded, words, read)
 
 
 def _domain(own: Regime, page: PA, address: int, loaded: VTTBR, words: Sequence[int], read: Read) -> KeptGuest:
-    number, most = _HEAD.unpack(words[0].to_bytes(_WORD_BYTES, "little"))
+    number, most = _HEAD.unpack(words[0].to_bytes(WORD_BYTES, "little"))
     cpus = next(filter(None, (_cpus(own, read, word, most, address) for word in words)), ())
     evidence = [
         f"its struct domain is at PA {page:#x}: it has what VTTBR_EL2 is loaded with, {int(loaded):#x}, and a pointer "
@@ -134,14 +116,14 @@ def _domain(own: Regime, page: PA, address: int, loaded: VTTBR, words: Sequence[
 
 def _cpus(own: Regime, read: Read, word: int, most: int, domain: int) -> tuple[KeptCpu, ...]:
     """Return the virtual CPUs of an array of pointers to them; nothing where a word leads to no such array."""
-    array = _leads_to(own, read, word) if word and word % _WORD_BYTES == 0 else None
+    array = leads_to(own, read, word) if word and word % WORD_BYTES == 0 else None
     if array is None:
         return ()
     found: list[KeptCpu] = []
     try:
-        pointers = struct.unpack(f"<{most}Q", read(PA(array), most * _WORD_BYTES))
+        pointers = struct.unpack(f"<{most}Q", read(PA(array), most * WORD_BYTES))
         for index, pointer in enumerate(pointers):
-            at = _leads_to(own, read, pointer) if pointer else None
+            at = leads_to(own, read, pointer) if pointer else None
             if pointer and at is None:
                 return ()
             if at is not None:
@@ -157,29 +139,5 @@ def _cpus(own: Regime, read: Read, word: int, most: int, domain: int) -> tuple[K
 def _is_domain(words: Sequence[int]) -> bool:
     number: int
     cpus: int
-    number, cpus = _HEAD.unpack(words[0].to_bytes(_WORD_BYTES, "little"))
+    number, cpus = _HEAD.unpack(words[0].to_bytes(WORD_BYTES, "little"))
     return number < _DOMAINS and 0 < cpus <= _MOST_CPUS
-
-
-def _leads_to(own: Regime, read: Read, word: int) -> int | None:
-    """Return the physical address that Xen's own tables have for a word; None where it is no address of theirs."""
-    if not own.first <= word <= own.last:
-        return None
-    try:
-        outcome = walk(own, VA(word), read).outcome
-    except Unreadable:
-        return None
-    return outcome.address if isinstance(outcome, Mapped) else None
-
-
-def _chunks(data: Sequence[Extent], read: Read) -> Iterator[tuple[int, bytes]]:
-    """Yield memory in whole pages, a chunk at a time; what is all zeros or cannot be read is left out."""
-    for first, size_bytes in data:
-        at, end = -(-first // PAGE_BYTES) * PAGE_BYTES, (first + size_bytes) & -PAGE_BYTES
-        while at < end:
-            take = min(_CHUNK_BYTES, end - at)
-            with suppress(Unreadable):
-                chunk = read(PA(at), take)
-                if chunk != _ZEROS[:take]:
-                    yield at, chunk
-            at += take

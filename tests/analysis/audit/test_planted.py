@@ -13,12 +13,15 @@ from gdbtools.commands.arguments import AUDITED
 from gdbtools.commands.audit.run import Audit, Options, run
 from gdbtools.commands.session import Session
 from gdbtools.machine.model import Machine
+from tests.arch.aarch64.truth import machine as arm
 from tests.audited import (
     CODE,
+    DEVICE,
     FREE,
     HEAP,
     LINEAR,
     LOWER,
+    MEGA,
     OTHER,
     PAGE,
     PLATFORMS,
@@ -177,6 +180,33 @@ def test_a_clean_image_has_no_finding_and_every_rule_is_asked_that_can_be(name: 
     asked = audited(guests(name).machine(*map(image.platform.guest, (SECOND, OTHER))))
     assert asked.findings == []
     assert "guest-isolation" not in {each.rule.name for each in asked.checked if each.unasked}
+
+
+@pytest.mark.parametrize("name", PLATFORMS)
+def test_a_device_larger_than_memory_is_no_linear_map(name: str) -> None:
+    """As the window of a PCI Express configuration space is, beside a linear map of which only a part is there."""
+    image = clean(name)
+    for at in range(0, 4 * RAM_BYTES, 2 * MEGA):
+        image.map(DEVICE + (1 << 30) + at, (1 << 32) + at, memory="device", large=True)
+    found = audited(image.machine())
+    assert found.findings == []
+    assert found.linear is not None
+    assert found.linear.base == LINEAR
+
+
+def test_a_hypervisor_writes_its_tables_by_its_own_linear_map_and_no_kernel_below_may() -> None:
+    image = clean("aarch64")
+    for at in range(0, RAM_BYTES // 4, 2 * MEGA):
+        # Bit 53 is no level's there: EL2 has no user below it.
+        entry = image.platform.leaf(RAM + at, True, "rw-", "---", "memory", True, False) & ~(1 << 53)
+        image.put(OTHER, (1 << 45) + RAM + at, entry, 3)
+    kernel = image.platform.registers(False)
+    above = {**kernel, **arm.el2(TTBR0_EL2=OTHER, MAIR_EL2=kernel["MAIR_EL1"], VBAR_EL2=1 << 45)}
+    (found,) = audited(image.machine(kernel, above)).findings
+    assert found.rule.name == "writable-table"
+    assert found.first == LINEAR + OTHER
+    assert found.said.startswith(f"EL1 may write the level 0 table at PA {OTHER:#x}")
+    assert found.said.endswith("of EL2, which is above it")
 
 
 def test_every_rule_of_every_system_is_planted_and_can_be_named() -> None:

@@ -1,0 +1,1 @@
+"""KVM, as Linux keeps its machines."""

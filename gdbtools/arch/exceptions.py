@@ -144,6 +144,10 @@ class Exceptions(abc.ABC):
         They are those in force; of a regime's name, those where its faults are taken, at whichever level the CPU is.
         """
 
+    def ways_in(self, register: ReadRegister) -> Collection[VA]:
+        """Return where a CPU comes in that is in user code: the entries of exceptions and of interrupts."""
+        return self.vectors(register)
+
     def named_vectors(self, register: ReadRegister, name: str, regime: str | None = None) -> Mapping[VA, str]:  # noqa: ARG002
         """Return where exceptions of a name of `named` are taken, with the name of each entry; none where nowhere.
 

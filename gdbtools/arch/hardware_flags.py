@@ -70,6 +70,10 @@ class HardwareFlags(abc.ABC):
     def regime(self, register: ReadRegister) -> str:
         """Return the name of the regime that is asked about on every CPU, by what this CPU is in."""
 
+    def waits(self, register: ReadRegister) -> bool:  # noqa: ARG002
+        """Return whether the CPU cannot be told where it stands, and can be once it has taken an exception."""
+        return False
+
     @abc.abstractmethod
     def changes(self, register: ReadRegister, regime: str, on: bool, dirty: bool) -> ControlChanges:
         """Return what asks hardware (`on`), or no longer asks it, to set the flags of a regime's tables.

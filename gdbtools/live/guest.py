@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,7 @@ from gdbtools.arch.capabilities import Architecture, DirtyConvention
 from gdbtools.errors import Refused
 from gdbtools.live.catch import Catch, Catches
 from gdbtools.live.console import console, monitor, show
+from gdbtools.live.entering import enter
 from gdbtools.live.history import Replay, replayed
 from gdbtools.live.interrupt import Interrupt
 from gdbtools.live.serving import Handler, Serving
@@ -139,6 +140,10 @@ class LiveGuest:
                 yield self.machine()
             finally:
                 self._target.attached().release()
+
+    def enter(self, cpu: int, entries: Collection[VA], seconds: float) -> str:
+        with self.interruptible() as interrupt:
+            return enter(self._target.attached(), cpu, entries, interrupt, seconds)
 
     def resume(self) -> None:
         self._target.attached().release()

@@ -94,7 +94,7 @@ class Serving:
             return ""
         self._target.attached().release()
         ended: list[str] = []
-        on_stop: Callable[[gdb.StopEvent], None] = lambda event: ended.append(_stop_reason(event))  # noqa: E731
+        on_stop: Callable[[gdb.StopEvent], None] = lambda event: ended.append(stop_reason(event))  # noqa: E731
         breakpoints: list[VectorBreakpoint] = []
         gdb.events.stop.connect(on_stop)
         self.repairs = bool(entries)
@@ -271,7 +271,7 @@ def leave(machine: Machine) -> Served:  # noqa: ARG001
     return Served(True)
 
 
-def _stop_reason(event: gdb.StopEvent) -> str:
+def stop_reason(event: gdb.StopEvent) -> str:
     if isinstance(event, gdb.BreakpointEvent):
         numbers = [str(each.number) for each in event.breakpoints if each.visible]
         return f"breakpoint {', '.join(numbers)}" if numbers else STOPPED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -95,6 +95,10 @@ class Live(Protocol):
 
     def on(self, cpu: int) -> AbstractContextManager[Machine]:
         """Make another CPU the current one for the `with` block: gives the machine as that one sees it."""
+        ...
+
+    def enter(self, cpu: int, entries: Collection[VA], seconds: float) -> str:
+        """Let one CPU run alone until it is at one of these addresses; returns why it is not, empty where it is."""
         ...
 
     def resume(self) -> None:

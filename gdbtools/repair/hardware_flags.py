@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Final
 
-from gdbtools.arch.hardware_flags import ControlChange
+from gdbtools.addresses import VA
+from gdbtools.arch.hardware_flags import ControlChange, ControlChanges
 from gdbtools.errors import GdbtoolsError, Refused, Unavailable
 from gdbtools.machine.model import Live, Machine
 from gdbtools.repair import run_gadget, tlb
 from gdbtools.repair.find_gadget import Loan, find, missing
 from gdbtools.repair.log import CpuControl, Log, Repair
 from gdbtools.repair.tlb import Invalidation
+
+WAIT: Final = ", or have it run on into that: --wait SECONDS"
+TAKEN_BACK: Final = ", or take it back from here by `mmu hardware-af off --wait SECONDS`"
 
 
 @dataclass(frozen=True)
@@ -37,30 +42,62 @@ class FlagsPlan:
 
 def plan(machine: Machine, on: bool, dirty: bool) -> FlagsPlan:
     """Plan it for every CPU; raise `Refused` where one of them cannot be asked, so that none is."""
-    never = machine.architecture.repair.flags_never_fault if machine.architecture.has("repair") else ""
-    if never:
-        raise Refused(f"{never}, whatever software asks")
-    flags = machine.architecture.hardware_flags
-    regime = flags.regime(machine.register)
     writes: list[ControlWrite] = []
     left: dict[int, str] = {}
-    for cpu in sorted(machine.cpus, key=lambda each: each.number):
-        here = machine.seen_by(cpu)
+    for here, found in _changes(machine, on, dirty):
+        if found.left:
+            left[here.current] = found.left
         try:
-            found = flags.changes(here.register, regime, on, dirty)
-            if found.left:
-                left[cpu.number] = found.left
             writes += [_write(here, change) for change in found.changes]
         except Refused as refused:
-            raise _of_cpu(cpu.number, refused) from None
+            raise _of_cpu(here, refused, WAIT) from None
     if not writes:
         why = ", ".join(dict.fromkeys(left.values()))
         raise Refused(f"nothing to write: {why}")
     return FlagsPlan(writes, left)
 
 
-def _of_cpu(number: int, refused: Refused) -> Refused:
-    return Refused(f"CPU {number}: {refused}; no CPU was changed")
+def _changes(machine: Machine, on: bool, dirty: bool) -> Sequence[tuple[Machine, ControlChanges]]:
+    """Return what each CPU's control registers need, beside the machine as that CPU sees it."""
+    never = machine.architecture.repair.flags_never_fault if machine.architecture.has("repair") else ""
+    if never:
+        raise Refused(f"{never}, whatever software asks")
+    flags = machine.architecture.hardware_flags
+    regime = flags.regime(machine.register)
+    found: list[tuple[Machine, ControlChanges]] = []
+    for here in map(machine.seen_by, sorted(machine.cpus, key=lambda each: each.number)):
+        try:
+            found.append((here, flags.changes(here.register, regime, on, dirty)))
+        except Refused as refused:
+            raise _of_cpu(here, refused) from None
+    return found
+
+
+def entered(machine: Machine, live: Live, on: bool, dirty: bool, seconds: float) -> Mapping[int, VA]:
+    """Have each CPU that cannot be told where it stands run on alone until it can; return where each is then.
+
+    Raises `Refused` where one is not there after so many seconds, or is stopped on its way: those before it have run.
+    """
+    flags = machine.architecture.hardware_flags
+    waiting = [here for here, found in _changes(machine, on, dirty) if found.changes and flags.waits(here.register)]
+    ran: dict[int, VA] = {}
+    for here in waiting:
+        why = live.enter(here.current, here.architecture.exceptions.ways_in(here.register), seconds)
+        with live.on(here.current) as now:
+            ran[now.current] = VA(now.register(now.architecture.pc))
+            if why or flags.waits(now.register):
+                numbers = ", ".join(map(str, ran))
+                raise Refused(
+                    f"CPU {now.current}: {why or 'it has taken an exception, and'} is not in its kernel; no CPU was "
+                    f"changed, and CPU {numbers} ran on"
+                )
+    return ran
+
+
+def _of_cpu(here: Machine, refused: Refused, instead: str = "") -> Refused:
+    """Return the refusal of one CPU; `instead` is what may be done where it only stands in a wrong place."""
+    waits = here.architecture.hardware_flags.waits(here.register)
+    return Refused(f"CPU {here.current}: {refused}{instead if waits else ''}; no CPU was changed")
 
 
 def _write(machine: Machine, change: ControlChange) -> ControlWrite:
@@ -158,7 +195,7 @@ def check_undo(machine: Machine, back: Sequence[Repair]) -> None:
             try:
                 _write(here, change.inverse.at(found))
             except Refused as refused:
-                raise _of_cpu(control.cpu, refused) from None
+                raise _of_cpu(here, refused, TAKEN_BACK) from None
             now[key] = int(change.inverse.at(found).after)
 
 

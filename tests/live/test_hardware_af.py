@@ -10,7 +10,7 @@ import pytest
 from gdbtools.repl.demo import CHECKSUMS
 from tests.guests.riscv_live import attached as riscv
 from tests.guests.riscv_live import by_hardware
-from tests.live.session import Live, attached
+from tests.live.session import Live, attached, symbol
 
 pytestmark = pytest.mark.guest
 
@@ -146,6 +146,66 @@ def test_one_cpu_that_cannot_be_asked_keeps_all_from_being_changed(scanning: Liv
         assert not live.value("$cpsr") & 0xC
 
 
+@pytest.fixture
+def in_user_code(scanning: Live) -> Live:
+    """One CPU at least at EL0, in its first touch, whose flag hardware sets."""
+    scanning.say("mmu hardware-af on")
+    scanning.say("hbreak *&a64_write if ($cpsr & 0xc) == 0")
+    scanning.say("continue")
+    scanning.say("delete")
+    return scanning
+
+
+def levels(live: Live) -> list[int]:
+    return [cpsr >> 2 & 3 for cpsr in controls(live, "cpsr")]
+
+
+def test_one_in_user_code_runs_on_alone_into_its_kernel_if_asked_and_all_can_be_undone_there(
+    in_user_code: Live,
+) -> None:
+    live = in_user_code
+    before, others = controls(live), {number for number, el in enumerate(levels(live)) if el}
+    stood = controls(live, "pc")
+    (asked,) = live.ask("hardware-af off --wait 60")
+    assert controls(live) == [each & ~HA for each in before]
+    assert {*map(int, asked["ran_on"])} == {*range(CPUS)} - others
+    assert all(levels(live))
+    now = controls(live, "pc")
+    assert [now[number] for number in others] == [stood[number] for number in others], "they have not run"
+    live.ask("undo")
+    assert controls(live) == before
+    assert ends_by_itself(live, CPUS)
+
+
+@pytest.mark.full
+def test_one_that_does_not_leave_user_code_in_time_is_named_and_no_cpu_is_changed(in_user_code: Live) -> None:
+    live = in_user_code
+    before, stood = controls(live), symbol("a64_write")
+    word = live.descriptor(stood)
+    live.poke(stood, word & ~0xFFFF_FFFF | 0x1400_0000)
+    said = live.gdb.run("mmu hardware-af off --wait 1").error
+    assert re.fullmatch(
+        r"CPU (\d): after 1 s it is not in its kernel; no CPU was changed, and CPU (\d, )*\1 ran on", said
+    )
+    assert controls(live) == before
+    assert '"replay"' in live.say("show scheduler-locking")
+    assert "0 descriptors, 4 control registers" in live.say("mmu status"), "what was asked before may be undone"
+    live.poke(stood, word)
+    assert ends_by_itself(live, CPUS)
+
+
+@pytest.mark.full
+def test_a_breakpoint_on_the_way_stops_it_there_and_no_cpu_is_changed(in_user_code: Live) -> None:
+    live = in_user_code
+    before = controls(live)
+    live.say("hbreak *&a64_svc")
+    said = live.gdb.run("mmu hardware-af off --wait 60").error
+    assert re.match(r"CPU \d: breakpoint \d+ came first, and it is not in its kernel; no CPU was changed", said)
+    assert controls(live) == before
+    for words in ("--wait 0", "--wait 1 --dry-run"):
+        assert "--wait" in live.refusal(f"mmu hardware-af off {words}")
+
+
 def test_a_write_that_fails_on_the_last_cpu_is_put_back_on_the_first(scanning: Live) -> None:
     live = scanning
     before = controls(live)
@@ -172,6 +232,16 @@ def test_on_riscv_adue_is_written_by_the_stub_whatever_the_mode(gdb_path: str, b
         said = found.ends()
     assert said.startswith("checksum")
     assert said == by_hardware(gdb_path, "accessed", bits, harts), "there nobody faults"
+
+
+@pytest.mark.full
+def test_a_hart_in_user_mode_is_asked_where_it_stands(gdb_path: str) -> None:
+    with riscv(gdb_path, "accessed") as found:
+        found.to("fence_all")
+        found.session.say("set $priv = 0")
+        (asked,) = found.session.ask("hardware-af on --wait 1")
+        assert (asked["ran_on"], [each["cpu"] for each in asked["writes"]]) == ({}, [0])
+        assert found.session.value("$menvcfg") & ADUE
 
 
 def test_a_hart_without_svadu_does_not_take_it_and_no_hart_is_changed(gdb_path: str) -> None:

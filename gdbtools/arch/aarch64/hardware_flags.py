@@ -58,9 +58,10 @@ class A64Flags(HardwareFlags):
         after = controls.layout(_asked(controls, before, on, dirty))
         if before == after:
             return ControlChanges((), "it is so already")
-        change = ControlChange(name, before, after)
-        self.writes(change, register)
-        return ControlChanges((change,))
+        return ControlChanges((ControlChange(name, before, after),))
+
+    def waits(self, register: ReadRegister) -> bool:
+        return not SPSR(register("cpsr")).el
 
     def writes(self, change: ControlChange, register: ReadRegister) -> Sequence[Sequence[Borrowable]]:
         el, own = SPSR(register("cpsr")).el, _WRITES.get(change.register)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from gdbtools.addresses import VA
 from gdbtools.arch.model import FaultKind
 from gdbtools.commands.session import Session
 from gdbtools.errors import UsageError
@@ -29,6 +30,8 @@ class HardwareAsked:
     applied: bool
     pending: Sequence[int] = ()
     """The CPUs that stand at a fault for a flag, which was taken before."""
+    ran: Mapping[int, VA] = field(default_factory=dict)
+    """The CPUs that ran on into their kernel first, and where each is now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,7 @@ class Options:
 
     state: str
     dirty: bool = False
+    wait: int | None = None
     dry_run: bool = False
 
 
@@ -45,6 +49,14 @@ def run(session: Session, options: Options) -> Sequence[HardwareAsked]:
     machine, on = session.machine, options.state == "on"
     if options.dirty and not on:
         raise UsageError("off ends both; leave --dirty out")
+    if options.wait is not None and options.wait < 1:
+        raise UsageError("--wait takes a number of seconds from 1 on")
+    if options.wait is not None and options.dry_run:
+        raise UsageError("--dry-run leaves the guest as it is; leave --wait out")
+    ran: Mapping[int, VA] = {}
+    if options.wait is not None:
+        ran = hardware_flags.entered(machine, session.live, on, options.dirty, options.wait)
+        machine = session.live.machine() if ran else machine
     planned = hardware_flags.plan(machine, on, options.dirty)
     invalidation = None
     if not options.dry_run:
@@ -52,7 +64,7 @@ def run(session: Session, options: Options) -> Sequence[HardwareAsked]:
         invalidation = hardware_flags.make(machine, session.live, session.written, what, planned)
     dirty = machine.architecture.hardware_flags.dirty_meaning if options.dirty else ""
     pending = _pending(machine) if on else ()
-    return (HardwareAsked(on, dirty, planned, invalidation, not options.dry_run, pending),)
+    return (HardwareAsked(on, dirty, planned, invalidation, not options.dry_run, pending, ran),)
 
 
 def _pending(machine: Machine) -> Sequence[int]:

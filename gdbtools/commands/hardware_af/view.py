@@ -7,8 +7,8 @@ from typing import Final
 
 from gdbtools.commands import maintenance
 from gdbtools.commands.hardware_af.run import HardwareAsked
-from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text
-from gdbtools.render.json import JsonObject
+from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text, labelled
+from gdbtools.render.json import JsonObject, hexadecimal
 from gdbtools.repair.hardware_flags import ControlWrite
 from gdbtools.wording import number_of
 
@@ -55,6 +55,7 @@ def _facts(answer: HardwareAsked) -> list[tuple[str, Text]]:
     elif answer.invalidation is not None:
         facts.append(("TLB", "invalidated after the writes"))
         facts += maintenance.borrowed_rows(answer.invalidation, True)
+    facts += labelled("ran on", [f"CPU {number}, alone, to {at:#x}" for number, at in answer.ran.items()])
     facts += [("left alone", f"CPU {number}: {why}") for number, why in answer.plan.left.items()]
     if answer.pending:
         numbers = ", ".join(map(str, answer.pending))
@@ -70,6 +71,7 @@ def record(answer: HardwareAsked) -> JsonObject:
         "writes": [_write_record(each) for each in answer.plan.writes],
         "left_alone": {str(number): why for number, why in answer.plan.left.items()},
         "pending": list(answer.pending),
+        "ran_on": {str(number): hexadecimal(at) for number, at in answer.ran.items()},
         "invalidation": maintenance.invalidation_record(answer.invalidation),
         "applied": answer.applied,
     }

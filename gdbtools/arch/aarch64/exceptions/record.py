@@ -76,6 +76,13 @@ def vectors(register: ReadRegister) -> Mapping[VA, str]:
     return vectors_at(register(f"VBAR_EL{target(register)}"))
 
 
+def ways_in(register: ReadRegister) -> Collection[VA]:
+    """Return the entries of the vectors in force that are for a lower level."""
+    found = vectors(register)
+    below = [at for at in found if at - min(found) >= FROM_LOWER]
+    return [VA(at + offset) for at in below for offset in _KINDS]
+
+
 def vectors_at(vbar: int) -> Mapping[VA, str]:
     """Return the entries for synchronous exceptions of the vectors that VBAR_ELx leads to."""
     return {VA(VBAR(vbar).VBA + offset): entry for offset, entry in _QUARTERS.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from gdbtools.addresses import VA
@@ -102,6 +102,9 @@ class A64Exceptions(Exceptions):
 
     def vectors(self, register: ReadRegister, regime: str | None = None) -> Mapping[VA, str]:
         return record.vectors(register) if regime is None else record.vectors_for(register, regime)
+
+    def ways_in(self, register: ReadRegister) -> Collection[VA]:
+        return record.ways_in(register)
 
     def named_vectors(self, register: ReadRegister, name: str, regime: str | None = None) -> Mapping[VA, str]:  # noqa: ARG002
         return named_exceptions.vectors(register, regime)

@@ -24,7 +24,7 @@ HARDWARE_AF = Command(
         Argument(
             "--wait",
             "have each CPU in user code run on into its kernel first, for SECONDS at most",
-            Kind.NUMBER,
+            Kind.SECONDS,
             metavar="SECONDS",
         ),
         DRY_RUN,

@@ -40,7 +40,7 @@ class Options:
 
     state: str
     dirty: bool = False
-    wait: int | None = None
+    wait: float | None = None
     dry_run: bool = False
 
 
@@ -49,8 +49,8 @@ def run(session: Session, options: Options) -> Sequence[HardwareAsked]:
     machine, on = session.machine, options.state == "on"
     if options.dirty and not on:
         raise UsageError("off ends both; leave --dirty out")
-    if options.wait is not None and options.wait < 1:
-        raise UsageError("--wait takes a number of seconds from 1 on")
+    if options.wait is not None and options.wait <= 0:
+        raise UsageError("--wait takes a time in seconds, above 0")
     if options.wait is not None and options.dry_run:
         raise UsageError("--dry-run leaves the guest as it is; leave --wait out")
     ran: Mapping[int, VA] = {}

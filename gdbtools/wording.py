@@ -6,6 +6,8 @@ import enum
 from functools import lru_cache
 
 _UNITS = ((1 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"))
+"""As processors' manuals have them, without a space: a 4KB granule."""
+_BYTES = (1, " bytes")
 
 
 def name_of(member: enum.Enum) -> str:
@@ -26,7 +28,12 @@ def number_of(count: int, one: str, many: str = "") -> str:
 @lru_cache(maxsize=1 << 10)
 def size(size_bytes: int) -> str:
     """Return a size in the largest unit that divides it."""
-    for unit, name in _UNITS:
-        if size_bytes >= unit and size_bytes % unit == 0:
-            return f"{size_bytes // unit}{name}"
-    return f"{size_bytes} bytes"
+    unit, name = next((each for each in _UNITS if size_bytes >= each[0] and size_bytes % each[0] == 0), _BYTES)
+    return f"{size_bytes // unit}{name}"
+
+
+def amount(size_bytes: int) -> str:
+    """Return a size to about three figures, in the largest unit that it has one of."""
+    unit, name = next((each for each in _UNITS if size_bytes >= each[0]), _BYTES)
+    units = size_bytes / unit
+    return f"{units:.0f}{name}" if units >= 100 else f"{units:.3g}{name}"

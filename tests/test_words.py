@@ -119,7 +119,7 @@ def test_one_is_not_many(capsys, tmp_path: Path) -> None:
     tables = Tables()
     tables.map(0x1000, 0x8000_0000)
     main(["map", *saved(tables, tmp_path, tables.registers()), "0x1000"])
-    assert capsys.readouterr().out.startswith("1 run of 1 leaf, 4 KB.")
+    assert capsys.readouterr().out.startswith("1 run of 1 leaf, 4KB.")
 
 
 def test_only_what_is_alike_is_meant() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import re
 import shutil
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -18,8 +18,11 @@ from gdbtools.children.processes import DIES_WITH_PARENT, START_SECONDS, ended_h
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.live.process import listens
 from gdbtools.places import place
-from gdbtools.render.document import Document, Facts, Line, Role, Span, Text
+from gdbtools.render.document import Document, Facts, Line, Role, Span, Text, labelled
+from gdbtools.wording import amount
 
+VALUE_COLUMNS = 66
+"""What is left of a screen beside the name of an option."""
 RAM = "ram"
 """The file in its folder that is the guest's RAM."""
 _EMULATORS = [each.emulator for each in ARCHITECTURES.identities]
@@ -120,7 +123,7 @@ def _ram(words: Sequence[str], folder: Path, room_bytes: int) -> Addition:
     if size_bytes is None:
         return Addition((), "left out: the command line does not say how much there is (-m 512M)", what)
     if size_bytes > room_bytes:
-        return Addition((), f"left out: {SHARED_MEMORY} has no room for {size_bytes >> 20} MB", what)
+        return Addition((), f"left out: {SHARED_MEMORY} has no room for {amount(size_bytes)}", what)
     backend = f"memory-backend-file,id=gdbtools-ram,size={size_bytes >> 20}M,mem-path={folder / RAM},share=on"
     why = "guest memory as a file in memory: tables are read in microseconds, not over the gdbstub"
     return Addition(("-object", backend, "-machine", "memory-backend=gdbtools-ram"), why)
@@ -136,7 +139,7 @@ def _serial(words: Sequence[str]) -> tuple[Addition, ...]:
     if not has(words, "nographic") and not any(each.startswith(("stdio", "mon:stdio")) for each in given):
         return ()
     why = "shown above the prompt as it comes; it gets no input (for that: -serial unix:PATH,server=on,wait=off)"
-    return (Addition((), why, "the guest's console"),)
+    return (Addition((), why, "console"),)
 
 
 def _elf(words: Sequence[str]) -> Path | None:
@@ -150,17 +153,33 @@ def _elf(words: Sequence[str]) -> Path | None:
 
 def explained(made: LaunchPlan) -> Document:
     """Return what `run` does to a command line, as `--dry-run` shows it."""
-    rows: list[tuple[str, Text]] = []
-    for each in made.additions:
-        if each.words:
-            rows += [("adds", Span(" ".join(each.words), Role.COMMAND)), ("", each.why)]
-        else:
-            rows.append((each.what, each.why))
+    added = [row for each in made.additions if each.words for row in _added(each)]
+    rows: list[tuple[str, Text]] = [(each.what, each.why) for each in made.additions if not each.words]
     rows.append(("GDB", f"attaches to {made.address}"))
-    rows.append(("symbols", f"of {made.elf}" if made.elf else "none: --elf FILE gives them"))
-    return Document(
-        [Line([Span(made.command[0], Role.NAME), " would be started, and ended with the prompt."]), Facts(rows)]
-    )
+    rows.append(("symbols", str(made.elf) if made.elf else "none: --elf FILE gives them"))
+    head: list[str | Span] = [Span(made.command[0], Role.NAME), " would be started, and ended with the prompt."]
+    return Document([Line([*head, " To its command line this is added:"]), Facts(added), Facts(rows)])
+
+
+def _added(each: Addition) -> Iterator[tuple[str, Text]]:
+    """Yield each option of an addition with its value, and why it is there."""
+    if len(each.words) == 1:
+        yield each.words[0], each.why
+        return
+    for option, value in zip(each.words[::2], each.words[1::2], strict=True):
+        yield from labelled(option, [Span(line, Role.COMMAND) for line in _lines(value)])
+    yield "", each.why
+
+
+def _lines(value: str) -> Iterator[str]:
+    """Yield a value of QEMU's in lines that a screen has room for, broken behind commas."""
+    line = ""
+    for part in re.findall(r"[^,]*,?", value):
+        if line and len(line) + len(part) > VALUE_COLUMNS:
+            yield line
+            line = ""
+        line += part
+    yield line
 
 
 def guest_words(name: str) -> list[str]:

@@ -17,7 +17,7 @@ from gdbtools.commands.parser import Words, parse, read
 from gdbtools.commands.reading import Evaluate
 from gdbtools.commands.session import OfGuest, OfTask, Session
 from gdbtools.errors import ANSWERED, FINDING, UsageError
-from gdbtools.render.document import Document, Facts, Line, Role, Span, labelled
+from gdbtools.render.document import Document, Line, Role, Span, gathered
 from gdbtools.render.json import json_line
 from gdbtools.render.text import DEFAULT_WIDTH, PIPE_WIDTH, render
 
@@ -131,11 +131,9 @@ class Response:
         return [json_line(command.name, command.record(answer), self.assumed) for answer in self.answers]
 
     def documents(self) -> list[Document]:
-        """Return the answers as they are shown, and behind them what was assumed."""
+        """Return the answers as they are shown, and behind them what was assumed, in them or for all."""
         documents = self.query.command.documents(self.answers)
-        if self.assumed:
-            documents.append(Document([Facts(labelled("assumed", self.assumed))]))
-        return documents
+        return gathered(documents, "assumed", self.assumed) if self.assumed else documents
 
     def text(
         self,

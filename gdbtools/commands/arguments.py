@@ -24,29 +24,20 @@ LEVEL = Argument("--level", "the descriptor of this level (default: the last one
 RANGE = Argument(
     "range", "FIRST,END or FIRST-END (END not included), FIRST,+SIZE (like +64K), or one address", Kind.RANGE
 )
-REGIMES = (
-    "el1",
-    "el2",
-    "el2-vhe",
-    "el3",
-    "stage2",
-    "secure-stage2",
-    "s",
-    "vs",
-    "g",
-    "m",
-    "linear",
-    "npt",
-    "ept",
-    "pl1",
-    "pl2",
+REGIMES_OF = (
+    ("Arm", ("el1", "el2", "el2-vhe", "el3", "stage2", "secure-stage2")),
+    ("RISC-V", ("s", "vs", "g", "m")),
+    ("x86-64", ("linear", "npt", "ept")),
+    ("32-bit Arm", ("pl1", "pl2")),
 )
+REGIMES = tuple(name for _, names in REGIMES_OF for name in names)
 REGIME = Argument(
     "--regime",
     "the translation regime to ask (default: the one the CPU is using)",
     Kind.CHOICE,
     REGIMES,
     metavar="REGIME",
+    groups=REGIMES_OF,
 )
 PRIVILEGE = Argument(
     "--privilege",
@@ -68,7 +59,8 @@ SPACE = Argument(
 )
 EVERY_SPACE = replace(
     SPACE,
-    help="only this address space (default: the current one and, where that is a reduced one, the kernel's too)",
+    help="only this address space (default: the current one and, where that is a reduced one, the kernel's too); "
+    "kernel: without a range that only processes have",
 )
 ROOT = Argument(
     "--root",

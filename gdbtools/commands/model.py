@@ -97,6 +97,8 @@ class Argument:
     """Whether it names a file that is read, or a source."""
     listed_by: str = ""
     """The option of the same command that lists its choices, where they are too many for one line."""
+    groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """The choices by whose they are, where that is not one and the same."""
 
     @property
     def key(self) -> str:

@@ -26,4 +26,4 @@ def _arguments(command: Command, architecture: Architecture) -> Iterator[Argumen
             continue
         if each.name in lacking:
             continue
-        yield replace(each, choices=tuple(architecture.regime_names)) if each.choices == REGIMES else each
+        yield replace(each, choices=tuple(architecture.regime_names), groups=()) if each.choices == REGIMES else each

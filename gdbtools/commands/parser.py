@@ -108,6 +108,12 @@ def _usage(argument: Argument) -> str:
     return {"": name, "?": f"[{name}]", "*": f"[{name}...]", "+": f"{name}..."}[argument.many]
 
 
+def _choices(argument: Argument) -> str:
+    """Return the choices as help has them: by whose they are, where they are of several."""
+    whose = [f"{name} {', '.join(choices)}" for name, choices in argument.groups]
+    return "; ".join(whose) or ", ".join(argument.choices)
+
+
 def _value(argument: Argument) -> str:
     """Return what stands for a value: its choices, unless they are too many for a line and so have a name."""
     return _metavar(argument) if argument.metavar else "|".join(argument.choices) or _metavar(argument)
@@ -167,8 +173,9 @@ def add(parser: Parser, argument: Argument, read: Callable[[str], Any] = str) ->
         return
     choices = argument.choices or None
     metavar = None if choices and not argument.metavar else _metavar(argument)
-    said = f"{argument.help}: {', '.join(choices)}" if choices and metavar else argument.help
+    said = f"{argument.help}: {_choices(argument)}" if choices and metavar else argument.help
     if argument.listed_by:
+        said = f"{argument.help}; {argument.listed_by} lists them"
         listed = argument.metavar.lower(), f"{parser.prog} {argument.listed_by}"
         parser.listed = {**parser.listed, argument.name: listed}
     if argument.many and argument.is_option:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gdbtools.analysis.faults.overwritten import may_be_overwritten
-from gdbtools.analysis.isolation import isolation
+from gdbtools.analysis.isolation import isolation, vector_entries
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Regime
 from gdbtools.commands.guest_frames import guest_wanted
-from gdbtools.errors import Unavailable
+from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.layers import with_registers
 from gdbtools.machine.model import Machine
 from gdbtools.render.document import Role, Span, Text, labelled
@@ -158,6 +159,22 @@ def isolation_record(found: Isolation | None) -> JsonObject | None:
         "vectors": [hexadecimal(address) for address in found.entries],
         "evidence": list(found.evidence),
     }
+
+
+def asked_ranges(found: Spaces, space: str | None, regime: str | None) -> Sequence[tuple[str, Machine, Regime]]:
+    """Return the ranges of a question as `all_ranges` has them, the kernel's without what is only its processes'.
+
+    Those are the ranges in front of the one that has its vectors: a kernel in the lower half may have both.
+    """
+    ranges = all_ranges(found, space, regime)
+    if space != KERNEL:
+        return ranges
+    machine = found.chosen(space)
+    entries: Collection[int] = ()
+    with suppress(Unavailable, Unreadable):
+        entries = vector_entries(machine.architecture, machine.register, machine.memory.read)
+    homes = [each.first for _, _, each in ranges if any(each.first <= entry <= each.last for entry in entries)]
+    return [each for each in ranges if each[2].first >= min(homes, default=0)]
 
 
 def all_ranges(found: Spaces, space: str | None, regime: str | None) -> Sequence[tuple[str, Machine, Regime]]:

@@ -82,11 +82,34 @@ class Line:
     text: Text
 
 
+OR = "or"
+"""The name of a row that is another possibility: each has it."""
+
+
 @dataclass(frozen=True)
 class Facts:
-    """Names with what is to be said of each, aligned; the second column wraps."""
+    """Names with what is to be said of each, aligned; the second column wraps.
+
+    A row without a name goes on with the one before it.  A name that several in a row have is there once, but for `OR`.
+    """
 
     rows: Sequence[tuple[str, Text]]
+
+    def __post_init__(self) -> None:
+        rows: list[tuple[str, Text]] = []
+        before = ""
+        for name, text in self.rows:
+            rows.append(("" if name == before != OR else name, text))
+            before = name or before
+        object.__setattr__(self, "rows", rows)
+
+    @property
+    def named(self) -> Sequence[tuple[str, Text]]:
+        """The rows, each with the name that it belongs to."""
+        found: list[tuple[str, Text]] = []
+        for name, text in self.rows:
+            found.append((name or (found[-1][0] if found else ""), text))
+        return found
 
 
 def labelled(label: str, texts: Iterable[Text]) -> list[tuple[str, Text]]:
@@ -184,3 +207,32 @@ def _reworded(block: Block, say: Callable[[str], str]) -> Block:
     if isinstance(block, Section):
         return replace(block, blocks=[_reworded(each, say) for each in block.blocks])
     return block
+
+
+def gathered(documents: Sequence[Document], label: str, more: Sequence[str]) -> list[Document]:
+    """Return documents and one more, which has all that they say under a label, and `more`, each once."""
+    said: dict[str, Text] = {}
+    kept = [replace(each, blocks=_parted(each.blocks, label, said)) for each in documents]
+    texts = [*said.values(), *(each for each in more if each not in said)]
+    return [*kept, Document([Facts(labelled(label, texts))])]
+
+
+def _parted(blocks: Sequence[Block], label: str, said: dict[str, Text]) -> list[Block]:
+    """Return blocks without what is said under a label, which is put into `said` by how it reads."""
+    left: list[Block] = []
+    for block in blocks:
+        if isinstance(block, Facts):
+            rows: list[tuple[str, Text]] = []
+            for name, text in block.named:
+                if name == label:
+                    said.setdefault(plain(text), text)
+                else:
+                    rows.append((name, text))
+            left += [Facts(rows)] if rows else []
+        elif isinstance(block, Section):
+            left.append(replace(block, blocks=_parted(block.blocks, label, said)))
+        elif isinstance(block, Picture):
+            left.append(replace(block, instead=_parted(block.instead, label, said)))
+        else:
+            left.append(block)
+    return left

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from gdbtools.render.document import Heat, HeatRow, Text
 from gdbtools.render.heat import cells, column_length
-from gdbtools.render.scale import amount
+from gdbtools.wording import amount
 
 COLUMNS = 240
 STEPS = 8

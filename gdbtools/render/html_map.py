@@ -7,8 +7,8 @@ from html import escape
 from math import log2
 
 from gdbtools.render.drawing import AddressMap, Band, Tone
-from gdbtools.render.scale import ScaleStretch, amount, stretches
-from gdbtools.wording import hyphenated
+from gdbtools.render.scale import ScaleStretch, stretches
+from gdbtools.wording import amount, hyphenated
 
 BANDS = 4000
 """How many bands are drawn at most: past that, small neighbours are drawn as the largest of them."""

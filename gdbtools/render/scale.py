@@ -14,7 +14,6 @@ WIDEST = 1 / 4
 """How much of a stretch a single gap may take up, unless there are too many stretches."""
 EMPTIEST = 3 / 4
 """How much of it all its gaps together may take up."""
-_UNITS = ((40, "TB"), (30, "GB"), (20, "MB"), (10, "KB"))
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,3 @@ def stretches(bands: Sequence[Band], most: int = STRETCHES) -> list[ScaleStretch
         worst = parts[at]
         parts[at : at + 1] = [ScaleStretch(worst.bands[: worst.cut]), ScaleStretch(worst.bands[worst.cut :])]
     return parts
-
-
-def amount(size_bytes: int) -> str:
-    """Return an amount to about three figures in the unit that suits it."""
-    for shift, unit in _UNITS:
-        if size_bytes >= 1 << shift:
-            units = size_bytes / (1 << shift)
-            return f"{units:.0f} {unit}" if units >= 100 else f"{units:.3g} {unit}"
-    return f"{size_bytes} bytes"

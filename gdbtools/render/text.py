@@ -28,7 +28,7 @@ from gdbtools.render.document import (
 from gdbtools.render.fit import GAP, column_widths, fitting, width_for_last, word_width
 from gdbtools.render.heat import column_length, drawn, glyphs
 from gdbtools.render.safe import safe
-from gdbtools.render.scale import amount
+from gdbtools.wording import amount
 
 MINIMUM_WIDTH = 40
 DEFAULT_WIDTH = 80

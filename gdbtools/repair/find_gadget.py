@@ -24,6 +24,7 @@ from gdbtools.arch.walk import walk
 from gdbtools.errors import Refused, Unreadable
 from gdbtools.machine.model import Machine
 from gdbtools.units import PAGE_BYTES
+from gdbtools.wording import amount
 
 NEAR_PAGES = 16
 """How far from the vectors to look before every executable mapping is searched."""
@@ -112,7 +113,7 @@ def missing(
         )
     if found.exhausted:
         return f"the guest has no {what} in its mapped executable memory; {otherwise}"
-    return f"no {what} in {found.searched_bytes >> 20} MB of executable memory; {otherwise}"
+    return f"no {what} in {amount(found.searched_bytes)} of executable memory; {otherwise}"
 
 
 def is_reduced(architecture: Architecture, register: ReadRegister, read: Read) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,18 @@ def test_what_the_kernel_may_write_and_execute_is_told_from_what_a_user_may(caps
     only = asked(capsys, "audit", "--rule", "user-writable-executable", *source, status=1)
     assert rules(only) == {"user-writable-executable": [(0x9000, 0x1000)]}
     assert "EL1 may write and execute 12KB" in text(capsys, "audit", *source, status=1)
+
+
+def test_of_how_much_each_rule_was_asked_is_shown_where_it_is_asked_for(capsys, tmp_path: Path) -> None:
+    t = Tables(_next=0x4000_1000)
+    t.map(0x1000, 0x8000_0000, AP=0b00, UXN=1, **BOTH)
+    source = saved(t, tmp_path, lower(t))
+    told = text(capsys, "audit", *source, status=1)
+    assert re.search(r"rules 1 of \d+ broken;", told)
+    assert "asked of" not in told
+    assert told.index("may write and execute") < told.index(" broken;")
+    shown = text(capsys, "audit", "--counts", *source, status=1)
+    assert "writable-executable 1 mappings 1" in shown
 
 
 def test_what_has_no_such_mapping_passes(capsys, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from gdbtools.commands import COMMANDS
 from gdbtools.commands.arguments import IGNORABLE, REGIMES, SERVICED
 from gdbtools.commands.diff.run import REGISTERS
 from gdbtools.commands.model import Argument, DescriptorChange, Implementation, Kind, RegisterChange
+from gdbtools.commands.own_help import own
 from gdbtools.commands.parser import parser_for
 from gdbtools.repair.service import KINDS
 
@@ -96,6 +97,19 @@ def test_help_is_no_wider_than_the_terminal(name: str, columns: int, monkeypatch
     words = [word for paragraph in COMMANDS[name].description.split("\n\n") for word in paragraph.split()]
     assert " ".join(words) in " ".join(said.split())
     assert max(map(len, said.splitlines())) <= columns
+
+
+def test_choices_that_another_option_lists_are_not_in_the_help_of_each() -> None:
+    said = parser_for(COMMANDS["audit"], "gdbtools", columns=80).format_help()
+    assert "writable-executable" not in said
+    assert said.count("--rules lists") == 2
+
+
+def test_the_regimes_of_a_help_are_said_by_whose_they_are() -> None:
+    said = " ".join(parser_for(COMMANDS["walk"], "gdbtools", columns=120).format_help().split())
+    assert "Arm el1, el2, el2-vhe, el3, stage2, secure-stage2; RISC-V s, vs, g, m; x86-64 linear, npt, ept" in said
+    own_of = parser_for(own(COMMANDS["walk"], ARCHITECTURES["x86_64"]), "gdbtools", columns=120).format_help()
+    assert "using): linear, npt, ept" in " ".join(own_of.split())
 
 
 def test_what_is_laid_out_by_hand_in_a_help_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,7 +194,7 @@ def test_ctrl_c_ends_the_looking_and_not_the_ranking(capsys, ram: str, monkeypat
     real = find_roots_run.Search.look
     monkeypatch.setattr(find_roots_run.Search, "look", impatient)
     assert main(["find-roots", "-s", ram, *ARM]) == 0
-    assert "not looked at  8 MB: interrupted" in capsys.readouterr().out
+    assert "not looked at  8MB: interrupted" in capsys.readouterr().out
     result = ask(capsys, "-s", ram, *ARM)["result"]
     assert (result["interrupted"], result["examined"]) == (True, 8 * MEGA)
     assert found(result)[0][0] == ROOT

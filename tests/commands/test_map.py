@@ -417,7 +417,7 @@ def test_what_is_soft_invalid_is_listed_and_counted_apart(capsys, tmp_path: Path
     assert (fault["kind"], fault["stage"], fault["level"]) == ("translation", 2, 2)
     assert main(["map", *words]) == 0
     head, *rest = capsys.readouterr().out.splitlines()
-    assert head == "2 runs of 1 leaf, 2 MB + 2 soft-invalid, 8 KB."
+    assert head == "2 runs of 1 leaf, 2MB + 2 soft-invalid, 8KB."
     [row] = [line for line in rest if line.startswith("0x0000000040000000")]
     assert "soft-invalid" in row
 
@@ -426,7 +426,7 @@ def test_where_all_is_soft_invalid_nothing_is_said_to_be_mapped(capsys, tmp_path
     words = xen(tmp_path, S2_ROOT + 8)
     assert main(["map", *words]) == 0
     head = capsys.readouterr().out.splitlines()[0]
-    assert head == "2 runs of 3 soft-invalid leaves, 2.01 MB: hardware uses none of them."
+    assert head == "2 runs of 3 soft-invalid leaves, 2.01MB: hardware uses none of them."
     assert ask(capsys, *words)["mapped"] == 0
     assert len(ask(capsys, *words, "--perm", "wx", "--expect-none", status=1)["runs"]) == 2, "the next access maps them"
 

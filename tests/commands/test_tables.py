@@ -50,6 +50,18 @@ def lower(tables: Tables) -> dict[str, int]:
     return registers | {"TCR_EL1": registers["TCR_EL1"] | 1 << 23}
 
 
+def test_of_the_kernel_s_space_only_its_own_half_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    linux = ["-s", str(CAPTURES / "linux-6.1.core")]
+    all_of_it, own = (ask(capsys, [*linux, *words]) for words in ((), ("--space", "kernel")))
+    assert {each["first"] < f"{1 << 63:#018x}" for each in own["tables"]} == {False}
+    assert own["tables"] == [each for each in all_of_it["tables"] if each["first"] >= f"{1 << 63:#018x}"]
+
+
+def test_a_kernel_of_the_lower_half_has_both(capsys: pytest.CaptureFixture[str]) -> None:
+    osv = ["-s", str(CAPTURES / "osv-1131.core")]
+    assert ask(capsys, [*osv, "--space", "kernel"])["tables"] == ask(capsys, osv)["tables"]
+
+
 def test_each_table_is_counted_once_with_what_its_entries_are(
     tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,7 +75,7 @@ def test_each_table_is_counted_once_with_what_its_entries_are(
     assert {each["references"] for each in found["tables"]} == {1}
     assert [each["first"] for each in found["tables"]][3] == f"{0x4000_0000:#018x}"
     shown = text(capsys, words)
-    assert shown.startswith("6 tables, 24 KB: none is empty or shared.")
+    assert shown.startswith("6 tables, 24KB: none is empty or shared.")
     assert [line.split() for line in shown.splitlines()[2:7]] == [
         ["level", "an", "entry", "tables", "live", "filled", "to", "tables", "leaves", "invalid,", "not", "0"],
         ["0", "512GB", "1", "1", "of", "512", "0.2%", "1", "0", "0"],
@@ -89,7 +101,7 @@ def test_empty_shared_and_recursive_tables_stand_out(
     assert empty["empty"]
     assert empty["references"] == 1
     shown = text(capsys, words)
-    assert shown.startswith("7 tables, 28 KB: 1 empty, 1 shared, 1 leading to itself.")
+    assert shown.startswith("7 tables, 28KB: 1 empty, 1 shared, 1 leading to itself.")
     listed = [line.split()[0] for line in shown.splitlines() if line.startswith("0x")]
     assert listed == [f"{at:#x}" for at in (ROOT, level3, SPARE)]
     everything = [line for line in text(capsys, [*words, "--all"]).splitlines() if line.startswith("0x")]

@@ -111,7 +111,7 @@ def test_there_is_none_outside_a_terminal(alone: Session, tmp_path: Path) -> Non
         assert "\x1b" not in said
 
 
-EVERY_RUN = "762 runs of 3926 leaves, 2.47 GB."
+EVERY_RUN = "762 runs of 3926 leaves, 2.47GB."
 
 
 @pytest.fixture

@@ -281,9 +281,7 @@ def test_what_it_says_at_a_prompt_begins_with_the_answer_and_fits(gdb_path: str)
         live.say("set style enabled off")
         said = live.say(f"mmu working-set {RANGE} --interval {FOREVER}")
         lines = [line for line in said.splitlines() if line]
-        (head,) = [
-            at for at, line in enumerate(lines) if line.startswith("Working set: 5 MB of 17 MB resident (29.4%)")
-        ]
+        (head,) = [at for at, line in enumerate(lines) if line.startswith("Working set: 5MB of 17MB resident (29.4%)")]
         picture = lines[head + 1]
         assert picture.startswith(f"{ARENA:#018x}  ███")
         assert "··████" not in picture

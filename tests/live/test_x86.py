@@ -274,7 +274,7 @@ def test_flags_are_cleared_and_read_back_as_hardware_has_set_them(at_user: X86) 
     (found,) = session.ask("working-set 0x40000000,+0x100000 --interval 0.3")
     assert found["by_hardware"]
     said = session.say("mmu working-set 0x40000000,+0x100000 --interval 0.3")
-    assert "8 KB of 276 KB resident" in said, "its page and its text, of all that is mapped"
+    assert "8KB of 276KB resident" in said, "its page and its text, of all that is mapped"
     assert "touches  by the flags: hardware sets them (as on every x86-64)" in said
     assert "so nobody faults" in session.refusal("mmu working-set 0x40000000,+0x1000 --by faults")
 

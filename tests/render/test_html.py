@@ -20,7 +20,7 @@ RUNG = Rung("level 0", 3, 512, "PA 0x1000", "0x3", "table -> 0x2000", [Box(63, 0
 LADDER = Ladder(Strip("VA 0x1", [Box(63, 0, "level 0", "3", tint=0)]), [RUNG], STRIP, "PA 0x2")
 
 HEAT = Heat(
-    [HeatRow("0x1000", [(8192, 0.0), (4096, 1.0), (4096, None)], "4 KB"), HeatRow("0x9000", [(4096, 0.5)], "2 KB")],
+    [HeatRow("0x1000", [(8192, 0.0), (4096, 1.0), (4096, None)], "4KB"), HeatRow("0x9000", [(4096, 0.5)], "2KB")],
     4096,
     "untouched",
     "all of it",
@@ -130,7 +130,7 @@ def test_bands_are_to_scale_within_a_stretch_and_gaps_are_said() -> None:
     bars = [each for each in found.iter("div") if each.get("class") == "bar"]
     places = [[each.get("style") for each in bar.iter("i")] for bar in bars]
     assert places == [["left:0%;width:50%", "left:75%;width:25%"], ["left:0%;width:100%"]]
-    assert [text(each) for each in found.iter("p") if each.get("class") == "gap"] == ["1024 GB not mapped"]
+    assert [text(each) for each in found.iter("p") if each.get("class") == "gap"] == ["1024GB not mapped"]
     shades = [each.get("class") for bar in bars for each in bar.iter("i")]
     assert shades == ["band", "band shaded", "band"]
 
@@ -188,4 +188,4 @@ def test_heat_is_drawn_to_one_scale_and_what_is_not_there_is_not_drawn() -> None
         ["--heat:0.5;flex-grow:1", "flex-grow:3"],
     ]
     assert "untouched" in text(figure)
-    assert [text(row) for row in figure.iter("p")] == ["0x1000 4 KB", "0x9000 2 KB"]
+    assert [text(row) for row in figure.iter("p")] == ["0x1000 4KB", "0x9000 2KB"]

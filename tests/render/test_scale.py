@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gdbtools.render.drawing import Band
-from gdbtools.render.scale import STRETCHES, amount, stretches
+from gdbtools.render.scale import STRETCHES, stretches
 
 PAGE = 1 << 12
 
@@ -54,13 +54,3 @@ def test_every_band_is_in_one_stretch_in_order_and_there_are_not_too_many(pairs:
     assert [band for each in found for band in each.bands] == bands(*places)
     assert len(found) <= STRETCHES
     assert len(found) == STRETCHES or not any(each.is_sparse for each in found)
-
-
-def test_an_amount_has_about_three_figures() -> None:
-    assert [amount(size) for size in (17, 4096, 1229 << 10, 515272 << 10, 1 << 48)] == [
-        "17 bytes",
-        "4 KB",
-        "1.2 MB",
-        "503 MB",
-        "256 TB",
-    ]

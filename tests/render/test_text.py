@@ -6,7 +6,7 @@ import re
 
 from wcwidth import wcswidth
 
-from gdbtools.render.document import Document, Facts, Line, Role, Section, Span, Table
+from gdbtools.render.document import Document, Facts, Line, Role, Section, Span, Table, gathered
 from gdbtools.render.text import render, wants_colour
 from gdbtools.repl.session import Doing, State
 from gdbtools.repl.terminal.toolbar import toolbar
@@ -22,6 +22,30 @@ def test_columns_align_and_the_last_one_wraps_within_the_width() -> None:
         "    0  one two three four five six seven",
         "       eight nine ten",
         "   12  x",
+    ]
+
+
+def test_a_name_that_is_said_of_several_in_a_row_is_there_once() -> None:
+    facts = Facts([("note", "one"), ("note", "two"), ("", "more of it"), ("next", "walk"), ("note", "three")])
+    assert render(Document([facts])).splitlines() == [
+        "note  one",
+        "      two",
+        "      more of it",
+        "next  walk",
+        "note  three",
+    ]
+    others = Facts([("or", "this"), ("or", "that")])
+    assert render(Document([others])).splitlines() == ["or  this", "or  that"]
+
+
+def test_what_is_said_in_several_places_under_a_name_is_gathered_at_the_end_and_each_is_there_once() -> None:
+    first = Document([Section("title", [Facts([("rights", "rwx"), ("assumed", "SCTLR"), ("", "HCR")])])])
+    second = Document([Line("a line"), Facts([("assumed", "SCTLR")])])
+    found = gathered([first, second], "assumed", ["HCR", "MAIR"])
+    assert [render(each).split() for each in found] == [
+        ["title", "=====", "rights", "rwx"],
+        ["a", "line"],
+        ["assumed", "SCTLR", "HCR", "MAIR"],
     ]
 
 

@@ -155,7 +155,7 @@ def test_a_map_of_two_thousand_lines_is_paged_searched_piped_and_written(run: St
     to(terminal, tmp_path, TO_WIDE)
     terminal.enter("map --runs")
     rows = terminal.wait("lines 1 to 23 of 2081")
-    assert rows[0] == "2071 runs of 2282 leaves, 14.2 GB."
+    assert rows[0] == "2071 runs of 2282 leaves, 14.2GB."
     assert rows[2].startswith("from                 size   of  PA          EL1  EL0  memory  state")
     terminal.type(f"/0x0000200000ffe000{ENTER}")
     # At the top: what is searched for is on the screen from when it is typed.

@@ -10,19 +10,9 @@ AUDIT = Command(
     summary="Look for mappings that no system should have",
     description=(
         "Hold everything that is mapped against rules, and list what breaks one: the entry, its value, the field that\n"
-        "decides, and the command that looks closer. --rules lists them: nothing is written and executed, by one\n"
-        "address or by two; one memory has one type; tables, reserved bits, contiguous runs and access flags are as\n"
-        "they ought to be; CPUs agree, and address spaces and guests share nothing that is their own.\n"
-        "\n"
-        "Every regime is looked at that a CPU uses or has loaded, with --roots those that find-roots lists, too, and\n"
-        "where the address space in force is a reduced one, the kernel's. The linear map (physmap, kpm, PAGE_OFFSET)\n"
-        "is found by the distance that most pages have in common. A rule that cannot be asked of a source says why.\n"
-        "Exit status 3 says that there was nothing to check.\n"
-        "\n"
-        "In a paravirtual guest every address space of the guest is looked at: whether a table, a descriptor table or\n"
-        "a pinned page is writable by any address, whether a frame is mapped that is not the guest's and that the\n"
-        "hypervisor's own records do not explain, and whether it keeps a table as something else. Pages of the linear\n"
-        "map that ought to be read-only are listed."
+        "decides, and the command that looks closer. Looked at is every regime that a CPU uses or has loaded, the\n"
+        "kernel's too where the space in force is a reduced one; of a paravirtual guest, all of its spaces. A rule\n"
+        "that cannot be asked of a source says why; exit status 3: there was nothing to check."
     ),
     arguments=(
         Argument(
@@ -52,6 +42,7 @@ AUDIT = Command(
         ),
         Argument("--format", "write them as SARIF 2.1.0, or as messages of a workflow", Kind.CHOICE, AUDIT_FORMS),
         Argument("--roots", "look through every root that find-roots lists, too", Kind.FLAG),
+        Argument("--counts", "show of how much each rule was asked, and what it found", Kind.FLAG),
         Argument("--rules", "list every rule, what it means and whose it is; needs no source", Kind.FLAG),
         Argument("--pages", "list each part of the linear map that ought to be read-only", Kind.FLAG),
     ),

@@ -31,9 +31,10 @@ class Audit:
     """What was asked, of what, and what was found.
 
     `roots`, `tables` and `leaves` are how many were looked at.  `read_only` are the parts of the linear map that ought
-    to be, `pages` whether they are listed.  `isolation` is set where the space in force is a reduced one.  `baseline`
-    has what was known before, None where there is none, `written` is the one that was made of this; `sources` are the
-    names of the files that were read, `source_words` those that have another command asked of the same.
+    to be, `pages` whether they are listed, `counts` whether it is shown of how much each rule was asked.  `isolation`
+    is set where the space in force is a reduced one.  `baseline` has what was known before, None where there is none,
+    `written` is the one that was made of this; `sources` are the names of the files that were read, `source_words`
+    those that have another command asked of the same.
     """
 
     guest: GuestFrames | None
@@ -46,6 +47,7 @@ class Audit:
     unreadable: tuple[Hole, ...]
     pages: bool
     isolation: Isolation | None = None
+    counts: bool = False
     baseline: Baseline | None = None
     written: WrittenBaseline | None = None
     sources: tuple[str, ...] = ()
@@ -109,6 +111,7 @@ class Options:
     baseline: str | None = None
     write_baseline: str | None = None
     rules: bool = False
+    counts: bool = False
     roots: bool = False
     pages: bool = False
     format: str | None = None
@@ -130,6 +133,7 @@ def run(session: Session, options: Options) -> Sequence[Audit | RuleList]:
         why = "; ".join(f"{each.rule.name}: {each.unasked}" for each in found.checked)
         raise Unavailable(f"nothing was checked: {why}; `audit` without --rule and --ignore asks every rule")
     found = replace(found, baseline=known, sources=machine.files, source_words=session.source_words)
+    found = replace(found, counts=options.counts)
     if options.write_baseline is not None and earlier is not None:
         session.make_sure()
         written = baseline.write(options.write_baseline, earlier, found.asked, found.all_findings)

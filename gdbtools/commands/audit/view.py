@@ -17,9 +17,8 @@ from gdbtools.commands.map.view import hole_record, hole_text
 from gdbtools.commands.spaces import kernel_rows, limit_rows
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
-from gdbtools.render.scale import amount
 from gdbtools.units import PAGE_BYTES
-from gdbtools.wording import name_of, number_of, size
+from gdbtools.wording import amount, name_of, number_of, size
 
 MOST = 10
 """Of findings of one rule that are shown; the count and JSON have all."""
@@ -36,7 +35,7 @@ def view(answer: Audit | RuleList) -> Document:
         if len(found) > MOST:
             blocks.append(Line(f"and {len(found) - MOST} more of {checked.rule.name}; --json has all"))
     rows = [_rule_row(answer, each) for each in answer.checked if not each.unasked]
-    if rows:
+    if answer.counts and rows:
         columns = ["rule", "asked of", "findings", *(["known"] if answer.baseline is not None else [])]
         blocks.append(Table(columns, rows, frozenset((2, 3))))
     if answer.pages and answer.read_only:
@@ -85,6 +84,14 @@ def _finding_blocks(each: Finding) -> list[Block]:
     return [Line(head), Facts(rows)]
 
 
+def _rules_text(answer: Audit) -> list[str | Span]:
+    """Return in a line how many rules were asked, and how many are broken."""
+    asked, broken = len(answer.asked), sum(bool(answer.new(each.findings)) for each in answer.checked)
+    none = "none is broken anew" if answer.known else "none is broken"
+    said = f"{broken} of {asked} broken" if broken else f"of {asked} {none}"
+    return [f"{said}; ", Span("--counts", Role.COMMAND), " shows of how much each was asked"]
+
+
 def _rule_row(answer: Audit, each: Checked) -> Sequence[Text]:
     count = len(answer.new(each.findings))
     found = Span(str(count), Role.BAD if count else Role.GOOD)
@@ -102,7 +109,8 @@ def _pages(answer: Audit) -> Table:
 
 
 def _rows(answer: Audit) -> list[tuple[str, Text]]:
-    rows = kernel_rows(answer.isolation) or limit_rows(answer.isolation)
+    rows: list[tuple[str, Text]] = [] if answer.counts else [("rules", _rules_text(answer))]
+    rows += kernel_rows(answer.isolation) or limit_rows(answer.isolation)
     linear = answer.linear
     if linear is not None:
         whose = " by pseudo-physical frames" if answer.guest is not None else ""

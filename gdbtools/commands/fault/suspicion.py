@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from gdbtools.analysis.faults.spurious_model import Pending, SeenChange, SpuriousCause, Suspicion, Weight
 from gdbtools.analysis.faults.writer import Writer
 from gdbtools.arch.instruction_effects import Effect, EffectWords
-from gdbtools.render.document import Text
+from gdbtools.render.document import OR, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
 from gdbtools.wording import name_of
 
@@ -135,7 +135,7 @@ def suspicion_rows(
 def _label(number: int, suspicion: Suspicion) -> str:
     if suspicion.weight is Weight.UNLIKELY:
         return "unlikely"
-    return "or" if number else "probably" if suspicion.weight >= Weight.LIKELY else "perhaps"
+    return OR if number else "probably" if suspicion.weight >= Weight.LIKELY else "perhaps"
 
 
 def _sentences(suspicion: Suspicion, address: int, words: EffectWords, as_above: bool, forgets: bool) -> str:

@@ -18,8 +18,7 @@ from gdbtools.arch.model import Derived
 from gdbtools.arch.table_heuristics import Owner
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
-from gdbtools.render.scale import amount
-from gdbtools.wording import size
+from gdbtools.wording import amount, size
 
 ROWS = 12
 """How many roots are shown unless all are asked for."""

@@ -10,9 +10,8 @@ from gdbtools.commands.guests.run import CountedGuest, GuestList
 from gdbtools.commands.stage2.view import cpu_record
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal
-from gdbtools.render.scale import amount
 from gdbtools.systems.kept_guests import KeptCpu
-from gdbtools.wording import number_of
+from gdbtools.wording import amount, number_of
 
 
 def view(answer: GuestList) -> Document:

@@ -9,8 +9,7 @@ from gdbtools.arch.model import FaultKind
 from gdbtools.commands.evidence import attributes_record, fault_name, soft_text
 from gdbtools.render.document import Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
-from gdbtools.render.scale import amount
-from gdbtools.wording import size
+from gdbtools.wording import amount, size
 
 
 def area_table(listed: Sequence[Area], between: str = "IPA") -> Table:

@@ -24,7 +24,7 @@ from gdbtools.commands.guest_frames import guest_wanted
 from gdbtools.commands.map.looking import Broken, MapRanges, Part
 from gdbtools.commands.privileges import check_runs_in, privilege_asked
 from gdbtools.commands.session import OfGuest, OfTask, Session
-from gdbtools.commands.spaces import KERNEL, PV, all_ranges, limit_text
+from gdbtools.commands.spaces import KERNEL, PV, asked_ranges, limit_text
 from gdbtools.commands.what_if import Supposition, WhatIf, suppose
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.model import Machine, expected_by
@@ -142,7 +142,7 @@ def run(session: Session, options: Options) -> Sequence[Map]:
     counted = CountedRead(supposed.machine.memory.read, expected_by(supposed.machine.memory))
     guest = guest_wanted(supposed.spaces.machine) if options.space == PV else None
     looked = MapRanges(counted, options.range, options.physical, keep, limit, guest)
-    ranges = _of_range(all_ranges(supposed.spaces, options.space, options.regime), options.range)
+    ranges = _of_range(asked_ranges(supposed.spaces, options.space, options.regime), options.range)
     asked = privilege_asked(supposed.machine.architecture, options.privilege)
     if asked is not None and not any(asked in _levels(supposed.machine, regime) for _, _, regime in ranges):
         check_runs_in(supposed.machine.architecture, asked, ranges[0][2])

@@ -20,8 +20,7 @@ from gdbtools.commands.what_if import supposition_records, supposition_rows
 from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Span, Table, Text, labelled
 from gdbtools.render.drawing import AddressMap
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
-from gdbtools.render.scale import amount
-from gdbtools.wording import name_of, number_of, size
+from gdbtools.wording import amount, name_of, number_of, size
 
 MANY = 40
 """More runs than a screen shows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.arguments import ADDRESS, PRIVILEGE, REGIMES
+from gdbtools.commands.arguments import ADDRESS, PRIVILEGE, REGIMES, REGIMES_OF
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 PROBE = Command(
@@ -29,6 +29,7 @@ PROBE = Command(
             Kind.CHOICE,
             REGIMES,
             metavar="REGIME",
+            groups=REGIMES_OF,
         ),
         PRIVILEGE,
         Argument(

@@ -19,8 +19,7 @@ from gdbtools.commands.status import view as status_view
 from gdbtools.commands.walk import view as walk_view
 from gdbtools.render.document import Block, Document, Facts, Line, Picture, Role, Section, Span, Text
 from gdbtools.render.json import JsonObject, hexadecimal
-from gdbtools.render.scale import amount
-from gdbtools.wording import number_of
+from gdbtools.wording import amount, number_of
 
 
 def view(answer: Report) -> Document:

@@ -14,8 +14,7 @@ from gdbtools.commands.stage2.run import GuestMap
 from gdbtools.commands.what_if import supposition_records, supposition_rows
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal, optional_hexadecimal
-from gdbtools.render.scale import amount
-from gdbtools.wording import name_of, number_of, size
+from gdbtools.wording import amount, name_of, number_of, size
 
 _MAPPED: Final = {
     HowMapped.AS_IT_IS: "as it is now",

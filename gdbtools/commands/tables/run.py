@@ -10,7 +10,7 @@ from gdbtools.analysis.table_use import TableUse, orphans, table_use
 from gdbtools.arch.isolation import Isolation
 from gdbtools.arch.model import Hole, Regime
 from gdbtools.commands.session import Session
-from gdbtools.commands.spaces import all_ranges, spaces
+from gdbtools.commands.spaces import asked_ranges, spaces
 from gdbtools.machine.dumps.extents import data_of, memory_of
 
 
@@ -56,7 +56,7 @@ class Tables:
 def run(session: Session, options: Options) -> Sequence[Tables]:
     machine = session.machine
     found = spaces(machine, options.regime)
-    regimes = tuple(regime for _, _, regime in all_ranges(found, options.space, options.regime))
+    regimes = tuple(regime for _, _, regime in asked_ranges(found, options.space, options.regime))
     read = machine.memory.read
     used = table_use(regimes, read)
     left: tuple[PA, ...] | None = None

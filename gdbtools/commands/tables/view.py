@@ -13,8 +13,7 @@ from gdbtools.commands.spaces import isolation_record, kernel_rows
 from gdbtools.commands.tables.run import Tables
 from gdbtools.render.document import Block, Document, Facts, Line, Role, Span, Table, Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal
-from gdbtools.render.scale import amount
-from gdbtools.wording import number_of, size
+from gdbtools.wording import amount, number_of, size
 
 Count = Callable[[TablePage], int]
 COUNTS: Final[Sequence[tuple[str, Count]]] = (

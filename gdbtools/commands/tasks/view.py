@@ -8,9 +8,8 @@ from gdbtools.commands.tasks.run import ListedTask, TaskAreas, TaskList
 from gdbtools.printable import visible
 from gdbtools.render.document import Document, Facts, Line, Role, Span, Table, Text, labelled
 from gdbtools.render.json import JsonObject, hexadecimal
-from gdbtools.render.scale import amount
 from gdbtools.systems.tasks import MemoryArea
-from gdbtools.wording import number_of
+from gdbtools.wording import amount, number_of
 
 
 def view(answer: TaskList | TaskAreas) -> Document:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbtools.commands.arguments import DRY_RUN, REGIMES
+from gdbtools.commands.arguments import DRY_RUN, REGIMES, REGIMES_OF
 from gdbtools.commands.model import Argument, Command, Kind, loaded
 
 TLBI = Command(
@@ -23,6 +23,7 @@ TLBI = Command(
             Kind.CHOICE,
             REGIMES,
             metavar="REGIME",
+            groups=REGIMES_OF,
         ),
         Argument("--outside", "have QEMU empty the TLBs of every CPU itself, at any privilege", Kind.FLAG),
         DRY_RUN,

@@ -22,9 +22,8 @@ from gdbtools.commands.hottest import HOTTEST
 from gdbtools.commands.working_set.run import WorkingSet
 from gdbtools.render.document import Block, Document, Facts, Heat, HeatRow, Line, Role, Span, Table, Text
 from gdbtools.render.json import JsonObject, hexadecimal
-from gdbtools.render.scale import amount
 from gdbtools.repair.sampling import Method
-from gdbtools.wording import name_of, size
+from gdbtools.wording import amount, name_of, size
 
 REGIONS = 12
 """How many rows of addresses there are at most."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from gdbtools.errors import Malformed, Refused, Unavailable
+from gdbtools.wording import size
 
 SMALL_BYTES: Final = 1 << 24
 """How much of a file is read at once that holds a few registers: a thousand times what they take."""
@@ -52,7 +53,7 @@ def read_small(path: Path) -> bytes:
     with one_line(str(path)), open_file(path) as file:
         data = file.read(SMALL_BYTES + 1)
     if len(data) > SMALL_BYTES:
-        raise Malformed(f"{path} has more than {SMALL_BYTES >> 20} MB, which no such file has; name another")
+        raise Malformed(f"{path} has more than {size(SMALL_BYTES)}, which no such file has; name another")
     return data
 
 

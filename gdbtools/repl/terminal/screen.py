@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from gdbtools.render.document import Document, Role
 from gdbtools.render.text import DEFAULT_WIDTH, Palette, render
 from gdbtools.repl.command_line import as_typed_here
+from gdbtools.wording import amount
 
 if TYPE_CHECKING:
     from prompt_toolkit.application import Application
@@ -135,7 +136,7 @@ class Screen:
         at = self._scanned % (2 * BAR_CELLS - 2)
         at = min(at, 2 * BAR_CELLS - 2 - at)
         bar = "".join("#" if abs(cell - at) <= 1 else "-" for cell in range(BAR_CELLS))
-        said = f"[{bar}] {reads:,} tables, {size_bytes / (1 << 20):.1f} MB read; Ctrl-C stops"
+        said = f"[{bar}] {reads:,} tables, {amount(size_bytes)} read; Ctrl-C stops"
         self.stream.write(_CLEAR_LINE + said[: self.columns - 1])
         self.stream.flush()
 

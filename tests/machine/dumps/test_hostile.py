@@ -135,7 +135,7 @@ def test_a_root_that_maps_everything_to_one_page_is_listed_at_once_and_says_so(
     path.write_bytes(loop())
     assert main(["map", "-s", f"{path}@{PA:#x}", "--registers", registers]) == 0
     out = capsys.readouterr().out
-    assert "1 run of 68719476736 leaves, 256 TB" in out
+    assert "1 run of 68719476736 leaves, 256TB" in out
     assert "all one page" in " ".join(out.split())
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from gdbtools.analysis.mappings import mappings
 from gdbtools.analysis.roots.reading import FoundRoot
-from gdbtools.analysis.roots.table_survey import VMCOREINFO
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.arch.aarch64.registers.hypervisor import VTCR_EL2
 from gdbtools.arch.aarch64.registers.translation import TCR_EL1, TTBR
@@ -28,6 +27,7 @@ from gdbtools.machine.layers import FixedRegisters, MemoryRange, Ranges
 from gdbtools.machine.model import Cpu, Machine
 from gdbtools.machine.sources import open_source
 from gdbtools.machine.symbols import symbol_values
+from gdbtools.systems.vmcoreinfo import FIRST_KEY
 from tests.guests.linux import RAM, LinuxGuest, Stub
 from tests.guests.packages import kernel
 from tests.guests.test_linux import KERNEL, OWN_SHAPES, SHAPES, USER, Shape
@@ -110,7 +110,7 @@ def test_a_kernels_own_root_is_first_and_every_process_is_there(linux) -> None:
 
     def read(pa: int, size_bytes: int) -> bytes:
         data = guest.read(pa, size_bytes)
-        return data.replace(VMCOREINFO, b"NOTHING!!!")
+        return data.replace(FIRST_KEY, b"NOTHING!!!")
 
     found = ask(machine_of(read, guest.memory_bytes))
     assert found.linux == ()

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from gdbtools.analysis.roots.table_survey import VMCOREINFO
 from gdbtools.arch import ARCHITECTURES
 from gdbtools.children.mi import Gdb
 from gdbtools.children.processes import find_gdb
@@ -23,6 +22,7 @@ from gdbtools.cli import main
 from gdbtools.errors import Unavailable
 from gdbtools.machine.sources import open_source
 from gdbtools.systems import registers_from_notes, vmcoreinfo
+from gdbtools.systems.vmcoreinfo import FIRST_KEY
 from tests.guests.x86.linux import COMMAND_LINES, PAGE_BYTES, X86Linux, booted
 from tests.live.session import INIT, INSIDE, Session
 from tests.machine.dumps.formats import rearranged
@@ -224,7 +224,7 @@ def upper(capsys: pytest.CaptureFixture[str], dumped: Dumped, registers: Path) -
 def test_without_vmcoreinfo_a_kernels_root_is_first_all_the_same(capsys: Any, dumped: Dumped, tmp_path: Path) -> None:
     """Some roots have nothing but the kernel: which of those is its own, nothing but its name says."""
     data = (dumped.folder / "raw").read_bytes()
-    (tmp_path / "raw").write_bytes(data.replace(VMCOREINFO, b"NOTHING!!!"))
+    (tmp_path / "raw").write_bytes(data.replace(FIRST_KEY, b"NOTHING!!!"))
     (answer,) = ask(capsys, "find-roots", "-s", f"{tmp_path / 'raw'}@0x0", "--arch", "x86_64")
     assert answer["vmcoreinfo"] == []
     first = answer["roots"][0]

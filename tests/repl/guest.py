@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.live.session import symbol
@@ -20,6 +24,7 @@ GATE, OPENED_BY = symbol("vectors") + 0x7C0, 0x7F00000
 """A place in the vectors that this guest never runs, and where in its RAM a word lets it pass."""
 MARKS = {"gdb": "--interpreter=mi3", "qemu": "qemu-system-aarch64"}
 """What a child of a prompt is known by: a GDB in a wheel is run by its own loader."""
+RUNS_SECONDS, HELD_SECONDS = 0.002, 0.05
 LINEAR_MAP = 0xFFFF800040000000
 
 
@@ -67,6 +72,26 @@ def child(terminal: Terminal, name: str) -> int:
     children = Path(f"/proc/{terminal.pid}/task/{terminal.pid}/children").read_text().split()
     (found,) = (int(each) for each in children if any(MARKS[name] in word for word in arguments(int(each))))
     return found
+
+
+@contextmanager
+def slowed(terminal: Terminal) -> Iterator[None]:
+    """Let QEMU run for a small part of the time: what is read through its gdbstub takes long enough to be seen."""
+    qemu, over = child(terminal, "qemu"), threading.Event()
+
+    def hold() -> None:
+        while not over.wait(RUNS_SECONDS):
+            os.kill(qemu, signal.SIGSTOP)
+            over.wait(HELD_SECONDS)
+            os.kill(qemu, signal.SIGCONT)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        yield
+    finally:
+        over.set()
+        holder.join()
 
 
 def arguments(pid: int) -> list[str]:

@@ -14,7 +14,8 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
     "tables/long_entries.py": (),
     "tables/memory_types.py": (),
     "tables/short_entries.py": (),
-    "translation/long_stage.py": ("range_bits", "root", "first", "last", "_disable", "admit", "memory", "attributes"),
+    "translation/long_stage.py": ("range_bits", "first", "last", "_disable", "admit", "attributes"),
+    "translation/long_tables.py": ("root", "memory"),
     "translation/short_stage.py": ("range_bits", "root", "first", "last", "_disable", "memory", "attributes"),
     "translation/stage.py": ("admit", "check", "rights", "refused_below"),
 }  # fmt: skip

@@ -32,7 +32,6 @@ _VCPU: Final = struct.Struct("<II3Q")
 
 Before that is where the guest has its `struct vcpu_info`: a pointer, from 4.18 on a `struct guest_area` of two.
 """
-_WORD_BYTES: Final = 8
 _EL1H: Final = 0b0101
 _ROOT_BYTES: Final = 6
 """Of a word of VTTBR_EL2, whose others are the VMID."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, cast
+from typing import Literal
 
-from gdbtools.addresses import PA, VA, Input, Output
+from gdbtools.addresses import VA, Input
 from gdbtools.arch.aarch32.causes import VMSA32Cause
 from gdbtools.arch.aarch32.permissions.hyp import hyp_granted
 from gdbtools.arch.aarch32.permissions.long import is_non_secure
@@ -20,9 +20,9 @@ from gdbtools.arch.aarch32.registers.hypervisor import HSCTLR, HTCR, HTTBR
 from gdbtools.arch.aarch32.registers.translation import OUTPUT_BITS
 from gdbtools.arch.aarch32.tables import memory_types
 from gdbtools.arch.aarch32.tables.geometry import INPUT_BITS, INPUT_LAST, long_levels
-from gdbtools.arch.aarch32.tables.long_descriptors import LongLeaf, LongTable, long_leaf
-from gdbtools.arch.aarch32.tables.long_entries import decode, refuse_entry
-from gdbtools.arch.aarch32.translation.stage import CONTIGUOUS_ENTRIES, refused_by_address
+from gdbtools.arch.aarch32.tables.long_descriptors import LongLeaf, LongTable
+from gdbtools.arch.aarch32.translation.long_tables import LongTables
+from gdbtools.arch.aarch32.translation.stage import refused_by_address
 from gdbtools.arch.model import (
     AccessKind,
     Attributes,
@@ -33,7 +33,6 @@ from gdbtools.arch.model import (
     Level,
     Privilege,
     Refusal,
-    Regime,
     Rights,
     Step,
     Walk,
@@ -43,7 +42,7 @@ NAME = "PL2 stage 1"
 
 
 @dataclass(frozen=True)
-class HypStage(Regime):
+class HypStage(LongTables):
     """The PL2 regime; `mair` is HMAIR1:HMAIR0, None where a half is not known."""
 
     base: HTTBR
@@ -53,10 +52,7 @@ class HypStage(Regime):
     assumed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    stage = 1
-    entry_bytes = 8
     first = VA(0)
-    output_last = PA((1 << OUTPUT_BITS) - 1)
 
     @property
     def regime_name(self) -> str:
@@ -75,11 +71,6 @@ class HypStage(Regime):
         return long_levels(INPUT_BITS - self.htcr.T0SZ)
 
     @cached_property
-    def root(self) -> Output:  # type: ignore[override]
-        """Where the table is: what is below its size is ignored."""
-        return cast(Output, self.base.BADDR & -(self.levels[0].entries * self.entry_bytes))
-
-    @cached_property
     def last(self) -> VA:  # type: ignore[override]
         return VA((1 << INPUT_BITS - self.htcr.T0SZ) - 1)
 
@@ -94,23 +85,8 @@ class HypStage(Regime):
             return Refusal(Fault(FaultKind.ADDRESS_SIZE, self.stage, 0), decider)
         return None
 
-    def decode(self, raw: bytes, level: Level) -> Entry:
-        return decode(int.from_bytes(raw, self.byte_order), level)
-
-    def accept(self, step: Step) -> Refusal | None:
-        return refuse_entry(step, self.stage)
-
-    def linear_bits(self, level: Level) -> int:
-        return long_leaf(level.low).field("OutputAddress").mask
-
-    def table_bits(self) -> int:
-        return LongTable.NextTable.mask
-
     def handed_down(self, entry: Entry) -> int:
         return sum(each.mask for each in (LongTable.NSTable, LongTable.APTable, LongTable.XNTable)) & entry.word
-
-    def contiguous_entries(self, level: Level) -> int:  # noqa: ARG002
-        return CONTIGUOUS_ENTRIES
 
     def check(self, walk: Walk, kind: AccessKind) -> Refusal | None:
         """Return the refusal of an access from Hyp mode to what `walk`, a walk of this, found."""
@@ -130,8 +106,7 @@ class HypStage(Regime):
             return None
         leaf = steps[-1].entry.word
         assert isinstance(leaf, LongLeaf), "a leaf is of long descriptors"
-        attr = None if self.mair is None else self.mair >> 8 * leaf.AttrIndx & 0xFF
-        sh = leaf.SH if attr is None else memory_types.effective_shareability(attr, leaf.SH)
+        attr, sh = self.memory(leaf)
         normal = attr is not None and not memory_types.is_device(attr)
         return Attributes(
             memory=f"MAIR Attr{leaf.AttrIndx}" if attr is None else memory_types.named(attr),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from gdbtools import systems
 from gdbtools.addresses import PA, VA
-from gdbtools.analysis.roots.table_survey import Extent, chunks
+from gdbtools.analysis.roots.table_survey import chunks
 from gdbtools.arch.isolation import overlaid
 from gdbtools.arch.model import Derived, Mapped, Read, Regime
 from gdbtools.arch.walk import walk
@@ -19,6 +19,7 @@ from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.machine.model import Machine
 from gdbtools.systems import vmcoreinfo
 from gdbtools.systems.contradicted import contradicted
+from gdbtools.systems.structures import Extent
 from gdbtools.systems.tasks import OwnKernel
 from gdbtools.units import PAGE_BYTES
 
@@ -65,11 +66,16 @@ class Paged:
 
     def _page(self, at: int) -> bytes:
         if at not in self._pages:
-            outcome = walk(self.regime, VA(at), self.under).outcome
-            if not isinstance(outcome, Mapped):
-                raise Unavailable(f"the kernel's tables do not map {at:#x}")
-            self._pages[at] = self.under(PA(outcome.address), PAGE_BYTES)
+            self._pages[at] = self.under(place_of(self.regime, VA(at), self.under), PAGE_BYTES)
         return self._pages[at]
+
+
+def place_of(regime: Regime, at: VA, read: Read) -> PA:
+    """Return where an address of a kernel's is in memory; raise `Unavailable` where its tables do not map it."""
+    outcome = walk(regime, at, read).outcome
+    if not isinstance(outcome, Mapped):
+        raise Unavailable(f"the kernel's tables do not map {at:#x}")
+    return PA(outcome.address)
 
 
 def own_kernel(machine: Machine, extents: Sequence[Extent], known: FoundKernel | None = None) -> FoundKernel:

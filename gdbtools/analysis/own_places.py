@@ -8,10 +8,9 @@ from functools import cached_property
 
 from gdbtools import systems
 from gdbtools.addresses import PA, VA, Input
-from gdbtools.analysis.own_kernel import FoundKernel
+from gdbtools.analysis.own_kernel import FoundKernel, place_of
 from gdbtools.arch.capabilities import Architecture
-from gdbtools.arch.model import AccessKind, Mapped, Read, Regime
-from gdbtools.arch.walk import walk
+from gdbtools.arch.model import AccessKind, Read, Regime
 from gdbtools.errors import Unavailable, Unreadable
 from gdbtools.systems.tasks import KernelRegion, MemoryArea, Task
 from gdbtools.units import PAGE_BYTES
@@ -79,9 +78,7 @@ class OwnPlaces:
     def _root(self, task: Task) -> PA | None:
         assert task.root is not None, "it has an address space"
         with suppress(Unavailable, Unreadable):
-            outcome = walk(self.kernel.regime, task.root, self.read).outcome
-            if isinstance(outcome, Mapped):
-                return PA(outcome.address)
+            return place_of(self.kernel.regime, task.root, self.read)
         return None
 
     def at(self, address: Input, regime: Regime) -> OwnPlace | None:
@@ -112,6 +109,10 @@ class OwnPlaces:
 
     def _maps(self, at: VA) -> bool:
         """Return whether the kernel's own tables have an address of its half."""
-        with suppress(Unreadable):
-            return isinstance(walk(self.kernel.regime, at, self.read).outcome, Mapped)
+        try:
+            place_of(self.kernel.regime, at, self.read)
+        except Unavailable:
+            return False
+        except Unreadable:
+            pass
         return True

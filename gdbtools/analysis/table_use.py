@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from gdbtools.addresses import PA
 from gdbtools.analysis.roots.search import Search
-from gdbtools.analysis.roots.table_survey import Extent
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Read, Regime
 from gdbtools.arch.table_pages import TablePage, table_pages
+from gdbtools.systems.structures import Extent
 from gdbtools.units import PAGE_BYTES
 
 

@@ -17,9 +17,9 @@ from gdbtools.analysis.devices.device_map import DeviceMap, device_map
 from gdbtools.analysis.devices.flattened_tree import HEADER_BYTES, MAGIC, NoTree, header, parse
 from gdbtools.analysis.devices.tree_owner import Ownership, TreeOwner, ownership
 from gdbtools.analysis.guests.memory import GuestMemory
-from gdbtools.analysis.roots.table_survey import Extent
 from gdbtools.arch.model import Read
 from gdbtools.errors import Unreadable
+from gdbtools.systems.structures import Extent
 from gdbtools.units import PAGE_BYTES
 
 STEP: Final = 2 << 20

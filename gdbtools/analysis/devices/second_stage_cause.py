@@ -14,8 +14,8 @@ from gdbtools.analysis.faults.diagnosis import Diagnosis, Verdict
 from gdbtools.analysis.guests.census import Census, Censuses
 from gdbtools.analysis.guests.memory import GuestMemory
 from gdbtools.analysis.kept_answers import KeptAnswers
-from gdbtools.analysis.roots.table_survey import Extent
 from gdbtools.arch.model import EntryKind, FaultKind, Read, Refusal, Regime, Walk
+from gdbtools.systems.structures import Extent
 from gdbtools.wording import name_of, number_of, size
 
 

@@ -14,7 +14,7 @@ from gdbtools import systems
 from gdbtools.analysis.devices.device_map import DeviceMap, DeviceRegion
 from gdbtools.analysis.devices.flattened_tree import Node
 from gdbtools.analysis.guests.memory import GuestMemory
-from gdbtools.analysis.roots.table_survey import Extent
+from gdbtools.systems.structures import Extent
 from gdbtools.wording import name_of, size
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from gdbtools.addresses import Input, moved
 from gdbtools.analysis.kept_answers import KeptAnswers, NotedMemory
 from gdbtools.analysis.mappings import mappings_of
-from gdbtools.analysis.roots.table_survey import Extent
 from gdbtools.analysis.selection import onto, within
 from gdbtools.arch.model import Attributes, Hole, Level, Read, Regime, Run
 from gdbtools.arch.table_pages import TablePage, table_pages
+from gdbtools.systems.structures import Extent
 
 
 @dataclass(frozen=True)

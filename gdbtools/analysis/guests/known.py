@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from gdbtools import systems
 from gdbtools.analysis.roots.holders import holder
 from gdbtools.analysis.roots.search import Search
-from gdbtools.analysis.roots.table_survey import Extent
 from gdbtools.arch.guests import LoadedGuest, Trap
 from gdbtools.arch.isolation import overlaid
 from gdbtools.arch.model import Read, Regime
@@ -22,6 +21,7 @@ from gdbtools.arch.table_pages import table_pages
 from gdbtools.errors import Unavailable
 from gdbtools.machine.model import Cpu, Machine
 from gdbtools.systems.kept_guests import KeptGuest
+from gdbtools.systems.structures import Extent
 
 
 @dataclass(frozen=True)

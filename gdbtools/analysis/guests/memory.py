@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from gdbtools.addresses import IPA, PA
 from gdbtools.analysis.guests.census import Census
-from gdbtools.analysis.roots.table_survey import Extent
 from gdbtools.arch.model import Read, Run
 from gdbtools.errors import Refused, Unreadable
+from gdbtools.systems.structures import Extent
 
 
 @dataclass(frozen=True)

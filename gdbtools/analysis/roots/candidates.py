@@ -9,10 +9,11 @@ from itertools import islice
 
 from gdbtools.addresses import PA
 from gdbtools.analysis.roots.table_graph import Graph
-from gdbtools.analysis.roots.table_survey import Extent, holding
+from gdbtools.analysis.roots.table_survey import holding
 from gdbtools.arch.model import Read
 from gdbtools.arch.table_heuristics import Contents, TableHeuristics
 from gdbtools.errors import Unreadable
+from gdbtools.systems.structures import Extent
 
 FEW_BITS = 2
 """A root of fewer than four entries, and of a size that no other has, is two numbers side by side."""

@@ -18,10 +18,11 @@ from gdbtools.analysis.roots.holders import Holder, held, holders_of
 from gdbtools.analysis.roots.reading import FoundRoot, RootReader
 from gdbtools.analysis.roots.relations import paired, related
 from gdbtools.analysis.roots.table_graph import Graph, graphs, is_empty
-from gdbtools.analysis.roots.table_survey import Extent, Survey, survey
+from gdbtools.analysis.roots.table_survey import Survey, survey
 from gdbtools.arch.capabilities import Architecture
 from gdbtools.arch.model import Read
 from gdbtools.arch.table_heuristics import Owner, RootPlace
+from gdbtools.systems.structures import Extent
 from gdbtools.units import PAGE_BYTES
 
 MAXIMUM_EXAMINED = 1 << 10

@@ -10,11 +10,9 @@ from gdbtools.addresses import PA, moved
 from gdbtools.arch.model import Read
 from gdbtools.arch.table_heuristics import TableHeuristics, words
 from gdbtools.errors import Unreadable
+from gdbtools.systems.structures import Extent
 from gdbtools.systems.vmcoreinfo import FIRST_KEY
 from gdbtools.units import PAGE_BYTES
-
-Extent = tuple[PA, int]
-"""Where memory is: (first physical address, size in bytes)."""
 
 CHUNK_BYTES = 1 << 20
 MAXIMUM_TABLES = 1 << 16

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gdbtools import systems
-from gdbtools.addresses import PA, VA
-from gdbtools.analysis.own_kernel import FoundKernel, own_kernel
-from gdbtools.arch.model import Assumption, Mapped, optional
-from gdbtools.arch.walk import walk
+from gdbtools.addresses import PA
+from gdbtools.analysis.own_kernel import FoundKernel, own_kernel, place_of
+from gdbtools.arch.model import Assumption, optional
 from gdbtools.commands.session import OfTask, Session
 from gdbtools.errors import Unavailable, UsageError
 from gdbtools.machine.dumps.extents import data_of
@@ -47,15 +46,10 @@ def root_of(kernel: FoundKernel, task: Task, machine: Machine) -> PA:
     """Return where the root of a process's tables is; raise `Unavailable` for a thread of the kernel's own."""
     if task.root is None:
         raise Unavailable(f"task {task.number}, {task.name}, is a thread of the kernel's own, without an address space")
-    return translated(kernel, task.root, machine)
-
-
-def translated(kernel: FoundKernel, at: VA, machine: Machine) -> PA:
-    """Return where an address of the kernel's is in memory."""
-    outcome = walk(kernel.regime, at, machine.memory.read).outcome
-    if not isinstance(outcome, Mapped):
-        raise Unavailable(f"the kernel's tables do not map {at:#x}, where a task is said to have its root")
-    return PA(outcome.address)
+    try:
+        return place_of(kernel.regime, task.root, machine.memory.read)
+    except Unavailable as missing:
+        raise Unavailable(f"{missing}, where a task is said to have its root") from None
 
 
 def for_task(session: Session, asked: OfTask) -> Session:

@@ -61,9 +61,11 @@ def run(session: Session, options: Options) -> Sequence[TaskList | TaskAreas]:
         raise UsageError("--all lists the kernel's own threads, and a task is named; leave one out")
     if options.task:
         chosen = [named_task(tasks, text) for text in options.task]
-        for task in chosen:
-            root_of(kernel, task, session.machine)
-        return [TaskAreas(kernel.own.title, listed(task), tuple(kernel.own.areas(task))) for task in chosen]
+        roots = [root_of(kernel, task, session.machine) for task in chosen]
+        return [
+            TaskAreas(kernel.own.title, ListedTask(task, root), tuple(kernel.own.areas(task)))
+            for task, root in zip(chosen, roots, strict=True)
+        ]
     shown = [task for task in tasks if options.all or task.memory is not None]
     left_out = len(tasks) - len(shown)
     return [TaskList(kernel.own.title, kernel.evidence, tuple(map(listed, shown)), left_out)]

@@ -9,7 +9,6 @@ import struct
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 from gdbtools.errors import Unavailable
@@ -191,7 +190,7 @@ class Types:
             at_bit, type_ = at_bit + known.at_bit, known.type
         return Member(at_bit, found.bits, found.type)
 
-    @cached_property
+    @property
     def counted(self) -> int:
         """How many types there are."""
         return len(self._starts) - 1

@@ -76,14 +76,14 @@ def child(terminal: Terminal, name: str) -> int:
 
 @contextmanager
 def slowed(terminal: Terminal) -> Iterator[None]:
-    """Let QEMU run for a small part of the time: what is read through its gdbstub takes long enough to be seen."""
-    qemu, over = child(terminal, "qemu"), threading.Event()
+    """Let GDB run for a small part of the time: what it reads then takes long enough to be seen."""
+    gdb, over = child(terminal, "gdb"), threading.Event()
 
     def hold() -> None:
         while not over.wait(RUNS_SECONDS):
-            os.kill(qemu, signal.SIGSTOP)
+            os.kill(gdb, signal.SIGSTOP)
             over.wait(HELD_SECONDS)
-            os.kill(qemu, signal.SIGCONT)
+            os.kill(gdb, signal.SIGCONT)
 
     holder = threading.Thread(target=hold)
     holder.start()

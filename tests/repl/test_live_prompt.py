@@ -256,12 +256,11 @@ def test_a_gdb_that_is_killed_at_a_question_takes_only_the_answer_with_it(run: S
     with slowed(terminal):
         terminal.enter(WHOLE)
         terminal.wait("MB read; Ctrl-C stops")
-        kill(terminal, "gdb")
+    kill(terminal, "gdb")
     terminal.wait("GDB went before it answered")
     until_bar(terminal, "no GDB")
 
 
-@pytest.mark.skip(reason="a stop is kept in 0.6 s since tables are fetched together: Ctrl-C does not always meet it")
 def test_ctrl_c_while_a_stop_is_kept_ends_that_and_the_guest_goes_on_all_the_same(run: Start, tmp_path: Path) -> None:
     wide = tmp_path / "wide.bin"
     wide.write_bytes(tables(4096))
